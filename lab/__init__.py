@@ -1,0 +1,1 @@
+"""The reference chat server: rooms, numbered messages, presence, stored history."""

@@ -1,0 +1,157 @@
+"""The command line of the server: `python -m lab` and `chatlab serve` are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import math
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lab import protocol
+from lab.loader import INTERFACES, ComponentError, describe, load
+from lab.server import Components, Config, run
+from lab.store import StoreError
+
+F = TypeVar("F", bound=Callable[..., object])
+
+EXIT_FAILED = 1
+EXIT_USAGE = 64
+EXIT_INTERRUPTED = 130
+
+
+class Seconds(click.ParamType[float]):
+    """A time that passes: a decimal number of seconds, more than none."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or a usage error."""
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < 1e9:
+            self.fail(f"{str(value)!r} is not a number of seconds above 0, such as 30 or 0.5", param, ctx)
+        return seconds
+
+
+def _option(name: str, help: str, **more: Any) -> Callable[[F], F]:
+    """An option that the environment variable of the same name sets too."""
+    variable = name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, show_default=True, help=help, **more)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@_option("--host", "Address to listen on.", default="127.0.0.1")
+@_option("--port", "Port to listen on; 0 takes a free one.", default=8080, type=click.IntRange(0, 65535))
+@_option("--data-dir", "Folder for the messages.", default="data", type=click.Path(path_type=Path))
+@_option(
+    "--heartbeat-interval", "Time between heartbeats.", default=protocol.HEARTBEAT_INTERVAL, type=Seconds()
+)
+@_option(
+    "--offline-timeout",
+    "Silence after which a user is offline.",
+    default=protocol.OFFLINE_TIMEOUT,
+    type=Seconds(),
+)
+@_option("--log-level", "How much to log.", default="info", type=click.Choice(["debug", "info", "warning"]))
+@click.option(
+    "--use",
+    multiple=True,
+    metavar="COMPONENT=WHERE",
+    help=f"Take a component ({', '.join(INTERFACES)}) from a file, such as sequencer=my/sequencer.py.",
+)
+def serve(
+    host: str,
+    port: int,
+    data_dir: Path,
+    heartbeat_interval: float,
+    offline_timeout: float,
+    log_level: str,
+    use: tuple[str, ...],
+) -> None:
+    """Run the chat server until Ctrl-C or SIGTERM."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("websockets.server").addFilter(_is_our_concern)
+    if heartbeat_interval >= offline_timeout:
+        click.echo(
+            f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline time-out of "
+            f"{offline_timeout:g} s, users who are there will be shown as offline",
+            err=True,
+        )
+    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout)
+    try:
+        components = load_components(use)
+        asyncio.run(_until_told_to_stop(config, components))
+    except (ComponentError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(_cannot_listen(config, error)) from error
+    except Exception as error:
+        files = [Path(each.partition("=")[2]) for each in use]
+        if not files:
+            raise
+        raise click.ClickException(describe(error, files[0])) from error
+
+
+def load_components(use: Sequence[str]) -> Components:
+    """The components that `COMPONENT=WHERE` texts name, and ours for the others."""
+    components = Components()
+    for each in use:
+        name, equals, where = each.partition("=")
+        if not equals or not where:
+            raise click.UsageError(f"--use {each}: write COMPONENT=WHERE, such as store=my/store.py")
+        if name not in INTERFACES:
+            raise click.UsageError(f"--use {each}: the components are {', '.join(INTERFACES)}")
+        setattr(components, name, load(name, where))
+    return components
+
+
+async def _until_told_to_stop(config: Config, components: Components) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    await run(config, components, stop)
+
+
+def _is_our_concern(record: logging.LogRecord) -> bool:
+    """Whether a line of the websockets library tells of us, and not of a visitor's odd handshake."""
+    return record.levelno >= logging.WARNING and "handshake failed" not in record.getMessage()
+
+
+def _cannot_listen(config: Config, error: OSError) -> str:
+    where = f"{config.host}:{config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen on {where}: another program does. Stop it, or choose another --port."
+    if error.errno == errno.EACCES:
+        return f"cannot listen on {where}: ports below 1024 need more rights. Choose another --port."
+    return f"cannot listen on {where}: {error.strerror or error}. Check --host and --port."
+
+
+def run_command(command: click.Command, name: str) -> int:
+    """Run a command with the arguments of this process, and return its exit code."""
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,140 @@
+"""Bytes to many sockets: a frame is made once, a tick's frames go out in one write, nobody waits.
+
+What sending costs is the call into the operating system, so a connection gathers what the current turn
+of the event loop has for it and writes it at once. This goes past the `send` of the websockets library,
+which would make each frame anew for each connection; it may do so because nothing here is compressed or
+fragmented, and because the state is looked at before each write.
+
+Back-pressure is ours then. The transport is given frames while it takes them; the rest waits here, up to
+a cap. Whoever is further behind than that is told to go (1013) and comes back with `since`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+
+from lab.protocol import MAX_UNREAD, ServerFrame, encode
+
+TRANSPORT_BUFFER = 256 * 1024
+"""Bytes that the transport may hold before frames wait in our own queue."""
+MAX_WAITING = MAX_UNREAD // 2
+"""Bytes that may wait in our queue. The system's socket buffers hold some megabytes more."""
+GOODBYE_SECONDS = 5.0
+"""How long a connection that is told to go may take to read that."""
+
+
+class FrameCache:
+    """Remembers the last frame's bytes: a broadcast asks for the same frame a thousand times."""
+
+    def __init__(self) -> None:
+        self._frame: ServerFrame | None = None
+        self._bytes = b""
+
+    def wire(self, frame: ServerFrame) -> bytes:
+        """The frame as a WebSocket text frame, header and all."""
+        if frame is not self._frame:
+            self._bytes = Frame(Opcode.TEXT, encode(frame)).serialize(mask=False)
+            self._frame = frame
+        return self._bytes
+
+
+class Connection(ServerConnection):
+    """A WebSocket connection with a queue of its own, which notices every sign of life."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_life: Callable[[], object] = lambda: None
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._flush_due = False
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._leaving: asyncio.Task[None] | None = None
+
+    def post(self, wire: bytes) -> None:
+        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped."""
+        if self._leaving or self.state is not State.OPEN:
+            return
+        self._waiting.append(wire)
+        self._waiting_bytes += len(wire)
+        self._drained.clear()
+        if self._waiting_bytes > MAX_WAITING:
+            self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
+        elif not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self._flush)
+
+    async def drained(self) -> None:
+        """Wait until the queue is empty, or the connection is gone."""
+        await self._drained.wait()
+
+    async def finish(self, code: int, reason: str) -> None:
+        """Close the connection after what was posted."""
+        self._flush()
+        await self.close(code, reason)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Drop what waits and close the connection, by force if it does not answer soon."""
+        self._forget_waiting()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(code, reason))
+
+    async def _leave(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self.close(code, reason)
+        except TimeoutError:
+            self.transport.abort()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.state is not State.OPEN:
+            self._forget_waiting()
+        elif self.send_in_progress is None:
+            while self._waiting and not self.paused:
+                self.transport.write(b"".join(self._take()))
+            if not self._waiting:
+                self._drained.set()
+
+    def _take(self) -> list[bytes]:
+        """As many frames as the transport should have at once, one at the least."""
+        taken, size = [], 0
+        while self._waiting and size < TRANSPORT_BUFFER:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1])
+        self._waiting_bytes -= size
+        return taken
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._drained.set()
+
+    # What the transport tells us.
+
+    def data_received(self, data: bytes) -> None:
+        """Any byte at all is a sign of life: pings, pongs and bad frames too."""
+        self.on_life()
+        super().data_received(data)
+
+    def resume_writing(self) -> None:
+        """The transport has room again."""
+        super().resume_writing()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; whoever waits for its reader must not wait for ever."""
+        super().connection_lost(exc)
+        self._forget_waiting()
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether bytes that came are left in the system's buffer, so that silence proves nothing."""
+        return self.recv_messages.paused

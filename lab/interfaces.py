@@ -1,0 +1,160 @@
+"""What each of the four components owes, and the few plain values that pass between them.
+
+The server (`server.py`) knows its components by these interfaces alone, so that any of them can be
+replaced by another: by a student's, or by one that speaks to a cluster. A component imports this module,
+`lab.protocol` and the standard library, and never sees a socket.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from lab.protocol import History, Message, Presence, ServerFrame
+
+
+class Draft(Struct, frozen=True):
+    """What a user wants to say, before it has a number.
+
+    `id` is the client's own; with it the same words may be sent again after a lost connection. It is
+    None where the client gave none: the message then gets an id that nobody else has.
+    """
+
+    room: str
+    user: str
+    content: str
+    id: str | None = None
+
+
+class Change(Struct, frozen=True):
+    """A user's presence became another in one room."""
+
+    room: str
+    presence: Presence
+
+
+class Member(Protocol):
+    """One connection, as the components see it: something that frames can be sent to."""
+
+    def send(self, frame: ServerFrame) -> None:
+        """Queue a frame; returns at once, and frames arrive in the order of the calls."""
+
+    async def drain(self) -> None:
+        """Wait until what was queued has mostly been read, or the connection is gone."""
+
+
+class PubSub(Protocol):
+    """Who hears what (exercise 1)."""
+
+    def subscribe(self, room: str, member: Member) -> None:
+        """From now on `member` hears what is published in `room`. Twice is the same as once."""
+
+    def unsubscribe(self, room: str, member: Member) -> None:
+        """From now on it does not. Nothing happens if it did not before."""
+
+    def publish(self, room: str, frame: ServerFrame) -> None:
+        """Send `frame` to each member of `room` once.
+
+        Two frames reach every member in the order of the two calls. Members may come and go while a
+        frame is being published: a member's `send` may end in `unsubscribe`.
+        """
+
+    def members(self, room: str) -> list[Member]:
+        """The members of `room`, a list of the caller's own; empty for a room that nobody is in."""
+
+    def rooms(self) -> list[str]:
+        """The rooms that have members; a room that everybody left is not among them."""
+
+
+class MessageStore(Protocol):
+    """What survives (exercise 4). Made with `MessageStore(data_dir)`; it may create files there only.
+
+    It keeps what it is told, under the number it is told: numbering is the sequencer's duty.
+    """
+
+    def __init__(self, data_dir: Path) -> None: ...
+
+    async def save(self, messages: list[Message]) -> None:
+        """Return when all of `messages` are safe on disk: a SIGKILL after that loses none of them.
+
+        `messages` may be of several rooms. Callers run concurrently.
+        """
+
+    async def page(self, room: str, since: int, limit: int) -> list[Message]:
+        """The first `limit` messages of `room` with a sequence above `since`, in rising order."""
+
+    async def newest(self, room: str, count: int) -> list[Message]:
+        """The newest `count` messages of `room`, in rising order."""
+
+    async def last(self, room: str) -> int:
+        """The highest sequence number saved in `room`; 0 for a room with none."""
+
+    async def find(self, room: str, user: str, id: str) -> Message | None:
+        """The message that `user` said in `room` under `id`, if there is one."""
+
+    def close(self) -> None:
+        """Let go of the files. Nothing is called after it."""
+
+
+class Sequencer(Protocol):
+    """One order for all (exercise 2). Made with `Sequencer(store, pubsub)`."""
+
+    def __init__(self, store: MessageStore, pubsub: PubSub) -> None: ...
+
+    async def accept(self, draft: Draft) -> Message:
+        """Number the draft, save it, then publish it in its room, and return the message.
+
+        A room's messages are numbered 1, 2, 3, … and go on from what the store holds. Nobody receives
+        a message that is not saved yet, and everybody receives them in the order of their numbers.
+        Callers run concurrently. If the store already has a message of this user, room and `id`,
+        that one is returned, and nothing is saved or published.
+        """
+
+    async def attach(self, room: str, member: Member, since: int | None) -> None:
+        """Send `member` what it missed, then subscribe it: no message is left out and none comes twice.
+
+        What it missed are all messages after `since`, in `History` frames of at most 100 messages
+        each; or, where `since` is None, the newest 50 in one frame. A replay waits for its reader
+        (`member.drain`), and nobody else waits for either.
+        """
+
+    async def history(self, room: str, since: int, limit: int) -> History:
+        """One page of the stored messages of `room` after `since`, `limit` of them at the most."""
+
+
+class PresenceManager(Protocol):
+    """Who is here (exercise 3). Made with `PresenceManager(heartbeat_interval, offline_timeout)`.
+
+    It has no clock: `now` is an argument everywhere, in seconds since the Unix epoch, and never runs
+    backwards. A connection is named by a string; a user may hold several at once. A user is online in
+    a room while at least one of its connections there has shown a sign of life within the last
+    `offline_timeout` seconds. Each call returns what it changed, and nothing that stayed the same.
+    """
+
+    def __init__(self, heartbeat_interval: float, offline_timeout: float) -> None: ...
+
+    def connected(self, connection: str, user: str, now: float) -> list[Change]:
+        """A connection of `user` begins; it is in no room yet."""
+
+    def seen(self, connection: str, now: float) -> list[Change]:
+        """The connection showed a sign of life."""
+
+    def joined(self, connection: str, room: str, now: float) -> list[Change]:
+        """The connection entered a room."""
+
+    def left(self, connection: str, room: str, now: float) -> list[Change]:
+        """The connection left a room."""
+
+    def lost(self, connection: str, now: float) -> list[Change]:
+        """The connection ended; one that is not known (any more) changes nothing."""
+
+    def sweep(self, now: float) -> list[Change]:
+        """Forget every connection that was silent for `offline_timeout`. Called several times an interval."""
+
+    def in_room(self, room: str, now: float) -> list[Presence]:
+        """Everybody who is in `room` and not offline."""
+
+    def is_connected(self, connection: str) -> bool:
+        """False once the connection was lost or timed out: the server then closes it."""

@@ -1,0 +1,160 @@
+"""Finds a component's class in a file, and says what is missing there before the server starts."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from lab import interfaces
+
+INTERFACES: dict[str, type] = {
+    "pubsub": interfaces.PubSub,
+    "sequencer": interfaces.Sequencer,
+    "presence": interfaces.PresenceManager,
+    "store": interfaces.MessageStore,
+}
+_ALLOWED = {"lab.protocol", "lab.interfaces"}
+_OURS = {"lab", "harness", "exercises", "solutions"}
+
+
+class ComponentError(Exception):
+    """A component cannot be used; the text says where and why, and what to do."""
+
+
+def load(name: str, where: str | Path) -> type:
+    """The class of component `name` (such as `sequencer`) in the file `where`, or in a folder of it.
+
+    Raises ComponentError.
+    """
+    if name not in INTERFACES:
+        raise ComponentError(f"there is no component `{name}`; {_did_you_mean(name, list(INTERFACES))}")
+    path = Path(where)
+    if path.is_dir():
+        path = path / f"{name}.py"
+    if not path.is_file():
+        raise ComponentError(f"there is no file {path}, where {name}={where} looks for the component")
+    _check_source(path)
+    module = _run(name, path)
+    interface = INTERFACES[name]
+    found = getattr(module, interface.__name__, None)
+    if not inspect.isclass(found):
+        classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
+        raise ComponentError(
+            f"{path} has no class `{interface.__name__}`; "
+            f"{_did_you_mean(interface.__name__, [c for c in classes if c[0] != '_'])}"
+        )
+    if found.__module__.partition(".")[0] in _OURS and found.__module__ not in _ALLOWED:
+        raise ComponentError(_write_your_own(path, found.__module__))
+    _check_methods(found, interface, path)
+    return found
+
+
+def _check_source(path: Path) -> None:
+    """Raise ComponentError for what does not parse, and for imports of the kit's own answers."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ComponentError(_syntax_error(path, error)) from None
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            base = node.module
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == "lab" else [base]
+        for each in names:
+            if each.partition(".")[0] in _OURS and each not in _ALLOWED:
+                raise ComponentError(_write_your_own(path, each, node.lineno))  # type: ignore[attr-defined]
+
+
+def _run(name: str, path: Path) -> ModuleType:
+    """Run the file as a module of its own; files beside it can be imported too."""
+    spec = importlib.util.spec_from_file_location(f"component_{name}", path)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.append(str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ComponentError(describe(error, path)) from error
+    return module
+
+
+def _check_methods(found: type, interface: type, path: Path) -> None:
+    for method, owed in inspect.getmembers(interface, inspect.isfunction):
+        if method.startswith("_") and method != "__init__":
+            continue
+        actual = inspect.getattr_static(found, method, None)
+        where = f"in {path}, `{found.__name__}.{method}`"
+        if not inspect.isfunction(actual):
+            if method == "__init__" and len(inspect.signature(owed).parameters) == 1:
+                continue
+            raise ComponentError(f"{where} is missing; it should be `{_head(owed)}`")
+        if not _takes(actual, owed) or (
+            inspect.iscoroutinefunction(owed) and not inspect.iscoroutinefunction(actual)
+        ):
+            raise ComponentError(f"{where} should be `{_head(owed)}`, and it is `{_head(actual)}`")
+        if inspect.iscoroutinefunction(actual) and not inspect.iscoroutinefunction(owed):
+            raise ComponentError(f"{where} must not be `async`: it should be `{_head(owed)}`")
+
+
+def _takes(actual: object, owed: object) -> bool:
+    """Whether `actual` can be called with the positional arguments that `owed` has."""
+    try:
+        arguments = list(inspect.signature(owed).parameters)  # type: ignore[arg-type]
+        inspect.signature(actual).bind(*arguments)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _head(function: object) -> str:
+    names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+    is_async = "async " if inspect.iscoroutinefunction(function) else ""
+    return f"{is_async}def {getattr(function, '__name__', '?')}({names})"
+
+
+def describe(error: BaseException, path: Path) -> str:
+    """`error` in one line, with the place in `path` (or beside it) that it comes from."""
+    folder = str(path.resolve().parent)
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folder)]
+    if isinstance(error, SyntaxError):
+        return _syntax_error(Path(error.filename or path), error)
+    if not own:  # imported by way of a relative name
+        own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
+    place = f"{path}, line {own[-1].lineno}" if own else str(path)
+    text = str(error) or "no further text"
+    return f"{place}: {type(error).__name__}: {text}" + (f"\n    {own[-1].line}" if own else "")
+
+
+def _syntax_error(path: Path, error: Exception) -> str:
+    line, text = getattr(error, "lineno", None), getattr(error, "text", None)
+    place = f"{path}, line {line}" if line else str(path)
+    shown = f"{place}: {type(error).__name__}: {getattr(error, 'msg', error)}"
+    if text:
+        column = max(int(getattr(error, "offset", None) or 1) - 1 - (len(text) - len(text.lstrip())), 0)
+        shown += f"\n    {text.strip()}\n    {' ' * column}^"
+    return shown
+
+
+def _write_your_own(path: Path, module: str, line: int | None = None) -> str:
+    place = f"{path}, line {line}" if line else str(path)
+    return (
+        f"{place} takes its component from `{module}`: write your own. "
+        "A component imports lab.protocol, lab.interfaces and the standard library."
+    )
+
+
+def _did_you_mean(name: str, candidates: list[str]) -> str:
+    near = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return f"there is {', '.join(f'`{each}`' for each in candidates) or 'no class at all'}"

@@ -1,0 +1,401 @@
+"""The WebSocket manager: one session for each connection; it wires the four components together.
+
+A session reads its connection's frames one after the other and answers each before it reads the next.
+So the frames of one connection are handled in the order in which they were sent, and a client that
+floods us is slowed down by its own socket. Everything that takes time is awaited, so that meanwhile the
+other sessions go on.
+
+The server knows its components by `lab.interfaces` alone. It decides nothing that is theirs: who hears a
+message, which number it gets, who counts as present, and what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from lab import interfaces, protocol
+from lab.fanout import Connection, FrameCache
+from lab.interfaces import Change, Draft
+from lab.presence import PresenceManager
+from lab.protocol import (
+    SYSTEM,
+    AskHistory,
+    AskPresence,
+    BadFrame,
+    Connected,
+    Error,
+    ErrorCode,
+    Heartbeat,
+    Join,
+    Leave,
+    Message,
+    PresenceFrame,
+    Say,
+    ServerFrame,
+)
+from lab.pubsub import PubSub
+from lab.sequencer import Sequencer
+from lab.store import MessageStore
+
+log = logging.getLogger("lab.server")
+
+SWEEPS_PER_INTERVAL = 4
+"""How often in a heartbeat interval we look for silent connections."""
+READ_AHEAD = 64
+"""Frames of one connection that wait unread before its socket is left alone."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a server is told. Intervals in seconds; port 0 lets the system choose one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("data")
+    heartbeat_interval: float = protocol.HEARTBEAT_INTERVAL
+    offline_timeout: float = protocol.OFFLINE_TIMEOUT
+
+
+@dataclass
+class Components:
+    """The classes of the four components; each can be replaced by another that keeps its interface."""
+
+    pubsub: type[interfaces.PubSub] = PubSub
+    sequencer: type[interfaces.Sequencer] = Sequencer
+    presence: type[interfaces.PresenceManager] = PresenceManager
+    store: type[interfaces.MessageStore] = MessageStore
+
+
+class Session:
+    """One connection of one user: a member of rooms, and the reader of what the client sends."""
+
+    def __init__(self, server: ChatServer, connection: Connection, user: str | None) -> None:
+        self.id = uuid.uuid4().hex
+        self.user = user or f"user_{self.id[:8]}"
+        self.connection = connection
+        self._server = server
+        self._rooms: dict[str, None] = {}  # an ordered set
+        self._own: tuple[str, str | None] | None = None  # room and id of what it is just saying
+        self._own_heard = False
+
+    # What a member owes the components.
+
+    def send(self, frame: ServerFrame) -> None:
+        """Queue a frame for the client."""
+        if self._own and isinstance(frame, Message) and frame.user == self.user:
+            self._own_heard |= self._own == (frame.room, frame.id)
+        self.connection.post(self._server.frames.wire(frame))
+
+    async def drain(self) -> None:
+        """Wait until the client has read what was queued."""
+        await self.connection.drained()
+
+    # The life of a session.
+
+    async def run(self) -> None:
+        """Greet the client, obey its frames until the connection ends, and clean up after it."""
+        server, config = self._server, self._server.config
+        self.connection.on_life = self._alive
+        server.show(server.presence.connected(self.id, self.user, server.now()))
+        self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
+        try:
+            async for text in self.connection:
+                await self._obey(text)
+        except ConnectionClosed:
+            pass  # without a farewell; that is no error in a chat
+        finally:
+            await self.end()
+
+    async def end(self) -> None:
+        """Leave every room and be forgotten; a second time changes nothing."""
+        rooms, self._rooms = self._rooms, {}
+        for room in rooms:
+            self._server.pubsub.unsubscribe(room, self)
+        self._server.show(self._server.presence.lost(self.id, self._server.now()))
+        for room in rooms:
+            await self._announce(room, "left")
+
+    def _alive(self) -> None:
+        try:
+            self._server.show(self._server.presence.seen(self.id, self._server.now()))
+        except Exception:  # this runs while bytes are read, where an exception would end the connection
+            log.exception("could not note a sign of life user=%s", self.user)
+
+    # Frames.
+
+    async def _obey(self, text: str | bytes) -> None:
+        """Do what one frame asks for. A frame that cannot be obeyed is answered, and changes nothing."""
+        try:
+            if isinstance(text, bytes):
+                raise BadFrame(ErrorCode.BAD_JSON, "send text frames, not binary ones")
+            frame = protocol.parse(text)
+            match frame:
+                case Say():
+                    await self._say(frame)
+                case Join():
+                    await self._join(frame)
+                case Leave():
+                    await self._leave(frame)
+                case AskPresence(room=room):
+                    self._tell_presence(room)
+                case AskHistory():
+                    await self._tell_history(frame)
+                case Heartbeat():
+                    pass  # it was noticed as a sign of life when its bytes came
+        except BadFrame as bad:
+            self.send(Error(bad.code, bad.message, bad.id))
+        except ConnectionClosed:
+            raise
+        except Exception:
+            log.exception("could not obey user=%s frame=%.200r", self.user, text)
+            self.send(Error(ErrorCode.UNAVAILABLE, "that went wrong on our side; try again later"))
+
+    async def _say(self, frame: Say) -> None:
+        words = frame.data
+        if words.room not in self._rooms:
+            reason = f"join the room `{words.room}` before you speak in it"
+            raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
+        self._own, self._own_heard = (words.room, words.id), False
+        try:
+            message = await self._server.sequencer.accept(
+                Draft(words.room, self.user, words.content, words.id)
+            )
+        except Exception as error:
+            log.exception("could not accept user=%s room=%s", self.user, words.room)
+            reason = "the message could not be stored; send it again later"
+            raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
+        finally:
+            self._own = None
+        self._server.accepted += 1
+        # A message with an `id` that we had already is not published again. Its sender, who asks
+        # because it lost our answer, is told all the same.
+        if words.id is not None and not self._own_heard:
+            self.send(message)
+
+    async def _join(self, frame: Join) -> None:
+        room = frame.room
+        if room not in self._rooms:
+            await self._server.sequencer.attach(room, self, frame.since)
+            is_first = not self._others(room)
+            self._rooms[room] = None
+            self._server.show(self._server.presence.joined(self.id, room, self._server.now()))
+            self._tell_presence(room)
+            if is_first:
+                await self._announce(room, "joined")
+        else:
+            self._tell_presence(room)
+
+    async def _leave(self, frame: Leave) -> None:
+        room = frame.room
+        if room not in self._rooms:
+            raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
+        del self._rooms[room]
+        self._server.pubsub.unsubscribe(room, self)
+        self._server.show(self._server.presence.left(self.id, room, self._server.now()))
+        await self._announce(room, "left")
+
+    def _tell_presence(self, room: str) -> None:
+        users = self._server.presence.in_room(room, self._server.now())
+        self.send(PresenceFrame(room, users, full=True))
+
+    async def _tell_history(self, frame: AskHistory) -> None:
+        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        self.send(protocol.split(page)[0])
+
+    # Notices.
+
+    def _others(self, room: str) -> bool:
+        """Whether another connection of the same user is in the room."""
+        members = self._server.pubsub.members(room)
+        return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
+
+    async def _announce(self, room: str, what: str) -> None:
+        """Tell the room that this user came or went, unless another connection of the user is there."""
+        if what == "left" and self._others(room):
+            return
+        last = (await self._server.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
+        notice = Message(
+            id=uuid.uuid4().hex,
+            room=room,
+            user=SYSTEM,
+            content=f"{self.user} {what}",
+            sequence=last,
+            timestamp=int(time.time() * 1000),
+        )
+        self._server.pubsub.publish(room, notice)
+
+
+@dataclass
+class ChatServer:
+    """All sessions and the components they share. `async with ChatServer(config) as server` runs it."""
+
+    config: Config
+    components: Components = field(default_factory=Components)
+
+    def __post_init__(self) -> None:
+        make = self.components
+        self.store = make.store(self.config.data_dir)
+        self.pubsub = make.pubsub()
+        self.sequencer = make.sequencer(self.store, self.pubsub)
+        self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
+        self.frames = FrameCache()
+        self.accepted = 0
+        self._sessions: dict[str, Session] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listener: Server | None = None
+        # Seconds since the epoch that never jump, even if somebody sets the clock.
+        self._epoch = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, never running backwards."""
+        return self._epoch + time.monotonic()
+
+    async def __aenter__(self) -> ChatServer:
+        self._listener = await serve(
+            self._welcome,
+            self.config.host,
+            self.config.port,
+            process_request=self._answer_http,
+            create_connection=Connection,
+            compression=None,
+            max_size=protocol.MAX_FRAME,
+            max_queue=READ_AHEAD,
+            ping_interval=None,  # silence is the presence manager's business
+            close_timeout=1.0,
+            write_limit=256 * 1024,
+        )
+        self._tasks = [
+            asyncio.create_task(self._every(self.config.heartbeat_interval, self._beat)),
+            asyncio.create_task(
+                self._every(self.config.heartbeat_interval / SWEEPS_PER_INTERVAL, self._sweep)
+            ),
+        ]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listener:
+            self._listener.close()
+            await self._listener.wait_closed()
+        self.store.close()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._listener is not None, "the server was not started"
+        return int(next(iter(self._listener.sockets)).getsockname()[1])
+
+    def show(self, changes: list[Change]) -> None:
+        """Tell each room's members whose presence changed."""
+        for change in changes:
+            self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
+
+    async def _welcome(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
+        assert connection.request is not None
+        try:
+            user = protocol.user_in(connection.request.path)
+        except BadFrame as bad:
+            connection.post(self.frames.wire(Error(bad.code, bad.message)))
+            await connection.finish(CloseCode.POLICY_VIOLATION, bad.message)
+            return
+        session = Session(self, connection, user)
+        self._sessions[session.id] = session
+        log.info("connected user=%s session=%s", session.user, session.id)
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session.id]
+            log.info("gone user=%s session=%s code=%s", session.user, session.id, connection.close_code)
+
+    # Heartbeats, and who misses them.
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        """Call `do` at each multiple of `seconds`, whatever it raises: this task must never die."""
+        due = time.monotonic()
+        while True:
+            due = max(due + seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            try:
+                await do()
+            except Exception:
+                log.exception("a regular duty failed")
+
+    async def _beat(self) -> None:
+        for session in list(self._sessions.values()):
+            session.send(Heartbeat())
+
+    async def _sweep(self) -> None:
+        now = self.now()
+        # Two turns of the event loop: what had arrived by `now` is read before we call it silence,
+        # however long we were held up. And what we chose not to read yet is no silence either.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for session in self._sessions.values():
+            if session.connection.reading_paused:
+                self.show(self.presence.seen(session.id, now))
+        self.show(self.presence.sweep(now))
+        silent = [each for each in self._sessions.values() if not self.presence.is_connected(each.id)]
+        for session in silent:
+            reason = f"no sign of life for {self.config.offline_timeout:g} s"
+            session.connection.dismiss(CloseCode.GOING_AWAY, reason)
+            await session.end()
+
+    # Plain HTTP on the same port.
+
+    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+        if "Upgrade" in request.headers:
+            return None
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return _text(HTTPStatus.OK, "ok\n")
+        if path == "/metrics":
+            return _text(HTTPStatus.OK, self._metrics())
+        if path == "/":
+            return _text(HTTPStatus.OK, "This is a chat server: connect to it by WebSocket.\n")
+        return _text(HTTPStatus.NOT_FOUND, "There are /, /healthz and /metrics.\n")
+
+    def _metrics(self) -> str:
+        figures = {
+            "chatlab_connections": len(self._sessions),
+            "chatlab_rooms": len(self.pubsub.rooms()),
+            "chatlab_messages_accepted_total": self.accepted,
+        }
+        return "".join(f"{name} {value}\n" for name, value in figures.items())
+
+
+def _text(status: HTTPStatus, text: str) -> Response:
+    body = text.encode()
+    headers = Headers(
+        {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)
+
+
+async def run(config: Config, components: Components, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises OSError if the port cannot be had, StoreError for the folder."""
+    async with ChatServer(config, components) as server:
+        print(f"listening on ws://{config.host}:{server.port}/ with data in {config.data_dir}", flush=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await stop.wait()
+    log.info("stopped after %d messages", server.accepted)
