@@ -1,0 +1,1 @@
+"""Drives any server that speaks the protocol, and judges it."""

@@ -1,0 +1,100 @@
+"""The catalogue of everything that can go wrong with a chat, and the findings that name an entry of it.
+
+An anomaly has a *slug*, by which scripts and students know it; the *rule* of lab/PROTOCOL.md that it
+breaks; the *section* of the course that explains it; and it is *timed* if it rests on something not having
+happened in time, so that a machine which was held up makes it doubtful. What it means to a student (title,
+message, likely cause) stands in `harness/texts/`, in two languages.
+
+The theory behind the names: a chat room is a replicated log. One order is decided at one place (N), all
+replicas read the same log from some point on (O, J), and whatever was read is durable (D). The names of
+the anomalies say in which way a replica differed from the log: something missing (lost, gap,
+replay_hole), something too much (duplicate, replay_overlap, room_leak), something in the wrong place
+(reorder), or something else than what was written (altered, split_sequence).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from harness.history import Event
+
+
+class Kind(Struct, frozen=True):
+    """An entry of the catalogue."""
+
+    rule: str
+    section: str
+    timed: bool = False
+
+
+CATALOGUE: dict[str, Kind] = {
+    # The server as a process.
+    "no_start": Kind("start", "running", timed=True),
+    "server_died": Kind("E", "components"),
+    "not_reached": Kind("start", "exercises"),
+    "no_connection": Kind("start", "components", timed=True),
+    "slow_stop": Kind("start", "running", timed=True),
+    "data_dir_ignored": Kind("start", "persistence"),
+    # Frames.
+    "malformed_frame": Kind("frames", "flow"),
+    "unanswered_error": Kind("E", "components", timed=True),
+    "unanswered_request": Kind("frames", "flow", timed=True),
+    "dropped_connection": Kind("E", "components"),
+    "obeyed_bad_frame": Kind("E", "components"),
+    # Who hears what.
+    "missing_notice": Kind("L", "flow", timed=True),
+    "lost": Kind("O", "pitfalls", timed=True),
+    "duplicate": Kind("O", "pitfalls"),
+    "altered": Kind("limits", "components"),
+    "impersonation": Kind("frames", "components"),
+    "room_leak": Kind("I", "components"),
+    "heard_after_leave": Kind("L", "components"),
+    "refused": Kind("E", "components"),
+    "stalled_by_slow_reader": Kind("S", "components", timed=True),
+    "unbounded_slow_reader": Kind("S", "components"),
+    # One order.
+    "gap": Kind("N", "pitfalls"),
+    "split_sequence": Kind("N", "pitfalls"),
+    "sequence_reset": Kind("N", "pitfalls"),
+    "reorder": Kind("O", "pitfalls"),
+    # Replay.
+    "replay_hole": Kind("J", "pitfalls", timed=True),
+    "replay_overlap": Kind("J", "pitfalls"),
+    "wrong_replay": Kind("J", "pitfalls"),
+    "stored_twice": Kind("R", "pitfalls"),
+    "retry_unanswered": Kind("R", "pitfalls", timed=True),
+    "history_disorder": Kind("J", "pitfalls"),
+    "history_hole": Kind("J", "pitfalls"),
+    "history_mismatch": Kind("D", "pitfalls"),
+    # Presence.
+    "missing_heartbeat": Kind("P", "presence", timed=True),
+    "zombie_presence": Kind("P", "presence", timed=True),
+    "late_offline": Kind("P", "presence", timed=True),
+    "premature_offline": Kind("P", "presence", timed=True),
+    "unannounced_presence": Kind("P", "presence", timed=True),
+    "presence_disagrees": Kind("P", "presence", timed=True),
+    "presence_leak": Kind("I", "presence"),
+    # What survives.
+    "lost_after_crash": Kind("D", "persistence"),
+    "changed_after_restart": Kind("D", "persistence"),
+    "replayed_as_new": Kind("O", "pitfalls"),
+}
+
+
+class Anomaly(Struct, frozen=True):
+    """One finding: an entry of the catalogue, what its text is filled with, and the events that show it.
+
+    `variant` chooses among several texts of the same entry.
+    """
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+    evidence: list[Event] = field(default_factory=list)
+    variant: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """Its entry in the catalogue."""
+        return CATALOGUE[self.name]

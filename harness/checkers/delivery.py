@@ -1,0 +1,284 @@
+"""Who heard what: every member everything, once, unchanged, and nobody else anything."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from harness.anomalies import Anomaly
+from harness.history import Event, Left
+from harness.log import Heard, Log, Membership, Said
+
+
+def undisturbed(log: Log, membership: Membership) -> bool:
+    """Whether a membership ended in good order, or not at all, and its client kept on reading."""
+    faults = {fault.fault for fault in log.conns[membership.conn].faults}
+    return membership.end != "fault" and not faults & {"reset", "vanish", "stop_reading"}
+
+
+def owed(log: Log, membership: Membership) -> list[Said]:
+    """What a member is certain to be sent: said after it was a member, and before it stopped being one.
+
+    A message whose sender lost its connection before it was heard of again may have been accepted or
+    not: it is owed only if somebody heard it.
+    """
+    heard = {h.said.tag for h in log.in_room(membership.room) if h.said}
+    found = []
+    for said in log.said_in(membership.room):
+        sender = log.conns[said.conn]
+        certain = sender.closed is None and not sender.faults
+        if membership.start <= said.at <= membership.stop and (certain or said.tag in heard):
+            found.append(said)
+    return found
+
+
+def lost(log: Log, room: str) -> list[Anomaly]:
+    """Messages that a member of `room` was owed and never got."""
+    found = []
+    refused = _refused_tags(log)
+    anywhere = {h.said.tag for h in log.in_room(room) if h.said}
+    for membership in log.members(room):
+        if not undisturbed(log, membership):
+            continue
+        due = owed(log, membership)
+        got = {h.said.tag for h in log.in_room(room) if h.said and h.conn == membership.conn}
+        missing = [said for said in due if said.tag not in got and said.tag not in refused]
+        if not missing:
+            continue
+        first = missing[0]
+        own = all(said.conn == membership.conn for said in missing)
+        nobody = all(said.tag not in anywhere for said in missing)
+        others = [h.event for h in log.in_room(room) if h.said is first][:2]
+        found.append(
+            Anomaly(
+                "lost",
+                {
+                    "who": membership.client,
+                    "room": room,
+                    "count": len(missing),
+                    "of": len(due),
+                    "sender": first.client,
+                    "content": excerpt(first.content),
+                },
+                [*first.sent[:1], *others],
+                "nobody" if nobody else "own" if own else "",
+            )
+        )
+    return _nobody_first(found)
+
+
+def _nobody_first(found: list[Anomaly]) -> list[Anomaly]:
+    """If nobody heard a message, that is one finding, and not one for each member."""
+    nobody = [anomaly for anomaly in found if anomaly.variant == "nobody"]
+    return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant != "nobody")]
+
+
+def duplicates(log: Log, room: str) -> list[Anomaly]:
+    """Messages that a connection got live more than once, and one message stored under two numbers."""
+    found = []
+    for membership in log.members(room):
+        times: dict[str, list[Heard]] = defaultdict(list)
+        for heard in log.live_on(membership.conn, room):
+            if heard.said:
+                times[heard.said.tag].append(heard)
+        for copies in times.values():
+            said = copies[0].said
+            if said is not None and len(copies) > _allowed_copies(said, membership.conn):
+                found.append(
+                    Anomaly(
+                        "duplicate",
+                        {
+                            "who": membership.client,
+                            "room": room,
+                            "count": len(copies),
+                            "sender": said.client,
+                            "content": excerpt(said.content),
+                        },
+                        [heard.event for heard in copies[:3]],
+                    )
+                )
+                break
+    return found
+
+
+def _allowed_copies(said: Said, conn: int) -> int:
+    """One, and one more for each retry on this very connection: that is answered to the sender alone."""
+    here = sum(sent.conn == conn for sent in said.sent)
+    return 1 + (here if len(said.sent) > 1 else 0)
+
+
+def numbered_twice(log: Log, room: str) -> list[Anomaly]:
+    """A message that was said once (or retried with its `id`) and stands under two numbers."""
+    numbers: dict[str, dict[int, Heard]] = defaultdict(dict)
+    for heard in log.in_room(room):
+        if heard.said:
+            numbers[heard.said.tag].setdefault(heard.message.sequence, heard)
+    found = []
+    for by_number in numbers.values():
+        if len(by_number) < 2:
+            continue
+        first, second = list(by_number.values())[:2]
+        said = first.said
+        assert said is not None, "only messages that were said are counted"
+        retried = len(said.sent) > 1
+        if retried and not _is_retry(log, said, first):
+            continue
+        found.append(
+            Anomaly(
+                "stored_twice" if retried else "duplicate",
+                {
+                    "who": first.client,
+                    "sender": said.client,
+                    "room": room,
+                    "content": excerpt(said.content),
+                    "id": said.id or "",
+                    "first": first.message.sequence,
+                    "second": second.message.sequence,
+                    "count": 2,
+                },
+                [*said.sent[:2], first.event, second.event],
+                "" if retried else "numbers",
+            )
+        )
+    return found[:1]
+
+
+def _is_retry(log: Log, said: Said, heard: Heard) -> bool:
+    """Whether the server must know a repeated message again: it kept the `id`, and the user's name."""
+    users = {log.conns[sent.conn].user for sent in said.sent if sent.conn in log.conns}
+    return said.id is not None and heard.message.id == said.id and len(users) == 1
+
+
+def altered(log: Log, room: str) -> list[Anomaly]:
+    """Messages that came with another content, user or room than they were sent with."""
+    found: dict[tuple[str, str], Anomaly] = {}
+    for heard in log.in_room(room):
+        said, message = heard.said, heard.message
+        if said is None:
+            if message.content not in _bad_contents(log):
+                unknown = {"who": heard.client, "room": room, "got": excerpt(message.content)}
+                found.setdefault(
+                    ("altered", "unknown"), Anomaly("altered", unknown, [heard.event], "unknown")
+                )
+            continue
+        evidence: list[Event] = [*said.sent[:1], heard.event]
+        if message.content != said.content:
+            at = _first_difference(said.content, message.content)
+            params: dict[str, object] = {
+                "who": heard.client,
+                "sender": said.client,
+                "room": room,
+                "sent": excerpt(said.content, at),
+                "got": excerpt(message.content, at),
+                "position": at,
+            }
+            found.setdefault(("altered", ""), Anomaly("altered", params, evidence))
+        if message.user != said.user:
+            params = {"who": heard.client, "room": room, "user": said.user, "shown": message.user}
+            found.setdefault(("impersonation", ""), Anomaly("impersonation", params, evidence))
+    return list(found.values())
+
+
+def _bad_contents(log: Log) -> set[str]:
+    """Contents that should not have been accepted, which `errors.obeyed` reports."""
+    frames = [sent.frame for sent in log.bad.values()]
+    data = [
+        frame["data"] for frame in frames if isinstance(frame, dict) and isinstance(frame.get("data"), dict)
+    ]
+    return {each["content"] for each in data if isinstance(each.get("content"), str)}
+
+
+def leaks(log: Log) -> list[Anomaly]:
+    """Messages and notices that reached a connection that was not, or no longer, in their room."""
+    found: dict[tuple[str, int], Anomaly] = {}
+    for heard in [*log.heard, *log.notices]:
+        if not heard.live:
+            continue
+        room = heard.said.room if heard.said else heard.message.room
+        mine = [m for m in log.memberships if m.conn == heard.conn and m.room == room and m.asked <= heard.at]
+        params = {
+            "who": heard.client,
+            "room": room,
+            "content": excerpt(heard.message.content),
+            "user": heard.message.user,
+        }
+        if not mine:
+            if _asked_to_say(log, heard):
+                continue  # the answer to its own retry, which is for the sender wherever it is
+            found.setdefault(("room_leak", heard.conn), Anomaly("room_leak", params, [heard.event]))
+            continue
+        last = mine[-1]
+        spoken = heard.said.at if heard.said else heard.at
+        if last.end == "leave" and spoken > last.left and not _asked_to_say(log, heard):
+            left = [e for e in log.events if isinstance(e, Left) and e.conn == heard.conn and e.room == room]
+            evidence: list[Event] = [*left[-1:], *(heard.said.sent[:1] if heard.said else []), heard.event]
+            found.setdefault(
+                ("heard_after_leave", heard.conn), Anomaly("heard_after_leave", params, evidence)
+            )
+    return list(found.values())
+
+
+def _asked_to_say(log: Log, heard: Heard) -> bool:
+    """Whether this connection said that very thing itself."""
+    return heard.said is not None and any(sent.conn == heard.conn for sent in heard.said.sent)
+
+
+def refused(log: Log, room: str) -> list[Anomaly]:
+    """Right messages that were answered by `error`."""
+    found = []
+    tags = _refused_tags(log)
+    said_here = [said for said in log.said_in(room) if said.tag in tags]
+    for said in said_here[:1]:
+        error = tags[said.tag]
+        params = {
+            "who": said.client,
+            "room": room,
+            "count": len(said_here),
+            "of": len(log.said_in(room)),
+            "content": excerpt(said.content),
+            "error": error[1],
+        }
+        found.append(Anomaly("refused", params, [*said.sent[:1], error[0]]))
+    return found
+
+
+def _refused_tags(log: Log) -> dict[str, tuple[Event, str]]:
+    """Tags of messages that were answered by an error, with that error.
+
+    Where the error names the message, that is certain. Else it is taken for the answer to the oldest
+    message of the connection that nobody heard, unless the connection also sent bad frames.
+    """
+    found: dict[str, tuple[Event, str]] = {}
+    by_id = {(said.conn, said.id): said for said in log.said.values() if said.id}
+    naughty = {sent.conn for sent in log.sent if sent.bad is not None}
+    heard = {h.said.tag for h in log.heard if h.said}
+    for asked, complaint in log.errors:
+        text = f"{complaint.code or 'error'}: {complaint.message}"[:200]
+        said = by_id.get((asked.conn, complaint.id)) if complaint.id else None
+        if said is None and asked.conn not in naughty:
+            silent = (
+                each
+                for each in log.said.values()
+                if each.conn == asked.conn
+                and each.at <= asked.at
+                and each.tag not in heard
+                and each.tag not in found
+            )
+            said = next(silent, None)
+        if said is not None and said.tag not in heard:
+            found.setdefault(said.tag, (asked.event, text))
+    return found
+
+
+def _first_difference(one: str, other: str) -> int:
+    for position, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return position
+    return min(len(one), len(other))
+
+
+def excerpt(text: str, around: int = 0, width: int = 40) -> str:
+    """A short piece of a text, with what cannot be seen written as an escape."""
+    start = max(around - width // 2, 0)
+    piece = text[start : start + width]
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in piece)
+    return ("…" if start else "") + shown + ("…" if start + width < len(text) else "")

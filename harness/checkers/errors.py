@@ -1,0 +1,61 @@
+"""Bad frames: each is answered by `error`, changes nothing, and leaves everybody connected (rule E)."""
+
+from __future__ import annotations
+
+from math import inf
+
+from harness.anomalies import Anomaly
+from harness.history import Sent
+from harness.log import Log
+
+
+def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
+    """Bad frames, sent between two moments, that got no `error`, or that the sender was cut off for.
+
+    After each bad frame its sender waits until all that it sent was handled, before it sends the next.
+    """
+    found: list[Anomaly] = []
+    silent: list[Sent] = []
+    bad = [sent for sent in log.sent if sent.bad is not None and start <= sent.at <= stop]
+    for sent in bad:
+        later = [s.at for s in log.sent if s.conn == sent.conn and s.at > sent.at and s.bad is not None]
+        end = min(later, default=inf)
+        answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in log.errors)
+        closed = log.conns[sent.conn].closed if sent.conn in log.conns else None
+        if not answered:
+            if closed and closed.by == "server" and sent.at <= closed.at < end:
+                params = {"who": sent.client, "what": sent.bad, "code": closed.code}
+                found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
+            else:
+                silent.append(sent)
+        elif closed and closed.by == "server" and sent.at <= closed.at < end and closed.code != 1009:
+            params = {"who": sent.client, "what": sent.bad, "code": closed.code}
+            found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
+    if silent:
+        kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
+        params = {"who": silent[0].client, "count": len(silent), "of": len(bad), "what": ", ".join(kinds)}
+        found.append(Anomaly("unanswered_error", params, list(silent[:2])))
+    return found[:3]
+
+
+def obeyed(log: Log) -> list[Anomaly]:
+    """Bad messages that somebody heard all the same."""
+    found: dict[str, Anomaly] = {}
+    for heard in log.heard:
+        if heard.said is not None:
+            continue
+        for tag, sent in log.bad.items():
+            if tag in heard.message.content.lower()[:200] or _same_content(sent, heard.message.content):
+                params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
+                found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
+    return list(found.values())[:2]
+
+
+def _same_content(sent: Sent, content: str) -> bool:
+    data = sent.frame.get("data") if isinstance(sent.frame, dict) else None
+    return isinstance(data, dict) and data.get("content") == content
+
+
+def counted(log: Log, start: float, stop: float) -> int:
+    """How many bad frames were sent between two moments."""
+    return sum(sent.bad is not None and start <= sent.at <= stop for sent in log.sent)

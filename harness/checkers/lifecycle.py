@@ -1,0 +1,78 @@
+"""What became of the server and of the connections: a server that dies, and clients that it drops."""
+
+from __future__ import annotations
+
+from harness.anomalies import Anomaly
+from harness.history import Closed, Event, GaveUp, Server
+from harness.log import Log
+
+
+def server(log: Log, start: float, stop: float) -> list[Anomaly]:
+    """Starts that failed and ends that nobody asked for, between two moments."""
+    found = []
+    for event in log.server:
+        if not start <= event.at <= stop:
+            continue
+        again = any(e.what == "ready" and e.copy == event.copy and e.at < event.at for e in log.server)
+        params = {**event.detail, "output": "\n".join(event.detail.get("output", []))}
+        if event.what == "not_ready":
+            params["which"] = "copy" if event.copy else "again" if again else "first"
+            found.append(Anomaly("no_start", params, [event], str(event.detail.get("why", ""))))
+        elif event.what == "died":
+            found.append(Anomaly("server_died", params, [event]))
+        elif event.what == "stopped" and not event.detail.get("in_time", True):
+            found.append(Anomaly("slow_stop", params, [event]))
+    return found
+
+
+def connections(log: Log, start: float, stop: float) -> list[Anomaly]:
+    """Connections that were refused, not greeted, or cut off for no reason, between two moments."""
+    found: list[Anomaly] = []
+    for event in log.events:
+        if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
+            continue
+        if isinstance(event, Closed) and event.by == "server" and not _excused(log, event):
+            params = {"who": event.client, "code": event.code, "reason": event.reason}
+            found.append(Anomaly("dropped_connection", params, [*_last_sent(log, event), event]))
+        elif isinstance(event, GaveUp) and not _unwelcome(log, event.conn):
+            wanted = event.wanted.split(" ")[0]
+            params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}
+            name = (
+                "no_connection" if wanted in ("connection", "connected", "reading") else "unanswered_request"
+            )
+            found.append(Anomaly(name, params, [event], wanted))
+    return found[:3]
+
+
+def _excused(log: Log, event: Closed) -> bool:
+    """Whether the server had a reason to close this connection, or was ended itself."""
+    conn = log.conns.get(event.conn)
+    if conn is None or conn.copy:
+        return True
+    if any(fault.fault in ("vanish", "stop_reading", "reset", "bad_name") for fault in conn.faults):
+        return True
+    if any(sent.conn == event.conn and sent.bad is not None for sent in log.sent):
+        return True  # errors.unanswered looks at those
+    ended = [e for e in log.server if e.what in ("asked_to_stop", "killed", "died") and not e.copy]
+    ready = [e for e in log.server if e.what == "ready" and not e.copy]
+    for end in ended:
+        again = min((e.at for e in ready if e.at > end.at), default=float("inf"))
+        if end.at - 0.5 <= event.at <= again and conn.opened < end.at:
+            return True
+    return False
+
+
+def _unwelcome(log: Log, conn: int) -> bool:
+    known = log.conns.get(conn)
+    return known is not None and any(fault.fault == "bad_name" for fault in known.faults)
+
+
+def _last_sent(log: Log, event: Closed) -> list[Event]:
+    sent: list[Event] = [s for s in log.sent if s.conn == event.conn and s.at <= event.at]
+    return sent[-1:]
+
+
+def stopped_by(log: Log) -> Server | None:
+    """The event of the server that ended the play, if one did."""
+    ends = [event for event in log.server if event.what in ("not_ready", "died")]
+    return ends[-1] if ends else None

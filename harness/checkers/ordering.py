@@ -1,0 +1,138 @@
+"""One order for all: numbers without gap or repeat (N), heard by everybody in that order (O)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+from harness.anomalies import Anomaly
+from harness.checkers.delivery import excerpt
+from harness.history import Event
+from harness.log import Heard, Log
+
+
+def numbering(log: Log, room: str) -> list[Anomaly]:
+    """Gaps, and numbers that stand for two different messages."""
+    seen: dict[int, dict[str, Heard]] = defaultdict(dict)
+    for heard in log.in_room(room):
+        identity = heard.said.tag if heard.said else heard.message.content
+        seen[heard.message.sequence].setdefault(identity, heard)
+    return [*_split(log, room, seen), *_gaps(room, seen)]
+
+
+def _split(log: Log, room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
+    found: dict[str, Anomaly] = {}
+    for number in sorted(seen):
+        if len(seen[number]) < 2:
+            continue
+        one, other = sorted(seen[number].values(), key=lambda heard: heard.at)[:2]
+        starts = [e for e in log.server if e.what == "ready" and not e.copy and one.at < e.at < _born(other)]
+        name = "sequence_reset" if starts else "split_sequence"
+        params = {
+            "room": room,
+            "sequence": number,
+            "who": one.client,
+            "one": excerpt(one.message.content),
+            "other_who": other.client,
+            "other": excerpt(other.message.content),
+            "count": sum(len(each) > 1 for each in seen.values()),
+        }
+        evidence: list[Event] = [one.event, *starts[-1:], other.event]
+        found.setdefault(name, Anomaly(name, params, evidence))
+    return list(found.values())
+
+
+def _born(heard: Heard) -> float:
+    """When a message came into being: when it was said, if we know that."""
+    return heard.said.sent[-1].at if heard.said else heard.at
+
+
+def _gaps(room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
+    if not seen:
+        return []
+    smallest, largest = min(seen), max(seen)
+    missing = [number for number in range(1, largest) if number not in seen]
+    if smallest >= 1 and not missing:
+        return []
+    if smallest < 1:
+        first = next(iter(seen[smallest].values()))
+        params = {"room": room, "number": smallest, "who": first.client}
+        return [Anomaly("gap", params, [first.event], "zero")]
+    before = [number for number in seen if number < missing[0]]
+    after = min(number for number in seen if number > missing[0])
+    around = [next(iter(seen[number].values())) for number in [*sorted(before)[-1:], after]]
+    params = {
+        "room": room,
+        "missing": missing[0],
+        "count": len(missing),
+        "largest": largest,
+        "after": after,
+    }
+    return [Anomaly("gap", params, [heard.event for heard in around], "" if before else "start")]
+
+
+def order(log: Log, room: str) -> list[Anomaly]:
+    """Live messages that came in another order than that of their numbers, or of their sending."""
+    return [*_receivers(log, room), *_senders(log, room)]
+
+
+def _receivers(log: Log, room: str) -> list[Anomaly]:
+    found = []
+    for conn in sorted({m.conn for m in log.members(room)}):
+        newest: Heard | None = None
+        count, first = 0, None
+        for heard in log.live_on(conn, room):
+            if newest and heard.message.sequence < newest.message.sequence:
+                if _is_retry_answer(heard):
+                    continue
+                count += 1
+                first = first or (newest, heard)
+            else:
+                newest = heard
+        if first:
+            params = {
+                "who": first[0].client,
+                "room": room,
+                "first": first[0].message.sequence,
+                "then": first[1].message.sequence,
+                "count": count,
+            }
+            found.append(Anomaly("reorder", params, [first[0].event, first[1].event]))
+    return found[:3]
+
+
+def _is_retry_answer(heard: Heard) -> bool:
+    said = heard.said
+    return said is not None and len(said.sent) > 1 and any(s.conn == heard.conn for s in said.sent)
+
+
+def _senders(log: Log, room: str) -> list[Anomaly]:
+    numbers: dict[str, tuple[int, Heard]] = {}
+    for heard in log.in_room(room):
+        if heard.said:
+            numbers.setdefault(heard.said.tag, (heard.message.sequence, heard))
+    by_conn = defaultdict(list)
+    for said in log.said_in(room):
+        if len(said.sent) == 1 and said.tag in numbers:
+            by_conn[said.conn].append((said, *numbers[said.tag]))
+    found = []
+    for sent in by_conn.values():
+        for (one, number, _), (other, next_number, heard) in pairwise(sent):
+            if next_number < number:
+                params = {
+                    "who": one.client,
+                    "room": room,
+                    "first": number,
+                    "then": next_number,
+                    "one": excerpt(one.content),
+                    "other": excerpt(other.content),
+                }
+                evidence: list[Event] = [one.sent[0], other.sent[0], heard.event]
+                found.append(Anomaly("reorder", params, evidence, "sender"))
+                break
+    return found[:1]
+
+
+def newest(log: Log, room: str) -> int:
+    """The highest number that anybody heard in a room; 0 if none."""
+    return max((heard.message.sequence for heard in log.in_room(room)), default=0)

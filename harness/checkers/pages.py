@@ -1,0 +1,131 @@
+"""Pages of history: ordered, complete, and equal to what was delivered live (rule J, and D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.anomalies import Anomaly
+from harness.checkers.delivery import excerpt
+from harness.frames import Page
+from harness.history import Event, Sent
+from harness.log import Asked, Log
+from lab.protocol import MAX_PAGE, Message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A page, and the request that it answers."""
+
+    sent: Sent
+    asked: Asked
+    page: Page
+
+    @property
+    def since(self) -> int:
+        """What was asked for."""
+        return self.sent.frame.get("since") or 0
+
+    @property
+    def limit(self) -> int:
+        """The most messages that it may hold."""
+        return min(self.sent.frame.get("limit") or MAX_PAGE, MAX_PAGE)
+
+
+def answers(log: Log, room: str) -> list[Answer]:
+    """The answers to requests for history of a room; a client asks one at a time."""
+    found = []
+    asked_for: dict[int, Sent] = {}
+    requests: list[tuple[float, Sent | tuple[Asked, Page]]] = [
+        (sent.at, sent) for sent in log.sent if _is_request(sent, room)
+    ]
+    pages = [(pair[0].at, pair) for pair in log.pages if pair[1].room == room]
+    for _, event in sorted([*requests, *pages], key=lambda pair: pair[0]):
+        if isinstance(event, Sent):
+            asked_for[event.conn] = event
+        elif event[0].conn in asked_for:
+            found.append(Answer(asked_for.pop(event[0].conn), *event))
+    return found
+
+
+def _is_request(sent: Sent, room: str) -> bool:
+    return (
+        sent.bad is None
+        and isinstance(sent.frame, dict)
+        and sent.frame.get("type") == "history"
+        and sent.frame.get("room") == room
+    )
+
+
+def wrong(log: Log, room: str) -> list[Anomaly]:
+    """Pages that are out of order, have holes, or do not hold what was asked for."""
+    found: dict[str, Anomaly] = {}
+    seen = sorted((heard.at, heard.message.sequence) for heard in log.in_room(room))
+    for answer in answers(log, room):
+        known = {number for at, number in seen if at < answer.sent.at}
+        for anomaly in _page(answer, room, known):
+            found.setdefault(anomaly.name + anomaly.variant, anomaly)
+    return list(found.values())
+
+
+def _page(answer: Answer, room: str, known: set[int]) -> list[Anomaly]:
+    page, since = answer.page, answer.since
+    numbers = [message.sequence for message in page.messages]
+    evidence: list[Event] = [answer.sent, answer.asked.event]
+    params = {
+        "who": answer.sent.client,
+        "room": room,
+        "since": since,
+        "limit": answer.limit,
+        "count": len(numbers),
+    }
+    for one, other in pairwise(numbers):
+        if other <= one:
+            return [Anomaly("history_disorder", {**params, "first": one, "then": other}, evidence)]
+    if len(numbers) > answer.limit:
+        return [Anomaly("history_disorder", params, evidence, "too_many")]
+    if numbers and numbers[0] <= since:
+        return [Anomaly("history_disorder", {**params, "first": numbers[0]}, evidence, "old")]
+    newest = max(known, default=0)
+    if not numbers:
+        if newest > since:
+            return [Anomaly("history_hole", {**params, "missing": since + 1}, evidence)]
+        return []
+    missing = [n for n in range(since + 1, numbers[-1]) if n in known and n not in set(numbers)]
+    if missing:
+        return [Anomaly("history_hole", {**params, "missing": missing[0]}, evidence)]
+    if page.last is not None and page.last < max(newest, numbers[-1]):
+        what = {**params, "last": page.last, "newest": max(newest, numbers[-1])}
+        return [Anomaly("history_hole", what, evidence, "last")]
+    if page.more is False and numbers[-1] < newest:
+        return [Anomaly("history_hole", {**params, "newest": newest}, evidence, "more")]
+    return []
+
+
+def mismatches(log: Log, room: str, name: str = "history_mismatch") -> list[Anomaly]:
+    """Messages that history tells otherwise than they were first heard."""
+    first: dict[int, tuple[Message, Event, str]] = {}
+    for heard in log.in_room(room):
+        number = heard.message.sequence
+        if number not in first:
+            first[number] = (heard.message, heard.event, heard.client)
+            continue
+        was, event, client = first[number]
+        if was == heard.message or (heard.live and heard.said is None):
+            continue
+        if heard.said and was.content[:20] != heard.message.content[:20]:
+            continue  # another message altogether, which the checkers of the order report
+        field = next(
+            f for f in ("id", "user", "content", "timestamp") if getattr(was, f) != getattr(heard.message, f)
+        )
+        params = {
+            "who": heard.client,
+            "room": room,
+            "sequence": number,
+            "field": field,
+            "was": excerpt(str(getattr(was, field))),
+            "now": excerpt(str(getattr(heard.message, field))),
+            "first_who": client,
+        }
+        return [Anomaly(name, params, [event, heard.event])]
+    return []

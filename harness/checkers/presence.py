@@ -1,0 +1,256 @@
+"""Who is shown as present, and when (rule P).
+
+What a client was shown of a user is a little history of its own, of two sources: *broadcasts*, which come
+unasked, and *answers* to `presence`. A listener that never asks hears broadcasts only; so both sources can
+be judged alone, and compared.
+
+A time-out is judged on the harness's clock: from the moment when the vanished client sent its last frame
+to the moment when others were told. The way there and back takes time too, on a loaded machine much of it.
+Somebody therefore asks the server something all the time, and `slack` is the longest that this took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+
+from harness.anomalies import Anomaly
+from harness.history import Event, Sent
+from harness.log import Asked, Conn, Log
+from lab.protocol import Status
+
+EARLY = 0.02
+"""Seconds by which a time-out may seem early: the resolution of clocks and timers."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a client was shown of a user: `here` is true for online and away."""
+
+    at: float
+    here: bool
+    event: Event
+
+
+def shown(log: Log, witness: int, room: str, user: str, *, answers: bool) -> list[Shown]:
+    """What the connection `witness` was shown of a user, by answers or by broadcasts."""
+    found = []
+    asked_for = [s.at for s in log.sent if s.conn == witness and _is_question(s, room)]
+    for asked, roster in log.rosters:
+        if asked.conn != witness or roster.room != room:
+            continue
+        answered = sum(at < asked.at for at in asked_for)
+        is_answer = roster.full is True or (
+            roster.full is None and answered > 0 and log.conns[witness].user in roster.users
+        )
+        if is_answer is not answers:
+            continue
+        if user in roster.users:
+            here = roster.users[user].status is not Status.OFFLINE
+            found.append(Shown(asked.at, here, asked.event))
+        elif is_answer:
+            found.append(Shown(asked.at, False, asked.event))
+    return found
+
+
+def _is_question(sent: Sent, room: str) -> bool:
+    frame = sent.frame
+    return (
+        sent.bad is None
+        and isinstance(frame, dict)
+        and frame.get("type") in ("presence", "join")
+        and frame.get("room") == room
+    )
+
+
+def announced(
+    log: Log, witness: int, room: str, user: str, since: float, *, here: bool, why: str
+) -> list[Anomaly]:
+    """The change that the witness should have been told of after `since`, and was not."""
+    told = [s for s in shown(log, witness, room, user, answers=False) if s.at >= since and s.here is here]
+    # A server may also send the whole list when something changed.
+    told += [s for s in shown(log, witness, room, user, answers=True) if s.at >= since and s.here is here]
+    if told:
+        return []
+    params = {"who": log.conns[witness].client, "subject": user, "room": room}
+    return [Anomaly("unannounced_presence", params, _events_at(log, since), why)]
+
+
+def listed(
+    log: Log, witness: int, room: str, expected: set[str], since: float, until: float, possible: set[str]
+) -> list[Anomaly]:
+    """The last answer to a question in a span of time should list `expected`, and of `possible` no other."""
+    answers = [
+        (asked, roster)
+        for asked, roster in log.rosters
+        if asked.conn == witness
+        and roster.room == room
+        and since <= asked.at <= until
+        and roster.full is not False
+    ]
+    if not answers:
+        return []
+    asked, roster = answers[-1]
+    here = {user for user, presence in roster.users.items() if presence.status is not Status.OFFLINE}
+    client = log.conns[witness].client
+    found = []
+    for user in sorted(expected - here):
+        params = {"who": client, "subject": user, "room": room}
+        found.append(Anomaly("presence_disagrees", params, [asked.event], "missing"))
+    for user in sorted((here & possible) - expected):
+        params = {"who": client, "subject": user, "room": room}
+        found.append(Anomaly("presence_leak", params, [asked.event], "listed"))
+    return found[:2]
+
+
+def leaks(log: Log) -> list[Anomaly]:
+    """Presence of a room that reached a connection which is not in it and did not ask."""
+    for asked, roster in log.rosters:
+        inside = any(
+            m.conn == asked.conn
+            and m.room == roster.room
+            and m.asked <= asked.at
+            and _still_in(m.left, asked)
+            for m in log.memberships
+        )
+        questions = any(
+            s.conn == asked.conn and s.at <= asked.at and _is_question(s, roster.room) for s in log.sent
+        )
+        # A bad frame may ask for odd rooms; what a server makes of those is judged elsewhere.
+        naughty = any(s.conn == asked.conn and s.bad for s in log.sent)
+        if not inside and not questions and not naughty:
+            params = {"who": asked.client, "room": roster.room, "subject": ", ".join(roster.users)}
+            return [Anomaly("presence_leak", params, [asked.event])]
+    return []
+
+
+def _still_in(left: float, asked: Asked) -> bool:
+    return asked.at <= left
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A user who fell silent: since when at the latest, and how long we watched after that."""
+
+    user: str
+    room: str
+    last_sign: float
+    watched_until: float
+    heartbeat: float
+    timeout: float
+    at_once: bool
+    """Whether the connection broke, so that the user may count as gone at once."""
+
+
+def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float) -> list[Anomaly]:
+    """Whether somebody who fell silent is offline, in time, for those who listen and those who ask."""
+    found = []
+    told = _first_gone(shown(log, listener, silence.room, silence.user, answers=False), silence)
+    told = told or _first_gone(shown(log, listener, silence.room, silence.user, answers=True), silence)
+    answers = shown(log, asker, silence.room, silence.user, answers=True)
+    answers = [answer for answer in answers if answer.at <= silence.watched_until]
+    asked = _first_gone(answers, silence)
+    since = silence.last_sign
+    base = {
+        "subject": silence.user,
+        "room": silence.room,
+        "timeout": silence.timeout,
+        "interval": silence.heartbeat,
+        "watched": round(silence.watched_until - since, 2),
+    }
+    signs = _events_at(log, since)
+    if told is None and asked is None:
+        evidence = [*signs, *(answer.event for answer in answers[-1:])]
+        return [Anomaly("zombie_presence", {**base, "who": log.conns[asker].client}, evidence)]
+    if told is None:
+        who = log.conns[listener].client
+        evidence = [*signs, *([asked.event] if asked else [])]
+        return [Anomaly("unannounced_presence", {**base, "who": who}, evidence, "timeout")]
+    if asked is None or answers[-1].here:
+        who = log.conns[asker].client
+        evidence = [told.event, *(answer.event for answer in answers[-1:])]
+        return [Anomaly("presence_disagrees", {**base, "who": who}, evidence, "still_listed")]
+    latest = since + silence.timeout + silence.heartbeat
+    for first, witness in ((told, listener), (asked, asker)):
+        params = {
+            **base,
+            "who": log.conns[witness].client,
+            "seconds": round(first.at - since, 2),
+        }
+        if first.at < since + silence.timeout - EARLY and not silence.at_once:
+            found.append(Anomaly("premature_offline", params, [*signs, first.event]))
+        elif first.at > latest + slack + 0.5 * silence.heartbeat:
+            found.append(Anomaly("late_offline", params, [*signs, first.event]))
+    return found[:1]
+
+
+def delay(log: Log, silence: Silence, listener: int) -> float:
+    """Seconds from the last sign of life to the news that the user is offline; infinite without news."""
+    told = _first_gone(shown(log, listener, silence.room, silence.user, answers=False), silence)
+    told = told or _first_gone(shown(log, listener, silence.room, silence.user, answers=True), silence)
+    return told.at - silence.last_sign if told else inf
+
+
+def _first_gone(history: list[Shown], silence: Silence) -> Shown | None:
+    """The first time that the user was shown as gone, and stayed so, after it fell silent."""
+    after = [each for each in history if silence.last_sign <= each.at <= silence.watched_until]
+    return next((each for each in after if not each.here), None)
+
+
+def always_here(
+    log: Log, user: str, room: str, witnesses: list[int], since: float, until: float, why: str
+) -> list[Anomaly]:
+    """Whether a user who shows signs of life was ever shown as gone."""
+    for witness in witnesses:
+        for answers in (False, True):
+            for each in shown(log, witness, room, user, answers=answers):
+                if since <= each.at <= until and not each.here:
+                    params = {
+                        "who": log.conns[witness].client,
+                        "subject": user,
+                        "room": room,
+                        "seconds": round(each.at - since, 2),
+                    }
+                    return [Anomaly("premature_offline", params, [each.event], why)]
+    return []
+
+
+def heartbeats(
+    log: Log, conns: list[Conn], since: float, until: float, interval: float, slack: float
+) -> list[Anomaly]:
+    """Whether the server's heartbeats came every interval on connections that stood all the time."""
+    for conn in conns:
+        times = [at for at in log.beats.get(conn.number, []) if since <= at <= until]
+        params = {
+            "who": conn.client,
+            "interval": interval,
+            "count": len(times),
+            "seconds": round(until - since, 1),
+        }
+        if not times:
+            return [Anomaly("missing_heartbeat", params, [], "none")]
+        edges = [since, *times, until]
+        widest = max(later - earlier for earlier, later in pairwise(edges))
+        if widest > 1.5 * interval + slack:
+            return [Anomaly("missing_heartbeat", {**params, "gap": round(widest, 2)}, [])]
+    return []
+
+
+def slowest_answer(log: Log, conn: int, room: str, since: float, until: float) -> float:
+    """Seconds of the longest that the server took to answer `presence` on a connection."""
+    questions = [
+        s.at for s in log.sent if s.conn == conn and _is_question(s, room) and since <= s.at <= until
+    ]
+    replies = [
+        asked.at
+        for asked, roster in log.rosters
+        if asked.conn == conn and roster.room == room and roster.full is not False
+    ]
+    waits = [min((at for at in replies if at >= asked), default=asked) - asked for asked in questions]
+    return max(waits, default=0.0)
+
+
+def _events_at(log: Log, moment: float) -> list[Event]:
+    found: list[Event] = [e for e in log.events if not isinstance(e, Asked) and abs(e.at - moment) < 1e-9]
+    return found[:1]

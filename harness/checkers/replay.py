@@ -1,0 +1,138 @@
+"""What a join is answered with (J), and what a retry does (R)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf
+
+from harness.anomalies import Anomaly
+from harness.checkers.delivery import excerpt
+from harness.history import Event
+from harness.log import Heard, Log, Membership
+from lab.protocol import NEWEST, Message
+
+
+def seams(log: Log, room: str) -> list[Anomaly]:
+    """Joins whose replay and live messages do not fit together: a hole, or an overlap."""
+    found: list[Anomaly] = []
+    for membership in log.members(room):
+        found += _seam(log, membership)
+    return found[:3]
+
+
+def replayed(log: Log, membership: Membership) -> list[tuple[Message, Event]]:
+    """The messages that a join was answered with, with the frame of each."""
+    return [
+        (message, asked.event)
+        for asked, page in log.pages
+        if asked.conn == membership.conn
+        and page.room == membership.room
+        and membership.asked <= asked.at <= membership.start
+        for message in page.messages
+    ]
+
+
+def _seam(log: Log, membership: Membership) -> list[Anomaly]:
+    replay = replayed(log, membership)
+    numbers = [message.sequence for message, _ in replay]
+    live = _fresh(log, membership)
+    params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
+    evidence: list[Event] = [event for _, event in replay[:1]]
+
+    if numbers != sorted(set(numbers)):
+        at = next(n for n, (a, b) in enumerate(pairwise(numbers)) if b <= a)
+        what = {**params, "first": numbers[at], "then": numbers[at + 1]}
+        return [Anomaly("history_disorder", what, evidence, "join")]
+
+    known = _known_before(log, membership)
+    if membership.since is None:
+        wrong = _not_the_newest(numbers, known, params, evidence)
+        if wrong:
+            return wrong
+        start = numbers[0] if numbers else (live[0].message.sequence if live else 1)
+    else:
+        start = membership.since + 1
+        old = [number for number in numbers if number <= membership.since]
+        if old:
+            what = {**params, "sequence": old[0], "count": len(old)}
+            return [Anomaly("replay_overlap", what, evidence, "old")]
+
+    both = sorted(set(numbers) & {heard.message.sequence for heard in live})
+    if both:
+        twice = [heard.event for heard in live if heard.message.sequence == both[0]]
+        what = {**params, "sequence": both[0], "count": len(both)}
+        return [Anomaly("replay_overlap", what, [*evidence, *twice[:1]])]
+
+    got = {*numbers, *(h.message.sequence for h in log.live_on(membership.conn, membership.room))}
+    exists = {heard.message.sequence for heard in log.in_room(membership.room)}
+    last = max([*got, *known], default=0)
+    missing = [number for number in range(start, last) if number in exists and number not in got]
+    missing += [number for number in [last] if number in known and number not in got and number >= start]
+    if not missing:
+        return []
+    first_live = min((heard.message.sequence for heard in live), default=inf)
+    seen_by = [h.event for h in log.in_room(membership.room) if h.message.sequence == missing[0]][:1]
+    after = [heard.event for heard in live if heard.message.sequence > missing[0]][:1]
+    what = {**params, "sequence": missing[0], "count": len(missing), "replayed": len(numbers)}
+    if missing[0] < first_live:
+        return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
+    return [Anomaly("lost", {**what, "of": len(got) + len(missing)}, [*seen_by, *after], "hole")]
+
+
+def _fresh(log: Log, membership: Membership) -> list[Heard]:
+    """What came live during a membership, without the answers to retries."""
+    return [
+        heard
+        for heard in log.live_on(membership.conn, membership.room)
+        if membership.asked <= heard.at
+        and not (
+            heard.said and len(heard.said.sent) > 1 and any(s.conn == heard.conn for s in heard.said.sent)
+        )
+    ]
+
+
+def _known_before(log: Log, membership: Membership) -> set[int]:
+    """Numbers that somebody had heard before the join was sent: the replay must have them."""
+    return {h.message.sequence for h in log.in_room(membership.room) if h.at < membership.asked}
+
+
+def _not_the_newest(
+    numbers: list[int], known: set[int], params: dict[str, object], evidence: list[Event]
+) -> list[Anomaly]:
+    """A join without `since` is answered by the newest 50, or all there are."""
+    newest = max(known, default=0)
+    if not newest:
+        return []
+    what = {**params, "newest": newest, "count": len(numbers)}
+    if not numbers:
+        return [Anomaly("replay_hole", {**what, "sequence": newest, "replayed": 0}, evidence, "none")]
+    what |= {"first": numbers[0], "last": numbers[-1], "expected": min(NEWEST, numbers[-1])}
+    if numbers[-1] < newest:
+        return [Anomaly("wrong_replay", what, evidence, "oldest" if numbers[0] == 1 else "stale")]
+    if len(numbers) != min(NEWEST, numbers[-1]):
+        return [Anomaly("wrong_replay", what, evidence)]
+    return []
+
+
+def retries(log: Log, room: str) -> list[Anomaly]:
+    """Retries that were not answered. Those that were stored again are found by `numbered_twice`."""
+    found = []
+    for said in log.said_in(room):
+        if len(said.sent) < 2 or said.id is None or not offers_retries(log, room):
+            continue
+        for sent in said.sent[1:]:
+            answers = [
+                heard for heard in log.live_on(sent.conn, room) if heard.said is said and heard.at >= sent.at
+            ]
+            faults = log.conns[sent.conn].faults
+            if not answers and not any(f.at > sent.at and f.fault == "reset" for f in faults):
+                params = {"who": sent.client, "room": room, "id": said.id, "content": excerpt(said.content)}
+                found.append(Anomaly("retry_unanswered", params, [said.sent[0], sent]))
+                break
+    return found[:1]
+
+
+def offers_retries(log: Log, room: str) -> bool:
+    """Whether the server keeps the ids that clients give; one that makes its own offers no retry."""
+    given = [heard for heard in log.in_room(room) if heard.said and heard.said.id]
+    return not given or any(h.said is not None and h.message.id == h.said.id for h in given)

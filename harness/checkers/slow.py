@@ -1,0 +1,73 @@
+"""A member that does not read delays nobody, and costs a bounded amount of memory (rule S)."""
+
+from __future__ import annotations
+
+from math import inf
+
+from harness.anomalies import Anomaly
+from harness.history import Event, Fault
+from harness.log import Heard, Log
+from lab.protocol import MAX_UNREAD
+
+SOCKET_BUFFERS = 8 * 1024 * 1024
+"""Bytes that the two machines' sockets may hold beside what the server does."""
+
+
+def stalled(log: Log, room: str) -> list[Anomaly]:
+    """Messages that others got only after the slow reader read again, or was gone."""
+    stopped, again = reading_times(log)
+    if stopped is None:
+        return []
+    for membership in log.members(room):
+        if membership.conn == stopped.conn:
+            continue
+        first: dict[str, Heard] = {}
+        for heard in log.live_on(membership.conn, room):
+            if heard.said:
+                first.setdefault(heard.said.tag, heard)
+        late = [h for h in first.values() if h.said and stopped.at < h.said.at < again <= h.at]
+        if late:
+            params = {
+                "who": membership.client,
+                "slow": stopped.client,
+                "room": room,
+                "count": len(late),
+                "seconds": round(again - min(h.said.at for h in late if h.said), 1),
+            }
+            evidence: list[Event] = [stopped, *(late[0].said.sent[:1] if late[0].said else []), late[0].event]
+            return [Anomaly("stalled_by_slow_reader", params, evidence)]
+    return []
+
+
+def unbounded(log: Log, room: str) -> list[Anomaly]:
+    """A reader for which the server kept more than it may."""
+    stopped, _ = reading_times(log)
+    if stopped is None:
+        return []
+    got = sum(
+        asked.event.size for asked in log.received if asked.conn == stopped.conn and asked.at > stopped.at
+    )
+    if got <= MAX_UNREAD + SOCKET_BUFFERS:
+        return []
+    params = {"slow": stopped.client, "room": room, "mebibytes": got // 2**20, "limit": MAX_UNREAD // 2**20}
+    return [Anomaly("unbounded_slow_reader", params, [stopped])]
+
+
+def reading_times(log: Log) -> tuple[Fault | None, float]:
+    """When a client stopped reading, and when it read again."""
+    stopped: Fault | None = None
+    for conn in log.conns.values():
+        for fault in conn.faults:
+            if fault.fault == "stop_reading":
+                stopped = fault
+            elif fault.fault == "read_again" and stopped and fault.conn == stopped.conn:
+                return stopped, fault.at
+    return stopped, inf
+
+
+def owed_bytes(log: Log, room: str) -> int:
+    """Bytes that were said in the room while nobody read at the slow end."""
+    stopped, again = reading_times(log)
+    if stopped is None:
+        return 0
+    return sum(len(said.content) for said in log.said_in(room) if stopped.at <= said.at <= again)

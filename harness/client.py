@@ -1,0 +1,382 @@
+"""One simulated person at a keyboard, who can vanish.
+
+A client speaks the protocol as a good client does (it answers heartbeats), writes everything that it
+sends and receives into the world's history, and keeps just enough of it in mind to know what it waits
+for. It judges nothing. Its faults are real ones: a reset is a TCP reset, and who vanishes stops reading
+and writing with the socket open, as a machine does that lost its network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from harness import frames, history
+from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from lab.protocol import HEARTBEAT_INTERVAL, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
+
+if TYPE_CHECKING:
+    from harness.worlds.base import World
+
+QUIET = 0.3
+"""Seconds without a frame after which a server that answers no `presence` counts as done."""
+SEND_PATIENCE = 10.0
+"""Seconds for which a server may refuse to read what a client sends."""
+
+
+class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
+    """The play cannot go on; the history says why."""
+
+
+class Gone(PlayStopped):
+    """A client has no connection any more, and its next action needs one."""
+
+
+class Client:
+    """A person with one connection at a time; `conn` numbers the connections of the whole run."""
+
+    def __init__(
+        self, world: World, name: str, user: str, narrow: bool, copy: bool, unwelcome: bool = False
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.asked = user
+        self.user = user
+        self.conn = 0
+        self.narrow = narrow
+        self.copy = copy
+        self.unwelcome = unwelcome
+        """Whether the server should refuse it, for its name."""
+        self.answers_heartbeats = True
+        self.greeting: Greeting | None = None
+        self.tags: dict[str, set[str]] = defaultdict(set)
+        """Tags of the messages received, live or by replay, in each room."""
+        self.newest: dict[str, int] = defaultdict(int)
+        """The highest number received in each room, over all connections."""
+        self.received = 0
+        self.live: Counter[str] = Counter()
+        """Numbered live messages received in each room, over all connections."""
+        self.notices: list[Message] = []
+        self.rosters: list[Roster] = []
+        self.pages: list[Page] = []
+        self.errors = 0
+        self.beats = 0
+        self._ws: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._ended_by_us = False
+        self._silent = False
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as this side knows."""
+        return self._reader is not None and not self._reader.done()
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it stopped reading, so that it would not notice the end of its connection."""
+        return self._ws is not None and not self._ws.transport.is_reading()
+
+    async def connect(self) -> None:
+        """Open a connection and wait for `connected`. Raises Gone if there is none."""
+        self.conn = self.world.next_conn()
+        self.greeting = None
+        self._ended_by_us = self._silent = False
+        if self.unwelcome:
+            self._fault("bad_name")
+        try:
+            self._ws = await self.world.dial(self.asked, narrow=self.narrow, copy=self.copy)
+        except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
+            self._give_up("connection", 0.0, detail=type(error).__name__)
+            raise Gone from error
+        self._reader = asyncio.create_task(self._read(self._ws), name=f"{self.name} reads")
+        patience = self.world.patience
+        answered = await self.world.until(lambda: self.greeting is None and self.is_open, patience)
+        if self.greeting is None:
+            if answered:  # it was closed instead
+                await self._reader
+            else:
+                self._give_up("connected", patience)
+            raise Gone
+        self.user = self.greeting.user
+        self.world.record(
+            history.Opened(
+                self.world.now(),
+                self.name,
+                self.conn,
+                self.user,
+                self.asked,
+                self.greeting.heartbeat or HEARTBEAT_INTERVAL,
+                self.greeting.timeout or OFFLINE_TIMEOUT,
+                self.copy,
+            )
+        )
+
+    async def _read(self, ws: ClientConnection) -> None:
+        try:
+            async for text in ws:
+                self._hear(text)
+                if self.answers_heartbeats and self.beats > 0 and not self._silent:
+                    self.beats = 0
+                    await self._send({"type": "heartbeat"})
+        except (ConnectionClosed, PlayStopped):
+            pass
+        by = "client" if self._ended_by_us else "server"
+        self.world.record(
+            history.Closed(
+                self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or ""
+            )
+        )
+
+    def _hear(self, text: str | bytes) -> None:
+        try:
+            frame = frames.decode(text)
+        except ValueError:
+            frame = None
+        size = len(text)
+        self.received += 1
+        excerpt = None if frame is not None else repr(text[:200])
+        self.world.record(history.Received(self.world.now(), self.name, self.conn, frame, size, excerpt))
+        match frames.read(frame).meaning:
+            case Message() as message:
+                if message.user == SYSTEM:
+                    self.notices.append(message)
+                else:
+                    self._remember(message)
+                    self.live[message.room] += 1
+            case Page() as page:
+                for message in page.messages:
+                    self._remember(message)
+                self.pages.append(page)
+            case Roster() as roster:
+                self.rosters.append(roster)
+            case Greeting() as greeting:
+                self.greeting = greeting
+            case Complaint():
+                self.errors += 1
+            case Beat():
+                self.beats += 1
+
+    def _remember(self, message: Message) -> None:
+        self.newest[message.room] = max(self.newest[message.room], message.sequence)
+        tag = tag_in(message.content)
+        if tag:
+            self.tags[message.room].add(tag)
+
+    # --- what a client says -----------------------------------------------------------------------
+
+    async def _send(self, frame: Any, text: str | None = None, bad: str | None = None) -> None:
+        """Send one frame, and note it. Raises Gone without a connection."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        wire = text if text is not None else json.dumps(frame, ensure_ascii=False)
+        self.world.record(
+            history.Sent(self.world.now(), self.name, self.conn, frame, text and text[:200], bad)
+        )
+        try:
+            async with asyncio.timeout(SEND_PATIENCE):
+                await self._ws.send(wire)
+        except ConnectionClosed as error:
+            raise Gone from error
+        except TimeoutError as error:
+            self._give_up("reading", SEND_PATIENCE)
+            raise Gone from error
+
+    async def join(self, room: str, since: int | None = None) -> None:
+        """Join a room, and wait until the server has done all that this asks for."""
+        frame: dict[str, Any] = {"type": "join", "room": room}
+        if since is not None:
+            frame["since"] = since
+        await self._send(frame)
+        await self.fence()
+        self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
+
+    async def leave(self, room: str) -> None:
+        """Leave a room, and wait until the server has done it."""
+        await self._send({"type": "leave", "room": room})
+        await self.fence()
+        self.world.record(history.Left(self.world.now(), self.name, self.conn, room))
+
+    async def say(self, room: str, content: str, id: str | None = None, **more: Any) -> None:
+        """Say something; does not wait for it to come back. `more` are fields that do not belong there."""
+        data = {"room": room, "content": content, **more}
+        if id is not None:
+            data["id"] = id
+        await self._send({"type": "message", "data": data})
+
+    async def send_bad(self, frame: Any, rule: str, text: str | None = None) -> None:
+        """Send a frame that breaks the contract on purpose; `rule` names what is wrong with it."""
+        await self._send(frame, text, rule)
+
+    async def beat(self) -> None:
+        """Show a sign of life unasked."""
+        await self._send({"type": "heartbeat"})
+
+    async def ping(self) -> None:
+        """Send a WebSocket ping, which is a sign of life too, and do not wait for the pong."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        with suppress(ConnectionClosed):
+            await self._ws.ping()
+
+    # --- what a client asks -----------------------------------------------------------------------
+
+    async def fence(self) -> bool:
+        """Wait until the server has handled all that this client sent before.
+
+        The contract has the frames of a connection answered in order, so we ask for the presence in a
+        room that nobody is in, and wait for that answer. A server that does not answer such questions
+        is given until it has been quiet for a while.
+        """
+        if self.world.fences:
+            room = self.world.name(f"fence-{self.world.next_number()}")
+            if await self._roster(room) is not None:
+                return True
+            if not self.is_open:
+                raise Gone
+            self.world.fences = False
+        seen, quiet_since = self.received, self.world.now()
+        while self.world.now() - quiet_since < QUIET and self.is_open:
+            await self.world.pause(QUIET / 10)
+            if self.received != seen:
+                seen, quiet_since = self.received, self.world.now()
+        return False
+
+    async def ask_presence(self, room: str) -> Roster | None:
+        """Ask who is in a room; None if that is not answered."""
+        roster = await self._roster(room)
+        if roster is None and self.is_open:
+            self._give_up("presence", self.world.patience, room)
+        return roster
+
+    async def _roster(self, room: str) -> Roster | None:
+        start = len(self.rosters)
+        await self._send({"type": "presence", "room": room})
+
+        def answer() -> Roster | None:
+            for roster in self.rosters[start:]:
+                if roster.room == room and self._is_whole(roster):
+                    return roster
+            return None
+
+        await self.world.until(lambda: answer() is None and self.is_open)
+        return answer()
+
+    def _is_whole(self, roster: Roster) -> bool:
+        """Whether a presence frame lists everybody; where it does not say, it does if it lists us, or
+        is of a room that we are not in."""
+        if roster.full is not None:
+            return roster.full
+        return self.user in roster.users or roster.room.startswith("fence-")
+
+    async def ask_history(self, room: str, since: int | None = None, limit: int | None = None) -> Page | None:
+        """Ask for one page of history; None if that is not answered."""
+        frame: dict[str, Any] = {"type": "history", "room": room}
+        if since is not None:
+            frame["since"] = since
+        if limit is not None:
+            frame["limit"] = limit
+        start = len(self.pages)
+        await self._send(frame)
+
+        def answer() -> Page | None:
+            return next((page for page in self.pages[start:] if page.room == room), None)
+
+        await self.world.until(lambda: answer() is None and self.is_open)
+        page = answer()
+        if page is None and self.is_open:
+            self._give_up("history", self.world.patience, room)
+        return page
+
+    async def read_all(self, room: str, limit: int | None = None) -> list[Message]:
+        """Page through a room's whole history, until a page is empty or nothing newer is promised."""
+        found: list[Message] = []
+        since = 0
+        while True:
+            page = await self.ask_history(room, since, limit)
+            if page is None or not page.messages:
+                return found
+            found += page.messages
+            newest = max(message.sequence for message in page.messages)
+            # `more` and a short page are hints, not proofs: only an empty page ends the history.
+            if newest <= since or len(found) > 100 * MAX_PAGE:
+                return found
+            since = newest
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    def _fault(self, what: str) -> None:
+        self.world.record(history.Fault(self.world.now(), what, self.name, self.conn))
+
+    async def close(self) -> None:
+        """End the connection as a good client does."""
+        if self._ws is None or not self.is_open:
+            return
+        self._ended_by_us = True
+        self._fault("close")
+        await self._ws.close()
+        if self._reader:
+            await self._reader
+
+    async def reset(self) -> None:
+        """Break the connection: the server's next read or write on it fails."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._ended_by_us = True
+        self._fault("reset")
+        self.world.reset(self._ws)
+        if self._reader:
+            await self._reader
+
+    def vanish(self) -> None:
+        """Neither read nor write any more, and leave the connection open."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._silent = True
+        self._fault("vanish")
+        self._ws.transport.pause_reading()
+
+    def stop_reading(self) -> None:
+        """Read nothing any more. Whoever calls this keeps on calling `beat`."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._fault("stop_reading")
+        self._ws.transport.pause_reading()
+
+    def read_again(self) -> None:
+        """Read on, after `stop_reading` or `vanish`."""
+        if self._ws is None:
+            raise Gone
+        self._silent = False
+        self._fault("read_again")
+        if not self._ws.transport.is_closing():
+            self._ws.transport.resume_reading()
+
+    async def dispose(self) -> None:
+        """Let go of everything at the end of a run, whatever state it is in."""
+        self._ended_by_us = True
+        if self._ws is not None:
+            self._ws.transport.abort()
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+
+    def _give_up(self, wanted: str, seconds: float, room: str = "", detail: str = "") -> None:
+        self.world.record(
+            history.GaveUp(
+                self.world.now(),
+                self.name,
+                self.conn,
+                wanted + (f" {detail}" if detail else ""),
+                seconds,
+                room,
+            )
+        )

@@ -1,0 +1,271 @@
+"""Reads a server's frames leniently: first their shape, then, if that is right, their meaning.
+
+What the contract forgives is a *note*; what it does not is a *flaw*, and a frame with a flaw has no
+meaning for the checkers. Nothing here raises, whatever the frame is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lab.protocol import MAX_FRAME, Message, Presence, Status
+
+
+class Flaw(Struct, frozen=True):
+    """Where a frame departs from the contract: the field, what it should be, and what it is."""
+
+    field: str
+    expected: str
+    actual: str
+
+
+class Page(Struct, frozen=True):
+    """A `history` frame. `last` and `more` are None where the server does not say."""
+
+    room: str
+    messages: list[Message]
+    last: int | None
+    more: bool | None
+
+
+class Roster(Struct, frozen=True):
+    """A `presence` frame. `full` is None where the server does not say."""
+
+    room: str
+    users: dict[str, Presence]
+    full: bool | None
+
+
+class Greeting(Struct, frozen=True):
+    """A `connected` frame; the intervals in seconds, None where the server does not say."""
+
+    user: str
+    client_id: str
+    heartbeat: float | None
+    timeout: float | None
+
+
+class Complaint(Struct, frozen=True):
+    """An `error` frame."""
+
+    code: str | None
+    message: str
+    id: str | None
+
+
+class Beat(Struct, frozen=True):
+    """A `heartbeat` frame."""
+
+
+class Unknown(Struct, frozen=True):
+    """A frame of a type that is not in the contract; it may stand beside it."""
+
+    kind: str
+
+
+Meaning = Page | Roster | Greeting | Complaint | Beat | Message | Unknown
+
+
+class Reading(Struct, frozen=True):
+    """What a frame says: its type, its meaning unless it has flaws, and what was forgiven."""
+
+    kind: str
+    meaning: Meaning | None
+    flaws: tuple[Flaw, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Fields:
+    """Takes fields out of one JSON object, and gathers flaws and notes on the way."""
+
+    def __init__(self, value: Any, where: str, flaws: list[Flaw], notes: list[str]) -> None:
+        self.where = where
+        self.flaws = flaws
+        self.notes = notes
+        self.value: dict[str, Any] = value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            self.flaw("", "object", value)
+
+    def flaw(self, name: str, expected: str, actual: Any) -> None:
+        field = f"{self.where}.{name}".strip(".")
+        self.flaws.append(Flaw(field, expected, _describe(actual)))
+
+    def text(self, name: str) -> str:
+        value = self.value.get(name)
+        if not isinstance(value, str):
+            self.flaw(name, "string", value)
+            return ""
+        return value
+
+    def whole(self, name: str) -> int:
+        value = self.value.get(name)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self.flaw(name, "whole", value)
+            return 0
+        return value
+
+    def millis(self, name: str, *others: str) -> int:
+        """Milliseconds since 1970; seconds, also with a fraction, are forgiven."""
+        for other in others:
+            if self.value.get(name) is None and self.value.get(other) is not None:
+                self.notes.append(other)
+                name = other
+        value = self.value.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.flaw(name, "millis", value)
+            return 0
+        # 1e9 seconds is the year 2001, and 1e12 milliseconds is the same moment.
+        if 1e9 <= value < 1e11:
+            self.notes.append("seconds")
+            return int(value * 1000)
+        if not 1e12 <= value < 1e14:
+            self.flaw(name, "millis", value)
+            return 0
+        return int(value)
+
+    def objects(self, name: str) -> list[Any]:
+        value = self.value.get(name)
+        if not isinstance(value, list):
+            self.flaw(name, "list", value)
+            return []
+        return value
+
+    def optional(self, name: str, kind: type, note: str | None = None) -> Any:
+        value = self.value.get(name)
+        if value is None:
+            if note:
+                self.notes.append(note)
+            return None
+        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if kind is float:
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+        if not fits:
+            self.flaw(name, {bool: "bool", int: "whole", float: "number", str: "string"}[kind], value)
+            return None
+        return value
+
+
+_TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
+
+
+def tag_in(content: str) -> str | None:
+    """The tag that every message of the harness begins with, also if the content was altered."""
+    found = _TAG.search(content[:200])
+    return found.group().lower() if found else None
+
+
+def decode(text: str | bytes) -> Any:
+    """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame."""
+    if isinstance(text, bytes):
+        raise ValueError("a binary frame")
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read(frame: Any, size: int = 0) -> Reading:
+    """The reading of a frame, given as its JSON value (None: it was not JSON)."""
+    flaws: list[Flaw] = []
+    notes: list[str] = []
+    if not isinstance(frame, dict):
+        return Reading("", None, (Flaw("", "object", _describe(frame)),))
+    kind = frame.get("type")
+    if not isinstance(kind, str):
+        return Reading("", None, (Flaw("type", "string", _describe(kind)),))
+    if size > MAX_FRAME:
+        flaws.append(Flaw("", "small", f"{size}"))
+    meaning: Meaning
+    if kind == "heartbeat":
+        meaning = Beat()
+    elif kind not in _READERS:
+        meaning = Unknown(kind)
+    else:
+        meaning = _READERS[kind](_Fields(frame.get("data"), "data", flaws, notes))
+    return Reading(kind, None if flaws else meaning, tuple(flaws), tuple(dict.fromkeys(notes)))
+
+
+def _message(fields: _Fields) -> Message:
+    is_notice = fields.value.get("user") == "system"
+    if is_notice:  # neither its number nor its time is judged
+        return Message(
+            str(fields.value.get("id", "")), fields.text("room"), "system", fields.text("content"), 0, 0
+        )
+    return Message(
+        id=fields.text("id"),
+        room=fields.text("room"),
+        user=fields.text("user"),
+        content=fields.text("content"),
+        sequence=fields.whole("sequence"),
+        timestamp=fields.millis("timestamp"),
+    )
+
+
+def _page(fields: _Fields) -> Page:
+    messages = [
+        _message(_Fields(each, f"data.messages[{n}]", fields.flaws, fields.notes))
+        for n, each in enumerate(fields.objects("messages"))
+    ]
+    return Page(
+        fields.text("room"),
+        messages,
+        fields.optional("last", int, "no_last"),
+        fields.optional("more", bool, "no_more"),
+    )
+
+
+def _roster(fields: _Fields) -> Roster:
+    users = {}
+    for number, each in enumerate(fields.objects("users")):
+        one = _Fields(each, f"data.users[{number}]", fields.flaws, fields.notes)
+        user, status = one.text("user"), one.text("status")
+        if status not in tuple(Status):
+            one.flaw("status", "status", one.value.get("status"))
+            continue
+        users[user] = Presence(user, Status(status), one.millis("lastSeen", "last_seen"))
+    return Roster(fields.text("room"), users, fields.optional("full", bool, "no_full"))
+
+
+def _greeting(fields: _Fields) -> Greeting:
+    return Greeting(
+        fields.text("user"),
+        fields.text("clientId"),
+        fields.optional("heartbeatInterval", float, "no_intervals"),
+        fields.optional("offlineTimeout", float, "no_intervals"),
+    )
+
+
+def _complaint(fields: _Fields) -> Complaint:
+    return Complaint(
+        fields.optional("code", str, "no_code"), fields.text("message"), fields.optional("id", str)
+    )
+
+
+_READERS: dict[str, Callable[[_Fields], Meaning]] = {
+    "message": _message,
+    "history": _page,
+    "presence": _roster,
+    "connected": _greeting,
+    "error": _complaint,
+}
+
+
+def _describe(value: Any) -> str:
+    """A short JSON-like picture of a value, for a person to read."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{…}"
+    if isinstance(value, list):
+        return "[…]"
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= 40 else f"{text[:40]}…"

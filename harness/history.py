@@ -1,0 +1,162 @@
+"""What happened: a history is a list of events, in the order in which the harness saw them.
+
+Events are plain data. They can be written to a file and read back, and a test can write a history down
+as a literal. Times (`at`) are seconds since the run began, on the harness's own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Began(Struct, frozen=True, tag="began"):
+    """The first event: what is played. `nonce` is part of every room, user and message of the run."""
+
+    at: float
+    exercise: int
+    seed: str
+    nonce: str
+    world: str
+    clock: float
+    """The time of day at the start, in seconds since the Unix epoch."""
+
+
+class Opened(Struct, frozen=True, tag="opened"):
+    """A connection was answered by `connected`. `user` is the name that the server says it has."""
+
+    at: float
+    client: str
+    conn: int
+    user: str
+    asked: str
+    heartbeat: float
+    timeout: float
+    copy: bool = False
+
+
+class Sent(Struct, frozen=True, tag="sent"):
+    """A client sent a frame: `frame` is its JSON value, or None if `text` is not JSON."""
+
+    at: float
+    client: str
+    conn: int
+    frame: Any
+    text: str | None = None
+    bad: str | None = None
+    """Which rule the frame breaks on purpose; None for a good one."""
+
+
+class Received(Struct, frozen=True, tag="received"):
+    """A client received a frame of `size` bytes; likewise."""
+
+    at: float
+    client: str
+    conn: int
+    frame: Any
+    size: int
+    text: str | None = None
+
+
+class Closed(Struct, frozen=True, tag="closed"):
+    """A connection ended; `by` is "client" where the client wanted that or had it cut, else "server"."""
+
+    at: float
+    client: str
+    conn: int
+    by: str
+    code: int
+    reason: str
+
+
+class Joined(Struct, frozen=True, tag="joined"):
+    """Everything that a `join` asked for had been done by now: the client is a member."""
+
+    at: float
+    client: str
+    conn: int
+    room: str
+
+
+class Left(Struct, frozen=True, tag="left"):
+    """Everything that a `leave` asked for had been done by now."""
+
+    at: float
+    client: str
+    conn: int
+    room: str
+
+
+class GaveUp(Struct, frozen=True, tag="gave_up"):
+    """A client waited for something, and it did not come in `seconds`."""
+
+    at: float
+    client: str
+    conn: int
+    wanted: str
+    seconds: float
+    room: str = ""
+
+
+class Fault(Struct, frozen=True, tag="fault"):
+    """The harness broke something on purpose: reset, vanish, stop_reading, read_again, close, wake."""
+
+    at: float
+    fault: str
+    client: str
+    conn: int
+
+
+class Server(Struct, frozen=True, tag="server"):
+    """What became of the server process.
+
+    `what` is one of started, ready, asked_to_stop, stopped, killed, died, not_ready, refused; `copy` tells
+    that it is the second server, on a copy of the data.
+    """
+
+    at: float
+    what: str
+    detail: dict[str, Any] = field(default_factory=dict)
+    copy: bool = False
+
+
+class Step(Struct, frozen=True, tag="step"):
+    """One of the course's steps begins (`done` false), or was played to its end."""
+
+    at: float
+    step: str
+    done: bool
+
+
+class Noted(Struct, frozen=True, tag="noted"):
+    """Something that a scenario counted or measured, for the receipt."""
+
+    at: float
+    what: str
+    value: Any
+
+
+class Stalled(Struct, frozen=True, tag="stalled"):
+    """The harness itself was held up for `seconds`, until `at`."""
+
+    at: float
+    seconds: float
+
+
+Event = (
+    Began
+    | Opened
+    | Sent
+    | Received
+    | Closed
+    | Joined
+    | Left
+    | GaveUp
+    | Fault
+    | Server
+    | Step
+    | Noted
+    | Stalled
+)
+History = list[Event]

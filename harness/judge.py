@@ -1,0 +1,135 @@
+"""Turns a history into a verdict on each step: the scenario's checks, and what holds for every scenario."""
+
+from __future__ import annotations
+
+from math import inf
+from types import ModuleType
+from typing import Any
+
+from harness.anomalies import Anomaly
+from harness.checkers import lifecycle
+from harness.history import Event, Server
+from harness.log import Asked, Log
+from harness.steps import points_for, steps_of
+from harness.verdict import Finding, Outcome, StepResult, Text
+
+STALL_LIMIT = 1.0
+"""Seconds for which the harness may be held up before what was missing in time is no proof any more."""
+_STEP_OF_KIND = {
+    "": "1.2",
+    "connected": "1.2",
+    "message": "1.4",
+    "error": "1.2",
+    "history": "2.4",
+    "presence": "3.2",
+    "heartbeat": "3.3",
+}
+"""The step that a malformed frame of each type belongs to."""
+
+
+def judge(
+    exercise: int, scenario: ModuleType, plan: Any, log: Log, component: str | None
+) -> list[StepResult]:
+    """The verdict on each step of an exercise."""
+    findings: dict[str, Finding] = scenario.check(plan, log)
+    steps = steps_of(exercise)
+    flaws = _flaws(log)
+    results: list[StepResult] = []
+    blocked: str | None = None
+    for step in steps:
+        finding = findings[step]
+        start, stop = log.steps.get(step, (inf, inf))
+        anomalies = [*finding.anomalies, *(a for s, a in flaws.items() if s == step for a in [a])]
+        if start < inf:
+            end = stop if stop < inf else inf
+            anomalies += lifecycle.server(log, start, end)
+            anomalies += _not_told_yet(anomalies, lifecycle.connections(log, start, end))
+        finished = stop < inf
+        if not finished and not anomalies and finding.skipped is None:
+            anomalies = [_not_reached(log, step, blocked)]
+        if not finished and blocked is None:
+            blocked = step
+        results.append(_result(step, finding, anomalies, log, component))
+    _explain_by_flaws(results, flaws)
+    return results
+
+
+def _result(
+    step: str, finding: Finding, anomalies: list[Anomaly], log: Log, component: str | None
+) -> StepResult:
+    of = points_for(step, component)
+    shaky, notes = finding.shaky, finding.notes
+    stall = _stall_in(log, step)
+    if stall > STALL_LIMIT:
+        shaky = Text("stalled", {"seconds": round(stall, 1)})
+    if finding.skipped is not None:
+        return StepResult(step, Outcome.SKIPPED, 0, 0, finding.skipped, notes)
+    if anomalies and (shaky is None or not all(anomaly.kind.timed for anomaly in anomalies)):
+        return StepResult(step, Outcome.FAILED, 0, of, None, notes, anomalies)
+    if anomalies or finding.shaky is not None:
+        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, shaky, notes, anomalies)
+    if finding.doubt is not None:
+        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, finding.doubt, notes)
+    return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
+
+
+def _stall_in(log: Log, step: str) -> float:
+    """Seconds of the longest stall during a step, and a little before and after it."""
+    start, stop = log.steps.get(step, (0.0, inf))
+    return max(
+        (stall.seconds for stall in log.stalls if start <= stall.at and stall.at - stall.seconds <= stop),
+        default=0.0,
+    )
+
+
+def _not_reached(log: Log, step: str, blocked: str | None) -> Anomaly:
+    end = lifecycle.stopped_by(log)
+    evidence: list[Event] = [end] if isinstance(end, Server) else []
+    return Anomaly("not_reached", {"step": step, "blocked": blocked or step}, evidence)
+
+
+def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
+    """Those of `more` that do not just repeat what a checker of the scenario has found."""
+    names = {anomaly.name for anomaly in told}
+    if "server_died" in names or "no_start" in names:
+        return []
+    return [anomaly for anomaly in more if anomaly.name not in names]
+
+
+def _flaws(log: Log) -> dict[str, Anomaly]:
+    """Malformed frames, one finding for each step that such frames belong to."""
+    found: dict[str, Anomaly] = {}
+    counts: dict[str, int] = {}
+    first: dict[str, Asked] = {}
+    for asked in log.received:
+        if asked.reading.flaws:
+            step = _STEP_OF_KIND.get(asked.reading.kind, "1.2")
+            counts[step] = counts.get(step, 0) + 1
+            first.setdefault(step, asked)
+    for step, asked in first.items():
+        flaw = asked.reading.flaws[0]
+        params = {
+            "who": asked.client,
+            "kind": asked.reading.kind or "?",
+            "field": flaw.field or "…",
+            "expected": flaw.expected,
+            "actual": flaw.actual,
+            "count": counts[step],
+        }
+        found[step] = Anomaly("malformed_frame", params, [asked.event])
+    return found
+
+
+def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
+    """What another exercise's step is about may be the reason why one of these failed: say so there."""
+    mine = {result.step for result in results}
+    elsewhere = [anomaly for step, anomaly in flaws.items() if step not in mine]
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    if elsewhere and failed:
+        failed[0].anomalies.extend(elsewhere)
+
+
+def leniencies(log: Log) -> list[Text]:
+    """What the contract forgives, and this server needed."""
+    used = dict.fromkeys(note for asked in log.received for note in asked.reading.notes)
+    return [Text(f"lenient.{note}") for note in used]

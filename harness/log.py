@@ -1,0 +1,280 @@
+"""An index of a history: who was where when, who said what, and who heard it.
+
+Checkers ask questions such as "what was live in this room on that connection?" many times. This reads the
+events once and keeps the answers. It never raises on an odd history: what does not fit is left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from harness import frames, history
+from harness.frames import Beat, Complaint, Page, Reading, Roster, tag_in
+from harness.history import History
+from lab.protocol import SYSTEM, Message
+
+
+@dataclass
+class Said:
+    """Something a client said, once or (with the same `id`) several times."""
+
+    tag: str
+    conn: int
+    client: str
+    user: str
+    room: str
+    content: str
+    id: str | None
+    sent: list[history.Sent]
+
+    @property
+    def at(self) -> float:
+        """When it was said first."""
+        return self.sent[0].at
+
+
+@dataclass
+class Heard:
+    """A message that a client received: live, or in a page of history."""
+
+    at: float
+    conn: int
+    client: str
+    message: Message
+    said: Said | None
+    live: bool
+    event: history.Received
+
+
+@dataclass
+class Membership:
+    """A client's time in a room on one connection. `end` is "leave", "close", "fault" or "" (open)."""
+
+    conn: int
+    client: str
+    user: str
+    room: str
+    since: int | None
+    asked: float
+    start: float = inf
+    stop: float = inf
+    end: str = ""
+    left: float = inf
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether everything that the join asked for was done."""
+        return self.start < inf
+
+
+@dataclass
+class Conn:
+    """One connection."""
+
+    number: int
+    client: str
+    user: str = ""
+    opened: float = inf
+    closed: history.Closed | None = None
+    faults: list[history.Fault] = field(default_factory=list)
+    copy: bool = False
+    heartbeat: float = 0.0
+    timeout: float = 0.0
+
+
+@dataclass
+class Asked:
+    """A frame received, with its reading."""
+
+    at: float
+    conn: int
+    client: str
+    reading: Reading
+    event: history.Received
+
+
+class Log:
+    """The index. All lists are in the order of the history."""
+
+    def __init__(self, events: History) -> None:
+        self.events = events
+        self.began = history.Began(0.0, 0, "", "", "", 0.0)
+        self.conns: dict[int, Conn] = {}
+        self.said: dict[str, Said] = {}
+        self.bad: dict[str, history.Sent] = {}
+        self.heard: list[Heard] = []
+        self._heard_in: dict[str, list[Heard]] = defaultdict(list)
+        self._live_on: dict[tuple[int, str], list[Heard]] = defaultdict(list)
+        self.notices: list[Heard] = []
+        self.memberships: list[Membership] = []
+        self.received: list[Asked] = []
+        self.pages: list[tuple[Asked, Page]] = []
+        self.rosters: list[tuple[Asked, Roster]] = []
+        self.errors: list[tuple[Asked, Complaint]] = []
+        self.beats: dict[int, list[float]] = defaultdict(list)
+        self.sent: list[history.Sent] = []
+        self.gave_up: list[history.GaveUp] = []
+        self.server: list[history.Server] = []
+        self.notes: dict[str, list[Any]] = defaultdict(list)
+        self.stalls: list[history.Stalled] = []
+        self.steps: dict[str, tuple[float, float]] = {}
+        for event in events:
+            self._take(event)
+
+    def _take(self, event: history.Event) -> None:
+        match event:
+            case history.Received():
+                self._received(event)
+            case history.Sent():
+                self._sent(event)
+            case history.Opened():
+                conn = self._conn(event.conn, event.client)
+                conn.user, conn.opened, conn.copy = event.user, event.at, event.copy
+                conn.heartbeat, conn.timeout = event.heartbeat, event.timeout
+            case history.Joined():
+                for membership in self._open(event.conn, event.room):
+                    membership.start = min(membership.start, event.at)
+            case history.Left():
+                for membership in self.memberships:
+                    if (membership.conn, membership.room) == (event.conn, event.room):
+                        membership.left = min(membership.left, event.at)
+            case history.Closed():
+                self._conn(event.conn, event.client).closed = event
+                self._end(event.conn, None, event.at, "close")
+            case history.Fault():
+                self._conn(event.conn, event.client).faults.append(event)
+                if event.fault in ("reset", "vanish", "close"):
+                    self._end(event.conn, None, event.at, "close" if event.fault == "close" else "fault")
+            case history.GaveUp():
+                self.gave_up.append(event)
+            case history.Server():
+                self.server.append(event)
+                if event.what in ("killed", "asked_to_stop", "died") and not event.copy:
+                    for membership in self.memberships:
+                        if membership.stop == inf:
+                            membership.stop, membership.end = event.at, "fault"
+            case history.Step():
+                start = self.steps.get(event.step, (event.at, inf))[0]
+                self.steps[event.step] = (start, event.at if event.done else inf)
+            case history.Noted():
+                self.notes[event.what].append(event.value)
+            case history.Stalled():
+                self.stalls.append(event)
+            case history.Began():
+                self.began = event
+
+    def _conn(self, number: int, client: str) -> Conn:
+        return self.conns.setdefault(number, Conn(number, client))
+
+    def _open(self, conn: int, room: str | None) -> list[Membership]:
+        return [
+            m
+            for m in self.memberships
+            if m.conn == conn and m.stop == inf and (room is None or m.room == room)
+        ]
+
+    def _end(self, conn: int, room: str | None, at: float, how: str) -> None:
+        for membership in self._open(conn, room):
+            membership.stop, membership.end = at, how
+
+    def _sent(self, event: history.Sent) -> None:
+        self.sent.append(event)
+        if event.bad is not None:
+            self._sent_badly(event)
+            return
+        if not isinstance(event.frame, dict):
+            return
+        kind, conn = event.frame.get("type"), self._conn(event.conn, event.client)
+        if kind == "message":
+            data = event.frame["data"]
+            tag = tag_in(data["content"])
+            if tag is None:
+                return
+            if tag in self.said:
+                self.said[tag].sent.append(event)
+            else:
+                self.said[tag] = Said(
+                    tag,
+                    event.conn,
+                    event.client,
+                    conn.user,
+                    data["room"],
+                    data["content"],
+                    data.get("id"),
+                    [event],
+                )
+        elif kind == "join":
+            room = event.frame["room"]
+            if not self._open(event.conn, room):
+                self.memberships.append(
+                    Membership(event.conn, event.client, conn.user, room, event.frame.get("since"), event.at)
+                )
+        elif kind == "leave":
+            self._end(event.conn, event.frame["room"], event.at, "leave")
+
+    def _sent_badly(self, event: history.Sent) -> None:
+        """A bad frame changes nothing; we note its tag, to know it again if it did."""
+        data = event.frame.get("data") if isinstance(event.frame, dict) else None
+        content = data.get("content") if isinstance(data, dict) else event.text
+        tag = tag_in(content) if isinstance(content, str) else None
+        if tag is not None:
+            self.bad[tag] = event
+
+    def _received(self, event: history.Received) -> None:
+        reading = frames.read(event.frame, event.size)
+        asked = Asked(event.at, event.conn, event.client, reading, event)
+        self.received.append(asked)
+        match reading.meaning:
+            case Message() as message:
+                if message.user == SYSTEM:
+                    self.notices.append(Heard(event.at, event.conn, event.client, message, None, True, event))
+                else:
+                    self._hear(event, message, live=True)
+            case Page() as page:
+                self.pages.append((asked, page))
+                for message in page.messages:
+                    if message.user != SYSTEM:
+                        self._hear(event, message, live=False)
+            case Roster() as roster:
+                self.rosters.append((asked, roster))
+            case Complaint() as complaint:
+                self.errors.append((asked, complaint))
+            case Beat():
+                self.beats[event.conn].append(event.at)
+
+    def _hear(self, event: history.Received, message: Message, live: bool) -> None:
+        said = self.said.get(tag_in(message.content) or "")
+        heard = Heard(event.at, event.conn, event.client, message, said, live, event)
+        self.heard.append(heard)
+        self._heard_in[message.room].append(heard)
+        if live:
+            self._live_on[event.conn, message.room].append(heard)
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def in_room(self, room: str) -> list[Heard]:
+        """Everything that anybody heard of a room, live or by replay."""
+        return self._heard_in.get(room, [])
+
+    def live_on(self, conn: int, room: str) -> list[Heard]:
+        """What one connection heard live of one room."""
+        return self._live_on.get((conn, room), [])
+
+    def members(self, room: str) -> list[Membership]:
+        """All memberships of a room that the server confirmed."""
+        return [m for m in self.memberships if m.room == room and m.confirmed]
+
+    def said_in(self, room: str) -> list[Said]:
+        """What was said in a room."""
+        return [said for said in self.said.values() if said.room == room]
+
+    def finished(self, step: str) -> bool:
+        """Whether a step was played to its end."""
+        return self.steps.get(step, (inf, inf))[1] < inf
+
+    def longest_stall(self) -> float:
+        """Seconds of the longest time for which the harness was held up."""
+        return max((stall.seconds for stall in self.stalls), default=0.0)

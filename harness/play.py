@@ -1,0 +1,109 @@
+"""Plays one exercise against one target and judges it: the sentence that orders the house, as code.
+
+A scenario, played in a world, leaves a history; checkers turn the history into a verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import traceback
+from collections.abc import Callable
+from random import Random
+from types import ModuleType
+
+from msgspec import Struct
+
+from harness.client import PlayStopped
+from harness.history import Event, History, Step
+from harness.judge import judge, leniencies
+from harness.log import Log
+from harness.steps import EXERCISES
+from harness.targets import Target
+from harness.verdict import Outcome, StepResult, Text, overall
+from harness.worlds.live import LiveWorld
+
+MAX_SECONDS = 150.0
+"""No exercise takes longer, not counting the waiting for a server's own long time-outs."""
+
+
+class Run(Struct):
+    """One play of one exercise, judged."""
+
+    exercise: int
+    seed: str
+    world: str
+    target: str
+    seconds: float
+    steps: list[StepResult]
+    notes: list[Text]
+    output: list[str]
+    stall: float
+    history: History
+    defect: str = ""
+    """A traceback, if the kit itself failed; nothing is then said of the server."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict on the exercise."""
+        return overall([step.outcome for step in self.steps])
+
+
+def scenario_of(exercise: int) -> ModuleType:
+    """The module that holds an exercise's scenario."""
+    return importlib.import_module(f"harness.scenarios.{EXERCISES[exercise]}")
+
+
+async def play(
+    exercise: int,
+    target: Target,
+    seed: str,
+    *,
+    skip_slow: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> Run:
+    """Play an exercise in the live world. `progress` is told of each step as it begins and ends."""
+    scenario = scenario_of(exercise)
+    plan = scenario.plan(Random(f"{seed}/{exercise}"))
+    world = LiveWorld(target, exercise, seed)
+    world.skip_slow = skip_slow
+    if progress:
+        world.on_step = progress
+    defect = ""
+    try:
+        try:
+            await _with_limit(scenario, plan, world)
+        except PlayStopped:
+            pass
+        except Exception:
+            defect = traceback.format_exc()
+        output = world.output()
+        log = Log(world.history)
+        steps = [] if defect else judge(exercise, scenario, plan, log, target.component)
+        notes = leniencies(log)
+        seconds = world.now()
+    finally:
+        await world.close()
+    stall = log.longest_stall()
+    return Run(
+        exercise, seed, world.kind, target.label, seconds, steps, notes, output, stall, world.history, defect
+    )
+
+
+async def _with_limit(scenario: ModuleType, plan: object, world: LiveWorld) -> None:
+    """Play until the end, or until it has taken absurdly long for this server's intervals."""
+    task = asyncio.create_task(scenario.play(plan, world), name=f"plays {scenario.__name__}")
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=1.0)
+            if world.now() > MAX_SECONDS + 8 * world.timeout:
+                raise PlayStopped
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def begins(event: Event) -> bool:
+    """Whether an event is the beginning of a step."""
+    return isinstance(event, Step) and not event.done

@@ -1,0 +1,290 @@
+"""Exercise 1, basic chat: two people in a room, one in another, one in none, and one with bad manners."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from harness.anomalies import Anomaly
+from harness.checkers import delivery, errors, notices
+from harness.client import Client, Gone
+from harness.log import Log
+from harness.verdict import Finding, Text
+from harness.worlds.base import World
+from lab.protocol import MAX_CONTENT
+
+ROOM = "Lobby"
+SAME_LETTERS = "lobby"
+"""Another room: names are compared exactly. Who mixes them up is found out by those who sit here."""
+
+SAMPLES = (
+    "Hello!",
+    "  spaces at both ends  ",
+    "two\nlines\r\nand a\ttab",
+    "déjà vu, cafe\u0301",  # é as one character and as two
+    "你好，世界",
+    "مرحبا بالعالم",
+    "👩🏽‍🚀 🇫🇷 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    '{"type": "leave", "room": "Lobby"}',
+    "<b>&amp;</b> 'quotes' \"double\" \\ back\\slash",
+    "%s {0} ${HOME} `id`; DROP TABLE messages; --",
+    "\u2028 line separator \u200b no width",
+    "UPPER and lower, ß and ſ",
+)
+
+
+Bad = tuple[str, Any, str | None]
+"""A bad frame: the rule that it breaks, the frame, and its text where that is not just the frame."""
+
+
+class Words(Struct, frozen=True):
+    """Something to be said: by whom, and what (after its tag)."""
+
+    who: str
+    text: str
+
+
+class Plan(Struct, frozen=True):
+    """What is said in the room, in this order."""
+
+    words: list[Words]
+
+
+def plan(rng: Random, size: int = 3) -> Plan:
+    """`size` times as many messages as there are members, and one of the largest size."""
+    samples = rng.sample(SAMPLES, min(max(4, 4 * size), len(SAMPLES)))
+    words = [Words(("alice", "bob")[n % 2], text) for n, text in enumerate(samples)]
+    words.insert(rng.randrange(len(words)), Words(rng.choice(("alice", "bob")), "LARGEST"))
+    return Plan(words)
+
+
+def _content(world: World, text: str) -> str:
+    tag = world.tag()
+    if text == "LARGEST":
+        return f"{tag}. ".ljust(MAX_CONTENT, "x")
+    # The text stands at both ends, so that trimming the message is noticed too.
+    return f"{text if text[0].isspace() else ''}{tag}. {text}"
+
+
+async def play(plan: Plan, world: World) -> None:
+    """The course's steps 1.1 to 1.5."""
+    room, other = world.name(ROOM), world.name(SAME_LETTERS)
+    with world.step("1.1"):
+        await world.start_server()
+
+    with world.step("1.2"):
+        alice = await world.client("alice")
+        bob = await world.client("bob")
+        carol = await world.client("carol")
+        dave = await world.client("dave")
+        mallory = await world.client("mallory")
+        await _bad_names(world)
+        mallory = await misbehave(world, mallory, _not_json(world))
+
+    with world.step("1.3"):
+        await carol.join(other)
+        await alice.join(room)
+        await bob.join(room)
+        await _announced(world, alice, bob.user, room)
+        await bob.join(room)  # twice is the same as once
+        mallory = await misbehave(world, mallory, _bad_joins(world))
+
+    with world.step("1.4"):
+        people = {"alice": alice, "bob": bob}
+        for words in plan.words:
+            await people[words.who].say(room, _content(world, words.text))
+        # Fields that do not belong there must not let anybody speak in another's name.
+        await bob.say(room, f"{world.tag()}. who am I?", user=alice.user, sequence=1, timestamp=0)
+        await carol.say(other, f"{world.tag()}. hello, other room")
+        said = len(plan.words) + 1
+        await world.until(lambda: sum(said - len(each.tags[room]) for each in (alice, bob)))
+        await world.until(lambda: 1 - len(carol.tags[other]))
+        mallory = await misbehave(world, mallory, [_from_outside(world, room)])
+        await mallory.join(room)
+        await _announced(world, alice, mallory.user, room)
+        mallory = await misbehave(world, mallory, _bad_messages(world, room))
+        await dave.fence()
+        await carol.fence()
+
+    with world.step("1.5"):
+        left = len(alice.notices)
+        await bob.leave(room)
+        await _announced(world, alice, bob.user, room, left)
+        for text in ("are you still there?", "he is gone"):
+            await alice.say(room, f"{world.tag()}. {text}")
+        await world.until(lambda: said + 2 - len(alice.tags[room]))
+        await bob.fence()
+        erin = await world.client("erin")
+        await erin.join(room)
+        left = len(alice.notices)
+        await erin.close()  # without leaving first: the connection's end counts as that
+        await _announced(world, alice, erin.user, room, left)
+        await misbehave(world, mallory, _bad_leaves(other))
+        for each in (alice, bob, carol, dave):
+            await each.fence()
+
+
+async def _announced(world: World, witness: Client, user: str, room: str, start: int = 0) -> None:
+    """Wait until a witness was told of a user."""
+
+    def missing() -> bool:
+        return not any(user in each.content and each.room == room for each in witness.notices[start:])
+
+    await world.until(missing)
+
+
+async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:
+    """Send bad frames one by one; who is thrown out comes back, so that each frame gets its chance."""
+    for rule, frame, text in bad:
+        if not client.is_open:
+            client = await world.client(client.name)
+        try:
+            await client.send_bad(frame, rule, text)
+            await client.fence()
+        except Gone:
+            client = await world.client(client.name)
+    return client
+
+
+def _not_json(world: World) -> list[Bad]:
+    return [
+        ("not_json", None, "hello"),
+        ("half_json", None, '{"type": "join", '),
+        ("not_object", ["join"], "[1, 2, 3]"),
+        ("no_type", {"room": world.name(ROOM)}, None),
+        ("unknown_type", {"type": "dance", "room": world.name(ROOM)}, None),
+    ]
+
+
+def _bad_joins(world: World) -> list[Bad]:
+    return [
+        ("no_room", {"type": "join"}, None),
+        ("room_number", {"type": "join", "room": 7}, None),
+        ("room_empty", {"type": "join", "room": ""}, None),
+        ("room_path", {"type": "join", "room": f"../../{world.name('x')}"}, None),
+        ("room_dots", {"type": "join", "room": ".."}, None),
+        ("room_space", {"type": "join", "room": f"a room {world.nonce}"}, None),
+        ("room_long", {"type": "join", "room": "r" * 65}, None),
+    ]
+
+
+def _from_outside(world: World, room: str) -> Bad:
+    data = {"room": room, "content": f"{world.tag()}. from outside"}
+    return ("not_joined", {"type": "message", "data": data}, None)
+
+
+def _bad_messages(world: World, room: str) -> list[Bad]:
+    def message(**data: Any) -> dict[str, Any]:
+        return {"type": "message", "data": data}
+
+    half = f'{{"type": "message", "data": {{"room": "{room}", "content": "{world.tag()}. \\ud83d"}}}}'
+    return [
+        ("no_data", {"type": "message"}, None),
+        ("no_content", message(room=room), None),
+        ("content_number", message(room=room, content=5), None),
+        ("content_empty", message(room=room, content=""), None),
+        ("content_long", message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT + 1, "y")), None),
+        ("half_character", None, half),
+        ("message_no_room", message(content=f"{world.tag()}. to nowhere"), None),
+        ("message_room_path", message(room=f"../{room}", content=f"{world.tag()}. to a path"), None),
+    ]
+
+
+def _bad_leaves(room: str) -> list[Bad]:
+    return [
+        ("leave_not_joined", {"type": "leave", "room": room}, None),
+        ("leave_no_room", {"type": "leave"}, None),
+    ]
+
+
+async def _bad_names(world: World) -> None:
+    """Ask for names that cannot be had. Whoever gets one is found in the history by its name."""
+    for user in ("system", "n" * 65):
+        stranger = await world.stranger("stranger", user)
+        try:
+            await stranger.connect()
+        except Gone:
+            continue
+        await stranger.close()
+
+
+def check(plan: Plan, log: Log) -> dict[str, Finding]:
+    """Which checkers belong to which step, and the proof of each."""
+    room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, SAME_LETTERS))
+    rooms = (room, other)
+    in_1_4 = log.steps.get("1.4", (0.0, 0.0))
+    leaks = delivery.leaks(log)
+    return {
+        "1.1": Finding([], _started(log)),
+        "1.2": Finding(
+            [*_names(log), *errors.unanswered(log, *span(log, "1.2"))],
+            Text("connected", {"clients": 5, "bad": errors.counted(log, *span(log, "1.2"))}),
+        ),
+        "1.3": Finding(
+            [
+                *(each for name in rooms for each in notices.missing(log, name, "joined")),
+                *errors.unanswered(log, *span(log, "1.3")),
+                *(leak for leak in leaks if leak.params["user"] == "system"),
+            ],
+            Text(
+                "joined",
+                {"notices": notices.heard(log, room), "bad": errors.counted(log, *span(log, "1.3"))},
+            ),
+        ),
+        "1.4": Finding(
+            [
+                *(each for name in rooms for each in delivery.refused(log, name)),
+                *(each for name in rooms for each in delivery.lost(log, name)),
+                *(each for name in rooms for each in delivery.duplicates(log, name)),
+                *(each for name in rooms for each in delivery.altered(log, name)),
+                *(leak for leak in leaks if leak.name == "room_leak" and leak.params["user"] != "system"),
+                *errors.obeyed(log),
+                *errors.unanswered(log, *in_1_4),
+            ],
+            Text(
+                "delivered",
+                {
+                    "messages": sum(said.at <= in_1_4[1] for said in log.said.values()),
+                    "deliveries": sum(heard.live and heard.at <= in_1_4[1] for heard in log.heard),
+                    "bad": errors.counted(log, *in_1_4),
+                },
+            ),
+        ),
+        "1.5": Finding(
+            [
+                *notices.missing(log, room, "left"),
+                *(leak for leak in leaks if leak.name == "heard_after_leave"),
+                *errors.unanswered(log, *span(log, "1.5")),
+            ],
+            Text("left", {"after": _said_after_leaving(log, room)}),
+            doubt=None if _said_after_leaving(log, room) else Text("nothing_said_after"),
+        ),
+    }
+
+
+def span(log: Log, step: str) -> tuple[float, float]:
+    """When a step began and ended."""
+    return log.steps.get(step, (float("inf"), float("inf")))
+
+
+def _started(log: Log) -> Text:
+    ready = [event for event in log.server if event.what == "ready"]
+    return Text("started", {"seconds": ready[0].detail.get("seconds", 0.0) if ready else 0.0})
+
+
+def _names(log: Log) -> list[Anomaly]:
+    """Users who got a name that nobody may have. A server may ignore the names that it is asked for."""
+    for conn in log.conns.values():
+        if conn.user == "system" or len(conn.user) > 64:
+            what = "name_system" if conn.user == "system" else "name_long"
+            params = {"who": conn.client, "count": 1, "of": 2, "what": what}
+            opened = [e for e in log.events if getattr(e, "conn", None) == conn.number][:1]
+            return [Anomaly("unanswered_error", params, opened, "name")]
+    return []
+
+
+def _said_after_leaving(log: Log, room: str) -> int:
+    left = [membership.left for membership in log.members(room) if membership.end == "leave"]
+    return sum(said.at > min(left, default=float("inf")) for said in log.said_in(room))

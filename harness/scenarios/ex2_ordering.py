@@ -1,0 +1,335 @@
+"""Exercise 2, message ordering: many talk at once, one does not read, one is cut off again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import accumulate
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from harness.checkers import delivery, errors, ordering, pages, replay, slow
+from harness.client import Client, PlayStopped
+from harness.log import Log
+from harness.scenarios.ex1_chat import Bad, misbehave, span
+from harness.verdict import Finding, Text
+from harness.worlds.base import World
+from lab.protocol import MAX_UNREAD
+
+ROOMS = ("red", "blue")
+SLOW = "slow"
+SEAM = "seam"
+TALKERS = ("alice", "bob", "carol")
+PACE = 0.01
+"""Seconds between two messages of a talker: what every server must bear, one hundred a second."""
+LARGE = 60 * 1024
+ENOUGH = 130
+"""Messages that the history must hold: more than one page of a hundred."""
+
+
+class Plan(Struct, frozen=True):
+    """How much is said, and after how many live messages each connection is cut."""
+
+    burst: int
+    cuts: list[int]
+    newcomers: list[int]
+    page: int
+
+
+def plan(rng: Random, size: int = 30) -> Plan:
+    """`size` messages in each burst of each client."""
+    return Plan(
+        burst=size,
+        cuts=[rng.randint(2, 12) for _ in range(6)],
+        newcomers=[rng.randint(1, 8) for _ in range(3)],
+        page=rng.choice((7, 9, 11)),
+    )
+
+
+async def play(plan: Plan, world: World) -> None:
+    """The course's steps 2.1 to 2.4."""
+    rooms = [world.name(room) for room in ROOMS]
+    with world.step("2.1"):
+        await world.start_server()
+        talkers = [await world.client(name) for name in TALKERS]
+        for room in rooms:
+            for talker in talkers:
+                await talker.join(room)
+        await _burst(world, talkers, rooms, plan.burst)
+        await _slow_reader(world, talkers)
+
+    with world.step("2.2"):
+        if world.can_restart:
+            await world.stop_server()
+            await world.start_server()
+            for talker in talkers:
+                await talker.connect()
+                for room in rooms:
+                    await talker.join(room, talker.newest[room])
+        await _burst(world, talkers, rooms, 5)
+
+    with world.step("2.3"):
+        await _cut_again_and_again(plan, world, talkers)
+        await _retry(world, talkers)
+
+    with world.step("2.4"):
+        reader = await world.client("historian")  # a member of no room: rooms are public
+        seam = world.name(SEAM)
+        for room in rooms:
+            await reader.read_all(room)
+        newest = len(await reader.read_all(seam))
+        await reader.read_all(seam, plan.page)
+        for since, limit in ((newest // 2, 10), (0, 100), (0, 1000), (newest, 5), (newest + 1000, None)):
+            await reader.ask_history(seam, since, limit)
+        await misbehave(world, reader, _bad_requests(world))
+
+
+async def _burst(world: World, talkers: list[Client], rooms: list[str], count: int) -> None:
+    """Everybody talks at once, in all rooms, without waiting for anything to come back."""
+
+    async def talk(talker: Client) -> None:
+        for number in range(count):
+            for room in rooms:
+                await talker.say(room, f"{world.tag()}. {talker.name} says {number}")
+
+    before = {(talker.name, room): len(talker.tags[room]) for talker in talkers for room in rooms}
+    await _all(talk(talker) for talker in talkers)
+
+    def missing() -> int:
+        due = len(talkers) * count
+        return sum(before[t.name, room] + due - len(t.tags[room]) for t in talkers for room in rooms)
+
+    await world.until(missing)
+
+
+async def _all(coroutines: Any) -> None:
+    """Run all at once; if one cannot go on, neither can the play."""
+    results = await asyncio.gather(*coroutines, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _slow_reader(world: World, talkers: list[Client]) -> None:
+    """One member stops reading, and the others say more than may be kept for it."""
+    room = world.name(SLOW)
+    for talker in talkers:
+        await talker.join(room)
+    sloth = await world.client("sloth", narrow=True)
+    await sloth.join(room)
+    sloth.stop_reading()
+    alive = asyncio.create_task(_keep_alive(world, sloth), name="keeps the slow reader alive")
+    count = (MAX_UNREAD + 2 * slow.SOCKET_BUFFERS) // LARGE // len(talkers) + 1
+
+    async def talk(talker: Client) -> None:
+        for _ in range(count):
+            await talker.say(room, f"{world.tag()}. ".ljust(LARGE, "z"))
+
+    try:
+        # While somebody holds up the room, a server may also stop reading from those who talk.
+        talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
+        due = count * len(talkers)
+        await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
+        sloth.read_again()
+        for result in await talking:
+            if isinstance(result, BaseException):
+                raise result
+        await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
+        await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
+    finally:
+        alive.cancel()
+    await sloth.close()
+    for talker in talkers:
+        await talker.leave(room)
+
+
+async def _keep_alive(world: World, client: Client) -> None:
+    """Show signs of life for a client that does not read, so that only its slowness is at stake."""
+    with suppress(PlayStopped):
+        while client.is_open:
+            await client.beat()
+            await world.pause(world.heartbeat / 2)
+
+
+async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) -> None:
+    """While three talk, one is cut off in the middle and comes back with `since`, several times."""
+    room = world.name(SEAM)
+    for talker in talkers:
+        await talker.join(room)
+    eve = await world.client("eve")
+    await eve.join(room)
+    said, enough = [0], asyncio.Event()
+
+    async def talk(talker: Client) -> None:
+        while not enough.is_set() or said[0] < ENOUGH:
+            said[0] += 1
+            await talker.say(room, f"{world.tag()}. {talker.name} goes on")
+            await world.pause(PACE)
+
+    talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
+    try:
+        for cut in plan.cuts:
+            await _hear_live(world, eve, room, cut)
+            await eve.reset()
+            missed = said[0]
+            await world.until(lambda missed=missed: said[0] < missed + 3)  # type: ignore[misc]
+            await eve.connect()
+            await eve.join(room, eve.newest[room])
+        for number, heard in enumerate(plan.newcomers):
+            newcomer = await world.client(f"newcomer{number}")
+            await newcomer.join(room)
+            await _hear_live(world, newcomer, room, heard)
+    finally:
+        enough.set()
+    for result in await talking:
+        if isinstance(result, BaseException):
+            raise result
+    everybody = [*talkers, eve]
+    await world.until(lambda: sum(max(said[0] - len(each.tags[room]), 0) for each in everybody))
+
+
+async def _hear_live(world: World, client: Client, room: str, count: int) -> None:
+    """Wait until a client has heard some more live messages."""
+    start = client.live[room]
+    await world.until(lambda: client.is_open and start + count > client.live[room])
+
+
+async def _retry(world: World, talkers: list[Client]) -> None:
+    """Messages that are sent again with the `id` that they had."""
+    room, other = world.name(SEAM), world.name(ROOMS[0])
+    alice, bob, carol = talkers
+
+    async def heard(client: Client, room: str, count: int = 1) -> None:
+        start = client.live[room]
+        await world.until(lambda: client.is_open and start + count > client.live[room])
+
+    # On the same connection, after it came back.
+    id, content = world.name("retry"), f"{world.tag()}. said twice"
+    for _ in range(2):
+        waiting = asyncio.create_task(heard(alice, room))
+        await alice.say(room, content, id)
+        await waiting
+    # The same `id` means nothing in the mouth of another user, or in another room.
+    for client, where in ((bob, room), (alice, other)):
+        waiting = asyncio.create_task(heard(client, where))
+        await client.say(where, f"{world.tag()}. same id, other message", id)
+        await waiting
+    # Cut off before it came back: was it accepted or not?
+    id, content = world.name("retry-cut"), f"{world.tag()}. cut off"
+    await carol.say(room, content, id)
+    await carol.reset()
+    await carol.connect()
+    await carol.join(room, carol.newest[room])
+    waiting = asyncio.create_task(heard(carol, room))
+    await carol.say(room, content, id)
+    await waiting
+    for client in talkers:
+        await client.fence()
+
+
+def _bad_requests(world: World) -> list[Bad]:
+    room = world.name(SEAM)
+    return [
+        ("history_no_room", {"type": "history"}, None),
+        ("history_bad_room", {"type": "history", "room": "../x"}, None),
+        ("since_text", {"type": "history", "room": room, "since": "yesterday"}, None),
+        ("since_negative", {"type": "history", "room": room, "since": -1}, None),
+        ("limit_zero", {"type": "history", "room": room, "limit": 0}, None),
+        ("join_since_text", {"type": "join", "room": room, "since": "0"}, None),
+    ]
+
+
+def check(plan: Plan, log: Log) -> dict[str, Finding]:
+    """Which checkers belong to which step, and the proof of each."""
+    nonce = log.began.nonce
+    rooms = [f"{room}-{nonce}" for room in ROOMS]
+    slow_room, seam = f"{SLOW}-{nonce}", f"{SEAM}-{nonce}"
+    every = [*rooms, slow_room, seam]
+    restarted = sum(e.what == "ready" and not e.copy for e in log.server) > 1
+    asked_to_restart = any(e.what == "started" for e in log.server)
+    in_flight = _in_flight(log)
+    cuts, used = _cuts(log, seam)
+    owed = slow.owed_bytes(log, slow_room)
+    return {
+        "2.1": Finding(
+            [
+                *slow.stalled(log, slow_room),
+                *slow.unbounded(log, slow_room),
+                *(each for room in [*rooms, slow_room] for each in delivery.refused(log, room)),
+                *(each for room in [*rooms, slow_room] for each in delivery.lost(log, room)),
+                *(each for room in [*rooms, slow_room] for each in delivery.duplicates(log, room)),
+                *(each for room in every for each in delivery.altered(log, room)),
+            ],
+            Text(
+                "burst",
+                {
+                    "messages": sum(said.room in [*rooms, slow_room] for said in log.said.values()),
+                    "rooms": len(rooms) + 1,
+                    "mebibytes": round(owed / 2**20),
+                },
+            ),
+            doubt=None if owed > MAX_UNREAD else Text("reader_not_slow"),
+        ),
+        "2.2": Finding(
+            [
+                *(each for room in every for each in ordering.numbering(log, room)),
+                *(each for room in every for each in ordering.order(log, room)),
+                *(each for room in rooms for each in delivery.numbered_twice(log, room)),
+            ],
+            Text(
+                "numbered" if restarted else "numbered_once",
+                {"numbers": sum(ordering.newest(log, room) for room in every), "in_flight": in_flight},
+            ),
+            doubt=None if in_flight >= 2 else Text("never_two_in_flight"),
+            notes=[] if asked_to_restart else [Text("restart_left_out")],
+        ),
+        "2.3": Finding(
+            [
+                *replay.seams(log, seam),
+                *(each for room in rooms for each in replay.seams(log, room)),
+                *delivery.refused(log, seam),
+                *delivery.lost(log, seam),
+                *delivery.duplicates(log, seam),
+                *delivery.numbered_twice(log, seam),
+                *replay.retries(log, seam),
+            ],
+            Text("cut", {"cuts": cuts, "replayed": used}),
+            doubt=None if cuts and used else Text("nothing_missed"),
+            notes=[] if replay.offers_retries(log, seam) else [Text("no_retries")],
+        ),
+        "2.4": Finding(
+            [
+                *(each for room in every for each in pages.wrong(log, room)),
+                *(each for room in every for each in pages.mismatches(log, room)),
+                *errors.unanswered(log, *span(log, "2.4")),
+            ],
+            Text(
+                "paged",
+                {
+                    "pages": sum(len(pages.answers(log, room)) for room in every),
+                    "messages": ordering.newest(log, seam),
+                },
+            ),
+            doubt=None if ordering.newest(log, seam) > 100 else Text("history_short"),
+        ),
+    }
+
+
+def _in_flight(log: Log) -> int:
+    """The largest number of messages that were sent and not heard of yet."""
+    first_heard: dict[str, float] = {}
+    for heard in log.heard:
+        if heard.said:
+            first_heard.setdefault(heard.said.tag, heard.at)
+    changes = [(said.at, 1) for said in log.said.values()]
+    changes += [(at, -1) for at in first_heard.values()]
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
+
+
+def _cuts(log: Log, room: str) -> tuple[int, int]:
+    """How many connections were reset, and how many messages the replays after that brought."""
+    cuts = sum(fault.fault == "reset" for conn in log.conns.values() for fault in conn.faults)
+    back = [m for m in log.members(room) if m.since is not None]
+    return cuts, sum(len(replay.replayed(log, membership)) for membership in back)

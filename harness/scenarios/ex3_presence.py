@@ -1,0 +1,347 @@
+"""Exercise 3, presence: people come, go, fall silent, and some only seem to.
+
+Two watch: a *listener*, who never asks and so knows broadcasts only, and an *asker*, who asks all the time
+and so also measures how quick the server is. Everybody else has a way of their own to live or to vanish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from math import inf
+from random import Random
+
+from msgspec import Struct
+
+from harness.anomalies import Anomaly
+from harness.checkers import errors, notices, presence
+from harness.checkers.presence import Silence
+from harness.client import Client, PlayStopped
+from harness.log import Conn, Log
+from harness.scenarios.ex1_chat import Bad, misbehave, span
+from harness.verdict import Finding, Text
+from harness.worlds.base import World
+
+ROOM = "den"
+OTHER = "attic"
+WATCHED = 3
+"""Time-outs for which we watch: to tell late from never, and quiet from gone."""
+SLOW_TIMEOUT = 5.0
+"""Seconds of an offline time-out from which on waiting for it is called slow."""
+ASK_EVERY = 0.1
+LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
+"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
+TWINS = {"tina": "close", "theo": "reset", "tess": "vanish"}
+"""Those with two connections, and what becomes of one of them."""
+
+
+class Plan(Struct, frozen=True):
+    """Which connection of each twin ends: the first or the second."""
+
+    ends_first: dict[str, bool]
+
+
+def plan(rng: Random, size: int = 1) -> Plan:
+    """The same for every size: the cast is what it takes."""
+    ends_first = {name: rng.random() < 0.5 for name in TWINS}
+    if len(set(ends_first.values())) == 1:
+        ends_first["tina"] = not ends_first["tina"]
+    return Plan(ends_first)
+
+
+async def play(plan: Plan, world: World) -> None:
+    """The course's steps 3.1 to 3.4."""
+    room, other = world.name(ROOM), world.name(OTHER)
+    with world.step("3.1"):
+        await world.start_server()
+        listener = await world.client("listener")
+        asker = await world.client("asker")
+        carol = await world.client("carol")
+        await carol.join(other)
+        await listener.join(room)
+        await asker.join(room)
+        await asker.ask_presence(room)
+        await carol.ask_presence(other)
+
+    with world.step("3.2"):
+        dora = await world.client("dora")
+        await dora.join(room)
+        await _shown(world, listener, room, dora.user, here=True)
+        await asker.ask_presence(room)
+        await carol.ask_presence(room)  # anybody may ask
+        world.note("dora_here", world.now())
+        await dora.leave(room)
+        await _shown(world, listener, room, dora.user, here=False)
+        await asker.ask_presence(room)
+        mallory = await world.client("mallory")
+        await misbehave(world, mallory, _bad_requests())
+        await mallory.close()
+        for each in (listener, carol):
+            await each.fence()
+
+    if world.skip_slow and world.timeout > SLOW_TIMEOUT:
+        return
+    if world.timeout > SLOW_TIMEOUT:
+        world.announce_wait(WATCHED * world.timeout)
+    with world.step("3.3"):
+        cast = await _enter(world, room)
+    async with _meanwhile(
+        _keep_asking(world, asker, room),
+        *(_show_life(world, cast[name][0]) for name in ("penny", "rudy")),
+    ):
+        with world.step("3.3"):
+            await _fall_silent(plan, world, cast)
+            rhea = cast["rhea"][0].user
+            await _shown(
+                world, listener, room, rhea, here=False, patience=world.timeout + 2 * world.heartbeat
+            )
+        with world.step("3.4"):
+            end = world.now() + WATCHED * world.timeout
+            await world.until(lambda: world.now() < end, patience=2 * WATCHED * world.timeout)
+            world.note("watched_until", world.now())
+    with world.step("3.4"):
+        vera = cast["vera"][0]
+        vera.read_again()
+        await world.until(lambda: vera.is_open)
+        await vera.connect()
+        await vera.join(room)
+        await _shown(world, listener, room, vera.user, here=True)
+        await asker.ask_presence(room)
+
+
+@asynccontextmanager
+async def _meanwhile(*chores: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do these things beside what is done inside, and stop with it."""
+    tasks = [asyncio.create_task(chore) for chore in chores]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _enter(world: World, room: str) -> dict[str, list[Client]]:
+    """Everybody enters the room: by name, with one or two connections."""
+    cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera")}
+    cast |= {name: [await world.client(name) for _ in range(2)] for name in TWINS}
+    for name in ("penny", "rudy", "vera"):
+        cast[name][0].answers_heartbeats = False
+    for client in (client for clients in cast.values() for client in clients):
+        await client.join(room)
+    world.note("one_user", [cast[name][0].user == cast[name][1].user for name in TWINS])
+    return cast
+
+
+async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]]) -> None:
+    """One connection of each twin ends, one client is reset, and one vanishes."""
+    for name, fault in TWINS.items():
+        ending = cast[name][0 if plan.ends_first[name] else 1]
+        if fault == "close":
+            await ending.close()
+        elif fault == "reset":
+            await ending.reset()
+        else:
+            ending.vanish()
+    await cast["rhea"][0].reset()
+    vera = cast["vera"][0]
+    await vera.beat()  # the last sign of life that there is, and its time is known
+    vera.vanish()
+    world.note("silent_since", world.now())
+
+
+async def _show_life(world: World, client: Client) -> None:
+    """Live without ever answering a heartbeat: any frame is a sign of life."""
+    with suppress(PlayStopped):
+        while client.is_open:
+            if client.name == "penny":
+                await client.ping()
+            else:
+                await client.send_bad({"type": "grunt"}, "unknown_type")
+            await world.pause(world.heartbeat / 2)
+
+
+async def _keep_asking(world: World, asker: Client, room: str) -> None:
+    with suppress(PlayStopped):
+        while asker.is_open:
+            await asker.ask_presence(room)
+            await world.pause(min(ASK_EVERY, world.heartbeat / 4))
+
+
+async def _shown(
+    world: World, witness: Client, room: str, user: str, *, here: bool, patience: float | None = None
+) -> bool:
+    """Wait until a witness was shown a user as here or as gone."""
+
+    def missing() -> bool:
+        for roster in reversed(witness.rosters):
+            if roster.room == room and user in roster.users:
+                return (roster.users[user].status != "offline") is not here
+            if roster.room == room and roster.full:
+                return here
+        return here
+
+    return await world.until(missing, patience)
+
+
+def _bad_requests() -> list[Bad]:
+    return [
+        ("presence_no_room", {"type": "presence"}, None),
+        ("presence_room_number", {"type": "presence", "room": 12}, None),
+        ("presence_bad_room", {"type": "presence", "room": "a/b"}, None),
+    ]
+
+
+def check(plan: Plan, log: Log) -> dict[str, Finding]:
+    """Which checkers belong to which step, and the proof of each."""
+    room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, OTHER))
+    people = {conn.client: conn for conn in reversed(log.conns.values())}  # the first of each name
+    needed = {"listener", "asker", "carol"} <= set(people)
+    if not needed:
+        return {step: Finding([], Text("nothing")) for step in ("3.1", "3.2", "3.3", "3.4")}
+    listener, asker, carol = (people[name] for name in ("listener", "asker", "carol"))
+    everybody = {conn.user for conn in log.conns.values()}
+    first, second = span(log, "3.1"), span(log, "3.2")
+    return {
+        "3.1": Finding(
+            [
+                *presence.listed(log, asker.number, room, {listener.user, asker.user}, *first, everybody),
+                *presence.listed(log, carol.number, other, {carol.user}, *first, everybody),
+                *presence.leaks(log),
+            ],
+            Text("rooms_apart", {"rooms": 2, "answers": len(log.rosters)}),
+        ),
+        "3.2": Finding(
+            [*_dora(log, people, room), *errors.unanswered(log, *second)],
+            Text("presence_told", {"bad": errors.counted(log, *second)}),
+        ),
+        **_silence(plan, log, room, people, listener, asker),
+    }
+
+
+def _dora(log: Log, people: dict[str, Conn], room: str) -> list[Anomaly]:
+    """Somebody joined and left again: was it told, and do the answers agree?"""
+    joined = next((m for m in log.memberships if m.client == "dora"), None)
+    if joined is None:
+        return []
+    listener, asker, carol = (people[name].number for name in ("listener", "asker", "carol"))
+    expected = {people["listener"].user, people["asker"].user}
+    everybody = {conn.user for conn in log.conns.values()}
+    here = log.notes["dora_here"][0] if log.notes["dora_here"] else inf
+    end = span(log, "3.2")[1]
+    found = presence.announced(log, listener, room, joined.user, joined.asked, here=True, why="join")
+    for witness in (asker, carol):
+        found += presence.listed(log, witness, room, expected | {joined.user}, joined.start, here, everybody)
+    if joined.stop < inf:
+        found += presence.announced(log, listener, room, joined.user, joined.stop, here=False, why="leave")
+        found += presence.listed(log, asker, room, expected, joined.left, end, {joined.user})
+    return found
+
+
+def _silence(
+    plan: Plan, log: Log, room: str, people: dict[str, Conn], listener: Conn, asker: Conn
+) -> dict[str, Finding]:
+    """Steps 3.3 and 3.4: who vanished, who only seemed to, and who came back."""
+    if "3.3" not in log.steps and log.finished("3.2"):
+        left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
+        return {"3.3": left_out, "3.4": left_out}
+    heartbeat, timeout = listener.heartbeat, listener.timeout
+    since = log.notes["silent_since"][0] if log.notes["silent_since"] else inf
+    until = log.notes["watched_until"][0] if log.notes["watched_until"] else inf
+    if until == inf:
+        return {step: Finding([], Text("nothing")) for step in ("3.3", "3.4")}
+    stall = log.longest_stall()
+    slack = presence.slowest_answer(log, asker.number, room, since, until) + stall + 0.05
+    witnesses = [listener.number, asker.number]
+    vera, rhea = (_silent(log, name, room, until, heartbeat, timeout) for name in ("vera", "rhea"))
+    watch = (since, until)
+    lively = [
+        anomaly
+        for name, why in LIVELY.items()
+        if name in people
+        for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, why)
+    ]
+    one_user = all(log.notes["one_user"][0]) if log.notes["one_user"] else False
+    twins = [
+        anomaly
+        for name in TWINS
+        if one_user and name in people
+        for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, "twin")
+    ]
+    steady = [listener, asker, people["quentin"]]
+    lost = [
+        anomaly
+        for anomaly in notices.missing(log, room, "left")
+        if anomaly.params["subject"] != people["dora"].user
+    ]
+    return {
+        "3.3": Finding(
+            [
+                *presence.offline(log, rhea, listener.number, asker.number, slack),
+                *[each for each in lost if each.params["subject"] == rhea.user],
+                *twins,
+                *(notices.unjustified(log, room) if one_user else []),
+                *presence.heartbeats(log, steady, since, until, heartbeat, slack),
+            ],
+            Text(
+                "faults_bit",
+                {"beats": len(log.beats[listener.number]), "interval": heartbeat, "twins": len(TWINS)},
+            ),
+            shaky=_too_slow(slack, heartbeat),
+            notes=[] if one_user else [Text("names_ignored")],
+        ),
+        "3.4": Finding(
+            [
+                *presence.offline(log, vera, listener.number, asker.number, slack),
+                *[each for each in lost if each.params["subject"] == vera.user],
+                *lively,
+                *_returned(log, vera.user, room, listener, asker, until),
+                *_left_open(log, people),
+            ],
+            Text(
+                "timed_out",
+                {
+                    "seconds": round(presence.delay(log, vera, listener.number), 2),
+                    "timeout": timeout,
+                    "watched": round(until - since, 1),
+                    "slack": round(slack, 2),
+                },
+            ),
+            shaky=_too_slow(slack, heartbeat),
+        ),
+    }
+
+
+def _too_slow(slack: float, heartbeat: float) -> Text | None:
+    """Where answers took longer than an interval, nothing can be said of time-outs."""
+    return Text("slow_machine", {"seconds": round(slack, 2)}) if slack > heartbeat else None
+
+
+def _silent(log: Log, name: str, room: str, until: float, heartbeat: float, timeout: float) -> Silence:
+    """The silence of a client: since the last frame that it sent, or since its connection broke."""
+    conn = next((conn for conn in log.conns.values() if conn.client == name), Conn(0, name))
+    fault = conn.faults[0] if conn.faults else None
+    last = max((s.at for s in log.sent if s.conn == conn.number), default=0.0)
+    reset = fault is not None and fault.fault == "reset"
+    since = fault.at if fault is not None and reset else last
+    return Silence(conn.user, room, since, until, heartbeat, timeout, at_once=reset)
+
+
+def _returned(log: Log, user: str, room: str, listener: Conn, asker: Conn, until: float) -> list[Anomaly]:
+    """The one who vanished and came back: is it online again, for those who listen and who ask?"""
+    back = [m for m in log.memberships if m.client == "vera" and m.asked > until]
+    if not back or not back[-1].confirmed:
+        return []
+    found = presence.announced(
+        log, listener.number, room, back[-1].user, back[-1].asked, here=True, why="return"
+    )
+    return found + presence.listed(log, asker.number, room, {back[-1].user}, back[-1].start, inf, set())
+
+
+def _left_open(log: Log, people: dict[str, Conn]) -> list[Anomaly]:
+    """After a time-out the server closes the connection."""
+    vera = people.get("vera")
+    if vera is None or vera.closed is not None or not log.finished("3.4"):
+        return []
+    return [Anomaly("zombie_presence", {"who": "vera", "subject": vera.user}, list(vera.faults), "open")]

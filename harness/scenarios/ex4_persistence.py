@@ -1,0 +1,218 @@
+"""Exercise 4, persistence: the server is stopped, killed in the middle of things, copied, and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from random import Random
+
+from msgspec import Struct
+
+from harness.anomalies import Anomaly
+from harness.checkers import delivery, durability, ordering, pages, replay
+from harness.client import Client, Gone
+from harness.log import Log
+from harness.verdict import Finding, Text
+from harness.worlds.base import World
+from lab.protocol import NEWEST
+
+ROOMS = ("north", "south", "west")
+PEOPLE = ("alice", "bob", "carol")
+BURST = 120
+"""Messages that each client sends at once before a kill: enough that some are under way when it comes."""
+
+
+class Plan(Struct, frozen=True):
+    """How much is said in each room, and after how many messages heard each kill comes."""
+
+    said: dict[str, int]
+    kills: list[int]
+
+
+def plan(rng: Random, size: int = 20) -> Plan:
+    """In the first room more is said than a join shows; two kills, early in a burst."""
+    said = {ROOMS[0]: NEWEST // len(PEOPLE) + size // 2, ROOMS[1]: size // 2, ROOMS[2]: 2}
+    return Plan(said, [rng.randint(5, 100), rng.randint(5, 100)])
+
+
+async def play(plan: Plan, world: World) -> None:
+    """The course's steps 4.1 to 4.5."""
+    rooms = [world.name(room) for room in ROOMS]
+    with world.step("4.1"):
+        await world.start_server()
+        people = [await world.client(name) for name in PEOPLE]
+        for room in rooms:
+            for person in people:
+                await person.join(room)
+        for room, count in zip(rooms, plan.said.values(), strict=True):
+            await _talk(world, people, room, count)
+
+    if world.can_restart:
+        with world.step("4.2"):
+            await world.stop_server()
+            await world.start_server()
+            await _come_back(world, people, rooms)
+            await _kill_in_a_burst(world, people, rooms, plan.kills[0])
+        with world.step("4.3"):
+            world.note("stored_bytes", world.stored_bytes())
+            async with world.second_server():
+                inspector = await world.client("inspector", copy=True)
+                for room in rooms:
+                    await inspector.read_all(room)
+        with world.step("4.4"):
+            for kill in (*plan.kills[1:], None):
+                await world.start_server()
+                await _come_back(world, people, rooms)
+                await _say_again(world, people)
+                if kill is not None:
+                    await _kill_in_a_burst(world, people, rooms, kill)
+            for room in rooms:
+                await _talk(world, people, room, 2)
+
+    with world.step("4.5"):
+        newcomer = await world.client("newcomer")
+        await newcomer.join(rooms[0])
+        reader = await world.client("reader")
+        for room in rooms:
+            await reader.read_all(room)
+
+
+async def _talk(world: World, people: list[Client], room: str, count: int) -> None:
+    """Everybody says `count` messages in a room, and hears all of them."""
+    before = [len(person.tags[room]) for person in people]
+    for _ in range(count):
+        for person in people:
+            await person.say(
+                room, f"{world.tag()}. {person.name} writes this down", world.name(f"m{world.next_number()}")
+            )
+    due = count * len(people)
+    await world.until(
+        lambda: sum(start + due - len(p.tags[room]) for start, p in zip(before, people, strict=True))
+    )
+
+
+async def _kill_in_a_burst(world: World, people: list[Client], rooms: list[str], after: int) -> None:
+    """Everybody talks as fast as they can, and SIGKILL comes when `after` messages were heard."""
+
+    async def talk(person: Client) -> None:
+        try:
+            for number in range(BURST):
+                id = world.name(f"m{world.next_number()}")
+                await person.say(rooms[number % len(rooms)], f"{world.tag()}. in a hurry", id)
+        except Gone:
+            pass  # that is what a kill does
+
+    def heard() -> int:
+        return sum(sum(person.live.values()) for person in people)
+
+    start = heard()
+    talking = asyncio.gather(*(talk(person) for person in people))
+    await world.until(lambda: max(start + after - heard(), 0))
+    await world.kill_server()
+    await talking
+
+
+async def _come_back(world: World, people: list[Client], rooms: list[str]) -> None:
+    """Everybody connects again, and joins with what they had seen."""
+    for person in people:
+        await person.connect()
+        for room in rooms:
+            await person.join(room, person.newest[room])
+
+
+async def _say_again(world: World, people: list[Client]) -> None:
+    """Everybody repeats, with its `id`, what they said and never saw come back."""
+    log = Log(world.history)
+    for person in people:
+        unseen = [
+            said
+            for said in log.said.values()
+            if said.client == person.name and said.tag not in person.tags[said.room]
+        ]
+        for said in unseen:
+            await person.say(said.room, said.content, said.id)
+        await world.until(
+            lambda unseen=unseen, person=person: sum(s.tag not in person.tags[s.room] for s in unseen)  # type: ignore[misc]
+        )
+
+
+def check(plan: Plan, log: Log) -> dict[str, Finding]:
+    """Which checkers belong to which step, and the proof of each."""
+    rooms = [f"{room}-{log.began.nonce}" for room in ROOMS]
+    restarts = any(e.what == "started" for e in log.server) or not log.finished("4.1")
+    left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
+    unseen = durability.unacknowledged(log)
+    first_end = min(durability.ends(log), default=inf)
+    before = sum(said.at < first_end for said in log.said.values())
+    stops = [e.detail.get("seconds", 0.0) for e in log.server if e.what == "stopped"]
+    copied = sum(len(page.messages) for asked, page in log.pages if log.conns[asked.conn].copy)
+    result = {
+        "4.1": Finding(
+            [
+                *(each for room in rooms for each in delivery.refused(log, room)),
+                *(each for room in rooms for each in delivery.lost(log, room)),
+                *(each for room in rooms for each in delivery.duplicates(log, room)),
+            ],
+            Text("said", {"messages": before, "rooms": len(rooms)}),
+        ),
+        "4.2": Finding(
+            [],
+            Text(
+                "killed",
+                {
+                    "seconds": stops[0] if stops else 0.0,
+                    "kills": len(unseen),
+                    "unseen": ", ".join(map(str, unseen)),
+                },
+            ),
+            doubt=None if any(unseen) else Text("nothing_in_flight"),
+        ),
+        "4.3": Finding(
+            [
+                *_data_dir(log),
+                *(each for room in rooms for each in durability.lost(log, room, copy=True)),
+            ],
+            Text("on_disk", {"messages": copied}),
+        ),
+        "4.4": Finding(
+            [
+                *(each for room in rooms for each in durability.lost(log, room, copy=False)),
+                *(each for room in rooms for each in ordering.numbering(log, room)),
+                *(each for room in rooms for each in ordering.order(log, room)),
+                *(each for room in rooms for each in pages.mismatches(log, room, "changed_after_restart")),
+                *(each for room in rooms for each in durability.replayed_as_new(log, room)),
+                *(each for room in rooms for each in delivery.numbered_twice(log, room)),
+                *(each for room in rooms for each in replay.retries(log, room)),
+            ],
+            Text(
+                "restarted",
+                {"kept": sum(ordering.newest(log, room) for room in rooms), "again": _repeated(log)},
+            ),
+            notes=[] if all(replay.offers_retries(log, room) for room in rooms) else [Text("no_retries")],
+        ),
+        "4.5": Finding(
+            [
+                *(each for room in rooms for each in replay.seams(log, room)),
+                *(each for room in rooms for each in pages.wrong(log, room)),
+            ],
+            Text("history_given", {"newest": NEWEST, "messages": _read(log, "reader")}),
+        ),
+    }
+    if not restarts:
+        result |= dict.fromkeys(("4.2", "4.3", "4.4"), left_out)
+    return result
+
+
+def _data_dir(log: Log) -> list[Anomaly]:
+    """Nothing is in DATA_DIR, although messages were accepted: the server stores elsewhere, or not at all."""
+    if log.notes["stored_bytes"] and log.notes["stored_bytes"][0] == 0 and log.heard:
+        return [Anomaly("data_dir_ignored", {"messages": len({h.message.sequence for h in log.heard})})]
+    return []
+
+
+def _repeated(log: Log) -> int:
+    return sum(len(said.sent) > 1 for said in log.said.values())
+
+
+def _read(log: Log, client: str) -> int:
+    return sum(len(page.messages) for asked, page in log.pages if asked.client == client)

@@ -1,0 +1,103 @@
+"""What is judged: a student's component in the reference server, a whole server, or one at a URL."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.steps import COMPONENTS, EXERCISES
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `exercises` and `solutions`, unless the current one does."""
+
+
+class BadTarget(Exception):  # noqa: N818 - named for what it says
+    """There is nothing there that could be judged; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How to reach the server that one exercise is judged on.
+
+    `component` is the exercise's component where only that one is the student's: then only the steps
+    that it can break carry points.
+    """
+
+    label: str
+    command: tuple[str, ...] | None = None
+    cwd: Path = field(default_factory=Path.cwd)
+    url: str | None = None
+    component: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def reference() -> Target:
+    """The reference server with its own four components."""
+    return Target("reference", _server_with([]))
+
+
+def whole_server(command: str, cwd: Path | None = None, label: str | None = None) -> Target:
+    """Any program that speaks the protocol. Raises BadTarget if `command` cannot be split into words."""
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise BadTarget(f"the command {command!r} cannot be read: {error}") from error
+    if not words:
+        raise BadTarget('the command is empty; write something like --server "node server.js"')
+    return Target(label or command, words, cwd or Path.cwd())
+
+
+def at_url(url: str) -> Target:
+    """A server that runs already. Raises BadTarget if `url` is none of a WebSocket."""
+    if not url.startswith(("ws://", "wss://")):
+        raise BadTarget(f"{url!r} is not the address of a WebSocket; it begins with ws:// or wss://")
+    return Target(url, url=url)
+
+
+def submission(folder: Path, exercise: int, together: bool, label: str | None = None) -> Target:
+    """A folder laid out like `exercises/`, or one whose `submission.toml` starts a whole server.
+
+    Raises BadTarget if it is neither.
+    """
+    if not folder.is_dir():
+        raise BadTarget(f"there is no folder {folder}; name one that is laid out like exercises/")
+    about = folder / "submission.toml"
+    if about.is_file():
+        try:
+            run = tomllib.loads(about.read_text()).get("run")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadTarget(f"{about} cannot be read: {error}") from error
+        if not isinstance(run, str):
+            raise BadTarget(f'{about} has no `run`; write a line such as run = "node server.js"')
+        return whole_server(run, folder, label)
+    numbers = sorted(EXERCISES) if together else [exercise]
+    missing = [str(_file(folder, n)) for n in numbers if not _file(folder, n).is_file()]
+    if missing:
+        raise BadTarget(
+            f"there is no {missing[0]}; a submission is laid out like exercises/, "
+            "or has a submission.toml that says how to run a whole server"
+        )
+    uses = [f"{COMPONENTS[n]}={_file(folder, n).resolve()}" for n in numbers]
+    name = label or str(_file(folder, exercise))
+    return Target(name, _server_with(uses), component=None if together else COMPONENTS[exercise])
+
+
+def find_folder(name: str) -> Path:
+    """`exercises` or `solutions`: in the current folder, else where the kit is. Raises BadTarget."""
+    for base in (Path.cwd(), ROOT):
+        if (base / name / EXERCISES[1]).is_dir():
+            return base / name
+    raise BadTarget(f"there is no folder {name}/ here; go to the folder of the kit, or use --submission DIR")
+
+
+def _file(folder: Path, exercise: int) -> Path:
+    return folder / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
+
+
+def _server_with(uses: Iterable[str]) -> tuple[str, ...]:
+    options = [word for use in uses for word in ("--use", use)]
+    return (sys.executable, "-P", "-m", "lab", "--log-level", "warning", *options)

@@ -1,0 +1,169 @@
+"""A server as a process of the operating system: started, watched, asked to stop, killed.
+
+A process gets a process group of its own, so that everything it starts ends with it. Its output goes to a
+file of which only the end is kept: a server that prints without end fills neither the disk nor a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+KEPT_OUTPUT = 64 * 1024
+"""Bytes of the output's end that are kept."""
+_MAX_OUTPUT = 4 * 1024 * 1024
+_PORTS = range(10240, 32768)
+"""Ports for servers: below those that the system gives to outgoing connections."""
+_PR_SET_PDEATHSIG = 1
+
+
+class CommandNotFound(Exception):  # noqa: N818 - named for what it says
+    """There is no such program; the text is its name."""
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    chooser = random.SystemRandom()
+    while True:
+        port = chooser.choice(_PORTS)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                return port
+
+
+class ServerProcess:
+    """One run of a server's command. Raises CommandNotFound at the start if there is no such program."""
+
+    def __init__(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, name: str
+    ) -> None:
+        program = shutil.which(command[0], path=env.get("PATH"))
+        if program is None and not (cwd / command[0]).is_file():
+            raise CommandNotFound(command[0])
+        self.name = name
+        self._log = log
+        self._printed = 0
+        self._family: dict[int, psutil.Process] = {}
+        # Appending, so that what is written after we cut the file short begins at its start again.
+        with log.open("ab") as output:
+            try:
+                self._process = subprocess.Popen(
+                    [program or str(cwd / command[0]), *command[1:]],
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=_die_with_us if sys.platform == "linux" else None,
+                )
+            except (PermissionError, OSError) as error:
+                raise CommandNotFound(f"{command[0]} ({error.strerror})") from error
+
+    @property
+    def pid(self) -> int:
+        """The number of the process that was started."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by that signal); None while it runs."""
+        return self._process.poll()
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the process and all that it started."""
+        self._note_family()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it and all that it started, at once, and wait for that."""
+        self.signal_group(signal.SIGKILL)
+        for process in self._family.values():  # who left the group is found by its parent
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+
+    def hangs_where(self, seconds: float = 2.0) -> None:
+        """Have a Python server print where it is, and end (SIGABRT with faulthandler; others just end)."""
+        self.signal_group(signal.SIGABRT)
+        deadline = time.monotonic() + seconds
+        while self.exit_code is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def listens_on(self) -> list[int]:
+        """The TCP ports that the process, or one that it started, listens on."""
+        self._note_family()
+        ports: set[int] = set()
+        for process in self._family.values():
+            with contextlib.suppress(psutil.Error):
+                for each in process.net_connections("tcp"):
+                    if each.status == psutil.CONN_LISTEN:
+                        ports.add(each.laddr.port)
+        return sorted(ports)
+
+    def _note_family(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            for each in (process, *process.children(recursive=True)):
+                self._family.setdefault(each.pid, each)
+
+    # --- output -----------------------------------------------------------------------------------
+
+    def trim_output(self) -> None:
+        """Cut the output file short if it has grown large."""
+        size = self._log.stat().st_size
+        if size > _MAX_OUTPUT:
+            tail = self._tail_bytes()
+            self._printed += size
+            with self._log.open("r+b") as file:
+                file.truncate(0)
+            with self._log.open("ab") as file:
+                file.write(tail)
+
+    @property
+    def printed(self) -> int:
+        """About how many bytes it has printed."""
+        return self._printed + self._log.stat().st_size
+
+    def tail(self, lines: int = 12) -> list[str]:
+        """The last lines of what it printed."""
+        text = self._tail_bytes().decode(errors="replace")
+        return [_printable(line) for line in text.splitlines() if line.strip()][-lines:]
+
+    def _tail_bytes(self) -> bytes:
+        with self._log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - KEPT_OUTPUT, 0))
+            return file.read()
+
+
+def _printable(line: str) -> str:
+    """A line without control characters, cut to a length that a terminal can bear."""
+    text = "".join(char if char.isprintable() or char == "\t" else "?" for char in line.rstrip())
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _die_with_us() -> None:
+    """In the child, before the program starts: be killed if the harness is, and leave no core file."""
+    assert _libc is not None, "only set on Linux"
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
