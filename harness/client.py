@@ -146,13 +146,15 @@ class Client:
         self.world.record(history.Received(self.world.now(), self.name, self.conn, frame, size, excerpt))
         match frames.read(frame).meaning:
             case Message() as message:
+                frame["data"]["content"] = self.world.same(message.content)
                 if message.user == SYSTEM:
                     self.notices.append(message)
                 else:
                     self._remember(message)
                     self.live[message.room] += 1
             case Page() as page:
-                for message in page.messages:
+                for message, raw in zip(page.messages, frame["data"]["messages"], strict=True):
+                    raw["content"] = self.world.same(message.content)
                     self._remember(message)
                 self.pages.append(page)
             case Roster() as roster:
@@ -206,7 +208,7 @@ class Client:
 
     async def say(self, room: str, content: str, id: str | None = None, **more: Any) -> None:
         """Say something; does not wait for it to come back. `more` are fields that do not belong there."""
-        data = {"room": room, "content": content, **more}
+        data = {"room": room, "content": self.world.same(content), **more}
         if id is not None:
             data["id"] = id
         await self._send({"type": "message", "data": data})

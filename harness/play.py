@@ -43,6 +43,9 @@ class Run(Struct):
     defect: str = ""
     """A traceback, if the kit itself failed; nothing is then said of the server."""
 
+    nonce: str = ""
+    """What names of this run end with."""
+
     @property
     def outcome(self) -> Outcome:
         """The verdict on the exercise."""
@@ -81,12 +84,25 @@ async def play(
         log = Log(world.history)
         steps = [] if defect else judge(exercise, scenario, plan, log, target.component)
         notes = leniencies(log)
+        if log.notes["printed_much"]:
+            notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))
         seconds = world.now()
     finally:
         await world.close()
     stall = log.longest_stall()
     return Run(
-        exercise, seed, world.kind, target.label, seconds, steps, notes, output, stall, world.history, defect
+        exercise,
+        seed,
+        world.kind,
+        target.label,
+        seconds,
+        steps,
+        notes,
+        output,
+        stall,
+        world.history,
+        defect,
+        world.nonce,
     )
 
 

@@ -6,8 +6,9 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from harness.steps import COMPONENTS, EXERCISES
 
@@ -19,8 +20,7 @@ class BadTarget(Exception):  # noqa: N818 - named for what it says
     """There is nothing there that could be judged; the text says what to do."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """How to reach the server that one exercise is judged on.
 
     `component` is the exercise's component where only that one is the student's: then only the steps
@@ -29,7 +29,7 @@ class Target:
 
     label: str
     command: tuple[str, ...] | None = None
-    cwd: Path = field(default_factory=Path.cwd)
+    cwd: str = field(default_factory=lambda: str(Path.cwd()))
     url: str | None = None
     component: str | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def whole_server(command: str, cwd: Path | None = None, label: str | None = None
         raise BadTarget(f"the command {command!r} cannot be read: {error}") from error
     if not words:
         raise BadTarget('the command is empty; write something like --server "node server.js"')
-    return Target(label or command, words, cwd or Path.cwd())
+    return Target(label or command, words, str(cwd or Path.cwd()))
 
 
 def at_url(url: str) -> Target:

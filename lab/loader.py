@@ -90,20 +90,27 @@ def _run(name: str, path: Path) -> ModuleType:
 
 def _check_methods(found: type, interface: type, path: Path) -> None:
     for method, owed in inspect.getmembers(interface, inspect.isfunction):
-        if method.startswith("_") and method != "__init__":
+        if method == "__init__" and "__init__" not in vars(interface):
+            owed = _no_arguments
+        elif method.startswith("_") and method != "__init__":
             continue
         actual = inspect.getattr_static(found, method, None)
+        if method == "__init__" and not inspect.isfunction(actual):
+            actual = _no_arguments
         where = f"in {path}, `{found.__name__}.{method}`"
         if not inspect.isfunction(actual):
-            if method == "__init__" and len(inspect.signature(owed).parameters) == 1:
-                continue
-            raise ComponentError(f"{where} is missing; it should be `{_head(owed)}`")
-        if not _takes(actual, owed) or (
-            inspect.iscoroutinefunction(owed) and not inspect.iscoroutinefunction(actual)
-        ):
-            raise ComponentError(f"{where} should be `{_head(owed)}`, and it is `{_head(actual)}`")
+            raise ComponentError(f"{where} is missing; it should be `{_head(owed, method)}`")
+        fits = _takes(actual, owed)
+        if not fits or (inspect.iscoroutinefunction(owed) and not inspect.iscoroutinefunction(actual)):
+            raise ComponentError(
+                f"{where} should be `{_head(owed, method)}`, and it is `{_head(actual, method)}`"
+            )
         if inspect.iscoroutinefunction(actual) and not inspect.iscoroutinefunction(owed):
-            raise ComponentError(f"{where} must not be `async`: it should be `{_head(owed)}`")
+            raise ComponentError(f"{where} must not be `async`: it should be `{_head(owed, method)}`")
+
+
+def _no_arguments(self: object) -> None:
+    """The signature of a constructor that takes nothing."""
 
 
 def _takes(actual: object, owed: object) -> bool:
@@ -116,10 +123,10 @@ def _takes(actual: object, owed: object) -> bool:
     return True
 
 
-def _head(function: object) -> str:
+def _head(function: object, name: str) -> str:
     names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())  # type: ignore[arg-type]
     is_async = "async " if inspect.iscoroutinefunction(function) else ""
-    return f"{is_async}def {getattr(function, '__name__', '?')}({names})"
+    return f"{is_async}def {name}({names})"
 
 
 def describe(error: BaseException, path: Path) -> str:

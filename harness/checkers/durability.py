@@ -87,17 +87,11 @@ def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
 
 def unacknowledged(log: Log) -> list[int]:
     """For each kill: how many messages had been sent then that nobody had heard of."""
-    found = []
     first_heard: dict[str, float] = {}
     for heard in log.heard:
         if heard.said and heard.live:
             first_heard.setdefault(heard.said.tag, heard.at)
-    for event in log.server:
-        if event.what == "killed" and not event.copy:
-            found.append(
-                sum(
-                    said.at < event.at and first_heard.get(said.tag, event.at) >= event.at
-                    for said in log.said.values()
-                )
-            )
-    return found
+    kills = [event.at for event in log.server if event.what == "killed" and not event.copy]
+    return [
+        sum(said.at < kill <= first_heard.get(said.tag, kill) for said in log.said.values()) for kill in kills
+    ]

@@ -47,6 +47,7 @@ class World(ABC):
         self._conns = 0
         self._numbers = 0
         self._clients: list[Client] = []
+        self._long_texts: dict[str, str] = {}
         self.record(history.Began(0.0, exercise, seed, nonce, self.kind, clock))
 
     # --- names, numbers, time ---------------------------------------------------------------------
@@ -80,6 +81,10 @@ class World(ABC):
         """A number that was not given out before."""
         self._numbers += 1
         return self._numbers
+
+    def same(self, text: str) -> str:
+        """The one copy that is kept of a long text, which hundreds of frames may hold."""
+        return self._long_texts.setdefault(text, text) if len(text) > 1024 else text
 
     async def pause(self, seconds: float) -> None:
         """Let time pass: the pace of a plan, never a way to wait for the server."""

@@ -31,6 +31,8 @@ OFFLINE_TIMEOUT = 1.5
 """Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
+MUCH_OUTPUT = 16 * 1024 * 1024
+"""Bytes of output from which on a server is told that it prints too much."""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is written down."""
 _MAX_FRAME = 8 * 1024 * 1024
@@ -52,6 +54,7 @@ class LiveWorld(World):
         self._process: ServerProcess | None = None
         self._copy: ServerProcess | None = None
         self._starts = 0
+        self._output: list[str] = []
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
     # --- clients ----------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class LiveWorld(World):
         self._starts += 1
         log = self._folder / f"output-{self._starts}.txt"
         try:
-            process = ServerProcess(self.target.command, self.target.cwd, env, log, folder)
+            process = ServerProcess(self.target.command, Path(self.target.cwd), env, log, folder)
         except CommandNotFound as error:
             self._event("not_ready", copy, why="command_not_found", command=str(error))
             raise PlayStopped from error
@@ -208,6 +211,7 @@ class LiveWorld(World):
             process.kill()
         self._event("stopped", in_time=in_time, code=process.exit_code, seconds=round(self.now() - began, 3))
         process.kill()  # whatever it left behind
+        self._keep_output(process)
         await self._all_hang_up()
 
     async def kill_server(self) -> None:
@@ -216,6 +220,7 @@ class LiveWorld(World):
         process, self._process = self._process, None
         process.kill()
         self._event("killed")
+        self._keep_output(process)
         await self._all_hang_up()
 
     async def _all_hang_up(self) -> None:
@@ -256,12 +261,15 @@ class LiveWorld(World):
         return sum(each.stat().st_size for each in files)
 
     def output(self) -> list[str]:
-        """The last lines that the server printed."""
-        if self._folder is None:
-            return []
+        """The last lines that the server printed, over all of its starts."""
         if self._process is not None:
-            return self._process.tail(40)
-        return []
+            self._keep_output(self._process)
+        return self._output[-40:]
+
+    def _keep_output(self, process: ServerProcess) -> None:
+        self._output += [line for line in process.tail(40) if not line.startswith("listening on ")]
+        if process.printed > MUCH_OUTPUT:
+            self.note("printed_much", process.printed)
 
     async def close(self) -> None:
         """End all clients and processes, and remove the files; nothing is left behind."""

@@ -1,0 +1,1 @@
+"""Verdicts for people and for programs. Reports read runs and their histories; they run nothing."""

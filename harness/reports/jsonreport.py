@@ -1,0 +1,79 @@
+"""The verdict as JSON, for scripts: its form is fixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.reports.summary import Summary
+from harness.reports.words import Words
+from harness.texts import Texts
+from harness.verdict import Outcome, StepResult
+
+
+def report(summary: Summary, texts: Texts) -> dict[str, Any]:
+    """The summary as JSON values: see the README for what is in it."""
+    return {
+        "verdict": summary.outcome.value,
+        "seed": summary.seed,
+        "world": summary.world,
+        "target": summary.target,
+        "seconds": round(summary.seconds, 3),
+        "runs": {
+            "n": len(summary.runs),
+            "passed": summary.count(Outcome.PASSED),
+            "failed": summary.count(Outcome.FAILED),
+            "inconclusive": summary.count(Outcome.INCONCLUSIVE),
+        },
+        "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
+        "notes": _notes(summary, texts),
+        "steps": [_step(step, _words(summary, step, texts)) for step in summary.steps],
+    }
+
+
+def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
+    """Words that know the run which the step comes from."""
+    for runs in summary.runs:
+        for run in runs:
+            if any(each is step for each in run.steps):
+                return Words(texts, run.nonce)
+    return Words(texts)
+
+
+def _notes(summary: Summary, texts: Texts) -> list[str]:
+    found = [Words(texts).text("note", note) for runs in summary.runs for run in runs for note in run.notes]
+    return list(dict.fromkeys(found))
+
+
+def _step(step: StepResult, words: Words) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "title": words.step(step.step),
+        "verdict": step.outcome.value,
+        "points": step.points,
+        "of": step.of,
+        "receipt": receipt(step, words),
+        "notes": [words.text("note", note) for note in step.notes],
+        "anomalies": [
+            {
+                "name": anomaly.name,
+                "rule": anomaly.kind.rule,
+                "title": words.title(anomaly),
+                "message": words.message(anomaly),
+                "cause": words.cause(anomaly),
+                "course": words.texts.say(f"section.{anomaly.kind.section}"),
+                "evidence": [
+                    {"at": round(at, 4), "who": who, "what": what}
+                    for at, who, what in map(words.event, anomaly.evidence)
+                ],
+            }
+            for anomaly in step.anomalies
+        ],
+    }
+
+
+def receipt(step: StepResult, words: Words) -> str:
+    """What proves a pass, or why there is no verdict."""
+    table = {Outcome.PASSED: "proof", Outcome.INCONCLUSIVE: "doubt", Outcome.SKIPPED: "skip"}
+    if step.receipt is None or step.outcome not in table:
+        return ""
+    return words.text(table[step.outcome], step.receipt)

@@ -1,0 +1,189 @@
+"""The verdict in a terminal: steps with ticks and receipts, then what failed and why."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.history import Event, Noted, Step
+from harness.play import Run
+from harness.reports.jsonreport import receipt
+from harness.reports.summary import Summary, excluded_frequency
+from harness.reports.words import Words
+from harness.texts import Texts
+from harness.verdict import Outcome, StepResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_MARKS = {
+    Outcome.PASSED: ("✓", "green"),
+    Outcome.FAILED: ("✗", "bold red"),
+    Outcome.INCONCLUSIVE: ("?", "yellow"),
+    Outcome.SKIPPED: ("-", "dim"),
+}
+_ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
+_EVIDENCE = 6
+"""Events that are shown of each finding."""
+
+
+class Terminal:
+    """Writes a report, with colour and progress where there is a terminal, else as plain text."""
+
+    def __init__(self, texts: Texts, *, verbose: bool = False) -> None:
+        self.texts = texts
+        self.verbose = verbose
+        self._console: Console | None = None
+        if sys.stdout.isatty():
+            from rich.console import Console  # late: it costs 50 ms, and a pipe needs none of it
+
+            self._console = Console(highlight=False, soft_wrap=True)
+        encoding = (sys.stdout.encoding or "ascii").lower()
+        self._unicode = encoding.startswith("utf")
+
+    # --- lines ------------------------------------------------------------------------------------
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line of the report."""
+        if not self._unicode:
+            for mark, plain in _ASCII.items():
+                text = text.replace(f" {mark} ", f" {plain} ")
+            text = text.encode("ascii", "backslashreplace").decode()
+        if self._console:
+            self._console.print(text, style=style or None, markup=False)
+        else:
+            print(text, flush=True)
+
+    def block(self, text: str, indent: int, style: str = "") -> None:
+        """Text of several lines, each wrapped."""
+        for paragraph in text.splitlines():
+            for each in textwrap.wrap(paragraph, 100 - indent, break_long_words=False) or [""]:
+                self.line(" " * indent + each, style)
+
+    @contextmanager
+    def progress(self, exercise: int) -> Iterator[Callable[[Event], None]]:
+        """Show which step is being played; gives what must be told of each event."""
+        title = self.texts.say("ui.exercise", number=exercise, title=self.texts.say(f"exercise.{exercise}"))
+        if self._console is None:
+
+            def tell(event: Event) -> None:
+                if isinstance(event, Noted) and event.what == "long_wait":
+                    self.line(self.texts.say("ui.long_wait", seconds=round(event.value)))
+
+            yield tell
+            return
+        with self._console.status(title) as status:
+
+            def show(event: Event) -> None:
+                match event:
+                    case Step(step=step, done=False):
+                        name = self.texts.say(f"step.{step.replace('.', '-')}")
+                        status.update(f"{title} · {step} {name}")
+                    case Noted(what="long_wait", value=value):
+                        self.line(self.texts.say("ui.long_wait", seconds=round(value)), "yellow")
+
+            yield show
+
+    # --- the report -------------------------------------------------------------------------------
+
+    def run(self, run: Run) -> None:
+        """One exercise: its steps, and below them what failed."""
+        words = Words(self.texts, run.nonce)
+        title = self.texts.say(
+            "ui.exercise", number=run.exercise, title=self.texts.say(f"exercise.{run.exercise}")
+        )
+        seconds = self.texts.say("ui.seconds", seconds=f"{run.seconds:.1f}")
+        self.line(f"{title}   [{run.target}, {seconds}]", "bold")
+        if run.defect:
+            self.block(self.texts.say("ui.defect"), 2, "bold red")
+            self.block(run.defect, 4)
+            return
+        for step in run.steps:
+            self._step(step, words)
+        notes = [words.text("note", note) for note in run.notes]
+        notes += [words.text("note", note) for step in run.steps for note in step.notes]
+        for note in dict.fromkeys(notes):
+            self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
+        told: set[str] = set()
+        for step in run.steps:
+            self._failures(step, words, told)
+        if run.output and run.outcome is not Outcome.PASSED and "output" not in told:
+            self.line()
+            self.line(f"  {self.texts.say('ui.output')}", "bold")
+            for each in run.output[-12:]:
+                self.line(f"    {each}", "dim")
+        if self.verbose or run.stall > 1.0:
+            self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
+        self.line()
+
+    def _step(self, step: StepResult, words: Words) -> None:
+        mark, style = _MARKS[step.outcome]
+        worth = self.texts.say("ui.points", points=step.points, of=step.of)
+        if step.of == 0 and step.outcome is not Outcome.SKIPPED:
+            worth = self.texts.say("ui.no_points")
+        self.line(f"  {mark} {step.step}  {words.step(step.step):<58}{worth:>12}", style)
+        proof = words.message(step.anomalies[0]) if _not_reached(step) else receipt(step, words)
+        if proof:
+            self.block(proof, 9, "dim")
+
+    def _failures(self, step: StepResult, words: Words, told: set[str]) -> None:
+        if not step.anomalies or _not_reached(step):
+            return
+        mark, style = _MARKS[step.outcome]
+        self.line()
+        self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
+        for anomaly in step.anomalies:
+            message = words.message(anomaly)
+            if "output" in anomaly.params:
+                told.add("output")
+            self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
+            self.block(message, 6)
+            for at, who, what in [words.event(each) for each in anomaly.evidence[:_EVIDENCE]]:
+                self.line(f"        {at:8.3f} s  {who:<10} {what}", "cyan")
+            cause = words.cause(anomaly)
+            if cause not in told:  # the same advice once is enough
+                told.add(cause)
+                self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
+                look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+                self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
+
+    def summary(self, summary: Summary, *, hints: bool) -> None:
+        """The last lines: what it comes to."""
+        say = self.texts.say
+        steps = summary.steps
+        counts = {outcome: sum(step.outcome is outcome for step in steps) for outcome in Outcome}
+        asked = len(steps) - counts[Outcome.SKIPPED]
+        text = say("ui.passed", passed=counts[Outcome.PASSED], all=asked)
+        if len(steps) != counts[Outcome.PASSED]:
+            rest = {str(outcome): number for outcome, number in counts.items()}
+            text += f" ({say('ui.summary', **rest)})"
+        points, of = summary.points
+        seconds = say("ui.seconds", seconds=f"{summary.seconds:.1f}")
+        text += f", {say('ui.score', points=points, of=of)}, {seconds}"
+        self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _MARKS[summary.outcome][1])
+        if len(summary.runs) > 1:
+            passed = summary.count(Outcome.PASSED)
+            self.line(
+                say(
+                    "ui.runs_sum",
+                    passed=passed,
+                    n=len(summary.runs),
+                    failed=summary.count(Outcome.FAILED),
+                    inconclusive=summary.count(Outcome.INCONCLUSIVE),
+                )
+            )
+            if passed == len(summary.runs):
+                self.line(say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
+        if summary.outcome is Outcome.FAILED:
+            failed = [int(step.step[0]) for step in steps if step.outcome is Outcome.FAILED]
+            if hints:
+                self.line(say("ui.hint", exercise=failed[0]))
+            self.line(say("ui.again", seed=summary.seed))
+
+
+def _not_reached(step: StepResult) -> bool:
+    """Whether all there is to say is that an earlier step stopped the play."""
+    return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]

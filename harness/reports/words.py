@@ -1,0 +1,141 @@
+"""Findings and events in words, in the student's language; the terminal and JSON reports share them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import history
+from harness.anomalies import Anomaly
+from harness.checkers.delivery import excerpt
+from harness.history import Event
+from harness.texts import Texts
+from harness.verdict import Text
+
+_RULES_IN_WORDS = ("start", "frames", "limits")
+
+
+class Words:
+    """Says things in one language, and leaves out of all names what only tells runs apart."""
+
+    def __init__(self, texts: Texts, nonce: str = "") -> None:
+        self.texts = texts
+        self._suffix = f"-{nonce}" if nonce else ""
+
+    def clean(self, value: Any) -> Any:
+        """A name or text without the part that makes it unique."""
+        if isinstance(value, str) and self._suffix:
+            return value.replace(self._suffix, "")
+        if isinstance(value, list):
+            return ", ".join(str(self.clean(each)) for each in value)
+        return value
+
+    def params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What a text is filled with; names of bad frames and of expectations are said in words."""
+        said = {key: self.clean(value) for key, value in params.items()}
+        if isinstance(said.get("what"), str):
+            said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
+        if isinstance(said.get("expected"), str):
+            said["expected"] = self._known("expected", said["expected"])
+        return said
+
+    def _known(self, table: str, key: str) -> str:
+        return self.texts.say(f"{table}.{key}") if self.texts.has(f"{table}.{key}") else key
+
+    def text(self, table: str, text: Text) -> str:
+        """A receipt, doubt or note."""
+        return self.texts.say(f"{table}.{text.key}", **self.params(text.params))
+
+    def step(self, step: str) -> str:
+        """The title of a step."""
+        return self.texts.say(f"step.{step.replace('.', '-')}")
+
+    # --- anomalies --------------------------------------------------------------------------------
+
+    def title(self, anomaly: Anomaly) -> str:
+        """What went wrong, in a few words."""
+        return self.texts.say(f"anomaly.{anomaly.name}.title")
+
+    def message(self, anomaly: Anomaly) -> str:
+        """Who saw what."""
+        return self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
+
+    def cause(self, anomaly: Anomaly) -> str:
+        """The likely cause."""
+        return self.texts.say(self._variant(anomaly, "cause"), **self.params(anomaly.params))
+
+    def _variant(self, anomaly: Anomaly, what: str) -> str:
+        key = f"anomaly.{anomaly.name}.{what}"
+        special = f"{key}_{anomaly.variant}"
+        return special if anomaly.variant and self.texts.has(special) else key
+
+    def rule(self, anomaly: Anomaly) -> str:
+        """Where the broken rule stands."""
+        rule = anomaly.kind.rule
+        if rule in _RULES_IN_WORDS:
+            return self.texts.say(f"ui.rule_{rule}")
+        return self.texts.say("ui.rule", rule=rule)
+
+    def course(self, anomaly: Anomaly) -> str:
+        """The section of the course."""
+        return self.texts.say("ui.course", section=self.texts.say(f"section.{anomaly.kind.section}"))
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def event(self, event: Event) -> tuple[float, str, str]:
+        """When, who, and what."""
+        say = self.texts.say
+        who = str(getattr(event, "client", "")) or say("event.server")
+        match event:
+            case history.Received(frame=frame, text=text):
+                what = say("event.received", what=self._frame(frame, text))
+            case history.Sent(frame=frame, text=text, bad=bad):
+                what = say("event.sent_bad" if bad else "event.sent", what=self._frame(frame, text))
+            case history.Closed(by="server", code=code, reason=reason):
+                more = f": {reason}" if reason else ""
+                what = say("event.closed_server", code=code, reason=more)
+            case history.Closed():
+                what = say("event.closed_client")
+            case history.Opened(user=user):
+                what = say("event.opened", user=self.clean(user))
+            case history.Joined(room=room):
+                what = say("event.joined", room=self.clean(room))
+            case history.Left(room=room):
+                what = say("event.left", room=self.clean(room))
+            case history.GaveUp(seconds=seconds, wanted=wanted):
+                what = say("event.gave_up", seconds=seconds, wanted=wanted)
+            case history.Fault(fault=fault):
+                what = say(f"event.fault_{fault}")
+            case history.Server(what=kind, detail=detail, copy=copy):
+                what = say(f"event.server_{kind}", code=detail.get("code", "?"))
+                who = say("event.copy") if copy else who
+            case _:
+                what = type(event).__name__
+        return event.at, who, what
+
+    def _frame(self, frame: Any, text: str | None) -> str:
+        """A frame in one short line."""
+        if not isinstance(frame, dict):
+            return excerpt(text or str(frame), width=60)
+        kind, data = frame.get("type"), frame.get("data")
+        data = data if isinstance(data, dict) else {}
+        room = self.clean(data.get("room") or frame.get("room") or "")
+        match kind:
+            case "message":
+                number = f" #{data['sequence']}" if "sequence" in data else ""
+                user = f" {self.clean(data['user'])}:" if "user" in data else ""
+                content = data.get("content")
+                said = excerpt(content) if isinstance(content, str) else str(content)
+                return f"message{number} {room}{user} “{said}”"
+            case "history" if isinstance(data.get("messages"), list):
+                numbers = [m.get("sequence") for m in data["messages"] if isinstance(m, dict)]
+                span = f"{numbers[0]} … {numbers[-1]}" if numbers else "–"
+                return f"history {room} [{span}]"
+            case "presence" if isinstance(data.get("users"), list):
+                users = [u for u in data["users"] if isinstance(u, dict)]
+                shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:6])
+                return f"presence {room} [{shown}{', …' if len(users) > 6 else ''}]"
+            case "error":
+                return f"error {data.get('code', '')} “{excerpt(str(data.get('message', '')))}”"
+        fields = {key: value for key, value in frame.items() if key not in ("type", "data", "room")}
+        more = " ".join(f"{key}={excerpt(str(value))}" for key, value in fields.items())
+        return " ".join(part for part in (str(kind), str(room), more) if part)

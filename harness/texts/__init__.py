@@ -1,0 +1,76 @@
+"""All that a student reads, in English and French, as data."""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+LANGUAGES = ("en", "fr")
+
+
+class _Lenient(string.Formatter):
+    """Fills in a text; what is missing shows as its name, because a report must never fail."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        return kwargs.get(str(key), f"{{{key}}}")
+
+
+class Texts:
+    """The texts of one language, by dotted keys such as `anomaly.lost.title`."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        text = resources.files(__package__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
+        self._tree: dict[str, Any] = tomllib.loads(text)
+
+    def has(self, key: str) -> bool:
+        """Whether there is a text under `key`."""
+        return isinstance(self._find(key), str)
+
+    def say(self, key: str, /, **params: Any) -> str:
+        """The text under `key`, filled in; the key itself if there is none."""
+        found = self._find(key)
+        return _Lenient().format(found, **params) if isinstance(found, str) else key
+
+    def list(self, key: str) -> list[str]:
+        """The list of texts under `key`."""
+        found = self._find(key)
+        return [str(each) for each in found] if isinstance(found, list) else []
+
+    def keys(self) -> dict[str, str]:
+        """All texts, by their dotted keys."""
+        found: dict[str, str] = {}
+
+        def walk(prefix: str, node: Any) -> None:
+            if isinstance(node, dict):
+                for key, value in node.items():
+                    walk(f"{prefix}.{key}".strip("."), value)
+            elif isinstance(node, list):
+                for number, value in enumerate(node):
+                    walk(f"{prefix}.{number}", value)
+            else:
+                found[prefix] = str(node)
+
+        walk("", self._tree)
+        return found
+
+    def _find(self, key: str) -> Any:
+        node: Any = self._tree
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                if isinstance(node, dict) and key in node:
+                    return node[key]
+                return None
+            node = node[part]
+        return node
+
+
+@cache
+def texts(language: str = "en") -> Texts:
+    """The texts of a language, read once. Raises KeyError for one that there is none of."""
+    if language not in LANGUAGES:
+        raise KeyError(language)
+    return Texts(language)

@@ -1,0 +1,68 @@
+"""Plays one exercise in a process of its own: a job comes by standard input, the run goes to standard output.
+
+Used for `--jobs`: two plays in one process would hold each other up, and time is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import msgspec
+from msgspec import Struct
+
+from harness.play import Run, play
+from harness.targets import Target
+
+
+class Job(Struct):
+    """What to play."""
+
+    exercise: int
+    target: Target
+    seed: str
+    skip_slow: bool
+
+
+async def run_in_process(job: Job) -> Run:
+    """Play a job in a new process, and return the run without its history.
+
+    Raises RuntimeError with what the process printed if it returns no run.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "harness.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate(msgspec.json.encode(job))
+    except asyncio.CancelledError:
+        process.send_signal(signal.SIGTERM)  # it cleans up after itself
+        await process.wait()
+        raise
+    try:
+        return msgspec.json.decode(output, type=Run)
+    except msgspec.DecodeError as error:
+        raise RuntimeError(errors.decode(errors="replace") or "the worker returned nothing") from error
+
+
+async def _main() -> None:
+    task = asyncio.current_task()
+    assert task is not None, "inside asyncio.run there is one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
+    run.history = []
+    sys.stdout.buffer.write(msgspec.json.encode(run))
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(_main())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit(130)
