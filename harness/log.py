@@ -271,6 +271,12 @@ class Log:
         """What was said in a room."""
         return [said for said in self.said.values() if said.room == room]
 
+    def start_before(self, at: float) -> float:
+        """When the server had last become ready before a moment."""
+        return max(
+            (e.at for e in self.server if e.what == "ready" and not e.copy and e.at <= at), default=0.0
+        )
+
     def finished(self, step: str) -> bool:
         """Whether a step was played to its end."""
         return self.steps.get(step, (inf, inf))[1] < inf

@@ -65,11 +65,13 @@ class Connection(ServerConnection):
         self._waiting.append(wire)
         self._waiting_bytes += len(wire)
         self._drained.clear()
-        if self._waiting_bytes > MAX_WAITING:
-            self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
-        elif not self._flush_due:
+        if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
+        if self._waiting_bytes > MAX_WAITING:
+            self._flush()  # perhaps it is only that nobody had the time to write
+            if self._waiting_bytes > MAX_WAITING:
+                self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
 
     async def drained(self) -> None:
         """Wait until the queue is empty, or the connection is gone."""

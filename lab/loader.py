@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -89,11 +90,12 @@ def _run(name: str, path: Path) -> ModuleType:
 
 
 def _check_methods(found: type, interface: type, path: Path) -> None:
+    owed: Callable[..., object]
     for method, owed in inspect.getmembers(interface, inspect.isfunction):
-        if method == "__init__" and "__init__" not in vars(interface):
-            owed = _no_arguments
-        elif method.startswith("_") and method != "__init__":
+        if method.startswith("_") and method != "__init__":
             continue
+        if method == "__init__" and owed.__name__ != method:  # what typing.Protocol puts there
+            owed = _no_arguments
         actual = inspect.getattr_static(found, method, None)
         if method == "__init__" and not inspect.isfunction(actual):
             actual = _no_arguments
@@ -113,18 +115,18 @@ def _no_arguments(self: object) -> None:
     """The signature of a constructor that takes nothing."""
 
 
-def _takes(actual: object, owed: object) -> bool:
+def _takes(actual: Callable[..., object], owed: Callable[..., object]) -> bool:
     """Whether `actual` can be called with the positional arguments that `owed` has."""
     try:
-        arguments = list(inspect.signature(owed).parameters)  # type: ignore[arg-type]
-        inspect.signature(actual).bind(*arguments)  # type: ignore[arg-type]
+        arguments = list(inspect.signature(owed).parameters)
+        inspect.signature(actual).bind(*arguments)
     except TypeError:
         return False
     return True
 
 
-def _head(function: object, name: str) -> str:
-    names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+def _head(function: Callable[..., object], name: str) -> str:
+    names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())
     is_async = "async " if inspect.iscoroutinefunction(function) else ""
     return f"{is_async}def {name}({names})"
 

@@ -33,7 +33,9 @@ def connections(log: Log, start: float, stop: float) -> list[Anomaly]:
             continue
         if isinstance(event, Closed) and event.by == "server" and not _excused(log, event):
             params = {"who": event.client, "code": event.code, "reason": event.reason}
-            found.append(Anomaly("dropped_connection", params, [*_last_sent(log, event), event]))
+            found.append(
+                Anomaly("dropped_connection", params, [*_last_sent(log, event), event], str(event.code))
+            )
         elif isinstance(event, GaveUp) and not _unwelcome(log, event.conn):
             wanted = event.wanted.split(" ")[0]
             params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}

@@ -62,7 +62,10 @@ def wrong(log: Log, room: str) -> list[Anomaly]:
     found: dict[str, Anomaly] = {}
     seen = sorted((heard.at, heard.message.sequence) for heard in log.in_room(room))
     for answer in answers(log, room):
-        known = {number for at, number in seen if at < answer.sent.at}
+        if log.conns[answer.sent.conn].copy:
+            continue  # what a copy must have is judged by `durability`
+        start = log.start_before(answer.sent.at)
+        known = {number for at, number in seen if start <= at < answer.sent.at}
         for anomaly in _page(answer, room, known):
             found.setdefault(anomaly.name + anomaly.variant, anomaly)
     return list(found.values())

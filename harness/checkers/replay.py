@@ -12,11 +12,12 @@ from harness.log import Heard, Log, Membership
 from lab.protocol import NEWEST, Message
 
 
-def seams(log: Log, room: str) -> list[Anomaly]:
-    """Joins whose replay and live messages do not fit together: a hole, or an overlap."""
+def seams(log: Log, room: str, client: str | None = None) -> list[Anomaly]:
+    """Joins (of one client, or of all) whose replay and live messages leave a hole, or overlap."""
     found: list[Anomaly] = []
     for membership in log.members(room):
-        found += _seam(log, membership)
+        if client in (None, membership.client):
+            found += _seam(log, membership)
     return found[:3]
 
 
@@ -92,8 +93,12 @@ def _fresh(log: Log, membership: Membership) -> list[Heard]:
 
 
 def _known_before(log: Log, membership: Membership) -> set[int]:
-    """Numbers that somebody had heard before the join was sent: the replay must have them."""
-    return {h.message.sequence for h in log.in_room(membership.room) if h.at < membership.asked}
+    """Numbers that somebody had heard before the join was sent: the replay must have them.
+
+    What was heard before a restart and is gone after it is another matter, and another checker's.
+    """
+    start = log.start_before(membership.asked)
+    return {h.message.sequence for h in log.in_room(membership.room) if start <= h.at < membership.asked}
 
 
 def _not_the_newest(

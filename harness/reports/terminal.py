@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness.anomalies import Anomaly
 from harness.history import Event, Noted, Step
 from harness.play import Run
 from harness.reports.jsonreport import receipt
@@ -28,6 +29,8 @@ _MARKS = {
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
 _EVIDENCE = 6
 """Events that are shown of each finding."""
+_KINDS = 3
+"""Kinds of findings that are explained for each step; the others are named."""
 
 
 class Terminal:
@@ -135,20 +138,32 @@ class Terminal:
         mark, style = _MARKS[step.outcome]
         self.line()
         self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
+        kinds: dict[tuple[str, str], list[Anomaly]] = {}
         for anomaly in step.anomalies:
-            message = words.message(anomaly)
-            if "output" in anomaly.params:
-                told.add("output")
-            self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
-            self.block(message, 6)
-            for at, who, what in [words.event(each) for each in anomaly.evidence[:_EVIDENCE]]:
-                self.line(f"        {at:8.3f} s  {who:<10} {what}", "cyan")
-            cause = words.cause(anomaly)
-            if cause not in told:  # the same advice once is enough
-                told.add(cause)
-                self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
-                look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
-                self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
+            kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
+        shown = list(kinds.values()) if self.verbose else list(kinds.values())[:_KINDS]
+        for alike in shown:
+            self._anomaly(alike[0], len(alike) - 1, words, told)
+        also = [alike[0] for alike in kinds.values() if alike not in shown]
+        if also:
+            names = ", ".join(dict.fromkeys(f"{words.title(each)} ({each.name})" for each in also))
+            self.block(self.texts.say("ui.also", names=names), 4)
+
+    def _anomaly(self, anomaly: Anomaly, more: int, words: Words, told: set[str]) -> None:
+        if "output" in anomaly.params:
+            told.add("output")
+        self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
+        self.block(words.message(anomaly), 6)
+        if more:
+            self.block(self.texts.say("ui.more", count=more), 6, "dim")
+        for at, who, what in [words.event(each) for each in anomaly.evidence[:_EVIDENCE]]:
+            self.line(f"        {at:8.3f} s  {who:<10} {what}", "cyan")
+        cause = words.cause(anomaly)
+        if cause not in told:  # the same advice once is enough
+            told.add(cause)
+            self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
+            look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+            self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
 
     def summary(self, summary: Summary, *, hints: bool) -> None:
         """The last lines: what it comes to."""

@@ -15,7 +15,7 @@ from harness.client import Client, PlayStopped
 from harness.log import Log
 from harness.scenarios.ex1_chat import Bad, misbehave, span
 from harness.verdict import Finding, Text
-from harness.worlds.base import World
+from harness.worlds.base import POLL, World
 from lab.protocol import MAX_UNREAD
 
 ROOMS = ("red", "blue")
@@ -25,6 +25,8 @@ TALKERS = ("alice", "bob", "carol")
 PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
 LARGE = 60 * 1024
+AHEAD = 4
+"""Large messages that a talker has under way at once."""
 ENOUGH = 130
 """Messages that the history must hold: more than one page of a hundred."""
 
@@ -124,22 +126,25 @@ async def _slow_reader(world: World, talkers: list[Client]) -> None:
     count = (MAX_UNREAD + 2 * slow.SOCKET_BUFFERS) // LARGE // len(talkers) + 1
 
     async def talk(talker: Client) -> None:
-        for _ in range(count):
-            await talker.say(room, f"{world.tag()}. ".ljust(LARGE, "z"))
+        mine: list[str] = []
+        while len(mine) < count:
+            # Those who talk also read, and are never far behind: only the sloth is slow.
+            if len(mine) - len(talker.tags[room].intersection(mine)) < AHEAD:
+                mine.append(world.tag())
+                await talker.say(room, f"{mine[-1]}. ".ljust(LARGE, "z"))
+            else:
+                await world.pause(POLL)
 
+    talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
     try:
-        # While somebody holds up the room, a server may also stop reading from those who talk.
-        talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
         due = count * len(talkers)
         await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
         sloth.read_again()
-        for result in await talking:
-            if isinstance(result, BaseException):
-                raise result
         await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
         await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
     finally:
         alive.cancel()
+        talking.cancel()
     await sloth.close()
     for talker in talkers:
         await talker.leave(room)

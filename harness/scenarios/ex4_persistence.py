@@ -181,6 +181,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in rooms for each in ordering.order(log, room)),
                 *(each for room in rooms for each in pages.mismatches(log, room, "changed_after_restart")),
                 *(each for room in rooms for each in durability.replayed_as_new(log, room)),
+                *(each for name in PEOPLE for room in rooms for each in replay.seams(log, room, name)),
                 *(each for room in rooms for each in delivery.numbered_twice(log, room)),
                 *(each for room in rooms for each in replay.retries(log, room)),
             ],
@@ -192,7 +193,8 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         ),
         "4.5": Finding(
             [
-                *(each for room in rooms for each in replay.seams(log, room)),
+                *(each for room in rooms for each in durability.lost(log, room, copy=False)),
+                *(each for room in rooms for each in replay.seams(log, room, "newcomer")),
                 *(each for room in rooms for each in pages.wrong(log, room)),
             ],
             Text("history_given", {"newest": NEWEST, "messages": _read(log, "reader")}),

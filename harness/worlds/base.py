@@ -23,6 +23,9 @@ POLL = 0.005
 PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting. Only failures take that long."""
 
+LEAST_PATIENCE = 1.5
+"""Seconds that are left of it after several disappointments."""
+
 
 class World(ABC):
     """A place with a server, clients and a clock; it keeps the history of what happens."""
@@ -101,6 +104,8 @@ class World(ABC):
         limit = self.patience if patience is None else patience
         while left:
             if waited > limit:
+                # Whoever kept us waiting once is waited for less: the verdict is clear, and time is dear.
+                self.patience = max(self.patience / 2, LEAST_PATIENCE)
                 return False
             self.check_server()
             await asyncio.sleep(POLL)
