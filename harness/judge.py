@@ -42,7 +42,7 @@ def judge(
         anomalies = [*finding.anomalies, *(a for s, a in flaws.items() if s == step for a in [a])]
         if start < inf:
             end = stop if stop < inf else inf
-            anomalies += lifecycle.server(log, start, end)
+            anomalies = [*lifecycle.server(log, start, end), *anomalies]
             anomalies += _not_told_yet(anomalies, lifecycle.connections(log, start, end))
         finished = stop < inf
         if not finished and not anomalies and finding.skipped is None:

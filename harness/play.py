@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from types import ModuleType
 
@@ -77,7 +78,8 @@ async def play(
         try:
             await _with_limit(scenario, plan, world)
         except PlayStopped:
-            pass
+            with suppress(PlayStopped):
+                world.check_server()  # perhaps that is why
         except Exception:
             defect = traceback.format_exc()
         output = world.output()

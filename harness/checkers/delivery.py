@@ -169,7 +169,7 @@ def altered(log: Log, room: str) -> list[Anomaly]:
                 "room": room,
                 "sent": excerpt(said.content, at),
                 "got": excerpt(message.content, at),
-                "position": at,
+                "position": at + 1,
             }
             found.setdefault(("altered", ""), Anomaly("altered", params, evidence))
         if message.user != said.user:

@@ -55,6 +55,9 @@ def _excused(log: Log, event: Closed) -> bool:
         return True
     if any(sent.conn == event.conn and sent.bad is not None for sent in log.sent):
         return True  # errors.unanswered looks at those
+    last = max((s.at for s in log.sent if s.conn == event.conn and s.at <= event.at), default=0.0)
+    if conn.timeout and event.at - last >= conn.timeout - 0.02:
+        return True  # it had been silent for so long that the server had to
     ended = [e for e in log.server if e.what in ("asked_to_stop", "killed", "died") and not e.copy]
     ready = [e for e in log.server if e.what == "ready" and not e.copy]
     for end in ended:

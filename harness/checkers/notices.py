@@ -14,18 +14,32 @@ def missing(log: Log, room: str, what: str) -> list[Anomaly]:
     """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get."""
     found = []
     for subject in log.members(room):
-        moment = subject.asked if what == "joined" else subject.stop
+        moment = subject.asked if what == "joined" else _end(log, subject)
         if moment == inf or _accompanied(log, subject, moment) or _server_ended(log, moment):
             continue
         for witness in log.members(room):
             present = witness.start < moment and witness.stop > moment
             if witness.user == subject.user or not present or not undisturbed(log, witness):
                 continue
-            if not _heard_of(log, subject, witness, moment):
+            told = _heard_of(log, subject, moment)
+            # Who was gone before anybody was told could not be told.
+            if witness.conn not in told and (
+                witness.stop == inf or min(told.values(), default=inf) < witness.stop
+            ):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
                 evidence = _evidence(log, subject, moment)
                 found.append(Anomaly("missing_notice", params, evidence, what))
     return found[:2]
+
+
+def _end(log: Log, subject: Membership) -> float:
+    """When a membership ended, at the earliest: a server that cuts somebody off may tell the others first."""
+    closed = log.conns[subject.conn].closed
+    if subject.end == "close" and closed is not None and closed.by == "server":
+        return max(
+            (s.at for s in log.sent if s.conn == subject.conn and s.at <= closed.at), default=subject.stop
+        )
+    return subject.stop
 
 
 def heard(log: Log, room: str) -> int:
@@ -66,14 +80,14 @@ def _server_ended(log: Log, moment: float) -> bool:
     )
 
 
-def _heard_of(log: Log, subject: Membership, witness: Membership, moment: float) -> bool:
-    return any(
-        notice.conn == witness.conn
-        and notice.message.room == subject.room
-        and notice.at >= moment
-        and subject.user in notice.message.content
-        for notice in log.notices
-    )
+def _heard_of(log: Log, subject: Membership, moment: float) -> dict[int, float]:
+    """The connections that were told after that moment, and when."""
+    told: dict[int, float] = {}
+    for notice in log.notices:
+        about = notice.message.room == subject.room and subject.user in notice.message.content
+        if about and notice.at >= moment:
+            told.setdefault(notice.conn, notice.at)
+    return told
 
 
 def _evidence(log: Log, subject: Membership, moment: float) -> list[Event]:

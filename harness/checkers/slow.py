@@ -41,12 +41,11 @@ def stalled(log: Log, room: str) -> list[Anomaly]:
 
 def unbounded(log: Log, room: str) -> list[Anomaly]:
     """A reader for which the server kept more than it may."""
-    stopped, _ = reading_times(log)
+    stopped, again = reading_times(log)
     if stopped is None:
         return []
-    got = sum(
-        asked.event.size for asked in log.received if asked.conn == stopped.conn and asked.at > stopped.at
-    )
+    kept = [h for h in log.live_on(stopped.conn, room) if h.said and stopped.at < h.said.at < again <= h.at]
+    got = sum(heard.event.size for heard in kept)
     if got <= MAX_UNREAD + SOCKET_BUFFERS:
         return []
     params = {"slow": stopped.client, "room": room, "mebibytes": got // 2**20, "limit": MAX_UNREAD // 2**20}

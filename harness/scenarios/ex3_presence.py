@@ -86,28 +86,26 @@ async def play(plan: Plan, world: World) -> None:
         world.announce_wait(WATCHED * world.timeout)
     with world.step("3.3"):
         cast = await _enter(world, room)
-    async with _meanwhile(
-        _keep_asking(world, asker, room),
-        *(_show_life(world, cast[name][0]) for name in ("penny", "rudy")),
-    ):
+    stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
+    lives = [_show_life(world, client) for client in (*stay, listener)]
+    async with _meanwhile(_keep_asking(world, asker, room), *lives):
         with world.step("3.3"):
             await _fall_silent(plan, world, cast)
             rhea = cast["rhea"][0].user
-            await _shown(
-                world, listener, room, rhea, here=False, patience=world.timeout + 2 * world.heartbeat
-            )
+            soon = world.timeout + 2 * world.heartbeat
+            await _shown(world, listener, room, rhea, here=False, patience=soon)
         with world.step("3.4"):
             end = world.now() + WATCHED * world.timeout
             await world.until(lambda: world.now() < end, patience=2 * WATCHED * world.timeout)
             world.note("watched_until", world.now())
-    with world.step("3.4"):
-        vera = cast["vera"][0]
-        vera.read_again()
-        await world.until(lambda: vera.is_open)
-        await vera.connect()
-        await vera.join(room)
-        await _shown(world, listener, room, vera.user, here=True)
-        await asker.ask_presence(room)
+            vera = cast["vera"][0]
+            vera.read_again()
+            await world.until(lambda: vera.is_open)
+            vera.answers_heartbeats = True
+            await vera.connect()
+            await vera.join(room)
+            await _shown(world, listener, room, vera.user, here=True)
+            await asker.ask_presence(room)
 
 
 @asynccontextmanager
@@ -152,13 +150,15 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]]) 
 
 
 async def _show_life(world: World, client: Client) -> None:
-    """Live without ever answering a heartbeat: any frame is a sign of life."""
+    """Live without ever waiting for a heartbeat: any frame is a sign of life."""
     with suppress(PlayStopped):
-        while client.is_open:
+        while client.is_open and not client.is_mute:
             if client.name == "penny":
                 await client.ping()
-            else:
+            elif client.name == "rudy":
                 await client.send_bad({"type": "grunt"}, "unknown_type")
+            else:
+                await client.beat()
             await world.pause(world.heartbeat / 2)
 
 
@@ -259,7 +259,8 @@ def _silence(
     lively = [
         anomaly
         for name, why in LIVELY.items()
-        if name in people
+        # Who answers heartbeats can only be judged if there are any.
+        if name in people and (why != "quiet" or log.beats[people[name].number])
         for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, why)
     ]
     one_user = all(log.notes["one_user"][0]) if log.notes["one_user"] else False
@@ -278,11 +279,11 @@ def _silence(
     return {
         "3.3": Finding(
             [
+                *presence.heartbeats(log, steady, since, until, heartbeat, slack),
                 *presence.offline(log, rhea, listener.number, asker.number, slack),
                 *[each for each in lost if each.params["subject"] == rhea.user],
                 *twins,
                 *(notices.unjustified(log, room) if one_user else []),
-                *presence.heartbeats(log, steady, since, until, heartbeat, slack),
             ],
             Text(
                 "faults_bit",

@@ -55,6 +55,7 @@ class LiveWorld(World):
         self._copy: ServerProcess | None = None
         self._starts = 0
         self._output: list[str] = []
+        self._mourned: set[int] = set()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
     # --- clients ----------------------------------------------------------------------------------
@@ -235,7 +236,9 @@ class LiveWorld(World):
         """Raise PlayStopped if a server process ended by itself."""
         for process, copy in ((self._process, False), (self._copy, True)):
             if process is not None and process.exit_code is not None:
-                self._event("died", copy, code=process.exit_code, output=process.tail())
+                if process.pid not in self._mourned:
+                    self._mourned.add(process.pid)
+                    self._event("died", copy, code=process.exit_code, output=process.tail())
                 raise PlayStopped
 
     async def _start_copy(self) -> None:

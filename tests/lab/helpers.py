@@ -1,0 +1,258 @@
+"""What the tests of `lab/` share: clients of few words, one that never reads, and a clock in our hands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hypothesis import settings
+from websockets.asyncio.client import ClientConnection, connect
+
+from lab.protocol import SYSTEM, Message
+from lab.server import ChatServer, Components, Config
+from lab.store import MessageStore
+
+Json = dict[str, Any]
+
+PATIENCE = 10.0
+"""Seconds after which what should have come by now never will."""
+PROPERTY = settings(derandomize=True, database=None, deadline=None)
+"""The same examples each time, and nothing left on disk."""
+
+
+def message(sequence: int, room: str = "r", user: str = "ada", **more: Any) -> Message:
+    """A stored message; what is not given is made from its number."""
+    fields: Json = {"id": f"id-{sequence}", "content": f"no. {sequence}", "timestamp": 1000 + sequence}
+    return Message(room=room, user=user, sequence=sequence, **{**fields, **more})
+
+
+async def fill(folder: Path, messages: Iterable[Message]) -> None:
+    """Put messages into a folder in which no server runs."""
+    store = MessageStore(folder)
+    try:
+        await store.save(list(messages))
+    finally:
+        store.close()
+
+
+async def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until `what` holds; fail if it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not what():
+            await asyncio.sleep(0.002)
+
+
+@dataclass
+class ClockedServer(ChatServer):
+    """A chat server on whose clock time passes only when a test says so."""
+
+    clock: float = 1_000_000.0
+
+    def now(self) -> float:
+        """What the test set."""
+        return self.clock
+
+
+def serving(folder: Path, components: Components | None = None, **config: Any) -> ChatServer:
+    """A server on a free port; `async with` runs it."""
+    return ChatServer(Config(port=0, data_dir=folder, **config), components or Components())
+
+
+def clocked(folder: Path, offline_timeout: float = 100.0) -> ClockedServer:
+    """A server with a clock of ours that looks for silence every few (real) milliseconds."""
+    return ClockedServer(
+        Config(port=0, data_dir=folder, heartbeat_interval=0.02, offline_timeout=offline_timeout)
+    )
+
+
+# --- a client -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Client:
+    """A WebSocket client that speaks in JSON objects."""
+
+    socket: ClientConnection
+    greeting: Json = field(default_factory=dict)
+    settled: int = 0
+
+    @property
+    def user(self) -> str:
+        """The name under which the server knows us."""
+        return str(self.greeting["user"])
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        """Send a frame of that `type`."""
+        await self.socket.send(json.dumps({"type": kind, **fields}))
+
+    async def say(self, content: str, room: str = "r", **more: Any) -> None:
+        """Send a chat message."""
+        await self.send("message", data={"room": room, "content": content, **more})
+
+    async def next(self) -> Json:
+        """The next frame, heartbeats too."""
+        frame = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE))
+        assert isinstance(frame, dict)
+        return frame
+
+    async def settle(self) -> list[Json]:
+        """What came, except for heartbeats, until the server had done all that we had asked for."""
+        self.settled += 1
+        room = f"settled-{self.settled}"
+        await self.send("presence", room=room)
+        came = []
+        while (frame := await self.next()).get("data", {}).get("room") != room:
+            if frame["type"] != "heartbeat":
+                came.append(frame)
+        return came
+
+    async def until(self, found: Callable[[Json], object]) -> list[Json]:
+        """What comes up to the first frame that is `found`, that one included."""
+        came = [await self.next()]
+        while not found(came[-1]):
+            came.append(await self.next())
+        return came
+
+    async def join(self, room: str = "r", **more: Any) -> list[Json]:
+        """Join a room; returns what came until that was done."""
+        await self.send("join", room=room, **more)
+        return await self.settle()
+
+    async def heartbeats(self, count: int) -> None:
+        """Wait for that many heartbeats; meanwhile the server looked for silence at least as often."""
+        for _ in range(count):
+            await self.until(lambda frame: frame["type"] == "heartbeat")
+
+    async def closed(self) -> int:
+        """Wait until the server closed the connection; returns the code."""
+        await asyncio.wait_for(self.socket.wait_closed(), PATIENCE)
+        assert self.socket.close_code is not None
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def dial(server: ChatServer, user: str | None = None, path: str = "/") -> AsyncIterator[Client]:
+    """A client that the server has greeted."""
+    query = f"?user={user}" if user is not None else ""
+    url = f"ws://127.0.0.1:{server.port}{path}{query}"
+    async with connect(url, compression=None, proxy=None, max_size=None, ping_interval=None) as socket:
+        client = Client(socket)
+        greeting = await client.next()
+        assert greeting["type"] == "connected", greeting
+        client.greeting = greeting["data"]
+        yield client
+
+
+def messages(frames: Iterable[Json]) -> list[Json]:
+    """The live, numbered messages among the frames."""
+    return [f["data"] for f in frames if f["type"] == "message" and f["data"]["user"] != SYSTEM]
+
+
+def notices(frames: Iterable[Json]) -> list[Json]:
+    """The announcements among the frames."""
+    return [f["data"] for f in frames if f["type"] == "message" and f["data"]["user"] == SYSTEM]
+
+
+def replayed(frames: Iterable[Json]) -> list[Json]:
+    """The messages in all history frames, in the order in which they came."""
+    return [each for f in frames if f["type"] == "history" for each in f["data"]["messages"]]
+
+
+def errors(frames: Iterable[Json]) -> list[Json]:
+    """What the error frames say."""
+    return [f["data"] for f in frames if f["type"] == "error"]
+
+
+def statuses(frames: Iterable[Json], room: str = "r") -> list[tuple[str, str]]:
+    """Who was shown as what in the room, in order."""
+    shown = [f["data"] for f in frames if f["type"] == "presence" and f["data"]["room"] == room]
+    return [(each["user"], each["status"]) for data in shown for each in data["users"]]
+
+
+def numbers(data: Iterable[Json]) -> list[int]:
+    """The sequence numbers of messages."""
+    return [each["sequence"] for each in data]
+
+
+# --- a client that does not read ------------------------------------------------------------------
+
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+
+def wire(opcode: int, payload: bytes) -> bytes:
+    """A masked WebSocket frame, with a mask of zeros."""
+    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    return bytes([0x80 | opcode]) + size + bytes(4) + payload
+
+
+def unwire(data: bytes) -> list[tuple[int, bytes]]:
+    """The opcodes and payloads of the complete frames that a server sent."""
+    found, at = [], 0
+    while at + 2 <= len(data):
+        start, size = at + 2, data[at + 1]
+        if size == 126:
+            start, size = at + 4, int.from_bytes(data[at + 2 : at + 4], "big")
+        elif size == 127:
+            start, size = at + 10, int.from_bytes(data[at + 2 : at + 10], "big")
+        if start + size > len(data):
+            break
+        found.append((data[at] & 0x0F, data[start : start + size]))
+        at = start + size
+    return found
+
+
+class Mute:
+    """A client on a bare socket with small buffers: it reads nothing unless it is told to."""
+
+    def __init__(self, port: int, user: str) -> None:
+        self._address = ("127.0.0.1", port)
+        self._user = user
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self.socket.setblocking(False)
+
+    async def __aenter__(self) -> Mute:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self.socket, self._address)
+        await self.write(
+            f"GET /?user={self._user} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):  # and not a byte of the frames after it
+            head += await asyncio.wait_for(loop.sock_recv(self.socket, 1), PATIENCE)
+        assert b" 101 " in head.splitlines()[0]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes."""
+        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self.socket, data), PATIENCE)
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        """Send a frame of that `type`."""
+        await self.write(wire(TEXT, json.dumps({"type": kind, **fields}).encode()))
+
+    async def read_to_the_end(self) -> list[tuple[int, bytes]]:
+        """All that came, up to the end of the connection, whether it was closed or reset."""
+        loop = asyncio.get_running_loop()
+        data = bytearray()
+        try:
+            while part := await asyncio.wait_for(loop.sock_recv(self.socket, 1 << 20), PATIENCE):
+                data += part
+        except ConnectionError:
+            pass
+        return unwire(bytes(data))

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.protocol import State
+
+from lab import fanout
+from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache
+from lab.protocol import Heartbeat, Message, encode
+from tests.lab.helpers import CLOSE, PATIENCE, TEXT, Mute, eventually, message, unwire
+
+BIG = "x" * 60_000
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[int, Callable[[], Awaitable[Connection]]]]:
+    """A server of bare connections: its port, and how to wait for the next one that it accepts."""
+    connections: list[Connection] = []
+    accepted: asyncio.Queue[Connection] = asyncio.Queue()
+
+    async def keep(connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
+        connections.append(connection)
+        accepted.put_nowait(connection)
+        await connection.wait_closed()
+
+    server = await serve(
+        keep,
+        "127.0.0.1",
+        0,
+        create_connection=Connection,
+        compression=None,
+        ping_interval=None,
+        write_limit=256 * 1024,
+        close_timeout=0.2,
+    )
+    try:
+        yield int(next(iter(server.sockets)).getsockname()[1]), accepted.get
+    finally:
+        for each in connections:
+            each.transport.abort()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def pair() -> AsyncIterator[tuple[Connection, ClientConnection]]:
+    """Both ends of one connection."""
+    async with listening() as (port, accept):
+        url = f"ws://127.0.0.1:{port}/"
+        async with connect(url, compression=None, proxy=None, max_size=None, ping_interval=None) as client:
+            yield await accept(), client
+
+
+def packed(content: str, number: int = 1) -> bytes:
+    """A message, ready for the wire."""
+    return FrameCache().wire(message(number, content=content))
+
+
+@pytest.mark.parametrize("size", [1, 200, 65_536])
+def test_a_frame_on_the_wire_is_its_text(size: int) -> None:
+    """The bytes are one whole WebSocket text frame, short, medium or long, with the encoded frame in it."""
+    frame = message(1, content="é" * (size // 2 + 1))
+    assert unwire(FrameCache().wire(frame)) == [(TEXT, encode(frame))]
+
+
+def test_a_broadcast_is_encoded_once() -> None:
+    """The same frame gives the same bytes object for each member; an equal or another frame gives its own."""
+    cache, first, second = FrameCache(), message(1), message(2)
+    once = cache.wire(first)
+    assert cache.wire(first) is once
+    assert unwire(cache.wire(second)) == [(TEXT, encode(second))]
+    assert cache.wire(first) == once
+    assert unwire(cache.wire(Heartbeat())) == [(TEXT, b'{"type":"heartbeat"}')]
+
+
+async def test_frames_arrive_whole_and_in_order() -> None:
+    """Frames of all sizes, far more than the transport takes at once, arrive unchanged in their order."""
+    async with pair() as (ours, client):
+        frames = [message(n, content="x" * (n * 397 % 60_000 + 1)) for n in range(200)]
+        assert sum(len(encode(each)) for each in frames) > 10 * TRANSPORT_BUFFER
+        for each in frames:
+            ours.post(FrameCache().wire(each))
+        for each in frames:
+            got = json.loads(await asyncio.wait_for(client.recv(), PATIENCE))
+            assert Message(**got["data"]) == each
+        await asyncio.wait_for(ours.drained(), PATIENCE)
+
+
+async def test_drained_waits_for_the_reader() -> None:
+    """While the peer reads nothing, `drained` waits; it returns when all was read, or the peer is gone."""
+    async with listening() as (port, accept):
+        for way_out in ("read", "go"):
+            async with Mute(port, "ada") as mute:
+                ours = await accept()
+                while not ours.paused:  # the system's buffers are full now
+                    ours.post(packed(BIG))
+                    await asyncio.sleep(0)
+                ours.post(packed(BIG))
+                waiting = asyncio.create_task(ours.drained())
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                assert not waiting.done()
+                if way_out == "read":
+                    reading = asyncio.create_task(mute.read_to_the_end())
+                    await asyncio.wait_for(waiting, PATIENCE)
+                    await asyncio.wait_for(ours.finish(1000, "done"), PATIENCE)
+                    frames = await reading
+                    assert frames.pop()[0] == CLOSE
+                    assert len(set(frames)) == 1
+                else:
+                    mute.socket.close()
+                    await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_who_reads_too_slowly_is_told_to_go() -> None:
+    """A peer further behind than the cap is dismissed with 1013; what waited for it is forgotten at once."""
+    async with listening() as (port, accept), Mute(port, "ada") as mute:
+        ours, posted = await accept(), 0
+        while not ours._leaving:
+            ours.post(packed(BIG))
+            posted += len(BIG)
+            assert ours.transport.get_write_buffer_size() <= 3 * TRANSPORT_BUFFER
+            assert posted < 8 * MAX_WAITING, "it is never dismissed"
+            await asyncio.sleep(0)
+        assert posted > MAX_WAITING
+        await asyncio.wait_for(ours.drained(), PATIENCE)
+        ours.post(packed("too late"))
+        frames = await mute.read_to_the_end()
+        assert frames[-1][0] == CLOSE
+        assert frames[-1][1].startswith((1013).to_bytes(2, "big"))
+        assert b"since" in frames[-1][1]
+        assert {payload for opcode, payload in frames if opcode == TEXT} == {encode(message(1, content=BIG))}
+
+
+async def test_a_burst_dismisses_nobody_who_reads() -> None:
+    """More than the cap at one moment, before anything could be written, is not the reader's slowness."""
+    async with pair() as (ours, client):
+        count = MAX_WAITING // len(BIG) + 1
+        for number in range(count):
+            ours.post(packed(BIG, number))
+        for number in range(count):
+            got = json.loads(await asyncio.wait_for(client.recv(), PATIENCE))
+            assert got["data"]["sequence"] == number
+        assert ours.state is State.OPEN
+
+
+async def test_who_does_not_even_read_the_goodbye_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dismissed peer that never reads is disconnected by force after a while."""
+    monkeypatch.setattr(fanout, "GOODBYE_SECONDS", 0.05)
+    async with listening() as (port, accept), Mute(port, "ada") as mute:
+        ours = await accept()
+        while not ours._leaving:
+            ours.post(packed(BIG))
+            await asyncio.sleep(0)
+        ours.dismiss(1001, "once more")
+        begun = time.monotonic()
+        await asyncio.wait_for(ours.wait_closed(), PATIENCE)
+        assert time.monotonic() - begun < fanout.GOODBYE_SECONDS + 3
+        frames = await mute.read_to_the_end()
+        assert CLOSE not in [opcode for opcode, _ in frames]
+
+
+async def test_finish_comes_after_what_was_posted() -> None:
+    """`finish` closes with its code and reason behind everything that was posted before it."""
+    async with pair() as (ours, client):
+        for number in (1, 2, 3):
+            ours.post(packed("hi", number))
+        closing = asyncio.create_task(ours.finish(1008, "that is all"))
+        got = [json.loads(text)["data"]["sequence"] async for text in client_until_closed(client)]
+        await asyncio.wait_for(closing, PATIENCE)
+        assert got == [1, 2, 3]
+        assert (client.close_code, client.close_reason) == (1008, "that is all")
+        ours.post(packed("too late"))
+        await asyncio.wait_for(ours.drained(), PATIENCE)
+
+
+async def client_until_closed(client: ClientConnection) -> AsyncIterator[str | bytes]:
+    """What comes until the connection is closed, whatever the code."""
+    while True:
+        try:
+            yield await asyncio.wait_for(client.recv(), PATIENCE)
+        except Exception:
+            assert client.close_code is not None
+            return
+
+
+async def test_posting_to_who_just_left_is_harmless() -> None:
+    """A frame that was posted before the peer went away is dropped, and nobody waits for it."""
+    async with pair() as (ours, client):
+        ours.post(packed("hi"))
+        client.transport.abort()
+        ours.transport.abort()
+        await asyncio.wait_for(ours.wait_closed(), PATIENCE)
+        ours.post(packed("hi"))
+        await asyncio.wait_for(ours.drained(), PATIENCE)
+
+
+async def test_every_byte_is_a_sign_of_life() -> None:
+    """Frames, pings, pongs and half a frame are noticed when their bytes come, read or not."""
+    async with listening() as (port, accept), Mute(port, "ada") as mute:
+        signs: list[int] = []
+        (await accept()).on_life = lambda: signs.append(1)
+        for data in (b"\x81\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x81"):
+            await mute.write(data)
+            await eventually(lambda: signs)
+            signs.clear()

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.interfaces import Draft
+from lab.protocol import History, Message, ServerFrame
+from lab.pubsub import PubSub
+from lab.sequencer import Sequencer
+from tests.lab.helpers import PATIENCE, PROPERTY, eventually, message
+
+
+class SlowStore:
+    """A store in memory that lets others run before and after each step, as often as `pauses` say."""
+
+    def __init__(self, pauses: Iterable[int] = (0,), already: int = 0, room: str = "r") -> None:
+        self.rooms: dict[str, dict[int, Message]] = {}
+        self.saves = 0
+        self.open = asyncio.Event()  # closed, it holds up every save in the rooms of `held`
+        self.open.set()
+        self.held: set[str] = set()
+        self.fail_before = self.fail_after = False
+        self._pauses = itertools.cycle(pauses)
+        for number in range(1, already + 1):
+            self._put(message(number, room, "past"))
+
+    def _put(self, new: Message) -> None:
+        room = self.rooms.setdefault(new.room, {})
+        assert new.sequence not in room, f"{new.room} has two messages number {new.sequence}"
+        room[new.sequence] = new
+
+    def all(self, room: str) -> list[Message]:
+        """What is saved in a room."""
+        return [each for _, each in sorted(self.rooms.get(room, {}).items())]
+
+    async def pause(self) -> None:
+        """Let the others run a while."""
+        for _ in range(next(self._pauses)):
+            await asyncio.sleep(0)
+
+    async def save(self, messages: list[Message]) -> None:
+        """See the interface; fails before or after it saved if it was told to."""
+        self.saves += 1
+        await self.pause()
+        if any(each.room in self.held for each in messages):
+            await self.open.wait()
+        if self.fail_before:
+            raise OSError("the disk is full")
+        for each in messages:
+            self._put(each)
+            await self.pause()
+        if self.fail_after:
+            raise OSError("the disk went away")
+
+    async def page(self, room: str, since: int, limit: int) -> list[Message]:
+        """See the interface."""
+        await self.pause()
+        found = [each for each in self.all(room) if each.sequence > since][:limit]
+        await self.pause()
+        return found
+
+    async def newest(self, room: str, count: int) -> list[Message]:
+        """See the interface."""
+        await self.pause()
+        found = self.all(room)[-count:]
+        await self.pause()
+        return found
+
+    async def last(self, room: str) -> int:
+        """See the interface."""
+        await self.pause()
+        last = max(self.rooms.get(room, {0: None}))
+        await self.pause()
+        return last
+
+    async def find(self, room: str, user: str, id: str) -> Message | None:
+        """See the interface."""
+        await self.pause()
+        found = [each for each in self.all(room) if (each.user, each.id) == (user, id)]
+        await self.pause()
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """See the interface."""
+
+
+class Listener:
+    """A member that keeps its frames, and checks that no message reaches it before it is saved."""
+
+    def __init__(self, store: SlowStore) -> None:
+        self.replay: list[Message] = []
+        self.live: list[Message] = []
+        self.pages: list[int] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self._store = store
+
+    def send(self, frame: ServerFrame) -> None:
+        """Keep the frame."""
+        new = frame.messages if isinstance(frame, History) else [frame]
+        for each in new:
+            assert isinstance(each, Message)
+            assert self._store.rooms[each.room][each.sequence] == each, "it is not saved"
+        if isinstance(frame, History):
+            assert not self.live, "a page of the past after a live message"
+            self.replay += frame.messages
+            self.pages.append(len(frame.messages))
+        else:
+            assert isinstance(frame, Message)
+            self.live.append(frame)
+
+    async def drain(self) -> None:
+        """Takes as long as the store does, or until it reads again."""
+        await self._store.pause()
+        await self.reads.wait()
+
+    def check(self, since: int | None, room: str = "r") -> None:
+        """Replay and live messages are one row without a hole or an overlap, up to the room's end."""
+        past, live = numbers(self.replay), numbers(self.live)
+        end = len(self._store.all(room))
+        seam = end - len(live)
+        assert live == list(range(seam + 1, end + 1))
+        begin = max(seam - 50, 0) if since is None else since
+        assert past == list(range(begin + 1, seam + 1))
+        assert all(size <= 100 for size in self.pages)
+        if since is None:
+            assert len(self.pages) <= 1
+
+
+def numbers(messages: Iterable[Message]) -> list[int]:
+    """The numbers of messages."""
+    return [each.sequence for each in messages]
+
+
+def draft(content: str = "hi", id: str | None = None, room: str = "r", user: str = "ada") -> Draft:
+    """Something to say."""
+    return Draft(room, user, content, id)
+
+
+acts = st.one_of(
+    st.tuples(st.just("say"), st.sampled_from(["ada", "bob"]), st.sampled_from([None, None, "x", "y"])),
+    st.tuples(st.just("join"), st.sampled_from([None, 0, 1, 3, 40, 200]), st.none()),
+    st.tuples(st.just("yield"), st.integers(1, 9), st.none()),
+)
+
+
+@PROPERTY
+@given(st.lists(acts, max_size=30), st.lists(st.integers(0, 4), min_size=1), st.sampled_from([0, 2, 130]))
+def test_any_interleaving_keeps_the_order(
+    history: list[tuple[str, str | int | None, str | None]], pauses: list[int], already: int
+) -> None:
+    """However talkers and newcomers interleave: no gap, no repetition, one order for all, equal ids once."""
+
+    async def play() -> None:
+        store = SlowStore([*pauses, 0], already)
+        sequencer = Sequencer(store, PubSub())
+        says: list[tuple[Draft, asyncio.Task[Message]]] = []
+        joins: list[tuple[int | None, Listener, asyncio.Task[None]]] = []
+        for what, who, id in history:
+            if what == "yield":
+                for _ in range(int(who or 0)):
+                    await asyncio.sleep(0)
+            elif what == "say":
+                words = draft(f"no. {len(says)}", id, user=str(who))
+                says.append((words, asyncio.create_task(sequencer.accept(words))))
+            else:
+                since = None if who is None else int(who)
+                listener = Listener(store)
+                joins.append((since, listener, asyncio.create_task(sequencer.attach("r", listener, since))))
+        await asyncio.gather(*[task for _, _, task in joins])
+        answers = await asyncio.gather(*[task for _, task in says])
+
+        stored = store.all("r")
+        assert numbers(stored) == list(range(1, len(stored) + 1))
+        for (words, _), answer in zip(says, answers, strict=True):
+            assert answer == store.rooms["r"][answer.sequence]
+            assert answer.user == words.user
+            if words.id is None:
+                assert answer.content == words.content
+            else:
+                assert answer.id == words.id
+                assert [(each.user, each.id) for each in stored].count((words.user, words.id)) == 1
+        ids = [each.id for each in stored if each.id not in ("x", "y")]
+        assert len(set(ids)) == len(ids)
+        assert len(stored) - already == len({answer.sequence for answer in answers})
+        for since, listener, _ in joins:
+            listener.check(since)
+
+    asyncio.run(play())
+
+
+async def test_many_at_once_are_numbered_in_the_order_of_their_calls() -> None:
+    """2500 drafts that come at the same moment get 1 to 2500 in order, and share saves."""
+    store = SlowStore([1])
+    sequencer, listener = Sequencer(store, PubSub()), Listener(store)
+    await sequencer.attach("r", listener, 0)
+    answers = await asyncio.gather(*[sequencer.accept(draft(f"no. {n}")) for n in range(1, 2501)])
+    assert [(each.sequence, each.content) for each in answers] == [(n, f"no. {n}") for n in range(1, 2501)]
+    assert listener.live == answers
+    assert store.saves < 25, "each save syncs the disk, so that those who wait should share one"
+
+
+async def test_a_room_goes_on_where_the_store_stands() -> None:
+    """A new sequencer on an old store goes on with the next number, for each room by itself."""
+    store = SlowStore(already=7)
+    for expected in (8, 9):
+        sequencer = Sequencer(store, PubSub())
+        assert (await sequencer.accept(draft())).sequence == expected
+        assert (await sequencer.accept(draft(room=f"new-{expected}"))).sequence == 1
+
+
+async def test_a_retry_is_answered_with_what_is_stored() -> None:
+    """The same user, room and id is one message, also after a restart; any other is another message."""
+    store, pubsub = SlowStore(), PubSub()
+    first = await Sequencer(store, pubsub).accept(draft("the words", id="x"))
+    sequencer, listener = Sequencer(store, pubsub), Listener(store)
+    await sequencer.attach("r", listener, 1)
+    assert await sequencer.accept(draft("other words", id="x")) == first
+    assert listener.live == []
+    bob = await sequencer.accept(draft(id="x", user="bob"))
+    elsewhere = await sequencer.accept(draft(id="x", room="s"))
+    assert (bob.sequence, elsewhere.sequence) == (2, 1)
+    assert store.saves == 3
+
+
+async def test_rooms_do_not_wait_for_each_other() -> None:
+    """While one room's save takes its time, another room's messages are accepted."""
+    store = SlowStore()
+    sequencer = Sequencer(store, PubSub())
+    store.held = {"slow"}
+    store.open.clear()
+    held = asyncio.create_task(sequencer.accept(draft(room="slow")))
+    async with asyncio.timeout(PATIENCE):
+        await sequencer.accept(draft(room="quick"))
+        assert not held.done()
+        store.open.set()
+        assert (await held).sequence == 1
+
+
+async def test_nothing_is_published_before_it_is_saved() -> None:
+    """While a save is under way nobody hears of its messages, and a newcomer meets them exactly once."""
+    store = SlowStore([2])
+    sequencer, witness, newcomer = Sequencer(store, PubSub()), Listener(store), Listener(store)
+    await sequencer.attach("r", witness, None)
+    store.held = {"r"}
+    store.open.clear()
+    said = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
+    joining = asyncio.create_task(sequencer.attach("r", newcomer, None))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert witness.live == []
+    assert not any(each.done() for each in said)
+    store.open.set()
+    await asyncio.gather(joining, *said)
+    assert numbers(witness.live) == [1, 2, 3]
+    newcomer.check(None)
+
+
+async def test_a_failed_save_leaves_no_gap() -> None:
+    """If a save fails, all who waited for it are told, nobody hears of it, and the number is free again."""
+    store = SlowStore([1], already=4)
+    sequencer, listener = Sequencer(store, PubSub()), Listener(store)
+    await sequencer.attach("r", listener, None)
+    store.fail_before = True
+    failed = await asyncio.gather(*[sequencer.accept(draft()) for _ in range(3)], return_exceptions=True)
+    assert [type(each) for each in failed] == [OSError] * 3
+    assert listener.live == []
+    store.fail_before = False
+    assert (await sequencer.accept(draft())).sequence == 5
+    listener.check(None)
+
+
+async def test_a_save_that_fails_late_gives_no_number_twice() -> None:
+    """If a save reports failure although it saved, what is stored keeps its numbers, and the next follow."""
+    store = SlowStore(already=4)
+    sequencer = Sequencer(store, PubSub())
+    store.fail_after = True
+    with pytest.raises(OSError, match="went away"):
+        await sequencer.accept(draft("perhaps", id="x"))
+    store.fail_after = False
+    assert (await sequencer.accept(draft())).sequence == 6
+    assert (await sequencer.accept(draft("perhaps", id="x"))).sequence == 5
+
+
+async def test_who_gives_up_does_not_hold_up_the_line() -> None:
+    """If the first in line is gone before its message is saved, the others are served all the same."""
+    store = SlowStore([1])
+    sequencer, listener = Sequencer(store, PubSub()), Listener(store)
+    await sequencer.attach("r", listener, None)
+    store.held = {"r"}
+    store.open.clear()
+    first, *others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
+    await eventually(lambda: store.saves)
+    first.cancel()
+    store.open.set()
+    answers = await asyncio.gather(*others)
+    assert first.cancelled()
+    assert [each.content for each in answers] == ["no. 1", "no. 2"]
+    listener.check(None)
+
+
+async def test_who_gives_up_before_a_failure_is_left_alone() -> None:
+    """A failing save reaches those who still wait, and is no trouble to those who went."""
+    store = SlowStore([1])
+    sequencer = Sequencer(store, PubSub())
+    store.held, store.fail_before = {"r"}, True
+    store.open.clear()
+    first, second = [asyncio.create_task(sequencer.accept(draft())) for _ in range(2)]
+    await eventually(lambda: store.saves)
+    first.cancel()
+    store.open.set()
+    with pytest.raises(OSError, match="full"):
+        await second
+    store.fail_before = False
+    assert (await sequencer.accept(draft())).sequence == 1
+
+
+async def test_a_long_replay_waits_for_its_reader_and_nobody_else_does() -> None:
+    """While a newcomer reads its replay slowly, others go on, and it misses nothing of what they say."""
+    store = SlowStore(already=250)
+    sequencer, witness, newcomer = Sequencer(store, PubSub()), Listener(store), Listener(store)
+    await sequencer.attach("r", witness, 250)
+    newcomer.reads.clear()
+    joining = asyncio.create_task(sequencer.attach("r", newcomer, 0))
+    await eventually(lambda: newcomer.pages)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(120):
+            await sequencer.accept(draft())
+    assert len(witness.live) == 120
+    assert newcomer.pages == [100], "the next page waits until this one was read"
+    assert not joining.done()
+    newcomer.reads.set()
+    await joining
+    await sequencer.accept(draft())
+    newcomer.check(0)
+    witness.check(250)
+
+
+@pytest.mark.parametrize(
+    ("since", "limit", "expected", "more"),
+    [
+        (0, 100, range(1, 101), True),
+        (100, 100, range(101, 151), False),
+        (50, 100, range(51, 151), False),
+        (0, 1, [1], True),
+        (149, 1, [150], False),
+        (150, 100, [], False),
+        (9999, 100, [], False),
+    ],
+)
+async def test_pages_of_history(since: int, limit: int, expected: Iterable[int], more: bool) -> None:
+    """A page has what follows `since` up to its limit, the room's newest number, and whether more follow."""
+    sequencer = Sequencer(SlowStore(already=150), PubSub())
+    page = await sequencer.history("r", since, limit)
+    assert (numbers(page.messages), page.last, page.more) == (list(expected), 150, more)
+
+
+async def test_history_of_a_room_in_which_nothing_was_said() -> None:
+    """A page of an unknown room is empty, and its newest number is 0."""
+    page = await Sequencer(SlowStore(already=3), PubSub()).history("silent", 0, 100)
+    assert page == History("silent", [], 0, more=False)
