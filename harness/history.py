@@ -111,7 +111,7 @@ class Fault(Struct, frozen=True, tag="fault"):
 class Server(Struct, frozen=True, tag="server"):
     """What became of the server process.
 
-    `what` is one of started, ready, asked_to_stop, stopped, killed, died, not_ready, refused; `copy` tells
+    `what` is one of started, ready, asked_to_stop, stopped, killed, died, hung, not_ready; `copy` tells
     that it is the second server, on a copy of the data.
     """
 

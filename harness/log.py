@@ -48,10 +48,19 @@ class Heard:
     live: bool
     event: history.Received
 
+    @property
+    def may_answer_retry(self) -> bool:
+        """Whether it may be the answer to a retry, which comes out of order, and once more."""
+        retries = self.said.sent[1:] if self.said else []
+        return any(sent.conn == self.conn and sent.at <= self.at for sent in retries)
+
 
 @dataclass
 class Membership:
-    """A client's time in a room on one connection. `end` is "leave", "close", "fault" or "" (open)."""
+    """A client's time in a room on one connection.
+
+    `end` is "leave", "close", "stop" (the server was asked to stop), "fault" or "" (open).
+    """
 
     conn: int
     client: str
@@ -80,6 +89,8 @@ class Conn:
     opened: float = inf
     closed: history.Closed | None = None
     faults: list[history.Fault] = field(default_factory=list)
+    ended: float = inf
+    """When it was closed or broke, its server ended, or its client no longer read."""
     copy: bool = False
     heartbeat: float = 0.0
     timeout: float = 0.0
@@ -108,6 +119,8 @@ class Log:
         self.heard: list[Heard] = []
         self._heard_in: dict[str, list[Heard]] = defaultdict(list)
         self._live_on: dict[tuple[int, str], list[Heard]] = defaultdict(list)
+        self.first_heard: dict[str, float] = {}
+        """For each tag: when anybody heard it first."""
         self.notices: list[Heard] = []
         self.memberships: list[Membership] = []
         self.received: list[Asked] = []
@@ -142,20 +155,21 @@ class Log:
                     if (membership.conn, membership.room) == (event.conn, event.room):
                         membership.left = min(membership.left, event.at)
             case history.Closed():
-                self._conn(event.conn, event.client).closed = event
+                conn = self._conn(event.conn, event.client)
+                conn.closed, conn.ended = event, min(conn.ended, event.at)
                 self._end(event.conn, None, event.at, "close")
             case history.Fault():
-                self._conn(event.conn, event.client).faults.append(event)
+                conn = self._conn(event.conn, event.client)
+                conn.faults.append(event)
+                conn.ended = min(conn.ended, event.at)
                 if event.fault in ("reset", "vanish", "close"):
                     self._end(event.conn, None, event.at, "close" if event.fault == "close" else "fault")
             case history.GaveUp():
                 self.gave_up.append(event)
             case history.Server():
                 self.server.append(event)
-                if event.what in ("killed", "asked_to_stop", "died") and not event.copy:
-                    for membership in self.memberships:
-                        if membership.stop == inf:
-                            membership.stop, membership.end = event.at, "fault"
+                if event.what in ("killed", "asked_to_stop", "died", "hung") and not event.copy:
+                    self._all_end(event)
             case history.Step():
                 start = self.steps.get(event.step, (event.at, inf))[0]
                 self.steps[event.step] = (start, event.at if event.done else inf)
@@ -180,6 +194,15 @@ class Log:
         for membership in self._open(conn, room):
             membership.stop, membership.end = at, how
 
+    def _all_end(self, event: history.Server) -> None:
+        for conn in self.conns.values():
+            if not conn.copy:
+                conn.ended = min(conn.ended, event.at)
+        for membership in self.memberships:
+            if membership.stop == inf:
+                how = "stop" if event.what == "asked_to_stop" else "fault"
+                membership.stop, membership.end = event.at, how
+
     def _sent(self, event: history.Sent) -> None:
         self.sent.append(event)
         if event.bad is not None:
@@ -187,33 +210,32 @@ class Log:
             return
         if not isinstance(event.frame, dict):
             return
-        kind, conn = event.frame.get("type"), self._conn(event.conn, event.client)
-        if kind == "message":
-            data = event.frame["data"]
-            tag = tag_in(data["content"])
-            if tag is None:
-                return
-            if tag in self.said:
-                self.said[tag].sent.append(event)
-            else:
-                self.said[tag] = Said(
-                    tag,
-                    event.conn,
-                    event.client,
-                    conn.user,
-                    data["room"],
-                    data["content"],
-                    data.get("id"),
-                    [event],
-                )
-        elif kind == "join":
-            room = event.frame["room"]
-            if not self._open(event.conn, room):
-                self.memberships.append(
-                    Membership(event.conn, event.client, conn.user, room, event.frame.get("since"), event.at)
-                )
-        elif kind == "leave":
-            self._end(event.conn, event.frame["room"], event.at, "leave")
+        conn = self._conn(event.conn, event.client)
+        match event.frame:
+            case {"type": "message", "data": {"room": str(room), "content": str(content)} as data}:
+                tag = tag_in(content)
+                id = data["id"] if isinstance(data.get("id"), str) else None
+                if tag in self.said:
+                    self.said[tag].sent.append(event)
+                elif tag is not None:
+                    self.said[tag] = Said(
+                        tag, event.conn, event.client, conn.user, room, content, id, [event]
+                    )
+            case {"type": "join", "room": str(room)}:
+                since = event.frame.get("since")
+                if not self._open(event.conn, room):
+                    self.memberships.append(
+                        Membership(
+                            event.conn,
+                            event.client,
+                            conn.user,
+                            room,
+                            since if isinstance(since, int) else None,
+                            event.at,
+                        )
+                    )
+            case {"type": "leave", "room": str(room)}:
+                self._end(event.conn, room, event.at, "leave")
 
     def _sent_badly(self, event: history.Sent) -> None:
         """A bad frame changes nothing; we note its tag, to know it again if it did."""
@@ -249,11 +271,17 @@ class Log:
         said = self.said.get(tag_in(message.content) or "")
         heard = Heard(event.at, event.conn, event.client, message, said, live, event)
         self.heard.append(heard)
+        if said:
+            self.first_heard.setdefault(said.tag, event.at)
         self._heard_in[message.room].append(heard)
         if live:
             self._live_on[event.conn, message.room].append(heard)
 
     # --- questions --------------------------------------------------------------------------------
+
+    def conn(self, number: int) -> Conn:
+        """A connection; a blank one if the history has none with this number."""
+        return self.conns.get(number) or Conn(number, "")
 
     def in_room(self, room: str) -> list[Heard]:
         """Everything that anybody heard of a room, live or by replay."""
@@ -263,6 +291,15 @@ class Log:
         """What one connection heard live of one room."""
         return self._live_on.get((conn, room), [])
 
+    def live_in(self, membership: Membership) -> list[Heard]:
+        """What a client heard live of a room from a join on, until it joined that room anew."""
+        where = (membership.conn, membership.room)
+        later = (
+            m.asked for m in self.memberships if (m.conn, m.room) == where and m.asked > membership.asked
+        )
+        again = min(later, default=inf)
+        return [heard for heard in self.live_on(*where) if membership.asked <= heard.at < again]
+
     def members(self, room: str) -> list[Membership]:
         """All memberships of a room that the server confirmed."""
         return [m for m in self.memberships if m.room == room and m.confirmed]
@@ -270,6 +307,15 @@ class Log:
     def said_in(self, room: str) -> list[Said]:
         """What was said in a room."""
         return [said for said in self.said.values() if said.room == room]
+
+    def server_ended_at(self, at: float) -> bool:
+        """Whether the server had ended then, or was about to (connections may break a moment before)."""
+        for event in self.server:
+            if event.what in ("asked_to_stop", "killed", "died", "hung") and not event.copy:
+                again = (e.at for e in self.server if e.what == "ready" and not e.copy and e.at > event.at)
+                if event.at - 0.5 <= at <= min(again, default=inf):
+                    return True
+        return False
 
     def start_before(self, at: float) -> float:
         """When the server had last become ready before a moment."""

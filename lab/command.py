@@ -96,6 +96,8 @@ def serve(
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(_cannot_listen(config, error)) from error
+    except click.ClickException:
+        raise
     except Exception as error:
         files = [Path(each.partition("=")[2]) for each in use]
         if not files:

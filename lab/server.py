@@ -176,7 +176,7 @@ class Session:
             )
         except Exception as error:
             log.exception("could not accept user=%s room=%s", self.user, words.room)
-            reason = "the message could not be stored; send it again later"
+            reason = "the message could not be accepted; send it again later"
             raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
         finally:
             self._own = None

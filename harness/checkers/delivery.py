@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import inf
 
 from harness.anomalies import Anomaly
+from harness.frames import tag_in
 from harness.history import Event, Left
 from harness.log import Heard, Log, Membership, Said
+
+LONG_AGO = 1.0
+"""Seconds in which what was said has reached everybody. What has not by then is lost, even if a connection
+ended later; what ended a connection sooner may have kept it back. Scenarios wait for longer."""
 
 
 def undisturbed(log: Log, membership: Membership) -> bool:
     """Whether a membership ended in good order, or not at all, and its client kept on reading."""
-    faults = {fault.fault for fault in log.conns[membership.conn].faults}
+    faults = {fault.fault for fault in log.conn(membership.conn).faults}
     return membership.end != "fault" and not faults & {"reset", "vanish", "stop_reading"}
 
 
 def owed(log: Log, membership: Membership) -> list[Said]:
-    """What a member is certain to be sent: said after it was a member, and before it stopped being one.
+    """What a member is certain to be sent: said after it was a member, and well before it stopped being one.
 
     A message whose sender lost its connection before it was heard of again may have been accepted or
     not: it is owed only if somebody heard it.
     """
-    heard = {h.said.tag for h in log.in_room(membership.room) if h.said}
     found = []
     for said in log.said_in(membership.room):
-        sender = log.conns[said.conn]
-        certain = sender.closed is None and not sender.faults
-        if membership.start <= said.at <= membership.stop and (certain or said.tag in heard):
+        heard = log.first_heard.get(said.tag, inf)
+        certain = log.conn(said.conn).ended >= said.at + LONG_AGO
+        accepted = heard if heard < inf else said.at if certain else inf
+        in_time = accepted < inf and (membership.stop == inf or accepted + LONG_AGO <= membership.stop)
+        if membership.start <= said.at and in_time:
             found.append(said)
     return found
 
@@ -73,21 +80,21 @@ def _nobody_first(found: list[Anomaly]) -> list[Anomaly]:
 
 
 def duplicates(log: Log, room: str) -> list[Anomaly]:
-    """Messages that a connection got live more than once, and one message stored under two numbers."""
+    """Messages that a connection got live more than once."""
     found = []
-    for membership in log.members(room):
+    for conn in dict.fromkeys(membership.conn for membership in log.members(room)):
         times: dict[str, list[Heard]] = defaultdict(list)
-        for heard in log.live_on(membership.conn, room):
+        for heard in log.live_on(conn, room):
             if heard.said:
                 times[heard.said.tag].append(heard)
         for copies in times.values():
             said = copies[0].said
-            if said is not None and len(copies) > _allowed_copies(said, membership.conn):
+            if said is not None and len(copies) > _allowed_copies(log, said, copies[0]):
                 found.append(
                     Anomaly(
                         "duplicate",
                         {
-                            "who": membership.client,
+                            "who": copies[0].client,
                             "room": room,
                             "count": len(copies),
                             "sender": said.client,
@@ -100,10 +107,14 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
     return found
 
 
-def _allowed_copies(said: Said, conn: int) -> int:
-    """One, and one more for each retry on this very connection: that is answered to the sender alone."""
-    here = sum(sent.conn == conn for sent in said.sent)
-    return 1 + (here if len(said.sent) > 1 else 0)
+def _allowed_copies(log: Log, said: Said, heard: Heard) -> int:
+    """One, and one more for each retry on this very connection: that is answered to the sender alone.
+
+    Where a retry is a new message to the server, there is one for each.
+    """
+    if len(said.sent) > 1 and not _is_retry(log, said, heard):
+        return len(said.sent)
+    return 1 + sum(sent.conn == heard.conn for sent in said.sent[1:])
 
 
 def numbered_twice(log: Log, room: str) -> list[Anomaly]:
@@ -144,17 +155,21 @@ def numbered_twice(log: Log, room: str) -> list[Anomaly]:
 
 def _is_retry(log: Log, said: Said, heard: Heard) -> bool:
     """Whether the server must know a repeated message again: it kept the `id`, and the user's name."""
-    users = {log.conns[sent.conn].user for sent in said.sent if sent.conn in log.conns}
-    return said.id is not None and heard.message.id == said.id and len(users) == 1
+    return said.id is not None and heard.message.id == said.id and len(_users(log, said)) == 1
+
+
+def _users(log: Log, said: Said) -> set[str]:
+    """Who said something: more than one where the server names users, and anew at each connection."""
+    return {log.conn(sent.conn).user for sent in said.sent}
 
 
 def altered(log: Log, room: str) -> list[Anomaly]:
-    """Messages that came with another content, user or room than they were sent with."""
+    """Messages that came with another content or user than they were sent with."""
     found: dict[tuple[str, str], Anomaly] = {}
     for heard in log.in_room(room):
         said, message = heard.said, heard.message
         if said is None:
-            if message.content not in _bad_contents(log):
+            if message.content not in _bad_contents(log) and tag_in(message.content) not in log.bad:
                 unknown = {"who": heard.client, "room": room, "got": excerpt(message.content)}
                 found.setdefault(
                     ("altered", "unknown"), Anomaly("altered", unknown, [heard.event], "unknown")
@@ -172,7 +187,7 @@ def altered(log: Log, room: str) -> list[Anomaly]:
                 "position": at + 1,
             }
             found.setdefault(("altered", ""), Anomaly("altered", params, evidence))
-        if message.user != said.user:
+        if message.user not in _users(log, said):
             params = {"who": heard.client, "room": room, "user": said.user, "shown": message.user}
             found.setdefault(("impersonation", ""), Anomaly("impersonation", params, evidence))
     return list(found.values())
@@ -248,24 +263,23 @@ def _refused_tags(log: Log) -> dict[str, tuple[Event, str]]:
     message of the connection that nobody heard, unless the connection also sent bad frames.
     """
     found: dict[str, tuple[Event, str]] = {}
-    by_id = {(said.conn, said.id): said for said in log.said.values() if said.id}
+    by_id: dict[tuple[int, str], list[Said]] = defaultdict(list)
+    for said in log.said.values():
+        if isinstance(said.id, str):
+            by_id[said.conn, said.id].append(said)
     naughty = {sent.conn for sent in log.sent if sent.bad is not None}
     heard = {h.said.tag for h in log.heard if h.said}
     for asked, complaint in log.errors:
         text = f"{complaint.code or 'error'}: {complaint.message}"[:200]
-        said = by_id.get((asked.conn, complaint.id)) if complaint.id else None
-        if said is None and asked.conn not in naughty:
-            silent = (
-                each
-                for each in log.said.values()
-                if each.conn == asked.conn
-                and each.at <= asked.at
-                and each.tag not in heard
-                and each.tag not in found
-            )
-            said = next(silent, None)
-        if said is not None and said.tag not in heard:
-            found.setdefault(said.tag, (asked.event, text))
+        meant = by_id.get((asked.conn, complaint.id), []) if complaint.id else []
+        if not meant and asked.conn not in naughty:
+            meant = [each for each in log.said.values() if each.conn == asked.conn]
+        silent = (
+            each for each in meant if each.at <= asked.at and each.tag not in heard and each.tag not in found
+        )
+        refused = next(silent, None)
+        if refused is not None:
+            found[refused.tag] = (asked.event, text)
     return found
 
 

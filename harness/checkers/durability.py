@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from harness.anomalies import Anomaly
 from harness.checkers.delivery import excerpt
+from harness.checkers.pages import Answer, answers
 from harness.history import Event
 from harness.log import Heard, Log
 
@@ -16,34 +19,29 @@ def ends(log: Log) -> list[float]:
 def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     """Messages that somebody had heard before the server ended, and that are in no page read after it.
 
-    With `copy`, the pages of the second server count, else those of the restarted one.
+    With `copy`, the pages of the second server count, else those of the restarted one. Where nobody asked
+    for a number after the end, nothing is known of it.
     """
     stops = ends(log)
-    readers = {conn.number for conn in log.conns.values() if conn.copy is copy}
-    read = [h for h in log.in_room(room) if not h.live and h.conn in readers]
-    if copy:
-        reads = [heard for heard in read if stops and heard.at > stops[0]]
-    else:
-        reads = [heard for heard in read if stops and heard.at > stops[-1]]
-    if not _was_read(log, room, readers, stops):
+    told = [answer for answer in answers(log, room) if log.conn(answer.sent.conn).copy is copy]
+    told = [answer for answer in told if stops and answer.asked.at > (stops[0] if copy else stops[-1])]
+    if not told:
         return []
-    first_read = min(
-        (a.at for a, page in log.pages if page.room == room and a.conn in readers and a.at > stops[0]),
-        default=0.0,
-    )
-    cut = max((stop for stop in stops if stop < first_read), default=0.0) if copy else stops[-1]
-    there = {heard.message.sequence for heard in reads}
+    cut = max(stop for stop in stops if stop < told[0].asked.at)
     seen: dict[int, Heard] = {}
+    there: dict[int, Heard] = {}
     for heard in log.in_room(room):
-        if heard.live and heard.at < cut:
+        conn = log.conn(heard.conn)
+        if conn.opened < cut and not conn.copy:  # what was on the way at the end was received too
             seen.setdefault(heard.message.sequence, heard)
-    missing = [number for number in sorted(seen) if number not in there]
+        elif cut < conn.opened < inf and conn.copy is copy and not heard.live:
+            there.setdefault(heard.message.sequence, heard)
+    asked_for = (number for number in sorted(seen) if any(_reaches(answer, number) for answer in told))
+    missing = [number for number in asked_for if not _same(seen[number], there.get(number))]
     if not missing:
         return []
     example = seen[missing[0]]
-    ended = max(
-        (e for e in log.server if e.what in ("asked_to_stop", "killed") and e.at <= cut), key=lambda e: e.at
-    )
+    ended = next(e for e in log.server if e.at == cut and e.what in ("asked_to_stop", "killed"))
     params = {
         "who": example.client,
         "room": room,
@@ -56,10 +54,15 @@ def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]
 
 
-def _was_read(log: Log, room: str, readers: set[int], stops: list[float]) -> bool:
-    return bool(stops) and any(
-        page.room == room and asked.conn in readers and asked.at > stops[0] for asked, page in log.pages
-    )
+def _reaches(answer: Answer, number: int) -> bool:
+    """Whether a page would have to hold a number, if it existed."""
+    last = max((message.sequence for message in answer.page.messages), default=inf)
+    return answer.since < number and (number <= last or answer.page.more is False)
+
+
+def _same(one: Heard, other: Heard | None) -> bool:
+    """Whether a number still stands for the same message, as far as we know it."""
+    return other is not None and (one.said is other.said or None in (one.said, other.said))
 
 
 def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
@@ -69,9 +72,11 @@ def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
             continue
         old = [
             heard
-            for heard in log.live_on(membership.conn, room)
+            for heard in log.live_in(membership)
             if heard.message.sequence <= membership.since
-            and not (heard.said and any(sent.conn == heard.conn for sent in heard.said.sent))
+            and heard.said
+            and heard.said.at < membership.asked
+            and not heard.may_answer_retry
         ]
         if old:
             params = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from harness.anomalies import Anomaly
+from harness.frames import tag_in
 from harness.history import Sent
 from harness.log import Log
 
@@ -21,21 +22,35 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
         later = [s.at for s in log.sent if s.conn == sent.conn and s.at > sent.at and s.bad is not None]
         end = min(later, default=inf)
         answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in log.errors)
-        closed = log.conns[sent.conn].closed if sent.conn in log.conns else None
-        if not answered:
-            if closed and closed.by == "server" and sent.at <= closed.at < end:
-                params = {"who": sent.client, "what": sent.bad, "code": closed.code}
-                found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
-            else:
-                silent.append(sent)
-        elif closed and closed.by == "server" and sent.at <= closed.at < end and closed.code != 1009:
+        closed = log.conn(sent.conn).closed
+        over = min(end, _served_again(log, sent))
+        cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
+        if closed is not None and cut and log.server_ended_at(closed.at):
+            continue  # nobody was answered any more
+        if closed is not None and cut and not (answered and closed.code == 1009):
             params = {"who": sent.client, "what": sent.bad, "code": closed.code}
             found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
+        elif not answered:
+            silent.append(sent)
     if silent:
         kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
         params = {"who": silent[0].client, "count": len(silent), "of": len(bad), "what": ", ".join(kinds)}
         found.append(Anomaly("unanswered_error", params, list(silent[:2])))
     return found[:3]
+
+
+def _served_again(log: Log, bad: Sent) -> float:
+    """When what a client asked after a bad frame was answered: its connection outlived that frame."""
+    asked: dict[str, float] = {}
+    for sent in log.sent:
+        if sent.conn == bad.conn and sent.at > bad.at and sent.bad is None:
+            match sent.frame:
+                case {"type": "presence", "room": str(room)}:
+                    asked.setdefault(room, sent.at)
+    return min(
+        (a.at for a, roster in log.rosters if a.conn == bad.conn and a.at > asked.get(roster.room, inf)),
+        default=inf,
+    )
 
 
 def obeyed(log: Log) -> list[Anomaly]:
@@ -45,7 +60,7 @@ def obeyed(log: Log) -> list[Anomaly]:
         if heard.said is not None:
             continue
         for tag, sent in log.bad.items():
-            if tag in heard.message.content.lower()[:200] or _same_content(sent, heard.message.content):
+            if tag == tag_in(heard.message.content) or _same_content(sent, heard.message.content):
                 params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
                 found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
     return list(found.values())[:2]

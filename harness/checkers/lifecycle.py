@@ -20,6 +20,8 @@ def server(log: Log, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("no_start", params, [event], str(event.detail.get("why", ""))))
         elif event.what == "died":
             found.append(Anomaly("server_died", params, [event]))
+        elif event.what == "hung":
+            found.append(Anomaly("server_hung", params, [event]))
         elif event.what == "stopped" and not event.detail.get("in_time", True):
             found.append(Anomaly("slow_stop", params, [event]))
     return found
@@ -58,13 +60,7 @@ def _excused(log: Log, event: Closed) -> bool:
     last = max((s.at for s in log.sent if s.conn == event.conn and s.at <= event.at), default=0.0)
     if conn.timeout and event.at - last >= conn.timeout - 0.02:
         return True  # it had been silent for so long that the server had to
-    ended = [e for e in log.server if e.what in ("asked_to_stop", "killed", "died") and not e.copy]
-    ready = [e for e in log.server if e.what == "ready" and not e.copy]
-    for end in ended:
-        again = min((e.at for e in ready if e.at > end.at), default=float("inf"))
-        if end.at - 0.5 <= event.at <= again and conn.opened < end.at:
-            return True
-    return False
+    return log.server_ended_at(event.at)
 
 
 def _unwelcome(log: Log, conn: int) -> bool:
@@ -79,5 +75,5 @@ def _last_sent(log: Log, event: Closed) -> list[Event]:
 
 def stopped_by(log: Log) -> Server | None:
     """The event of the server that ended the play, if one did."""
-    ends = [event for event in log.server if event.what in ("not_ready", "died")]
+    ends = [event for event in log.server if event.what in ("not_ready", "died", "hung")]
     return ends[-1] if ends else None

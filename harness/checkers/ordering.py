@@ -51,20 +51,20 @@ def _gaps(room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
     if not seen:
         return []
     smallest, largest = min(seen), max(seen)
-    missing = [number for number in range(1, largest) if number not in seen]
-    if smallest >= 1 and not missing:
-        return []
     if smallest < 1:
         first = next(iter(seen[smallest].values()))
         params = {"room": room, "number": smallest, "who": first.client}
         return [Anomaly("gap", params, [first.event], "zero")]
-    before = [number for number in seen if number < missing[0]]
-    after = min(number for number in seen if number > missing[0])
-    around = [next(iter(seen[number].values())) for number in [*sorted(before)[-1:], after]]
+    # Numbers may be huge (such as times), so what is between two of them is not counted one by one.
+    gaps = [(one, other) for one, other in pairwise([0, *sorted(seen)]) if other > one + 1]
+    if not gaps:
+        return []
+    before, after = gaps[0]
+    around = [next(iter(seen[number].values())) for number in (before, after) if number in seen]
     params = {
         "room": room,
-        "missing": missing[0],
-        "count": len(missing),
+        "missing": before + 1,
+        "count": largest - len(seen),
         "largest": largest,
         "after": after,
     }
@@ -82,9 +82,9 @@ def _receivers(log: Log, room: str) -> list[Anomaly]:
         newest: Heard | None = None
         count, first = 0, None
         for heard in log.live_on(conn, room):
+            if heard.may_answer_retry:
+                continue
             if newest and heard.message.sequence < newest.message.sequence:
-                if _is_retry_answer(heard):
-                    continue
                 count += 1
                 first = first or (newest, heard)
             else:
@@ -99,11 +99,6 @@ def _receivers(log: Log, room: str) -> list[Anomaly]:
             }
             found.append(Anomaly("reorder", params, [first[0].event, first[1].event]))
     return found[:3]
-
-
-def _is_retry_answer(heard: Heard) -> bool:
-    said = heard.said
-    return said is not None and len(said.sent) > 1 and any(s.conn == heard.conn for s in said.sent)
 
 
 def _senders(log: Log, room: str) -> list[Anomaly]:

@@ -9,8 +9,8 @@ from harness.anomalies import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.frames import Page
 from harness.history import Event, Sent
-from harness.log import Asked, Log
-from lab.protocol import MAX_PAGE, Message
+from harness.log import Asked, Heard, Log
+from lab.protocol import MAX_PAGE
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class Answer:
     @property
     def since(self) -> int:
         """What was asked for."""
-        return self.sent.frame.get("since") or 0
+        since = self.sent.frame.get("since")
+        return since if isinstance(since, int) else 0
 
     @property
     def limit(self) -> int:
         """The most messages that it may hold."""
-        return min(self.sent.frame.get("limit") or MAX_PAGE, MAX_PAGE)
+        limit = self.sent.frame.get("limit")
+        return min(limit, MAX_PAGE) if isinstance(limit, int) else MAX_PAGE
 
 
 def answers(log: Log, room: str) -> list[Answer]:
@@ -60,18 +62,20 @@ def _is_request(sent: Sent, room: str) -> bool:
 def wrong(log: Log, room: str) -> list[Anomaly]:
     """Pages that are out of order, have holes, or do not hold what was asked for."""
     found: dict[str, Anomaly] = {}
+    exists = {heard.message.sequence for heard in log.in_room(room)}
     seen = sorted((heard.at, heard.message.sequence) for heard in log.in_room(room))
     for answer in answers(log, room):
-        if log.conns[answer.sent.conn].copy:
+        if log.conn(answer.sent.conn).copy:
             continue  # what a copy must have is judged by `durability`
         start = log.start_before(answer.sent.at)
         known = {number for at, number in seen if start <= at < answer.sent.at}
-        for anomaly in _page(answer, room, known):
+        for anomaly in _page(answer, room, known, exists):
             found.setdefault(anomaly.name + anomaly.variant, anomaly)
     return list(found.values())
 
 
-def _page(answer: Answer, room: str, known: set[int]) -> list[Anomaly]:
+def _page(answer: Answer, room: str, known: set[int], exists: set[int]) -> list[Anomaly]:
+    """What is wrong with one page, where `known` had been heard before, and `exists` was heard ever."""
     page, since = answer.page, answer.since
     numbers = [message.sequence for message in page.messages]
     evidence: list[Event] = [answer.sent, answer.asked.event]
@@ -94,7 +98,7 @@ def _page(answer: Answer, room: str, known: set[int]) -> list[Anomaly]:
         if newest > since:
             return [Anomaly("history_hole", {**params, "missing": since + 1}, evidence)]
         return []
-    missing = [n for n in range(since + 1, numbers[-1]) if n in known and n not in set(numbers)]
+    missing = [n for n in sorted(exists.difference(numbers)) if since < n < numbers[-1]]
     if missing:
         return [Anomaly("history_hole", {**params, "missing": missing[0]}, evidence)]
     if page.last is not None and page.last < max(newest, numbers[-1]):
@@ -107,28 +111,23 @@ def _page(answer: Answer, room: str, known: set[int]) -> list[Anomaly]:
 
 def mismatches(log: Log, room: str, name: str = "history_mismatch") -> list[Anomaly]:
     """Messages that history tells otherwise than they were first heard."""
-    first: dict[int, tuple[Message, Event, str]] = {}
+    first: dict[int, Heard] = {}
     for heard in log.in_room(room):
-        number = heard.message.sequence
-        if number not in first:
-            first[number] = (heard.message, heard.event, heard.client)
+        number, now = heard.message.sequence, heard.message
+        was = first.setdefault(number, heard).message
+        if was == now or (heard.live and heard.said is None):
             continue
-        was, event, client = first[number]
-        if was == heard.message or (heard.live and heard.said is None):
-            continue
-        if heard.said and was.content[:20] != heard.message.content[:20]:
+        if heard.said and heard.said is not first[number].said:
             continue  # another message altogether, which the checkers of the order report
-        field = next(
-            f for f in ("id", "user", "content", "timestamp") if getattr(was, f) != getattr(heard.message, f)
-        )
+        field = next(f for f in ("id", "user", "content", "timestamp") if getattr(was, f) != getattr(now, f))
         params = {
             "who": heard.client,
             "room": room,
             "sequence": number,
             "field": field,
             "was": excerpt(str(getattr(was, field))),
-            "now": excerpt(str(getattr(heard.message, field))),
-            "first_who": client,
+            "now": excerpt(str(getattr(now, field))),
+            "first_who": first[number].client,
         }
-        return [Anomaly(name, params, [event, heard.event])]
+        return [Anomaly(name, params, [first[number].event, heard.event])]
     return []

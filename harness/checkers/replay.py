@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import inf
 
 from harness.anomalies import Anomaly
-from harness.checkers.delivery import excerpt
+from harness.checkers.delivery import LONG_AGO, excerpt
 from harness.history import Event
 from harness.log import Heard, Log, Membership
 from lab.protocol import NEWEST, Message
@@ -64,10 +64,16 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
         what = {**params, "sequence": both[0], "count": len(both)}
         return [Anomaly("replay_overlap", what, [*evidence, *twice[:1]])]
 
-    got = {*numbers, *(h.message.sequence for h in log.live_on(membership.conn, membership.room))}
+    early = _live_before_replay(log, membership)
+    if early:
+        first, then = (heard.message.sequence for heard in early)
+        what = {**params, "first": first, "then": then, "count": 1}
+        return [Anomaly("reorder", what, [heard.event for heard in early])]
+
+    got = {*numbers, *(heard.message.sequence for heard in log.live_in(membership))}
     exists = {heard.message.sequence for heard in log.in_room(membership.room)}
-    last = max([*got, *known], default=0)
-    missing = [number for number in range(start, last) if number in exists and number not in got]
+    last = max([*numbers, *(heard.message.sequence for heard in live), *known], default=0)
+    missing = [number for number in sorted(exists - got) if start <= number < last]
     missing += [number for number in [last] if number in known and number not in got and number >= start]
     if not missing:
         return []
@@ -82,14 +88,21 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
 
 def _fresh(log: Log, membership: Membership) -> list[Heard]:
     """What came live during a membership, without the answers to retries."""
-    return [
-        heard
-        for heard in log.live_on(membership.conn, membership.room)
-        if membership.asked <= heard.at
-        and not (
-            heard.said and len(heard.said.sent) > 1 and any(s.conn == heard.conn for s in heard.said.sent)
-        )
-    ]
+    return [heard for heard in log.live_in(membership) if not heard.may_answer_retry]
+
+
+def _live_before_replay(log: Log, membership: Membership) -> tuple[Heard, Heard] | None:
+    """A live message, and one of the replay that came after it: the replay comes first."""
+    fresh = {id(heard) for heard in _fresh(log, membership)}
+    first: Heard | None = None
+    for heard in log.in_room(membership.room):
+        if heard.conn != membership.conn:
+            continue
+        if id(heard) in fresh:
+            first = first or heard
+        elif first and not heard.live and heard.at <= membership.start:
+            return first, heard
+    return None
 
 
 def _known_before(log: Log, membership: Membership) -> set[int]:
@@ -129,8 +142,7 @@ def retries(log: Log, room: str) -> list[Anomaly]:
             answers = [
                 heard for heard in log.live_on(sent.conn, room) if heard.said is said and heard.at >= sent.at
             ]
-            faults = log.conns[sent.conn].faults
-            if not answers and not any(f.at > sent.at and f.fault == "reset" for f in faults):
+            if not answers and log.conn(sent.conn).ended >= sent.at + LONG_AGO:
                 params = {"who": sent.client, "room": room, "id": said.id, "content": excerpt(said.content)}
                 found.append(Anomaly("retry_unanswered", params, [said.sent[0], sent]))
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from harness.anomalies import Anomaly
+from harness.checkers.delivery import LONG_AGO
 from harness.history import Event, Fault
 from harness.log import Heard, Log
 from lab.protocol import MAX_UNREAD
@@ -14,7 +15,7 @@ SOCKET_BUFFERS = 8 * 1024 * 1024
 
 
 def stalled(log: Log, room: str) -> list[Anomaly]:
-    """Messages that others got only after the slow reader read again, or was gone."""
+    """Messages that others got only after the slow reader read again, long after they were said."""
     stopped, again = reading_times(log)
     if stopped is None:
         return []
@@ -25,7 +26,11 @@ def stalled(log: Log, room: str) -> list[Anomaly]:
         for heard in log.live_on(membership.conn, room):
             if heard.said:
                 first.setdefault(heard.said.tag, heard)
-        late = [h for h in first.values() if h.said and stopped.at < h.said.at < again <= h.at]
+        late = [
+            h
+            for h in first.values()
+            if h.said and stopped.at < h.said.at <= again - LONG_AGO and again <= h.at
+        ]
         if late:
             params = {
                 "who": membership.client,

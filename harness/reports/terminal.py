@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ _MARKS = {
     Outcome.SKIPPED: ("-", "dim"),
 }
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 _EVIDENCE = 6
 """Events that are shown of each finding."""
 _KINDS = 3
@@ -111,6 +113,13 @@ class Terminal:
         for note in dict.fromkeys(notes):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
         told: set[str] = set()
+        if run.outcome is not Outcome.PASSED:
+            for lines in raised(run.output)[:2]:
+                self.line()
+                self.line(f"  {self.texts.say('ui.raised')}", "bold red")
+                for each in lines:
+                    self.line(f"    {each}")
+                told.add("output")
         for step in run.steps:
             self._failures(step, words, told)
         if run.output and run.outcome is not Outcome.PASSED and "output" not in told:
@@ -202,3 +211,19 @@ class Terminal:
 def _not_reached(step: StepResult) -> bool:
     """Whether all there is to say is that an earlier step stopped the play."""
     return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
+
+
+def raised(output: list[str]) -> list[list[str]]:
+    """The exceptions in a Python server's output: of each, the last place and the exception itself."""
+    found: list[list[str]] = []
+    place: list[str] = []
+    for line in output:
+        if line.startswith("  File "):
+            place = [line.strip()]
+        elif place and line.startswith("    ") and len(place) == 1:
+            place.append(line)
+        elif place and _EXCEPTION.match(line):
+            if [*place, line] not in found:
+                found.append([*place, line])
+            place = []
+    return found

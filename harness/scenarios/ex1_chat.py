@@ -11,6 +11,7 @@ from harness.anomalies import Anomaly
 from harness.checkers import delivery, errors, notices
 from harness.client import Client, Gone
 from harness.log import Log
+from harness.scenarios.common import Bad, misbehave, span
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 from lab.protocol import MAX_CONTENT
@@ -33,10 +34,6 @@ SAMPLES = (
     "\u2028 line separator \u200b no width",
     "UPPER and lower, ß and ſ",
 )
-
-
-Bad = tuple[str, Any, str | None]
-"""A bad frame: the rule that it breaks, the frame, and its text where that is not just the frame."""
 
 
 class Words(Struct, frozen=True):
@@ -133,19 +130,6 @@ async def _announced(world: World, witness: Client, user: str, room: str, start:
         return not any(user in each.content and each.room == room for each in witness.notices[start:])
 
     await world.until(missing)
-
-
-async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:
-    """Send bad frames one by one; who is thrown out comes back, so that each frame gets its chance."""
-    for rule, frame, text in bad:
-        if not client.is_open:
-            client = await world.client(client.name)
-        try:
-            await client.send_bad(frame, rule, text)
-            await client.fence()
-        except Gone:
-            client = await world.client(client.name)
-    return client
 
 
 def _not_json(world: World) -> list[Bad]:
@@ -262,11 +246,6 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
             doubt=None if _said_after_leaving(log, room) else Text("nothing_said_after"),
         ),
     }
-
-
-def span(log: Log, step: str) -> tuple[float, float]:
-    """When a step began and ended."""
-    return log.steps.get(step, (float("inf"), float("inf")))
 
 
 def _started(log: Log) -> Text:

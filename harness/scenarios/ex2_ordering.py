@@ -6,14 +6,13 @@ import asyncio
 from contextlib import suppress
 from itertools import accumulate
 from random import Random
-from typing import Any
 
 from msgspec import Struct
 
 from harness.checkers import delivery, errors, ordering, pages, replay, slow
 from harness.client import Client, PlayStopped
 from harness.log import Log
-from harness.scenarios.ex1_chat import Bad, misbehave, span
+from harness.scenarios.common import Bad, meanwhile, misbehave, span, together
 from harness.verdict import Finding, Text
 from harness.worlds.base import POLL, World
 from lab.protocol import MAX_UNREAD
@@ -97,21 +96,13 @@ async def _burst(world: World, talkers: list[Client], rooms: list[str], count: i
                 await talker.say(room, f"{world.tag()}. {talker.name} says {number}")
 
     before = {(talker.name, room): len(talker.tags[room]) for talker in talkers for room in rooms}
-    await _all(talk(talker) for talker in talkers)
+    await together(*(talk(talker) for talker in talkers))
 
     def missing() -> int:
         due = len(talkers) * count
         return sum(before[t.name, room] + due - len(t.tags[room]) for t in talkers for room in rooms)
 
     await world.until(missing)
-
-
-async def _all(coroutines: Any) -> None:
-    """Run all at once; if one cannot go on, neither can the play."""
-    results = await asyncio.gather(*coroutines, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
 
 
 async def _slow_reader(world: World, talkers: list[Client]) -> None:
@@ -122,7 +113,6 @@ async def _slow_reader(world: World, talkers: list[Client]) -> None:
     sloth = await world.client("sloth", narrow=True)
     await sloth.join(room)
     sloth.stop_reading()
-    alive = asyncio.create_task(_keep_alive(world, sloth), name="keeps the slow reader alive")
     count = (MAX_UNREAD + 2 * slow.SOCKET_BUFFERS) // LARGE // len(talkers) + 1
 
     async def talk(talker: Client) -> None:
@@ -135,16 +125,17 @@ async def _slow_reader(world: World, talkers: list[Client]) -> None:
             else:
                 await world.pause(POLL)
 
-    talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
-    try:
-        due = count * len(talkers)
-        await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
+    due = count * len(talkers)
+
+    def missing() -> int:
+        return sum(due - len(talker.tags[room]) for talker in talkers)
+
+    async with meanwhile(_keep_alive(world, sloth), *(talk(talker) for talker in talkers)):
+        # A server may be so taken up with the sloth that it does nothing else: that is to be found out.
+        await world.until(missing, may_hang=True)
         sloth.read_again()
-        await world.until(lambda: sum(due - len(talker.tags[room]) for talker in talkers))
+        await world.until(missing)
         await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
-    finally:
-        alive.cancel()
-        talking.cancel()
     await sloth.close()
     for talker in talkers:
         await talker.leave(room)
@@ -173,8 +164,7 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
             await talker.say(room, f"{world.tag()}. {talker.name} goes on")
             await world.pause(PACE)
 
-    talking = asyncio.gather(*(talk(talker) for talker in talkers), return_exceptions=True)
-    try:
+    async with meanwhile(*(talk(talker) for talker in talkers)) as talking:
         for cut in plan.cuts:
             await _hear_live(world, eve, room, cut)
             await eve.reset()
@@ -186,11 +176,9 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
             newcomer = await world.client(f"newcomer{number}")
             await newcomer.join(room)
             await _hear_live(world, newcomer, room, heard)
-    finally:
         enough.set()
-    for result in await talking:
-        if isinstance(result, BaseException):
-            raise result
+        for task in talking:
+            await task
     everybody = [*talkers, eve]
     await world.until(lambda: sum(max(said[0] - len(each.tags[room]), 0) for each in everybody))
 
@@ -206,30 +194,25 @@ async def _retry(world: World, talkers: list[Client]) -> None:
     room, other = world.name(SEAM), world.name(ROOMS[0])
     alice, bob, carol = talkers
 
-    async def heard(client: Client, room: str, count: int = 1) -> None:
+    async def say_and_hear(client: Client, room: str, content: str, id: str) -> None:
         start = client.live[room]
-        await world.until(lambda: client.is_open and start + count > client.live[room])
+        await client.say(room, content, id)
+        await world.until(lambda: client.is_open and client.live[room] == start)
 
     # On the same connection, after it came back.
     id, content = world.name("retry"), f"{world.tag()}. said twice"
     for _ in range(2):
-        waiting = asyncio.create_task(heard(alice, room))
-        await alice.say(room, content, id)
-        await waiting
+        await say_and_hear(alice, room, content, id)
     # The same `id` means nothing in the mouth of another user, or in another room.
-    for client, where in ((bob, room), (alice, other)):
-        waiting = asyncio.create_task(heard(client, where))
-        await client.say(where, f"{world.tag()}. same id, other message", id)
-        await waiting
+    await say_and_hear(bob, room, f"{world.tag()}. same id, other user", id)
+    await say_and_hear(alice, other, f"{world.tag()}. same id, other room", id)
     # Cut off before it came back: was it accepted or not?
     id, content = world.name("retry-cut"), f"{world.tag()}. cut off"
     await carol.say(room, content, id)
     await carol.reset()
     await carol.connect()
     await carol.join(room, carol.newest[room])
-    waiting = asyncio.create_task(heard(carol, room))
-    await carol.say(room, content, id)
-    await waiting
+    await say_and_hear(carol, room, content, id)
     for client in talkers:
         await client.fence()
 

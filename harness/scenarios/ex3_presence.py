@@ -6,9 +6,7 @@ and so also measures how quick the server is. Everybody else has a way of their 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from math import inf
 from random import Random
 
@@ -19,7 +17,7 @@ from harness.checkers import errors, notices, presence
 from harness.checkers.presence import Silence
 from harness.client import Client, PlayStopped
 from harness.log import Conn, Log
-from harness.scenarios.ex1_chat import Bad, misbehave, span
+from harness.scenarios.common import Bad, meanwhile, misbehave, span
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 
@@ -88,7 +86,7 @@ async def play(plan: Plan, world: World) -> None:
         cast = await _enter(world, room)
     stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
     lives = [_show_life(world, client) for client in (*stay, listener)]
-    async with _meanwhile(_keep_asking(world, asker, room), *lives):
+    async with meanwhile(_keep_asking(world, asker, room), *lives):
         with world.step("3.3"):
             await _fall_silent(plan, world, cast)
             rhea = cast["rhea"][0].user
@@ -106,18 +104,6 @@ async def play(plan: Plan, world: World) -> None:
             await vera.join(room)
             await _shown(world, listener, room, vera.user, here=True)
             await asker.ask_presence(room)
-
-
-@asynccontextmanager
-async def _meanwhile(*chores: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Do these things beside what is done inside, and stop with it."""
-    tasks = [asyncio.create_task(chore) for chore in chores]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _enter(world: World, room: str) -> dict[str, list[Client]]:

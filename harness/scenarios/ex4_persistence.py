@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from math import inf
 from random import Random
 
@@ -12,6 +11,7 @@ from harness.anomalies import Anomaly
 from harness.checkers import delivery, durability, ordering, pages, replay
 from harness.client import Client, Gone
 from harness.log import Log
+from harness.scenarios.common import meanwhile
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 from lab.protocol import NEWEST
@@ -106,10 +106,11 @@ async def _kill_in_a_burst(world: World, people: list[Client], rooms: list[str],
         return sum(sum(person.live.values()) for person in people)
 
     start = heard()
-    talking = asyncio.gather(*(talk(person) for person in people))
-    await world.until(lambda: max(start + after - heard(), 0))
-    await world.kill_server()
-    await talking
+    async with meanwhile(*(talk(person) for person in people)) as talking:
+        await world.until(lambda: max(start + after - heard(), 0))
+        await world.kill_server()
+        for task in talking:
+            await task
 
 
 async def _come_back(world: World, people: list[Client], rooms: list[str]) -> None:

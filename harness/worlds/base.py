@@ -93,12 +93,14 @@ class World(ABC):
         """Let time pass: the pace of a plan, never a way to wait for the server."""
         await asyncio.sleep(seconds)
 
-    async def until(self, remaining: Callable[[], int], patience: float | None = None) -> bool:
+    async def until(
+        self, remaining: Callable[[], int], patience: float | None = None, *, may_hang: bool = False
+    ) -> bool:
         """Wait until `remaining()` is 0 (or False); True if it is.
 
         Patience begins anew whenever it has become less. A moment for which this process did not get
         the processor does not count, so that a loaded machine is not mistaken for a silent server.
-        Raises PlayStopped if the server dies meanwhile.
+        Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) greets nobody any more.
         """
         left, waited, last = int(remaining()), 0.0, self.now()
         limit = self.patience if patience is None else patience
@@ -106,6 +108,8 @@ class World(ABC):
             if waited > limit:
                 # Whoever kept us waiting once is waited for less: the verdict is clear, and time is dear.
                 self.patience = max(self.patience / 2, LEAST_PATIENCE)
+                if not may_hang:
+                    await self.check_alive()
                 return False
             self.check_server()
             await asyncio.sleep(POLL)
@@ -191,6 +195,10 @@ class World(ABC):
     @abstractmethod
     def check_server(self) -> None:
         """Raise PlayStopped if the server ended without being told to."""
+
+    @abstractmethod
+    async def check_alive(self) -> None:
+        """Raise PlayStopped if the server answers nobody any more."""
 
     @abstractmethod
     async def _start_copy(self) -> None:

@@ -33,6 +33,8 @@ READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output from which on a server is told that it prints too much."""
+HANG_TRIES = 3
+"""Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is written down."""
 _MAX_FRAME = 8 * 1024 * 1024
@@ -155,8 +157,11 @@ class LiveWorld(World):
                 why, more = "no_connected", ""
             except InvalidStatus as error:
                 why, more = "plain_http", str(error.response.status_code)
-            except (InvalidHandshake, ConnectionClosed, EOFError):
-                why = "not_websocket"
+            except ConnectionClosed as error:
+                why, more = "hangs_up", str(error.rcvd.code if error.rcvd else 1006)
+            except (InvalidHandshake, EOFError) as error:
+                old = "HTTP/1" in str(error.__cause__)
+                why, more = ("plain_http", "HTTP/1.0") if old else ("not_websocket", "")
             except TimeoutError:
                 why = "silent"
             except OSError:
@@ -178,10 +183,11 @@ class LiveWorld(World):
                     "port": self._copy_port if copy else self._port,
                 }
             elif why in ("not_listening", "silent"):
-                process.hangs_where()
-            detail["output"] = process.tail()
+                self._mourned.add(process.pid)
+                detail["output"] = process.hangs_where()
+            detail.setdefault("output", process.tail())
         else:
-            detail["url"] = address
+            detail |= {"url": address, "why": "nobody" if why == "not_listening" else why}
         self._event("not_ready", copy, **detail)
         raise PlayStopped
 
@@ -207,7 +213,7 @@ class LiveWorld(World):
         self._event("asked_to_stop")
         began = self.now()
         process.signal_group(signal.SIGTERM)
-        in_time = await self.until(lambda: process.exit_code is None, STOP_SECONDS)
+        in_time = await self.until(lambda: process.exit_code is None, STOP_SECONDS, may_hang=True)
         if not in_time:
             process.kill()
         self._event("stopped", in_time=in_time, code=process.exit_code, seconds=round(self.now() - began, 3))
@@ -227,7 +233,9 @@ class LiveWorld(World):
     async def _all_hang_up(self) -> None:
         """Wait until the clients have noticed that the server is gone."""
         ours = [client for client in self._clients if not client.copy]
-        await self.until(lambda: sum(client.is_open and not client.is_mute for client in ours), 2.0)
+        await self.until(
+            lambda: sum(client.is_open and not client.is_mute for client in ours), 2.0, may_hang=True
+        )
         for client in ours:
             if client.is_open:
                 await client.dispose()
@@ -236,10 +244,28 @@ class LiveWorld(World):
         """Raise PlayStopped if a server process ended by itself."""
         for process, copy in ((self._process, False), (self._copy, True)):
             if process is not None and process.exit_code is not None:
-                if process.pid not in self._mourned:
+                if process.pid not in self._mourned:  # whose end was not told yet
                     self._mourned.add(process.pid)
                     self._event("died", copy, code=process.exit_code, output=process.tail())
                 raise PlayStopped
+
+    async def check_alive(self) -> None:
+        """See whether the server still greets newcomers; if not, have it say where it is, and stop.
+
+        Called when something did not come, so that a server which hangs is not told of lost messages.
+        """
+        process = self._process
+        if process is None:
+            return
+        for _ in range(HANG_TRIES):
+            with suppress(OSError, InvalidHandshake, ConnectionClosed, EOFError):
+                if await self._greets(self._address(copy=False)):
+                    return
+            self.check_server()
+        output = process.hangs_where()
+        self._mourned.add(process.pid)
+        self._event("hung", output=output)
+        raise PlayStopped
 
     async def _start_copy(self) -> None:
         assert self._folder is not None

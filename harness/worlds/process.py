@@ -99,12 +99,20 @@ class ServerProcess:
                 process.kill()
         self._process.wait()
 
-    def hangs_where(self, seconds: float = 2.0) -> None:
-        """Have a Python server print where it is, and end (SIGABRT with faulthandler; others just end)."""
+    def hangs_where(self, seconds: float = 2.0) -> list[str]:
+        """End it by SIGABRT, and return what it printed last.
+
+        A Python server (we set PYTHONFAULTHANDLER) prints where it is then: those lines come first.
+        """
         self.signal_group(signal.SIGABRT)
         deadline = time.monotonic() + seconds
         while self.exit_code is None and time.monotonic() < deadline:
             time.sleep(0.01)
+        lines = self.tail(80)
+        current = next((n for n, line in enumerate(lines) if line.startswith("Current thread")), None)
+        if current is None:
+            return lines[-12:]
+        return [line for line in lines[current + 1 :] if line.lstrip().startswith("File ")][:4]
 
     def listens_on(self) -> list[int]:
         """The TCP ports that the process, or one that it started, listens on."""

@@ -56,6 +56,10 @@ class ClockedServer(ChatServer):
 
     clock: float = 1_000_000.0
 
+    async def __aenter__(self) -> ClockedServer:
+        await super().__aenter__()
+        return self
+
     def now(self) -> float:
         """What the test set."""
         return self.clock
@@ -143,7 +147,8 @@ async def dial(server: ChatServer, user: str | None = None, path: str = "/") -> 
     """A client that the server has greeted."""
     query = f"?user={user}" if user is not None else ""
     url = f"ws://127.0.0.1:{server.port}{path}{query}"
-    async with connect(url, compression=None, proxy=None, max_size=None, ping_interval=None) as socket:
+    options: Json = {"compression": None, "proxy": None, "ping_interval": None}
+    async with connect(url, max_size=None, max_queue=None, **options) as socket:
         client = Client(socket)
         greeting = await client.next()
         assert greeting["type"] == "connected", greeting
@@ -247,7 +252,7 @@ class Mute:
         await self.write(wire(TEXT, json.dumps({"type": kind, **fields}).encode()))
 
     async def read_to_the_end(self) -> list[tuple[int, bytes]]:
-        """All that came, up to the end of the connection, whether it was closed or reset."""
+        """All that came, until the server ended the connection or reset it; our end is closed then too."""
         loop = asyncio.get_running_loop()
         data = bytearray()
         try:
@@ -255,4 +260,5 @@ class Mute:
                 data += part
         except ConnectionError:
             pass
+        self.socket.close()
         return unwire(bytes(data))

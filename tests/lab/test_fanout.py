@@ -124,7 +124,7 @@ async def test_who_reads_too_slowly_is_told_to_go() -> None:
     """A peer further behind than the cap is dismissed with 1013; what waited for it is forgotten at once."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours, posted = await accept(), 0
-        while not ours._leaving:
+        while ours.state is State.OPEN:
             ours.post(packed(BIG))
             posted += len(BIG)
             assert ours.transport.get_write_buffer_size() <= 3 * TRANSPORT_BUFFER
@@ -157,7 +157,7 @@ async def test_who_does_not_even_read_the_goodbye_is_cut_off(monkeypatch: pytest
     monkeypatch.setattr(fanout, "GOODBYE_SECONDS", 0.05)
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
-        while not ours._leaving:
+        while ours.state is State.OPEN:
             ours.post(packed(BIG))
             await asyncio.sleep(0)
         ours.dismiss(1001, "once more")

@@ -27,13 +27,13 @@ saved = st.builds(
     st.sampled_from(["ada", "Ada", "a\0b", "a"]),
     texts,
 )
-steps = st.one_of(
+steps: st.SearchStrategy[tuple[str, list[list[Message]]]] = st.one_of(
     st.tuples(st.just("save"), st.lists(st.lists(saved, min_size=1, max_size=4), min_size=1, max_size=3)),
     st.tuples(st.just("reopen"), st.just([])),
 )
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=25)
 @given(
     st.lists(steps, max_size=6),
     st.lists(st.tuples(rooms, st.integers(0, 31), st.integers(1, 12)), min_size=1, max_size=4),

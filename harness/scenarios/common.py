@@ -1,0 +1,53 @@
+"""What several scenarios do, and look for, alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any
+
+from harness.client import Client, Gone
+from harness.log import Log
+from harness.worlds.base import World
+
+Bad = tuple[str, Any, str | None]
+"""A bad frame: the rule that it breaks, the frame, and its text where that is not just the frame."""
+
+
+async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:
+    """Send bad frames one by one; who is thrown out comes back, so that each frame gets its chance."""
+    for rule, frame, text in bad:
+        if not client.is_open:
+            client = await world.client(client.name)
+        try:
+            await client.send_bad(frame, rule, text)
+            await client.fence()
+        except Gone:
+            client = await world.client(client.name)
+    return client
+
+
+@asynccontextmanager
+async def meanwhile(*chores: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Do these things beside what is done inside; what is not finished by its end is cancelled."""
+    tasks = [asyncio.create_task(chore) for chore in chores]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def together(*coroutines: Coroutine[None, None, None]) -> None:
+    """Do all of these at once; if one cannot go on, neither can the play."""
+    async with meanwhile(*coroutines) as tasks:
+        for task in tasks:
+            await task
+
+
+def span(log: Log, step: str) -> tuple[float, float]:
+    """When a step began and ended."""
+    return log.steps.get(step, (inf, inf))
