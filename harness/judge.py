@@ -47,7 +47,7 @@ def judge(
         finished = stop < inf
         if not finished and not anomalies and finding.skipped is None:
             anomalies = [_not_reached(log, step, blocked)]
-        if not finished and blocked is None:
+        if not finished and blocked is None and finding.skipped is None:
             blocked = step
         results.append(_result(step, finding, anomalies, log, component))
     _explain_by_flaws(results, flaws)

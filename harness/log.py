@@ -116,11 +116,12 @@ class Log:
         self.conns: dict[int, Conn] = {}
         self.said: dict[str, Said] = {}
         self.bad: dict[str, history.Sent] = {}
+        """What was said in bad frames, by its tag, or as it is where it has none."""
         self.heard: list[Heard] = []
         self._heard_in: dict[str, list[Heard]] = defaultdict(list)
         self._live_on: dict[tuple[int, str], list[Heard]] = defaultdict(list)
         self.first_heard: dict[str, float] = {}
-        """For each tag: when anybody heard it first."""
+        """When anybody first heard what has a tag."""
         self.notices: list[Heard] = []
         self.memberships: list[Membership] = []
         self.received: list[Asked] = []
@@ -238,12 +239,11 @@ class Log:
                 self._end(event.conn, room, event.at, "leave")
 
     def _sent_badly(self, event: history.Sent) -> None:
-        """A bad frame changes nothing; we note its tag, to know it again if it did."""
+        """A bad frame changes nothing; we note its tag or content, to know it again if it did."""
         data = event.frame.get("data") if isinstance(event.frame, dict) else None
         content = data.get("content") if isinstance(data, dict) else event.text
-        tag = tag_in(content) if isinstance(content, str) else None
-        if tag is not None:
-            self.bad[tag] = event
+        if isinstance(content, str):
+            self.bad[tag_in(content) or content] = event
 
     def _received(self, event: history.Received) -> None:
         reading = frames.read(event.frame, event.size)

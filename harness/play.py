@@ -46,6 +46,8 @@ class Run(Struct):
 
     nonce: str = ""
     """What names of this run end with."""
+    component: str | None = None
+    """The component that is judged, if it is one alone."""
 
     @property
     def outcome(self) -> Outcome:
@@ -91,20 +93,20 @@ async def play(
         seconds = world.now()
     finally:
         await world.close()
-    stall = log.longest_stall()
     return Run(
-        exercise,
-        seed,
-        world.kind,
-        target.label,
-        seconds,
-        steps,
-        notes,
-        output,
-        stall,
-        world.history,
-        defect,
-        world.nonce,
+        exercise=exercise,
+        seed=seed,
+        world=world.kind,
+        target=target.label,
+        seconds=seconds,
+        steps=steps,
+        notes=notes,
+        output=output,
+        stall=log.longest_stall(),
+        history=world.history,
+        defect=defect,
+        nonce=world.nonce,
+        component=target.component,
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from harness.play import Run, play
 from harness.targets import Target
+
+CLEAN_UP_SECONDS = 10.0
 
 
 class Job(Struct):
@@ -42,8 +45,15 @@ async def run_in_process(job: Job) -> Run:
     try:
         output, errors = await process.communicate(msgspec.json.encode(job))
     except asyncio.CancelledError:
-        process.send_signal(signal.SIGTERM)  # it cleans up after itself
-        await process.wait()
+        # It cleans up after itself; what it still writes is read, or it would wait for us for ever.
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
         raise
     try:
         return msgspec.json.decode(output, type=Run)

@@ -197,6 +197,7 @@ class Session:
             if is_first:
                 await self._announce(room, "joined")
         else:
+            self._server.pubsub.subscribe(room, self)  # twice is the same as once
             self._tell_presence(room)
 
     async def _leave(self, frame: Leave) -> None:

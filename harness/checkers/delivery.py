@@ -89,6 +89,9 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
                 times[heard.said.tag].append(heard)
         for copies in times.values():
             said = copies[0].said
+            numbers = {heard.message.sequence for heard in copies}
+            if said is not None and len(said.sent) > 1 and len(numbers) > 1:
+                continue  # stored again, which `numbered_twice` reports
             if said is not None and len(copies) > _allowed_copies(log, said, copies[0]):
                 found.append(
                     Anomaly(
@@ -101,6 +104,7 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
                             "content": excerpt(said.content),
                         },
                         [heard.event for heard in copies[:3]],
+                        "retry" if len(said.sent) > 1 else "",
                     )
                 )
                 break
@@ -169,7 +173,7 @@ def altered(log: Log, room: str) -> list[Anomaly]:
     for heard in log.in_room(room):
         said, message = heard.said, heard.message
         if said is None:
-            if message.content not in _bad_contents(log) and tag_in(message.content) not in log.bad:
+            if (tag_in(message.content) or message.content) not in log.bad:  # `errors.obeyed` has those
                 unknown = {"who": heard.client, "room": room, "got": excerpt(message.content)}
                 found.setdefault(
                     ("altered", "unknown"), Anomaly("altered", unknown, [heard.event], "unknown")
@@ -191,15 +195,6 @@ def altered(log: Log, room: str) -> list[Anomaly]:
             params = {"who": heard.client, "room": room, "user": said.user, "shown": message.user}
             found.setdefault(("impersonation", ""), Anomaly("impersonation", params, evidence))
     return list(found.values())
-
-
-def _bad_contents(log: Log) -> set[str]:
-    """Contents that should not have been accepted, which `errors.obeyed` reports."""
-    frames = [sent.frame for sent in log.bad.values()]
-    data = [
-        frame["data"] for frame in frames if isinstance(frame, dict) and isinstance(frame.get("data"), dict)
-    ]
-    return {each["content"] for each in data if isinstance(each.get("content"), str)}
 
 
 def leaks(log: Log) -> list[Anomaly]:

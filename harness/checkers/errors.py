@@ -57,18 +57,11 @@ def obeyed(log: Log) -> list[Anomaly]:
     """Bad messages that somebody heard all the same."""
     found: dict[str, Anomaly] = {}
     for heard in log.heard:
-        if heard.said is not None:
-            continue
-        for tag, sent in log.bad.items():
-            if tag == tag_in(heard.message.content) or _same_content(sent, heard.message.content):
-                params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
-                found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
+        sent = log.bad.get(tag_in(heard.message.content) or heard.message.content)
+        if heard.said is None and sent is not None:
+            params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
+            found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
     return list(found.values())[:2]
-
-
-def _same_content(sent: Sent, content: str) -> bool:
-    data = sent.frame.get("data") if isinstance(sent.frame, dict) else None
-    return isinstance(data, dict) and data.get("content") == content
 
 
 def counted(log: Log, start: float, stop: float) -> int:

@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import permutations
 from math import inf
 
 from harness.anomalies import Anomaly
-from harness.checkers.delivery import undisturbed
+from harness.checkers.delivery import LONG_AGO, undisturbed
 from harness.history import Event, Fault, Joined, Sent
-from harness.log import Log, Membership
+from harness.log import Heard, Log, Membership
 
 
 def missing(log: Log, room: str, what: str) -> list[Anomaly]:
     """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get."""
     found = []
-    for subject in log.members(room):
-        moment = subject.asked if what == "joined" else _end(log, subject)
-        if moment == inf or _accompanied(log, subject, moment) or _server_ended(log, moment):
+    changes = _changes(log, room)
+    for change, subject, moment in changes:
+        if change != what:
             continue
+        later = [at for _, other, at in changes if other.user == subject.user and at > moment]
         for witness in log.members(room):
             present = witness.start < moment and witness.stop > moment
             if witness.user == subject.user or not present or not undisturbed(log, witness):
                 continue
             told = _heard_of(log, subject, moment)
+            mine = told.get(witness.conn, [])
             # Who was gone before anybody was told could not be told.
-            if witness.conn not in told and (
-                witness.stop == inf or min(told.values(), default=inf) < witness.stop
-            ):
+            grace = 0.0 if witness.end == "leave" else LONG_AGO
+            first = min((times[0] for times in told.values()), default=inf)
+            due = witness.stop == inf or first + grace < witness.stop
+            if due and not _is_among(mine, [at for at in later if at < witness.stop]):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
                 evidence = _evidence(log, subject, moment)
                 found.append(Anomaly("missing_notice", params, evidence, what))
     return found[:2]
 
 
+def _changes(log: Log, room: str) -> list[tuple[str, Membership, float]]:
+    """The joins and ends of membership that had to be announced, and when each was."""
+    found = []
+    for subject in log.members(room):
+        for what, moment in (("joined", subject.asked), ("left", _end(log, subject))):
+            silent = moment == inf or _accompanied(log, subject, moment) or _server_ended(log, moment)
+            if not silent and not _unnoticed(log, subject, what):
+                found.append((what, subject, moment))
+    return found
+
+
+def _unnoticed(log: Log, subject: Membership, what: str) -> bool:
+    """Whether the user broke off and was back before a server had to notice it."""
+    mine = [m for m in log.members(subject.room) if m.user == subject.user]
+    for one, back in permutations(mine, 2):
+        conn = log.conn(one.conn)
+        soon = one.stop < back.asked < one.stop + conn.timeout + conn.heartbeat
+        if one.end == "fault" and soon and subject is (one if what == "left" else back):
+            return True
+    return False
+
+
+def _is_among(notices: list[float], later: list[float]) -> bool:
+    """Whether a change is among those that were announced to somebody.
+
+    A notice does not say what it announces. It is the change's own if it came before the user's next
+    change, and if it came late there is one more for each of those.
+    """
+    return bool(notices) and (not later or notices[0] < min(later) or len(notices) > len(later))
+
+
 def _end(log: Log, subject: Membership) -> float:
     """When a membership ended, at the earliest: a server that cuts somebody off may tell the others first."""
-    closed = log.conns[subject.conn].closed
+    closed = log.conn(subject.conn).closed
     if subject.end == "close" and closed is not None and closed.by == "server":
         return max(
             (s.at for s in log.sent if s.conn == subject.conn and s.at <= closed.at), default=subject.stop
@@ -54,12 +90,17 @@ def unjustified(log: Log, room: str) -> list[Anomaly]:
         if subject.stop == inf or not _accompanied(log, subject, subject.stop):
             continue
         for notice in log.notices:
-            about = notice.message.room == room and subject.user in notice.message.content
+            about = notice.message.room == room and _users_in(log, notice) == {subject.user}
             if about and subject.stop <= notice.at and _accompanied(log, subject, notice.at):
                 params = {"who": notice.client, "subject": subject.user, "room": room}
                 found.append(Anomaly("premature_offline", params, [notice.event], "notice"))
                 break
     return found[:1]
+
+
+def _users_in(log: Log, notice: Heard) -> set[str]:
+    """Whose names a notice holds: it may go on to say who else is there."""
+    return {m.user for m in log.members(notice.message.room) if m.user in notice.message.content}
 
 
 def _accompanied(log: Log, subject: Membership, moment: float) -> bool:
@@ -73,20 +114,20 @@ def _accompanied(log: Log, subject: Membership, moment: float) -> bool:
 def _server_ended(log: Log, moment: float) -> bool:
     """Whether it was the server that ended then, so that nobody could be told."""
     return any(
-        event.what in ("killed", "asked_to_stop", "died")
+        event.what in ("killed", "asked_to_stop", "died", "hung")
         and event.at <= moment + 0.001
         and moment - event.at < 0.001
         for event in log.server
     )
 
 
-def _heard_of(log: Log, subject: Membership, moment: float) -> dict[int, float]:
-    """The connections that were told after that moment, and when."""
-    told: dict[int, float] = {}
+def _heard_of(log: Log, subject: Membership, moment: float) -> dict[int, list[float]]:
+    """The connections that were told of a user after that moment, and when."""
+    told: dict[int, list[float]] = defaultdict(list)
     for notice in log.notices:
         about = notice.message.room == subject.room and subject.user in notice.message.content
         if about and notice.at >= moment:
-            told.setdefault(notice.conn, notice.at)
+            told[notice.conn].append(notice.at)
     return told
 
 

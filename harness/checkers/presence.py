@@ -16,6 +16,7 @@ from itertools import pairwise
 from math import inf
 
 from harness.anomalies import Anomaly
+from harness.frames import Roster
 from harness.history import Event, Sent
 from harness.log import Asked, Conn, Log
 from lab.protocol import Status
@@ -40,10 +41,7 @@ def shown(log: Log, witness: int, room: str, user: str, *, answers: bool) -> lis
     for asked, roster in log.rosters:
         if asked.conn != witness or roster.room != room:
             continue
-        answered = sum(at < asked.at for at in asked_for)
-        is_answer = roster.full is True or (
-            roster.full is None and answered > 0 and log.conns[witness].user in roster.users
-        )
+        is_answer = _is_whole(log, asked, roster) and (roster.full or min(asked_for, default=inf) < asked.at)
         if is_answer is not answers:
             continue
         if user in roster.users:
@@ -52,6 +50,20 @@ def shown(log: Log, witness: int, room: str, user: str, *, answers: bool) -> lis
         elif is_answer:
             found.append(Shown(asked.at, False, asked.event))
     return found
+
+
+def _is_whole(log: Log, asked: Asked, roster: Roster) -> bool:
+    """Whether a list is of everybody: where it does not say, it is if it holds its receiver.
+
+    Who is not in the room is sent nothing but answers.
+    """
+    if roster.full is not None:
+        return roster.full
+    inside = any(
+        m.conn == asked.conn and m.room == roster.room and m.asked <= asked.at <= m.left
+        for m in log.memberships
+    )
+    return not inside or log.conn(asked.conn).user in roster.users
 
 
 def _is_question(sent: Sent, room: str) -> bool:
@@ -73,7 +85,7 @@ def announced(
     told += [s for s in shown(log, witness, room, user, answers=True) if s.at >= since and s.here is here]
     if told:
         return []
-    params = {"who": log.conns[witness].client, "subject": user, "room": room}
+    params = {"who": log.conn(witness).client, "subject": user, "room": room}
     return [Anomaly("unannounced_presence", params, _events_at(log, since), why)]
 
 
@@ -87,13 +99,13 @@ def listed(
         if asked.conn == witness
         and roster.room == room
         and since <= asked.at <= until
-        and roster.full is not False
+        and _is_whole(log, asked, roster)
     ]
     if not answers:
         return []
     asked, roster = answers[-1]
     here = {user for user, presence in roster.users.items() if presence.status is not Status.OFFLINE}
-    client = log.conns[witness].client
+    client = log.conn(witness).client
     found = []
     for user in sorted(expected - here):
         params = {"who": client, "subject": user, "room": room}
@@ -108,14 +120,15 @@ def leaks(log: Log) -> list[Anomaly]:
     """Presence of a room that reached a connection which is not in it and did not ask."""
     for asked, roster in log.rosters:
         inside = any(
-            m.conn == asked.conn
-            and m.room == roster.room
-            and m.asked <= asked.at
-            and _still_in(m.left, asked)
+            m.conn == asked.conn and m.room == roster.room and m.asked <= asked.at <= m.left
             for m in log.memberships
         )
         questions = any(
-            s.conn == asked.conn and s.at <= asked.at and _is_question(s, roster.room) for s in log.sent
+            s.conn == asked.conn
+            and s.at <= asked.at
+            and _is_question(s, roster.room)
+            and s.frame["type"] == "presence"
+            for s in log.sent
         )
         # A bad frame may ask for odd rooms; what a server makes of those is judged elsewhere.
         naughty = any(s.conn == asked.conn and s.bad for s in log.sent)
@@ -123,10 +136,6 @@ def leaks(log: Log) -> list[Anomaly]:
             params = {"who": asked.client, "room": roster.room, "subject": ", ".join(roster.users)}
             return [Anomaly("presence_leak", params, [asked.event])]
     return []
-
-
-def _still_in(left: float, asked: Asked) -> bool:
-    return asked.at <= left
 
 
 @dataclass(frozen=True)
@@ -162,20 +171,20 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
     signs = _events_at(log, since)
     if told is None and asked is None:
         evidence = [*signs, *(answer.event for answer in answers[-1:])]
-        return [Anomaly("zombie_presence", {**base, "who": log.conns[asker].client}, evidence)]
+        return [Anomaly("zombie_presence", {**base, "who": log.conn(asker).client}, evidence)]
     if told is None:
-        who = log.conns[listener].client
+        who = log.conn(listener).client
         evidence = [*signs, *([asked.event] if asked else [])]
         return [Anomaly("unannounced_presence", {**base, "who": who}, evidence, "timeout")]
     if asked is None or answers[-1].here:
-        who = log.conns[asker].client
+        who = log.conn(asker).client
         evidence = [told.event, *(answer.event for answer in answers[-1:])]
         return [Anomaly("presence_disagrees", {**base, "who": who}, evidence, "still_listed")]
     latest = since + silence.timeout + silence.heartbeat
     for first, witness in ((told, listener), (asked, asker)):
         params = {
             **base,
-            "who": log.conns[witness].client,
+            "who": log.conn(witness).client,
             "seconds": round(first.at - since, 2),
         }
         if first.at < since + silence.timeout - EARLY and not silence.at_once:
@@ -193,7 +202,7 @@ def delay(log: Log, silence: Silence, listener: int) -> float:
 
 
 def _first_gone(history: list[Shown], silence: Silence) -> Shown | None:
-    """The first time that the user was shown as gone, and stayed so, after it fell silent."""
+    """The first time that the user was shown as gone after it fell silent."""
     after = [each for each in history if silence.last_sign <= each.at <= silence.watched_until]
     return next((each for each in after if not each.here), None)
 
@@ -207,7 +216,7 @@ def always_here(
             for each in shown(log, witness, room, user, answers=answers):
                 if since <= each.at <= until and not each.here:
                     params = {
-                        "who": log.conns[witness].client,
+                        "who": log.conn(witness).client,
                         "subject": user,
                         "room": room,
                         "seconds": round(each.at - since, 2),
@@ -228,12 +237,12 @@ def heartbeats(
             "count": len(times),
             "seconds": round(until - since, 1),
         }
-        if not times:
-            return [Anomaly("missing_heartbeat", params, [], "none")]
         edges = [since, *times, until]
         widest = max(later - earlier for earlier, later in pairwise(edges))
         if widest > 1.5 * interval + slack:
-            return [Anomaly("missing_heartbeat", {**params, "gap": round(widest, 2)}, [])]
+            return [
+                Anomaly("missing_heartbeat", {**params, "gap": round(widest, 2)}, [], "" if times else "none")
+            ]
     return []
 
 
@@ -245,12 +254,12 @@ def slowest_answer(log: Log, conn: int, room: str, since: float, until: float) -
     replies = [
         asked.at
         for asked, roster in log.rosters
-        if asked.conn == conn and roster.room == room and roster.full is not False
+        if asked.conn == conn and roster.room == room and _is_whole(log, asked, roster)
     ]
     waits = [min((at for at in replies if at >= asked), default=asked) - asked for asked in questions]
     return max(waits, default=0.0)
 
 
 def _events_at(log: Log, moment: float) -> list[Event]:
-    found: list[Event] = [e for e in log.events if not isinstance(e, Asked) and abs(e.at - moment) < 1e-9]
+    found: list[Event] = [event for event in log.events if abs(event.at - moment) < 1e-9]
     return found[:1]

@@ -35,7 +35,7 @@ def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
     for runs in summary.runs:
         for run in runs:
             if any(each is step for each in run.steps):
-                return Words(texts, run.nonce)
+                return Words(texts, run.nonce, run.component)
     return Words(texts)
 
 

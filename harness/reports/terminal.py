@@ -96,7 +96,7 @@ class Terminal:
 
     def run(self, run: Run) -> None:
         """One exercise: its steps, and below them what failed."""
-        words = Words(self.texts, run.nonce)
+        words = Words(self.texts, run.nonce, run.component)
         title = self.texts.say(
             "ui.exercise", number=run.exercise, title=self.texts.say(f"exercise.{run.exercise}")
         )

@@ -17,8 +17,9 @@ _RULES_IN_WORDS = ("start", "frames", "limits")
 class Words:
     """Says things in one language, and leaves out of all names what only tells runs apart."""
 
-    def __init__(self, texts: Texts, nonce: str = "") -> None:
+    def __init__(self, texts: Texts, nonce: str = "", component: str | None = None) -> None:
         self.texts = texts
+        self._component = component
         self._suffix = f"-{nonce}" if nonce else ""
 
     def clean(self, value: Any) -> Any:
@@ -60,7 +61,10 @@ class Words:
         return self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
 
     def cause(self, anomaly: Anomaly) -> str:
-        """The likely cause."""
+        """The likely cause; where one component is judged, what it is in that one."""
+        own = f"anomaly.{anomaly.name}.cause_for_{self._component}"
+        if self._component and self.texts.has(own):
+            return self.texts.say(own, **self.params(anomaly.params))
         return self.texts.say(self._variant(anomaly, "cause"), **self.params(anomaly.params))
 
     def _variant(self, anomaly: Anomaly, what: str) -> str:

@@ -26,6 +26,8 @@ PACE = 0.01
 LARGE = 60 * 1024
 AHEAD = 4
 """Large messages that a talker has under way at once."""
+VOLLEY = 4
+"""Messages that each talker says at once when somebody joins."""
 ENOUGH = 130
 """Messages that the history must hold: more than one page of a hundred."""
 
@@ -43,8 +45,8 @@ def plan(rng: Random, size: int = 30) -> Plan:
     """`size` messages in each burst of each client."""
     return Plan(
         burst=size,
-        cuts=[rng.randint(2, 12) for _ in range(6)],
-        newcomers=[rng.randint(1, 8) for _ in range(3)],
+        cuts=[rng.randint(1, 8) for _ in range(12)],
+        newcomers=[rng.randint(1, 4) for _ in range(4)],
         page=rng.choice((7, 9, 11)),
     )
 
@@ -164,6 +166,14 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
             await talker.say(room, f"{world.tag()}. {talker.name} goes on")
             await world.pause(PACE)
 
+    async def volley() -> None:
+        """Much at once, just when somebody joins: it is there that a seam tears."""
+        for number in range(VOLLEY * len(talkers)):
+            said[0] += 1
+            talker = talkers[number % len(talkers)]
+            await talker.say(room, f"{world.tag()}. {talker.name} hurries")
+            await world.pause(0)
+
     async with meanwhile(*(talk(talker) for talker in talkers)) as talking:
         for cut in plan.cuts:
             await _hear_live(world, eve, room, cut)
@@ -171,10 +181,10 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
             missed = said[0]
             await world.until(lambda missed=missed: said[0] < missed + 3)  # type: ignore[misc]
             await eve.connect()
-            await eve.join(room, eve.newest[room])
+            await together(eve.join(room, eve.newest[room]), volley())
         for number, heard in enumerate(plan.newcomers):
             newcomer = await world.client(f"newcomer{number}")
-            await newcomer.join(room)
+            await together(newcomer.join(room), volley())
             await _hear_live(world, newcomer, room, heard)
         enough.set()
         for task in talking:
@@ -279,8 +289,8 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in rooms for each in replay.seams(log, room)),
                 *delivery.refused(log, seam),
                 *delivery.lost(log, seam),
-                *delivery.duplicates(log, seam),
                 *delivery.numbered_twice(log, seam),
+                *delivery.duplicates(log, seam),
                 *replay.retries(log, seam),
             ],
             Text("cut", {"cuts": cuts, "replayed": used}),

@@ -68,7 +68,7 @@ def test_every_component_can_come_from_a_file(tmp_path: Path, name: str) -> None
 
 
 def test_a_component_may_differ_where_callers_do_not_see_it(tmp_path: Path) -> None:
-    """No constructor where none is owed, other names of arguments, defaults and helpers beside it are fine."""
+    """No constructor where none is owed, other names, more defaults, and helpers beside it are all fine."""
     write(tmp_path / "beside.py", "ROOMS = ['r']")
     write(
         tmp_path / "mine.py",
@@ -152,7 +152,8 @@ def test_a_missing_class_is_guessed(tmp_path: Path) -> None:
             "pubsub",
             "def publish(self, room, frame)",
             "def publish(self, frame)",
-            "`PubSub.publish` should be `def publish(self, room, frame)`, and it is `def publish(self, frame)`",
+            "`PubSub.publish` should be `def publish(self, room, frame)`, "
+            "and it is `def publish(self, frame)`",
         ),
         (
             "pubsub",
@@ -183,7 +184,8 @@ def test_a_missing_class_is_guessed(tmp_path: Path) -> None:
             "store",
             "def __init__(self, data_dir): ...",
             "",
-            "`MessageStore.__init__` should be `def __init__(self, data_dir)`, and it is `def __init__(self)`",
+            "`MessageStore.__init__` should be `def __init__(self, data_dir)`, "
+            "and it is `def __init__(self)`",
         ),
         (
             "store",

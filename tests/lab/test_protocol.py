@@ -348,7 +348,7 @@ def test_the_schema_names_every_frame() -> None:
         assert ref in definitions
 
 
-@settings(PROPERTY, max_examples=30)
+@settings(PROPERTY, max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from("x\x01é😀"), st.sampled_from([1, 1000, MAX_CONTENT])), max_size=40),
     st.booleans(),

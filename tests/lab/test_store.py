@@ -33,7 +33,7 @@ steps: st.SearchStrategy[tuple[str, list[list[Message]]]] = st.one_of(
 )
 
 
-@settings(PROPERTY, max_examples=25)
+@settings(PROPERTY, max_examples=20)
 @given(
     st.lists(steps, max_size=6),
     st.lists(st.tuples(rooms, st.integers(0, 31), st.integers(1, 12)), min_size=1, max_size=4),

@@ -1,0 +1,410 @@
+"""Histories as stories: a test tells who said and heard what, and the events and their times follow.
+
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    alice.joins("red"), bob.joins("red")
+    hello = alice.says("red", "hello")
+    alice.hears(hello, 1)
+    assert told(delivery.lost(story.log, "red")) == ["lost"]
+
+Each thing that happens takes a millisecond; `story.passes(seconds)` lets more time go by. What a test does
+not give is right: users have the names that they asked for, messages the ids that were given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import settings
+
+from harness.anomalies import CATALOGUE, Anomaly
+from harness.history import (
+    Began,
+    Closed,
+    Event,
+    Fault,
+    GaveUp,
+    History,
+    Joined,
+    Left,
+    Noted,
+    Opened,
+    Received,
+    Sent,
+    Server,
+    Stalled,
+    Step,
+)
+from harness.log import Log
+from harness.reports.words import Words
+from harness.texts import texts
+
+Json = dict[str, Any]
+
+TICK = 0.001
+EPOCH = 1_767_225_600_000
+NONCE = "a1b2c3"
+PROPERTY = settings(derandomize=True, database=None, deadline=None)
+"""The same examples each time, and nothing left on disk."""
+
+_WORDS = Words(texts("en"), NONCE)
+_UNFILLED = re.compile(r"\{\w+\}|anomaly\.\w+")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that can be heard: a message without its number."""
+
+    tag: str
+    room: str
+    user: str
+    content: str
+    id: str | None
+    stored_id: str
+    timestamp: int
+
+    def numbered(self, sequence: Any, **changes: Any) -> Json:
+        """The message as the server tells it; `changes` are what it should not have changed."""
+        return {
+            "id": self.stored_id,
+            "room": self.room,
+            "user": self.user,
+            "content": self.content,
+            "sequence": sequence,
+            "timestamp": self.timestamp,
+            **changes,
+        }
+
+
+Numbered = tuple[Line, int]
+
+
+class Story:
+    """A history in the making."""
+
+    def __init__(self, exercise: int = 1) -> None:
+        self.at = 0.0
+        self.events: History = [Began(0.0, exercise, "1", NONCE, "story", EPOCH / 1000)]
+        self._conns = 0
+        self._lines = 0
+
+    @property
+    def log(self) -> Log:
+        """The history so far, read."""
+        return Log(self.events)
+
+    def tick(self) -> float:
+        """The moment of the next event."""
+        self.at = round(self.at + TICK, 6)
+        return self.at
+
+    def add(self, event: Event) -> None:
+        """Write an event down."""
+        self.events.append(event)
+
+    def passes(self, seconds: float) -> float:
+        """Let time go by; returns the moment that it is then."""
+        self.at = round(self.at + seconds, 6)
+        return self.at
+
+    def next_conn(self) -> int:
+        """The number of a new connection."""
+        self._conns += 1
+        return self._conns
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def client(self, name: str, user: str | None = None, **more: Any) -> Person:
+        """Somebody who is connected."""
+        person = Person(self, name, user or name, **more)
+        person.connects()
+        return person
+
+    def clients(self, *names: str) -> list[Person]:
+        """Several who are connected."""
+        return [self.client(name) for name in names]
+
+    def members(self, room: str, *names: str) -> list[Person]:
+        """Several who are connected, and members of a room."""
+        people = self.clients(*names)
+        for person in people:
+            person.joins(room)
+        return people
+
+    def line(self, person: Person, room: str, text: str = "hello", id: str | None = None) -> Line:
+        """Something to be said by somebody; it is not said yet."""
+        self._lines += 1
+        tag = f"{NONCE}-{self._lines}"
+        stored = id or f"server-{self._lines}"
+        return Line(tag, room, person.user, f"{tag}. {text}", id, stored, EPOCH + self._lines)
+
+    def all_hear(self, people: Iterable[Person], *said: Numbered) -> None:
+        """Everybody hears the same messages, live, in this order."""
+        for person in people:
+            for line, number in said:
+                person.hears(line, number)
+
+    def talk(self, people: list[Person], room: str, count: int, first: int = 1) -> list[Numbered]:
+        """They speak in turn, everybody hears everything; `first` is the first message's number."""
+        said = [(people[n % len(people)].says(room, f"no. {n}"), first + n) for n in range(count)]
+        self.all_hear(people, *said)
+        return said
+
+    # --- the server -------------------------------------------------------------------------------
+
+    def server(self, what: str, *, copy: bool = False, **detail: Any) -> Server:
+        """Something becomes of the server."""
+        event = Server(self.tick(), what, detail, copy)
+        self.add(event)
+        return event
+
+    def ends(self, how: str, *people: Person) -> None:
+        """The server is "killed" or "asked_to_stop" or has "died", and these lose their connections."""
+        self.server(how)
+        for person in people:
+            person.is_dropped(1001 if how == "asked_to_stop" else 1006)
+
+    def restarts(self, how: str, *people: Person) -> None:
+        """The server ends, is ready again, and these come back."""
+        self.ends(how, *people)
+        self.passes(0.5)
+        self.server("ready")
+        for person in people:
+            person.connects()
+
+    # --- the run ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self, step: str) -> Iterator[None]:
+        """What is told inside is one of the course's steps, played to its end."""
+        self.begins(step)
+        yield
+        self.add(Step(self.tick(), step, True))
+
+    def begins(self, step: str) -> None:
+        """A step begins, and perhaps does not come to its end."""
+        self.add(Step(self.tick(), step, False))
+
+    def notes(self, what: str, value: Any) -> None:
+        """Something was counted."""
+        self.add(Noted(self.tick(), what, value))
+
+    def stalls(self, seconds: float) -> None:
+        """The harness was held up for so long, until now."""
+        self.add(Stalled(self.passes(seconds), seconds))
+
+
+class Person:
+    """A client, with one connection at a time."""
+
+    def __init__(
+        self,
+        story: Story,
+        name: str,
+        user: str,
+        *,
+        copy: bool = False,
+        heartbeat: float = 0.5,
+        timeout: float = 1.5,
+    ) -> None:
+        self.story = story
+        self.name = name
+        self.user = user
+        self.copy = copy
+        self.heartbeat = heartbeat
+        self.timeout = timeout
+        self.conn = 0
+
+    # --- coming and going -------------------------------------------------------------------------
+
+    def connects(self, user: str | None = None) -> None:
+        """A new connection, answered by `connected`; perhaps under another name."""
+        self.conn = self.story.next_conn()
+        asked, self.user = self.user, user or self.user
+        data = {"clientId": str(self.conn), "user": self.user, "heartbeatInterval": self.heartbeat}
+        self.gets({"type": "connected", "data": {**data, "offlineTimeout": self.timeout}})
+        where = (self.story.tick(), self.name, self.conn)
+        self.story.add(Opened(*where, self.user, asked, self.heartbeat, self.timeout, self.copy))
+
+    def joins(
+        self,
+        room: str,
+        since: int | None = None,
+        replay: Iterable[Numbered] | None = None,
+        *,
+        pages: Iterable[Iterable[Numbered]] = (),
+        confirmed: bool = True,
+    ) -> None:
+        """Asks to be a member, is answered by `replay` in one page or by several `pages`, and is one."""
+        self.asks_to_join(room, since)
+        for page in [*([replay] if replay is not None else []), *pages]:
+            self.gets_page(room, page)
+        if confirmed:
+            self.is_member(room)
+
+    def asks_to_join(self, room: str, since: int | None = None) -> None:
+        """Sends `join`."""
+        self.sends({"type": "join", "room": room, **({} if since is None else {"since": since})})
+
+    def is_member(self, room: str) -> None:
+        """All that `join` asked for is done."""
+        self.story.add(Joined(self.story.tick(), self.name, self.conn, room))
+
+    def leaves(self, room: str) -> None:
+        """Asks to leave, and has left."""
+        self.asks_to_leave(room)
+        self.has_left(room)
+
+    def asks_to_leave(self, room: str) -> None:
+        """Sends `leave`."""
+        self.sends({"type": "leave", "room": room})
+
+    def has_left(self, room: str) -> None:
+        """All that `leave` asked for is done."""
+        self.story.add(Left(self.story.tick(), self.name, self.conn, room))
+
+    def faults(self, fault: str) -> None:
+        """The harness breaks something."""
+        self.story.add(Fault(self.story.tick(), fault, self.name, self.conn))
+
+    def is_closed(self, by: str, code: int, reason: str = "") -> None:
+        """The connection ended."""
+        self.story.add(Closed(self.story.tick(), self.name, self.conn, by, code, reason))
+
+    def closes(self) -> None:
+        """Ends the connection in good order."""
+        self.faults("close")
+        self.is_closed("client", 1000)
+
+    def is_cut(self) -> None:
+        """The connection is reset by the harness."""
+        self.faults("reset")
+        self.is_closed("client", 1006)
+
+    def is_dropped(self, code: int) -> None:
+        """The connection is closed by the server."""
+        self.is_closed("server", code)
+
+    # --- saying -----------------------------------------------------------------------------------
+
+    def sends(self, frame: Any, text: str | None = None, bad: str | None = None) -> None:
+        """Sends any frame."""
+        self.story.add(Sent(self.story.tick(), self.name, self.conn, frame, text, bad))
+
+    def says(self, room: str, text: str = "hello", id: str | None = None) -> Line:
+        """Says something new."""
+        line = self.story.line(self, room, text, id)
+        self.repeats(line)
+        return line
+
+    def repeats(self, line: Line) -> None:
+        """Says something, once more or at last."""
+        data = {"room": line.room, "content": line.content} | ({"id": line.id} if line.id else {})
+        self.sends({"type": "message", "data": data})
+
+    def misbehaves(self, rule: str, frame: Any = None, text: str | None = None) -> None:
+        """Sends a bad frame."""
+        self.sends(frame if frame is not None or text else {"type": "dance"}, text, rule)
+
+    def asks_history(self, room: str, since: int | None = None, limit: int | None = None) -> None:
+        """Asks for a page."""
+        more = {key: value for key, value in (("since", since), ("limit", limit)) if value is not None}
+        self.sends({"type": "history", "room": room, **more})
+
+    def asks_presence(self, room: str) -> None:
+        """Asks who is there."""
+        self.sends({"type": "presence", "room": room})
+
+    def fences(self) -> None:
+        """Asks who is in a room of its own, and is answered: all that it sent before is done."""
+        room = f"fence-{self.story.tick()}"
+        self.asks_presence(room)
+        self.is_shown(room, {}, full=True)
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def gets(self, frame: Any, size: int = 100, text: str | None = None) -> None:
+        """Receives any frame."""
+        self.story.add(Received(self.story.tick(), self.name, self.conn, frame, size, text))
+
+    def hears(self, line: Line, number: Any, size: int = 100, **changes: Any) -> None:
+        """Receives a message live."""
+        self.gets({"type": "message", "data": line.numbered(number, **changes)}, size)
+
+    def is_told(self, room: str, content: str, number: int = 0) -> None:
+        """Receives an announcement of `system`."""
+        data = {"id": "n", "room": room, "user": "system", "content": content, "sequence": number}
+        self.gets({"type": "message", "data": {**data, "timestamp": EPOCH}})
+
+    def gets_page(
+        self, room: str, said: Iterable[Numbered], last: int | None = None, more: bool | None = None
+    ) -> None:
+        """Receives a page of history; `last` and `more` are left out unless they are given."""
+        data: Json = {"room": room, "messages": [line.numbered(number) for line, number in said]}
+        data |= {key: value for key, value in (("last", last), ("more", more)) if value is not None}
+        self.gets({"type": "history", "data": data})
+
+    def reads(
+        self,
+        room: str,
+        said: Iterable[Numbered],
+        since: int | None = None,
+        limit: int | None = None,
+        **hints: Any,
+    ) -> None:
+        """Asks for a page, and receives it."""
+        self.asks_history(room, since, limit)
+        self.gets_page(room, said, **hints)
+
+    def is_shown(self, room: str, users: dict[str, str], full: bool | None = None) -> None:
+        """Receives presence: of changes, or the whole list, or a list that does not say."""
+        shown = [{"user": user, "status": status, "lastSeen": EPOCH} for user, status in users.items()]
+        more = {} if full is None else {"full": full}
+        self.gets({"type": "presence", "data": {"room": room, "users": shown, **more}})
+
+    def asks_who(self, room: str, users: dict[str, str], full: bool | None = True) -> None:
+        """Asks who is there, and is answered."""
+        self.asks_presence(room)
+        self.is_shown(room, users, full)
+
+    def is_refused(
+        self, code: str | None = "bad_request", message: str = "no", id: str | None = None
+    ) -> None:
+        """Receives an error."""
+        data = {"message": message} | ({"code": code} if code else {}) | ({"id": id} if id else {})
+        self.gets({"type": "error", "data": data})
+
+    def gets_beat(self) -> None:
+        """Receives a heartbeat."""
+        self.gets({"type": "heartbeat"})
+
+    def gives_up(self, wanted: str, seconds: float = 6.0, room: str = "") -> None:
+        """Waited for something in vain."""
+        self.story.add(GaveUp(self.story.tick(), self.name, self.conn, wanted, seconds, room))
+
+
+def told(found: Iterable[Anomaly]) -> list[str]:
+    """The names of findings, as `name` or `name/variant`; tries their texts and their evidence on the way."""
+    names = []
+    for anomaly in found:
+        assert anomaly.name in CATALOGUE
+        assert anomaly.kind.section
+        for text in (_WORDS.title(anomaly), _WORDS.message(anomaly), _WORDS.cause(anomaly)):
+            assert text
+            assert not _UNFILLED.search(text), f"{anomaly.name}/{anomaly.variant}: {text}"
+        assert _WORDS.rule(anomaly)
+        assert _WORDS.course(anomaly)
+        for event in anomaly.evidence:
+            assert len(_WORDS.event(event)) == 3
+        names.append(f"{anomaly.name}/{anomaly.variant}" if anomaly.variant else anomaly.name)
+    return names
+
+
+def facts(found: list[Anomaly], *keys: str) -> list[Any]:
+    """What the only finding says of these."""
+    assert len(found) == 1, told(found)
+    return [found[0].params[key] for key in keys]

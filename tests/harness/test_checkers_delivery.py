@@ -1,0 +1,652 @@
+"""Who heard what: every member everything, once, unchanged, and nobody else anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.checkers import delivery
+from harness.checkers.delivery import LONG_AGO
+from tests.harness.stories import Story, facts, told
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    log = story.log
+    checks = (
+        delivery.refused,
+        delivery.lost,
+        delivery.duplicates,
+        delivery.numbered_twice,
+        delivery.altered,
+    )
+    return [name for check in checks for name in told(check(log, room))] + told(delivery.leaks(log))
+
+
+# --- right histories ------------------------------------------------------------------------------
+
+
+def test_a_right_history_has_nothing_wrong() -> None:
+    """Everybody heard everything once, in each of two rooms: no findings."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    carol.joins("blue")
+    story.talk([alice, bob, carol], "red", 9)
+    story.talk([carol], "blue", 3)
+    assert every(story) == every(story, "blue") == []
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings."""
+    assert every(Story()) == []
+
+
+def test_a_retry_may_come_once_more_and_out_of_order() -> None:
+    """The answer to a retry reaches its sender alone, a second time, after newer messages."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    story.talk([bob, alice], "red", 3, first=2)
+    alice.repeats(line)
+    alice.hears(line, 1)
+    assert every(story) == []
+
+
+def test_a_retry_of_what_was_never_accepted_is_a_new_message() -> None:
+    """Cut off before the server read it, said again with its id: everybody hears it once, later."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    alice.is_cut()
+    alice.connects()
+    alice.joins("red", since=0)
+    alice.repeats(line)
+    story.all_hear([alice, bob], (line, 1))
+    assert every(story) == []
+
+
+def test_a_retry_after_the_replay_had_the_message() -> None:
+    """Accepted just before the cut, replayed after it, and given once more in answer to the retry."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    alice.is_cut()
+    bob.hears(line, 1)
+    alice.connects()
+    alice.joins("red", since=0, replay=[(line, 1)])
+    alice.repeats(line)
+    alice.hears(line, 1)
+    assert every(story) == []
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_message_whose_sender_was_cut_may_have_been_accepted_or_not(accepted: bool) -> None:
+    """Cut off right after saying it: it is heard by everybody or by nobody."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red")
+    alice.is_cut()
+    story.passes(5)
+    if accepted:
+        story.all_hear([bob, carol], (line, 1))
+    assert every(story) == []
+
+
+def test_who_is_cut_off_in_mid_burst_is_owed_nothing_more() -> None:
+    """What was on the way to a member that is reset, vanishes, or does not read, may not arrive."""
+    for fault in ("reset", "vanish", "stop_reading"):
+        story = Story()
+        alice, bob = story.members("red", "alice", "bob")
+        story.talk([alice, bob], "red", 2)
+        lines = [alice.says("red") for _ in range(5)]
+        bob.faults(fault)
+        story.all_hear([alice], *zip(lines, range(3, 8), strict=True))
+        assert every(story) == []
+
+
+def test_who_leaves_may_miss_what_was_said_just_before() -> None:
+    """The server may handle the `leave` before another's message that was sent a moment earlier."""
+    for ending in ("leaves", "closes"):
+        story = Story()
+        alice, bob = story.members("red", "alice", "bob")
+        line = alice.says("red")
+        bob.leaves("red") if ending == "leaves" else bob.closes()
+        alice.hears(line, 1)
+        assert every(story) == []
+
+
+def test_who_left_before_a_retry_was_accepted_is_not_owed_it() -> None:
+    """A message that got through at the second try only was not said while the first member was there."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red", id="m1")
+    alice.is_cut()
+    story.passes(3)
+    carol.leaves("red")
+    alice.connects()
+    alice.joins("red", since=0)
+    alice.repeats(line)
+    story.all_hear([alice, bob], (line, 1))
+    assert every(story) == []
+
+
+def test_what_was_said_before_a_member_joined_is_not_owed() -> None:
+    """Nor what was said between its join and the moment when that was certainly done."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    (bob,) = story.clients("bob")
+    first = alice.says("red")
+    bob.asks_to_join("red")
+    second = alice.says("red")
+    bob.is_member("red")
+    story.all_hear([alice], (first, 1), (second, 2))
+    assert every(story) == []
+
+
+def test_a_kill_excuses_what_was_on_the_way() -> None:
+    """A SIGKILL in a burst: nobody is owed what was said, whether it was stored or not."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    lines = [alice.says("red", id=f"m{n}") for n in range(4)]
+    story.all_hear([alice, bob], (lines[0], 1))
+    alice.hears(lines[1], 2)
+    story.restarts("killed", alice, bob)
+    alice.joins("red", since=2, replay=[(lines[2], 3)])
+    bob.joins("red", since=1, replay=[(lines[1], 2), (lines[2], 3)])
+    alice.repeats(lines[3])
+    story.all_hear([alice, bob], (lines[3], 4))
+    assert every(story) == []
+
+
+def test_a_server_with_ids_of_its_own_may_store_a_retry_again() -> None:
+    """It offers no retries, so a message that is said again is another message for everybody."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    for person in (alice, bob):
+        person.hears(line, 1, id="own-1")
+    alice.repeats(line)
+    for person in (alice, bob):
+        person.hears(line, 2, id="own-2")
+    assert every(story) == []
+
+
+def test_a_server_that_names_users_itself_may_store_a_retry_again() -> None:
+    """After a reconnection the user has another name, so that it is no retry, and no impersonation."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    bob.hears(line, 1)
+    alice.is_cut()
+    alice.connects("user_2")
+    alice.joins("red", since=0, replay=[(line, 1)])
+    alice.repeats(line)
+    for person in (alice, bob):
+        person.hears(line, 2, user="user_2")
+    assert every(story) == []
+
+
+def test_a_user_with_two_connections_hears_everything_on_each() -> None:
+    """Each connection is a member, and what one of them says comes to both."""
+    story = Story()
+    one = story.client("tina")
+    two = story.client("tina")
+    for each in (one, two):
+        each.joins("red")
+    line = one.says("red")
+    story.all_hear([one, two], (line, 1))
+    assert every(story) == []
+
+
+def test_who_leaves_and_comes_back_has_missed_what_was_said_meanwhile() -> None:
+    """Two memberships on one connection, and what was said between them belongs to neither."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.leaves("red")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    bob.joins("red", since=0, replay=[(line, 1)])
+    story.talk([alice, bob], "red", 2, first=2)
+    assert every(story) == []
+
+
+def test_the_retry_of_an_outsider_is_answered_where_it_is() -> None:
+    """The stored message is for its sender, even if it has left the room."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    alice.is_cut()
+    alice.connects()
+    alice.repeats(line)
+    alice.hears(line, 1)
+    assert every(story) == []
+
+
+# --- lost -----------------------------------------------------------------------------------------
+
+
+def test_a_message_that_one_member_misses_is_lost() -> None:
+    """The finding names who misses how many of how many, and the first of them."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    story.talk([alice, bob, carol], "red", 3)
+    first, second = alice.says("red", "first"), bob.says("red", "second")
+    story.all_hear([alice, bob], (first, 4), (second, 5))
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost"]
+    assert facts(found, "who", "count", "of", "sender") == ["carol", 2, 5, "alice"]
+    assert found[0].params["content"] == first.content
+    assert len(found[0].evidence) == 3
+
+
+def test_the_very_last_message_may_be_the_lost_one() -> None:
+    """A missing tail is found, though no later message shows the hole."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    story.talk([alice, bob], "red", 3)
+    bob.hears(alice.says("red"), 4)
+    assert told(delivery.lost(story.log, "red")) == ["lost/own"]
+
+
+def test_senders_who_do_not_get_their_own_messages() -> None:
+    """Each misses what it said itself, and the finding says so."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), bob.says("red")
+    alice.hears(two, 2)
+    bob.hears(one, 1)
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost/own", "lost/own"]
+    assert [(each.params["who"], each.params["count"]) for each in found] == [("alice", 1), ("bob", 1)]
+
+
+def test_a_message_that_nobody_hears_is_one_finding() -> None:
+    """It is not told once for each member."""
+    story = Story()
+    alice, _, _ = story.members("red", "alice", "bob", "carol")
+    alice.says("red", "is there anybody?")
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost/nobody"]
+    assert facts(found, "count", "of", "sender") == [1, 1, "alice"]
+
+
+def test_what_somebody_misses_is_told_beside_what_nobody_heard() -> None:
+    """One finding for what nobody heard comes first, and then each member's own."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    bob.hears(line, 1)
+    bob.says("red")
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost/nobody", "lost"]
+    assert [each.params["who"] for each in found] == ["alice", "carol"]
+    assert found[1].params["count"] == 2
+    assert carol.conn == 3
+
+
+@pytest.mark.parametrize("ending", ["leaves", "closes", "stop"])
+def test_what_was_missing_long_before_the_end_is_lost_all_the_same(ending: str) -> None:
+    """A member who left, or whose server was asked to stop, a second after others had heard it."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.hears(alice.says("red"), 1)
+    story.passes(LONG_AGO)
+    match ending:
+        case "leaves":
+            bob.leaves("red")
+        case "closes":
+            bob.closes()
+        case "stop":
+            story.restarts("asked_to_stop", alice, bob)
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost"]
+    assert facts(found, "who") == ["bob"]
+
+
+def test_what_nobody_heard_long_before_the_end_of_the_server_is_lost() -> None:
+    """A message dropped for all is found although all connections ended later, by the restart."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.says("red")
+    story.passes(LONG_AGO)
+    story.restarts("asked_to_stop", alice, bob)
+    for person in (alice, bob):
+        person.joins("red", since=0)
+    assert told(delivery.lost(story.log, "red")) == ["lost/nobody"]
+
+
+def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
+    """The sender's connection stood for more than a second after the message, so it must have got through."""
+    story = Story()
+    alice, _ = story.members("red", "alice", "bob")
+    alice.says("red")
+    story.passes(LONG_AGO)
+    alice.is_cut()
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost/nobody"]
+    assert facts(found, "who") == ["bob"]
+
+
+# --- duplicate ------------------------------------------------------------------------------------
+
+
+def test_a_message_that_comes_twice_is_a_duplicate() -> None:
+    """The finding names who got how many copies of what."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    story.all_hear([alice, bob, bob, bob], (line, 1))
+    found = delivery.duplicates(story.log, "red")
+    assert told(found) == ["duplicate"]
+    assert facts(found, "who", "sender", "count", "content") == ["bob", "alice", 3, line.content]
+    assert len(found[0].evidence) == 3
+
+
+def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None:
+    """Two memberships of one connection are one receiver."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.leaves("red")
+    bob.joins("red", since=0)
+    line = alice.says("red")
+    story.all_hear([alice, bob, bob], (line, 1))
+    found = delivery.duplicates(story.log, "red")
+    assert told(found) == ["duplicate"]
+    assert facts(found, "who", "count") == ["bob", 2]
+
+
+def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> None:
+    """Its answer is for the sender alone."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    alice.repeats(line)
+    story.all_hear([alice, bob], (line, 1))
+    found = delivery.duplicates(story.log, "red")
+    assert told(found) == ["duplicate"]
+    assert facts(found, "who", "count") == ["bob", 2]
+
+
+def test_a_retry_is_answered_once() -> None:
+    """A third copy for the sender is one too many."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    line = alice.says("red", id="m1")
+    alice.hears(line, 1)
+    alice.repeats(line)
+    alice.hears(line, 1)
+    assert told(delivery.duplicates(story.log, "red")) == []
+    alice.hears(line, 1)
+    found = delivery.duplicates(story.log, "red")
+    assert told(found) == ["duplicate"]
+    assert facts(found, "count") == [3]
+
+
+def test_one_message_under_two_numbers_is_a_duplicate() -> None:
+    """Said once, accepted twice: the finding names both numbers."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    bob.hears(line, 2)
+    found = delivery.numbered_twice(story.log, "red")
+    assert told(found) == ["duplicate/numbers"]
+    assert facts(found, "first", "second", "sender") == [1, 2, "alice"]
+
+
+def test_a_retry_that_is_stored_again() -> None:
+    """Said again with its id, by the same user, and numbered anew: the finding names both numbers."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    alice.repeats(line)
+    story.all_hear([alice, bob], (line, 2))
+    found = delivery.numbered_twice(story.log, "red")
+    assert told(found) == ["stored_twice"]
+    assert facts(found, "first", "second", "id", "sender") == [1, 2, "m1", "alice"]
+    assert len(found[0].evidence) == 4
+
+
+# --- altered, impersonation -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "altered", "position"),
+    [
+        ("spaces  ", "spaces", 17),
+        ("déjà vu", "deja vu", 13),
+        ("<b>", "&lt;b&gt;", 12),
+        ("same length", "same lengtH", 22),
+    ],
+)
+def test_a_content_that_was_changed(text: str, altered: str, position: int) -> None:
+    """The finding shows both, and counts from 1 to where they differ."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", text)
+    alice.hears(line, 1)
+    bob.hears(line, 1, content=f"{line.tag}. {altered}")
+    found = delivery.altered(story.log, "red")
+    assert told(found) == ["altered"]
+    assert facts(found, "who", "sender", "position") == ["bob", "alice", position]
+
+
+def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
+    """The excerpts are of the place where the contents differ."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", "x" * 1000 + "\ttail")
+    story.all_hear([alice], (line, 1))
+    bob.hears(line, 1, content=line.content.replace("\t", " "))
+    (found,) = delivery.altered(story.log, "red")
+    assert "x\\ttail" in found.params["sent"]
+    assert "x tail" in found.params["got"]
+    assert found.params["sent"].startswith("…")
+
+
+def test_what_nobody_said() -> None:
+    """A content without a tag that was said cannot be traced, and is a finding of its own."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = story.line(alice, "red")
+    bob.hears(line, 1, content="Welcome to the chat!")
+    found = delivery.altered(story.log, "red")
+    assert told(found) == ["altered/unknown"]
+    assert facts(found, "who", "got") == ["bob", "Welcome to the chat!"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "frame", "text", "heard"),
+    [
+        ("content_empty", {"type": "message", "data": {"room": "red", "content": ""}}, None, ""),
+        ("half_character", None, '{"content": "a1b2c3-99. \\ud83d"}', "a1b2c3-99. \ufffd"),
+        (
+            "not_joined",
+            {"type": "message", "data": {"room": "red", "content": "a1b2c3-99. x "}},
+            None,
+            "a1b2c3-99. x",
+        ),
+    ],
+)
+def test_a_bad_message_that_was_passed_on_is_not_told_as_unknown(
+    rule: str, frame: Any, text: str | None, heard: str
+) -> None:
+    """It was said by somebody, only that it should not have been: `errors.obeyed` tells that."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    mallory.misbehaves(rule, frame, text)
+    alice.hears(story.line(mallory, "red"), 1, content=heard)
+    assert every(story) == []
+
+
+def test_a_message_in_another_name() -> None:
+    """The finding names the one who said it and the one who seems to have."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = bob.says("red")
+    alice.hears(line, 1, user="alice")
+    bob.hears(line, 1)
+    found = delivery.altered(story.log, "red")
+    assert told(found) == ["impersonation"]
+    assert facts(found, "who", "user", "shown") == ["alice", "bob", "alice"]
+
+
+def test_each_kind_of_change_is_told_once() -> None:
+    """A thousand altered messages are one finding."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    for number in range(1, 9):
+        line = alice.says("red", "text ")
+        bob.hears(line, number, content=line.content.strip(), user="bob")
+        bob.hears(line, number, content="?")
+    assert told(delivery.altered(story.log, "red")) == ["altered", "impersonation", "altered/unknown"]
+
+
+# --- leaks ----------------------------------------------------------------------------------------
+
+
+def test_a_message_that_reaches_an_outsider() -> None:
+    """The finding names the outsider, the room, and what it heard of whom."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    carol, dave = story.clients("carol", "dave")
+    carol.joins("blue")
+    line = alice.says("red")
+    story.all_hear([alice, bob, carol, dave], (line, 1))
+    carol.hears(line, 1)
+    found = delivery.leaks(story.log)
+    assert told(found) == ["room_leak", "room_leak"]
+    assert [each.params["who"] for each in found] == ["carol", "dave"]
+    assert found[0].params["room"] == "red"
+    assert (found[0].params["user"], found[0].params["content"]) == ("alice", line.content)
+
+
+def test_a_notice_that_reaches_an_outsider() -> None:
+    """Announcements are for the room too; the finding says that it was one."""
+    story = Story()
+    story.members("red", "alice")
+    (carol,) = story.clients("carol")
+    carol.is_told("red", "alice is here")
+    found = delivery.leaks(story.log)
+    assert told(found) == ["room_leak"]
+    assert facts(found, "who", "user") == ["carol", "system"]
+
+
+def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
+    """Where it was said counts, and not what the frame says."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    (carol,) = story.members("blue", "carol")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    carol.hears(line, 1, room="blue")
+    found = delivery.leaks(story.log)
+    assert told(found) == ["room_leak"]
+    assert facts(found, "who", "room") == ["carol", "red"]
+
+
+def test_who_left_hears_nothing_more() -> None:
+    """What is said after a `leave` was done does not concern the one who left."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.leaves("red")
+    line = alice.says("red")
+    story.all_hear([alice, bob], (line, 1))
+    found = delivery.leaks(story.log)
+    assert told(found) == ["heard_after_leave"]
+    assert facts(found, "who", "room", "content") == ["bob", "red", line.content]
+
+
+def test_what_was_said_before_leaving_may_still_arrive() -> None:
+    """And so may what was said between the `leave` and the moment when it was done."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    before = alice.says("red")
+    bob.asks_to_leave("red")
+    during = alice.says("red")
+    bob.has_left("red")
+    story.all_hear([alice, bob], (before, 1), (during, 2))
+    assert told(delivery.leaks(story.log)) == []
+
+
+def test_notices_after_leaving_are_heard_after_leaving() -> None:
+    """A room that one left announces nothing to one."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.leaves("red")
+    alice.leaves("red")
+    bob.is_told("red", "alice has left")
+    assert told(delivery.leaks(story.log)) == ["heard_after_leave"]
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
+    """The error names the message: it is refused, and not lost."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    good, bad = alice.says("red", id="m1"), alice.says("red", id="m2")
+    story.all_hear([alice, bob], (good, 1))
+    alice.is_refused("rate_limited", "slow down", "m2")
+    found = delivery.refused(story.log, "red")
+    assert told(found) == ["refused"]
+    assert facts(found, "who", "count", "of", "content") == ["alice", 1, 2, bad.content]
+    assert facts(found, "error") == ["rate_limited: slow down"]
+    assert told(delivery.lost(story.log, "red")) == []
+
+
+def test_the_same_id_in_two_rooms_is_two_messages() -> None:
+    """An error with an id that two messages have is about the one that nobody heard."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.joins("blue")
+    alice.says("red", id="m1")
+    alice.hears(alice.says("blue", id="m1"), 1)
+    alice.is_refused("unavailable", "not now", "m1")
+    assert every(story) == ["refused"]
+    assert every(story, "blue") == []
+
+
+def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_heard() -> None:
+    """Two errors for two of three messages, told in one finding with their number."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two, three = (alice.says("red") for _ in range(3))
+    alice.is_refused(None, "no")
+    alice.is_refused(None, "no")
+    story.all_hear([alice, bob], (two, 1))
+    found = delivery.refused(story.log, "red")
+    assert told(found) == ["refused"]
+    assert facts(found, "count", "of", "content", "error") == [2, 3, one.content, "error: no"]
+    assert every(story) == ["refused"]
+    assert three.tag
+
+
+def test_an_error_for_nothing_refuses_nothing() -> None:
+    """Where all that was said was heard, or bad frames were sent, an error is about something else."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, mallory], (line, 1))
+    alice.is_refused(id="m1")
+    alice.is_refused()
+    mallory.misbehaves("no_type")
+    lost = mallory.says("red")
+    mallory.is_refused()
+    assert told(delivery.refused(story.log, "red")) == []
+    assert lost.content in delivery.lost(story.log, "red")[0].params["content"]
+
+
+def test_excerpts_are_short_and_visible() -> None:
+    """What cannot be seen is written as an escape, and what is left out as an ellipsis."""
+    assert delivery.excerpt("plain") == "plain"
+    assert delivery.excerpt("a\tb\u200b") == "a\\tb\\u200b"
+    assert delivery.excerpt("x" * 50) == "x" * 40 + "…"
+    assert delivery.excerpt("x" * 50 + "y" + "z" * 50, around=50) == "…" + "x" * 20 + "y" + "z" * 19 + "…"

@@ -1,0 +1,278 @@
+"""One order for all: numbers without gap or repeat, heard by everybody in that order."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checkers import ordering
+from tests.harness.stories import EPOCH, Story, facts, told
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    return [*told(ordering.numbering(story.log, room)), *told(ordering.order(story.log, room))]
+
+
+# --- right histories ------------------------------------------------------------------------------
+
+
+def test_a_right_history_has_nothing_wrong() -> None:
+    """Numbers 1, 2, 3, heard by all in that order, over a restart: no findings."""
+    story = Story()
+    people = story.members("red", "alice", "bob", "carol")
+    story.talk(people, "red", 7)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=7)
+    story.talk(people, "red", 5, first=8)
+    assert every(story) == []
+    assert ordering.newest(story.log, "red") == 12
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings, and no number."""
+    assert every(Story()) == []
+    assert ordering.newest(Story().log, "red") == 0
+
+
+def test_rooms_are_counted_apart() -> None:
+    """The same numbers in two rooms are no repetition."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.joins("blue")
+    story.talk([alice], "red", 3)
+    story.talk([alice], "blue", 3)
+    assert every(story) == every(story, "blue") == []
+
+
+def test_notices_have_no_numbers_of_their_own() -> None:
+    """An announcement may carry any number, between all others."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.talk([alice], "red", 2)
+    for number in (2, 0, 99, -1):
+        alice.is_told("red", "bob is here", number)
+    story.talk([alice], "red", 2, first=3)
+    assert every(story) == []
+
+
+def test_the_answer_to_a_retry_may_come_out_of_order() -> None:
+    """Number 1 after number 3, on the connection that asked again; and newer than all, on a new one."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    story.talk([bob], "red", 2, first=2)
+    alice.repeats(line)
+    alice.hears(line, 1)
+    late = bob.says("red", id="m2")
+    later = alice.says("red")
+    bob.repeats(late)
+    bob.hears(late, 4)  # from the store, while what comes before is still on its way
+    story.all_hear([alice, bob], (late, 4), (later, 5))
+    assert every(story) == []
+
+
+def test_a_retry_after_the_replay_is_numbered_lower_than_what_came_live() -> None:
+    """After a reconnection, the stored message comes between newer ones."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    alice.is_cut()
+    bob.hears(line, 1)
+    alice.connects()
+    alice.joins("red", since=0, replay=[(line, 1)])
+    story.talk([bob, alice], "red", 2, first=2)
+    alice.repeats(line)
+    alice.hears(line, 1)
+    story.talk([alice, bob], "red", 2, first=4)
+    assert every(story) == []
+
+
+def test_what_was_said_again_is_not_held_to_the_order_of_its_first_time() -> None:
+    """A message that was not accepted at first comes after those that were said later."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    first = alice.says("red", id="m1")
+    alice.is_refused("unavailable", id="m1")
+    second = alice.says("red")
+    alice.repeats(first)
+    story.all_hear([alice, bob], (second, 1), (first, 2))
+    assert every(story) == []
+
+
+def test_a_kill_may_leave_messages_that_only_the_replay_shows() -> None:
+    """Stored and not yet delivered when the server was killed: no gap, as somebody reads it later."""
+    story = Story()
+    people = alice, bob = story.members("red", "alice", "bob")
+    lines = [alice.says("red", id=f"m{n}") for n in range(3)]
+    story.all_hear(people, (lines[0], 1))
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=1, replay=[(lines[1], 2)])
+    alice.repeats(lines[2])
+    story.all_hear(people, (lines[2], 3))
+    bob_line = bob.says("red")
+    story.all_hear(people, (bob_line, 4))
+    assert every(story) == []
+
+
+# --- gap ------------------------------------------------------------------------------------------
+
+
+def test_a_number_that_nobody_ever_saw() -> None:
+    """The finding names the first missing number, the one after it, and how many there are."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    lines = [alice.says("red") for _ in range(4)]
+    story.all_hear([alice], *zip(lines, (1, 2, 5, 7), strict=True))
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["gap"]
+    assert facts(found, "missing", "after", "count", "largest") == [3, 5, 3, 7]
+    assert len(found[0].evidence) == 2
+
+
+def test_numbers_that_do_not_begin_with_one() -> None:
+    """A room that begins with 3 has a gap at the start."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.talk([alice], "red", 2, first=3)
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["gap/start"]
+    assert facts(found, "missing", "after", "count", "largest") == [1, 3, 2, 4]
+
+
+def test_numbers_that_begin_with_zero() -> None:
+    """Zero is no number of a message."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.talk([alice], "red", 3, first=0)
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["gap/zero"]
+    assert facts(found, "number", "who") == [0, "alice"]
+
+
+def test_numbers_may_be_huge() -> None:
+    """A server that numbers by the clock is found out at once, and not counted up to."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    one, two = alice.says("red"), alice.says("red")
+    story.all_hear([alice], (one, EPOCH), (two, EPOCH + 1000))
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["gap/start"]
+    assert facts(found, "missing", "after", "count") == [1, EPOCH, EPOCH + 1000 - 2]
+
+
+# --- one number, two messages ---------------------------------------------------------------------
+
+
+def test_one_number_for_two_messages() -> None:
+    """The finding names both, who heard them, and how many numbers are taken twice."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two, three, four = alice.says("red"), bob.says("red"), alice.says("red"), bob.says("red")
+    story.all_hear([alice, bob], (one, 1), (two, 1), (three, 2), (four, 2))
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["split_sequence"]
+    assert facts(found, "sequence", "one", "other", "count") == [1, one.content, two.content, 2]
+    assert facts(found, "who", "other_who") == ["alice", "alice"]
+
+
+def test_members_who_see_different_messages_under_one_number() -> None:
+    """It does not matter that each of them sees the number once."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), bob.says("red")
+    story.all_hear([alice], (one, 1), (two, 2))
+    story.all_hear([bob], (two, 1), (one, 2))
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["split_sequence"]
+    assert facts(found, "sequence", "who", "other_who", "count") == [1, "alice", "bob", 2]
+
+
+@pytest.mark.parametrize("how", ["asked_to_stop", "killed"])
+def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
+    """A number that stands for one message before a restart and for another after it."""
+    story = Story()
+    people = story.members("red", "alice", "bob")
+    old = story.talk(people, "red", 3)
+    story.restarts(how, *people)
+    for person in people:
+        person.joins("red", since=3)
+    new = story.talk(people, "red", 2)
+    found = ordering.numbering(story.log, "red")
+    assert told(found) == ["sequence_reset"]
+    assert facts(found, "sequence", "one", "other", "count") == [1, old[0][0].content, new[0][0].content, 2]
+    assert len(found[0].evidence) == 3
+
+
+def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
+    """Two messages that were both said before it share a number by a race, not by the restart."""
+    story = Story()
+    people = alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), bob.says("red")
+    alice.hears(one, 1)
+    story.restarts("asked_to_stop", *people)
+    bob.joins("red", since=0, replay=[(two, 1)])
+    assert told(ordering.numbering(story.log, "red")) == ["split_sequence"]
+
+
+def test_contents_that_nobody_said_are_told_apart_by_themselves() -> None:
+    """Without a tag, another content is another message."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = story.line(alice, "red")
+    alice.hears(line, 1, content="one")
+    bob.hears(line, 1, content="other")
+    assert told(ordering.numbering(story.log, "red")) == ["split_sequence"]
+
+
+# --- reorder --------------------------------------------------------------------------------------
+
+
+def test_a_member_that_hears_a_lower_number_later() -> None:
+    """The finding names who, the two numbers, and how often."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    lines = [alice.says("red") for _ in range(5)]
+    story.all_hear([alice], *zip(lines, range(1, 6), strict=True))
+    story.all_hear([bob], *((lines[n - 1], n) for n in (1, 4, 2, 3, 5)))
+    found = ordering.order(story.log, "red")
+    assert told(found) == ["reorder"]
+    assert facts(found, "who", "first", "then", "count") == ["bob", 4, 2, 2]
+    assert len(found[0].evidence) == 2
+
+
+def test_a_retry_does_not_excuse_the_first_delivery() -> None:
+    """What came out of order before it was said again was no answer to that."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red", id="m1"), bob.says("red")
+    story.all_hear([bob], (one, 1), (two, 2))
+    story.all_hear([alice], (two, 2), (one, 1))
+    alice.repeats(one)
+    alice.hears(one, 1)
+    found = ordering.order(story.log, "red")
+    assert told(found) == ["reorder"]
+    assert facts(found, "who", "first", "then") == ["alice", 2, 1]
+
+
+def test_messages_of_one_connection_that_overtake_each_other() -> None:
+    """All hear the same order, and it is not that of their sending."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red", "one"), alice.says("red", "two")
+    story.all_hear([alice, bob], (two, 1), (one, 2))
+    found = ordering.order(story.log, "red")
+    assert told(found) == ["reorder/sender"]
+    assert facts(found, "who", "first", "then") == ["alice", 2, 1]
+    assert facts(found, "one", "other") == [one.content, two.content]
+
+
+def test_no_more_than_three_receivers_are_told_of() -> None:
+    """A hundred members that hear the wrong order are not a hundred findings."""
+    story = Story()
+    people = story.members("red", *"abcdef")
+    one, two = people[0].says("red"), people[1].says("red")
+    story.all_hear(people, (two, 2), (one, 1))
+    assert told(ordering.order(story.log, "red")) == ["reorder"] * 3

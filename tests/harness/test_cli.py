@@ -1,0 +1,265 @@
+"""What `chatlab` prints, and how it exits, when something is wrong; and the form of its JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.steps import POINTS, steps_of
+from harness.targets import find_folder
+
+CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
+
+
+def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command, as a student does; never longer than a minute."""
+    return subprocess.run(
+        [*CHATLAB, *arguments], capture_output=True, text=True, timeout=90, cwd=cwd, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "9"], "9 is not in the range"),
+        (["check", "--no-such-option"], "No such option"),
+        (["check", "--solutions", "--reference"], "exclude each other"),
+        (["check", "--together", "--reference"], "no meaning"),
+        (["check", "--url", "http://127.0.0.1/"], "ws://"),
+        (["check", "--submission", "no-such-folder"], "there is no folder no-such-folder"),
+        (["check", "--server", ""], "the command is empty"),
+        (["check", "--server", "node 'server.js"], "cannot be read"),
+        (["check", "--json", "/no/such/folder/x.json"], "no such folder"),
+        (["check", "--lang", "de"], "'de'"),
+        (["hint", "7"], "7 is not in the range"),
+        (["serve", "--use", "sequencer"], "COMPONENT=WHERE"),
+        (["serve", "--use", "brain=x.py"], "the components are"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(arguments: list[str], words: str) -> None:
+    """Wrong usage exits with 64 and says in a sentence what is wrong, without a traceback."""
+    done = chatlab(*arguments)
+    assert done.returncode == 64
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_submission_without_a_component_says_which(tmp_path: Path) -> None:
+    """A folder that lacks the file of the exercise asked for is wrong usage, and the file is named."""
+    done = chatlab("check", "2", "--submission", str(tmp_path))
+    assert done.returncode == 64
+    assert "ex2_ordering/sequencer.py" in done.stderr
+
+
+def test_broken_submission_toml_is_explained(tmp_path: Path) -> None:
+    """A submission.toml that cannot be read, or does not say `run`, is explained."""
+    about = tmp_path / "submission.toml"
+    about.write_text("run = ")
+    assert "cannot be read" in chatlab("check", "1", "--submission", str(tmp_path)).stderr
+    about.write_text('name = "ada"')
+    assert "has no `run`" in chatlab("check", "1", "--submission", str(tmp_path)).stderr
+
+
+def test_hints_say_more_and_more() -> None:
+    """The first hint comes alone and names the next; the last is complete."""
+    first, last = chatlab("hint", "2").stdout, chatlab("hint", "2", "--more", "3").stdout
+    assert "--more 2" in first
+    assert first.count("\n") < last.count("\n")
+    assert "3." in last
+
+
+def test_json_has_the_promised_form(tmp_path: Path) -> None:
+    """The JSON report has the fixed keys, with a receipt for each step that passed."""
+    report = tmp_path / "report.json"
+    done = chatlab("check", "1", "--reference", "--seed", "5", "--json", str(report))
+    assert done.returncode == 0, done.stdout
+    value = json.loads(report.read_text())
+    assert value["verdict"] == "passed"
+    assert (value["seed"], value["world"], value["target"]) == (5, "live", "reference")
+    assert value["runs"] == {"n": 1, "passed": 1, "failed": 0, "inconclusive": 0}
+    assert [step["step"] for step in value["steps"]] == steps_of(1)
+    for step in value["steps"]:
+        assert (step["verdict"], step["points"], step["of"]) == (
+            "passed", POINTS[step["step"]], POINTS[step["step"]],
+        )  # fmt: skip
+        assert step["receipt"]
+        assert step["title"]
+        assert step["notes"] == step["anomalies"] == []
+
+
+def test_json_alone_on_standard_output(tmp_path: Path) -> None:
+    """`--json -` prints the JSON and nothing else, with name, rule and evidence of each anomaly."""
+    stub = shutil.copytree(find_folder("exercises"), tmp_path / "mine")
+    done = chatlab("check", "1", "--submission", str(stub), "--json", "-", "--lang", "fr")
+    assert done.returncode == 1
+    value = json.loads(done.stdout)
+    failed = next(step for step in value["steps"] if step["step"] == "1.4")
+    anomaly = failed["anomalies"][0]
+    assert (anomaly["name"], anomaly["rule"]) == ("lost", "O")
+    assert anomaly["title"] == "Un message a été perdu"
+    assert {"at", "who", "what"} == set(anomaly["evidence"][0])
+
+
+def test_runs_and_jobs_are_summed_up() -> None:
+    """Several runs, two at a time, end with k of n and the bound that this proves."""
+    done = chatlab("check", "1", "--reference", "--runs", "3", "--jobs", "2", "--seed", "1")
+    assert done.returncode == 0, done.stdout
+    assert "3 of 3 runs passed" in done.stdout
+    assert "63.2 % of runs" in done.stdout
+
+
+SERVERS = {
+    "command_not_found": ("nodee server.js", "There is no program `nodee`."),
+    "exits_at_once": (
+        f"{shlex.quote(sys.executable)} -c \"import sys; print('no config found'); sys.exit(3)\"",
+        "exited with code 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_server_that_does_not_start_is_explained(name: str) -> None:
+    """What became of a server's process is said in words, with what it printed last."""
+    command, words = SERVERS[name]
+    done = chatlab("check", "1", "--server", command)
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    if name == "exits_at_once":
+        assert "no config found" in done.stdout
+
+
+def test_nobody_at_the_url_is_explained() -> None:
+    """`--url` with nobody there fails within seconds, and names the address."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
+        done = chatlab("check", "1", "--url", address)
+    assert done.returncode == 1
+    assert f"Nobody answers at {address}" in done.stdout
+
+
+def submission(tmp_path: Path, exercise: str, file: str, old: str, new: str) -> Path:
+    """The model answers with one change."""
+    folder = shutil.copytree(find_folder("solutions"), tmp_path / "mine")
+    path = folder / exercise / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return folder
+
+
+STUDENTS_MISTAKES = {
+    "syntax_error": (
+        "ex1_chat", "pubsub.py", "room: str, frame: ServerFrame)",
+        "room: str, frame: (", "SyntaxError",
+    ),
+    "missing_class": ("ex1_chat", "pubsub.py", "class PubSub", "class PubSbu", "did you mean `PubSbu`?"),
+    "wrong_signature": (
+        "ex2_ordering", "sequencer.py", "accept(self, draft: Draft)",
+        "accept(self, draft: Draft, now: int)",
+        "should be `async def",
+    ),
+    "imports_the_reference": (
+        "ex2_ordering", "sequencer.py", "import asyncio",
+        "import asyncio\nfrom lab.sequencer import Sequencer as S", "write your own",
+    ),
+    "imports_a_model_answer": (
+        "ex4_persistence", "store.py", "import asyncio", "import asyncio\nimport solutions",
+        "write your own",
+    ),
+    "raises_at_import": (
+        "ex3_presence", "presence.py", "@dataclass", "1 / 0\n@dataclass", "ZeroDivisionError",
+    ),
+    "raises_when_made": (
+        "ex4_persistence", "store.py", "data_dir.mkdir",
+        "raise RuntimeError('no disk')\n        data_dir.mkdir", "no disk",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDENTS_MISTAKES)
+def test_students_mistake_is_explained(name: str, tmp_path: Path) -> None:
+    """A file that cannot be used fails at once, by a sentence that names the file and what to change."""
+    exercise, file, old, new, words = STUDENTS_MISTAKES[name]
+    folder = submission(tmp_path, exercise, file, old, new)
+    done = chatlab("check", exercise[2], "--submission", str(folder))
+    assert done.returncode == 1
+    flat = " ".join(done.stdout.split())
+    assert words in flat
+    assert file in flat
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live0")
+def test_hanging_component_is_located(tmp_path: Path) -> None:
+    """An endless loop in a student's method is found, with the line that it hangs in."""
+    old = "        for member in self.members(room):"
+    folder = submission(tmp_path, "ex1_chat", "pubsub.py", old, f"        while True: pass\n{old}")
+    lines = (folder / "ex1_chat/pubsub.py").read_text().splitlines()
+    line = 1 + lines.index("        while True: pass")
+    done = chatlab("check", "1", "--submission", str(folder))
+    assert done.returncode == 1
+    assert "server_hung" in done.stdout
+    assert f'pubsub.py", line {line} in publish' in done.stdout
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live0")
+def test_flood_of_output_is_survived() -> None:
+    """A server that prints without end is judged all the same, and told so."""
+    program = (
+        "import threading, sys, runpy\n"
+        "def flood():\n"
+        "    while True: print('x' * 1000)\n"
+        "threading.Thread(target=flood, daemon=True).start()\n"
+        "sys.argv = ['lab']; runpy.run_module('lab', run_name='__main__')\n"
+    )
+    done = chatlab("check", "1", "--server", f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}")
+    assert done.returncode in (0, 2), done.stdout
+    assert "The server printed" in done.stdout
+
+
+def ours(parent: psutil.Process) -> list[psutil.Process]:
+    """A process and all that it started."""
+    return [parent, *parent.children(recursive=True)]
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live0")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_path: Path) -> None:
+    """Ctrl-C or SIGTERM in the middle of a check ends every process and removes every file."""
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [*CHATLAB, "check", "1", "4", "--reference", "--jobs", jobs]
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    watched = psutil.Process(process.pid)
+    deadline = time.monotonic() + 30
+    while not any("lab" in p.cmdline() for p in ours(watched) if p.is_running()):
+        assert time.monotonic() < deadline, "no server was started"
+    family = ours(watched)
+    if number == signal.SIGINT:  # as a terminal does: to the whole group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output.decode()
+    assert b"Traceback" not in output, output.decode()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,428 @@
+"""The index of a history: who was where when, who said what, and who heard it."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import history
+from harness.checkers import (
+    delivery,
+    durability,
+    errors,
+    lifecycle,
+    notices,
+    ordering,
+    pages,
+    presence,
+    replay,
+    slow,
+)
+from harness.history import Fault, Received, Sent, Server
+from harness.log import Log
+from tests.harness.stories import PROPERTY, Story
+
+
+def test_an_empty_history_has_nothing_in_it() -> None:
+    """A log of no events answers every question with nothing."""
+    log = Log([])
+    assert log.began.exercise == 0
+    assert (log.in_room("red"), log.live_on(1, "red"), log.members("red"), log.said_in("red")) == (
+        [],
+        [],
+        [],
+        [],
+    )
+    assert (log.start_before(5.0), log.finished("1.1"), log.longest_stall()) == (0.0, False, 0.0)
+    assert not log.server_ended_at(1.0)
+    assert log.conn(3).ended == inf
+
+
+def test_a_membership_begins_when_it_is_confirmed_and_ends_when_leave_is_sent() -> None:
+    """Of a stay in a room we know when it was asked for, began, ended, and had ended for certain."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    began = story.at
+    alice.leaves("red")
+    (stay,) = story.log.members("red")
+    assert (stay.client, stay.user, stay.since) == ("alice", "alice", None)
+    assert stay.asked < stay.start == began < stay.stop < stay.left == story.at
+    assert stay.end == "leave"
+
+
+def test_a_join_that_was_not_confirmed_is_no_membership() -> None:
+    """Who was cut before its join was answered may have been a member or not."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    alice.joins("red", confirmed=False)
+    assert story.log.members("red") == []
+    assert len(story.log.memberships) == 1
+
+
+def test_a_second_join_changes_nothing() -> None:
+    """Joining a room that one is in neither begins a membership nor moves the one that there is."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    first = story.log.members("red")
+    alice.joins("red", since=7)
+    assert story.log.members("red") == first
+
+
+def test_who_leaves_and_joins_again_has_two_memberships() -> None:
+    """Each has what was heard in its own time only."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    one, two = alice.says("red"), story.line(alice, "red")
+    alice.hears(one, 1)
+    alice.leaves("red")
+    alice.joins("red", since=1)
+    alice.hears(two, 2)
+    log = story.log
+    first, second = log.members("red")
+    assert [heard.message.sequence for heard in log.live_in(first)] == [1]
+    assert [heard.message.sequence for heard in log.live_in(second)] == [2]
+    assert (first.left < second.asked, second.left) == (True, inf)
+    assert second.since == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [("closes", "close"), ("is_cut", "fault"), ("drops", "close"), ("vanish", "fault"), ("stop_reading", "")],
+)
+def test_what_ends_a_membership(how: str, end: str) -> None:
+    """A connection's end is a membership's; who only stops reading stays a member."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    match how:
+        case "closes":
+            alice.closes()
+        case "is_cut":
+            alice.is_cut()
+        case "drops":
+            alice.is_dropped(1011)
+        case fault:
+            alice.faults(fault)
+    (stay,) = story.log.members("red")
+    assert stay.end == end
+    assert (stay.stop < inf) is bool(end)
+    assert story.log.conn(alice.conn).ended < inf
+
+
+@pytest.mark.parametrize(
+    ("what", "end"), [("killed", "fault"), ("died", "fault"), ("hung", "fault"), ("asked_to_stop", "stop")]
+)
+def test_the_end_of_the_server_ends_everything(what: str, end: str) -> None:
+    """All memberships and connections end with the server, but not those of its copy."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    inspector = story.client("inspector", copy=True)
+    story.server(what)
+    (stay,) = story.log.members("red")
+    assert (stay.stop, stay.end) == (story.at, end)
+    assert story.log.conn(alice.conn).ended == story.at
+    assert story.log.conn(inspector.conn).ended == inf
+    assert story.log.server_ended_at(story.at)
+
+
+def test_the_end_of_the_copy_ends_nothing() -> None:
+    """What becomes of the second server is nothing to the members of the first."""
+    story = Story()
+    story.members("red", "alice")
+    story.server("killed", copy=True)
+    assert story.log.members("red")[0].stop == inf
+    assert not story.log.server_ended_at(story.at)
+
+
+def test_a_server_that_is_ready_again_has_not_ended() -> None:
+    """Connections that break after a restart have another reason, those just before it had that one."""
+    story = Story()
+    story.passes(10)
+    ended = story.server("killed").at
+    again = story.server("ready").at
+    log = story.log
+    moments = (ended - 1, ended - 0.1, ended, again, again + 0.1)
+    assert [log.server_ended_at(at) for at in moments] == [False, True, True, True, False]
+    assert log.start_before(again + 1) == again
+
+
+def test_a_repeated_message_is_one_thing_said_twice() -> None:
+    """Sendings with the same tag belong together, and the first has the word on when and by whom."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    line = alice.says("red", id="m1")
+    at = story.at
+    alice.is_cut()
+    alice.connects()
+    alice.repeats(line)
+    (said,) = story.log.said_in("red")
+    assert (said.at, said.client, said.user, said.id, len(said.sent)) == (at, "alice", "alice", "m1", 2)
+
+
+def test_what_may_be_the_answer_to_a_retry() -> None:
+    """It is heard on a connection that sent the message again, and after that."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    alice.repeats(line)
+    story.all_hear([alice, bob], (line, 1))
+    log = story.log
+    assert [heard.may_answer_retry for heard in log.live_on(alice.conn, "red")] == [False, True]
+    assert [heard.may_answer_retry for heard in log.live_on(bob.conn, "red")] == [False, False]
+    assert log.first_heard == {line.tag: log.heard[0].at}
+
+
+def test_what_is_heard_is_live_or_from_a_page_and_notices_are_apart() -> None:
+    """Messages of `system` are no messages of the room, also where they stand in a page."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    bob.hears(line, 1)
+    bob.reads("red", [(line, 1), (story.line(story.client("x", "system"), "red"), 0)])
+    alice.is_told("red", "bob is here")
+    log = story.log
+    assert [heard.live for heard in log.in_room("red")] == [True, False]
+    assert [notice.message.content for notice in log.notices] == ["bob is here"]
+    assert len(log.pages) == 1
+
+
+def test_bad_frames_are_known_again() -> None:
+    """What was said in a bad frame is noted by its tag, or as it is, and is nothing said."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("not_joined", {"type": "message", "data": {"room": "red", "content": "a1b2c3-9. x"}})
+    mallory.misbehaves("content_empty", {"type": "message", "data": {"room": "red", "content": ""}})
+    mallory.misbehaves("half_character", None, '{"content": "a1b2c3-8. half"}')
+    mallory.misbehaves("content_number", {"type": "message", "data": {"content": 5}})
+    mallory.misbehaves("no_data", {"type": "message", "data": 5})
+    log = story.log
+    assert {key: sent.bad for key, sent in log.bad.items()} == {
+        "a1b2c3-9": "not_joined",
+        "": "content_empty",
+        "a1b2c3-8": "half_character",
+    }
+    assert (log.said, log.memberships) == ({}, [])
+
+
+def test_steps_notes_and_stalls_are_kept() -> None:
+    """A step spans from when it first began to when it was last done; it is not finished in between."""
+    story = Story()
+    with story.step("1.1"):
+        story.passes(1)
+    story.begins("1.1")
+    assert not story.log.finished("1.1")
+    with story.step("1.1"):
+        story.notes("figure", 3)
+        story.stalls(0.5)
+    story.begins("1.2")
+    log = story.log
+    assert log.steps["1.1"] == (0.001, story.at - 0.001)
+    assert (log.finished("1.1"), log.finished("1.2"), log.finished("1.3")) == (True, False, False)
+    assert (log.notes["figure"], log.longest_stall()) == ([3], 0.5)
+
+
+ODD_FRAMES: list[Any] = [
+    None,
+    7,
+    [],
+    {},
+    {"type": None},
+    {"type": []},
+    {"type": "message"},
+    {"type": "message", "data": {"content": "a1b2c3-1. x"}},
+    {"type": "message", "data": {"room": ["red"], "content": "a1b2c3-1. x"}},
+    {"type": "message", "data": {"room": "red", "content": "no tag"}},
+    {"type": "message", "data": {"room": "red", "content": "a1b2c3-2. x", "id": {}}},
+    {"type": "join"},
+    {"type": "join", "room": 7},
+    {"type": "join", "room": "red", "since": "x"},
+    {"type": "leave"},
+    {"type": "leave", "room": None},
+    {"type": "presence", "room": ["red"]},
+    {"type": "history", "room": "red", "since": "0", "limit": "all"},
+]
+
+
+@pytest.mark.parametrize("frame", ODD_FRAMES)
+def test_odd_frames_that_were_sent_are_left_out(frame: Any) -> None:
+    """A good frame of the harness never looks like this, and one that does is no reason to raise."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.sends(frame)
+    alice.sends(frame, bad="odd")
+    log = story.log
+    assert len(log.members("red")) == 1
+    assert log.members("red")[0].stop == inf
+    assert all(said.room == "red" for said in log.said.values())
+    everything(log)
+
+
+def everything(log: Log) -> int:
+    """Ask every checker of a history; returns how much they found."""
+    found: list[Any] = []
+    for room in ("red", "blue"):
+        for check in (
+            delivery.lost,
+            delivery.duplicates,
+            delivery.numbered_twice,
+            delivery.altered,
+            delivery.refused,
+            ordering.numbering,
+            ordering.order,
+            replay.seams,
+            replay.retries,
+            pages.wrong,
+            pages.mismatches,
+            durability.replayed_as_new,
+            notices.unjustified,
+            slow.stalled,
+            slow.unbounded,
+        ):
+            found += check(log, room)
+        for copy in (False, True):
+            found += durability.lost(log, room, copy=copy)
+        for what in ("joined", "left"):
+            found += notices.missing(log, room, what)
+        for conn in (1, 2, 99):
+            found += presence.announced(log, conn, room, "alice", 0.0, here=True, why="join")
+            found += presence.listed(log, conn, room, {"alice"}, 0.0, inf, {"bob"})
+            found += presence.always_here(log, "alice", room, [conn], 0.0, inf, "quiet")
+            silence = presence.Silence("alice", room, 0.01, 9.0, 0.5, 1.5, at_once=False)
+            found += presence.offline(log, silence, conn, 99, 0.1)
+            presence.delay(log, silence, conn)
+            presence.slowest_answer(log, conn, room, 0.0, inf)
+        ordering.newest(log, room)
+        notices.heard(log, room)
+        slow.owed_bytes(log, room)
+        replay.offers_retries(log, room)
+    found += presence.heartbeats(log, list(log.conns.values()), 0.0, 1.0, 0.5, 0.1)
+    found += delivery.leaks(log) + presence.leaks(log)
+    found += errors.unanswered(log, 0.0, inf) + errors.obeyed(log)
+    found += lifecycle.server(log, 0.0, inf) + lifecycle.connections(log, 0.0, inf)
+    durability.unacknowledged(log)
+    lifecycle.stopped_by(log)
+    return len(found)
+
+
+def test_an_empty_history_has_nothing_wrong_but_what_was_waited_for() -> None:
+    """Of nothing nothing is said, except by the checkers that are told that something had to come."""
+    expected = len(("red", "blue")) * len((1, 2, 99)) * len(("announced", "offline"))
+    assert everything(Log([])) == expected
+
+
+moments = st.integers(0, 40).map(lambda tick: tick / 4)
+conns = st.integers(1, 3)
+people = st.sampled_from(["alice", "bob"])
+rooms = st.sampled_from(["red", "blue"])
+numbers = st.sampled_from([-1, 0, 1, 2, 3, 7, 10**15, 2.0, "2", None, True])
+contents = st.sampled_from(["a1b2c3-1. x", "a1b2c3-2. y", "a1b2c3-2. altered", "", "unknown"])
+messages = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["m1", "m2", 7]),
+        "room": rooms,
+        "user": st.sampled_from(["alice", "bob", "system"]),
+        "content": contents,
+        "sequence": numbers,
+        "timestamp": st.sampled_from([1_767_225_600_000, 1_767_225_600.5, 3, None]),
+    }
+)
+users = st.lists(
+    st.fixed_dictionaries(
+        {
+            "user": people,
+            "status": st.sampled_from(["online", "away", "offline", "here"]),
+            "lastSeen": st.sampled_from([1_767_225_600_000, None]),
+        }
+    ),
+    max_size=2,
+)
+from_server = st.one_of(
+    st.builds(lambda data: {"type": "message", "data": data}, messages),
+    st.builds(
+        lambda room, inside, last, more: {
+            "type": "history",
+            "data": {"room": room, "messages": inside, "last": last, "more": more},
+        },
+        rooms,
+        st.lists(messages, max_size=3),
+        st.sampled_from([None, 0, 3, "x"]),
+        st.sampled_from([None, True, False, 1]),
+    ),
+    st.builds(
+        lambda room, inside, full: {
+            "type": "presence",
+            "data": {"room": room, "users": inside, "full": full},
+        },
+        rooms,
+        users,
+        st.sampled_from([None, True, False, "x"]),
+    ),
+    st.builds(
+        lambda id: {"type": "error", "data": {"message": "no", "id": id}}, st.sampled_from([None, "m1", 5])
+    ),
+    st.just({"type": "heartbeat"}),
+    st.sampled_from(ODD_FRAMES),
+)
+from_client = st.one_of(
+    st.builds(
+        lambda room, content, id: {"type": "message", "data": {"room": room, "content": content, "id": id}},
+        rooms,
+        contents,
+        st.sampled_from([None, "m1"]),
+    ),
+    st.builds(
+        lambda kind, room, since: {"type": kind, "room": room, "since": since},
+        st.sampled_from(["join", "leave", "presence", "history"]),
+        rooms,
+        st.sampled_from([None, 0, 2, 99, "x"]),
+    ),
+    st.sampled_from(ODD_FRAMES),
+)
+events = st.one_of(
+    st.builds(
+        history.Opened, moments, people, conns, people, people, st.just(0.5), st.just(1.5), st.booleans()
+    ),
+    st.builds(
+        Sent, moments, people, conns, from_client, st.none(), st.sampled_from([None, None, None, "no_type"])
+    ),
+    st.builds(Received, moments, people, conns, from_server, st.sampled_from([100, 2**21])),
+    st.builds(
+        history.Closed,
+        moments,
+        people,
+        conns,
+        st.sampled_from(["client", "server"]),
+        st.just(1006),
+        st.just(""),
+    ),
+    st.builds(history.Joined, moments, people, conns, rooms),
+    st.builds(history.Left, moments, people, conns, rooms),
+    st.builds(history.GaveUp, moments, people, conns, st.sampled_from(["", "history", "reading"]), moments),
+    st.builds(
+        Fault,
+        moments,
+        st.sampled_from(["reset", "vanish", "stop_reading", "read_again", "close", "bad_name", "wake"]),
+        people,
+        conns,
+    ),
+    st.builds(
+        Server,
+        moments,
+        st.sampled_from(["ready", "asked_to_stop", "stopped", "killed", "died", "hung", "not_ready"]),
+        st.just({}),
+        st.booleans(),
+    ),
+    st.builds(history.Step, moments, st.just("1.1"), st.booleans()),
+    st.builds(history.Stalled, moments, moments),
+)
+
+
+@PROPERTY
+@given(st.lists(events, max_size=40), st.booleans())
+def test_no_checker_raises_on_an_odd_history(odd: list[Any], in_order: bool) -> None:
+    """Events in any order, connections that were never opened, frames with flaws: never an exception."""
+    everything(Log(sorted(odd, key=lambda event: float(event.at)) if in_order else odd))

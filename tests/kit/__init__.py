@@ -1,0 +1,1 @@
+"""Tests of the kit itself: its texts, handouts and expectations."""

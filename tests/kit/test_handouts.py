@@ -1,0 +1,193 @@
+"""The handouts of the exercises say what the kit says: steps, titles, points, commands and files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli import cli
+from harness.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
+from harness.targets import ROOT
+from harness.texts import LANGUAGES, texts
+from lab.loader import INTERFACES
+
+NAMES = {"en": "README.md", "fr": "README.fr.md"}
+HANDOUTS = [(number, language) for number in EXERCISES for language in LANGUAGES]
+OVERVIEW = ROOT / "exercises"
+PAGES = [OVERVIEW / name for name in NAMES.values()] + [
+    OVERVIEW / EXERCISES[number] / NAMES[language] for number, language in HANDOUTS
+]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)#]+)")
+_STEP = re.compile(r"^\| *(\d\.\d) *\| *(.+?) *\| *(\d+|–) *\|$", re.MULTILINE)
+_EXERCISE = re.compile(r"^\| *\[(\d)\. (.+?)\]\((.+?)\) *\| *`(.+?)` *\|.*\| *(\d+) *\|$", re.MULTILINE)
+_PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|toml)|/)(?![\w./-])")
+
+
+def path_of(number: int, language: str) -> Path:
+    """Where a handout is."""
+    return OVERVIEW / EXERCISES[number] / NAMES[language]
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def blocks(page: Path, *kinds: str) -> list[str]:
+    """The blocks of code of these kinds."""
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [text for kind, text in found if kind in kinds]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Each `chatlab …` command of a page, in its text, its blocks and the comments there, as words."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    spans = _SPAN.findall(prose(page)) + [span for line in lines for span in _SPAN.findall(line)]
+    found = []
+    for text in lines + spans:
+        if text.startswith("chatlab "):
+            words = shlex.split(text, comments=True)
+            found.append(words[1:-1] if words[-1] == "&" else words[1:])
+    return found
+
+
+def parse(words: list[str]) -> click.Context:
+    """What the command line makes of a command, which is not run. Raises click.UsageError."""
+    with click.Context(cli, info_name="chatlab") as context:
+        command = cli.get_command(context, words[0])
+        if command is None:
+            raise click.UsageError(f"there is no command {words[0]}")
+        return command.make_context(words[0], words[1:], parent=context)
+
+
+def title_of(step: str, language: str) -> str:
+    """What the report calls a step."""
+    return texts(language).say(f"step.{step.replace('.', '-')}")
+
+
+def test_commands_that_are_wrong_do_not_parse() -> None:
+    """The check of the commands is not blind: it refuses options and exercises that there are none of."""
+    for wrong in (["check", "7"], ["check", "--no-such"], ["hint"], ["chekc", "1"]):
+        with pytest.raises(click.UsageError):
+            parse(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
+def test_every_command_parses(page: Path) -> None:
+    """Whatever a page tells the reader to type is a command, with options that it has."""
+    found = commands(page)
+    assert found, "a page without a single command helps nobody to begin"
+    for words in found:
+        context = parse(words)
+        for use in context.params.get("use", ()):
+            assert use.partition("=")[0] in INTERFACES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
+def test_every_file_exists(page: Path) -> None:
+    """Files and folders that a page names or links to are there, from the kit's folder or from the page."""
+    in_code = _SPAN.findall(prose(page)) + blocks(page, "sh", "text")
+    links = [link for link in _LINK.findall(prose(page)) if "://" not in link]
+    named = [name for text in in_code for name in _PATH.findall(re.sub(r"\S+://\S+|(?<!\S)/\S+", "", text))]
+    assert named
+    for name in named:
+        assert (ROOT / name).exists() or (page.parent / name).exists(), name
+    for link in links:
+        assert (page.parent / link).is_file(), link
+
+
+@pytest.mark.parametrize(("number", "language"), HANDOUTS)
+def test_the_steps_are_those_of_the_harness(number: int, language: str) -> None:
+    """The table of steps has exactly the harness's steps, with their titles and points."""
+    component = COMPONENTS[number]
+    worth = {step: points_for(step, component) for step in steps_of(number)}
+    expected = [
+        (step, title_of(step, language), str(points) if step in BREAKABLE[component] else "–")
+        for step, points in worth.items()
+    ]
+    page = path_of(number, language)
+    assert _STEP.findall(prose(page)) == expected
+    total = {"en": "{} points in all", "fr": "{} points en tout"}[language]
+    assert total.format(sum(worth.values())) in prose(page)
+
+
+@pytest.mark.parametrize(("number", "language"), HANDOUTS)
+def test_the_title_is_that_of_the_exercise(number: int, language: str) -> None:
+    """A handout is headed as the report on its exercise is."""
+    say = texts(language).say
+    title = say("ui.exercise", number=number, title=say(f"exercise.{number}"))
+    assert path_of(number, language).read_text(encoding="utf-8").splitlines()[0] == f"# {title}"
+
+
+@pytest.mark.parametrize(("number", "language"), HANDOUTS)
+def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> None:
+    """The file and every method of the component stand in the handout."""
+    text = prose(path_of(number, language))
+    component = COMPONENTS[number]
+    assert f"`exercises/{EXERCISES[number]}/{component}.py`" in text
+    for method in vars(INTERFACES[component]):
+        if not method.startswith("_"):
+            assert f"`{method}" in text, method
+
+
+@pytest.mark.parametrize(("number", "language"), HANDOUTS)
+def test_an_excerpt_speaks_as_the_report_does(number: int, language: str) -> None:
+    """The excerpt of a report has a step and an anomaly under the titles that a report gives them."""
+    say = texts(language).say
+    excerpts = [text for text in blocks(path_of(number, language), "text") if "✗" in text]
+    assert len(excerpts) == 1
+    heading, finding = excerpts[0].splitlines()[:2]
+    step = heading.split()[1]
+    assert step in steps_of(number)
+    assert heading == f"  ✗ {step}  {title_of(step, language)}"
+    slug = finding.rpartition("(")[2].rstrip(")")
+    assert finding == f"    {say(f'anomaly.{slug}.title')}  ({slug})"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_overview_lists_the_exercises(language: str) -> None:
+    """The page about all four names each with its title, handout, file and points."""
+    say = texts(language).say
+    expected = [
+        (
+            str(number),
+            say(f"exercise.{number}"),
+            f"{EXERCISES[number]}/{NAMES[language]}",
+            f"{EXERCISES[number]}/{COMPONENTS[number]}.py",
+            str(sum(points_for(step, COMPONENTS[number]) for step in steps_of(number))),
+        )
+        for number in EXERCISES
+    ]
+    assert _EXERCISE.findall(prose(OVERVIEW / NAMES[language])) == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_overview_explains_every_verdict(language: str) -> None:
+    """Each outcome that a report can show is explained in the words that the reader's report uses."""
+    text = prose(OVERVIEW / NAMES[language])
+    for outcome in ("passed", "failed", "inconclusive", "skipped"):
+        assert f"**{texts(language).say(f'outcome.{outcome}')}**" in text
+
+
+def test_both_languages_tell_the_same() -> None:
+    """A handout and its translation have as many sections, commands, questions and table rows."""
+    for folder in (OVERVIEW, *(OVERVIEW / slug for slug in EXERCISES.values())):
+        english, french = (folder / NAMES[language] for language in LANGUAGES)
+        for pattern in (r"^#+ ", r"^\|", r"^\d\. ", r"^```"):
+            counts = [
+                len(re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE))
+                for page in (english, french)
+            ]
+            assert counts[0] == counts[1], (folder.name, pattern)
+        plain = [
+            [[word for word in words if word not in ("--lang", "fr")] for words in commands(page)]
+            for page in (english, french)
+        ]
+        assert plain[0] == plain[1], folder.name

@@ -1,0 +1,99 @@
+"""The kit proves itself on real servers: right ones pass, stubs and broken ones fail for the right reason."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import targets
+from harness.steps import COMPONENTS, EXERCISES
+from harness.verdict import Outcome
+from tests.kit.broken_expectations import EXPECTED
+from tests.kit.conftest import SERVERS, Judge, assert_right, describe
+
+pytestmark = pytest.mark.live
+
+BY_EXERCISE = [
+    pytest.param(number, id=slug, marks=pytest.mark.xdist_group(f"live{number % 2}"))
+    for number, slug in EXERCISES.items()
+]
+
+
+@pytest.mark.parametrize("exercise", BY_EXERCISE)
+async def test_reference_passes(exercise: int, judge: Judge) -> None:
+    """The reference server passes every step, each with a receipt."""
+    run = await judge(exercise, targets.reference())
+    assert_right(run)
+    assert all(step.receipt is not None for step in run.steps)
+
+
+@pytest.mark.parametrize("exercise", BY_EXERCISE)
+async def test_model_answer_passes(exercise: int, judge: Judge) -> None:
+    """Each model answer passes its exercise, with all the points that its component can earn."""
+    target = targets.submission(targets.find_folder("solutions"), exercise, together=False)
+    run = await judge(exercise, target)
+    assert_right(run)
+    assert target.component == COMPONENTS[exercise]
+
+
+@pytest.mark.parametrize("exercise", BY_EXERCISE)
+async def test_model_answers_pass_together(exercise: int, judge: Judge) -> None:
+    """The four model answers make a right server together, too."""
+    assert_right(await judge(exercise, targets.submission(targets.find_folder("solutions"), exercise, True)))
+
+
+@pytest.mark.parametrize("exercise", BY_EXERCISE)
+async def test_server_in_another_language_passes(exercise: int, judge: Judge, javascript_server: str) -> None:
+    """A server that was written from PROTOCOL.md alone, in JavaScript, passes every step."""
+    assert_right(await judge(exercise, targets.whole_server(javascript_server)))
+
+
+@pytest.mark.xdist_group("live0")
+async def test_server_runs_where_it_was_asked_for(judge: Judge, tmp_path: Path) -> None:
+    """`--server` starts its command in the directory where it was called."""
+    target = targets.whole_server(f"{shlex.quote(sys.executable)} -m lab", tmp_path)
+    assert_right(await judge(4, target))
+    assert list(tmp_path.iterdir()) == [], "it stores in DATA_DIR, and nowhere else"
+
+
+STUB_FAILS_BY = {
+    1: ("1.4", {"lost", "missing_notice"}),
+    2: ("2.2", {"split_sequence"}),
+    3: ("3.2", {"unannounced_presence", "presence_disagrees"}),
+    4: ("4.4", {"lost_after_crash"}),
+}
+"""The step, and the anomalies, that each exercise's stub must fail by as it is shipped."""
+
+
+@pytest.mark.parametrize("exercise", BY_EXERCISE)
+async def test_stub_fails_by_its_own_rule(exercise: int, judge: Judge) -> None:
+    """As it is shipped, each stub starts, and fails by what its exercise is about."""
+    target = targets.submission(targets.find_folder("exercises"), exercise, together=False)
+    run = await judge(exercise, target)
+    step, names = STUB_FAILS_BY[exercise]
+    result = next(each for each in run.steps if each.step == step)
+    assert result.outcome is Outcome.FAILED, describe(run)
+    assert names & {anomaly.name for anomaly in result.anomalies}, describe(run)
+
+
+BROKEN = [
+    pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"live{exercise % 2}"))
+    for name, (exercise, _, _) in EXPECTED.items()
+]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_broken_server_is_caught(
+    name: str, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each broken server fails the step that its defect belongs to, by the anomaly that it is about."""
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path))
+    exercise, step, anomaly = EXPECTED[name]
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(SERVERS / 'broken.py'))} {name}"
+    run = await judge(exercise, targets.whole_server(command))
+    result = next(each for each in run.steps if each.step == step)
+    assert result.outcome is Outcome.FAILED, describe(run)
+    assert anomaly in {each.name for each in result.anomalies}, describe(run)
