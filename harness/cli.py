@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -203,7 +204,8 @@ class _Check:
     async def _play(self) -> list[list[Any]]:
         task = asyncio.current_task()
         assert task is not None, "inside asyncio.run there is one"
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        with suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         if self.jobs > 1:
             return await self._side_by_side()
         return [await self._one_run(number) for number in range(self.runs)]

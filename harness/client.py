@@ -28,6 +28,8 @@ QUIET = 0.3
 """Seconds without a frame after which a server that answers no `presence` counts as done."""
 SEND_PATIENCE = 10.0
 """Seconds for which a server may refuse to read what a client sends."""
+MANY = 10**9
+"""More pages of history than anybody is ever sent."""
 
 
 class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
@@ -54,6 +56,8 @@ class Client:
         self.unwelcome = unwelcome
         """Whether the server should refuse it, for its name."""
         self.answers_heartbeats = True
+        self.writes_nulls = False
+        """Whether it writes `null` for a field that it could leave out, which is the same."""
         self.greeting: Greeting | None = None
         self.tags: dict[str, set[str]] = defaultdict(set)
         """Tags of the messages received, live or by replay, in each room."""
@@ -71,6 +75,8 @@ class Client:
         self._reader: asyncio.Task[None] | None = None
         self._ended_by_us = False
         self._silent = False
+        self._inside: set[str] = set()
+        """The rooms that it joined on this connection."""
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -89,6 +95,7 @@ class Client:
         self.conn = self.world.next_conn()
         self.greeting = None
         self._ended_by_us = self._silent = False
+        self._inside.clear()
         if self.unwelcome:
             self._fault("bad_name")
         try:
@@ -174,14 +181,13 @@ class Client:
 
     # --- what a client says -----------------------------------------------------------------------
 
-    async def _send(self, frame: Any, text: str | None = None, bad: str | None = None) -> None:
-        """Send one frame, and note it. Raises Gone without a connection."""
+    async def _send(self, frame: Any, text: str | bytes | None = None, bad: str | None = None) -> None:
+        """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection."""
         if self._ws is None or not self.is_open:
             raise Gone
         wire = text if text is not None else json.dumps(frame, ensure_ascii=False)
-        self.world.record(
-            history.Sent(self.world.now(), self.name, self.conn, frame, text and text[:200], bad)
-        )
+        excerpt = repr(text[:200]) if isinstance(text, bytes) else text and text[:200]
+        self.world.record(history.Sent(self.world.now(), self.name, self.conn, frame, excerpt, bad))
         try:
             async with asyncio.timeout(SEND_PATIENCE):
                 await self._ws.send(wire)
@@ -194,8 +200,9 @@ class Client:
     async def join(self, room: str, since: int | None = None) -> None:
         """Join a room, and wait until the server has done all that this asks for."""
         frame: dict[str, Any] = {"type": "join", "room": room}
-        if since is not None:
+        if since is not None or self.writes_nulls:
             frame["since"] = since
+        self._inside.add(room)
         await self._send(frame)
         await self.fence()
         self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
@@ -204,16 +211,17 @@ class Client:
         """Leave a room, and wait until the server has done it."""
         await self._send({"type": "leave", "room": room})
         await self.fence()
+        self._inside.discard(room)
         self.world.record(history.Left(self.world.now(), self.name, self.conn, room))
 
     async def say(self, room: str, content: str, id: str | None = None, **more: Any) -> None:
         """Say something; does not wait for it to come back. `more` are fields that do not belong there."""
         data = {"room": room, "content": self.world.same(content), **more}
-        if id is not None:
+        if id is not None or self.writes_nulls:
             data["id"] = id
         await self._send({"type": "message", "data": data})
 
-    async def send_bad(self, frame: Any, rule: str, text: str | None = None) -> None:
+    async def send_bad(self, frame: Any, rule: str, text: str | bytes | None = None) -> None:
         """Send a frame that breaks the contract on purpose; `rule` names what is wrong with it."""
         await self._send(frame, text, rule)
 
@@ -264,26 +272,30 @@ class Client:
 
         def answer() -> Roster | None:
             for roster in self.rosters[start:]:
-                if roster.room == room and self._is_whole(roster):
+                if roster.room == room and self.is_whole(roster):
                     return roster
             return None
 
-        await self.world.until(lambda: answer() is None and self.is_open)
+        def missing() -> int:
+            # A long replay may come before the answer: each of its pages is progress.
+            return 0 if answer() or not self.is_open else MANY - len(self.pages)
+
+        await self.world.until(missing)
         return answer()
 
-    def _is_whole(self, roster: Roster) -> bool:
+    def is_whole(self, roster: Roster) -> bool:
         """Whether a presence frame lists everybody; where it does not say, it does if it lists us, or
         is of a room that we are not in."""
         if roster.full is not None:
             return roster.full
-        return self.user in roster.users or roster.room.startswith("fence-")
+        return self.user in roster.users or roster.room not in self._inside
 
     async def ask_history(self, room: str, since: int | None = None, limit: int | None = None) -> Page | None:
         """Ask for one page of history; None if that is not answered."""
         frame: dict[str, Any] = {"type": "history", "room": room}
-        if since is not None:
+        if since is not None or self.writes_nulls:
             frame["since"] = since
-        if limit is not None:
+        if limit is not None or self.writes_nulls:
             frame["limit"] = limit
         start = len(self.pages)
         await self._send(frame)

@@ -64,7 +64,8 @@ async def run_in_process(job: Job) -> Run:
 async def _main() -> None:
     task = asyncio.current_task()
     assert task is not None, "inside asyncio.run there is one"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
     run.history = []

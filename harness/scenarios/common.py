@@ -12,8 +12,8 @@ from harness.client import Client, Gone
 from harness.log import Log
 from harness.worlds.base import World
 
-Bad = tuple[str, Any, str | None]
-"""A bad frame: the rule that it breaks, the frame, and its text where that is not just the frame."""
+Bad = tuple[str, Any, str | bytes | None]
+"""A bad frame: the rule that it breaks, the frame, and its text or bytes where that is not just the frame."""
 
 
 async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
@@ -19,6 +20,8 @@ from lab.protocol import MAX_CONTENT
 ROOM = "Lobby"
 SAME_LETTERS = "lobby"
 """Another room: names are compared exactly. Who mixes them up is found out by those who sit here."""
+FOREIGN = ("Été.北京_Ωμέγα", "E\u0301te\u0301.北京_Ωμέγα", "long-".ljust(57, "o"))
+"""More rooms: letters of any script, accents in both ways to write them, and the longest name there is."""
 
 SAMPLES = (
     "Hello!",
@@ -82,9 +85,13 @@ async def play(plan: Plan, world: World) -> None:
 
     with world.step("1.3"):
         await carol.join(other)
+        foreigners = [await world.client(f"foreigner{number}") for number in range(len(FOREIGN))]
+        for foreigner, name in zip(foreigners, FOREIGN, strict=True):
+            await foreigner.join(world.name(name))
         await alice.join(room)
         await bob.join(room)
         await _announced(world, alice, bob.user, room)
+        bob.writes_nulls = True
         await bob.join(room)  # twice is the same as once
         mallory = await misbehave(world, mallory, _bad_joins(world))
 
@@ -94,7 +101,11 @@ async def play(plan: Plan, world: World) -> None:
             await people[words.who].say(room, _content(world, words.text))
         # Fields that do not belong there must not let anybody speak in another's name.
         await bob.say(room, f"{world.tag()}. who am I?", user=alice.user, sequence=1, timestamp=0)
+        bob.writes_nulls = False
         await carol.say(other, f"{world.tag()}. hello, other room")
+        for foreigner, name in zip(foreigners, FOREIGN, strict=True):
+            await foreigner.say(world.name(name), f"{world.tag()}. hello from {name}")
+            await world.until(lambda f=foreigner, n=name: 1 - len(f.tags[world.name(n)]))  # type: ignore[misc]
         said = len(plan.words) + 1
         await world.until(lambda: sum(said - len(each.tags[room]) for each in (alice, bob)))
         await world.until(lambda: 1 - len(carol.tags[other]))
@@ -118,6 +129,9 @@ async def play(plan: Plan, world: World) -> None:
         left = len(alice.notices)
         await erin.close()  # without leaving first: the connection's end counts as that
         await _announced(world, alice, erin.user, room, left)
+        await bob.join(room)
+        await alice.say(room, f"{world.tag()}. welcome back")
+        await world.until(lambda: sum(said + 3 - len(each.tags[room]) for each in (alice, bob)))
         await misbehave(world, mallory, _bad_leaves(other))
         for each in (alice, bob, carol, dave):
             await each.fence()
@@ -137,6 +151,7 @@ def _not_json(world: World) -> list[Bad]:
         ("not_json", None, "hello"),
         ("half_json", None, '{"type": "join", '),
         ("not_object", ["join"], "[1, 2, 3]"),
+        ("binary", None, json.dumps({"type": "join", "room": world.name(ROOM)}).encode()),
         ("no_type", {"room": world.name(ROOM)}, None),
         ("unknown_type", {"type": "dance", "room": world.name(ROOM)}, None),
     ]
@@ -170,6 +185,7 @@ def _bad_messages(world: World, room: str) -> list[Bad]:
         ("content_number", message(room=room, content=5), None),
         ("content_empty", message(room=room, content=""), None),
         ("content_long", message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT + 1, "y")), None),
+        ("content_wide", message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT // 2, "é")), None),
         ("half_character", None, half),
         ("message_no_room", message(content=f"{world.tag()}. to nowhere"), None),
         ("message_room_path", message(room=f"../{room}", content=f"{world.tag()}. to a path"), None),
@@ -197,7 +213,7 @@ async def _bad_names(world: World) -> None:
 def check(plan: Plan, log: Log) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, SAME_LETTERS))
-    rooms = (room, other)
+    rooms = (room, other, *(f"{name}-{log.began.nonce}" for name in FOREIGN))
     in_1_4 = log.steps.get("1.4", (0.0, 0.0))
     leaks = delivery.leaks(log)
     return {
@@ -254,14 +270,29 @@ def _started(log: Log) -> Text:
 
 
 def _names(log: Log) -> list[Anomaly]:
-    """Users who got a name that nobody may have. A server may ignore the names that it is asked for."""
+    """Users who got a name that nobody may have, or were refused one without a word.
+
+    A server may ignore the names that it is asked for.
+    """
     for conn in log.conns.values():
         if conn.user == "system" or len(conn.user) > 64:
             what = "name_system" if conn.user == "system" else "name_long"
             params = {"who": conn.client, "count": 1, "of": 2, "what": what}
             opened = [e for e in log.events if getattr(e, "conn", None) == conn.number][:1]
             return [Anomaly("unanswered_error", params, opened, "name")]
+    answered = {asked.conn for asked, _ in log.errors}
+    for conn in log.conns.values():
+        faults = [fault for fault in conn.faults if fault.fault == "bad_name"]
+        refused = faults and not conn.user and conn.closed is not None
+        if refused and conn.number not in answered and not log.server_ended_at(faults[0].at):
+            what = "name_system" if conn.number == min(_strangers(log)) else "name_long"
+            params = {"who": conn.client, "count": 1, "of": 2, "what": what}
+            return [Anomaly("unanswered_error", params, [*faults, conn.closed])]
     return []
+
+
+def _strangers(log: Log) -> list[int]:
+    return [conn.number for conn in log.conns.values() if any(f.fault == "bad_name" for f in conn.faults)]
 
 
 def _said_after_leaving(log: Log, room: str) -> int:

@@ -29,6 +29,8 @@ HEARTBEAT_INTERVAL = 0.5
 """Seconds that servers are told. Short, because each check of a time-out waits for several."""
 OFFLINE_TIMEOUT = 1.5
 """Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
+_RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 MUCH_OUTPUT = 16 * 1024 * 1024
@@ -95,10 +97,10 @@ class LiveWorld(World):
         )
 
     def reset(self, connection: ClientConnection) -> None:
-        """A TCP reset: closing with a linger of 0 seconds throws away what was not sent."""
+        """A TCP reset."""
         sock = connection.transport.get_extra_info("socket")
         if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.transport.abort()
 
     # --- the server -------------------------------------------------------------------------------
@@ -345,6 +347,3 @@ async def _narrow_socket(host: str, port: int) -> socket.socket:
         raise
     return sock
 
-
-if sys.platform == "win32":  # pragma: no cover
-    raise ImportError("the live world needs POSIX signals; on Windows use WSL")

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -19,8 +18,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+if sys.platform != "win32":
+    import resource
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes of the output's end that are kept."""
@@ -69,8 +72,7 @@ class ServerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    start_new_session=True,
-                    preexec_fn=_die_with_us if sys.platform == "linux" else None,
+                    **_OWN_GROUP,
                 )
             except (PermissionError, OSError) as error:
                 raise CommandNotFound(f"{command[0]} ({error.strerror})") from error
@@ -88,12 +90,16 @@ class ServerProcess:
     def signal_group(self, number: int) -> None:
         """Send a signal to the process and all that it started."""
         self._note_family()
+        if sys.platform == "win32":  # there is one way to ask, and one to tell
+            asks = number == signal.SIGTERM
+            self._process.send_signal(signal.CTRL_BREAK_EVENT if asks else signal.SIGTERM)
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def kill(self) -> None:
         """End it and all that it started, at once, and wait for that."""
-        self.signal_group(signal.SIGKILL)
+        self.signal_group(getattr(signal, "SIGKILL", signal.SIGABRT))
         for process in self._family.values():  # who left the group is found by its parent
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -170,8 +176,16 @@ def _printable(line: str) -> str:
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _die_with_us() -> None:
-    """In the child, before the program starts: be killed if the harness is, and leave no core file."""
-    assert _libc is not None, "only set on Linux"
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _before_the_program() -> None:
+    """In the child, before the program starts: leave no core file, and (on Linux) be killed if we are."""
+    if sys.platform != "win32":
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_OWN_GROUP: dict[str, Any]
+if sys.platform == "win32":
+    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    _OWN_GROUP = {"start_new_session": True, "preexec_fn": _before_the_program}

@@ -420,9 +420,9 @@ def test_a_retry_that_is_stored_again() -> None:
     ("text", "altered", "position"),
     [
         ("spaces  ", "spaces", 17),
-        ("déjà vu", "deja vu", 13),
-        ("<b>", "&lt;b&gt;", 12),
-        ("same length", "same lengtH", 22),
+        ("déjà vu", "deja vu", 12),
+        ("<b>", "&lt;b&gt;", 11),
+        ("same length", "same lengtH", 21),
     ],
 )
 def test_a_content_that_was_changed(text: str, altered: str, position: int) -> None:

@@ -1,0 +1,226 @@
+"""Bad frames: each is answered by `error`, changes nothing, and leaves everybody connected."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from harness.checkers import errors
+from tests.harness.stories import Person, Story, facts, told
+
+
+def misbehaves(person: Person, rule: str, *, answered: bool = True, served: bool = True) -> None:
+    """A bad frame, its answer, and a fence after it."""
+    person.misbehaves(rule)
+    if answered:
+        person.is_refused()
+    if served:
+        person.fences()
+
+
+# --- right histories ------------------------------------------------------------------------------
+
+
+def test_bad_frames_that_are_all_answered() -> None:
+    """Each has its error, with or without a code: no findings, and they are counted."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    for rule in ("not_json", "no_type", "room_dots"):
+        misbehaves(mallory, rule)
+    mallory.misbehaves("unknown_type")
+    mallory.is_refused(code=None)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert errors.counted(story.log, 0.0, inf) == 4
+    assert told(errors.obeyed(story.log)) == []
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings."""
+    log = Story().log
+    assert (errors.unanswered(log, 0.0, inf), errors.obeyed(log), errors.counted(log, 0.0, inf)) == (
+        [],
+        [],
+        0,
+    )
+
+
+def test_a_frame_may_be_answered_after_the_fence() -> None:
+    """Until the next bad frame, any error is this one's; the order of answers is not what is judged here."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type", answered=False)
+    mallory.is_refused()
+    misbehaves(mallory, "not_json")
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+def test_only_the_span_of_the_step_is_judged() -> None:
+    """Bad frames of other steps are left to those."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type", answered=False)
+    middle = story.passes(1)
+    misbehaves(mallory, "not_json")
+    log = story.log
+    assert told(errors.unanswered(log, middle, inf)) == []
+    assert errors.counted(log, middle, inf) == errors.counted(log, 0.0, middle) == 1
+    assert facts(errors.unanswered(log, 0.0, middle), "what") == ["no_type"]
+
+
+@pytest.mark.parametrize("how", ["asked_to_stop", "killed", "died"])
+def test_a_connection_that_ends_with_the_server_is_not_dropped_for_a_bad_frame(how: str) -> None:
+    """The last bad frame of a connection does not answer for the end of the server, however late it comes."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type")
+    story.passes(30)
+    story.ends(how, mallory)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+def test_a_frame_that_the_server_ended_upon_is_not_unanswered() -> None:
+    """There was nobody to answer; the end itself is another checker's."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_type")
+    mallory.is_dropped(1006)
+    story.server("died", code=1)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
+    """If it is dropped later, that has another reason, which other checkers look for."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type")
+    story.passes(5)
+    mallory.is_dropped(1006)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
+    """Closed with 1009 after an error is in order."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("content_long")
+    mallory.is_refused("too_large")
+    mallory.is_dropped(1009)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+# --- unanswered, dropped --------------------------------------------------------------------------
+
+
+def test_bad_frames_that_get_no_error() -> None:
+    """The finding counts them, and names each rule once, in order."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type", answered=False)
+    misbehaves(mallory, "not_json")
+    misbehaves(mallory, "room_dots", answered=False)
+    misbehaves(mallory, "no_type", answered=False)
+    found = errors.unanswered(story.log, 0.0, inf)
+    assert told(found) == ["unanswered_error"]
+    assert facts(found, "who", "count", "of", "what") == ["mallory", 3, 4, "no_type, room_dots"]
+    assert len(found[0].evidence) == 2
+
+
+def test_the_last_bad_frame_may_be_the_unanswered_one() -> None:
+    """It is found too where the server ended later, as the fence after it was answered."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    misbehaves(mallory, "no_type", answered=False)
+    story.passes(5)
+    story.ends("asked_to_stop", mallory)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == ["unanswered_error"]
+
+
+def test_an_error_on_another_connection_is_no_answer() -> None:
+    """The sender has to be told."""
+    story = Story()
+    mallory, bob = story.clients("mallory", "bob")
+    mallory.misbehaves("no_type")
+    bob.is_refused()
+    mallory.fences()
+    assert told(errors.unanswered(story.log, 0.0, inf)) == ["unanswered_error"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_sender_that_is_thrown_out(answered: bool) -> None:
+    """Being disconnected for one bad frame is a finding that names the frame and the code."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_data")
+    if answered:
+        mallory.is_refused()
+    mallory.asks_presence("fence-1")
+    mallory.is_dropped(1011)
+    mallory.connects()
+    misbehaves(mallory, "not_json")
+    found = errors.unanswered(story.log, 0.0, inf)
+    assert told(found) == ["dropped_connection/bad_frame"]
+    assert facts(found, "who", "what", "code") == ["mallory", "no_data", 1011]
+
+
+def test_at_most_three_are_told_of() -> None:
+    """A server that throws out everybody is told so three times."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    for _ in range(5):
+        mallory.misbehaves("no_data")
+        mallory.is_dropped(1009)
+        mallory.connects()
+    assert told(errors.unanswered(story.log, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
+
+
+# --- obeyed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "frame", "text", "heard"),
+    [
+        (
+            "not_joined",
+            {"type": "message", "data": {"room": "red", "content": "a1b2c3-2. x"}},
+            None,
+            "a1b2c3-2. x",
+        ),
+        ("content_empty", {"type": "message", "data": {"room": "red", "content": ""}}, None, ""),
+        ("half_character", None, '{"content": "a1b2c3-2. \\ud83d"}', "a1b2c3-2. ?"),
+    ],
+)
+def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None, heard: str) -> None:
+    """The finding names who heard it, who sent it, and the rule that it breaks."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    mallory.misbehaves(rule, frame, text)
+    line = story.line(mallory, "red")
+    alice.hears(line, 1, content=heard)
+    mallory.hears(line, 1, content=heard)
+    found = errors.obeyed(story.log)
+    assert told(found) == ["obeyed_bad_frame"]
+    assert facts(found, "who", "sender", "what") == ["alice", "mallory", rule]
+
+
+def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
+    """Number 2 is not number 25: only the one that was passed on is told of."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    for number, rule in ((2, "not_joined"), (25, "message_room_path")):
+        data = {"room": "../red", "content": f"a1b2c3-{number}. x"}
+        mallory.misbehaves(rule, {"type": "message", "data": data})
+    alice.hears(story.line(mallory, "red"), 1, content="a1b2c3-25. x")
+    assert facts(errors.obeyed(story.log), "what") == ["message_room_path"]
+
+
+def test_what_was_never_said_is_not_obeyed() -> None:
+    """Unknown contents are another checker's."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    misbehaves(mallory, "no_type")
+    alice.hears(story.line(mallory, "red"), 1, content="who said this?")
+    line = alice.says("red")
+    mallory.hears(line, 2)
+    assert told(errors.obeyed(story.log)) == []
