@@ -15,7 +15,7 @@ from harness.log import Log
 from harness.scenarios.common import Bad, meanwhile, misbehave, span, together
 from harness.verdict import Finding, Text
 from harness.worlds.base import POLL, World
-from lab.protocol import MAX_UNREAD
+from lab.protocol import MAX_ID, MAX_UNREAD
 
 ROOMS = ("red", "blue")
 SLOW = "slow"
@@ -25,7 +25,9 @@ PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
 LARGE = 60 * 1024
 AHEAD = 4
-"""Large messages that a talker has under way at once."""
+"""Large messages that a talker has under way at once, to any of those who talk."""
+FAR_AHEAD = 1_000_000
+"""A number that no room gets to."""
 VOLLEY = 4
 """Messages that each talker says at once when somebody joins."""
 ENOUGH = 130
@@ -75,14 +77,18 @@ async def play(plan: Plan, world: World) -> None:
 
     with world.step("2.3"):
         await _cut_again_and_again(plan, world, talkers)
+        await _join_from_afar(world, talkers)
         await _retry(world, talkers)
 
     with world.step("2.4"):
         reader = await world.client("historian")  # a member of no room: rooms are public
+        await reader.ask_history(world.name(SLOW))  # more than fits into a frame
+        reader.writes_nulls = True
         seam = world.name(SEAM)
         for room in rooms:
             await reader.read_all(room)
         newest = len(await reader.read_all(seam))
+        reader.writes_nulls = False
         await reader.read_all(seam, plan.page)
         for since, limit in ((newest // 2, 10), (0, 100), (0, 1000), (newest, 5), (newest + 1000, None)):
             await reader.ask_history(seam, since, limit)
@@ -118,12 +124,14 @@ async def _slow_reader(world: World, talkers: list[Client]) -> None:
     count = (MAX_UNREAD + 2 * slow.SOCKET_BUFFERS) // LARGE // len(talkers) + 1
 
     async def talk(talker: Client) -> None:
-        mine: list[str] = []
-        while len(mine) < count:
+        said, under_way = 0, set[str]()
+        while said < count:
             # Those who talk also read, and are never far behind: only the sloth is slow.
-            if len(mine) - len(talker.tags[room].intersection(mine)) < AHEAD:
-                mine.append(world.tag())
-                await talker.say(room, f"{mine[-1]}. ".ljust(LARGE, "z"))
+            under_way.difference_update(set.intersection(*(each.tags[room] for each in talkers)))
+            if len(under_way) < AHEAD:
+                tag, said = world.tag(), said + 1
+                under_way.add(tag)
+                await talker.say(room, f"{tag}. ".ljust(LARGE, "z"))
             else:
                 await world.pause(POLL)
 
@@ -138,6 +146,14 @@ async def _slow_reader(world: World, talkers: list[Client]) -> None:
         sloth.read_again()
         await world.until(missing)
         await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
+        # It may have been disconnected; but if it was not, it has everything up to this.
+        last = world.tag()
+        await talkers[0].say(room, f"{last}. and that was all")
+        await world.until(lambda: sloth.is_open and last not in sloth.tags[room])
+    await sloth.close()
+    sloth.narrow = False  # a long replay waits for its reader, who reads now
+    await sloth.connect()
+    await sloth.join(room, sloth.newest[room])
     await sloth.close()
     for talker in talkers:
         await talker.leave(room)
@@ -193,6 +209,17 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
     await world.until(lambda: sum(max(said[0] - len(each.tags[room]), 0) for each in everybody))
 
 
+async def _join_from_afar(world: World, talkers: list[Client]) -> None:
+    """Two join with extreme numbers: one missed all, which is several pages, and one knows the future."""
+    room = world.name(SEAM)
+    latecomer, prophet = await world.client("latecomer"), await world.client("prophet")
+    await latecomer.join(room, 0)
+    await prophet.join(room, FAR_AHEAD)
+    tag = world.tag()
+    await talkers[0].say(room, f"{tag}. both of you are in")
+    await world.until(lambda: sum(tag not in each.tags[room] for each in (*talkers, latecomer, prophet)))
+
+
 async def _hear_live(world: World, client: Client, room: str, count: int) -> None:
     """Wait until a client has heard some more live messages."""
     start = client.live[room]
@@ -209,8 +236,8 @@ async def _retry(world: World, talkers: list[Client]) -> None:
         await client.say(room, content, id)
         await world.until(lambda: client.is_open and client.live[room] == start)
 
-    # On the same connection, after it came back.
-    id, content = world.name("retry"), f"{world.tag()}. said twice"
+    # On the same connection, after it came back; with an `id` of the largest size.
+    id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"
     for _ in range(2):
         await say_and_hear(alice, room, content, id)
     # The same `id` means nothing in the mouth of another user, or in another room.
@@ -259,6 +286,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in [*rooms, slow_room] for each in delivery.lost(log, room)),
                 *(each for room in [*rooms, slow_room] for each in delivery.duplicates(log, room)),
                 *(each for room in every for each in delivery.altered(log, room)),
+                *replay.seams(log, slow_room, "sloth"),
             ],
             Text(
                 "burst",

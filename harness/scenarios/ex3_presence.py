@@ -30,7 +30,7 @@ SLOW_TIMEOUT = 5.0
 ASK_EVERY = 0.1
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
 """Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
-TWINS = {"tina": "close", "theo": "reset", "tess": "vanish"}
+TWINS = {"tina": "close", "theo": "reset", "tess": "vanish", "toby": "leave"}
 """Those with two connections, and what becomes of one of them."""
 
 
@@ -64,14 +64,17 @@ async def play(plan: Plan, world: World) -> None:
 
     with world.step("3.2"):
         dora = await world.client("dora")
+        await dora.join(other)
+        await carol.ask_presence(other)
         await dora.join(room)
         await _shown(world, listener, room, dora.user, here=True)
         await asker.ask_presence(room)
         await carol.ask_presence(room)  # anybody may ask
         world.note("dora_here", world.now())
-        await dora.leave(room)
+        await dora.leave(room)  # and stays in the other one
         await _shown(world, listener, room, dora.user, here=False)
         await asker.ask_presence(room)
+        await carol.ask_presence(other)
         mallory = await world.client("mallory")
         await misbehave(world, mallory, _bad_requests())
         await mallory.close()
@@ -83,12 +86,12 @@ async def play(plan: Plan, world: World) -> None:
     if world.timeout > SLOW_TIMEOUT:
         world.announce_wait(WATCHED * world.timeout)
     with world.step("3.3"):
-        cast = await _enter(world, room)
+        cast = await _enter(world, room, other)
     stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
     lives = [_show_life(world, client) for client in (*stay, listener)]
     async with meanwhile(_keep_asking(world, asker, room), *lives):
         with world.step("3.3"):
-            await _fall_silent(plan, world, cast)
+            await _fall_silent(plan, world, cast, room)
             rhea = cast["rhea"][0].user
             soon = world.timeout + 2 * world.heartbeat
             await _shown(world, listener, room, rhea, here=False, patience=soon)
@@ -96,6 +99,7 @@ async def play(plan: Plan, world: World) -> None:
             end = world.now() + WATCHED * world.timeout
             await world.until(lambda: world.now() < end, patience=2 * WATCHED * world.timeout)
             world.note("watched_until", world.now())
+            await carol.ask_presence(other)
             vera = cast["vera"][0]
             vera.read_again()
             await world.until(lambda: vera.is_open)
@@ -106,26 +110,31 @@ async def play(plan: Plan, world: World) -> None:
             await asker.ask_presence(room)
 
 
-async def _enter(world: World, room: str) -> dict[str, list[Client]]:
-    """Everybody enters the room: by name, with one or two connections."""
+async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]:
+    """Everybody enters the room: by name, with one or two connections. Two will be lost in two rooms."""
     cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera")}
+    await world.client("nora")  # she enters no room, and is sent heartbeats all the same
     cast |= {name: [await world.client(name) for _ in range(2)] for name in TWINS}
     for name in ("penny", "rudy", "vera"):
         cast[name][0].answers_heartbeats = False
     for client in (client for clients in cast.values() for client in clients):
         await client.join(room)
+    for name in ("rhea", "vera"):
+        await cast[name][0].join(other)
     world.note("one_user", [cast[name][0].user == cast[name][1].user for name in TWINS])
     return cast
 
 
-async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]]) -> None:
-    """One connection of each twin ends, one client is reset, and one vanishes."""
+async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], room: str) -> None:
+    """One connection of each twin ends (or leaves the room), one client is reset, and one vanishes."""
     for name, fault in TWINS.items():
         ending = cast[name][0 if plan.ends_first[name] else 1]
         if fault == "close":
             await ending.close()
         elif fault == "reset":
             await ending.reset()
+        elif fault == "leave":
+            await ending.leave(room)
         else:
             ending.vanish()
     await cast["rhea"][0].reset()
@@ -164,7 +173,7 @@ async def _shown(
         for roster in reversed(witness.rosters):
             if roster.room == room and user in roster.users:
                 return (roster.users[user].status != "offline") is not here
-            if roster.room == room and roster.full:
+            if roster.room == room and witness.is_whole(roster):
                 return here
         return here
 
@@ -199,16 +208,16 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
             Text("rooms_apart", {"rooms": 2, "answers": len(log.rosters)}),
         ),
         "3.2": Finding(
-            [*_dora(log, people, room), *errors.unanswered(log, *second)],
+            [*_dora(log, people, room, other), *errors.unanswered(log, *second)],
             Text("presence_told", {"bad": errors.counted(log, *second)}),
         ),
-        **_silence(plan, log, room, people, listener, asker),
+        **_silence(plan, log, room, other, people, listener, asker),
     }
 
 
-def _dora(log: Log, people: dict[str, Conn], room: str) -> list[Anomaly]:
-    """Somebody joined and left again: was it told, and do the answers agree?"""
-    joined = next((m for m in log.memberships if m.client == "dora"), None)
+def _dora(log: Log, people: dict[str, Conn], room: str, other: str) -> list[Anomaly]:
+    """Somebody joined and left again, and stayed in another room: was it told, and do the answers agree?"""
+    joined = next((m for m in log.memberships if m.client == "dora" and m.room == room), None)
     if joined is None:
         return []
     listener, asker, carol = (people[name].number for name in ("listener", "asker", "carol"))
@@ -222,11 +231,12 @@ def _dora(log: Log, people: dict[str, Conn], room: str) -> list[Anomaly]:
     if joined.stop < inf:
         found += presence.announced(log, listener, room, joined.user, joined.stop, here=False, why="leave")
         found += presence.listed(log, asker, room, expected, joined.left, end, {joined.user})
+        found += presence.listed(log, carol, other, {joined.user}, joined.left, end, set())
     return found
 
 
 def _silence(
-    plan: Plan, log: Log, room: str, people: dict[str, Conn], listener: Conn, asker: Conn
+    plan: Plan, log: Log, room: str, other: str, people: dict[str, Conn], listener: Conn, asker: Conn
 ) -> dict[str, Finding]:
     """Steps 3.3 and 3.4: who vanished, who only seemed to, and who came back."""
     if "3.3" not in log.steps and log.finished("3.2"):
@@ -256,7 +266,10 @@ def _silence(
         if one_user and name in people
         for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, "twin")
     ]
-    steady = [listener, asker, people["quentin"]]
+    steady = [listener, asker, people["quentin"], people["nora"]]
+    lost_elsewhere = presence.listed(
+        log, people["carol"].number, other, set(), until, inf, {people["rhea"].user, people["vera"].user}
+    )
     lost = [
         anomaly
         for anomaly in notices.missing(log, room, "left")
@@ -284,6 +297,7 @@ def _silence(
                 *[each for each in lost if each.params["subject"] == vera.user],
                 *lively,
                 *_returned(log, vera.user, room, listener, asker, until),
+                *lost_elsewhere,
                 *_left_open(log, people),
             ],
             Text(

@@ -16,7 +16,8 @@ from harness.verdict import Finding, Text
 from harness.worlds.base import World
 from lab.protocol import NEWEST
 
-ROOMS = ("north", "south", "west")
+ROOMS = ("north", "nor.th", "North")
+"""Names that look alike: they are three rooms, also in a folder of files."""
 PEOPLE = ("alice", "bob", "carol")
 BURST = 120
 """Messages that each client sends at once before a kill: enough that some are under way when it comes."""
@@ -122,7 +123,7 @@ async def _come_back(world: World, people: list[Client], rooms: list[str]) -> No
 
 
 async def _say_again(world: World, people: list[Client]) -> None:
-    """Everybody repeats, with its `id`, what they said and never saw come back."""
+    """Everybody repeats, with its `id`, what they said and never saw come back, and the last that they saw."""
     log = Log(world.history)
     for person in people:
         unseen = [
@@ -130,11 +131,17 @@ async def _say_again(world: World, people: list[Client]) -> None:
             for said in log.said.values()
             if said.client == person.name and said.tag not in person.tags[said.room]
         ]
-        for said in unseen:
+        seen = [
+            said
+            for said in log.said.values()
+            if said.client == person.name and said.tag in person.tags[said.room] and len(said.sent) == 1
+        ]
+        for said in (*unseen, *seen[-1:]):
             await person.say(said.room, said.content, said.id)
         await world.until(
             lambda unseen=unseen, person=person: sum(s.tag not in person.tags[s.room] for s in unseen)  # type: ignore[misc]
         )
+        await person.fence()
 
 
 def check(plan: Plan, log: Log) -> dict[str, Finding]:

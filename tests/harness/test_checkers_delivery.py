@@ -368,8 +368,8 @@ def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> Non
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 1))
     found = delivery.duplicates(story.log, "red")
-    assert told(found) == ["duplicate"]
-    assert facts(found, "who", "count") == ["bob", 2]
+    assert told(found) == ["duplicate/retry"]
+    assert facts(found, "who", "sender", "count") == ["bob", "alice", 2]
 
 
 def test_a_retry_is_answered_once() -> None:
@@ -383,8 +383,8 @@ def test_a_retry_is_answered_once() -> None:
     assert told(delivery.duplicates(story.log, "red")) == []
     alice.hears(line, 1)
     found = delivery.duplicates(story.log, "red")
-    assert told(found) == ["duplicate"]
-    assert facts(found, "count") == [3]
+    assert told(found) == ["duplicate/retry"]
+    assert facts(found, "who", "count") == ["alice", 3]
 
 
 def test_one_message_under_two_numbers_is_a_duplicate() -> None:

@@ -116,6 +116,7 @@ def test_who_is_disturbed_may_miss_announcements() -> None:
         joins(alice)
         joins(bob)
         alice.faults(fault)
+        bob.is_told("red", "alice left")
         assert every(story) == []
 
 

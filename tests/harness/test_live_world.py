@@ -1,0 +1,192 @@
+"""The live world does what it says: real processes, real faults, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness import history, targets
+from harness.client import Gone, PlayStopped
+from harness.worlds.live import LiveWorld
+from harness.worlds.process import CommandNotFound, ServerProcess, free_port
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[LiveWorld]:
+    """A live world with the reference server, whose temporary files must be gone in the end."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    world = LiveWorld(targets.reference(), 1, "seed")
+    try:
+        await world.start_server()
+        yield world
+    finally:
+        await world.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def events(world: LiveWorld, kind: type) -> list[history.Event]:
+    """The events of one kind in the world's history."""
+    return [event for event in world.history if isinstance(event, kind)]
+
+
+async def test_restart_keeps_port_and_data(world: LiveWorld) -> None:
+    """After SIGKILL and a restart, clients find the server and its messages where they were."""
+    alice = await world.client("alice")
+    room = world.name("room")
+    await alice.join(room)
+    await alice.say(room, f"{world.tag()}. hello")
+    assert await world.until(lambda: not alice.live[room])
+    await world.kill_server()
+    assert not alice.is_open
+    await world.start_server()
+    await alice.connect()
+    assert [message.sequence for message in await alice.read_all(room)] == [1]
+
+
+async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld) -> None:
+    """A reset ends the membership at once; who vanishes stays a member until the time-out."""
+    watcher, reset, ghost = [await world.client(name) for name in ("watcher", "reset", "ghost")]
+    room = world.name("room")
+    for client in (watcher, reset, ghost):
+        await client.join(room)
+    await reset.reset()
+    ghost.vanish()
+
+    def told(user: str) -> bool:
+        return any(user in notice.content and "left" in notice.content for notice in watcher.notices)
+
+    assert await world.until(lambda: not told(reset.user))
+    assert not told(ghost.user)
+    closed = [event for event in events(world, history.Closed) if getattr(event, "client", "") == "reset"]
+    assert getattr(closed[0], "by", "") == "client"
+    with pytest.raises(Gone):
+        await reset.beat()
+
+
+async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
+    """The second server has the stored messages, and what is said there does not reach the first."""
+    alice = await world.client("alice")
+    room = world.name("room")
+    await alice.join(room)
+    await alice.say(room, f"{world.tag()}. before")
+    assert await world.until(lambda: not alice.live[room])
+    await world.stop_server()
+    assert world.stored_bytes() > 0
+    async with world.second_server():
+        inspector = await world.client("inspector", copy=True)
+        await inspector.join(room)
+        await inspector.say(room, f"{world.tag()}. on the copy")
+        assert await world.until(lambda: len(inspector.tags[room]) < 2)
+    await world.start_server()
+    await alice.connect()
+    assert len(await alice.read_all(room)) == 1
+
+
+async def test_dead_server_stops_the_play_and_says_its_last_words(world: LiveWorld) -> None:
+    """A server that ends by itself is noticed while we wait, once, with its exit code."""
+    assert world._process is not None
+    psutil.Process(world._process.pid).kill()
+    for _ in range(2):
+        with pytest.raises(PlayStopped):
+            await world.until(lambda: True)
+    died = [event for event in events(world, history.Server) if getattr(event, "what", "") == "died"]
+    assert len(died) == 1
+    assert getattr(died[0], "detail", {})["code"] == -9
+
+
+async def test_hanging_server_stops_the_play_and_says_where(world: LiveWorld) -> None:
+    """A server that greets nobody is told from one that is just silent."""
+    assert world._process is not None
+    assert not await world.until(lambda: True, patience=0.05), "a living one is just not answering"
+    psutil.Process(world._process.pid).suspend()
+    with pytest.raises(PlayStopped):
+        await world.until(lambda: True, patience=0.05)
+    assert "hung" in [getattr(event, "what", "") for event in events(world, history.Server)]
+
+
+async def test_stalls_of_the_harness_are_written_down(world: LiveWorld) -> None:
+    """When the event loop is held up, that stands in the history, with its length."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0.05)  # let the watch begin
+    end = loop.time() + 0.3
+    while loop.time() < end:
+        pass
+    deadline = loop.time() + 5
+    while not events(world, history.Stalled):
+        assert loop.time() < deadline
+        await asyncio.sleep(0.01)
+    assert getattr(events(world, history.Stalled)[0], "seconds", 0) > 0.1
+
+
+async def test_patience_ends_only_without_progress(world: LiveWorld) -> None:
+    """Waiting goes on as long as there is less and less to wait for, however long that takes."""
+    left = [60]
+
+    def remaining() -> int:
+        left[0] -= 1
+        return max(left[0], 0)
+
+    assert await world.until(remaining, patience=0.02)
+
+
+def server(code: str, tmp_path: Path) -> ServerProcess:
+    """A Python program as a server's process."""
+    return ServerProcess([sys.executable, "-c", code], tmp_path, {}, tmp_path / "log.txt", "server")
+
+
+def wait_for(process: ServerProcess, text: str) -> None:
+    """Poll until a process has printed something."""
+    deadline = time.monotonic() + 30
+    while text not in "\n".join(process.tail()):
+        assert time.monotonic() < deadline, process.tail()
+
+
+def test_kill_ends_what_the_server_started(tmp_path: Path) -> None:
+    """Children end with their parent, also one that left the process group."""
+    process = server(
+        "import subprocess, sys, time\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(100)']\n"
+        "children = [subprocess.Popen(sleep), subprocess.Popen(sleep, start_new_session=True)]\n"
+        "print('pids', *[c.pid for c in children], flush=True)\n"
+        "time.sleep(100)\n",
+        tmp_path,
+    )
+    wait_for(process, "pids")
+    children = psutil.Process(process.pid).children()
+    assert len(children) == 2
+    process.kill()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+
+
+def test_output_is_kept_short(tmp_path: Path) -> None:
+    """Of what a server prints, only the end is kept, and control characters are made harmless."""
+    process = server(
+        "print('x' * 80 + '\\n', end=''); print(('y' * 99 + '\\n') * 60000); print('\\033[2Jend')", tmp_path
+    )
+    wait_for(process, "end")
+    process.kill()
+    assert process.printed > 5_000_000
+    process.trim_output()
+    assert (tmp_path / "log.txt").stat().st_size < 100_000
+    assert process.tail()[-1] == "?[2Jend"
+    assert process.printed > 5_000_000
+
+
+def test_unknown_program_is_named(tmp_path: Path) -> None:
+    """A program that does not exist is an exception with its name, before anything is started."""
+    with pytest.raises(CommandNotFound, match="no-such-program"):
+        ServerProcess(["no-such-program"], tmp_path, {}, tmp_path / "log.txt", "server")
+
+
+def test_ports_are_below_those_of_outgoing_connections() -> None:
+    """A server's port cannot be taken by an outgoing connection while the server is down."""
+    assert 10240 <= free_port() < 32768
