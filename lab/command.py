@@ -16,7 +16,7 @@ import click
 
 from lab import protocol
 from lab.loader import INTERFACES, ComponentError, describe, load
-from lab.server import Components, Config, run
+from lab.server import ChatServer, Components, Config, run
 from lab.store import StoreError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -91,18 +91,11 @@ def serve(
     config = Config(host, port, data_dir, heartbeat_interval, offline_timeout)
     try:
         components = load_components(use)
-        asyncio.run(_until_told_to_stop(config, components))
+        asyncio.run(_until_told_to_stop(config, components, use))
     except (ComponentError, StoreError) as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise click.ClickException(_cannot_listen(config, error)) from error
-    except click.ClickException:
-        raise
-    except Exception as error:
-        files = [Path(each.partition("=")[2]) for each in use]
-        if not files:
-            raise
-        raise click.ClickException(describe(error, files[0])) from error
 
 
 def load_components(use: Sequence[str]) -> Components:
@@ -118,15 +111,25 @@ def load_components(use: Sequence[str]) -> Components:
     return components
 
 
-async def _until_told_to_stop(config: Config, components: Components) -> None:
+async def _until_told_to_stop(config: Config, components: Components, use: Sequence[str]) -> None:
+    try:
+        server = ChatServer(config, components)
+    except StoreError:
+        raise
+    except Exception as error:
+        files = [Path(each.partition("=")[2]) for each in use]
+        raise ComponentError(describe(error, files[0]) if files else str(error)) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is how Windows asks
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
         try:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    await run(config, components, stop)
+    await run(server, stop)
 
 
 def _is_our_concern(record: logging.LogRecord) -> bool:
@@ -134,13 +137,14 @@ def _is_our_concern(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING and "handshake failed" not in record.getMessage()
 
 
-def _cannot_listen(config: Config, error: OSError) -> str:
+def _cannot_listen(config: Config, error: OSError | UnicodeError) -> str:
     where = f"{config.host}:{config.port}"
-    if error.errno == errno.EADDRINUSE:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
         return f"cannot listen on {where}: another program does. Stop it, or choose another --port."
-    if error.errno == errno.EACCES:
+    if number == errno.EACCES:
         return f"cannot listen on {where}: ports below 1024 need more rights. Choose another --port."
-    return f"cannot listen on {where}: {error.strerror or error}. Check --host and --port."
+    return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}. Check --host and --port."
 
 
 def run_command(command: click.Command, name: str) -> int:

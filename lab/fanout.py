@@ -12,6 +12,7 @@ a cap. Whoever is further behind than that is told to go (1013) and comes back w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -51,31 +52,49 @@ class Connection(ServerConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_life: Callable[[], object] = lambda: None
+        self.patience = 60.0
+        """Seconds for which a replay waits for a reader that takes nothing of it."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._replay_bytes = 0
         self._flush_due = False
         self._drained = asyncio.Event()
         self._drained.set()
         self._leaving: asyncio.Task[None] | None = None
 
-    def post(self, wire: bytes) -> None:
-        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped."""
+    def post(self, wire: bytes, *, live: bool = True) -> None:
+        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped.
+
+        What is not `live` is a replay, for which the reader has all the time that it takes.
+        """
         if self._leaving or self.state is not State.OPEN:
             return
         self._waiting.append(wire)
         self._waiting_bytes += len(wire)
+        if not live:
+            self._replay_bytes += len(wire)
         self._drained.clear()
         if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
-        if self._waiting_bytes > MAX_WAITING:
+        if self._waiting_bytes - self._replay_bytes > MAX_WAITING:
             self._flush()  # perhaps it is only that nobody had the time to write
-            if self._waiting_bytes > MAX_WAITING:
+            if self._waiting_bytes - self._replay_bytes > MAX_WAITING:
                 self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
 
     async def drained(self) -> None:
-        """Wait until the queue is empty, or the connection is gone."""
-        await self._drained.wait()
+        """Wait until the queue is empty, or the connection is gone. A reader that stops altogether is."""
+        while not self._drained.is_set():
+            before = self._backlog
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience):
+                    await self._drained.wait()
+            if not self._drained.is_set() and self._backlog >= before:
+                self.dismiss(CloseCode.TRY_AGAIN_LATER, "you do not read: come back with `since`")
+
+    @property
+    def _backlog(self) -> int:
+        return self._waiting_bytes + self.transport.get_write_buffer_size()
 
     async def finish(self, code: int, reason: str) -> None:
         """Close the connection after what was posted."""
@@ -112,11 +131,13 @@ class Connection(ServerConnection):
             taken.append(self._waiting.popleft())
             size += len(taken[-1])
         self._waiting_bytes -= size
+        # A replay comes before what is live, so what was taken is of the replay as long as there is any.
+        self._replay_bytes = max(self._replay_bytes - size, 0)
         return taken
 
     def _forget_waiting(self) -> None:
         self._waiting.clear()
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._replay_bytes = 0
         self._drained.set()
 
     # What the transport tells us.
@@ -125,6 +146,9 @@ class Connection(ServerConnection):
         """Any byte at all is a sign of life: pings, pongs and bad frames too."""
         self.on_life()
         super().data_received(data)
+        # Pongs go past our queue. Who pings and never reads is not waited for either.
+        if self.transport.get_write_buffer_size() > MAX_WAITING:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         """The transport has room again."""

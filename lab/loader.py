@@ -84,7 +84,7 @@ def _run(name: str, path: Path) -> ModuleType:
     sys.path.append(str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ComponentError(describe(error, path)) from error
     return module
 
@@ -139,7 +139,10 @@ def describe(error: BaseException, path: Path) -> str:
         return _syntax_error(Path(error.filename or path), error)
     if not own:  # imported by way of a relative name
         own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
-    place = f"{path}, line {own[-1].lineno}" if own else str(path)
+    place = str(path)
+    if own:
+        beside = path if Path(own[-1].filename).name == path.name else Path(own[-1].filename)
+        place = f"{beside}, line {own[-1].lineno}"
     text = str(error) or "no further text"
     return f"{place}: {type(error).__name__}: {text}" + (f"\n    {own[-1].line}" if own else "")
 

@@ -49,31 +49,33 @@ class PresenceManager:
     def seen(self, connection: str, now: float) -> list[Change]:
         """See `interfaces.PresenceManager`."""
         known = self._connections.get(connection)
-        if known is None:
-            return []
-        was_quiet = now - known.seen >= self._away_after
-        known.seen = now
-        return self._changes(known, known.rooms, now) if was_quiet else []
+        return self._changes(known, self._woken(known, now), now) if known else []
 
     def joined(self, connection: str, room: str, now: float) -> list[Change]:
         """See `interfaces.PresenceManager`."""
         known = self._connections.get(connection)
         if known is None:
             return []
-        known.seen = now
+        woken = self._woken(known, now)
         known.rooms[room] = None
         self._here.setdefault(room, {}).setdefault(known.user, {})[connection] = None
-        return self._changes(known, [room], now)
+        return self._changes(known, {**woken, room: None}, now)
 
     def left(self, connection: str, room: str, now: float) -> list[Change]:
         """See `interfaces.PresenceManager`."""
         known = self._connections.get(connection)
         if known is None or room not in known.rooms:
             return []
-        known.seen = now
+        woken = self._woken(known, now)
         del known.rooms[room]
         del self._here[room][known.user][connection]
-        return self._changes(known, [room], now)
+        return self._changes(known, {**woken, room: None}, now)
+
+    def _woken(self, known: _Connection, now: float) -> dict[str, None]:
+        """Note a sign of life; the rooms in which that may change what is shown: those of who was away."""
+        was_quiet = now - known.seen >= self._away_after
+        known.seen = now
+        return dict(known.rooms) if was_quiet else {}
 
     def lost(self, connection: str, now: float) -> list[Change]:
         """See `interfaces.PresenceManager`."""

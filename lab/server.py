@@ -28,7 +28,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from lab import interfaces, protocol
-from lab.fanout import Connection, FrameCache
+from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache
 from lab.interfaces import Change, Draft
 from lab.presence import PresenceManager
 from lab.protocol import (
@@ -40,6 +40,7 @@ from lab.protocol import (
     Error,
     ErrorCode,
     Heartbeat,
+    History,
     Join,
     Leave,
     Message,
@@ -55,6 +56,8 @@ log = logging.getLogger("lab.server")
 
 SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
+STOP_SECONDS = 1.5
+"""How long a stop waits for clients to say goodbye."""
 READ_AHEAD = 64
 """Frames of one connection that wait unread before its socket is left alone."""
 
@@ -98,7 +101,11 @@ class Session:
         """Queue a frame for the client."""
         if self._own and isinstance(frame, Message) and frame.user == self.user:
             self._own_heard |= self._own == (frame.room, frame.id)
-        self.connection.post(self._server.frames.wire(frame))
+        if isinstance(frame, History):
+            for page in protocol.split(frame):
+                self.connection.post(self._server.frames.wire(page), live=False)
+        else:
+            self.connection.post(self._server.frames.wire(frame))
 
     async def drain(self) -> None:
         """Wait until the client has read what was queued."""
@@ -110,6 +117,7 @@ class Session:
         """Greet the client, obey its frames until the connection ends, and clean up after it."""
         server, config = self._server, self._server.config
         self.connection.on_life = self._alive
+        self.connection.patience = config.offline_timeout
         server.show(server.presence.connected(self.id, self.user, server.now()))
         self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
         try:
@@ -128,6 +136,7 @@ class Session:
         self._server.show(self._server.presence.lost(self.id, self._server.now()))
         for room in rooms:
             await self._announce(room, "left")
+            self._server.forget_if_empty(room)
 
     def _alive(self) -> None:
         try:
@@ -208,6 +217,7 @@ class Session:
         self._server.pubsub.unsubscribe(room, self)
         self._server.show(self._server.presence.left(self.id, room, self._server.now()))
         await self._announce(room, "left")
+        self._server.forget_if_empty(room)
 
     def _tell_presence(self, room: str) -> None:
         users = self._server.presence.in_room(room, self._server.now())
@@ -228,7 +238,7 @@ class Session:
         """Tell the room that this user came or went, unless another connection of the user is there."""
         if what == "left" and self._others(room):
             return
-        last = (await self._server.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
+        last = await self._server.newest(room)
         notice = Message(
             id=uuid.uuid4().hex,
             room=room,
@@ -248,37 +258,43 @@ class ChatServer:
     components: Components = field(default_factory=Components)
 
     def __post_init__(self) -> None:
+        # Seconds since the epoch that never jump, even if somebody sets the clock.
+        self._epoch = time.time() - time.monotonic()
         make = self.components
         self.store = make.store(self.config.data_dir)
         self.pubsub = make.pubsub()
-        self.sequencer = make.sequencer(self.store, self.pubsub)
+        self.sequencer = make.sequencer(self.store, _Noting(self.pubsub, self))
         self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
         self.frames = FrameCache()
         self.accepted = 0
+        self.published: dict[str, int] = {}  # the newest number that was published in each room
+        self._swept = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: Server | None = None
-        # Seconds since the epoch that never jump, even if somebody sets the clock.
-        self._epoch = time.time() - time.monotonic()
 
     def now(self) -> float:
         """Seconds since the Unix epoch, never running backwards."""
         return self._epoch + time.monotonic()
 
     async def __aenter__(self) -> ChatServer:
-        self._listener = await serve(
-            self._welcome,
-            self.config.host,
-            self.config.port,
-            process_request=self._answer_http,
-            create_connection=Connection,
-            compression=None,
-            max_size=protocol.MAX_FRAME,
-            max_queue=READ_AHEAD,
-            ping_interval=None,  # silence is the presence manager's business
-            close_timeout=1.0,
-            write_limit=256 * 1024,
-        )
+        try:
+            self._listener = await serve(
+                self._welcome,
+                self.config.host,
+                self.config.port,
+                process_request=self._answer_http,
+                create_connection=Connection,
+                compression=None,
+                max_size=protocol.MAX_FRAME,
+                max_queue=READ_AHEAD,
+                ping_interval=None,  # silence is the presence manager's business
+                close_timeout=1.0,
+                write_limit=TRANSPORT_BUFFER,
+            )
+        except BaseException:
+            self.store.close()
+            raise
         self._tasks = [
             asyncio.create_task(self._every(self.config.heartbeat_interval, self._beat)),
             asyncio.create_task(
@@ -293,7 +309,13 @@ class ChatServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listener:
             self._listener.close()
-            await self._listener.wait_closed()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._listener.wait_closed()
+            except TimeoutError:
+                for session in self._sessions.values():
+                    session.connection.transport.abort()
+                await self._listener.wait_closed()
         self.store.close()
 
     @property
@@ -306,6 +328,20 @@ class ChatServer:
         """Tell each room's members whose presence changed."""
         for change in changes:
             self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
+
+    def forget_if_empty(self, room: str) -> None:
+        """A room that nobody is in costs no memory."""
+        if not self.pubsub.members(room):
+            self.published.pop(room, None)
+
+    async def newest(self, room: str) -> int:
+        """The newest number of a room, as far as the store can be asked."""
+        last = 0
+        try:
+            last = (await self.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
+        except Exception:
+            log.exception("could not ask for the newest number room=%s", room)
+        return max(last, self.published.get(room, 0))  # something may have been published meanwhile
 
     async def _welcome(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
@@ -348,8 +384,11 @@ class ChatServer:
         # however long we were held up. And what we chose not to read yet is no silence either.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        # Held up for longer than an interval, we sent no heartbeat that anybody could have answered.
+        held_up = time.monotonic() - self._swept > self.config.heartbeat_interval
+        self._swept = time.monotonic()
         for session in self._sessions.values():
-            if session.connection.reading_paused:
+            if held_up or session.connection.reading_paused:
                 self.show(self.presence.seen(session.id, now))
         self.show(self.presence.sweep(now))
         silent = [each for each in self._sessions.values() if not self.presence.is_connected(each.id)]
@@ -393,9 +432,26 @@ def _text(status: HTTPStatus, text: str) -> Response:
     return Response(status.value, status.phrase, headers, body)
 
 
-async def run(config: Config, components: Components, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set. Raises OSError if the port cannot be had, StoreError for the folder."""
-    async with ChatServer(config, components) as server:
+class _Noting:
+    """The pubsub as the sequencer sees it: what it publishes is noted, for the notices' numbers."""
+
+    def __init__(self, pubsub: interfaces.PubSub, server: ChatServer) -> None:
+        self._server = server
+        self.subscribe = pubsub.subscribe
+        self.unsubscribe = pubsub.unsubscribe
+        self.members = pubsub.members
+        self.rooms = pubsub.rooms
+
+    def publish(self, room: str, frame: ServerFrame) -> None:
+        if isinstance(frame, Message):
+            self._server.published[room] = frame.sequence
+        self._server.pubsub.publish(room, frame)
+
+
+async def run(server: ChatServer, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises OSError or UnicodeError if the address cannot be had."""
+    config = server.config
+    async with server:
         print(f"listening on ws://{config.host}:{server.port}/ with data in {config.data_dir}", flush=True)
         with contextlib.suppress(asyncio.CancelledError):
             await stop.wait()

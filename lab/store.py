@@ -59,12 +59,16 @@ class MessageStore:
         db = sqlite3.connect(
             self._path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
-        # An exclusive lock, which the system takes back when we die: two servers with one folder
-        # would give the same number to two messages.
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.executescript(_SCHEMA)
+        try:
+            # An exclusive lock, which the system takes back when we die: two servers with one folder
+            # would give the same number to two messages.
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     async def save(self, messages: list[Message]) -> None:
@@ -79,10 +83,10 @@ class MessageStore:
         """Commit what waits, as one group, until nothing waits any more."""
         while self._queue:
             group, self._queue = self._queue, []
-            failure: sqlite3.Error | None = None
+            failure: Exception | None = None
             try:
                 await self._run(self._commit, [each for messages, _ in group for each in messages])
-            except sqlite3.Error as error:
+            except Exception as error:  # whatever it is, those who wait must hear of it
                 failure = error
             for _, saved in group:
                 if saved.done():
@@ -99,7 +103,7 @@ class MessageStore:
         try:
             self._db.executemany(f"REPLACE INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error:
+        except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise

@@ -23,7 +23,7 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
         end = min(later, default=inf)
         answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in log.errors)
         closed = log.conn(sent.conn).closed
-        over = min(end, _served_again(log, sent))
+        over = min(end, served_again(log, sent))
         cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
         if closed is not None and cut and log.server_ended_at(closed.at):
             continue  # nobody was answered any more
@@ -39,7 +39,7 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
     return found[:3]
 
 
-def _served_again(log: Log, bad: Sent) -> float:
+def served_again(log: Log, bad: Sent) -> float:
     """When what a client asked after a bad frame was answered: its connection outlived that frame."""
     asked: dict[str, float] = {}
     for sent in log.sent:

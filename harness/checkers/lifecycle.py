@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.anomalies import Anomaly
+from harness.checkers.errors import served_again
 from harness.history import Closed, Event, GaveUp, Server
 from harness.log import Log
 
@@ -55,7 +56,8 @@ def _excused(log: Log, event: Closed) -> bool:
         return True
     if any(fault.fault in ("vanish", "stop_reading", "reset", "bad_name") for fault in conn.faults):
         return True
-    if any(sent.conn == event.conn and sent.bad is not None for sent in log.sent):
+    bad = [sent for sent in log.sent if sent.conn == event.conn and sent.bad is not None]
+    if bad and served_again(log, bad[-1]) > event.at:
         return True  # errors.unanswered looks at those
     last = max((s.at for s in log.sent if s.conn == event.conn and s.at <= event.at), default=0.0)
     if conn.timeout and event.at - last >= conn.timeout - 0.02:

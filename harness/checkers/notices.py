@@ -13,8 +13,11 @@ from harness.log import Heard, Log, Membership
 
 
 def missing(log: Log, room: str, what: str) -> list[Anomaly]:
-    """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get."""
-    found = []
+    """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get.
+
+    One for each user whom they were about: a scenario may want to know of a certain one.
+    """
+    found: dict[str, Anomaly] = {}
     changes = _changes(log, room)
     for change, subject, moment in changes:
         if change != what:
@@ -33,8 +36,8 @@ def missing(log: Log, room: str, what: str) -> list[Anomaly]:
             if due and not _is_among(mine, [at for at in later if at < witness.stop]):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
                 evidence = _evidence(log, subject, moment)
-                found.append(Anomaly("missing_notice", params, evidence, what))
-    return found[:2]
+                found.setdefault(subject.user, Anomaly("missing_notice", params, evidence, what))
+    return list(found.values())
 
 
 def _changes(log: Log, room: str) -> list[tuple[str, Membership, float]]:

@@ -185,7 +185,11 @@ def _bad_messages(world: World, room: str) -> list[Bad]:
         ("content_number", message(room=room, content=5), None),
         ("content_empty", message(room=room, content=""), None),
         ("content_long", message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT + 1, "y")), None),
-        ("content_wide", message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT // 2 + 32, "é")), None),
+        (
+            "content_wide",
+            message(room=room, content=f"{world.tag()}. ".ljust(MAX_CONTENT // 2 + 32, "é")),
+            None,
+        ),
         ("half_character", None, half),
         ("message_no_room", message(content=f"{world.tag()}. to nowhere"), None),
         ("message_room_path", message(room=f"../{room}", content=f"{world.tag()}. to a path"), None),

@@ -127,6 +127,7 @@ async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]
 
 async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], room: str) -> None:
     """One connection of each twin ends (or leaves the room), one client is reset, and one vanishes."""
+    world.note("silent_since", world.now())
     for name, fault in TWINS.items():
         ending = cast[name][0 if plan.ends_first[name] else 1]
         if fault == "close":
@@ -141,7 +142,6 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], 
     vera = cast["vera"][0]
     await vera.beat()  # the last sign of life that there is, and its time is known
     vera.vanish()
-    world.note("silent_since", world.now())
 
 
 async def _show_life(world: World, client: Client) -> None:

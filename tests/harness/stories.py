@@ -116,6 +116,11 @@ class Story:
         self._conns += 1
         return self._conns
 
+    def next_line(self) -> int:
+        """A number for something new to be said."""
+        self._lines += 1
+        return self._lines
+
     # --- people -----------------------------------------------------------------------------------
 
     def client(self, name: str, user: str | None = None, **more: Any) -> Person:
@@ -137,10 +142,10 @@ class Story:
 
     def line(self, person: Person, room: str, text: str = "hello", id: str | None = None) -> Line:
         """Something to be said by somebody; it is not said yet."""
-        self._lines += 1
-        tag = f"{NONCE}-{self._lines}"
-        stored = id or f"server-{self._lines}"
-        return Line(tag, room, person.user, f"{tag}. {text}", id, stored, EPOCH + self._lines)
+        number = self.next_line()
+        tag = f"{NONCE}-{number}"
+        stored = id or f"server-{number}"
+        return Line(tag, room, person.user, f"{tag}. {text}", id, stored, EPOCH + number)
 
     def all_hear(self, people: Iterable[Person], *said: Numbered) -> None:
         """Everybody hears the same messages, live, in this order."""

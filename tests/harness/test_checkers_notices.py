@@ -238,12 +238,15 @@ def test_who_left_after_others_were_told_should_have_been_told_too() -> None:
     assert facts(found, "who", "subject") == ["bob", "carol"]
 
 
-def test_no_more_than_two_are_told_of() -> None:
-    """A server that announces nothing at all is told so twice, not for each pair."""
+def test_each_user_is_told_of_once() -> None:
+    """A server that announces nothing at all is told so for each user, and not for each pair."""
     story = Story()
     for person in story.clients(*"abcde"):
         joins(person)
-    assert every(story) == ["missing_notice/joined"] * 2
+    found = notices.missing(story.log, "red", "joined")
+    assert told(found) == ["missing_notice/joined"] * 4
+    assert [each.params["subject"] for each in found] == list("bcde")
+    assert {each.params["who"] for each in found} == {"a"}
 
 
 # --- unjustified ----------------------------------------------------------------------------------

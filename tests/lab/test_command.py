@@ -122,9 +122,6 @@ def test_an_address_that_is_not_ours(command: Run) -> None:
     assert re.search(r"cannot listen on 192\.0\.2\.1:0: .+ Check --host and --port\.", said)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a name that cannot be encoded raises UnicodeError, which is no OSError: a traceback"
-)
 @pytest.mark.parametrize("host", ["..", "x" * 64 + ".example"])
 def test_an_address_that_cannot_be(command: Run, host: str) -> None:
     """A host name that is not even possible is told like any other that cannot be listened on."""
@@ -164,9 +161,6 @@ def test_a_folder_that_cannot_be_used(command: Run) -> None:
         pytest.param(
             "class MessageStore:\n    def __init__(self, data_dir):\n        open(data_dir / 'index')\n",
             "mine.py, line 3: FileNotFoundError",
-            marks=pytest.mark.xfail(
-                strict=True, reason="an OSError of a component is told as `cannot listen on 127.0.0.1:0`"
-            ),
         ),
     ],
     ids=["missing", "class", "import", "TypeError", "OSError"],

@@ -263,9 +263,6 @@ def test_a_syntax_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
     assert complaint("pubsub", path).startswith(f"{beside}, line 2: SyntaxError: ")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="describe puts the other file's line number behind the component's name"
-)
 def test_an_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
     """An exception in a file that the component imports is not told under a wrong file's name."""
     beside = write(tmp_path / "beside_failing.py", "x = 1\n\n\ny = x / 0\n")
@@ -274,9 +271,6 @@ def test_an_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
     assert said.startswith((f"{beside}, line 4: ZeroDivisionError", f"{path}, line 1: ZeroDivisionError"))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_run catches Exception, and SystemExit is none: the server ends silently"
-)
 def test_a_component_that_exits_is_refused(tmp_path: Path) -> None:
     """A file that calls `sys.exit()` as it is imported is told like any other error."""
     path = write(tmp_path / "mine.py", "import sys\nsys.exit()\n")

@@ -193,11 +193,6 @@ def test_nobody_is_remembered_for_ever() -> None:
     assert vars(manager) == vars(PresenceManager(2.0, 8.0))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="joined and left note a sign of life, but report the change in the one room only: "
-    "in the others the user stays shown as away",
-)
 @pytest.mark.parametrize("what", ["joined", "left"])
 def test_joining_or_leaving_is_a_sign_of_life_in_all_rooms(what: str) -> None:
     """Who was away and joins or leaves some room is online, and shown as online, in the other rooms too."""

@@ -279,12 +279,13 @@ async def test_a_save_that_fails_late_gives_no_number_twice() -> None:
     """If a save reports failure although it saved, what is stored keeps its numbers, and the next follow."""
     store = SlowStore(already=4)
     sequencer = Sequencer(store, PubSub())
+    assert (await sequencer.accept(draft())).sequence == 5
     store.fail_after = True
     with pytest.raises(OSError, match="went away"):
         await sequencer.accept(draft("perhaps", id="x"))
     store.fail_after = False
-    assert (await sequencer.accept(draft())).sequence == 6
-    assert (await sequencer.accept(draft("perhaps", id="x"))).sequence == 5
+    assert (await sequencer.accept(draft())).sequence == 7
+    assert (await sequencer.accept(draft("perhaps", id="x"))).sequence == 6
 
 
 async def test_who_gives_up_does_not_hold_up_the_line() -> None:

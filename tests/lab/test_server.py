@@ -86,9 +86,6 @@ async def test_a_name_that_cannot_be_had(server: ChatServer, name: str) -> None:
         assert socket.close_code == 1008
 
 
-@pytest.mark.xfail(
-    strict=True, reason="urlsplit raises ValueError for such a path: closed with 1011, a traceback"
-)
 async def test_any_path_will_do(server: ChatServer) -> None:
     """A client may connect to any path, also to one that looks like half of an address."""
     async with connect(f"ws://127.0.0.1:{server.port}//[?user=ada", compression=None, proxy=None) as socket:
@@ -281,7 +278,6 @@ async def test_joining_twice_changes_nothing(server: ChatServer) -> None:
         assert [f["type"] for f in await bob.settle()] == ["message"]
 
 
-@pytest.mark.xfail(strict=True, reason="a page of a replay is not split: one frame of several MiB")
 async def test_a_replay_keeps_within_the_size_of_a_frame(tmp_path: Path) -> None:
     """A join that is answered with long messages gets them in frames of at most 1 MiB each, and gets all."""
     await fill(tmp_path, [message(number, content="x" * MAX_CONTENT) for number in range(1, 121)])
@@ -607,11 +603,6 @@ async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
         assert server.presence.in_room("r", server.clock)[0].status == "online"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="after a stall longer than the time-out, clients that could not be sent a heartbeat to answer "
-    "are called silent at once",
-)
 async def test_a_server_that_was_held_up_waits_for_answers(tmp_path: Path) -> None:
     """Who answers every heartbeat is not offline because the server was held up and sent none."""
     async with (
@@ -691,7 +682,6 @@ async def test_bad_frames_are_answered_and_change_nothing(server: ChatServer) ->
         assert numbers(messages(await ada.settle())) == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="parse raises UnicodeEncodeError, which is answered by `unavailable`")
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -815,10 +805,6 @@ class Aged(MessageStore):
         return last
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the newest number is asked for with await before a notice goes out: by then it may be an old one",
-)
 async def test_a_notice_has_the_newest_number(tmp_path: Path) -> None:
     """The `sequence` of an announcement is the room's newest at its place among the messages."""
     async with serving(tmp_path, Components(store=Aged)) as server:
@@ -844,10 +830,6 @@ async def test_a_notice_has_the_newest_number(tmp_path: Path) -> None:
             assert newest == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_join is done when the announcement fails, and is answered by `unavailable` all the same",
-)
 async def test_unavailable_means_that_nothing_was_changed(tmp_path: Path) -> None:
     """A `join` that is answered by `unavailable` has not made a member."""
     async with serving(tmp_path, Components(store=Aged)) as server:
@@ -936,11 +918,6 @@ async def connections(server: ChatServer) -> int:
         0,
         pytest.param(
             200,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="more than 64 frames behind a replay that is not read stop the reading, which _sweep "
-                "takes for a sign of life each time: such a client stays for ever",
-            ),
         ),
     ],
 )
@@ -963,9 +940,6 @@ async def test_who_freezes_amid_its_replay_times_out(
         assert server.pubsub.rooms() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="pongs go past the queue and its cap, straight into the transport's buffer"
-)
 async def test_who_pings_and_never_reads_costs_little(server: ChatServer) -> None:
     """A client that floods the server with pings and reads no pong is given up, or not read from, in time."""
     async with Mute(server.port, "ada") as ada:
@@ -982,11 +956,6 @@ async def test_who_pings_and_never_reads_costs_little(server: ChatServer) -> Non
             assert session.connection.transport.get_write_buffer_size() <= MAX_UNREAD
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="websockets' close waits without a limit for a transport that is full, so that stopping hangs "
-    "until the reader reads or goes",
-)
 async def test_stopping_waits_for_no_reader(tmp_path: Path) -> None:
     """A server with a connected client that does not read its replay stops within the 5 seconds it has."""
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 201)])
@@ -1057,7 +1026,7 @@ async def test_run_serves_until_it_is_told_to_stop(
 ) -> None:
     """`run` says where it listens, and returns when it is told to stop, with everything closed."""
     stop = asyncio.Event()
-    running = asyncio.create_task(run(Config(port=0, data_dir=tmp_path), Components(), stop))
+    running = asyncio.create_task(run(ChatServer(Config(port=0, data_dir=tmp_path)), stop))
     said = ""
     while not said:
         assert not running.done()
@@ -1072,7 +1041,6 @@ async def test_run_serves_until_it_is_told_to_stop(
     MessageStore(tmp_path).close()
 
 
-@pytest.mark.xfail(strict=True, reason="the store is opened before the port is had, and stays open")
 async def test_a_port_that_is_taken_leaves_the_folder_free(tmp_path: Path, server: ChatServer) -> None:
     """A server that cannot have its port has let go of its folder again."""
     second = ChatServer(Config(port=server.port, data_dir=tmp_path / "second"))

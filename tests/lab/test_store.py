@@ -148,11 +148,6 @@ async def test_who_gives_up_does_not_harm_the_others(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an error that is no sqlite3.Error (here UnicodeEncodeError) ends the writer: "
-    "this save and all later ones never return",
-)
 async def test_whatever_goes_wrong_a_save_returns(tmp_path: Path) -> None:
     """A message that SQLite cannot take makes its save raise, and the next save works."""
     store = MessageStore(tmp_path)
@@ -237,11 +232,6 @@ def test_what_may_only_be_read_is_refused(tmp_path: Path, name: str, mode: int) 
         folder.chmod(0o700)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_open leaves the connection open when it fails: its file, and perhaps its lock, stay until the "
-    "garbage collector comes by (and Python 3.13 warns of that)",
-)
 def test_who_is_refused_has_let_go(tmp_path: Path) -> None:
     """A store that could not be opened keeps no file open."""
     (tmp_path / "messages.db").write_bytes(b"no database" * 500)

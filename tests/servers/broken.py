@@ -506,7 +506,7 @@ def main() -> None:
         stop = asyncio.Event()
         if sys.argv[1] != "sigterm_is_ignored":
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        await lab.server.run(config, parts, stop)
+        await lab.server.run(lab.server.ChatServer(config, parts), stop)
 
     asyncio.run(serve())
 

@@ -411,9 +411,7 @@ def notices_burn_numbers(parts: Components) -> None:
     async def numbered(self: Session, room: str, what: str) -> None:
         await announce(self, room, what)
         known = self._server.sequencer._room(room)  # type: ignore[attr-defined]
-        known.last = (
-            known.last if known.last is not None else await self._server.store.last(room)
-        ) + 1
+        known.last = (known.last if known.last is not None else await self._server.store.last(room)) + 1
 
     Session._announce = numbered  # type: ignore[method-assign]
 

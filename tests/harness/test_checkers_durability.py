@@ -1,0 +1,293 @@
+"""What survives the end of the server, and what must not come again."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checkers import durability
+from tests.harness.stories import Numbered, Person, Story, facts, told
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    log = story.log
+    return [
+        *told(durability.lost(log, room, copy=True)),
+        *told(durability.lost(log, room, copy=False)),
+        *told(durability.replayed_as_new(log, room)),
+    ]
+
+
+def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
+    """A story in which two have said `count` messages, and heard them."""
+    story = Story()
+    story.server("ready")
+    people = story.members("red", "alice", "bob")
+    return story, people, story.talk(people, "red", count)
+
+
+def reads_all(story: Story, said: list[Numbered], copy: bool = False) -> None:
+    """Somebody reads the whole history, in pages of a hundred, until one is empty."""
+    reader = story.client("reader", copy=copy)
+    since = 0
+    while page := [each for each in said if each[1] > since][:100]:
+        reader.reads("red", page, since=since)
+        since = page[-1][1]
+    reader.reads("red", [], since=since)
+
+
+# --- right histories ------------------------------------------------------------------------------
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings, no ends, no kills."""
+    log = Story().log
+    assert every(Story()) == []
+    assert (durability.ends(log), durability.unacknowledged(log)) == ([], [])
+
+
+@pytest.mark.parametrize("how", ["asked_to_stop", "killed"])
+def test_everything_survives(how: str) -> None:
+    """What was heard is read again, from a copy and after the restart."""
+    story, people, said = room_of(120)
+    story.ends(how, *people)
+    reads_all(story, said, copy=True)
+    story.server("ready")
+    for person in people:
+        person.connects()
+        person.joins("red", since=120, replay=[])
+    said += story.talk(people, "red", 4, first=121)
+    reads_all(story, said)
+    assert every(story) == []
+    assert len(durability.ends(story.log)) == 1
+
+
+def test_unseen_messages_may_turn_out_to_be_stored_or_not() -> None:
+    """A kill in a burst: what nobody had received may be there, and need not be."""
+    for stored in (0, 1, 2):
+        story, people, said = room_of(3)
+        alice, bob = people
+        unseen = [(alice.says("red", id=f"m{n}"), 4 + n) for n in range(2)]
+        story.restarts("killed", *people)
+        for person in people:
+            person.joins("red", since=3, replay=unseen[:stored])
+        for line, number in unseen[stored:]:
+            alice.repeats(line)
+            story.all_hear([alice, bob], (line, number))
+        reads_all(story, [*said, *unseen])
+        assert every(story) == []
+        assert durability.unacknowledged(story.log) == [2]
+
+
+def test_what_was_not_asked_for_is_not_missing() -> None:
+    """A play that stops before the history was read says nothing of what is in it."""
+    story, people, said = room_of(5)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=5, replay=[])
+    reader = story.client("reader")
+    reader.reads("red", said[:2], limit=2, more=True)
+    reader.asks_history("red", since=2)
+    assert every(story) == []
+
+
+def test_a_restart_that_fails_says_nothing_of_what_was_kept() -> None:
+    """Pages that were read before the last end are no witness to what is there after it."""
+    story, people, said = room_of(5)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=5, replay=[])
+    reads_all(story, said)
+    story.ends("killed", *people)
+    story.server("not_ready", why="silent")
+    assert every(story) == []
+
+
+def test_a_join_that_was_not_asked_for_everything() -> None:
+    """A replay with `since` need not hold what is older."""
+    story, people, _ = room_of(5)
+    story.restarts("killed", *people)
+    line = story.line(people[0], "red")
+    for person in people:
+        person.joins("red", since=5, replay=[(line, 6)])
+    assert every(story) == []
+
+
+def test_since_beyond_the_newest_makes_new_messages_not_old() -> None:
+    """After a restart that lost everything, numbers begin again: what is said then is new."""
+    story, people, _ = room_of(5)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=5, replay=[])
+    story.talk(people, "red", 3)
+    assert told(durability.replayed_as_new(story.log, "red")) == []
+
+
+def test_who_comes_back_on_the_same_connection_has_heard_old_messages_before() -> None:
+    """Live messages of an earlier stay are not replayed ones of the later."""
+    story, people, _ = room_of(5)
+    people[1].leaves("red")
+    people[1].joins("red", since=5)
+    story.talk(people, "red", 1, first=6)
+    assert every(story) == []
+
+
+def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
+    """Said before the kill, replayed by the join, and sent once more on request."""
+    story, people, _ = room_of(2)
+    alice, bob = people
+    line = alice.says("red", id="m1")
+    bob.hears(line, 3)
+    story.restarts("killed", *people)
+    alice.joins("red", since=3, replay=[])
+    alice.repeats(line)
+    alice.hears(line, 3)
+    assert told(durability.replayed_as_new(story.log, "red")) == []
+
+
+# --- lost after a crash ---------------------------------------------------------------------------
+
+
+def test_messages_that_are_gone_after_a_restart() -> None:
+    """The finding names the first of them, who had seen it, and how many of how many are gone."""
+    story, people, said = room_of(8)
+    story.restarts("killed", *people)
+    reads_all(story, [*said[:3], *said[5:7]])
+    found = durability.lost(story.log, "red", copy=False)
+    assert told(found) == ["lost_after_crash"]
+    assert facts(found, "sequence", "who", "count", "of") == [4, "alice", 3, 8]
+    assert facts(found, "content") == [said[3][0].content]
+    assert len(found[0].evidence) == 2
+
+
+def test_messages_that_are_not_in_the_copy() -> None:
+    """The second server on a copy of the data does not have them."""
+    story, people, said = room_of(4)
+    story.ends("killed", *people)
+    reads_all(story, said[:2], copy=True)
+    found = durability.lost(story.log, "red", copy=True)
+    assert told(found) == ["lost_after_crash/copy"]
+    assert facts(found, "sequence", "count", "of") == [3, 2, 4]
+    assert told(durability.lost(story.log, "red", copy=False)) == []
+
+
+def test_an_empty_history_after_the_restart() -> None:
+    """All is gone, and a single empty page says so."""
+    story, people, _ = room_of(4)
+    story.restarts("asked_to_stop", *people)
+    people[0].reads("red", [])
+    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count", "of") == [1, 4, 4]
+
+
+def test_a_page_that_promises_no_more_is_the_end() -> None:
+    """With `more` false, what is not in the page is not there."""
+    story, people, said = room_of(4)
+    story.restarts("asked_to_stop", *people)
+    people[0].reads("red", said[:2], last=2, more=False)
+    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count") == [3, 2]
+
+
+def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
+    """Frames that a client reads from its socket after the kill had been sent before it."""
+    story, people, said = room_of(2)
+    alice, bob = people
+    line = alice.says("red")
+    story.server("killed")
+    alice.hears(line, 3)
+    for person in (alice, bob):
+        person.is_dropped(1006)
+    story.server("ready")
+    reads_all(story, said)
+    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "of") == [3, 3]
+
+
+def test_a_number_that_another_message_has_now_is_lost() -> None:
+    """A server that forgets everything and counts anew does not hide it by saying as much again."""
+    story, people, _ = room_of(3)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=3, replay=[])
+    new = story.talk(people, "red", 4)
+    reads_all(story, new)
+    found = durability.lost(story.log, "red", copy=False)
+    assert told(found) == ["lost_after_crash"]
+    assert facts(found, "sequence", "count", "of") == [1, 3, 3]
+
+
+def test_each_end_counts() -> None:
+    """What was said between two ends is lost at the second."""
+    story, people, said = room_of(2)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=2)
+    story.talk(people, "red", 2, first=3)
+    story.ends("killed", *people)
+    story.server("ready")
+    reads_all(story, said)
+    found = durability.lost(story.log, "red", copy=False)
+    assert facts(found, "sequence", "count", "of") == [3, 2, 4]
+    assert getattr(found[0].evidence[1], "what", "") == "killed"
+
+
+def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
+    """The end that counts for it is the last one before it was read."""
+    story, people, said = room_of(2)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=2)
+    said += story.talk(people, "red", 1, first=3)
+    story.ends("killed", *people)
+    reads_all(story, said, copy=True)
+    story.server("ready")
+    for person in people:
+        person.connects()
+        person.joins("red", since=3)
+    story.talk(people, "red", 2, first=4)
+    assert told(durability.lost(story.log, "red", copy=True)) == []
+
+
+# --- replayed as new ------------------------------------------------------------------------------
+
+
+def test_old_messages_that_come_as_new_ones() -> None:
+    """Live, though the client had said that it knows them: the finding counts them."""
+    story, people, said = room_of(4)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=4, replay=[])
+    story.all_hear([people[1]], *said[1:3])
+    found = durability.replayed_as_new(story.log, "red")
+    assert told(found) == ["replayed_as_new"]
+    assert facts(found, "who", "since", "sequence", "count") == ["bob", 4, 2, 2]
+
+
+def test_without_since_nothing_is_known_to_be_old() -> None:
+    """Who did not say what it had seen cannot complain of having seen it."""
+    story, people, said = room_of(4)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", replay=said)
+    story.all_hear(people, said[0])
+    assert told(durability.replayed_as_new(story.log, "red")) == []
+
+
+# --- unacknowledged -------------------------------------------------------------------------------
+
+
+def test_what_was_in_flight_at_each_kill_is_counted() -> None:
+    """Said before it and not heard until then; a copy that is killed does not count."""
+    story, people, _ = room_of(2)
+    alice, bob = people
+    lines = [alice.says("red", id=f"m{n}") for n in range(4)]
+    bob.hears(lines[0], 3)
+    story.server("killed", copy=True)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=3)
+    for number, line in enumerate(lines[1:]):
+        alice.repeats(line)
+        alice.hears(line, 4 + number)
+    story.server("asked_to_stop")
+    story.server("ready")
+    story.server("killed")
+    assert durability.unacknowledged(story.log) == [3, 0]

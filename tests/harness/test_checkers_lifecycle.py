@@ -1,0 +1,219 @@
+"""What became of the server and of the connections."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from harness.checkers import lifecycle
+from tests.harness.stories import Story, facts, told
+
+NOT_READY: dict[str, dict[str, Any]] = {
+    "command_not_found": {"command": "nodde"},
+    "exited": {"code": 1, "output": ["Traceback", "SyntaxError"]},
+    "not_listening": {"seconds": 10.0, "output": []},
+    "wrong_port": {"ports": [3000], "port": 8080, "output": []},
+    "silent": {"seconds": 10.0, "output": []},
+    "plain_http": {"more": "404", "output": []},
+    "not_websocket": {"output": []},
+    "no_connected": {"output": []},
+    "nobody": {"url": "ws://localhost:1/"},
+    "hangs_up": {"more": "1011", "output": ["KeyError"]},
+    "": {"seconds": 10.0},
+}
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings, and nothing that ended the play."""
+    log = Story().log
+    assert lifecycle.server(log, 0.0, inf) == lifecycle.connections(log, 0.0, inf) == []
+    assert lifecycle.stopped_by(log) is None
+
+
+def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
+    """All that the harness does to it is in order."""
+    story = Story()
+    for what in ("started", "ready", "asked_to_stop"):
+        story.server(what)
+    story.server("stopped", in_time=True, code=0, seconds=0.1)
+    for what in ("started", "ready", "killed"):
+        story.server(what)
+    story.server("ready", copy=True)
+    assert told(lifecycle.server(story.log, 0.0, inf)) == []
+    assert lifecycle.stopped_by(story.log) is None
+
+
+@pytest.mark.parametrize("why", NOT_READY)
+def test_a_start_that_fails(why: str) -> None:
+    """Each reason has its own text, filled with what the harness found out."""
+    story = Story()
+    event = story.server("not_ready", why=why, **NOT_READY[why])
+    found = lifecycle.server(story.log, 0.0, inf)
+    assert told(found) == [f"no_start/{why}" if why else "no_start"]
+    assert facts(found, "which") == ["first"]
+    assert found[0].evidence == [event]
+    assert lifecycle.stopped_by(story.log) == event
+
+
+@pytest.mark.parametrize(("copy", "which"), [(True, "copy"), (False, "again")])
+def test_a_second_start_that_fails(copy: bool, which: str) -> None:
+    """It is said whether it was the server's again, or that of its copy."""
+    story = Story()
+    story.server("ready")
+    story.server("not_ready", copy=copy, why="silent", seconds=10.0)
+    assert facts(lifecycle.server(story.log, 0.0, inf), "which") == [which]
+
+
+def test_a_server_that_dies_or_hangs() -> None:
+    """The last lines of its output are in the finding."""
+    story = Story()
+    story.server("died", code=1, output=["Traceback", "KeyError: 'room'"])
+    story.server("hung", output=["File server.py, line 3"])
+    found = lifecycle.server(story.log, 0.0, inf)
+    assert told(found) == ["server_died", "server_hung"]
+    assert found[0].params["output"] == "Traceback\nKeyError: 'room'"
+    stopped = lifecycle.stopped_by(story.log)
+    assert stopped is not None
+    assert stopped.what == "hung"
+
+
+def test_a_server_that_does_not_stop_in_time() -> None:
+    """SIGTERM was not enough."""
+    story = Story()
+    story.server("asked_to_stop")
+    story.server("stopped", in_time=False, code=-9, seconds=5.0)
+    assert told(lifecycle.server(story.log, 0.0, inf)) == ["slow_stop"]
+
+
+def test_only_what_happened_in_the_step_is_told() -> None:
+    """Both ends of the span are looked at."""
+    story = Story()
+    story.server("died", code=1)
+    (alice,) = story.clients("alice")
+    alice.gives_up("history", room="red")
+    log = story.log
+    assert lifecycle.server(log, 0.5, inf) == lifecycle.server(log, 0.0, 0.0005) == []
+    assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
+
+
+# --- connections that end -------------------------------------------------------------------------
+
+
+def test_ends_that_the_harness_wanted_are_in_order() -> None:
+    """Closed, cut, or ended with the server."""
+    story = Story()
+    alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
+    alice.closes()
+    bob.is_cut()
+    story.restarts("asked_to_stop", carol)
+    story.ends("killed", dave)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+@pytest.mark.parametrize("fault", ["vanish", "stop_reading", "reset", "bad_name"])
+def test_faults_excuse_the_server(fault: str) -> None:
+    """Who times out, reads too slowly, is gone, or has a bad name, may be disconnected."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    alice.faults(fault)
+    alice.is_dropped(1013)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+def test_the_copy_may_drop_whom_it_likes() -> None:
+    """So may a server whose connection was never opened."""
+    story = Story()
+    inspector = story.client("inspector", copy=True)
+    inspector.is_dropped(1006)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died() -> None:
+    """The harness looks at the process now and then only."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    alice.is_dropped(1006)
+    story.passes(0.2)
+    story.server("died", code=1)
+    bob.is_dropped(1006)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
+    """Whatever kept it from answering heartbeats."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.passes(1.5)
+    alice.is_dropped(1001)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+@pytest.mark.parametrize("code", [1006, 1011, 1013])
+def test_somebody_who_did_nothing_wrong_is_disconnected(code: int) -> None:
+    """The finding names the code, and shows what was sent last."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.says("red")
+    alice.is_dropped(code)
+    found = lifecycle.connections(story.log, 0.0, inf)
+    assert told(found) == [f"dropped_connection/{code}"]
+    assert facts(found, "who", "code") == ["alice", code]
+    assert len(found[0].evidence) == 2
+
+
+def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
+    """`errors.unanswered` tells that; who is dropped after it was served again is told of here."""
+    for served, expected in ((False, []), (True, ["dropped_connection/1006"])):
+        story = Story()
+        (mallory,) = story.clients("mallory")
+        mallory.misbehaves("no_type")
+        mallory.is_refused()
+        if served:
+            mallory.fences()
+        mallory.is_dropped(1006)
+        assert told(lifecycle.connections(story.log, 0.0, inf)) == expected
+
+
+# --- waiting in vain ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("connection ConnectionRefusedError", "no_connection/connection"),
+        ("connected", "no_connection/connected"),
+        ("reading", "no_connection/reading"),
+        ("history", "unanswered_request/history"),
+        ("presence", "unanswered_request/presence"),
+    ],
+)
+def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
+    """The finding names who waited for what, where, and how long."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    alice.gives_up(wanted, 6.0, "red")
+    found = lifecycle.connections(story.log, 0.0, inf)
+    assert told(found) == [expected]
+    assert facts(found, "who", "seconds", "room") == ["alice", 6.0, "red"]
+
+
+def test_who_has_a_bad_name_is_not_let_in() -> None:
+    """And may wait in vain."""
+    story = Story()
+    (stranger,) = story.clients("stranger")
+    stranger.faults("bad_name")
+    stranger.gives_up("connected")
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+def test_at_most_three_are_told_of() -> None:
+    """A server that drops everybody is told so three times."""
+    story = Story()
+    for person in story.members("red", *"abcde"):
+        person.is_dropped(1011)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection/1011"] * 3

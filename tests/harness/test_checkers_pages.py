@@ -1,0 +1,295 @@
+"""Pages of history: ordered, complete, and equal to what was delivered live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.checkers import pages
+from lab.protocol import MAX_PAGE
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+
+
+def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
+    """A story in which `count` messages were said and heard, and somebody who is to read them."""
+    story = Story()
+    people = story.members("red", "alice", "bob")
+    said = story.talk(people, "red", count)
+    return story, story.client("reader"), said
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    return [*told(pages.wrong(story.log, room)), *told(pages.mismatches(story.log, room))]
+
+
+# --- right pages ----------------------------------------------------------------------------------
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings, no answers."""
+    assert every(Story()) == []
+    assert pages.answers(Story().log, "red") == []
+
+
+def test_right_pages_of_all_kinds() -> None:
+    """With and without `since`, `limit`, `last` and `more`, to the end and beyond it."""
+    story, reader, said = room_of(120)
+    reader.reads("red", said[:100])
+    reader.reads("red", said[100:], since=100)
+    reader.reads("red", [], since=120)
+    reader.reads("red", [], since=5000, limit=5)
+    reader.reads("red", said[10:20], since=10, limit=10, last=120, more=True)
+    reader.reads("red", said[20:], since=20, limit=1000, last=120, more=False)
+    reader.reads("red", said[:100], since=0, limit=None, last=120, more=True)
+    reader.reads("blue", [], last=0, more=False)
+    assert every(story) == every(story, "blue") == []
+    assert len(pages.answers(story.log, "red")) == 7
+
+
+def test_a_page_may_be_shorter_than_its_limit() -> None:
+    """So that the frame keeps within its size; the next request goes on from there."""
+    story, reader, said = room_of(30)
+    reader.reads("red", said[:7], limit=20, last=30, more=True)
+    reader.reads("red", said[7:8], since=7, limit=20)
+    reader.reads("red", said[8:], since=8)
+    assert every(story) == []
+
+
+def test_a_page_may_hold_what_nobody_had_heard_yet() -> None:
+    """Stored and on its way, or left over from a kill."""
+    story, reader, said = room_of(3)
+    late = (story.line(reader, "red"), 4)
+    reader.reads("red", [*said, late], last=9, more=True)
+    reader.reads("red", [*said, late], last=4, more=False)
+    assert every(story) == []
+
+
+def test_what_is_said_while_a_page_is_asked_for_may_be_in_it_or_not() -> None:
+    """Only what was heard before the request has to be there."""
+    story, reader, said = room_of(3)
+    reader.asks_history("red")
+    during = (story.line(reader, "red"), 4)
+    reader.hears(*during)
+    reader.gets_page("red", said, last=3, more=False)
+    assert every(story) == []
+
+
+def test_the_history_of_a_join_is_no_answer_to_a_request() -> None:
+    """Nor is one of another room, or of another connection."""
+    story, reader, said = room_of(3)
+    eve = story.client("eve")
+    reader.asks_history("red")
+    reader.gets_page("blue", [])
+    eve.joins("red", since=1, replay=said[1:])
+    reader.gets_page("red", said)
+    (answer,) = pages.answers(story.log, "red")
+    assert (answer.asked.client, answer.since, answer.limit) == ("reader", 0, MAX_PAGE)
+    assert every(story) == []
+
+
+def test_what_a_restart_lost_is_not_asked_of_the_end_of_a_page() -> None:
+    """That newer messages are gone is told by other checkers."""
+    story, reader, said = room_of(5)
+    story.restarts("killed", reader)
+    reader.reads("red", said[:3], last=3, more=False)
+    reader.reads("red", [], since=3)
+    assert every(story) == []
+
+
+def test_pages_of_a_copy_are_not_judged_here() -> None:
+    """What a copy must have depends on when it was made."""
+    story, _, said = room_of(5)
+    inspector = story.client("inspector", copy=True)
+    inspector.reads("red", said[:2])
+    assert every(story) == []
+
+
+def test_history_tells_what_was_heard() -> None:
+    """With times in seconds too, if they always are."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    seconds = {"timestamp": EPOCH / 1000 + 0.1}
+    line = alice.says("red")
+    for person in (alice, bob):
+        person.hears(line, 1, **seconds)
+    bob.asks_history("red")
+    data = {"room": "red", "messages": [line.numbered(1, **seconds)]}
+    bob.gets({"type": "history", "data": data})
+    assert every(story) == []
+
+
+# --- disorder -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "first", "then"), [([3, 2, 1, 0], 4, 3), ([0, 1, 1], 2, 2), ([0, 2, 1], 3, 2)]
+)
+def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> None:
+    """Numbers rise in a page; the finding names the first two that do not."""
+    story, reader, said = room_of(4)
+    reader.reads("red", [said[n] for n in order])
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_disorder"]
+    assert facts(found, "who", "first", "then", "count") == ["reader", first, then, len(order)]
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
+def test_a_page_of_more_than_was_asked_for(limit: int | None, shown: int) -> None:
+    """A limit above 100 counts as 100, and so does none."""
+    story, reader, said = room_of(110)
+    reader.reads("red", said[:shown], limit=limit)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_disorder/too_many"]
+    assert facts(found, "limit", "count") == [min(limit or 100, 100), shown]
+
+
+def test_a_page_that_begins_too_early() -> None:
+    """`since` itself does not belong there."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[1:], since=2)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_disorder/old"]
+    assert facts(found, "since", "first") == [2, 2]
+
+
+# --- holes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", [1, 3, 4])
+def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
+    """Somebody had heard it, and newer ones are there."""
+    story, reader, said = room_of(5)
+    reader.reads("red", [each for each in said if each[1] != missing])
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole"]
+    assert facts(found, "who", "missing", "since", "count") == ["reader", missing, 0, 4]
+
+
+def test_a_page_that_begins_too_late() -> None:
+    """The page after N begins with N + 1."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[3:], since=2)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole"]
+    assert facts(found, "missing", "since") == [3, 2]
+
+
+def test_a_hole_that_was_heard_before_a_restart_only() -> None:
+    """Newer messages are in the page, so the missing one had been numbered before them."""
+    story, reader, said = room_of(5)
+    story.restarts("asked_to_stop", reader)
+    reader.reads("red", [*said[:1], *said[2:]])
+    assert facts(pages.wrong(story.log, "red"), "missing") == [2]
+
+
+def test_a_hole_between_huge_numbers() -> None:
+    """What is missing is looked up among what was heard, and not counted through."""
+    story = Story()
+    alice, reader = story.members("red", "alice", "reader")
+    lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
+    story.all_hear([alice], *lines)
+    reader.reads("red", [lines[0], lines[2]])
+    assert facts(pages.wrong(story.log, "red"), "missing") == [EPOCH * 2]
+
+
+def test_a_page_that_is_empty_though_there_is_more() -> None:
+    """Nothing is told of what was said."""
+    story, reader, _ = room_of(5)
+    reader.reads("red", [], since=2)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole"]
+    assert facts(found, "missing", "count") == [3, 0]
+
+
+def test_a_page_with_a_wrong_last() -> None:
+    """`last` is the room's newest number, and not below what was heard or is in the page itself."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[:3], limit=3, last=3)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole/last"]
+    assert facts(found, "last", "newest") == [3, 5]
+    story, reader, said = room_of(5)
+    reader.reads("red", [*said, (story.line(reader, "red"), 6)], last=5)
+    assert facts(pages.wrong(story.log, "red"), "last", "newest") == [5, 6]
+
+
+def test_a_page_that_denies_that_there_is_more() -> None:
+    """`more` is true as long as newer messages follow."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[:3], limit=3, last=5, more=False)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole/more"]
+    assert facts(found, "newest") == [5]
+
+
+def test_each_kind_of_wrong_page_is_told_once() -> None:
+    """A hundred pages with the same mistake are one finding."""
+    story, reader, said = room_of(5)
+    for _ in range(3):
+        reader.reads("red", said[1:])
+        reader.reads("red", said[::-1])
+    assert told(pages.wrong(story.log, "red")) == ["history_hole", "history_disorder"]
+
+
+# --- mismatches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "now"),
+    [
+        ("id", "new-id"),
+        ("user", "bob"),
+        ("content", "a1b2c3-1. no. 0, edited"),
+        ("content", "without its tag"),
+        ("timestamp", EPOCH + 99_000),
+    ],
+)
+def test_history_that_tells_it_differently(field: str, now: Any) -> None:
+    """Each field that a client received is kept; the finding shows both values, and who had which."""
+    story, reader, said = room_of(3)
+    reader.asks_history("red")
+    messages = [line.numbered(number) for line, number in said]
+    messages[0][field] = now
+    reader.gets({"type": "history", "data": {"room": "red", "messages": messages}})
+    found = pages.mismatches(story.log, "red")
+    assert told(found) == ["history_mismatch"]
+    assert facts(found, "who", "first_who", "sequence", "field", "now") == [
+        "reader",
+        "alice",
+        1,
+        field,
+        str(now),
+    ]
+    again = pages.mismatches(story.log, "red", "changed_after_restart")
+    assert told(again) == ["changed_after_restart"]
+
+
+def test_a_content_that_is_trimmed_in_the_history_only() -> None:
+    """The beginning differs, and yet it is the same message."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    line = alice.says("red")
+    spaced = "   " + line.content
+    story.events.pop()
+    alice.sends({"type": "message", "data": {"room": "red", "content": spaced}})
+    alice.hears(line, 1, content=spaced)
+    alice.reads("red", [(line, 1)])
+    found = pages.mismatches(story.log, "red")
+    assert told(found) == ["history_mismatch"]
+    assert facts(found, "field", "now") == ["content", line.content]
+
+
+def test_two_messages_under_one_number_are_no_mismatch() -> None:
+    """That is told by the checkers of the order."""
+    story, reader, said = room_of(2)
+    reader.reads("red", [(said[1][0], 1), (said[0][0], 2)])
+    assert told(pages.mismatches(story.log, "red")) == []
+
+
+def test_what_nobody_said_is_no_mismatch_while_it_is_live() -> None:
+    """That is told by the checkers of delivery."""
+    story, reader, _ = room_of(2)
+    reader.hears(story.line(reader, "red"), 2, content="who?")
+    assert told(pages.mismatches(story.log, "red")) == []

@@ -1,0 +1,462 @@
+"""Who is shown as present, and when."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from harness.anomalies import Anomaly
+from harness.checkers import presence
+from harness.checkers.presence import Silence
+from harness.frames import Roster
+from tests.harness.stories import EPOCH, Person, Story, facts, told
+
+HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
+
+
+class Den:
+    """A room with a listener, who never asks, an asker, who does, and vera, who is to fall silent.
+
+    `style` is how the server tells of changes: by the "change", by the "full" list, or by the "bare" list,
+    which does not say that it is full.
+    """
+
+    def __init__(self, style: str = "change", here: str = "online") -> None:
+        self.style = style
+        self.here = here
+        self.story = Story()
+        self.users: dict[str, str] = {}
+        self.there: list[Person] = []
+        self.listener, self.asker, self.vera = self.story.clients("listener", "asker", "vera")
+        for person in (self.listener, self.asker, self.vera):
+            self.enters(person)
+
+    @property
+    def full(self) -> bool | None:
+        """What the server says of whole lists."""
+        return None if self.style == "bare" else True
+
+    def enters(self, person: Person, *, told: bool = True) -> None:
+        """Somebody joins, is given the list, and the others are told."""
+        person.asks_to_join("den")
+        self.users[person.user] = self.here
+        self.there.append(person)
+        person.is_shown("den", self.users, self.full)
+        person.is_member("den")
+        if told:
+            self.tell(person.user, self.here, but=person)
+
+    def goes(self, person: Person, *, told: bool = True) -> None:
+        """Somebody is offline from now on, and the others are told."""
+        self.users.pop(person.user)
+        self.there.remove(person)
+        if told:
+            self.tell(person.user, "offline")
+
+    def tell(self, user: str, status: str, but: Person | None = None) -> None:
+        """All who are there are told of a change."""
+        for each in self.there:
+            if each is not but:
+                self.show(each, user, status)
+
+    def show(self, to: Person, user: str, status: str) -> None:
+        """One is told of a change, in the server's style."""
+        users = {user: status} if self.style == "change" else self.users
+        to.is_shown("den", users, {"change": False, "full": True, "bare": None}[self.style])
+
+    def ask(self, users: dict[str, str] | None = None) -> None:
+        """The asker asks, and is answered by the list, or by another one."""
+        self.asker.asks_who("den", self.users if users is None else users, self.full)
+
+    def watches(self, seconds: float) -> None:
+        """Time goes by, and the asker asks all the time."""
+        for _ in range(round(seconds * 10)):
+            self.story.passes(0.1 - 0.002)
+            self.ask()
+
+    def silence(self, *, at_once: bool = False) -> Silence:
+        """Vera's silence, from her last frame until now."""
+        last = max(sent.at for sent in self.story.log.sent if sent.conn == self.vera.conn)
+        return Silence("vera", "den", last, self.story.at, HEARTBEAT, TIMEOUT, at_once)
+
+    def offline(self, *, at_once: bool = False, slack: float = SLACK) -> list[Anomaly]:
+        """What is wrong with how vera went offline."""
+        silence = self.silence(at_once=at_once)
+        return presence.offline(self.story.log, silence, self.listener.conn, self.asker.conn, slack)
+
+    def vera_vanishes(self, after: float, watched: float = 4.5, **how: Any) -> None:
+        """Vera falls silent; the server notices it so many seconds later."""
+        self.vera.sends({"type": "heartbeat"})
+        self.vera.faults("vanish")
+        self.watches(after)
+        self.goes(self.vera, **how)
+        self.watches(watched - after)
+
+
+STYLES = ["change", "full", "bare"]
+
+
+# --- right histories ------------------------------------------------------------------------------
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """Nobody was shown anything, in no room; only what was waited for is missing."""
+    log = Story().log
+    assert presence.shown(log, 1, "den", "vera", answers=True) == []
+    assert presence.listed(log, 1, "den", {"vera"}, 0.0, inf, set()) == []
+    assert presence.leaks(log) == []
+    assert presence.always_here(log, "vera", "den", [1, 2], 0.0, inf, "quiet") == []
+    assert presence.heartbeats(log, [], 0.0, 9.0, 0.5, 0.1) == []
+    assert presence.slowest_answer(log, 1, "den", 0.0, inf) == 0.0
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("here", ["online", "away"])
+@pytest.mark.parametrize("after", [TIMEOUT, 1.7, TIMEOUT + HEARTBEAT])
+def test_who_falls_silent_is_offline_in_time(style: str, here: str, after: float) -> None:
+    """From the time-out until one interval later; told by changes or by lists; `away` is here."""
+    den = Den(style, here)
+    den.vera_vanishes(after)
+    assert told(den.offline()) == []
+    log = den.story.log
+    assert presence.delay(log, den.silence(), den.listener.conn) == pytest.approx(after, abs=0.05)
+    witnesses = [den.listener.conn, den.asker.conn]
+    for user in ("listener", "asker"):
+        assert told(presence.always_here(log, user, "den", witnesses, 0.5, inf, "quiet")) == []
+    assert told(presence.leaks(log)) == []
+
+
+def test_whose_connection_broke_may_count_at_once_or_later() -> None:
+    """A reset is noticed immediately, or by the time-out."""
+    for after in (0.0, 0.1, 1.0, TIMEOUT, 2.0):
+        den = Den()
+        den.vera_vanishes(after)
+        assert told(den.offline(at_once=True)) == []
+
+
+def test_a_slow_machine_is_given_slack() -> None:
+    """As long as answers take, being told may be late."""
+    den = Den()
+    den.vera_vanishes(2.6)
+    assert told(den.offline(slack=0.1)) == ["late_offline"]
+    assert told(den.offline(slack=0.5)) == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_join_and_a_leave_are_told(style: str) -> None:
+    """Who comes is online and who leaves is offline for those who listen, and in the list."""
+    den = Den(style)
+    story, listener, asker = den.story, den.listener.conn, den.asker.conn
+    dora = story.client("dora")
+    came = story.at
+    den.enters(dora)
+    den.ask()
+    left = story.at
+    dora.asks_to_leave("den")
+    den.goes(dora)
+    dora.has_left("den")
+    den.ask()
+    log, all_four = story.log, {"listener", "asker", "vera", "dora"}
+    assert told(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
+    assert told(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
+    assert told(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
+    assert told(presence.listed(log, asker, "den", all_four - {"dora"}, left, inf, {"dora"})) == []
+    assert told(presence.leaks(log)) == []
+
+
+def test_anybody_may_ask_who_is_in_a_room() -> None:
+    """An answer to an outsider is no leak, and is the whole list even if it does not say so."""
+    for full in (True, None):
+        den = Den()
+        (carol,) = den.story.clients("carol")
+        carol.asks_who("den", {**den.users, "dora": "offline"}, full)
+        log = den.story.log
+        assert told(presence.leaks(log)) == []
+        assert presence.listed(log, carol.conn, "den", set(den.users), 0.0, inf, {"dora", "carol"}) == []
+
+
+def test_a_change_is_not_taken_for_the_list() -> None:
+    """Without `full`, a frame that does not hold its receiver tells of changes only."""
+    den = Den("bare")
+    (dora,) = den.story.clients("dora")
+    began = den.story.at
+    den.ask()
+    den.asker.is_shown("den", {"dora": "online"})
+    log = den.story.log
+    everybody = {"listener", "asker", "vera"}
+    assert told(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
+    assert told(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
+    assert dora.conn
+
+
+def test_times_may_be_told_in_other_ways() -> None:
+    """`last_seen`, and seconds, say the same."""
+    story = Story()
+    (alice,) = story.members("den", "alice")
+    for seen in ({"last_seen": EPOCH}, {"lastSeen": EPOCH / 1000 + 0.5}, {"last_seen": EPOCH / 1000}):
+        alice.asks_presence("den")
+        users = [{"user": "alice", "status": "online", **seen}]
+        alice.gets({"type": "presence", "data": {"room": "den", "users": users, "full": True}})
+    log = story.log
+    assert [each.here for each in presence.shown(log, alice.conn, "den", "alice", answers=True)] == [True] * 3
+
+
+def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
+    """Nobody is told anything when the other is lost."""
+    den = Den()
+    one, two = den.story.client("tina"), den.story.client("tina")
+    den.enters(one)
+    two.joins("den")
+    one.is_cut()
+    den.watches(3)
+    witnesses = [den.listener.conn, den.asker.conn]
+    assert told(presence.always_here(den.story.log, "tina", "den", witnesses, 0.5, inf, "twin")) == []
+
+
+def test_heartbeats_that_come_every_interval() -> None:
+    """Also where they are a little late, and where we watched for less than one interval."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    began = story.at
+    for pause in (0.5, 0.6, 0.4, 0.5, 0.7):
+        story.passes(pause)
+        alice.gets_beat()
+    log = story.log
+    conns = [log.conn(alice.conn)]
+    assert told(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
+    assert told(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
+
+
+def test_the_slowest_answer_is_the_slack() -> None:
+    """Of all questions in the span the one that was answered last; broadcasts are no answers."""
+    den = Den()
+    began = den.story.at
+    den.ask()
+    den.asker.asks_presence("den")
+    den.story.passes(0.3)
+    den.show(den.asker, "vera", "online")
+    den.story.passes(0.1)
+    den.asker.is_shown("den", den.users, full=True)
+    den.asker.asks_presence("den")
+    log = den.story.log
+    assert presence.slowest_answer(log, den.asker.conn, "den", began, inf) == pytest.approx(0.402)
+    assert presence.slowest_answer(log, den.asker.conn, "den", den.story.at, inf) == 0.0
+
+
+# --- going offline --------------------------------------------------------------------------------
+
+
+def test_somebody_who_is_never_offline() -> None:
+    """Neither told nor listed as gone: a zombie, with the time for which we watched."""
+    den = Den()
+    den.vera.sends({"type": "heartbeat"})
+    den.watches(4.5)
+    found = den.offline()
+    assert told(found) == ["zombie_presence"]
+    assert facts(found, "who", "subject", "watched", "timeout") == ["asker", "vera", 4.5, TIMEOUT]
+    assert presence.delay(den.story.log, den.silence(), den.listener.conn) == inf
+
+
+def test_somebody_whose_time_out_is_not_broadcast() -> None:
+    """Who asks is told, who only listens is not."""
+    den = Den()
+    den.vera_vanishes(1.6, told=False)
+    found = den.offline()
+    assert told(found) == ["unannounced_presence/timeout"]
+    assert facts(found, "who", "subject") == ["listener", "vera"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_somebody_who_is_broadcast_as_gone_and_still_listed(again: bool) -> None:
+    """The answers never tell it, or no more at the end."""
+    den = Den()
+    still = dict(den.users)
+    den.vera_vanishes(1.6, watched=1.6 if not again else 3)
+    den.ask(still)
+    found = den.offline()
+    assert told(found) == ["presence_disagrees/still_listed"]
+    assert facts(found, "who", "subject") == ["asker", "vera"]
+    assert len(found[0].evidence) == 2
+
+
+@pytest.mark.parametrize(("after", "seconds"), [(0.6, 0.6), (1.4, 1.4)])
+def test_somebody_who_is_offline_too_early(after: float, seconds: float) -> None:
+    """Before the time-out; unless its connection broke."""
+    den = Den()
+    den.vera_vanishes(after)
+    found = den.offline()
+    assert told(found) == ["premature_offline"]
+    assert facts(found, "who", "subject", "timeout") == ["listener", "vera", TIMEOUT]
+    assert found[0].params["seconds"] == pytest.approx(seconds, abs=0.02)
+    assert told(den.offline(at_once=True)) == []
+
+
+def test_somebody_who_is_listed_as_gone_too_early() -> None:
+    """The broadcast is in time, and the answers are not."""
+    den = Den()
+    den.vera.sends({"type": "heartbeat"})
+    den.watches(0.5)
+    gone = {user: status for user, status in den.users.items() if user != "vera"}
+    den.ask(gone)
+    den.watches(1.1)
+    den.goes(den.vera)
+    den.watches(2)
+    found = den.offline()
+    assert told(found) == ["premature_offline"]
+    assert facts(found, "who") == ["asker"]
+
+
+@pytest.mark.parametrize("after", [2.5, 3.5])
+def test_somebody_who_is_offline_too_late(after: float) -> None:
+    """More than an interval after the time-out, and more than what is forgiven of another half."""
+    den = Den()
+    den.vera_vanishes(after)
+    found = den.offline()
+    assert told(found) == ["late_offline"]
+    assert facts(found, "who", "interval", "timeout") == ["listener", HEARTBEAT, TIMEOUT]
+    assert found[0].params["seconds"] == pytest.approx(after, abs=0.02)
+
+
+# --- being here -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["quiet", "pings", "bad_frames", "twin"])
+@pytest.mark.parametrize("style", STYLES)
+def test_somebody_who_is_there_and_shown_as_gone(style: str, why: str) -> None:
+    """Once is enough, whether it is broadcast or answered; the finding says how it showed life."""
+    den = Den(style)
+    began = den.story.at
+    den.watches(1.0)
+    den.goes(den.vera)
+    den.watches(0.5)
+    log = den.story.log
+    witnesses = [den.listener.conn, den.asker.conn]
+    found = presence.always_here(log, "vera", "den", witnesses, began, inf, why)
+    assert told(found) == [f"premature_offline/{why}"]
+    assert facts(found, "who", "subject", "room") == ["listener", "vera", "den"]
+    assert found[0].params["seconds"] == pytest.approx(1.0, abs=0.01)
+    found = presence.always_here(log, "vera", "den", witnesses[1:], began, inf, why)
+    assert facts(found, "who") == ["asker"]
+
+
+@pytest.mark.parametrize(("why", "here"), [("join", True), ("leave", False), ("return", True)])
+def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
+    """The finding names who was not told of whom; what was told before does not count."""
+    den = Den()
+    den.show(den.listener, "dora", "online" if here else "offline")
+    den.story.client("dora").asks_to_join("den")
+    moment = den.story.at
+    den.show(den.listener, "dora", "offline" if here else "online")
+    found = presence.announced(den.story.log, den.listener.conn, "den", "dora", moment, here=here, why=why)
+    assert told(found) == [f"unannounced_presence/{why}"]
+    assert facts(found, "who", "subject", "room") == ["listener", "dora", "den"]
+    assert len(found[0].evidence) == 1
+
+
+def test_somebody_who_is_missing_in_the_list() -> None:
+    """The last answer of the span counts."""
+    den = Den()
+    began = den.story.at
+    den.ask()
+    den.ask({"listener": "online", "asker": "offline"})
+    found = presence.listed(
+        den.story.log, den.asker.conn, "den", {"listener", "asker", "vera"}, began, inf, {"dora"}
+    )
+    assert told(found) == ["presence_disagrees/missing"] * 2
+    assert [each.params["subject"] for each in found] == ["asker", "vera"]
+
+
+def test_somebody_in_the_list_who_does_not_belong_there() -> None:
+    """Of those who are possible, nobody else may be listed as here; others are not looked at."""
+    den = Den()
+    began = den.story.at
+    den.ask({**den.users, "carol": "online", "dora": "offline", "a bot": "online"})
+    found = presence.listed(
+        den.story.log, den.asker.conn, "den", set(den.users), began, inf, {"carol", "dora"}
+    )
+    assert told(found) == ["presence_leak/listed"]
+    assert facts(found, "who", "subject") == ["asker", "carol"]
+
+
+# --- leaks ----------------------------------------------------------------------------------------
+
+
+def test_presence_that_reaches_an_outsider() -> None:
+    """Somebody who is not in the room and did not ask."""
+    den = Den()
+    (carol,) = den.story.members("attic", "carol")
+    den.show(carol, "vera", "online")
+    found = presence.leaks(den.story.log)
+    assert told(found) == ["presence_leak"]
+    assert facts(found, "who", "room", "subject") == ["carol", "den", "vera"]
+
+
+def test_presence_that_reaches_somebody_who_left() -> None:
+    """To have joined once is no question; to have asked while outside is one."""
+    den = Den()
+    den.vera.asks_to_leave("den")
+    den.goes(den.vera)
+    den.show(den.vera, "vera", "offline")
+    den.vera.has_left("den")
+    assert told(presence.leaks(den.story.log)) == []
+    den.vera.asks_who("den", den.users)
+    assert told(presence.leaks(den.story.log)) == []
+    den = Den()
+    den.vera.leaves("den")
+    den.show(den.vera, "asker", "offline")
+    found = presence.leaks(den.story.log)
+    assert told(found) == ["presence_leak"]
+    assert facts(found, "who", "subject") == ["vera", "asker"]
+
+
+def test_who_sends_bad_frames_may_be_answered_oddly() -> None:
+    """What a server makes of a bad request for presence is judged by its errors."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("presence_bad_room", {"type": "presence", "room": "a/b"})
+    mallory.is_shown("a/b", {})
+    assert told(presence.leaks(story.log)) == []
+
+
+# --- heartbeats -----------------------------------------------------------------------------------
+
+
+def test_no_heartbeats() -> None:
+    """None at all for as long as we watched."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    began = story.at
+    story.passes(4.5)
+    log = story.log
+    found = presence.heartbeats(
+        log, [log.conn(alice.conn), log.conn(bob.conn)], began, story.at, HEARTBEAT, SLACK
+    )
+    assert told(found) == ["missing_heartbeat/none"]
+    assert facts(found, "who", "seconds", "interval", "count") == ["alice", 4.5, HEARTBEAT, 0]
+
+
+@pytest.mark.parametrize("when", ["first", "middle", "last"])
+def test_heartbeats_with_a_gap(when: str) -> None:
+    """The widest distance counts, and so do those to the beginning and the end."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    began = story.at
+    for number, name in enumerate(("first", "middle", "last")):
+        story.passes(1.4 if name == when else 0.5)
+        if number < 2:
+            alice.gets_beat()
+    log = story.log
+    found = presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)
+    assert told(found) == ["missing_heartbeat"]
+    assert facts(found, "who", "interval") == ["alice", HEARTBEAT]
+    assert found[0].params["gap"] == pytest.approx(1.4, abs=0.01)
+
+
+def test_presence_is_read_as_it_is_told() -> None:
+    """What the stories of this file write is what the log reads."""
+    den = Den("bare")
+    rosters = [roster for _, roster in den.story.log.rosters]
+    assert rosters[0] == Roster("den", rosters[0].users, None)
+    assert len(rosters) == 3 + 2 + 1

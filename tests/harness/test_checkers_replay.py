@@ -1,0 +1,462 @@
+"""What a join is answered with, and what a retry does."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checkers import replay
+from harness.checkers.delivery import LONG_AGO
+from lab.protocol import NEWEST
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+
+NOTHING: list[list[Numbered] | None] = [None, []]
+"""An empty replay, left out or sent."""
+
+
+def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
+    """A story in which two have said `count` messages, and heard them."""
+    story = Story()
+    people = story.members("red", "alice", "bob")
+    return story, people, story.talk(people, "red", count)
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    return [*told(replay.seams(story.log, room)), *told(replay.retries(story.log, room))]
+
+
+# --- right seams ----------------------------------------------------------------------------------
+
+
+def test_an_empty_history_has_nothing_wrong() -> None:
+    """No events, no findings."""
+    assert every(Story()) == []
+
+
+@pytest.mark.parametrize("roster", ["before", "after", "none"])
+def test_a_right_replay_with_since(roster: str) -> None:
+    """Exactly what is newer, and the live messages go on there; presence comes before, after, or not."""
+    story, people, said = room_of(6)
+    (eve,) = story.clients("eve")
+    eve.asks_to_join("red", since=2)
+    if roster == "before":
+        eve.is_shown("red", {"alice": "online", "eve": "online"}, full=True)
+    eve.gets_page("red", said[2:])
+    if roster == "after":
+        eve.is_shown("red", {"alice": "online", "eve": "online"}, full=True)
+    eve.is_member("red")
+    story.talk([*people, eve], "red", 4, first=7)
+    assert every(story) == []
+    (stay,) = (m for m in story.log.members("red") if m.client == "eve")
+    assert [message.sequence for message, _ in replay.replayed(story.log, stay)] == [3, 4, 5, 6]
+
+
+def test_a_replay_may_come_in_several_pages() -> None:
+    """What counts is their content, one after the other."""
+    story, people, said = room_of(9)
+    (eve,) = story.clients("eve")
+    eve.joins("red", since=1, pages=[said[1:4], said[4:5], said[5:]])
+    story.talk([*people, eve], "red", 2, first=10)
+    assert every(story) == []
+
+
+def test_an_empty_replay_may_be_sent_or_left_out() -> None:
+    """Where nothing was missed there is nothing to send; also beyond the newest number."""
+    for page in NOTHING:
+        for since in (3, 1000):
+            story, people, _ = room_of(3)
+            (eve,) = story.clients("eve")
+            eve.joins("red", since=since, replay=page)
+            story.talk([*people, eve], "red", 2, first=4)
+            assert every(story) == []
+
+
+def test_a_join_of_a_room_in_which_nothing_was_said() -> None:
+    """Its replay is empty or left out, and live messages begin with 1."""
+    for page in NOTHING:
+        for since in (None, 0, 7):
+            story = Story()
+            (alice,) = story.clients("alice")
+            alice.joins("red", since=since, replay=page)
+            story.talk([alice], "red", 3)
+            assert every(story) == []
+
+
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 120])
+def test_a_join_without_since_is_answered_by_the_newest(count: int) -> None:
+    """Fifty of them, or all there are."""
+    story, people, said = room_of(count)
+    (eve,) = story.clients("eve")
+    eve.joins("red", replay=said[-NEWEST:])
+    story.talk([*people, eve], "red", 2, first=count + 1)
+    assert every(story) == []
+
+
+def test_what_is_said_while_somebody_joins_is_in_the_replay_or_comes_live() -> None:
+    """Both are right, as long as it is one of them."""
+    for cut in range(4):
+        story, people, said = room_of(3)
+        (eve,) = story.clients("eve")
+        eve.asks_to_join("red", since=0)
+        during = story.talk(people, "red", 3, first=4)
+        eve.gets_page("red", [*said, *during[:cut]])
+        story.all_hear([eve], *during[cut:])
+        eve.is_member("red")
+        story.talk([*people, eve], "red", 2, first=7)
+        assert every(story) == []
+
+
+def test_who_is_cut_in_mid_burst_and_comes_back() -> None:
+    """Each connection hears an unbroken stretch, the next one begins where it ended."""
+    story, people, _ = room_of(3)
+    (eve,) = story.clients("eve")
+    eve.joins("red", since=3)
+    burst = [(people[0].says("red"), number) for number in range(4, 9)]
+    story.all_hear(people, *burst)
+    story.all_hear([eve], *burst[:2])
+    eve.is_cut()
+    eve.connects()
+    eve.joins("red", since=5, replay=burst[2:])
+    story.talk([*people, eve], "red", 2, first=9)
+    assert every(story) == []
+
+
+def test_a_join_that_was_cut_before_it_was_done_is_not_judged() -> None:
+    """Nobody knows how far the server had come."""
+    story, _, said = room_of(3)
+    (eve,) = story.clients("eve")
+    eve.joins("red", since=0, replay=said[2:], confirmed=False)
+    eve.is_cut()
+    assert every(story) == []
+
+
+def test_a_second_join_changes_nothing() -> None:
+    """Whether it is answered by a history of its own, or not."""
+    story, people, said = room_of(3)
+    people[0].joins("red", since=1, replay=said[1:])
+    people[1].joins("red")
+    story.talk(people, "red", 2, first=4)
+    assert every(story) == []
+
+
+def test_leaving_and_coming_back_on_one_connection() -> None:
+    """Each stay has a seam of its own; what was said between them is replayed."""
+    story, people, _ = room_of(3)
+    eve = story.client("eve")
+    eve.joins("red", since=3)
+    story.talk([*people, eve], "red", 2, first=4)
+    eve.leaves("red")
+    missed = story.talk(people, "red", 3, first=6)
+    eve.joins("red", since=5, replay=missed)
+    story.talk([*people, eve], "red", 2, first=9)
+    assert every(story) == []
+
+
+def test_the_answer_to_a_retry_does_not_overlap_the_replay() -> None:
+    """Replayed, and then sent once more because it was asked for; a number from far ahead makes no hole."""
+    story, people, _ = room_of(2)
+    alice, bob = people
+    line = alice.says("red", id="m1")
+    alice.is_cut()
+    bob.hears(line, 3)
+    alice.connects()
+    alice.joins("red", since=2, replay=[(line, 3)])
+    alice.repeats(line)
+    alice.hears(line, 3)
+    newer = [(bob.says("red", id=f"m{n}"), n) for n in (4, 5)]
+    story.all_hear([bob], *newer)
+    bob.repeats(newer[1][0])
+    alice.is_cut()
+    bob.hears(newer[1][0], 5)
+    assert every(story) == []
+
+
+def test_what_a_restart_lost_is_not_asked_of_the_replay() -> None:
+    """Numbers that nobody heard since the server is up again are another checker's matter."""
+    story, people, _ = room_of(5)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=3)
+    story.talk(people, "red", 2, first=4)
+    assert every(story) == []
+
+
+def test_messages_that_a_kill_left_unseen_may_be_in_the_replay() -> None:
+    """Stored and not delivered: they come with the next join, and nobody had heard them before."""
+    story, people, _ = room_of(2)
+    alice, bob = people
+    unseen = [(alice.says("red"), 3), (alice.says("red"), 4)]
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=2, replay=unseen)
+    bob.hears(bob.says("red"), 5)
+    assert every(story) == []
+
+
+# --- wrong seams ----------------------------------------------------------------------------------
+
+
+def test_a_hole_at_the_seam() -> None:
+    """Said after the history was read and before the member was subscribed: neither replayed nor live."""
+    story, people, said = room_of(4)
+    eve = story.client("eve")
+    eve.asks_to_join("red", since=1)
+    during = story.talk(people, "red", 3, first=5)
+    eve.gets_page("red", said[1:])
+    eve.hears(*during[2])
+    eve.is_member("red")
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["replay_hole"]
+    assert facts(found, "who", "since", "sequence", "count", "replayed") == ["eve", 1, 5, 2, 3]
+    assert len(found[0].evidence) == 3
+
+
+def test_a_hole_within_the_replay() -> None:
+    """A message that others had heard before is not among those replayed."""
+    story, _, said = room_of(6)
+    eve = story.client("eve")
+    eve.joins("red", since=1, replay=[*said[1:3], *said[4:]])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["replay_hole"]
+    assert facts(found, "sequence", "count", "replayed") == [4, 1, 4]
+
+
+def test_a_replay_that_ends_too_early() -> None:
+    """What was known when the join was sent must be in it, also if nothing comes live after that."""
+    story, _, said = room_of(6)
+    eve = story.client("eve")
+    eve.joins("red", since=1, replay=said[1:4])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["replay_hole"]
+    assert facts(found, "sequence", "count") == [5, 2]
+
+
+def test_a_replay_that_does_not_come() -> None:
+    """With `since` as without it, what was said must be told."""
+    story, _, _ = room_of(3)
+    eve, mia = story.clients("eve", "mia")
+    eve.joins("red", since=1)
+    found = replay.seams(story.log, "red", "eve")
+    assert told(found) == ["replay_hole"]
+    assert facts(found, "sequence", "count", "replayed", "since") == [2, 2, 0, 1]
+    mia.joins("red", replay=[])
+    found = replay.seams(story.log, "red", "mia")
+    assert told(found) == ["replay_hole/none"]
+    assert facts(found, "who", "sequence") == ["mia", 3]
+    assert told(replay.seams(story.log, "red")) == ["replay_hole", "replay_hole/none"]
+
+
+def test_a_hole_among_live_messages() -> None:
+    """Long after the join, one message is missing between two others: that is a loss."""
+    story, people, _ = room_of(2)
+    eve = story.client("eve")
+    eve.joins("red", since=2)
+    lines = [(people[0].says("red"), number) for number in range(3, 9)]
+    story.all_hear(people, *lines)
+    story.all_hear([eve], lines[0], lines[3], lines[5])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["lost/hole"]
+    assert facts(found, "who", "sequence", "count", "of") == ["eve", 4, 3, 6]
+
+
+def test_a_hole_between_messages_with_huge_numbers() -> None:
+    """What is between is looked up among what was heard, and not counted through."""
+    story = Story()
+    people = alice, bob = story.members("red", "alice", "bob")
+    lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
+    story.all_hear([alice], *lines)
+    story.all_hear([bob], lines[0], lines[2])
+    assert told(replay.seams(story.log, "red")) == ["lost/hole"]
+    eve = story.client("eve")
+    eve.joins("red", since=0, replay=[lines[0], lines[2]])
+    assert told(replay.seams(story.log, "red", "eve")) == ["replay_hole"]
+    assert len(people) == 2
+
+
+def test_an_overlap_at_the_seam() -> None:
+    """Replayed, and then live again."""
+    story, people, said = room_of(4)
+    eve = story.client("eve")
+    eve.asks_to_join("red", since=1)
+    during = story.talk(people, "red", 2, first=5)
+    eve.gets_page("red", [*said[1:], *during])
+    story.all_hear([eve], *during)
+    eve.is_member("red")
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["replay_overlap"]
+    assert facts(found, "who", "since", "sequence", "count") == ["eve", 1, 5, 2]
+    assert len(found[0].evidence) == 2
+
+
+def test_a_replay_of_what_was_seen() -> None:
+    """`since` itself is not to be replayed, nor what is below it."""
+    story, _, said = room_of(5)
+    eve = story.client("eve")
+    eve.joins("red", since=3, replay=said[1:])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["replay_overlap/old"]
+    assert facts(found, "sequence", "count", "since") == [2, 2, 3]
+
+
+def test_a_replay_in_the_wrong_order() -> None:
+    """Newest first, or one message twice, is disorder."""
+    for wrong, first, then in (([2, 1, 0], 3, 2), ([0, 1, 1, 2], 2, 2)):
+        story, _, said = room_of(3)
+        eve = story.client("eve")
+        eve.joins("red", since=0, replay=[said[n] for n in wrong])
+        found = replay.seams(story.log, "red")
+        assert told(found) == ["history_disorder/join"]
+        assert facts(found, "who", "first", "then") == ["eve", first, then]
+
+
+def test_pages_that_overlap_each_other() -> None:
+    """The order is that over all pages of one replay."""
+    story, _, said = room_of(5)
+    eve = story.client("eve")
+    eve.joins("red", since=0, pages=[said[:3], said[2:]])
+    assert told(replay.seams(story.log, "red")) == ["history_disorder/join"]
+
+
+def test_live_messages_before_the_replay() -> None:
+    """A join's history comes before any numbered live message."""
+    story, people, said = room_of(3)
+    eve = story.client("eve")
+    eve.asks_to_join("red", since=0)
+    during = story.talk(people, "red", 1, first=4)
+    story.all_hear([eve], *during)
+    eve.gets_page("red", said)
+    eve.is_member("red")
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["reorder"]
+    assert facts(found, "who", "first", "then") == ["eve", 4, 1]
+
+
+def test_the_oldest_messages_instead_of_the_newest() -> None:
+    """A join without `since` that shows the beginning of the room."""
+    story, _, said = room_of(60)
+    eve = story.client("eve")
+    eve.joins("red", replay=said[:NEWEST])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["wrong_replay/oldest"]
+    assert facts(found, "first", "last", "newest", "count") == [1, 50, 60, 50]
+
+
+def test_stale_messages_instead_of_the_newest() -> None:
+    """A join without `since` that misses what was said last."""
+    story, _, said = room_of(60)
+    eve = story.client("eve")
+    eve.joins("red", replay=said[5:55])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["wrong_replay/stale"]
+    assert facts(found, "first", "last", "newest") == [6, 55, 60]
+
+
+@pytest.mark.parametrize("shown", [10, 49, 51, 60])
+def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
+    """Fifty are due where there are as many."""
+    story, _, said = room_of(60)
+    eve = story.client("eve")
+    eve.joins("red", replay=said[-shown:])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["wrong_replay"]
+    assert facts(found, "count", "expected", "last") == [shown, 50, 60]
+
+
+def test_fifty_with_a_hole_in_them() -> None:
+    """The right number of messages, and still one is missing."""
+    story, _, said = room_of(60)
+    eve = story.client("eve")
+    eve.joins("red", replay=[*said[9:30], *said[31:]])
+    assert told(replay.seams(story.log, "red")) == ["replay_hole"]
+
+
+def test_no_more_than_three_seams_are_told_of() -> None:
+    """A server that never replays is told so three times."""
+    story, _, _ = room_of(2)
+    for person in story.clients(*"cdefg"):
+        person.joins("red", since=0)
+    assert told(replay.seams(story.log, "red")) == ["replay_hole"] * 3
+
+
+# --- retries --------------------------------------------------------------------------------------
+
+
+def test_a_retry_that_is_answered() -> None:
+    """On the same connection, or on the next one, the stored message comes back."""
+    story, (alice, bob), _ = room_of(2)
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 3))
+    alice.repeats(line)
+    alice.hears(line, 3)
+    alice.is_cut()
+    alice.connects()
+    alice.joins("red", since=3)
+    alice.repeats(line)
+    alice.hears(line, 3)
+    assert every(story) == []
+
+
+def test_a_retry_that_is_not_answered() -> None:
+    """The finding names who repeated what; to have had it by the replay is no answer."""
+    story, (alice, bob), _ = room_of(2)
+    line = alice.says("red", id="m1")
+    bob.hears(line, 3)
+    alice.is_cut()
+    alice.connects()
+    alice.joins("red", since=2, replay=[(line, 3)])
+    alice.repeats(line)
+    story.passes(5)
+    found = replay.retries(story.log, "red")
+    assert told(found) == ["retry_unanswered"]
+    assert facts(found, "who", "id", "content") == ["alice", "m1", line.content]
+    assert len(found[0].evidence) == 2
+
+
+@pytest.mark.parametrize("how", ["reset", "closes", "killed", "asked_to_stop"])
+def test_a_retry_whose_connection_ended_too_soon_is_not_judged(how: str) -> None:
+    """A moment after it was sent, there was nobody to answer, or nobody to be answered."""
+    for seconds, expected in ((0.1, []), (LONG_AGO, ["retry_unanswered"])):
+        story, people, _ = room_of(2)
+        alice, bob = people
+        line = alice.says("red", id="m1")
+        story.all_hear(people, (line, 3))
+        alice.repeats(line)
+        story.passes(seconds)
+        match how:
+            case "reset":
+                alice.is_cut()
+            case "closes":
+                alice.closes()
+            case _:
+                story.ends(how, alice, bob)
+        assert told(replay.retries(story.log, "red")) == expected
+
+
+def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
+    """Where no `id` is kept, nothing is asked of retries."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    assert replay.offers_retries(story.log, "red")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice], (line, 1))
+    assert replay.offers_retries(story.log, "red")
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    for person in (alice, bob):
+        person.hears(line, 1, id="own")
+    alice.repeats(line)
+    story.passes(5)
+    assert not replay.offers_retries(story.log, "red")
+    assert every(story) == []
+
+
+def test_repeating_without_an_id_is_no_retry() -> None:
+    """It is just said twice."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    story.all_hear([alice, bob], (line, 1))
+    alice.repeats(line)
+    story.passes(5)
+    assert told(replay.retries(story.log, "red")) == []
