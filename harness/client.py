@@ -129,6 +129,8 @@ class Client:
     async def _read(self, ws: ClientConnection) -> None:
         try:
             async for text in ws:
+                if self.world.flooded:
+                    break
                 self._hear(text)
                 if self.answers_heartbeats and self.beats > 0 and not self._silent:
                     self.beats = 0

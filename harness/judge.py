@@ -91,7 +91,7 @@ def _not_reached(log: Log, step: str, blocked: str | None) -> Anomaly:
 def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     """Those of `more` that do not just repeat what a checker of the scenario has found."""
     names = {anomaly.name for anomaly in told}
-    if names & {"server_died", "server_hung", "no_start"}:
+    if names & {"server_died", "server_hung", "no_start", "flooding"}:
         return []
     return [anomaly for anomaly in more if anomaly.name not in names]
 

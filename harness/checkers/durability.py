@@ -67,16 +67,17 @@ def _same(one: Heard, other: Heard | None) -> bool:
 
 def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
     """Stored messages that a restarted server sent again as if they had just been said."""
+    heard = log.in_room(room)
     for membership in log.members(room):
         if membership.since is None:
             continue
+        known = {(h.message.sequence, h.message.content) for h in heard if h.at < membership.asked}
         old = [
-            heard
-            for heard in log.live_in(membership)
-            if heard.message.sequence <= membership.since
-            and heard.said
-            and heard.said.at < membership.asked
-            and not heard.may_answer_retry
+            h
+            for h in log.live_in(membership)
+            if h.message.sequence <= membership.since
+            and (h.message.sequence, h.message.content) in known
+            and not h.may_answer_retry
         ]
         if old:
             params = {

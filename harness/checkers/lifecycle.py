@@ -21,6 +21,8 @@ def server(log: Log, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("no_start", params, [event], str(event.detail.get("why", ""))))
         elif event.what == "died":
             found.append(Anomaly("server_died", params, [event]))
+        elif event.what == "flooding":
+            found.append(Anomaly("flooding", params, [event]))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))
         elif event.what == "stopped" and not event.detail.get("in_time", True):
@@ -77,5 +79,5 @@ def _last_sent(log: Log, event: Closed) -> list[Event]:
 
 def stopped_by(log: Log) -> Server | None:
     """The event of the server that ended the play, if one did."""
-    ends = [event for event in log.server if event.what in ("not_ready", "died", "hung")]
+    ends = [event for event in log.server if event.what in ("not_ready", "died", "hung", "flooding")]
     return ends[-1] if ends else None

@@ -287,8 +287,9 @@ def _names(log: Log) -> list[Anomaly]:
     answered = {asked.conn for asked, _ in log.errors}
     for conn in log.conns.values():
         faults = [fault for fault in conn.faults if fault.fault == "bad_name"]
-        refused = faults and not conn.user and conn.closed is not None
-        if refused and conn.number not in answered and not log.server_ended_at(faults[0].at):
+        if not faults or conn.user or conn.closed is None:
+            continue
+        if conn.number not in answered and not log.server_ended_at(faults[0].at):
             what = "name_system" if conn.number == min(_strangers(log)) else "name_long"
             params = {"who": conn.client, "count": 1, "of": 2, "what": what}
             return [Anomaly("unanswered_error", params, [*faults, conn.closed])]

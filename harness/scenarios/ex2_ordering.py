@@ -128,7 +128,8 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
         said, under_way = 0, set[str]()
         while said < count:
             # Those who talk also read, and are never far behind: only the sloth is slow.
-            under_way.difference_update(set.intersection(*(each.tags[room] for each in talkers)))
+            heard_by_all = set[str].intersection(*(each.tags[room] for each in talkers))
+            under_way.difference_update(heard_by_all)
             if len(under_way) < AHEAD:
                 tag, said = world.tag(), said + 1
                 under_way.add(tag)

@@ -123,7 +123,7 @@ async def _come_back(world: World, people: list[Client], rooms: list[str]) -> No
 
 
 async def _say_again(world: World, people: list[Client]) -> None:
-    """Everybody repeats, with its `id`, what they said and never saw come back, and the last that they saw."""
+    """Everybody repeats, with its `id`, what they never saw come back, and the last that they did see."""
     log = Log(world.history)
     for person in people:
         unseen = [

@@ -23,6 +23,8 @@ POLL = 0.005
 PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting. Only failures take that long."""
 
+MAX_EVENTS = 150_000
+"""Events after which a server counts as flooding: a play has some thousands."""
 LEAST_PATIENCE = 1.5
 """Seconds that are left of it after several disappointments."""
 
@@ -44,6 +46,8 @@ class World(ABC):
         """Whether steps that wait for long time-outs are left out."""
         self.on_step: Callable[[Event], None] = lambda event: None
         """Told of each step that begins or ends, and of long waits, to show progress."""
+        self.flooded = False
+        """Whether the server sent so much that nothing more is read."""
         self.heartbeat = 0.0
         self.timeout = 0.0
         self._began = asyncio.get_running_loop().time()
@@ -60,8 +64,11 @@ class World(ABC):
         return asyncio.get_running_loop().time() - self._began
 
     def record(self, event: Event) -> None:
-        """Add an event to the history."""
+        """Add an event to the history. A server that sends without end is told of once."""
         self.history.append(event)
+        if len(self.history) > MAX_EVENTS and not self.flooded:
+            self.flooded = True
+            self.record(history.Server(self.now(), "flooding", {"events": MAX_EVENTS}))
 
     def note(self, what: str, value: Any) -> None:
         """Write down something that was counted or measured."""
@@ -112,6 +119,8 @@ class World(ABC):
                     await self.check_alive()
                 return False
             self.check_server()
+            if self.flooded:
+                raise PlayStopped
             await asyncio.sleep(POLL)
             waited += min(self.now() - last, 4 * POLL)
             last = self.now()

@@ -346,4 +346,3 @@ async def _narrow_socket(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
-

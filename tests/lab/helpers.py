@@ -52,7 +52,7 @@ async def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> N
 
 @dataclass
 class ClockedServer(ChatServer):
-    """A chat server on whose clock time passes only when a test says so."""
+    """A chat server on whose clock time passes, and which looks for silence, when a test says so."""
 
     clock: float = 1_000_000.0
 
@@ -64,6 +64,11 @@ class ClockedServer(ChatServer):
         """What the test set."""
         return self.clock
 
+    async def look_after(self, seconds: float) -> None:
+        """Let time pass, and look for silence then: the regular duty, at a moment of our choice."""
+        self.clock += seconds
+        await self._sweep()
+
 
 def serving(folder: Path, components: Components | None = None, **config: Any) -> ChatServer:
     """A server on a free port; `async with` runs it."""
@@ -71,9 +76,9 @@ def serving(folder: Path, components: Components | None = None, **config: Any) -
 
 
 def clocked(folder: Path, offline_timeout: float = 100.0) -> ClockedServer:
-    """A server with a clock of ours that looks for silence every few (real) milliseconds."""
+    """A server with a clock of ours, and no heartbeats and looks for silence but those of the test."""
     return ClockedServer(
-        Config(port=0, data_dir=folder, heartbeat_interval=0.02, offline_timeout=offline_timeout)
+        Config(port=0, data_dir=folder, heartbeat_interval=3600.0, offline_timeout=offline_timeout)
     )
 
 

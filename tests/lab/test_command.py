@@ -178,6 +178,24 @@ def test_a_component_that_cannot_be_used(command: Run, body: str | None, sentenc
     assert "Traceback" not in said
 
 
+@pytest.mark.xfail(
+    strict=True, reason="serve describes the error with the first --use, whichever it came from"
+)
+def test_the_component_that_fails_is_the_one_that_is_named(command: Run, tmp_path: Path) -> None:
+    """Of several components, in folders of their own, the text names the one that the error comes from."""
+    for name in ("pubsub", "presence"):
+        (tmp_path / name).mkdir()
+        source = (ROOT / "lab" / f"{name}.py").read_text(encoding="utf-8")
+        if name == "presence":
+            source = source.replace(
+                "        self._offline_after =", "        1 / 0\n        self._offline_after ="
+            )
+        (tmp_path / name / f"{name}.py").write_text(source, encoding="utf-8")
+    code, said = command("--port", "0", "--use", "pubsub=pubsub", "--use", "presence=presence")
+    assert code == 1
+    assert re.search(r"presence/presence\.py, line \d+: ZeroDivisionError", said)
+
+
 STORE_METHODS = [
     "save(self, messages)",
     "page(self, room, since, limit)",

@@ -502,28 +502,25 @@ async def test_heartbeats_come(tmp_path: Path) -> None:
 
 
 async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
-    """Who is silent for the time-out is offline, and not sooner; the room hears it, and the socket closes."""
-    async with (
-        clocked(tmp_path, offline_timeout=100) as server,
-        dial(server, "bob") as bob,
-        dial(server, "ada") as ada,
-    ):
+    """Who is silent for the time-out is offline at once, and not sooner; it is announced and disconnected."""
+    async with clocked(tmp_path) as server, dial(server, "bob") as bob, Mute(server.port, "ada") as ada:
         await bob.join()
-        await ada.join()
-        server.clock += 50
+        await ada.send("join", room="r")
+        await bob.until(lambda frame: notices([frame]))
+        await server.look_after(50)
         await bob.settle()
-        server.clock += 49.5
-        await bob.heartbeats(3)
-        assert ("ada", "offline") not in statuses(await bob.settle())
+        await server.look_after(49.5)
+        assert await bob.settle() == []
         await bob.send("presence", room="r")
-        assert "ada" in dict(statuses(await bob.settle()))
-        server.clock += 0.5
-        came = await bob.until(lambda frame: notices([frame]))
-        assert ("ada", "offline") in statuses(came)
+        assert dict(statuses(await bob.settle())) == {"ada": "online", "bob": "online"}
+        await server.look_after(0.5)  # and nobody waits for an answer from who is perhaps not there
+        await bob.send("presence", room="r")
+        came = await bob.settle()
+        assert statuses(came) == [("ada", "offline"), ("bob", "online")]
         assert "ada" in notices(came)[0]["content"]
-        assert await ada.closed() == 1001
-        await bob.send("presence", room="r")
-        assert dict(statuses(await bob.settle())) == {"bob": "online"}
+        assert server.pubsub.members("r")[1:] == []
+        opcode, payload = (await ada.read_to_the_end())[-1]
+        assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, 1001)
 
 
 @pytest.mark.parametrize(
@@ -539,17 +536,16 @@ async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
 )
 async def test_any_frame_is_a_sign_of_life(tmp_path: Path, sign: Callable[[Client], Any]) -> None:
     """Who gives any sign of life in time stays online, however long that lasts."""
-    async with clocked(tmp_path, offline_timeout=100) as server, dial(server, "ada") as ada:
+    async with clocked(tmp_path) as server, dial(server, "ada") as ada:
         await ada.join()
-        shown: list[tuple[str, str]] = []
         for _ in range(5):
-            server.clock += 90
+            await server.look_after(90)
             await sign(ada)
-            await eventually(lambda: server.presence.in_room("r", server.clock)[0].status == "online")
-            shown += statuses(await ada.until(lambda frame: frame["type"] == "heartbeat"))
-        shown += statuses(await ada.settle())
-        assert ("ada", "offline") not in shown
-        assert shown[-1:] in ([], [("ada", "online")])
+            moment = int(server.clock * 1000)
+            await eventually(lambda: server.presence.in_room("r", server.clock)[0].last_seen == moment)  # noqa: B023
+        assert statuses(await ada.settle()) == []
+        await server.look_after(100)
+        assert await ada.closed() == 1001
 
 
 async def test_real_time_passes_too(tmp_path: Path) -> None:
@@ -566,7 +562,7 @@ async def test_real_time_passes_too(tmp_path: Path) -> None:
 async def test_one_lively_connection_is_enough(tmp_path: Path) -> None:
     """If one of a user's two connections times out, it is closed, and the user stays online all the same."""
     async with (
-        clocked(tmp_path, offline_timeout=100) as server,
+        clocked(tmp_path) as server,
         dial(server, "bob") as bob,
         dial(server, "ada") as ada,
         dial(server, "ada") as twin,
@@ -574,22 +570,20 @@ async def test_one_lively_connection_is_enough(tmp_path: Path) -> None:
         for each in (bob, ada, twin):
             await each.join()
         await bob.settle()
-        server.clock += 60
+        await server.look_after(60)
         await bob.settle()
         await twin.settle()
-        server.clock += 60
-        await ada.closed()
+        await server.look_after(60)
+        assert await ada.closed() == 1001
         await twin.settle()
-        came = await bob.settle()
-        assert notices(came) == []
-        assert ("ada", "offline") not in statuses(came)
+        assert await bob.settle() == []
         await bob.send("presence", room="r")
         assert dict(statuses(await bob.settle())) == {"ada": "online", "bob": "online"}
 
 
 async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
     """If the server is held up beyond the time-out, what came meanwhile is read before anybody is offline."""
-    async with clocked(tmp_path, offline_timeout=100) as server, Mute(server.port, "ada") as ada:
+    async with clocked(tmp_path) as server, Mute(server.port, "ada") as ada:
         await ada.send("join", room="r")
         await eventually(lambda: server.presence.in_room("r", server.clock))
         (session,) = server.pubsub.members("r")
@@ -598,9 +592,8 @@ async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
         for _ in range(3):
             ada.socket.send(wire(TEXT, b'{"type": "heartbeat"}'))
             assert select.select([theirs], [], [], PATIENCE)[0]  # the bytes are there, and nobody read them
-            server.clock += 1000
-            await eventually(lambda: server.presence.in_room("r", server.clock))
-        assert server.presence.in_room("r", server.clock)[0].status == "online"
+            await server.look_after(1000)
+            assert [each.status for each in server.presence.in_room("r", server.clock)] == ["online"]
 
 
 async def test_a_server_that_was_held_up_waits_for_answers(tmp_path: Path) -> None:
@@ -912,15 +905,7 @@ async def connections(server: ChatServer) -> int:
     return int(figures[1].split("chatlab_connections ")[1].split()[0])
 
 
-@pytest.mark.parametrize(
-    "behind",
-    [
-        0,
-        pytest.param(
-            200,
-        ),
-    ],
-)
+@pytest.mark.parametrize("behind", [0, 200])
 async def test_who_freezes_amid_its_replay_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
@@ -938,6 +923,50 @@ async def test_who_freezes_amid_its_replay_times_out(
             await asyncio.sleep(0.01)
         assert await connections(server) == 0
         assert server.pubsub.rooms() == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="while frames wait unread behind a replay, each sweep counts as a sign of life; the replay gives up "
+    "after one or two time-outs, and then the goodbye takes up to 5 s",
+)
+async def test_who_freezes_amid_its_replay_is_offline_in_time(tmp_path: Path) -> None:
+    """A client that takes nothing of its replay and says nothing is offline at the time-out like any other."""
+    await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
+    async with (
+        serving(tmp_path, heartbeat_interval=0.1, offline_timeout=0.5) as server,
+        Mute(server.port, "ada") as ada,
+    ):
+        await ada.send("join", room="other")
+        await eventually(lambda: server.pubsub.rooms() == ["other"])
+        hello = json.dumps({"type": "join", "room": "r", "since": 0}).encode()
+        await ada.write(wire(TEXT, hello) + wire(TEXT, b'{"type": "heartbeat"}') * 200)
+        await eventually(lambda: not server.presence.in_room("other", server.now()), 1.0)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="answers to `history`, and replays without `since`, are neither counted nor waited for: "
+    "they pile up without a limit",
+)
+@pytest.mark.parametrize("ask", ['{"type": "history", "room": "r"}', None], ids=["history", "join and leave"])
+async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | None) -> None:
+    """A client that asks for more and more of the past and reads none of it is given up, or not read from."""
+    await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 51)])
+    async with serving(tmp_path) as server, Mute(server.port, "ada") as ada:
+        await ada.send("join", room="other")
+        await eventually(lambda: server.pubsub.rooms() == ["other"])
+        (session,) = server.pubsub.members("other")
+        assert isinstance(session, Session)
+        connection = session.connection
+        asked = [ask] if ask else ['{"type": "join", "room": "r"}', '{"type": "leave", "room": "r"}']
+        await ada.write(b"".join(wire(TEXT, each.encode()) for each in asked) * 60)
+        quiet, before = 0, -1
+        while quiet < 20:  # until the server does no more for this client
+            waiting = connection._waiting_bytes + connection.transport.get_write_buffer_size()
+            assert waiting < 2 * MAX_UNREAD
+            quiet, before = (quiet + 1, before) if waiting == before else (0, waiting)
+            await asyncio.sleep(0.005)
 
 
 async def test_who_pings_and_never_reads_costs_little(server: ChatServer) -> None:
@@ -1019,6 +1048,35 @@ async def test_stopping_says_goodbye_and_frees_the_port(tmp_path: Path) -> None:
         assert await ada.closed() == 1001
         async with ChatServer(config) as successor, dial(successor, "ada") as again:
             assert numbers(replayed(await again.join())) == [1]
+
+
+class Stuck(Sequencer):
+    """A sequencer that accepts for ever."""
+
+    async def accept(self, draft: Draft) -> Message:
+        """Wait for what never comes."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.xfail(
+    strict=True, reason="stopping waits for every session, and a session for its component, without a limit"
+)
+async def test_stopping_waits_for_no_component(tmp_path: Path) -> None:
+    """A server whose component hangs can be stopped all the same, within the 5 seconds it has."""
+    server = await serving(tmp_path, Components(sequencer=Stuck)).__aenter__()
+    async with dial(server, "ada") as ada:
+        await ada.join()
+        await ada.say("hi")
+        await ada.send("heartbeat")
+        stopping = asyncio.create_task(server.__aexit__())
+        done, _ = await asyncio.wait({stopping}, timeout=2.5)
+    if not done:
+        for each in asyncio.all_tasks():
+            if each not in (asyncio.current_task(), stopping):
+                each.cancel()
+    await asyncio.wait_for(stopping, PATIENCE)
+    assert done, "it waited for the component"
 
 
 async def test_run_serves_until_it_is_told_to_stop(
