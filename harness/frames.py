@@ -152,6 +152,9 @@ class _Fields:
         return value
 
 
+MAX_INTERVAL = 600.0
+"""Seconds: a longer interval is none that anybody could wait for, and most likely in milliseconds."""
+
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
 
 
@@ -234,6 +237,10 @@ def _roster(fields: _Fields) -> Roster:
 
 
 def _greeting(fields: _Fields) -> Greeting:
+    for name in ("heartbeatInterval", "offlineTimeout"):
+        value = fields.value.get(name)
+        if isinstance(value, int | float) and not 0 < value <= MAX_INTERVAL:
+            fields.flaw(name, "seconds", value)
     return Greeting(
         fields.text("user"),
         fields.text("clientId"),

@@ -53,6 +53,26 @@ def served_again(log: Log, bad: Sent) -> float:
     )
 
 
+def stray(log: Log) -> list[Anomaly]:
+    """An `error` that reached a connection which sent nothing wrong, while somebody else did."""
+    naughty = {sent.conn for sent in log.sent if sent.bad is not None}
+    refusable = {sent.conn for sent in log.sent if isinstance(sent.frame, dict)}
+    spoke = {said.conn for said in log.said.values()}
+    for asked, complaint in log.errors:
+        quiet = asked.conn in refusable and asked.conn not in naughty and asked.conn not in spoke
+        if quiet and not log.conns[asked.conn].faults:
+            others = [s for s in log.sent if s.bad is not None and s.at <= asked.at]
+            if others:
+                params = {
+                    "who": asked.client,
+                    "room": "",
+                    "user": others[-1].client,
+                    "content": complaint.message,
+                }
+                return [Anomaly("room_leak", params, [others[-1], asked.event], "error")]
+    return []
+
+
 def obeyed(log: Log) -> list[Anomaly]:
     """Bad messages that somebody heard all the same."""
     found: dict[str, Anomaly] = {}

@@ -11,6 +11,9 @@ from harness.checkers.delivery import LONG_AGO, undisturbed
 from harness.history import Event, Fault, Joined, Sent
 from harness.log import Heard, Log, Membership
 
+SOON = 1.0
+"""Seconds after a second join in which an announcement is taken for one of it."""
+
 
 def missing(log: Log, room: str, what: str) -> list[Anomaly]:
     """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get.
@@ -84,6 +87,25 @@ def _end(log: Log, subject: Membership) -> float:
 def heard(log: Log, room: str) -> int:
     """How many announcements of the room were heard."""
     return sum(notice.message.room == room for notice in log.notices)
+
+
+def repeated(log: Log, room: str) -> list[Anomaly]:
+    """Announcements of somebody who joined a second time, which changes nothing."""
+    for member in log.members(room):
+        joins = [
+            sent
+            for sent in log.sent
+            if sent.conn == member.conn
+            and member.start < sent.at < member.stop
+            and isinstance(sent.frame, dict)
+            and (sent.frame.get("type"), sent.frame.get("room")) == ("join", room)
+        ]
+        for notice in log.notices:
+            about = notice.message.room == room and member.user in notice.message.content
+            if about and joins and joins[0].at < notice.at < min(member.stop, joins[0].at + SOON):
+                params = {"who": notice.client, "subject": member.user, "room": room}
+                return [Anomaly("duplicate", params, [joins[0], notice.event], "notice")]
+    return []
 
 
 def unjustified(log: Log, room: str) -> list[Anomaly]:

@@ -63,13 +63,14 @@ def wrong(log: Log, room: str) -> list[Anomaly]:
     """Pages that are out of order, have holes, or do not hold what was asked for."""
     found: dict[str, Anomaly] = {}
     exists = {heard.message.sequence for heard in log.in_room(room)}
+    ever = max((heard.message.sequence for heard in log.in_room(room)), default=0)
     seen = sorted((heard.at, heard.message.sequence) for heard in log.in_room(room))
     for answer in answers(log, room):
         if log.conn(answer.sent.conn).copy:
             continue  # what a copy must have is judged by `durability`
         start = log.start_before(answer.sent.at)
         known = {number for at, number in seen if start <= at < answer.sent.at}
-        for anomaly in _page(answer, room, known, exists):
+        for anomaly in _page(answer, room, known, exists) or _promises(answer, room, ever):
             found.setdefault(anomaly.name + anomaly.variant, anomaly)
     return list(found.values())
 
@@ -106,6 +107,19 @@ def _page(answer: Answer, room: str, known: set[int], exists: set[int]) -> list[
         return [Anomaly("history_hole", what, evidence, "last")]
     if page.more is False and numbers[-1] < newest:
         return [Anomaly("history_hole", {**params, "newest": newest}, evidence, "more")]
+    return []
+
+
+def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
+    """A page that speaks of messages which nobody ever heard of, though all were read to the end."""
+    page = answer.page
+    evidence: list[Event] = [answer.sent, answer.asked.event]
+    params = {"room": room, "since": answer.since, "count": len(page.messages), "newest": ever}
+    if page.last is not None and page.last > ever:
+        return [Anomaly("history_hole", {**params, "last": page.last}, evidence, "last_high")]
+    end = page.messages[-1].sequence if page.messages else max(answer.since, ever)
+    if page.more is True and end >= ever:
+        return [Anomaly("history_hole", params, evidence, "more_high")]
     return []
 
 

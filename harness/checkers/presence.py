@@ -111,6 +111,8 @@ def listed(
         params = {"who": client, "subject": user, "room": room}
         found.append(Anomaly("presence_disagrees", params, [asked.event], "missing"))
     for user in sorted((here & possible) - expected):
+        if any(m.user == user and m.room == room and m.left == inf for m in log.memberships):
+            continue  # it was there and did not leave: whether it is gone is a matter of the time-out
         params = {"who": client, "subject": user, "room": room}
         found.append(Anomaly("presence_leak", params, [asked.event], "listed"))
     return found[:2]
@@ -171,6 +173,10 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
     signs = _events_at(log, since)
     if told is None and asked is None:
         evidence = [*signs, *(answer.event for answer in answers[-1:])]
+        age = answers[-1].at - since if answers else 0.0
+        if age <= silence.timeout + silence.heartbeat + slack:
+            return []  # nobody was told anything after that, so nobody was told a wrong thing
+        base["watched"] = round(age, 2)
         return [Anomaly("zombie_presence", {**base, "who": log.conn(asker).client}, evidence)]
     if told is None:
         who = log.conn(listener).client
@@ -230,6 +236,8 @@ def heartbeats(
 ) -> list[Anomaly]:
     """Whether the server's heartbeats came every interval on connections that stood all the time."""
     for conn in conns:
+        if conn.closed is not None and conn.closed.at < until:
+            continue  # why it was cut off is told elsewhere
         times = [at for at in log.beats.get(conn.number, []) if since <= at <= until]
         params = {
             "who": conn.client,

@@ -113,16 +113,16 @@ class Terminal:
         for note in dict.fromkeys(notes):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
         told: set[str] = set()
-        if run.outcome is not Outcome.PASSED:
-            for lines in raised(run.output)[:2]:
-                self.line()
-                self.line(f"  {self.texts.say('ui.raised')}", "bold red")
-                for each in lines:
-                    self.line(f"    {each}")
-                told.add("output")
+        for lines in raised(run.output)[:2]:
+            self.line()
+            self.line(f"  {self.texts.say('ui.raised')}", "bold red")
+            for each in lines:
+                self.line(f"    {each}")
+            told.add("output")
         for step in run.steps:
             self._failures(step, words, told)
-        if run.output and run.outcome is not Outcome.PASSED and "output" not in told:
+        passed = run.outcome is Outcome.PASSED
+        if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
             self.line(f"  {self.texts.say('ui.output')}", "bold")
             for each in run.output[-12:]:
@@ -155,8 +155,12 @@ class Terminal:
             self._anomaly(alike[0], len(alike) - 1, words, told)
         also = [alike[0] for alike in kinds.values() if alike not in shown]
         if also:
-            names = ", ".join(dict.fromkeys(f"{words.title(each)} ({each.name})" for each in also))
-            self.block(self.texts.say("ui.also", names=names), 4)
+            known = {alike[0].name for alike in shown}
+            names = ", ".join(
+                dict.fromkeys(f"{words.title(each)} ({each.name})" for each in also if each.name not in known)
+            )
+            if names:
+                self.block(self.texts.say("ui.also", names=names), 4)
 
     def _anomaly(self, anomaly: Anomaly, more: int, words: Words, told: set[str]) -> None:
         if "output" in anomaly.params:
@@ -172,7 +176,9 @@ class Terminal:
             told.add(cause)
             self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
             look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
-            self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
+            if look not in told:
+                told.add(look)
+                self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
 
     def summary(self, summary: Summary, *, hints: bool) -> None:
         """The last lines: what it comes to."""

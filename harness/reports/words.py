@@ -136,8 +136,8 @@ class Words:
                 return f"history {room} [{span}]"
             case "presence" if isinstance(data.get("users"), list):
                 users = [u for u in data["users"] if isinstance(u, dict)]
-                shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:6])
-                return f"presence {room} [{shown}{', …' if len(users) > 6 else ''}]"
+                shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:12])
+                return f"presence {room} [{shown}{', …' if len(users) > 12 else ''}]"
             case "error":
                 return f"error {data.get('code', '')} “{excerpt(str(data.get('message', '')))}”"
         fields = {key: value for key, value in frame.items() if key not in ("type", "data", "room")}

@@ -223,11 +223,12 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     return {
         "1.1": Finding([], _started(log)),
         "1.2": Finding(
-            [*_names(log), *errors.unanswered(log, *span(log, "1.2"))],
+            [*_names(log), *errors.unanswered(log, *span(log, "1.2")), *errors.stray(log)],
             Text("connected", {"clients": 5, "bad": errors.counted(log, *span(log, "1.2"))}),
         ),
         "1.3": Finding(
             [
+                *notices.repeated(log, room),
                 *(each for name in rooms for each in notices.missing(log, name, "joined")),
                 *errors.unanswered(log, *span(log, "1.3")),
                 *(leak for leak in leaks if leak.params["user"] == "system"),

@@ -95,20 +95,30 @@ async def _talk(world: World, people: list[Client], room: str, count: int) -> No
 async def _kill_in_a_burst(world: World, people: list[Client], rooms: list[str], after: int) -> None:
     """Everybody talks as fast as they can, and SIGKILL comes when `after` messages were heard."""
 
+    mine: dict[str, set[str]] = {person.name: set() for person in people}
+
     async def talk(person: Client) -> None:
         try:
             for number in range(BURST):
-                id = world.name(f"m{world.next_number()}")
-                await person.say(rooms[number % len(rooms)], f"{world.tag()}. in a hurry", id)
+                tag, room = world.tag(), rooms[number % len(rooms)]
+                mine[person.name].add(tag)
+                await person.say(room, f"{tag}. in a hurry", world.name(f"m{world.next_number()}"))
         except Gone:
             pass  # that is what a kill does
 
     def heard() -> int:
         return sum(sum(person.live.values()) for person in people)
 
+    def nothing_under_way() -> bool:
+        return not any(mine[p.name] - set().union(*p.tags.values()) for p in people)
+
+    def all_said() -> bool:
+        return all(len(tags) == BURST for tags in mine.values())
+
     start = heard()
     async with meanwhile(*(talk(person) for person in people)) as talking:
         await world.until(lambda: max(start + after - heard(), 0))
+        await world.until(lambda: nothing_under_way() and not all_said())
         await world.kill_server()
         for task in talking:
             await task

@@ -150,6 +150,7 @@ class LiveWorld(World):
         why, more = "not_listening", ""
         while True:
             if process is not None and process.exit_code is not None:
+                self._mourned.add(process.pid)
                 self._event("not_ready", copy, why="exited", code=process.exit_code, output=process.tail())
                 raise PlayStopped
             try:

@@ -33,6 +33,8 @@ PROLOGUE: list[Op] = [
     *(("join", who, room, who) for room in (0, 1) for who in (0, 1, 2)),
     *(("burst", who, room, 2) for who in (0, 1) for room in (0, 1)),
     ("wait", 0, 0, 0),
+    ("retry", 0, 0, 0),
+    ("wait", 0, 0, 0),
 ]
 EPILOGUE: list[Op] = [
     *(("come_back", who, 0, 2) for who in range(4)),
@@ -64,6 +66,8 @@ class Style:
     roster_first: bool = False
     empty_pages: bool = True
     seconds: bool = False
+    tells_again: bool = False
+    """Whether a second join is answered by the history too."""
 
 
 @dataclass
@@ -93,8 +97,8 @@ class Model:
 
     def play(self, ops: list[Op]) -> None:
         """Do all of it, and at the end have a newcomer join and a reader read everything."""
-        for kind, who, room, amount in ops:
-            getattr(self, f"do_{kind}")(self.mates[who], ROOMS[room], amount)
+        for kind, who, where, amount in ops:
+            getattr(self, f"do_{kind}")(self.mates[who], ROOMS[where], amount)
         self.settle()
         self.story.passes(2)
         newcomer, reader = (Mate(self.story.client(name)) for name in ("newcomer", "reader"))
@@ -150,7 +154,7 @@ class Model:
         """Leave, and hear the last of it."""
         if mate.online and room in mate.rooms:
             mate.person.asks_to_leave(room)
-            mate.inbox.append(lambda: mate.rooms.discard(room))
+            mate.inbox.append(lambda: self._leave(mate, room))
             self._handle_all(mate)
             self._deliver_all(mate)
             mate.person.has_left(room)
@@ -247,7 +251,7 @@ class Model:
 
     def _join(self, mate: Mate, room: str, since: int | None) -> None:
         roster = {"type": "presence", "data": {"room": room, "users": [], "full": True}}
-        if room in mate.rooms:
+        if room in mate.rooms and not self.style.tells_again:
             mate.queue.append(roster)
             return
         newest = self.store[room][-NEWEST:] if since is None else self.store[room][since:]
@@ -257,6 +261,18 @@ class Model:
         history = [self._page(room, page) for page in pages]
         mate.queue += [roster, *history] if self.style.roster_first else [*history, roster]
         mate.rooms.add(room)
+        self._announce(room, f"{mate.person.user} joined")
+
+    def _leave(self, mate: Mate, room: str) -> None:
+        mate.rooms.discard(room)
+        self._announce(room, f"{mate.person.user} left")
+
+    def _announce(self, room: str, content: str) -> None:
+        data: Json = {"id": "n", "room": room, "user": "system", "content": content}
+        data |= {"sequence": len(self.store[room]), "timestamp": 0}
+        for each in self.mates:
+            if room in each.rooms:
+                each.queue.append({"type": "message", "data": data})
 
     def _tell(self, mate: Mate, room: str, since: int, limit: int) -> None:
         page = self.store[room][since : since + min(limit, self.style.cap)]
@@ -280,7 +296,7 @@ class Model:
     def _receive(self, mate: Mate, frame: Json) -> None:
         mate.person.gets(frame)
         data = frame["data"]
-        for message in [data] if frame["type"] == "message" else data.get("messages", []):
+        for message in [data] if "sequence" in data else data.get("messages", []):
             mate.newest[message["room"]] = max(mate.newest[message["room"]], message["sequence"])
 
     def _forget(self, mate: Mate) -> None:
@@ -298,6 +314,7 @@ styles = st.builds(
     roster_first=st.booleans(),
     empty_pages=st.booleans(),
     seconds=st.booleans(),
+    tells_again=st.booleans(),
 )
 ops = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 1), st.integers(0, 5)), max_size=25

@@ -61,9 +61,19 @@ def test_a_page_may_hold_what_nobody_had_heard_yet() -> None:
     """Stored and on its way, or left over from a kill."""
     story, reader, said = room_of(3)
     late = (story.line(reader, "red"), 4)
-    reader.reads("red", [*said, late], last=9, more=True)
+    reader.reads("red", said, last=4, more=True)
     reader.reads("red", [*said, late], last=4, more=False)
     assert every(story) == []
+
+
+def test_a_page_may_not_promise_what_never_comes() -> None:
+    """`last` and `more` speak of messages that exist: nobody can wait for others."""
+    story, reader, said = room_of(3)
+    reader.reads("red", said, last=4, more=False)
+    assert every(story) == ["history_hole/last_high"]
+    story, reader, said = room_of(3)
+    reader.reads("red", said, last=3, more=True)
+    assert every(story) == ["history_hole/more_high"]
 
 
 def test_what_is_said_while_a_page_is_asked_for_may_be_in_it_or_not() -> None:

@@ -17,7 +17,7 @@ HARNESS = Path(__file__).parent.parent.parent / "harness"
 
 def fields(text: str) -> list[str]:
     """The names of what a text is filled with."""
-    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+    return sorted({name for _, name, _, _ in string.Formatter().parse(text) if name})
 
 
 def test_languages_have_the_same_keys_and_fields() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -203,8 +204,12 @@ def wire(opcode: int, payload: bytes) -> bytes:
     return bytes([0x80 | opcode]) + size + bytes(4) + payload
 
 
-def unwire(data: bytes) -> list[tuple[int, bytes]]:
-    """The opcodes and payloads of the complete frames that a server sent."""
+def unwire(data: bytes | bytearray) -> list[tuple[int, bytes]]:
+    """The opcodes and payloads of the frames that a server sent, but for what is not complete."""
+    return _unwire(data)[0]
+
+
+def _unwire(data: bytes | bytearray) -> tuple[list[tuple[int, bytes]], int]:
     found, at = [], 0
     while at + 2 <= len(data):
         start, size = at + 2, data[at + 1]
@@ -214,9 +219,9 @@ def unwire(data: bytes) -> list[tuple[int, bytes]]:
             start, size = at + 10, int.from_bytes(data[at + 2 : at + 10], "big")
         if start + size > len(data):
             break
-        found.append((data[at] & 0x0F, data[start : start + size]))
+        found.append((data[at] & 0x0F, bytes(data[start : start + size])))
         at = start + size
-    return found
+    return found, at
 
 
 class Mute:
@@ -257,13 +262,18 @@ class Mute:
         await self.write(wire(TEXT, json.dumps({"type": kind, **fields}).encode()))
 
     async def read_to_the_end(self) -> list[tuple[int, bytes]]:
-        """All that came, until the server ended the connection or reset it; our end is closed then too."""
+        """All frames up to a farewell, or to a connection that is cut or reset; then we go as well."""
         loop = asyncio.get_running_loop()
+        frames: list[tuple[int, bytes]] = []
         data = bytearray()
-        try:
-            while part := await asyncio.wait_for(loop.sock_recv(self.socket, 1 << 20), PATIENCE):
+        with contextlib.suppress(ConnectionError):
+            while CLOSE not in [opcode for opcode, _ in frames[-1:]]:
+                part = await asyncio.wait_for(loop.sock_recv(self.socket, 1 << 20), PATIENCE)
+                if not part:
+                    break
                 data += part
-        except ConnectionError:
-            pass
+                more, used = _unwire(data)
+                frames += more
+                del data[:used]
         self.socket.close()
-        return unwire(bytes(data))
+        return frames

@@ -191,7 +191,9 @@ def test_the_component_that_fails_is_the_one_that_is_named(command: Run, tmp_pat
                 "        self._offline_after =", "        1 / 0\n        self._offline_after ="
             )
         (tmp_path / name / f"{name}.py").write_text(source, encoding="utf-8")
-    code, said = command("--port", "0", "--use", "pubsub=pubsub", "--use", "presence=presence")
+    code, said = command(
+        "--port", "0", "--use", "pubsub=pubsub/pubsub.py", "--use", "presence=presence/presence.py"
+    )
     assert code == 1
     assert re.search(r"presence/presence\.py, line \d+: ZeroDivisionError", said)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.protocol import Heartbeat, Message, ServerFrame
@@ -36,7 +36,7 @@ steps = st.one_of(
 )
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=60)
 @given(st.lists(steps, max_size=40))
 def test_members_and_frames_are_those_of_a_set_per_room(history: list[tuple[str, str, int]]) -> None:
     """Whoever is in a room hears each frame of it once and in order, and nobody else hears anything."""
