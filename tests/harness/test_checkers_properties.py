@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -174,7 +175,7 @@ def two_deliveries_are_swapped(log: Log) -> Iterator[Site]:
     for room in ROOMS:
         for stay in log.members(room):
             live = log.live_in(stay)
-            for one, other in zip(live, live[1:], strict=False):
+            for one, other in pairwise(live):
                 if all(h.said and len(h.said.sent) == 1 for h in (one, other)):
                     swapped = [
                         (a.event, msgspec.structs.replace(a.event, frame=b.event.frame))
@@ -251,10 +252,10 @@ def who_left_hears_a_message(log: Log) -> Iterator[Site]:
         again = [m.asked for m in log.memberships if (m.conn, m.room) == (stay.conn, stay.room)]
         until = min([at for at in again if at > stay.asked] + [log.conn(stay.conn).ended])
         for heard in once(log):
-            if heard.message.room == stay.room and heard.said and heard.said.conn != stay.conn:
-                if stay.left < heard.said.at and heard.at < until:
-                    late = msgspec.structs.replace(heard.event, client=stay.client, conn=stay.conn)
-                    yield partial(inserted, log, heard.event, late)
+            others = heard.message.room == stay.room and heard.said and heard.said.conn != stay.conn
+            if others and heard.said and stay.left < heard.said.at and heard.at < until:
+                late = msgspec.structs.replace(heard.event, client=stay.client, conn=stay.conn)
+                yield partial(inserted, log, heard.event, late)
 
 
 def a_replay_has_a_hole(log: Log) -> Iterator[Site]:
@@ -405,12 +406,10 @@ def an_old_message_comes_as_new(log: Log) -> Iterator[Site]:
             e for e in log.events if isinstance(e, Joined) and (e.conn, e.at) == (stay.conn, stay.start)
         )
         for heard in once(log):
-            if heard.at < stay.asked and heard.message.sequence <= (stay.since or 0):
-                if heard.message.room == stay.room and heard.conn != stay.conn:
-                    again = msgspec.structs.replace(
-                        heard.event, at=joined.at, client=stay.client, conn=stay.conn
-                    )
-                    yield partial(inserted, log, joined, again)
+            seen = heard.at < stay.asked and heard.message.sequence <= (stay.since or 0)
+            if seen and heard.message.room == stay.room and heard.conn != stay.conn:
+                again = msgspec.structs.replace(heard.event, at=joined.at, client=stay.client, conn=stay.conn)
+                yield partial(inserted, log, joined, again)
 
 
 DEFECTS: list[tuple[Callable[[Log], Iterator[Site]], set[str]]] = [

@@ -97,7 +97,7 @@ def leavers_still_hear(parts: Components) -> None:
 
     class Sticky(PubSub):
         def unsubscribe(self, room: str, member: Member) -> None:
-            if getattr(member, "connection", None) and not member.connection.state.value == 1:  # type: ignore[attr-defined]
+            if getattr(member, "connection", None) and member.connection.state.value != 1:  # type: ignore[attr-defined]
                 super().unsubscribe(room, member)
 
     parts.pubsub = Sticky

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from websockets.frames import Frame, Opcode
 
 import lab.fanout
 import lab.protocol
@@ -34,6 +35,7 @@ from lab.protocol import (
     Message,
     Presence,
     PresenceFrame,
+    Say,
     ServerFrame,
     Status,
 )
@@ -123,9 +125,9 @@ def error_codes_are_made_up(parts: Components) -> None:
     def vague(self: Session, frame: ServerFrame) -> None:
         if isinstance(frame, Error):
             self.connection.post(
-                lab.fanout.Frame(
-                    lab.fanout.Opcode.TEXT, b'{"type":"error","data":{"code":"oops","message":"no"}}'
-                ).serialize(mask=False)
+                Frame(Opcode.TEXT, b'{"type":"error","data":{"code":"oops","message":"no"}}').serialize(
+                    mask=False
+                )
             )
         else:
             send(self, frame)
@@ -199,6 +201,7 @@ def ids_are_not_checked(parts: Components) -> None:
                 raise
             id = data.pop("id")
             frame = parse(msgspec.json.encode(value).decode())
+            assert isinstance(frame, Say), "only what is said has an id"
             return msgspec.structs.replace(frame, data=msgspec.structs.replace(frame.data, id=str(id) or "x"))
 
     lab.protocol.parse = lax
@@ -512,7 +515,6 @@ def since_beyond_the_end_waits(parts: Components) -> None:
 def frames_may_be_huge(parts: Components) -> None:
     """A page has a hundred messages, however large they are."""
     lab.protocol.split = lambda history: [history]
-    lab.server.protocol.split = lambda history: [history]
 
 
 @defect
@@ -537,10 +539,10 @@ def replays_count_as_unread(parts: Components) -> None:
 def slow_readers_lose_messages(parts: Components) -> None:
     """What does not fit is dropped, and nobody is told."""
 
-    def dropping(self: Connection, wire: bytes) -> None:
+    def dropping(self: Connection, wire: bytes, *, live: bool = True) -> None:
         if self._waiting_bytes + len(wire) > 1024 * 1024:
             return
-        post(self, wire)
+        post(self, wire, live=live)
 
     post = Connection.post
     Connection.post = dropping  # type: ignore[method-assign]
