@@ -39,11 +39,13 @@ def judge(
     for step in steps:
         finding = findings[step]
         start, stop = log.steps.get(step, (inf, inf))
-        anomalies = [*finding.anomalies, *(a for s, a in flaws.items() if s == step for a in [a])]
+        anomalies = [*finding.anomalies, *([flaws[step]] if step in flaws else [])]
         if start < inf:
             end = stop if stop < inf else inf
             anomalies = [*lifecycle.server(log, start, end), *anomalies]
-            anomalies += _not_told_yet(anomalies, lifecycle.connections(log, start, end))
+            # Who was cut off missed much else: that comes first.
+            cut_off = _not_told_yet(anomalies, lifecycle.connections(log, start, end))
+            anomalies = [*cut_off, *anomalies]
         finished = stop < inf
         if not finished and not anomalies and finding.skipped is None:
             anomalies = [_not_reached(log, step, blocked)]

@@ -16,6 +16,9 @@ from harness.frames import Beat, Complaint, Page, Reading, Roster, tag_in
 from harness.history import History
 from lab.protocol import SYSTEM, Message
 
+ENDS = ("asked_to_stop", "killed", "died", "hung", "flooding")
+"""What ends the server, or the play with it: nothing is due after that."""
+
 
 @dataclass
 class Said:
@@ -169,7 +172,7 @@ class Log:
                 self.gave_up.append(event)
             case history.Server():
                 self.server.append(event)
-                if event.what in ("killed", "asked_to_stop", "died", "hung") and not event.copy:
+                if event.what in ENDS and not event.copy:
                     self._all_end(event)
             case history.Step():
                 start = self.steps.get(event.step, (event.at, inf))[0]
@@ -311,7 +314,7 @@ class Log:
     def server_ended_at(self, at: float) -> bool:
         """Whether the server had ended then, or was about to (connections may break a moment before)."""
         for event in self.server:
-            if event.what in ("asked_to_stop", "killed", "died", "hung") and not event.copy:
+            if event.what in ENDS and not event.copy:
                 again = (e.at for e in self.server if e.what == "ready" and not e.copy and e.at > event.at)
                 if event.at - 0.5 <= at <= min(again, default=inf):
                     return True

@@ -5,7 +5,7 @@ is no clock here: `now` is an argument, in seconds. The model answer has about 6
 """
 
 from lab.interfaces import Change
-from lab.protocol import Presence, Status  # noqa: F401 - you will need Status
+from lab.protocol import Presence, Status
 
 
 class PresenceManager:

@@ -7,7 +7,7 @@ from math import inf
 from harness.anomalies import Anomaly
 from harness.frames import tag_in
 from harness.history import Sent
-from harness.log import Log
+from harness.log import Asked, Log
 
 
 def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
@@ -54,13 +54,16 @@ def served_again(log: Log, bad: Sent) -> float:
 
 
 def stray(log: Log) -> list[Anomaly]:
-    """An `error` that reached a connection which sent nothing wrong, while somebody else did."""
+    """An `error` that reached a connection which sent nothing wrong, while somebody else did.
+
+    It had been answered all that it asked for, so that the error is no answer to that.
+    """
     naughty = {sent.conn for sent in log.sent if sent.bad is not None}
     refusable = {sent.conn for sent in log.sent if isinstance(sent.frame, dict)}
     spoke = {said.conn for said in log.said.values()}
     for asked, complaint in log.errors:
         quiet = asked.conn in refusable and asked.conn not in naughty and asked.conn not in spoke
-        if quiet and not log.conns[asked.conn].faults:
+        if quiet and not log.conn(asked.conn).faults and not _is_waiting(log, asked):
             others = [s for s in log.sent if s.bad is not None and s.at <= asked.at]
             if others:
                 params = {
@@ -71,6 +74,17 @@ def stray(log: Log) -> list[Anomaly]:
                 }
                 return [Anomaly("room_leak", params, [others[-1], asked.event], "error")]
     return []
+
+
+def _is_waiting(log: Log, error: Asked) -> bool:
+    """Whether the last that a connection asked for before an error had not been answered then."""
+    asked = [
+        sent.at
+        for sent in log.sent
+        if sent.conn == error.conn and sent.at <= error.at and sent.frame != {"type": "heartbeat"}
+    ]
+    answers = [a.at for a, _ in [*log.rosters, *log.pages] if a.conn == error.conn and a.at <= error.at]
+    return max(asked, default=0.0) > max(answers, default=0.0)
 
 
 def obeyed(log: Log) -> list[Anomaly]:

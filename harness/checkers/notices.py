@@ -101,7 +101,7 @@ def repeated(log: Log, room: str) -> list[Anomaly]:
             and (sent.frame.get("type"), sent.frame.get("room")) == ("join", room)
         ]
         for notice in log.notices:
-            about = notice.message.room == room and member.user in notice.message.content
+            about = notice.message.room == room and _users_in(log, notice) == {member.user}
             if about and joins and joins[0].at < notice.at < min(member.stop, joins[0].at + SOON):
                 params = {"who": notice.client, "subject": member.user, "room": room}
                 return [Anomaly("duplicate", params, [joins[0], notice.event], "notice")]

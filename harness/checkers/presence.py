@@ -111,10 +111,11 @@ def listed(
         params = {"who": client, "subject": user, "room": room}
         found.append(Anomaly("presence_disagrees", params, [asked.event], "missing"))
     for user in sorted((here & possible) - expected):
-        if any(m.user == user and m.room == room and m.left == inf for m in log.memberships):
-            continue  # it was there and did not leave: whether it is gone is a matter of the time-out
+        was_there = any(m.user == user and m.room == room and m.left == inf for m in log.memberships)
         params = {"who": client, "subject": user, "room": room}
-        found.append(Anomaly("presence_leak", params, [asked.event], "listed"))
+        found.append(
+            Anomaly("zombie_presence" if was_there else "presence_leak", params, [asked.event], "listed")
+        )
     return found[:2]
 
 
@@ -236,16 +237,15 @@ def heartbeats(
 ) -> list[Anomaly]:
     """Whether the server's heartbeats came every interval on connections that stood all the time."""
     for conn in conns:
-        if conn.closed is not None and conn.closed.at < until:
-            continue  # why it was cut off is told elsewhere
-        times = [at for at in log.beats.get(conn.number, []) if since <= at <= until]
+        end = min(until, conn.closed.at) if conn.closed is not None else until
+        times = [at for at in log.beats.get(conn.number, []) if since <= at <= end]
         params = {
             "who": conn.client,
             "interval": interval,
             "count": len(times),
-            "seconds": round(until - since, 1),
+            "seconds": round(end - since, 1),
         }
-        edges = [since, *times, until]
+        edges = [since, *times, end]
         widest = max(later - earlier for earlier, later in pairwise(edges))
         if widest > 1.5 * interval + slack:
             return [

@@ -53,6 +53,8 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
         start = numbers[0] if numbers else (live[0].message.sequence if live else 1)
     else:
         start = membership.since + 1
+        if membership.since > _newest_before(log, membership) and live:
+            start = min(start, live[0].message.sequence)  # nothing was missed, and live ones go on there
         old = [number for number in numbers if number <= membership.since]
         if old:
             what = {**params, "sequence": old[0], "count": len(old)}
@@ -112,6 +114,12 @@ def _known_before(log: Log, membership: Membership) -> set[int]:
     """
     start = log.start_before(membership.asked)
     return {h.message.sequence for h in log.in_room(membership.room) if start <= h.at < membership.asked}
+
+
+def _newest_before(log: Log, membership: Membership) -> int:
+    """The highest number that anybody had ever heard before the join was sent."""
+    heard = log.in_room(membership.room)
+    return max((h.message.sequence for h in heard if h.at < membership.asked), default=0)
 
 
 def _not_the_newest(

@@ -99,6 +99,11 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it and all that it started, at once, and wait for that."""
+        if sys.platform != "win32":
+            # To find the whole family takes some milliseconds, in which a server could still save what it
+            # should have saved before. Stopped, it does nothing more.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGSTOP)
         self.signal_group(getattr(signal, "SIGKILL", signal.SIGABRT))
         for process in self._family.values():  # who left the group is found by its parent
             with contextlib.suppress(psutil.NoSuchProcess):

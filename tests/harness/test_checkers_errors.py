@@ -224,3 +224,36 @@ def test_what_was_never_said_is_not_obeyed() -> None:
     line = alice.says("red")
     mallory.hears(line, 2)
     assert told(errors.obeyed(story.log)) == []
+
+
+# --- stray ----------------------------------------------------------------------------------------
+
+
+def test_an_error_that_reaches_somebody_else() -> None:
+    """The finding names who received it, and who had caused it."""
+    story = Story()
+    dave, mallory = story.clients("dave", "mallory")
+    dave.fences()
+    dave.sends({"type": "heartbeat"})
+    mallory.misbehaves("no_type")
+    for person in (mallory, dave):
+        person.is_refused(message="a type is missing")
+    found = errors.stray(story.log)
+    assert told(found) == ["room_leak/error"]
+    assert facts(found, "who", "user", "content") == ["dave", "mallory", "a type is missing"]
+
+
+def test_an_error_that_may_be_ones_own() -> None:
+    """For something that one said or asked, or for one's bad name, or before anybody sent a bad frame."""
+    story = Story()
+    alice, bob, stranger, early, mallory = story.clients("alice", "bob", "stranger", "early", "mallory")
+    early.fences()
+    early.is_refused()
+    misbehaves(mallory, "no_type")
+    alice.says("red")
+    bob.joins("red", confirmed=False)
+    stranger.fences()
+    stranger.faults("bad_name")
+    for person in (alice, bob, stranger):
+        person.is_refused()
+    assert told(errors.stray(story.log)) == []

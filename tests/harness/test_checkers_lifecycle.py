@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.checkers import lifecycle
+from harness.checkers import delivery, lifecycle
 from tests.harness.stories import Story, facts, told
 
 NOT_READY: dict[str, dict[str, Any]] = {
@@ -80,6 +80,18 @@ def test_a_server_that_dies_or_hangs() -> None:
     stopped = lifecycle.stopped_by(story.log)
     assert stopped is not None
     assert stopped.what == "hung"
+
+
+def test_a_server_that_sends_without_end() -> None:
+    """The play was broken off after so many events, and nothing is due any more."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.says("red")
+    event = story.server("flooding", events=9)
+    found = lifecycle.server(story.log, 0.0, inf)
+    assert told(found) == ["flooding"]
+    assert lifecycle.stopped_by(story.log) == event
+    assert delivery.lost(story.log, "red") == []
 
 
 def test_a_server_that_does_not_stop_in_time() -> None:

@@ -277,3 +277,37 @@ def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
     for person in (alice, two):
         person.is_told("red", "rhea joined; here are alice, tina")
     assert every(story) == []
+
+
+# --- repeated -------------------------------------------------------------------------------------
+
+
+def test_a_second_join_that_is_announced() -> None:
+    """It changes nothing, so there is nothing to tell anybody."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    joins(alice)
+    joins(bob, alice)
+    assert told(notices.repeated(story.log, "red")) == []
+    joins(bob, alice)
+    found = notices.repeated(story.log, "red")
+    assert told(found) == ["duplicate/notice"]
+    assert facts(found, "who", "subject", "room") == ["alice", "bob", "red"]
+
+
+def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
+    """Leaving, coming back, another user's coming, and whatever is announced much later."""
+    story = Story()
+    alice, bob, carol = story.clients("alice", "bob", "carol")
+    joins(alice)
+    joins(bob, alice)
+    bob.joins("red")
+    bob.joins("blue")
+    carol.asks_to_join("red")
+    alice.is_told("red", "carol joined; here are alice, bob")
+    carol.is_member("red")
+    story.passes(2)
+    alice.is_told("red", "bob has a birthday")
+    leaves(bob, alice)
+    joins(bob, alice)
+    assert told(notices.repeated(story.log, "red")) == []

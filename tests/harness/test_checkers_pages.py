@@ -66,16 +66,6 @@ def test_a_page_may_hold_what_nobody_had_heard_yet() -> None:
     assert every(story) == []
 
 
-def test_a_page_may_not_promise_what_never_comes() -> None:
-    """`last` and `more` speak of messages that exist: nobody can wait for others."""
-    story, reader, said = room_of(3)
-    reader.reads("red", said, last=4, more=False)
-    assert every(story) == ["history_hole/last_high"]
-    story, reader, said = room_of(3)
-    reader.reads("red", said, last=3, more=True)
-    assert every(story) == ["history_hole/more_high"]
-
-
 def test_what_is_said_while_a_page_is_asked_for_may_be_in_it_or_not() -> None:
     """Only what was heard before the request has to be there."""
     story, reader, said = room_of(3)
@@ -232,6 +222,26 @@ def test_a_page_that_denies_that_there_is_more() -> None:
     found = pages.wrong(story.log, "red")
     assert told(found) == ["history_hole/more"]
     assert facts(found, "newest") == [5]
+
+
+@pytest.mark.parametrize(("shown", "since"), [(5, 0), (2, 0), (0, 5), (0, 90)])
+def test_a_page_that_knows_of_messages_that_never_were(shown: int, since: int) -> None:
+    """`last` is no number that is still to be given, on a page with messages and on an empty one."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[:shown], since=since, limit=max(shown, 1), last=6)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole/last_high"]
+    assert facts(found, "last", "newest") == [6, 5]
+
+
+@pytest.mark.parametrize(("shown", "since"), [(5, 0), (0, 5), (0, 90)])
+def test_a_page_that_promises_more_where_nothing_is(shown: int, since: int) -> None:
+    """After the room's newest message nothing follows, nor after an empty page."""
+    story, reader, said = room_of(5)
+    reader.reads("red", said[:shown], since=since, last=5, more=True)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole/more_high"]
+    assert facts(found, "since", "newest") == [since, 5]
 
 
 def test_each_kind_of_wrong_page_is_told_once() -> None:

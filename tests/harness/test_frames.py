@@ -139,6 +139,14 @@ def test_what_the_contract_forgives_is_a_note(frame: Any, notes: tuple[str, ...]
             {"type": "connected", "data": {"user": "a", "clientId": "c", "heartbeatInterval": "1"}},
             Flaw("data.heartbeatInterval", "number", '"1"'),
         ),
+        (
+            {"type": "connected", "data": {"user": "a", "clientId": "c", "heartbeatInterval": 30_000}},
+            Flaw("data.heartbeatInterval", "seconds", "30000"),
+        ),
+        (
+            {"type": "connected", "data": {"user": "a", "clientId": "c", "offlineTimeout": 0}},
+            Flaw("data.offlineTimeout", "seconds", "0"),
+        ),
         ({"type": "connected", "data": {"user": "a"}}, Flaw("data.clientId", "string", "null")),
         ({"type": "error", "data": {"code": 4, "message": "no"}}, Flaw("data.code", "string", "4")),
         ({"type": "error", "data": {"code": "bad_json"}}, Flaw("data.message", "string", "null")),

@@ -200,8 +200,11 @@ def test_skipped_steps_have_no_points_and_block_nothing() -> None:
 # --- what holds for every scenario ----------------------------------------------------------------
 
 
-def test_the_server_and_the_connections_are_looked_after_in_every_step() -> None:
-    """A server that dies is told of first; what follows from that is not told of at all."""
+@pytest.mark.parametrize(
+    ("how", "name"), [("died", "server_died"), ("hung", "server_hung"), ("flooding", "flooding")]
+)
+def test_the_server_and_the_connections_are_looked_after_in_every_step(how: str, name: str) -> None:
+    """Who was cut off is told of first, as that explains the rest; but if the server ended, that does."""
     story = Story()
     with story.step("1.1"):
         (alice, bob) = story.members("red", "alice", "bob")
@@ -211,10 +214,10 @@ def test_the_server_and_the_connections_are_looked_after_in_every_step() -> None
         story.server("stopped", in_time=False)
     with story.step("1.2"):
         alice.gives_up("history", 6.0, "red")
-        story.server("died", code=1)
+        story.server(how, code=1, events=9)
     results = verdicts(story, s1_2=Finding([UNTIMED], PROOF))
-    assert told(results["1.1"].anomalies) == ["slow_stop", "dropped_connection/1011"]
-    assert [anomaly.name for anomaly in results["1.2"].anomalies] == ["server_died", "reorder"]
+    assert told(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
+    assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
 
 
 def test_what_a_scenario_found_is_not_told_again() -> None:
@@ -226,7 +229,7 @@ def test_what_a_scenario_found_is_not_told_again() -> None:
         alice.gives_up("reading")
     found = Anomaly("dropped_connection", {"who": "alice", "code": 1011, "what": "no_type"}, [], "bad_frame")
     results = verdicts(story, s1_1=Finding([found], PROOF))
-    assert [anomaly.name for anomaly in results["1.1"].anomalies] == ["dropped_connection", "no_connection"]
+    assert [anomaly.name for anomaly in results["1.1"].anomalies] == ["no_connection", "dropped_connection"]
 
 
 @pytest.mark.parametrize(

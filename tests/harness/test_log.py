@@ -23,7 +23,7 @@ from harness.checkers import (
     slow,
 )
 from harness.history import Fault, Received, Sent, Server
-from harness.log import Log
+from harness.log import ENDS, Log
 from tests.harness.stories import PROPERTY, Story
 
 
@@ -113,7 +113,14 @@ def test_what_ends_a_membership(how: str, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "end"), [("killed", "fault"), ("died", "fault"), ("hung", "fault"), ("asked_to_stop", "stop")]
+    ("what", "end"),
+    [
+        ("killed", "fault"),
+        ("died", "fault"),
+        ("hung", "fault"),
+        ("flooding", "fault"),
+        ("asked_to_stop", "stop"),
+    ],
 )
 def test_the_end_of_the_server_ends_everything(what: str, end: str) -> None:
     """All memberships and connections end with the server, but not those of its copy."""
@@ -279,6 +286,7 @@ def everything(log: Log) -> int:
             pages.mismatches,
             durability.replayed_as_new,
             notices.unjustified,
+            notices.repeated,
             slow.stalled,
             slow.unbounded,
         ):
@@ -301,7 +309,7 @@ def everything(log: Log) -> int:
         replay.offers_retries(log, room)
     found += presence.heartbeats(log, list(log.conns.values()), 0.0, 1.0, 0.5, 0.1)
     found += delivery.leaks(log) + presence.leaks(log)
-    found += errors.unanswered(log, 0.0, inf) + errors.obeyed(log)
+    found += errors.unanswered(log, 0.0, inf) + errors.obeyed(log) + errors.stray(log)
     found += lifecycle.server(log, 0.0, inf) + lifecycle.connections(log, 0.0, inf)
     durability.unacknowledged(log)
     lifecycle.stopped_by(log)
@@ -412,7 +420,7 @@ events = st.one_of(
     st.builds(
         Server,
         moments,
-        st.sampled_from(["ready", "asked_to_stop", "stopped", "killed", "died", "hung", "not_ready"]),
+        st.sampled_from(["ready", "stopped", "not_ready", *ENDS]),
         st.just({}),
         st.booleans(),
     ),

@@ -225,13 +225,13 @@ def _unwire(data: bytes | bytearray) -> tuple[list[tuple[int, bytes]], int]:
 
 
 class Mute:
-    """A client on a bare socket with small buffers: it reads nothing unless it is told to."""
+    """A client on a bare socket with a small buffer: it reads nothing unless it is told to."""
 
-    def __init__(self, port: int, user: str) -> None:
+    def __init__(self, port: int, user: str, buffer: int = 16 * 1024) -> None:
         self._address = ("127.0.0.1", port)
         self._user = user
         self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.setblocking(False)
 
     async def __aenter__(self) -> Mute:
@@ -260,6 +260,14 @@ class Mute:
     async def send(self, kind: str, **fields: Any) -> None:
         """Send a frame of that `type`."""
         await self.write(wire(TEXT, json.dumps({"type": kind, **fields}).encode()))
+
+    async def read_until(self, enough: Callable[[], object], pause: float = 0) -> None:
+        """Read without a look at what it is, some at a time, as long as it takes."""
+        loop = asyncio.get_running_loop()
+        while not enough():
+            with contextlib.suppress(TimeoutError):
+                assert await asyncio.wait_for(loop.sock_recv(self.socket, 1 << 19), 0.05), "cut off"
+            await asyncio.sleep(pause)
 
     async def read_to_the_end(self) -> list[tuple[int, bytes]]:
         """All frames up to a farewell, or to a connection that is cut or reset; then we go as well."""

@@ -142,6 +142,68 @@ async def test_who_reads_too_slowly_is_told_to_go() -> None:
         assert {payload for opcode, payload in frames if opcode == TEXT} == {encode(message(1, content=BIG))}
 
 
+async def test_a_replay_is_not_counted() -> None:
+    """A replay of any size waits for its reader, and what is live counts as if there were no replay."""
+    async with listening() as (port, accept), Mute(port, "ada") as mute:
+        ours = await accept()
+        for _ in range(4 * MAX_WAITING // len(BIG)):
+            ours.post(packed(BIG), live=False)
+        for _ in range(MAX_WAITING // len(BIG) - 1):
+            ours.post(packed(BIG))
+        await asyncio.sleep(0)
+        assert ours.state is State.OPEN
+        await mute.read_until(ours._drained.is_set)
+        posted = 0
+        while ours.state is State.OPEN:
+            ours.post(packed(BIG))
+            posted += len(BIG)
+            assert posted < MAX_UNREAD, "it is never dismissed"
+            await asyncio.sleep(0)
+        assert posted > MAX_WAITING
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="_take books what it takes as replay even if it was live: a reader that asks for history while "
+    "it is behind is dismissed too early",
+)
+async def test_a_replay_behind_live_frames_is_not_counted() -> None:
+    """A replay that waits behind live frames is not taken for them when those have been read."""
+    async with listening() as (port, accept), Mute(port, "ada") as mute:
+        ours = await accept()
+        while not ours.paused:
+            ours.post(packed(BIG))
+            await asyncio.sleep(0)
+        for _ in range(7 * MAX_WAITING // 8 // len(BIG)):
+            ours.post(packed(BIG))
+        replay = 2 * MAX_WAITING // len(BIG)
+        for _ in range(replay):
+            ours.post(packed(BIG), live=False)
+        await mute.read_until(lambda: ours._waiting_bytes <= replay * len(BIG))
+        for _ in range(MAX_WAITING // 2 // len(BIG)):
+            ours.post(packed(BIG))
+        await asyncio.sleep(0)
+        assert ours.state is State.OPEN
+
+
+async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
+    """Who reads a replay little by little gets all of it; who stops altogether is dismissed after a while."""
+    async with listening() as (port, accept), Mute(port, "ada", buffer=1 << 20) as mute:
+        ours = await accept()
+        ours.patience = 0.3
+        for _ in range(2 * MAX_WAITING // len(BIG)):
+            ours.post(packed(BIG), live=False)
+        waiting, begun = asyncio.create_task(ours.drained()), time.monotonic()
+        await mute.read_until(waiting.done, pause=0.015)
+        assert ours.state is State.OPEN
+        assert time.monotonic() - begun > ours.patience, "that was no slow reader"
+        for _ in range(2 * MAX_WAITING // len(BIG)):
+            ours.post(packed(BIG), live=False)
+        await asyncio.wait_for(ours.drained(), PATIENCE)
+        await eventually(lambda: ours.state is not State.OPEN)
+        assert ours.transport.get_write_buffer_size() > 0, "it was read"
+
+
 async def test_a_burst_dismisses_nobody_who_reads() -> None:
     """More than the cap at one moment, before anything could be written, is not the reader's slowness."""
     async with pair() as (ours, client):

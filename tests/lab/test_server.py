@@ -342,6 +342,7 @@ async def test_a_page_is_cut_to_fit_a_frame(tmp_path: Path, content: str) -> Non
             text = await asyncio.wait_for(ada.socket.recv(), PATIENCE)
             assert len(text) <= MAX_FRAME
             page = json.loads(text)["data"]
+            assert await ada.settle() == [], "one question, one page"
             assert page["messages"], "an empty page leads no further"
             got += numbers(page["messages"])
             assert page["more"] is (got[-1] < 20)
@@ -441,6 +442,21 @@ async def test_only_the_last_connection_of_a_user_counts(server: ChatServer) -> 
             came = await bob.settle()
             assert len(notices(came)) == 1
             assert statuses(came) == [("ada", "offline")]
+
+
+async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> None:
+    """When a connection has left its rooms, one way or the other, nothing is kept of them in memory."""
+    async with dial(server, "ada") as ada:
+        for number in range(20):
+            await ada.send("join", room=f"r{number}")
+            await ada.say("hi", f"r{number}")
+            if number % 2:
+                await ada.send("leave", room=f"r{number}")
+        await ada.settle()
+        assert len(server.pubsub.rooms()) == 10
+    await eventually(lambda: not server.pubsub.rooms())
+    await eventually(lambda: not server.published)
+    assert vars(server.presence) == vars(PresenceManager(30.0, 60.0))
 
 
 async def test_a_room_is_heard_by_its_members_only(server: ChatServer) -> None:

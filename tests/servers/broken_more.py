@@ -532,6 +532,11 @@ def replays_count_as_unread(parts: Components) -> None:
                     since = page.messages[-1].sequence
                 self._pubsub.subscribe(room_name, member)
 
+    def counting(self: Connection, wire: bytes, *, live: bool = True) -> None:
+        post(self, wire)
+
+    post = Connection.post
+    Connection.post = counting  # type: ignore[method-assign]
     parts.sequencer = Impatient
 
 
@@ -1039,6 +1044,10 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "since_zero_is_none": (2, "2.3", "replay_hole"),
     "since_beyond_the_end_waits": (2, "2.3", "lost"),
     "frames_may_be_huge": (2, "2.4", "malformed_frame"),
+    "errors_go_to_everybody": (1, "1.2", "room_leak"),
+    "second_join_is_announced": (1, "1.3", "duplicate"),
+    "more_is_always_true": (2, "2.4", "history_hole"),
+    "last_is_too_high": (2, "2.4", "history_hole"),
     "replays_count_as_unread": (2, "2.3", "dropped_connection"),
     "slow_readers_lose_messages": (2, "2.3", "lost"),
     "pages_have_101": (2, "2.4", "history_disorder"),
@@ -1049,7 +1058,7 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "timed_out_stay_connected": (3, "3.4", "zombie_presence"),
     "timed_out_are_not_announced": (3, "3.4", "missing_notice"),
     "broken_connections_are_not_announced": (3, "3.3", "missing_notice"),
-    "only_the_first_room_is_left": (3, "3.4", "presence_leak"),
+    "only_the_first_room_is_left": (3, "3.4", "zombie_presence"),
     "leaving_one_room_is_leaving_all": (3, "3.2", "presence_disagrees"),
     "leaving_on_one_connection_is_leaving": (3, "3.3", "premature_offline"),
     "the_second_connection_takes_over": (3, "3.3", "premature_offline"),
@@ -1061,22 +1070,19 @@ EXPECTED: dict[str, tuple[int, str, str]] = {
     "returning_is_not_shown": (3, "3.4", "unannounced_presence"),
     "published_before_saved": (4, "4.3", "lost_after_crash"),
     "flushed_every_2_s": (4, "4.3", "lost_after_crash"),
-    "flushed_every_50_ms": (4, "4.3", "lost_after_crash"),
     "retries_are_forgotten_at_a_restart": (4, "4.4", "stored_twice"),
     "users_are_not_stored": (4, "4.4", "changed_after_restart"),
     "times_lose_their_milliseconds": (4, "4.4", "changed_after_restart"),
     "rooms_share_files": (4, "4.4", "split_sequence"),
     "a_lock_file_is_left": (4, "4.3", "no_start"),
 }
+CHANCE = ("flushed_every_50_ms",)
+"""Broken so rarely that a play of some seconds catches it about every other time."""
 MISSED = (
-    "errors_go_to_everybody",
     "error_codes_are_made_up",
     "error_codes_are_all_alike",
     "ids_are_not_checked",
-    "second_join_is_announced",
     "bad_names_are_let_stand",
-    "more_is_always_true",
-    "last_is_too_high",
 )
 """Broken all the same: what would catch them has to be said in the checkers."""
 
