@@ -9,7 +9,7 @@ from math import inf
 from harness.anomalies import Anomaly
 from harness.checkers.delivery import LONG_AGO, undisturbed
 from harness.history import Event, Fault, Joined, Sent
-from harness.log import Heard, Log, Membership
+from harness.log import ENDS, Heard, Log, Membership
 
 SOON = 1.0
 """Seconds after a second join in which an announcement is taken for one of it."""
@@ -139,9 +139,7 @@ def _accompanied(log: Log, subject: Membership, moment: float) -> bool:
 def _server_ended(log: Log, moment: float) -> bool:
     """Whether it was the server that ended then, so that nobody could be told."""
     return any(
-        event.what in ("killed", "asked_to_stop", "died", "hung")
-        and event.at <= moment + 0.001
-        and moment - event.at < 0.001
+        event.what in ENDS and event.at <= moment + 0.001 and moment - event.at < 0.001
         for event in log.server
     )
 
