@@ -205,6 +205,7 @@ class Session:
             self._tell_presence(room)
             if is_first:
                 await self._announce(room, "joined")
+            await self.drain()
         else:
             self._server.pubsub.subscribe(room, self)  # twice is the same as once
             self._tell_presence(room)
@@ -226,6 +227,7 @@ class Session:
     async def _tell_history(self, frame: AskHistory) -> None:
         page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(protocol.split(page)[0])
+        await self.drain()  # who asks for much must also read it
 
     # Notices.
 

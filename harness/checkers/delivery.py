@@ -258,22 +258,22 @@ def _refused_tags(log: Log) -> dict[str, tuple[Event, str]]:
     message of the connection that nobody heard, unless the connection also sent bad frames.
     """
     found: dict[str, tuple[Event, str]] = {}
-    by_id: dict[tuple[int, str], list[Said]] = defaultdict(list)
-    for said in log.said.values():
-        if isinstance(said.id, str):
-            by_id[said.conn, said.id].append(said)
+    ids = {(said.conn, said.id) for said in log.said.values()}
     naughty = {sent.conn for sent in log.sent if sent.bad is not None}
-    heard = {h.said.tag for h in log.heard if h.said}
+    silent: dict[int, list[Said]] = defaultdict(list)
+    for said in log.said.values():
+        if said.tag not in log.first_heard:
+            silent[said.conn].append(said)
     for asked, complaint in log.errors:
         text = f"{complaint.code or 'error'}: {complaint.message}"[:200]
-        meant = by_id.get((asked.conn, complaint.id), []) if complaint.id else []
-        if not meant and asked.conn not in naughty:
-            meant = [each for each in log.said.values() if each.conn == asked.conn]
-        silent = (
-            each for each in meant if each.at <= asked.at and each.tag not in heard and each.tag not in found
-        )
-        refused = next(silent, None)
+        named = complaint.id is not None and (asked.conn, complaint.id) in ids
+        if not named and asked.conn in naughty:
+            continue
+        mine = silent[asked.conn]
+        meant = (each for each in mine if each.at <= asked.at and (not named or each.id == complaint.id))
+        refused = next(meant, None)
         if refused is not None:
+            mine.remove(refused)
             found[refused.tag] = (asked.event, text)
     return found
 

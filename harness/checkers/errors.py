@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from math import inf
 
 from harness.anomalies import Anomaly
 from harness.frames import tag_in
 from harness.history import Sent
-from harness.log import Asked, Log
+from harness.log import Log
 
 
 def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
@@ -59,32 +61,30 @@ def stray(log: Log) -> list[Anomaly]:
     It had been answered all that it asked for, so that the error is no answer to that.
     """
     naughty = {sent.conn for sent in log.sent if sent.bad is not None}
-    refusable = {sent.conn for sent in log.sent if isinstance(sent.frame, dict)}
     spoke = {said.conn for said in log.said.values()}
+    asks: dict[int, list[float]] = defaultdict(list)
+    answers: dict[int, list[float]] = defaultdict(list)
+    for sent in log.sent:
+        if isinstance(sent.frame, dict) and sent.frame != {"type": "heartbeat"}:
+            asks[sent.conn].append(sent.at)
+    for at, conn in sorted((asked.at, asked.conn) for asked, _ in [*log.rosters, *log.pages]):
+        answers[conn].append(at)
+    first_bad = min((sent.at for sent in log.sent if sent.bad is not None), default=inf)
     for asked, complaint in log.errors:
-        quiet = asked.conn in refusable and asked.conn not in naughty and asked.conn not in spoke
-        if quiet and not log.conn(asked.conn).faults and not _is_waiting(log, asked):
-            others = [s for s in log.sent if s.bad is not None and s.at <= asked.at]
-            if others:
-                params = {
-                    "who": asked.client,
-                    "room": "",
-                    "user": others[-1].client,
-                    "content": complaint.message,
-                }
-                return [Anomaly("room_leak", params, [others[-1], asked.event], "error")]
+        quiet = asked.conn in asks and asked.conn not in naughty and asked.conn not in spoke
+        if not quiet or log.conn(asked.conn).faults or asked.at < first_bad:
+            continue
+        if _latest(asks[asked.conn], asked.at) <= _latest(answers[asked.conn], asked.at):
+            cause = [sent for sent in log.sent if sent.bad is not None and sent.at <= asked.at][-1]
+            params = {"who": asked.client, "room": "", "user": cause.client, "content": complaint.message}
+            return [Anomaly("room_leak", params, [cause, asked.event], "error")]
     return []
 
 
-def _is_waiting(log: Log, error: Asked) -> bool:
-    """Whether the last that a connection asked for before an error had not been answered then."""
-    asked = [
-        sent.at
-        for sent in log.sent
-        if sent.conn == error.conn and sent.at <= error.at and sent.frame != {"type": "heartbeat"}
-    ]
-    answers = [a.at for a, _ in [*log.rosters, *log.pages] if a.conn == error.conn and a.at <= error.at]
-    return max(asked, default=0.0) > max(answers, default=0.0)
+def _latest(times: list[float], at: float) -> float:
+    """The last of these moments that is not after another."""
+    place = bisect_right(times, at)
+    return times[place - 1] if place else 0.0
 
 
 def obeyed(log: Log) -> list[Anomaly]:

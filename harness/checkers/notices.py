@@ -26,15 +26,15 @@ def missing(log: Log, room: str, what: str) -> list[Anomaly]:
         if change != what:
             continue
         later = [at for _, other, at in changes if other.user == subject.user and at > moment]
+        told = _heard_of(log, subject, moment)
+        first = min((times[0] for times in told.values()), default=inf)
         for witness in log.members(room):
             present = witness.start < moment and witness.stop > moment
             if witness.user == subject.user or not present or not undisturbed(log, witness):
                 continue
-            told = _heard_of(log, subject, moment)
             mine = told.get(witness.conn, [])
             # Who was gone before anybody was told could not be told.
             grace = 0.0 if witness.end == "leave" else LONG_AGO
-            first = min((times[0] for times in told.values()), default=inf)
             due = witness.stop == inf or first + grace < witness.stop
             if due and not _is_among(mine, [at for at in later if at < witness.stop]):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
@@ -100,9 +100,9 @@ def repeated(log: Log, room: str) -> list[Anomaly]:
             and isinstance(sent.frame, dict)
             and (sent.frame.get("type"), sent.frame.get("room")) == ("join", room)
         ]
-        for notice in log.notices:
-            about = notice.message.room == room and _users_in(log, notice) == {member.user}
-            if about and joins and joins[0].at < notice.at < min(member.stop, joins[0].at + SOON):
+        for notice in log.notices if joins else []:
+            soon = joins[0].at < notice.at < min(member.stop, joins[0].at + SOON)
+            if soon and notice.message.room == room and _users_in(log, notice) == {member.user}:
                 params = {"who": notice.client, "subject": member.user, "room": room}
                 return [Anomaly("duplicate", params, [joins[0], notice.event], "notice")]
     return []

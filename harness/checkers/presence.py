@@ -59,11 +59,15 @@ def _is_whole(log: Log, asked: Asked, roster: Roster) -> bool:
     """
     if roster.full is not None:
         return roster.full
-    inside = any(
+    return not _is_inside(log, asked, roster) or log.conn(asked.conn).user in roster.users
+
+
+def _is_inside(log: Log, asked: Asked, roster: Roster) -> bool:
+    """Whether a connection that was shown a room's presence was in that room, or might have been."""
+    return any(
         m.conn == asked.conn and m.room == roster.room and m.asked <= asked.at <= m.left
         for m in log.memberships
     )
-    return not inside or log.conn(asked.conn).user in roster.users
 
 
 def _is_question(sent: Sent, room: str) -> bool:
@@ -122,10 +126,8 @@ def listed(
 def leaks(log: Log) -> list[Anomaly]:
     """Presence of a room that reached a connection which is not in it and did not ask."""
     for asked, roster in log.rosters:
-        inside = any(
-            m.conn == asked.conn and m.room == roster.room and m.asked <= asked.at <= m.left
-            for m in log.memberships
-        )
+        if _is_inside(log, asked, roster):
+            continue
         questions = any(
             s.conn == asked.conn
             and s.at <= asked.at
@@ -135,7 +137,7 @@ def leaks(log: Log) -> list[Anomaly]:
         )
         # A bad frame may ask for odd rooms; what a server makes of those is judged elsewhere.
         naughty = any(s.conn == asked.conn and s.bad for s in log.sent)
-        if not inside and not questions and not naughty:
+        if not questions and not naughty:
             params = {"who": asked.client, "room": roster.room, "subject": ", ".join(roster.users)}
             return [Anomaly("presence_leak", params, [asked.event])]
     return []

@@ -246,7 +246,13 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [*CHATLAB, "check", "1", "4", "--reference", "--jobs", jobs]
     process = subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        # A shell starts what runs in the background with Ctrl-C ignored, and tests may run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     watched = psutil.Process(process.pid)
     deadline = time.monotonic() + 30

@@ -963,11 +963,6 @@ async def test_who_freezes_amid_its_replay_is_offline_in_time(tmp_path: Path) ->
         await eventually(lambda: not server.presence.is_connected(session.id), 1.0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="answers to `history`, and replays without `since`, are neither counted nor waited for: "
-    "they pile up without a limit",
-)
 @pytest.mark.parametrize("ask", ['{"type": "history", "room": "r"}', None], ids=["history", "join and leave"])
 async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | None) -> None:
     """A client that asks for more and more of the past and reads none of it is given up, or not read from."""
@@ -981,7 +976,7 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | 
         asked = [ask] if ask else ['{"type": "join", "room": "r"}', '{"type": "leave", "room": "r"}']
         await ada.write(b"".join(wire(TEXT, each.encode()) for each in asked) * 60)
         quiet, before = 0, -1
-        while quiet < 20:  # until the server does no more for this client
+        while quiet < 150:  # until the server does no more for this client
             waiting = connection._waiting_bytes + connection.transport.get_write_buffer_size()
             assert waiting < 2 * MAX_UNREAD
             quiet, before = (quiet + 1, before) if waiting == before else (0, waiting)

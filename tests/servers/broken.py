@@ -307,6 +307,8 @@ def slow_readers_are_waited_for(parts: Components) -> None:
     async def patient(self: Session, frame: Say) -> None:
         await say(self, frame)
         for member in self._server.pubsub.members(frame.data.room):
+            assert isinstance(member, Session), "all members are"
+            member.connection.patience = 1e9
             await member.drain()
 
     Session._say = patient  # type: ignore[method-assign]
