@@ -58,6 +58,8 @@ SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
 STOP_SECONDS = 1.5
 """How long a stop waits for clients to say goodbye."""
+LEAST_PATIENCE = 4.0
+"""Seconds for which a replay waits at least for a reader that takes nothing: networks stutter."""
 READ_AHEAD = 64
 """Frames of one connection that wait unread before its socket is left alone."""
 
@@ -117,7 +119,7 @@ class Session:
         """Greet the client, obey its frames until the connection ends, and clean up after it."""
         server, config = self._server, self._server.config
         self.connection.on_life = self._alive
-        self.connection.patience = config.offline_timeout
+        self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
         server.show(server.presence.connected(self.id, self.user, server.now()))
         self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
         try:

@@ -18,7 +18,7 @@ EXPECTED = {
     "subscribed_before_the_replay": (2, "2.3", "replay_overlap"),
     "subscribed_after_the_replay": (2, "2.3", "replay_hole"),
     "history_is_sorted_as_text": (2, "2.4", "history_disorder"),
-    "history_is_off_by_one": (2, "2.4", "history_hole"),
+    "history_is_off_by_one": (2, "2.3", "replay_hole"),
     "slow_readers_are_waited_for": (2, "2.1", "stalled_by_slow_reader"),
     "slow_readers_are_hoarded_for": (2, "2.1", "unbounded_slow_reader"),
     "frozen_clients_stay_online": (3, "3.4", "zombie_presence"),
