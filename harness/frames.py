@@ -143,6 +143,8 @@ class _Fields:
             if note:
                 self.notes.append(note)
             return None
+        if kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
         fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if kind is float:
             fits = isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from lab import protocol
-from lab.loader import INTERFACES, ComponentError, describe, load
+from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
 from lab.server import ChatServer, Components, Config, run
 from lab.store import StoreError
 
@@ -117,8 +117,10 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
     except StoreError:
         raise
     except Exception as error:
-        files = [Path(each.partition("=")[2]) for each in use]
-        raise ComponentError(describe(error, files[0]) if files else str(error)) from error
+        if not use:
+            raise ComponentError(str(error)) from error
+        files = [locate(name, where) for name, _, where in (each.partition("=") for each in use)]
+        raise ComponentError(describe(error, blamed(error, files))) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is how Windows asks

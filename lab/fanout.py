@@ -54,9 +54,12 @@ class Connection(ServerConnection):
         self.on_life: Callable[[], object] = lambda: None
         self.patience = 60.0
         """Seconds for which a replay waits for a reader that takes nothing of it."""
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, bool]] = deque()  # each frame, and whether it is live
         self._waiting_bytes = 0
-        self._replay_bytes = 0
+        self._live_bytes = 0  # those of them that are live
+        self._written_bytes = 0
+        self._awaits_reader = False
+        self._read_at_last_look = 0
         self._flush_due = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -69,32 +72,34 @@ class Connection(ServerConnection):
         """
         if self._leaving or self.state is not State.OPEN:
             return
-        self._waiting.append(wire)
+        self._waiting.append((wire, live))
         self._waiting_bytes += len(wire)
-        if not live:
-            self._replay_bytes += len(wire)
+        self._live_bytes += len(wire) * live
         self._drained.clear()
         if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
-        if self._waiting_bytes - self._replay_bytes > MAX_WAITING:
+        if self._live_bytes > MAX_WAITING:
             self._flush()  # perhaps it is only that nobody had the time to write
-            if self._waiting_bytes - self._replay_bytes > MAX_WAITING:
+            if self._live_bytes > MAX_WAITING:
                 self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
 
     async def drained(self) -> None:
         """Wait until the queue is empty, or the connection is gone. A reader that stops altogether is."""
+        self._awaits_reader = True
         while not self._drained.is_set():
-            before = self._backlog
+            before = self._read_bytes
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await self._drained.wait()
-            if not self._drained.is_set() and self._backlog >= before:
+            if not self._drained.is_set() and self._read_bytes == before:
                 self.dismiss(CloseCode.TRY_AGAIN_LATER, "you do not read: come back with `since`")
+        self._awaits_reader = False
 
     @property
-    def _backlog(self) -> int:
-        return self._waiting_bytes + self.transport.get_write_buffer_size()
+    def _read_bytes(self) -> int:
+        """What has left our hands; the system's buffers tell us of the reader only in large steps."""
+        return self._written_bytes - self.transport.get_write_buffer_size()
 
     async def finish(self, code: int, reason: str) -> None:
         """Close the connection after what was posted."""
@@ -120,24 +125,26 @@ class Connection(ServerConnection):
             self._forget_waiting()
         elif self.send_in_progress is None:
             while self._waiting and not self.paused:
-                self.transport.write(b"".join(self._take()))
+                wire = self._take()
+                self._written_bytes += len(wire)
+                self.transport.write(wire)
             if not self._waiting:
                 self._drained.set()
 
-    def _take(self) -> list[bytes]:
+    def _take(self) -> bytes:
         """As many frames as the transport should have at once, one at the least."""
         taken, size = [], 0
         while self._waiting and size < TRANSPORT_BUFFER:
-            taken.append(self._waiting.popleft())
-            size += len(taken[-1])
+            wire, live = self._waiting.popleft()
+            taken.append(wire)
+            size += len(wire)
+            self._live_bytes -= len(wire) * live
         self._waiting_bytes -= size
-        # A replay comes before what is live, so what was taken is of the replay as long as there is any.
-        self._replay_bytes = max(self._replay_bytes - size, 0)
-        return taken
+        return b"".join(taken)
 
     def _forget_waiting(self) -> None:
         self._waiting.clear()
-        self._waiting_bytes = self._replay_bytes = 0
+        self._waiting_bytes = self._live_bytes = 0
         self._drained.set()
 
     # What the transport tells us.
@@ -160,7 +167,13 @@ class Connection(ServerConnection):
         super().connection_lost(exc)
         self._forget_waiting()
 
-    @property
-    def reading_paused(self) -> bool:
-        """Whether bytes that came are left in the system's buffer, so that silence proves nothing."""
+    def silence_is_ours(self) -> bool:
+        """Whether the client may have spoken since the last look and we have left that unread.
+
+        We stop reading while much is unread: because we are busy, or because the client has a replay to
+        take first. In the second case it is for the client to go on, and taking some of it is its sign of life.
+        """
+        before, self._read_at_last_look = self._read_at_last_look, self._read_bytes
+        if self._awaits_reader and self._read_bytes == before:
+            return False
         return self.recv_messages.paused

@@ -35,9 +35,7 @@ def load(name: str, where: str | Path) -> type:
     """
     if name not in INTERFACES:
         raise ComponentError(f"there is no component `{name}`; {_did_you_mean(name, list(INTERFACES))}")
-    path = Path(where)
-    if path.is_dir():
-        path = path / f"{name}.py"
+    path = locate(name, where)
     if not path.is_file():
         raise ComponentError(f"there is no file {path}, where {name}={where} looks for the component")
     _check_source(path)
@@ -54,6 +52,12 @@ def load(name: str, where: str | Path) -> type:
         raise ComponentError(_write_your_own(path, found.__module__))
     _check_methods(found, interface, path)
     return found
+
+
+def locate(name: str, where: str | Path) -> Path:
+    """The file that `name=where` means; in a folder it has the component's name."""
+    path = Path(where)
+    return path / f"{name}.py" if path.is_dir() else path
 
 
 def _check_source(path: Path) -> None:
@@ -129,6 +133,13 @@ def _head(function: Callable[..., object], name: str) -> str:
     names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())
     is_async = "async " if inspect.iscoroutinefunction(function) else ""
     return f"{is_async}def {name}({names})"
+
+
+def blamed(error: BaseException, paths: list[Path]) -> Path:
+    """The one of `paths` that `error` comes from: the last of them that was at work, else the first."""
+    places = [Path(f.filename).resolve() for f in traceback.extract_tb(error.__traceback__)]
+    by_place = {path.resolve(): path for path in paths}
+    return next((by_place[place] for place in reversed(places) if place in by_place), paths[0])
 
 
 def describe(error: BaseException, path: Path) -> str:

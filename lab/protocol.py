@@ -234,12 +234,20 @@ def encode(frame: ServerFrame) -> bytes:
 
 def split(history: History) -> list[History]:
     """The same messages in as many frames as it takes for each to stay within MAX_FRAME."""
-    if len(history.messages) < 2 or len(encode(history)) <= MAX_FRAME:
-        return [history]
-    middle = len(history.messages) // 2
-    first = History(history.room, history.messages[:middle], history.last, more=True)
-    rest = History(history.room, history.messages[middle:], history.last, history.more)
-    return split(first) + split(rest)
+    room_for = MAX_FRAME - len(encode(History(history.room, [], history.last, more=False)))
+    pages: list[list[Message]] = [[]]
+    size = 0
+    for message in history.messages:
+        more = len(_encoder.encode(message)) + len(",")
+        if pages[-1] and size + more > room_for:
+            pages.append([])
+            size = 0
+        pages[-1].append(message)
+        size += more
+    *full, last = pages
+    return [History(history.room, page, history.last, more=True) for page in full] + [
+        History(history.room, last, history.last, history.more)
+    ]
 
 
 # --- reading what a client sent -------------------------------------------------------------------
@@ -295,13 +303,14 @@ def _decode_with_reasons(text: str | bytes) -> ClientFrame:
 
 def _refuse_half_characters(value: dict[str, Any]) -> None:
     """Raise BadFrame for a lone surrogate in a field that matters: half of a character is none."""
-    data = value["data"] if isinstance(value.get("data"), dict) else {}
-    fields = {
-        ErrorCode.BAD_REQUEST: ("id", data.get("id")),
-        ErrorCode.BAD_ROOM: ("room", data.get("room", value.get("room"))),
-        ErrorCode.BAD_CONTENT: ("content", data.get("content")),
-    }
-    for code, (name, text) in fields.items():
+    if value["type"] == "message":
+        owner = value["data"] if isinstance(value.get("data"), dict) else {}
+        names = {"id": ErrorCode.BAD_REQUEST, "room": ErrorCode.BAD_ROOM, "content": ErrorCode.BAD_CONTENT}
+    else:
+        owner = value
+        names = {} if value["type"] == "heartbeat" else {"room": ErrorCode.BAD_ROOM}
+    for name, code in names.items():
+        text = owner.get(name)
         if isinstance(text, str) and _has_lone_surrogate(text):
             raise BadFrame(code, f"`{name}` holds half of a character (a lone surrogate)", _id_in(value))
 

@@ -96,6 +96,7 @@ class Session:
         self._rooms: dict[str, None] = {}  # an ordered set
         self._own: tuple[str, str | None] | None = None  # room and id of what it is just saying
         self._own_heard = False
+        self._running: asyncio.Task[None] | None = None
 
     # What a member owes the components.
 
@@ -115,9 +116,16 @@ class Session:
 
     # The life of a session.
 
+    def stop(self) -> None:
+        """Have done with a client that does not say goodbye, and with a component that does not answer."""
+        self.connection.transport.abort()
+        if self._running:
+            self._running.cancel()
+
     async def run(self) -> None:
         """Greet the client, obey its frames until the connection ends, and clean up after it."""
         server, config = self._server, self._server.config
+        self._running = asyncio.current_task()
         self.connection.on_life = self._alive
         self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
         server.show(server.presence.connected(self.id, self.user, server.now()))
@@ -318,8 +326,10 @@ class ChatServer:
                     await self._listener.wait_closed()
             except TimeoutError:
                 for session in self._sessions.values():
-                    session.connection.transport.abort()
-                await self._listener.wait_closed()
+                    session.stop()
+                with contextlib.suppress(TimeoutError):  # a component that hangs even then is left behind
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await self._listener.wait_closed()
         self.store.close()
 
     @property
@@ -392,7 +402,7 @@ class ChatServer:
         held_up = time.monotonic() - self._swept > self.config.heartbeat_interval
         self._swept = time.monotonic()
         for session in self._sessions.values():
-            if held_up or session.connection.reading_paused:
+            if session.connection.silence_is_ours() or held_up:
                 self.show(self.presence.seen(session.id, now))
         self.show(self.presence.sweep(now))
         silent = [each for each in self._sessions.values() if not self.presence.is_connected(each.id)]

@@ -12,6 +12,7 @@ wait and commits them together (group commit). Under load the groups grow by the
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ class MessageStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"cannot keep messages in {self._path}: {_reason(error)}") from error
+            raise StoreError(f"cannot keep messages in {self._path}: {_reason(error, self._path)}") from error
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(
@@ -145,11 +146,13 @@ class MessageStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     text = str(error)
     if "locked" in text:
         return "another server has it open. Stop that one, or give this one a --data-dir of its own"
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+    # SQLite calls a file that may only be read a "disk I/O error".
+    read_only = path.is_file() and not os.access(path, os.W_OK)
+    if read_only or "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         return f"it cannot be written ({text}). Check who owns the folder, or choose another --data-dir"
     if "malformed" in text or "not a database" in text:
         return (

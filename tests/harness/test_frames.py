@@ -128,6 +128,10 @@ def test_what_the_contract_forgives_is_a_note(frame: Any, notes: tuple[str, ...]
             Flaw("data.last", "whole", '"7"'),
         ),
         (
+            {"type": "history", "data": {"room": "red", "messages": [], "last": 7.5}},
+            Flaw("data.last", "whole", "7.5"),
+        ),
+        (
             {"type": "history", "data": {"room": "red", "messages": [], "more": 1}},
             Flaw("data.more", "bool", "1"),
         ),
@@ -193,6 +197,9 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
     reading = frames.read(message(sequence=7.0))
     assert isinstance(reading.meaning, Message)
     assert reading.meaning.sequence == 7
+    reading = frames.read({"type": "history", "data": {"room": "red", "messages": [], "last": 7.0}})
+    assert isinstance(reading.meaning, Page)
+    assert reading.meaning.last == 7
 
 
 def test_seconds_are_turned_into_milliseconds() -> None:

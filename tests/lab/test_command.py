@@ -178,9 +178,6 @@ def test_a_component_that_cannot_be_used(command: Run, body: str | None, sentenc
     assert "Traceback" not in said
 
 
-@pytest.mark.xfail(
-    strict=True, reason="serve describes the error with the first --use, whichever it came from"
-)
 def test_the_component_that_fails_is_the_one_that_is_named(command: Run, tmp_path: Path) -> None:
     """Of several components, in folders of their own, the text names the one that the error comes from."""
     for name in ("pubsub", "presence"):

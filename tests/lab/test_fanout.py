@@ -162,11 +162,6 @@ async def test_a_replay_is_not_counted() -> None:
         assert posted > MAX_WAITING
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_take books what it takes as replay even if it was live: a reader that asks for history while "
-    "it is behind is dismissed too early",
-)
 async def test_a_replay_behind_live_frames_is_not_counted() -> None:
     """A replay that waits behind live frames is not taken for them when those have been read."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
