@@ -171,7 +171,7 @@ class Connection(ServerConnection):
         """Whether the client may have spoken since the last look and we have left that unread.
 
         We stop reading while much is unread: because we are busy, or because the client has a replay to
-        take first. In the second case it is for the client to go on, and taking some of it is its sign of life.
+        take first. Then it is for the client to go on, and taking some of it is its sign of life.
         """
         before, self._read_at_last_look = self._read_at_last_look, self._read_bytes
         if self._awaits_reader and self._read_bytes == before:
