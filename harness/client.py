@@ -375,6 +375,16 @@ class Client:
         if not self._ws.transport.is_closing():
             self._ws.transport.resume_reading()
 
+    async def stutter(self, seconds: float) -> None:
+        """Read nothing for a moment, as networks do: that is no fault, and every server must bear it."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        transport = self._ws.transport
+        transport.pause_reading()
+        await self.world.pause(seconds)
+        if not transport.is_closing():
+            transport.resume_reading()
+
     async def dispose(self) -> None:
         """Let go of everything at the end of a run, whatever state it is in."""
         self._ended_by_us = True

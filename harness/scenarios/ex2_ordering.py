@@ -26,6 +26,8 @@ PACE = 0.01
 LARGE = 60 * 1024
 AHEAD = 4
 """Large messages that a talker has under way at once, to any of those who talk."""
+STUTTER = 0.5
+"""Seconds for which a reader takes nothing, and is healthy all the same."""
 FAR_AHEAD = 1_000_000
 """A number that no room gets to."""
 VOLLEY = 4
@@ -164,7 +166,8 @@ async def _catch_up(world: World, sloth: Client) -> None:
     sloth.narrow = False
     with suppress(Gone):  # who is cut off once more is told of; the others go on
         await sloth.connect()
-        await sloth.join(room, sloth.newest[room])
+        # A server that does not wait for its reader has queued all of the replay when we read on.
+        await together(sloth.stutter(STUTTER), sloth.join(room, sloth.newest[room]))
         await sloth.close()
 
 
