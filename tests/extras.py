@@ -1,0 +1,30 @@
+"""What tests of the extras need: here it may be missing, and then they are skipped; in CI it must be there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+import pytest
+
+
+def needs_module(name: str, extra: str) -> None:
+    """Skip the test (in CI: fail it) unless the module of an extra is installed."""
+    if importlib.util.find_spec(name) is None:
+        _missing(f"{name} is not installed: pip install 'chat-lab[{extra}]'")
+
+
+def needs_program(*names: str, hint: str) -> str:
+    """The path of the first of these programs that is there; else skip the test (in CI: fail it)."""
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        _missing(f"there is no {' or '.join(names)}: {hint}")
+    assert found is not None
+    return found
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI nothing may be missing, and {reason}")
+    pytest.skip(reason)
