@@ -1,4 +1,4 @@
-"""What tests of the extras need: here it may be missing, and then they are skipped; in CI it must be there."""
+"""What the tests of the extras need: here it may be missing, and they are skipped; in CI it must be there."""
 
 from __future__ import annotations
 
