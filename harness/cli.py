@@ -116,7 +116,15 @@ def check(
     exercises = sorted(set(numbers)) or sorted(EXERCISES)
     try:
         chosen = {
-            number: _target(number, of_solutions, of_reference, server, url, submission, together)
+            number: targets.choose(
+                number,
+                of_reference=of_reference,
+                server=server,
+                url=url,
+                folder=submission,
+                of_solutions=of_solutions,
+                together=together,
+            )
             for number in exercises
         }
     except BadTarget as error:
@@ -127,29 +135,6 @@ def check(
         seed = random.SystemRandom().randrange(1_000_000)
     checking = _Check(chosen, seed, runs, jobs, skip_slow, lang, verbose, quiet=json_file == "-")
     return checking.run(json_file, hints=not given or of_exercises)
-
-
-def _target(
-    number: int,
-    of_solutions: bool,
-    of_reference: bool,
-    server: str | None,
-    url: str | None,
-    submission: Path | None,
-    together: bool,
-) -> Target:
-    if of_reference:
-        return targets.reference()
-    if server is not None:
-        return targets.whole_server(server)
-    if url is not None:
-        return targets.at_url(url)
-    if submission is not None:
-        return targets.submission(submission, number, together)
-    name = "solutions" if of_solutions else "exercises"
-    folder = targets.find_folder(name)
-    label = None if together else f"{name}/{EXERCISES[number]}"
-    return targets.submission(folder, number, together, label or f"{name} together")
 
 
 class _Check:

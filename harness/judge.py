@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.anomalies import Anomaly
-from harness.checkers import lifecycle
+from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay
 from harness.history import Event, Server
 from harness.log import Asked, Log
 from harness.steps import points_for, steps_of
@@ -54,6 +54,36 @@ def judge(
         results.append(_result(step, finding, anomalies, log, component))
     _explain_by_flaws(results, flaws)
     return results
+
+
+def anomalies_in(log: Log) -> list[Anomaly]:
+    """What is wrong with any history, whatever was played: what must hold for every chat, always.
+
+    For histories that are no play of an exercise, such as those of an instructor's own tests.
+    """
+    rooms = list(dict.fromkeys(membership.room for membership in log.memberships))
+    return [
+        *lifecycle.server(log, 0.0, inf),
+        *_flaws(log).values(),
+        *lifecycle.connections(log, 0.0, inf),
+        *errors.obeyed(log),
+        *delivery.leaks(log),
+        *(anomaly for room in rooms for anomaly in _anomalies_of(log, room)),
+    ]
+
+
+def _anomalies_of(log: Log, room: str) -> list[Anomaly]:
+    return [
+        *delivery.refused(log, room),
+        *delivery.lost(log, room),
+        *delivery.numbered_twice(log, room),
+        *delivery.duplicates(log, room),
+        *delivery.altered(log, room),
+        *ordering.numbering(log, room),
+        *ordering.order(log, room),
+        *replay.seams(log, room),
+        *pages.mismatches(log, room),
+    ]
 
 
 def _result(

@@ -86,6 +86,33 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
     return Target(name, _server_with(uses), component=None if together else COMPONENTS[exercise])
 
 
+def choose(
+    exercise: int,
+    *,
+    of_reference: bool = False,
+    server: str | None = None,
+    url: str | None = None,
+    folder: Path | None = None,
+    of_solutions: bool = False,
+    together: bool = False,
+) -> Target:
+    """What the options of a command name: the student's own files in `exercises/` if they name nothing.
+
+    Raises BadTarget if there is nothing that could be judged.
+    """
+    if of_reference:
+        return reference()
+    if server is not None:
+        return whole_server(server)
+    if url is not None:
+        return at_url(url)
+    if folder is not None:
+        return submission(folder, exercise, together)
+    name = "solutions" if of_solutions else "exercises"
+    label = f"{name} together" if together else f"{name}/{EXERCISES[exercise]}"
+    return submission(find_folder(name), exercise, together, label)
+
+
 def find_folder(name: str) -> Path:
     """`exercises` or `solutions`: in the current folder, else where the kit is. Raises BadTarget."""
     for base in (Path.cwd(), ROOT):

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
 from harness.history import Event, Noted, Step
@@ -16,7 +16,7 @@ from harness.reports.jsonreport import receipt
 from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
 from harness.texts import Texts
-from harness.verdict import Outcome, StepResult
+from harness.verdict import Outcome, StepResult, overall
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,18 +36,22 @@ _KINDS = 3
 
 
 class Terminal:
-    """Writes a report, with colour and progress where there is a terminal, else as plain text."""
+    """Writes a report, with colour and progress where there is a terminal, else as plain text.
 
-    def __init__(self, texts: Texts, *, verbose: bool = False) -> None:
+    It goes to standard output, or to `out`, which is a file or a buffer of text.
+    """
+
+    def __init__(self, texts: Texts, *, verbose: bool = False, out: TextIO | None = None) -> None:
         self.texts = texts
         self.verbose = verbose
+        self._out = out
         self._console: Console | None = None
-        if sys.stdout.isatty():
+        if out is None and sys.stdout.isatty():
             from rich.console import Console  # late: it costs 50 ms, and a pipe needs none of it
 
             self._console = Console(highlight=False, soft_wrap=True)
         encoding = (sys.stdout.encoding or "ascii").lower()
-        self._unicode = encoding.startswith("utf")
+        self._unicode = out is not None or encoding.startswith("utf")
 
     # --- lines ------------------------------------------------------------------------------------
 
@@ -60,7 +64,7 @@ class Terminal:
         if self._console:
             self._console.print(text, style=style or None, markup=False)
         else:
-            print(text, flush=True)
+            print(text, file=self._out, flush=True)
 
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
@@ -112,6 +116,25 @@ class Terminal:
         notes += [words.text("note", note) for step in run.steps for note in step.notes]
         for note in dict.fromkeys(notes):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
+        self._explain(run, run.steps, words)
+        if self.verbose or run.stall > 1.0:
+            self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
+        self.line()
+
+    def step(self, run: Run, step: StepResult) -> None:
+        """One step of an exercise alone, and why it came out like this."""
+        words = Words(self.texts, run.nonce, run.component)
+        self._step(step, words)
+        self._explain(run, [step], words)
+
+    def anomalies(self, found: list[Anomaly], nonce: str) -> None:
+        """What went wrong in a history that is no exercise's."""
+        told: set[str] = set()
+        for alike in _by_kind(found):
+            self._anomaly(alike[0], len(alike) - 1, Words(self.texts, nonce), told)
+
+    def _explain(self, run: Run, steps: list[StepResult], words: Words) -> None:
+        """What failed in these steps and why, with what the server printed."""
         told: set[str] = set()
         for lines in raised(run.output)[:2]:
             self.line()
@@ -119,17 +142,14 @@ class Terminal:
             for each in lines:
                 self.line(f"    {each}")
             told.add("output")
-        for step in run.steps:
+        for step in steps:
             self._failures(step, words, told)
-        passed = run.outcome is Outcome.PASSED
+        passed = overall([step.outcome for step in steps]) is Outcome.PASSED
         if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
             self.line(f"  {self.texts.say('ui.output')}", "bold")
             for each in run.output[-12:]:
                 self.line(f"    {each}", "dim")
-        if self.verbose or run.stall > 1.0:
-            self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
-        self.line()
 
     def _step(self, step: StepResult, words: Words) -> None:
         mark, style = _MARKS[step.outcome]
@@ -147,13 +167,11 @@ class Terminal:
         mark, style = _MARKS[step.outcome]
         self.line()
         self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
-        kinds: dict[tuple[str, str], list[Anomaly]] = {}
-        for anomaly in step.anomalies:
-            kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
-        shown = list(kinds.values()) if self.verbose else list(kinds.values())[:_KINDS]
+        kinds = _by_kind(step.anomalies)
+        shown = kinds if self.verbose else kinds[:_KINDS]
         for alike in shown:
             self._anomaly(alike[0], len(alike) - 1, words, told)
-        also = [alike[0] for alike in kinds.values() if alike not in shown]
+        also = [alike[0] for alike in kinds if alike not in shown]
         if also:
             known = {alike[0].name for alike in shown}
             names = ", ".join(
@@ -217,6 +235,14 @@ class Terminal:
 def _not_reached(step: StepResult) -> bool:
     """Whether all there is to say is that an earlier step stopped the play."""
     return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
+
+
+def _by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
+    """The findings, those of one kind together."""
+    kinds: dict[tuple[str, str], list[Anomaly]] = {}
+    for anomaly in found:
+        kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
+    return list(kinds.values())
 
 
 def raised(output: list[str]) -> list[list[str]]:
