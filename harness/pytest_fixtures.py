@@ -113,7 +113,7 @@ class ChatClient:
             if roster is None:
                 _fail(self._world, f"{self._client.name} asked who is in {room}, and got no answer.")
             suffix = f"-{self._world.nonce}"
-            return {user.removesuffix(suffix): str(status) for user, status in roster.users.items()}
+            return {user.removesuffix(suffix): str(each.status) for user, each in roster.users.items()}
 
     async def close(self) -> None:
         """End the connection as a good client does."""

@@ -58,9 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_asked_for(config):
         course = _Course(config)
         if course.is_collected:
-            if config.getoption("dist", "no") == "load":
-                config.option.dist = "loadgroup"  # the steps of an exercise stay together
             config.pluginmanager.register(course, "chat-lab-course")
+            if config.pluginmanager.hasplugin("xdist"):
+                config.pluginmanager.register(_KeptTogether(config, course.seed), "chat-lab-xdist")
     if config.pluginmanager.hasplugin("asyncio"):
         from harness import pytest_fixtures
 
@@ -73,11 +73,9 @@ class _Course:
     def __init__(self, config: pytest.Config) -> None:
         self.exercises = _exercises(config.getoption("--lab-exercises"))
         self.targets = {number: target_of(config, number) for number in self.exercises}
-        self.seed = config.getoption("--lab-seed")
+        self.seed: int = getattr(config, "workerinput", {}).get("lab_seed", config.getoption("--lab-seed"))
         if self.seed is None:
             self.seed = random.SystemRandom().randrange(1_000_000)
-            # The workers of xdist get our options, and must play the same plans.
-            config.option.lab_seed = self.seed
         named_files = config.args_source is pytest.Config.ArgsSource.ARGS and bool(config.args)
         self.is_collected = bool(config.getoption("--lab-exercises")) or not named_files
         if not named_files:
@@ -108,6 +106,20 @@ class _Course:
                     reached, of, steps = reached + found["points"], of + found["of"], steps + 1
         if steps:
             terminalreporter.write_line(f"chat-lab: {reached} of {of} points in {steps} steps")
+
+
+class _KeptTogether:
+    """With xdist, the steps of an exercise go to one worker, and all workers play the same plans."""
+
+    def __init__(self, config: pytest.Config, seed: int) -> None:
+        self.seed = seed
+        if config.getoption("dist") == "load":
+            config.option.dist = "loadscope"  # the scope of a step is its exercise
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker the seed."""
+        node.workerinput["lab_seed"] = self.seed
 
 
 class Exercise(pytest.Collector):
@@ -168,8 +180,6 @@ class Step(pytest.Item):
 
         exercise = self._exercise
         self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
-        if self.config.pluginmanager.hasplugin("xdist"):
-            self.add_marker(pytest.mark.xdist_group(exercise.name))
         if self.config.pluginmanager.hasplugin("timeout"):
             # A play has limits of its own. One from outside would only kill it before it can explain.
             self.add_marker(pytest.mark.timeout(0))

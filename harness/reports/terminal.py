@@ -124,7 +124,8 @@ class Terminal:
     def step(self, run: Run, step: StepResult) -> None:
         """One step of an exercise alone, and why it came out like this."""
         words = Words(self.texts, run.nonce, run.component)
-        self._step(step, words)
+        if not step.anomalies or _not_reached(step):
+            self._step(step, words)
         self._explain(run, [step], words)
 
     def anomalies(self, found: list[Anomaly], nonce: str) -> None:
