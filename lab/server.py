@@ -18,18 +18,16 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
-from websockets.http11 import Request, Response
 
 from lab import interfaces, protocol
 from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache
 from lab.interfaces import Change, Draft
+from lab.pages import Pages
 from lab.presence import PresenceManager
 from lab.protocol import (
     SYSTEM,
@@ -272,6 +270,7 @@ class ChatServer:
     def __post_init__(self) -> None:
         # Seconds since the epoch that never jump, even if somebody sets the clock.
         self._epoch = time.time() - time.monotonic()
+        self.pages = Pages(self.figures)
         make = self.components
         self.store = make.store(self.config.data_dir)
         self.pubsub = make.pubsub()
@@ -295,7 +294,7 @@ class ChatServer:
                 self._welcome,
                 self.config.host,
                 self.config.port,
-                process_request=self._answer_http,
+                process_request=self.pages.answer,
                 create_connection=Connection,
                 compression=None,
                 max_size=protocol.MAX_FRAME,
@@ -411,39 +410,13 @@ class ChatServer:
             session.connection.dismiss(CloseCode.GOING_AWAY, reason)
             await session.end()
 
-    # Plain HTTP on the same port.
-
-    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
-        if "Upgrade" in request.headers:
-            return None
-        path = request.path.partition("?")[0]
-        if path == "/healthz":
-            return _text(HTTPStatus.OK, "ok\n")
-        if path == "/metrics":
-            return _text(HTTPStatus.OK, self._metrics())
-        if path == "/":
-            return _text(HTTPStatus.OK, "This is a chat server: connect to it by WebSocket.\n")
-        return _text(HTTPStatus.NOT_FOUND, "There are /, /healthz and /metrics.\n")
-
-    def _metrics(self) -> str:
-        figures = {
+    def figures(self) -> dict[str, int]:
+        """What `/metrics` shows."""
+        return {
             "chatlab_connections": len(self._sessions),
             "chatlab_rooms": len(self.pubsub.rooms()),
             "chatlab_messages_accepted_total": self.accepted,
         }
-        return "".join(f"{name} {value}\n" for name, value in figures.items())
-
-
-def _text(status: HTTPStatus, text: str) -> Response:
-    body = text.encode()
-    headers = Headers(
-        {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)
 
 
 class _Noting:

@@ -1,0 +1,78 @@
+"""Plain HTTP on the port of the chat: a page for browsers, and two for those who run the server.
+
+    /           a chat client (the files of `lab/web`, each under its own name)
+    /healthz    `ok`, as soon as the server serves
+    /metrics    a few figures, one a line
+
+All files are read once, at the start. A visitor's path is only ever looked up in that table, so it cannot
+lead anywhere else on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+WEB = Path(__file__).parent / "web"
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""The kinds of files that the page has, and what a browser is told that they are."""
+PLAIN = "text/plain; charset=utf-8"
+ALWAYS = {
+    # A message is shown as text. Should it ever come to be taken for HTML, its scripts would not run.
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+    "Connection": "close",
+}
+"""The headers of every answer."""
+
+
+class Pages:
+    """Answers those who come without WebSocket. `figures` gives what `/metrics` shows.
+
+    Raises OSError if the page's files cannot be read.
+    """
+
+    def __init__(self, figures: Callable[[], Mapping[str, int]]) -> None:
+        self._figures = figures
+        self._files = {
+            "/" if path.name == "index.html" else f"/{path.name}": (KINDS[path.suffix], path.read_bytes())
+            for path in WEB.iterdir()
+            if path.suffix in KINDS
+        }
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to a plain request; None if it asks for a WebSocket."""
+        if "Upgrade" in request.headers:
+            return None
+        if request.method not in ("GET", "HEAD"):
+            status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"There are GET and HEAD.\n"
+        else:
+            status, kind, body = self._find(request.path.partition("?")[0])
+        headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), **ALWAYS})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        return Response(status.value, status.phrase, headers, b"" if request.method == "HEAD" else body)
+
+    def _find(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body."""
+        if path in self._files:
+            return HTTPStatus.OK, *self._files[path]
+        if path == "/healthz":
+            return HTTPStatus.OK, PLAIN, b"ok\n"
+        if path == "/metrics":
+            lines = [f"{name} {value}\n" for name, value in self._figures().items()]
+            return HTTPStatus.OK, PLAIN, "".join(lines).encode()
+        return HTTPStatus.NOT_FOUND, PLAIN, b"There are /, /healthz and /metrics.\n"

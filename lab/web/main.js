@@ -1,0 +1,139 @@
+/*
+ * Starts the chat: who, and in which rooms.
+ *
+ * Both stand in the address of the page, as in `/?user=ada#red,blue`, so that it can be kept and passed on.
+ * What is not there is taken from the last visit, and the name is asked for otherwise.
+ */
+
+import { Client } from "./client.js";
+import { find } from "./dom.js";
+import { ask } from "./question.js";
+import { language, text } from "./texts.js";
+import { View } from "./view.js";
+
+const MAX_NAME = 64; // characters
+const START_ROOM = "general"; // for those who come for the first time
+
+const isName = (name) => name !== "system" && [...name].length >= 1 && [...name].length <= MAX_NAME;
+const isRoom = (name) => /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
+
+function roomsInAddress() {
+  const names = location.hash.slice(1).split(",").map(decode).filter(isRoom);
+  return [...new Set(names)];
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return ""; // a lone `%`: no room has such a name
+  }
+}
+
+/** Where the chat is: at the page's own address, by ws: or, behind https, by wss:. */
+function chatAddress() {
+  const address = new URL(location.href);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  address.hash = "";
+  return address;
+}
+
+function askForName(value, wrong = "", mayCancel = false) {
+  return ask({
+    title: text("nameTitle"),
+    label: text("nameLabel"),
+    hint: text("nameHint"),
+    agree: text("go"),
+    value,
+    wrong,
+    mayCancel,
+    check: (name) => (isName(name) ? null : text("badName")),
+  });
+}
+
+function askForRoom() {
+  return ask({
+    title: text("joinRoom"),
+    label: text("roomLabel"),
+    hint: text("roomHint"),
+    agree: text("join"),
+    check: (name) => (isRoom(name) ? null : text("badRoom")),
+  });
+}
+
+/** Come again under another name, as if the page had been opened with it. */
+function comeAs(name) {
+  const address = new URL(location.href);
+  address.searchParams.set("user", name);
+  history.replaceState(null, "", address);
+  location.reload();
+}
+
+async function main() {
+  document.documentElement.lang = language;
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = text(element.dataset.text);
+  }
+  const asked = new URLSearchParams(location.search).get("user");
+  const known = asked ?? localStorage.getItem("user");
+  const user = known !== null && isName(known) ? known : await askForName(known ?? "", known ? text("badName") : "");
+  const rooms = location.hash ? roomsInAddress() : JSON.parse(localStorage.getItem("rooms") ?? `["${START_ROOM}"]`);
+  start(user, rooms);
+}
+
+function start(user, rooms) {
+  const waiting = `outbox of ${user}`; // kept for this tab alone, in case that the page is loaded anew
+  const client = new Client({
+    address: chatAddress(),
+    user,
+    outbox: JSON.parse(sessionStorage.getItem(waiting) ?? "[]"),
+    changed: () => {
+      sessionStorage.setItem(waiting, JSON.stringify(client.outbox));
+      remember(client);
+      view.changed();
+    },
+    turnedAway: async () => comeAs(await askForName(user, text("bad_name"))),
+  });
+  const view = new View(client, {
+    room: rooms[0] ?? null,
+    onJoin: async () => {
+      const name = await askForRoom();
+      if (name === null) return;
+      client.join(name);
+      view.open(name);
+    },
+    onName: async () => {
+      const name = await askForName(client.user, "", true);
+      if (name !== null && name !== client.user) comeAs(name);
+    },
+  });
+  for (const name of rooms) client.join(name);
+  client.start();
+  find("#app").hidden = false;
+  view.draw();
+  view.focus();
+
+  addEventListener("online", () => client.hurry());
+  document.addEventListener("visibilitychange", () => document.hidden || client.hurry());
+  addEventListener("hashchange", () => follow(client, view));
+}
+
+/** The user changed the rooms in the address. */
+function follow(client, view) {
+  const wanted = roomsInAddress();
+  for (const name of client.rooms.keys()) if (!wanted.includes(name)) client.leave(name);
+  for (const name of wanted) client.join(name);
+  if (!wanted.includes(view.room)) view.open(wanted.at(-1) ?? null);
+}
+
+function remember(client) {
+  const rooms = [...client.rooms.keys()];
+  const address = new URL(location.href);
+  address.searchParams.set("user", client.user);
+  address.hash = rooms.map(encodeURIComponent).join(",");
+  if (address.href !== location.href) history.replaceState(null, "", address);
+  localStorage.setItem("user", client.user);
+  localStorage.setItem("rooms", JSON.stringify(rooms));
+}
+
+main();
