@@ -1,0 +1,1 @@
+"""Tests of the deployment, without a container engine."""

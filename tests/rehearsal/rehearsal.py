@@ -1,0 +1,280 @@
+"""Plays what `docker compose` would do with our files, on a machine without containers.
+
+The services' own commands are started as processes, in the order and under the conditions of the compose
+file. Each has a folder that stands for its root: in it are the files that the Dockerfile copies, and its
+volumes. What is different from a container is written into the commands and the environment: paths lead
+into that folder, the names of services are 127.0.0.1, and each port is a free one.
+
+What this cannot show: that the base image has what we need; users and rights; a file system that is
+read-only; networks; that a service which died is started again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from harness.worlds.process import CommandNotFound, ServerProcess, free_port
+from tests.rehearsal.deployment import ROOT, Mount, Service, is_sent, services
+
+PATIENCE = 60.0
+"""Seconds for which we wait for a service: the first start of Jupyter or Locust takes some."""
+HEALTH_SECONDS = 5.0
+"""Seconds that one health check may take."""
+
+
+class Failed(Exception):  # noqa: N818 - named for what it says
+    """The rehearsal cannot go on; the text says which service is why, with its last lines."""
+
+
+@dataclass
+class Running:
+    """One service as it runs here: its folder, and a process for each of its copies."""
+
+    service: Service
+    root: Path
+    words: list[str]
+    environment: dict[str, str]
+    processes: list[ServerProcess] = field(default_factory=list)
+
+    @property
+    def workdir(self) -> Path:
+        """The folder in which its commands run."""
+        return self.root / self.service.stage.workdir.lstrip("/")
+
+    def tail(self) -> str:
+        """The last lines that it printed."""
+        return "\n".join(line for each in self.processes for line in each.tail(20)) or "(it printed nothing)"
+
+
+class Rehearsal:
+    """`with Rehearsal(folder, …) as it` plays in that folder; at the end nothing of it runs any more.
+
+    `settings` are the variables that a user may set. `up` starts the services of `profiles` and those that
+    have none, as compose does.
+    """
+
+    def __init__(
+        self, folder: Path, profiles: tuple[str, ...] = (), settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.services = services(settings or {})
+        self.profiles = set(profiles)
+        inside = [port for each in self.services.values() for port in each.ports]
+        assert len(inside) == len(set(inside)), "two services have one port, and here they share a machine"
+        self.ports = {port: free_port() for port in inside}
+        """The port on this machine for each port of a service."""
+        self.environment: dict[str, str] = {}
+        """Variables for all services that this machine needs, and a container would not."""
+        self.running: dict[str, Running] = {}
+
+    def __enter__(self) -> Rehearsal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self.running.values():
+            for process in each.processes:
+                process.kill()
+
+    # --- what a user does ---------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """`docker compose up`: start the services of the profiles, each when what it needs is ready."""
+        for name, service in self.services.items():
+            if not service.profiles or self.profiles & set(service.profiles):
+                self.start(name)
+
+    def start(self, name: str) -> Running:
+        """`docker compose up NAME`: start a service, and before it those that it needs."""
+        if name in self.running:
+            return self.running[name]
+        service = self.services[name]
+        for needed, condition in service.needs.items():
+            self._wait(self.start(needed), condition)
+        running = self.running[name] = self._prepare(service)
+        for number in range(service.copies):
+            label = f"{name}-{number + 1}"
+            log = self.folder / f"{label}.log"
+            log.unlink(missing_ok=True)
+            try:
+                process = ServerProcess(running.words, running.workdir, running.environment, log, label)
+            except CommandNotFound as error:
+                raise Failed(f"{name}: there is no program {error}") from error
+            running.processes.append(process)
+        return running
+
+    def run(self, name: str) -> tuple[int, str]:
+        """`docker compose run`: one service to its end; gives its exit code and what it printed last.
+
+        A service that was started already is waited for.
+        """
+        running = self.start(name)
+        return self._ended(running), running.tail()
+
+    def down(self) -> dict[str, list[int | None]]:
+        """`docker compose down`: ask all to end, give them their time. None is who had to be killed."""
+        codes = {}
+        for name, running in reversed(self.running.items()):
+            for process in running.processes:
+                process.signal_group(signal.SIGTERM)
+            deadline = time.monotonic() + running.service.grace
+            while _some_run(running) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            codes[name] = [process.exit_code for process in running.processes]
+            for process in running.processes:
+                process.kill()
+        self.running.clear()
+        return codes
+
+    def until(self, what: Callable[[], object], wanted: str) -> None:
+        """Wait until `what` holds. Raises Failed if a service dies before that, or it takes too long."""
+        deadline = time.monotonic() + PATIENCE
+        while not what():
+            self._nobody_died()
+            if time.monotonic() > deadline:
+                printed = "\n".join(f"--- {name}\n{each.tail()}" for name, each in self.running.items())
+                raise Failed(f"{wanted} did not come about within {PATIENCE:g} s:\n{printed}")
+            time.sleep(0.05)
+
+    # --- how a service is started -------------------------------------------------------------------
+
+    def _wait(self, running: Running, condition: str) -> None:
+        name = running.service.name
+        match condition:
+            case "service_started":
+                pass
+            case "service_healthy":
+                self.until(lambda: self._is_healthy(running), f"the health of {name}")
+            case "service_completed_successfully":
+                code = self._ended(running)
+                if code != 0:
+                    raise Failed(f"{name} ended with {code}; its last lines:\n{running.tail()}")
+            case _:
+                raise Failed(f"{name} is waited for with an unknown condition, {condition}")
+
+    def _is_healthy(self, running: Running) -> bool:
+        service = running.service
+        health = [self._here(service, running.root, word) for word in service.stage.health]
+        if not health:
+            raise Failed(f"{service.name} is to be healthy, but there is no health check for it")
+        check = subprocess.run(
+            health,
+            cwd=running.workdir,
+            env=running.environment,
+            capture_output=True,
+            timeout=HEALTH_SECONDS,
+            check=False,
+        )
+        return check.returncode == 0
+
+    def _ended(self, running: Running) -> int:
+        deadline = time.monotonic() + PATIENCE
+        while _some_run(running):
+            if time.monotonic() > deadline:
+                raise Failed(f"{running.service.name} did not end within {PATIENCE:g} s:\n{running.tail()}")
+            time.sleep(0.05)
+        return max((each.exit_code or 0 for each in running.processes), key=abs)
+
+    def _nobody_died(self) -> None:
+        for name, running in self.running.items():
+            for process in running.processes:
+                if process.exit_code:
+                    raise Failed(f"{name} ended with {process.exit_code}; its last lines:\n{running.tail()}")
+
+    # --- what stands for a container ----------------------------------------------------------------
+
+    def _prepare(self, service: Service) -> Running:
+        """A new folder for the service, with its files and volumes, and its command as it is there."""
+        root = self.folder / service.name
+        shutil.rmtree(root, ignore_errors=True)
+        for sources, target in service.stage.copied:
+            for source in sources:
+                copy(source, root / target.lstrip("/"))
+        (root / "tmp").mkdir()
+        for mount in service.mounts:
+            place = root / mount.target.lstrip("/")
+            if mount.kind != "tmpfs":
+                shutil.rmtree(place, ignore_errors=True)
+                place.symlink_to(self._source(mount), target_is_directory=True)
+        environment = {key: self._here(service, root, value) for key, value in service.environment.items()}
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return Running(
+            service,
+            root,
+            [self._here(service, root, word) for word in service.words],
+            {"PATH": programs, "TMPDIR": str(root / "tmp"), **self.environment, **environment},
+        )
+
+    def _source(self, mount: Mount) -> Path:
+        """The folder that a mount shows. Of what may be written in the repository, it is a copy."""
+        if mount.kind == "volume":
+            volume = self.folder / "volumes" / mount.source
+            volume.mkdir(parents=True, exist_ok=True)
+            return volume
+        source = (ROOT / mount.source).resolve()
+        if not source.is_dir() and mount.must_exist:
+            raise Failed(f"there is no folder {source}, which is to be {mount.target}")
+        if mount.read_only or not source.is_relative_to(ROOT):
+            return source
+        worked_on = self.folder / "binds" / mount.target.lstrip("/")
+        if source.is_dir() and not worked_on.exists():
+            shutil.copytree(source, worked_on)
+        worked_on.mkdir(parents=True, exist_ok=True)
+        return worked_on
+
+    def _here(self, service: Service, root: Path, text: str) -> str:
+        """A word of a command, or a value, as it must be on this machine."""
+        text = text.replace("0.0.0.0", "127.0.0.1")
+        for name in service.needs:  # no other service's name may be relied upon
+            text = re.sub(rf"(^|(?<=//)){name}(?=[:/]|$)", "127.0.0.1", text)
+        for inside, port in self.ports.items():
+            text = re.sub(rf"(?<!\d){inside}(?!\d)", str(port), text)
+        folders = [service.stage.workdir, *(mount.target for mount in service.mounts)]
+        either = "|".join(re.escape(each) for each in sorted(folders, key=len, reverse=True))
+        return re.sub(rf"(?<![\w./-])(?:{either})(?![\w.-])", lambda match: f"{root}{match[0]}", text)
+
+
+def copy(source: str, target: Path) -> None:
+    """COPY of the Dockerfile: a folder's content, or a file into a folder, without what is not sent."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        inside = Path(folder).relative_to(ROOT)
+        return {name for name in names if not is_sent((inside / name).as_posix())}
+
+    path = ROOT / source
+    if not path.exists() or not is_sent(source):
+        raise Failed(f"the Dockerfile copies {source}, which is not there or not sent to the builder")
+    if path.is_dir():
+        shutil.copytree(path, target, ignore=left_out, dirs_exist_ok=True)
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def left_running(folder: Path) -> list[str]:
+    """The commands of the processes that still work in the folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(" ".join(process.cmdline()))
+        except (psutil.Error, OSError):
+            continue  # it has just ended, or belongs to somebody else
+    return found
+
+
+def _some_run(running: Running) -> bool:
+    return any(each.exit_code is None for each in running.processes)

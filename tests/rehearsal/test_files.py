@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import protocol
+from lab.command import serve
+from lab.server import Config
+from tests.lab.helpers import serving
+from tests.rehearsal.deployment import ROOT, Unknown, dockerfile, fill_in, is_sent, services
+
+SERVICES = services({})
+SERVER = SERVICES["server"]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_compose_file_keeps_its_schema() -> None:
+    """docker-compose.yml is valid by the compose specification."""
+    command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    checked = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# --- the images -----------------------------------------------------------------------------------
+
+
+def test_all_that_is_copied_is_there_and_sent() -> None:
+    """What the Dockerfile copies exists and reaches the builder, and all packages of the kit are among it."""
+    copied = [source for sources, _ in dockerfile()["kit"].copied for source in sources]
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert is_sent(source), source
+    assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(copied)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env",
+        ".git/config",
+        ".venv/bin/python",
+        "data/messages.db",
+        "grades/grades.csv",
+        "harness/checkers/__pycache__/order.pyc",
+        "lab/__pycache__",
+        "submissions/ada/pubsub.py",
+        "tests/lab/helpers.py",
+    ],
+)
+def test_nothing_else_is_sent(path: str) -> None:
+    """Secrets, histories, data, caches, other people's work and the tests stay out of the image."""
+    assert not is_sent(path)
+
+
+def test_sources_are_sent() -> None:
+    """A folder that is let in is let in with what is in it."""
+    assert is_sent("harness/texts/en.toml")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_nobody_is_root(name: str) -> None:
+    """Each service runs as a user without rights, who can gain none and writes to its volumes and /tmp."""
+    service = SERVICES[name]
+    user = service.raw.get("user", service.stage.user)
+    assert user.partition(":")[0] not in ("", "root", "0")
+    assert service.raw["read_only"] is True
+    assert service.raw["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service.raw["security_opt"]
+    assert service.environment["HOME"] in service.raw["tmpfs"]
+
+
+def test_extras_exist() -> None:
+    """An image is built with an extra that the kit has."""
+    extras = {service.raw["build"].get("args", {}).get("EXTRA") for service in SERVICES.values()}
+    assert extras - {None} == {"load", "notebooks"}
+    assert extras - {None} <= set(PROJECT["project"]["optional-dependencies"])
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+def test_one_port() -> None:
+    """The server listens on the port that the image exposes, compose publishes and the kit has as default."""
+    port = Config().port
+    assert SERVER.stage.exposed == SERVER.ports == [port]
+    assert SERVER.stage.environment["PORT"] == SERVER.environment["PORT"] == str(port)
+    assert SERVER.published == [("127.0.0.1", str(port), port)]
+
+
+def test_messages_outlive_the_container() -> None:
+    """The folder of the messages is the image's volume, and a named volume of the compose file."""
+    folder = SERVER.environment["DATA_DIR"]
+    assert [folder] == SERVER.stage.volumes
+    assert folder == SERVER.stage.environment["DATA_DIR"]
+    assert [(each.kind, each.read_only) for each in SERVER.mounts if each.target == folder] == [
+        ("volume", False)
+    ]
+
+
+def test_the_server_understands_what_it_is_told() -> None:
+    """Each of its own variables is one of `chatlab serve`, and the intervals are those of the contract."""
+    understood = {str(each.envvar) for each in serve.params if each.envvar}
+    own = set(SERVER.raw["environment"])
+    assert own == understood - {"LOG_LEVEL"}
+    assert float(SERVER.environment["HEARTBEAT_INTERVAL"]) == protocol.HEARTBEAT_INTERVAL
+    assert float(SERVER.environment["OFFLINE_TIMEOUT"]) == protocol.OFFLINE_TIMEOUT
+
+
+async def _health(port: int) -> int:
+    """The exit code of the image's health check, for a server on that port."""
+    program, *arguments = SERVER.stage.health
+    assert program == "python"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env={**os.environ, "PORT": str(port)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait()
+
+
+async def test_health_check(tmp_path: Path) -> None:
+    """The health check finds a server that answers well, and not one that has gone or answers otherwise."""
+    async with serving(tmp_path) as server:
+        port = server.port
+        assert await _health(port) == 0
+    assert await _health(port) != 0
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as other:
+        assert await _health(other.sockets[0].getsockname()[1]) != 0
+
+
+# --- the deployment -------------------------------------------------------------------------------
+
+
+def test_only_this_machine_is_served() -> None:
+    """Unless the user says otherwise, each published port is on loopback; and only for the chat can one."""
+    opened = services({"ADDRESS": "0.0.0.0"})
+    for name, service in SERVICES.items():
+        assert all(address == "127.0.0.1" for address, _, _ in service.published), name
+        assert name == "server" or opened[name].published == service.published
+    assert opened["server"].published[0][0] == "0.0.0.0"
+
+
+def test_profiles() -> None:
+    """`docker compose up` starts the server and its greeting; all else is started when asked for."""
+    asked_for = {name: service.profiles for name, service in SERVICES.items()}
+    assert asked_for == {
+        "server": [],
+        "hello": [],
+        "load-master": ["load"],
+        "load-worker": ["load"],
+        "notebooks": ["notebooks"],
+        "grade": ["grade"],
+    }
+
+
+def test_submissions_are_shut_in() -> None:
+    """What was handed in has no network, a bounded machine, and cannot change what others handed in."""
+    grade = SERVICES["grade"]
+    assert grade.raw["network_mode"] == "none"
+    assert {"mem_limit", "pids_limit"} <= set(grade.raw)
+    assert {mount.target: mount.read_only for mount in grade.mounts if mount.kind == "bind"} == {
+        "/submissions": True,
+        "/grades": False,
+    }
+
+
+def test_each_variable_is_told() -> None:
+    """The head of the compose file names each variable that one may set."""
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    head = text.partition("\nname:")[0]
+    used = set(re.findall(r"\$\{(\w+)", text))
+    assert used, "there are variables"
+    assert used <= set(re.findall(r"\w+", head))
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("${A}", "1"),
+        ("${A:-2}", "1"),
+        ("${B:-2}", "2"),
+        ("${EMPTY:-2}", "2"),
+        ("x:${B}:${B:-}y", "x::y"),
+        ("./${B:-a/b}-${A}", "./a/b-1"),
+    ],
+)
+def test_variables_are_filled_in(text: str, filled: str) -> None:
+    """The rehearsal reads variables as compose does."""
+    assert fill_in({"k": [text, 3]}, {"A": "1", "EMPTY": ""}) == {"k": [filled, 3]}
+
+
+@pytest.mark.parametrize("text", ["${A:?needed}", "${A-x}", "$A", "$$"])
+def test_other_variables_are_refused(text: str) -> None:
+    """What the rehearsal does not understand it does not pass over."""
+    with pytest.raises(Unknown, match="only"):
+        fill_in(text, {})

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.extras import needs_module
+from tests.rehearsal.deployment import ROOT
+from tests.rehearsal.rehearsal import Failed, Rehearsal, left_running
+
+pytestmark = pytest.mark.extra
+
+SHORT = {"HEARTBEAT_INTERVAL": "0.5", "OFFLINE_TIMEOUT": "1.5"}
+TOKEN = "a-token-of-the-user"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder to rehearse in, where nothing runs any more when the test is over, however it ended."""
+    yield tmp_path
+    assert left_running(tmp_path) == []
+
+
+def status(url: str, **headers: str) -> int | None:
+    """The HTTP status of a page; None if nobody answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return None
+
+
+def test_default(folder: Path) -> None:
+    """`docker compose up` gives a server that passes the check, with a welcome in each room that survives."""
+    with Rehearsal(folder, settings=SHORT) as it:
+        it.up()
+        code, said = it.run("hello")
+        assert code == 0, said
+        rooms = [line.partition(" #1: ")[0] for line in said.splitlines()]
+        assert len(set(rooms)) == len(rooms) >= 3
+        url = f"ws://127.0.0.1:{it.ports[8080]}/"
+        checked = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "check", "--url", url, "--json", "-"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert checked.returncode in (0, 2), checked.stdout + checked.stderr
+        verdicts = [step["verdict"] for step in json.loads(checked.stdout)["steps"]]
+        assert verdicts.count("passed") > verdicts.count("inconclusive")
+        assert it.down() == {"hello": [0], "server": [0]}
+
+        it.up()
+        assert it.run("hello") == (0, said), "what was said before the stop is there, and was not said again"
+        assert it.down() == {"hello": [0], "server": [0]}
+
+
+def test_who_dies_is_told(folder: Path) -> None:
+    """A service that ends before it is healthy is told with its last lines, and nothing is left running."""
+    with (
+        pytest.raises(Failed, match=r"server ended with 1(?s:.*)there is no file exercises/none\.py"),
+        Rehearsal(folder, settings={"USE": "--use store=exercises/none.py"}) as it,
+    ):
+        it.up()
+
+
+def test_nothing_is_left_of_a_failure(folder: Path) -> None:
+    """If a test fails amid a rehearsal, what it had started ends all the same."""
+
+    def fail() -> None:
+        with Rehearsal(folder) as it:
+            it.up()
+            assert left_running(folder) != []
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert left_running(folder) == []
+
+
+@pytest.mark.parametrize("settings", [{"JUPYTER_TOKEN": TOKEN}, {}], ids=["token", "no-token"])
+def test_notebooks(folder: Path, settings: dict[str, str]) -> None:
+    """Jupyter lets in who has the token, and nobody else; if the user sets none, it makes one up."""
+    needs_module("jupyterlab", "notebooks")
+    with Rehearsal(folder, settings=settings) as it:
+        # In the image Jupyter is not root, as it insists on; here it may be.
+        (folder / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
+        it.environment["JUPYTER_CONFIG_PATH"] = str(folder)
+        running = it.start("notebooks")
+        page = f"http://127.0.0.1:{it.ports[8888]}/api"
+        it.until(lambda: status(page) == 200, "Jupyter")
+        assert status(f"{page}/contents") == 403
+        token = settings.get("JUPYTER_TOKEN") or running.tail().rpartition("token=")[2].split()[0]
+        assert len(token) > 10
+        assert status(f"{page}/contents", Authorization=f"token {token}") == 200
+        assert list(it.running) == ["notebooks"], "they need no server"
+        assert it.down() == {"notebooks": [0]}
