@@ -170,14 +170,19 @@ class Rehearsal:
         health = [self._here(service, running.root, word) for word in service.stage.health]
         if not health:
             raise Failed(f"{service.name} is to be healthy, but there is no health check for it")
-        check = subprocess.run(
-            health,
-            cwd=running.workdir,
-            env=running.environment,
-            capture_output=True,
-            timeout=HEALTH_SECONDS,
-            check=False,
-        )
+        if not _all_run(running):
+            raise Failed(f"{service.name} ended before it was healthy; its last lines:\n{running.tail()}")
+        try:
+            check = subprocess.run(
+                health,
+                cwd=running.workdir,
+                env=running.environment,
+                capture_output=True,
+                timeout=HEALTH_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
         return check.returncode == 0
 
     def _ended(self, running: Running) -> int:
@@ -278,3 +283,7 @@ def left_running(folder: Path) -> list[str]:
 
 def _some_run(running: Running) -> bool:
     return any(each.exit_code is None for each in running.processes)
+
+
+def _all_run(running: Running) -> bool:
+    return all(each.exit_code is None for each in running.processes)

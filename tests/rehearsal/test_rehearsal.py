@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_default(folder: Path) -> None:
 def test_who_dies_is_told(folder: Path) -> None:
     """A service that ends before it is healthy is told with its last lines, and nothing is left running."""
     with (
-        pytest.raises(Failed, match=r"server ended with 1(?s:.*)there is no file exercises/none\.py"),
+        pytest.raises(Failed, match=r"server ended (?s:.*)there is no file exercises/none\.py"),
         Rehearsal(folder, settings={"USE": "--use store=exercises/none.py"}) as it,
     ):
         it.up()
@@ -106,3 +107,41 @@ def test_notebooks(folder: Path, settings: dict[str, str]) -> None:
         assert status(f"{page}/contents", Authorization=f"token {token}") == 200
         assert list(it.running) == ["notebooks"], "they need no server"
         assert it.down() == {"notebooks": [0]}
+
+
+def test_grade(folder: Path) -> None:
+    """`docker compose run grade` gives each submission a mark, a report and a log, and changes none."""
+    submissions, grades = folder / "class", folder / "marks"
+    grades.mkdir()
+    for name, source in {
+        "ada": (ROOT / "solutions/ex1_chat/pubsub.py").read_text(),
+        "bob": "x = 1\n",
+    }.items():
+        (submissions / name / "ex1_chat").mkdir(parents=True)
+        (submissions / name / "ex1_chat/pubsub.py").write_text(source)
+    handed_in = contents(submissions)
+
+    with Rehearsal(folder, settings={"SUBMISSIONS": str(submissions), "GRADES": str(grades)}) as it:
+        code, said = it.run("grade")
+        assert code == 0, said
+        assert list(it.running) == ["grade"], "it needs no server"
+
+    with (grades / "grades.csv").open(newline="") as file:
+        points = {row["submission"]: int(row["ex1"]) for row in csv.DictReader(file)}
+    assert points["ada"] > points["bob"] == 0
+    assert set(contents(grades)) == {"grades.csv", "ada.json", "ada.log", "bob.json", "bob.log"}
+    assert contents(submissions) == handed_in
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files in a folder and below, by their paths in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_folders_that_are_not_there(folder: Path) -> None:
+    """A folder for grading that is not there is told, and not made under another user's name."""
+    with (
+        pytest.raises(Failed, match=r"there is no folder .*/none, which is to be /submissions"),
+        Rehearsal(folder, settings={"SUBMISSIONS": str(folder / "none")}) as it,
+    ):
+        it.run("grade")
