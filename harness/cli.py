@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from harness import targets
+from harness.grading.command import grade_class
 from harness.steps import EXERCISES
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
@@ -44,6 +45,7 @@ def cli() -> None:
 
 
 cli.add_command(serve)
+cli.add_command(grade_class)
 
 
 def _language(default: str = "en") -> Callable[[F], F]:

@@ -297,15 +297,9 @@ def is_asked_for(config: pytest.Config) -> bool:
 
 def _exercises(text: str | None) -> list[int]:
     """The numbers in a text such as `1,3`; all of them if there is none."""
-    from harness.steps import EXERCISES
+    from harness.steps import EXERCISES, numbers_in
 
-    if not text:
-        return list(EXERCISES)
     try:
-        numbers = sorted({int(each) for each in text.split(",")})
-    except ValueError:
-        numbers = []
-    if not numbers or not set(numbers) <= set(EXERCISES):
-        known = ", ".join(map(str, EXERCISES))
-        raise pytest.UsageError(f"--lab-exercises {text}: write some of {known}, such as 1,3")
-    return numbers
+        return numbers_in(text) if text else list(EXERCISES)
+    except ValueError as error:
+        raise pytest.UsageError(f"--lab-exercises {text}: {error}") from error

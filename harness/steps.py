@@ -25,6 +25,17 @@ BREAKABLE = {
 """The steps that a component can break: only they carry points when a component is judged alone."""
 
 
+def numbers_in(text: str) -> list[int]:
+    """The exercises that a text such as `1,3` names. Raises ValueError, which says what it should be."""
+    try:
+        numbers = sorted({int(each) for each in text.split(",")})
+    except ValueError:
+        numbers = []
+    if not numbers or not set(numbers) <= set(EXERCISES):
+        raise ValueError(f"write some of {', '.join(map(str, EXERCISES))}, such as 1,3")
+    return numbers
+
+
 def steps_of(exercise: int) -> list[str]:
     """The steps of an exercise, in the course's order."""
     return [step for step in POINTS if step.startswith(f"{exercise}.")]

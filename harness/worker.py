@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from harness.play import Run, play
 from harness.targets import Target
+from harness.worlds.process import end_with_parent
 
 CLEAN_UP_SECONDS = 10.0
 
@@ -66,6 +67,7 @@ async def _main() -> None:
     assert task is not None, "inside asyncio.run there is one"
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
     run.history = []

@@ -181,12 +181,17 @@ def _printable(line: str) -> str:
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
+def end_with_parent(number: int) -> None:
+    """Have the system send us this signal when the process that started us ends (on Linux alone)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number)
+
+
 def _before_the_program() -> None:
     """In the child, before the program starts: leave no core file, and (on Linux) be killed if we are."""
     if sys.platform != "win32":
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
 
 
 _OWN_GROUP: dict[str, Any]

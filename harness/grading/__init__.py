@@ -1,0 +1,1 @@
+"""A class: every submission of a folder judged, one after the other."""

@@ -1,0 +1,166 @@
+"""A class is graded: everybody by what they handed in, and nobody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.grading.grade import Grade, Rules, fingerprint
+from harness.verdict import Outcome
+from tests.grading.classroom import CLASS, make
+
+CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
+RULES = Rules([1, 2, 3, 4], 1, 1, False, 300.0)
+
+
+def chatlab(*arguments: object, cwd: Path) -> tuple[int, str]:
+    """Run the command; its exit code, and what it printed."""
+    done = subprocess.run(
+        [*CHATLAB, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=400
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def table(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of grades.csv, by the submission's name."""
+    with (folder / "grades.csv").open(newline="", encoding="utf-8") as file:
+        return {row["submission"]: row for row in csv.DictReader(file)}
+
+
+EXPECTED = {
+    "ada-right": ("passed", "37", ""),
+    "bea-stub-1": ("failed", "29", "1.3 1.4 1.5"),
+    "carl-stub-2": ("failed", "29", "2.2 2.3 2.4"),
+    "dora-stub-3": ("failed", "27", "3.1 3.2 3.3 3.4"),
+    "emil-stub-4": ("failed", "30", "4.3 4.4 4.5"),
+    "fay-syntax-error": ("failed", "27", "3.1 3.2 3.3 3.4"),
+    "gus-endless-loop": ("failed", "29", "3.2 3.3 3.4"),
+    "hana-output-flood": ("passed", "37", ""),
+    "ivan-exits": ("failed", "27", "3.1 3.2 3.3 3.4"),
+    "jo-whole-server": ("passed", "40", ""),
+    "kim-empty": ("failed", "0", ""),
+    "lea-whole-kit": ("passed", "37", ""),
+}
+
+
+@pytest.mark.extra
+@pytest.mark.timeout(600)
+def test_a_class_of_twelve(tmp_path: Path) -> None:
+    """Right ones, stubs, a crash, a hang, a flood, a whole server and nothing at all: each gets its mark."""
+    make(tmp_path / "class")
+    code, said = chatlab("grade", "class", cwd=tmp_path)
+    assert "Traceback" not in said
+    rows = table(tmp_path / "class-grades")
+    found = {name: (row["verdict"], row["points"], row["failed"]) for name, row in rows.items()}
+    assert found == EXPECTED, said
+    assert code == 0
+    assert set(CLASS) == set(EXPECTED)
+    for name in CLASS:
+        kept = json.loads((tmp_path / "class-grades" / f"{name}.json").read_text())
+        assert kept["name"] == name
+        assert (tmp_path / "class-grades" / f"{name}.log").stat().st_size > 0
+    assert not list((tmp_path / "class-grades").glob(".*")), "nothing is left behind"
+
+
+@pytest.mark.live
+def test_who_has_a_grade_keeps_it(tmp_path: Path) -> None:
+    """After `kill -9` in the middle no process is left, and the next call goes on where it was."""
+    make(tmp_path / "class", ["ada-right", "fay-syntax-error", "kim-empty"])
+    out = tmp_path / "class-grades"
+    first = subprocess.Popen(
+        [*CHATLAB, "grade", "class", "--exercises", "3"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    family: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while not (out / "ada-right.json").exists() and time.monotonic() < deadline:
+        assert first.poll() is None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += [c for c in psutil.Process(first.pid).children(recursive=True) if c not in family]
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == []
+    code, said = chatlab("grade", "class", "--exercises", "3", cwd=tmp_path)
+    assert code == 0, said
+    assert "ada-right: passed, 10 of 10 points" in said
+    assert [line.split(",")[0] for line in said.splitlines() if "as before" in line] == [
+        "[1/3] ada-right: passed"
+    ]
+    assert {name: row["ex3"] for name, row in table(out).items()} == {
+        "ada-right": "10",
+        "fay-syntax-error": "0",
+        "kim-empty": "0",
+    }
+    assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.live
+def test_what_does_not_end_in_time_has_no_mark(tmp_path: Path) -> None:
+    """A submission that is not done at the deadline is stopped, is open, and the class goes on."""
+    make(tmp_path / "class", ["ada-right", "kim-empty"])
+    code, said = chatlab("grade", "class", "--exercises", "3", "--deadline", "1", cwd=tmp_path)
+    assert code == 2, said
+    rows = table(tmp_path / "class-grades")
+    assert (rows["ada-right"]["verdict"], rows["ada-right"]["open"]) == ("inconclusive", "ex3")
+    assert "did not end within 1 s" in rows["ada-right"]["problem"]
+    assert "call this again" in said
+    assert rows["kim-empty"]["points"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "there is no folder nowhere"),
+        (["."], "has no subfolder"),
+        (["class", "--exercises", "7"], "write some of 1, 2, 3, 4"),
+        (["class", "--out", "class"], "is the folder of the submissions"),
+        (["class", "--out", "file/below"], "cannot be made"),
+    ],
+)
+def test_wrong_usage_is_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """What cannot be graded is said in a sentence, with exit code 64."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "file").write_text("")
+    if arguments[0] == "class":
+        make(tmp_path / "work" / "class", ["kim-empty"])
+    code, said = chatlab("grade", *arguments, cwd=tmp_path / "work")
+    assert code == 64, said
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_grade_is_for_these_files_and_these_rules(tmp_path: Path) -> None:
+    """The fingerprint changes with any file and any rule, and not with what a package manager put there."""
+    (tmp_path / "a.py").write_text("one")
+    before = fingerprint(tmp_path, RULES)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "x.js").write_text("x")
+    assert fingerprint(tmp_path, RULES) == before
+    assert fingerprint(tmp_path, Rules([1], 1, 1, False, 300.0)) != before
+    (tmp_path / "a.py").write_text("two")
+    assert fingerprint(tmp_path, RULES) != before
+
+
+def test_a_mark_is_only_given_for_what_was_seen() -> None:
+    """As long as a step or an exercise is open, so is the mark; else it passed with all points, or failed."""
+
+    def mark(points: int, open: list[int], open_steps: list[str]) -> Outcome:
+        return Grade("a", "", 0.0, {1: (points, 8)}, [], open, [], open_steps, [], {}).verdict
+
+    assert mark(8, [], []) is Outcome.PASSED
+    assert mark(7, [], []) is Outcome.FAILED
+    assert mark(8, [2], []) is Outcome.INCONCLUSIVE
+    assert mark(7, [], ["1.4"]) is Outcome.INCONCLUSIVE
