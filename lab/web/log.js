@@ -1,11 +1,11 @@
 /* Shows one room's messages: from a Room and the outbox to the list on the page. */
 
 import { arrange, make, paintAvatar } from "./dom.js";
-import { explain, language, text } from "./texts.js";
+import { explain, locale, text } from "./texts.js";
 
 const TOGETHER = 5 * 60 * 1000; // ms: what one user says within it stands under one name
-const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
-const calendar = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const calendar = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 
 /** The time of day, as in 14:05. */
 export const timeOfDay = (milliseconds) => clock.format(milliseconds);

@@ -1,6 +1,6 @@
 /* What the page says, in two languages. `{name}` in a text is filled in. */
 
-const TEXTS = {
+export const TEXTS = {
   en: {
     title: "Chat",
     skip: "Skip to the message field",
@@ -21,7 +21,7 @@ const TEXTS = {
     you: "you",
     connecting: "Connecting…",
     online: "Connected",
-    waiting: "Connection lost, trying again…",
+    waiting: "Reconnecting…",
     stopped: "Not connected",
     hurry: "Try now",
     dismiss: "Dismiss",
@@ -47,6 +47,8 @@ const TEXTS = {
     forgotten: "The server has forgotten the messages up to number {count}, and counts anew.",
     here: "Who is here",
     hereCount: "{count} here",
+    wasHere: "Who was here",
+    wasHereCount: "{count} were here",
     away: "away",
     offline: "offline since {time}",
     isOnline: "online",
@@ -82,7 +84,7 @@ const TEXTS = {
     you: "vous",
     connecting: "Connexion…",
     online: "Connecté",
-    waiting: "Connexion perdue, nouvel essai…",
+    waiting: "Reconnexion…",
     stopped: "Non connecté",
     hurry: "Essayer maintenant",
     dismiss: "Fermer",
@@ -108,6 +110,8 @@ const TEXTS = {
     forgotten: "Le serveur a oublié les messages jusqu’au numéro {count}, et recommence à compter.",
     here: "Qui est là",
     hereCount: "{count} ici",
+    wasHere: "Qui était là",
+    wasHereCount: "{count} étaient là",
     away: "absent",
     offline: "hors ligne depuis {time}",
     isOnline: "en ligne",
@@ -125,9 +129,11 @@ const TEXTS = {
   },
 };
 
-/** The first language that the browser prefers and that we have. */
-export const language =
-  navigator.languages.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each in TEXTS) ?? "en";
+/** The first locale that the browser prefers and whose language we have, such as en-GB: for dates and times. */
+export const locale = navigator.languages.find((each) => each.slice(0, 2).toLowerCase() in TEXTS) ?? "en";
+
+/** Its language: what our texts are in. */
+export const language = locale.slice(0, 2).toLowerCase();
 
 /** The text of that name, with values for its `{places}`. */
 export function text(name, values = {}) {

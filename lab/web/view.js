@@ -2,7 +2,7 @@
 
 import { arrange, find, make, paintAvatar } from "./dom.js";
 import { Log, timeOfDay } from "./log.js";
-import { explain, language, text } from "./texts.js";
+import { explain, locale, text } from "./texts.js";
 
 const AT_THE_END = 40; // pixels from the end of the log that count as being there
 const REDRAW = 16; // milliseconds between two drawings, at the least
@@ -47,7 +47,7 @@ export class View {
       event.preventDefault();
       this.say();
     };
-    find("#say textarea").onkeydown = (event) => {
+    find("#text").onkeydown = (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.say();
@@ -65,7 +65,7 @@ export class View {
 
   /** Show another room, or none (null). */
   open(name) {
-    const field = find("#say textarea");
+    const field = find("#text");
     this.drafts.set(this.room, field.value);
     this.room = name;
     field.value = this.drafts.get(name) ?? "";
@@ -87,7 +87,7 @@ export class View {
   }
 
   say() {
-    const field = find("#say textarea");
+    const field = find("#text");
     if (field.value.trim() === "") return;
     const refused = this.client.say(this.room, field.value);
     this.client.trouble = refused ? { code: refused } : null;
@@ -122,7 +122,7 @@ export class View {
     this.drawTrouble();
     find("#nowhere").hidden = room !== undefined;
     find("#room").hidden = room === undefined;
-    find("#people").hidden = room === undefined;
+    find("#people").hidden = find("#who").hidden = room === undefined;
     if (room) {
       this.drawLog(room);
       this.drawPeople(room);
@@ -132,13 +132,17 @@ export class View {
   }
 
   drawConnection() {
-    const { state, user } = this.client;
+    const { user, tries } = this.client;
+    // The attempts to come back are one state to look at, however many there are.
+    const state = this.client.state === "connecting" && tries > 0 ? "waiting" : this.client.state;
+    const hurry = find("#hurry");
     const sign = find("#connection");
     const words = text(state);
     sign.dataset.state = state;
     // Only what changes is read out, so it may not be written again and again.
     if (sign.firstElementChild.textContent !== words) sign.firstElementChild.textContent = words;
-    find("#hurry").hidden = state !== "waiting";
+    if (state !== "waiting" && hurry === document.activeElement) this.focus();
+    hurry.hidden = state !== "waiting";
     find("#me bdi").textContent = user;
     find("#me").ariaLabel = `${user}: ${text("change")}`;
     paintAvatar(find("#me .avatar"), user);
@@ -161,7 +165,9 @@ export class View {
       const [enter] = item.children;
       const unread = room.unread(user);
       total += unread;
-      enter.ariaCurrent = room.name === this.room ? "true" : null;
+      const isShown = room.name === this.room;
+      if (isShown && !enter.ariaCurrent) requestAnimationFrame(() => item.scrollIntoView({ block: "nearest" }));
+      enter.ariaCurrent = isShown ? "true" : null;
       const [, badge] = enter.children;
       badge.hidden = unread === 0;
       badge.textContent = unread;
@@ -201,8 +207,8 @@ export class View {
     find("#room h2 bdi").textContent = room.name;
     log.ariaLabel = text("messages", { room: room.name });
     log.ariaBusy = String(room.asked !== null); // old messages are not read out as if they were new
-    find("#say textarea").ariaLabel = text("message", { room: room.name });
-    find("#say textarea").placeholder = text("message", { room: room.name });
+    find("#text").ariaLabel = text("message", { room: room.name });
+    find("#text").placeholder = text("message", { room: room.name });
 
     this.log.show(room);
     if (older.contains(document.activeElement) && !room.past) log.focus();
@@ -219,10 +225,12 @@ export class View {
   drawPeople(room) {
     const order = ["online", "away", "offline"];
     const people = [...room.people.values()].sort(
-      (a, b) => order.indexOf(a.status) - order.indexOf(b.status) || a.user.localeCompare(b.user, language),
+      (a, b) => order.indexOf(a.status) - order.indexOf(b.status) || a.user.localeCompare(b.user, locale),
     );
     const here = people.filter((person) => person.status !== "offline").length;
-    find("#who").textContent = text("hereCount", { count: here });
+    const isNow = this.client.state === "online"; // else it is what we knew last
+    find("#here").textContent = text(isNow ? "here" : "wasHere");
+    find("#who").textContent = text(isNow ? "hereCount" : "wasHereCount", { count: here });
     const list = find("#people ul");
     list.replaceChildren(...people.map((person) => personItem(person, person.user === this.client.user)));
   }

@@ -1,0 +1,100 @@
+"""Nobody is kept out: axe finds nothing that matters, in both colour schemes, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.conftest import OpenTab
+from tests.browser.helpers import ThreadedServer, eventually
+from tests.browser.test_page import say, shown, state, waiting
+from tests.extras import needs_module
+from tests.lab.helpers import message
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.extra
+
+LOOKS = [
+    pytest.param(
+        {"color_scheme": scheme, "viewport": {"width": width, "height": height}}, id=f"{scheme} {width}"
+    )
+    for scheme in ("light", "dark")
+    for width, height in ((1280, 800), (360, 740))
+]
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds, of whatever impact."""
+    needs_module("axe_playwright_python", "browser")
+    from axe_playwright_python.sync_playwright import Axe
+
+    violations = Axe().run(page).response["violations"]
+    return [f"{each['impact']} {each['id']}: {node['html']}" for each in violations for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(tmp_path: Path, tab: OpenTab, look: dict[str, object]) -> None:
+    """In a lively room, with and without a connection, and with a question open, nothing is in the way."""
+    past = [message(number, "red", "bob", content=f"no. {number}") for number in range(1, 61)]
+    chat = ThreadedServer(tmp_path, past)
+    try:
+        ada, bob = tab(chat.url, "ada", "red,blue", **look), tab(chat.url, "bob", "red,blue")
+        tab(chat.url, "eve").close()
+        say(ada, "Hello")
+        bob.locator("[data-room=blue] .room").click()
+        say(bob, "unread")
+        ada.locator("[data-room=blue] .badge").wait_for()
+        ada.locator("#people [data-status=offline]").wait_for(state="attached")
+        say(ada, "x" * 70_000)
+        ada.locator("#say textarea").fill("")
+        if ada.locator("#who").is_visible():
+            ada.locator("#who").click()
+        assert faults(ada) == []
+        ada.context.set_offline(True)
+        chat.cut("red", "ada")
+        state(ada, "waiting")
+        say(ada, "waits")
+        eventually(lambda: waiting(ada) == 1)
+        assert faults(ada) == []
+        ada.locator("#join").click()
+        ada.locator("#answer").fill("...")
+        ada.locator("#answer").press("Enter")
+        assert faults(ada) == []
+    finally:
+        chat.stop()
+
+
+def test_the_first_question(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:
+    """The question for the name is in order, too."""
+    page = new_page()
+    page.goto(chat.url)
+    page.locator("#answer").wait_for()
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 640, 1024])
+def test_nothing_is_wider_than_the_window(chat: ThreadedServer, tab: OpenTab, width: int) -> None:
+    """However narrow the window, and however long names and words: one scrolls up and down alone."""
+    name, rooms = "n" * 64, ",".join(["r" * 64, "s" * 64, "t"])
+    ada = tab(chat.url, name, rooms, viewport={"width": width, "height": 600})
+    say(ada, "w" * 500)
+    eventually(lambda: len(shown(ada)) == 1)
+    ada.context.set_offline(True)
+    for connected in (True, False):
+        if not connected:
+            chat.cut("t", name)
+            state(ada, "waiting")
+        assert ada.evaluate("document.documentElement.scrollWidth") == width
+        assert ada.evaluate("document.documentElement.scrollHeight") == 600
+        beyond = ada.evaluate(
+            """[...document.querySelectorAll("header > *, #log > *, #say > *, #join")].filter((it) => {
+                 const {left, right} = it.getBoundingClientRect();
+                 return it.checkVisibility() && (left < 0 || right > innerWidth);
+               }).map((it) => it.outerHTML)"""
+        )
+        assert beyond == []
