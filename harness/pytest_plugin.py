@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Understand the options. Raises pytest.UsageError for those that make no sense."""
     config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
-    asked = [name for name in _TARGETS if config.getoption(name)]
+    asked = [name for name in _TARGETS if _is_given(config, name)]
     if len(asked) > 1:
         raise pytest.UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
     if config.getoption("--lab-runs") < 1:
@@ -292,7 +292,11 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
 
 def is_asked_for(config: pytest.Config) -> bool:
     """Whether any option names what is to be judged."""
-    return any(config.getoption(name) for name in (*_TARGETS, "--lab-exercises"))
+    return any(_is_given(config, name) for name in (*_TARGETS, "--lab-exercises"))
+
+
+def _is_given(config: pytest.Config, name: str) -> bool:
+    return config.getoption(name) not in (None, False)
 
 
 def _exercises(text: str | None) -> list[int]:

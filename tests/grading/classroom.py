@@ -61,7 +61,7 @@ CLASS: dict[str, Author] = {
     "fay-syntax-error": _with_presence(_SWEEP, _SWEEP.replace(":\n", "\n")),
     "gus-endless-loop": _with_presence(_SWEEP, _SWEEP + "        while True:\n            pass\n"),
     "hana-output-flood": _with_presence(_SWEEP, _SWEEP + "        print('x' * 50_000_000)\n"),
-    "ivan-exits": _with_presence("class PresenceManager", "import os\n\nos._exit(0)\n\nclass PresenceManager"),
+    "ivan-exits": _with_presence(
         "class PresenceManager", "import os\n\nos._exit(0)\n\n\nclass PresenceManager"
     ),
     "jo-whole-server": _whole_server,

@@ -1,0 +1,251 @@
+"""The pytest plugin: verdicts as pytest's outcomes, and fixtures for tests of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+
+FAKE_PLAYS = '''
+"""Plays that take no time: a step comes out as the seed and its number say."""
+import os
+import harness.play
+from harness.anomalies import Anomaly
+from harness.play import Run
+from harness.steps import points_for, steps_of
+from harness.verdict import Outcome, StepResult, Text
+
+OUTCOMES = {"2.1": "passed", "2.2": "failed", "2.3": "inconclusive", "2.4": "skipped"}
+
+
+async def play(exercise, target, seed, *, skip_slow=False, progress=None):
+    steps = []
+    for step in steps_of(exercise):
+        outcome = Outcome(OUTCOMES.get(step, "passed"))
+        if os.environ.get("ONLY_SEED", seed) != seed:
+            outcome = Outcome.PASSED
+        failed = outcome is Outcome.FAILED
+        params = {"who": "bob", "room": "red", "first": 2, "then": 1, "count": 1}
+        receipt = Text({"inconclusive": "slow_machine", "skipped": "restart"}.get(str(outcome), "started"))
+        anomalies = [Anomaly("reorder", params, [])] if failed else []
+        steps.append(StepResult(step, outcome, 0 if failed else 1, 1, receipt, [], anomalies))
+    with open(os.environ["PLAYED"], "a") as file:
+        file.write(f"{exercise} {seed} {os.getpid()}\\n")
+    defect = "Traceback of ours" if os.environ.get("DEFECT") else ""
+    return Run(exercise, seed, "live", target.label, 0.1, [] if defect else steps, [], [], 0.0, [], defect)
+
+
+harness.play.play = play
+'''
+
+
+def run(folder: Path, *arguments: str, fake: bool = False, **env: str) -> tuple[int, str]:
+    """Run pytest in a folder of its own: its exit code, and what it printed."""
+    (folder / "pytest.ini").write_text(INI)
+    if fake:
+        (folder / "conftest.py").write_text(FAKE_PLAYS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:locust", *arguments],
+        cwd=folder,
+        env={**os.environ, "PLAYED": str(folder / "played.txt"), "PYTEST_ADDOPTS": "", **env},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def counts(said: str) -> dict[str, int]:
+    """What pytest's last line counts."""
+    return {what.rstrip("s"): int(n) for n, what in re.findall(r"(\d+) (\w+)", said.splitlines()[-1])}
+
+
+def properties(path: Path) -> dict[str, dict[str, str]]:
+    """The properties of each step in a JUnit file."""
+    found = {}
+    for case in ET.parse(path).iter("testcase"):
+        values = {each.get("name", ""): each.get("value", "") for each in case.iter("property")}
+        found[values["chat-lab step"]] = values
+    return found
+
+
+def test_it_is_silent_unless_used(tmp_path: Path) -> None:
+    """Without one of its options it collects nothing, and says nothing but its name."""
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
+    code, said = run(tmp_path)
+    assert code == 0
+    assert counts(said)["passed"] == 1
+    assert "judging" not in said
+
+
+def test_every_step_is_an_item(tmp_path: Path) -> None:
+    """The eighteen steps are collected, and nothing else that lies about."""
+    (tmp_path / "test_own.py").write_text("def test_own():\n    raise OSError\n")
+    code, said = run(tmp_path, "--lab-solutions", "--collect-only", "-q")
+    assert code == 0
+    found = [line for line in said.splitlines() if "::" in line]
+    assert len(found) == 18
+    assert found[6] == "ex2_ordering::2.2 Numbers are unique and consecutive"
+
+
+def test_verdicts_are_outcomes(tmp_path: Path) -> None:
+    """Passed and failed are that, inconclusive is an error, skipped is a skip; a failure is explained."""
+    junit = tmp_path / "junit.xml"
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=2", f"--junitxml={junit}", fake=True)
+    assert code == 1
+    found = counts(said)
+    assert {key: found[key] for key in ("passed", "failed", "error", "skipped")} == dict.fromkeys(
+        ("passed", "failed", "error", "skipped"), 1
+    )
+    assert "bob received number 2, and then number 1" in said
+    assert "--lab-seed" in said
+    assert "Traceback" not in said
+    assert "chat-lab: 2 of 3 points in 3 steps" in said
+    steps = properties(junit)
+    assert [(steps[s]["verdict"], steps[s]["points"], steps[s]["of"]) for s in ("2.1", "2.2")] == [
+        ("passed", "1", "1"),
+        ("failed", "0", "1"),
+    ]
+    assert steps["2.3"]["verdict"] == "inconclusive"
+    assert (
+        ET.parse(junit).find(".//testcase[@name='2.3 A client is cut off and reconnects']/error") is not None
+    )
+
+
+def test_steps_are_chosen_as_tests_are(tmp_path: Path) -> None:
+    """-k and -m choose steps; -x stops at the first that fails; an exercise is played once."""
+    _, said = run(tmp_path, "--lab-solutions", "-k", "2.2", fake=True)
+    assert counts(said) == {"failed": 1, "deselected": 17}
+    _, said = run(tmp_path, "--lab-solutions", "-m", "course", "-x", fake=True)
+    assert counts(said) == {"failed": 1, "passed": 6}
+    played = (tmp_path / "played.txt").read_text().split("\n")
+    assert [line.split()[0] for line in played if line] == ["2", "1", "2"]
+
+
+def test_xdist_keeps_the_steps_of_an_exercise_together(tmp_path: Path) -> None:
+    """With two workers each exercise is played once, and all with one seed."""
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1,3,4", "-n", "2", fake=True)
+    assert code == 0, said
+    assert counts(said)["passed"] == 14
+    played = [line.split() for line in (tmp_path / "played.txt").read_text().splitlines()]
+    assert sorted(exercise for exercise, _, _ in played) == ["1", "3", "4"]
+    assert len({seed for _, seed, _ in played}) == 1
+    assert len({pid for _, _, pid in played}) == 2
+
+
+def test_of_several_runs_the_worst_counts(tmp_path: Path) -> None:
+    """A step that failed in one of three runs failed."""
+    arguments = ["--lab-solutions", "--lab-exercises=2", "--lab-runs=3", "--lab-seed=40", "-k", "2.2"]
+    junit = tmp_path / "junit.xml"
+    code, said = run(tmp_path, *arguments, f"--junitxml={junit}", fake=True, ONLY_SEED="41")
+    assert code == 1
+    assert "--lab-seed 41" in said
+    steps = properties(junit)
+    assert (steps["2.2"]["runs"], steps["2.2"]["runs passed"]) == ("3", "2")
+    assert len((tmp_path / "played.txt").read_text().splitlines()) == 3
+
+
+def test_a_fault_of_the_kit_is_nobodys_failure(tmp_path: Path) -> None:
+    """If the kit itself fails, all steps are errors, and none is a failure."""
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, DEFECT="1")
+    assert code == 1
+    assert counts(said) == {"error": 5}
+    assert "Traceback of ours" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--lab-solutions", "--lab-reference"], "exclude each other"),
+        (["--lab-exercises=5"], "write some of 1, 2, 3, 4"),
+        (["--lab-exercises=x"], "write some of 1, 2, 3, 4"),
+        (["--lab-submission=nowhere"], "there is no folder nowhere"),
+        (["--lab-server="], "the command is empty"),
+        (["--lab-url=http://x"], "begins with ws:// or wss://"),
+        (["--lab-solutions", "--lab-runs=0"], "from 1 on"),
+    ],
+)
+def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """What makes no sense is a usage error of pytest, in a sentence."""
+    code, said = run(tmp_path, *arguments)
+    assert code == pytest.ExitCode.USAGE_ERROR, said
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.live
+def test_a_real_server_is_judged(tmp_path: Path) -> None:
+    """The model answer passes exercise 1, and the stub fails it, with the reason."""
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1")
+    assert (code, counts(said)) == (0, {"passed": 5}), said
+    code, said = run(tmp_path, f"--lab-submission={ROOT / 'exercises'}", "--lab-exercises=1", "-k", "1.4")
+    assert (code, counts(said)["failed"]) == (1, 1), said
+    assert "A message was lost  (lost)" in said
+
+
+OWN_TESTS = """
+async def test_who_comes_late_reads_what_was_said(chat_client, chat_server, history):
+    ada = await chat_client("ada")
+    await ada.join("red")
+    await ada.say("red", "hello")
+    await chat_server.kill()
+    await chat_server.start()
+    bob = await chat_client("bob")
+    await bob.join("red")
+    await bob.hears("red", "hello")
+    assert await bob.sees("red") == {"bob": "online"}
+    assert bob.newest("red") == 1
+    history.check()
+
+
+async def test_faults(chat_client, chat_server, history):
+    ada, bob = await chat_client("ada"), await chat_client("bob")
+    for each in (ada, bob):
+        await each.join("red")
+    await ada.say("red", "one")
+    await bob.hears("red", "one")
+    await bob.reset()
+    await ada.say("red", "two")
+    await bob.connect()
+    await bob.join("red", since=bob.newest("red"))
+    await bob.hears("red", "two")
+    assert bob.heard("red") == ["one", "two"]
+    await bob.leave("red")
+    await bob.close()
+    ada.vanish()
+    await chat_server.stop()
+    assert history.events
+    assert history.anomalies() == []
+"""
+
+
+@pytest.mark.live
+def test_own_tests_have_fixtures(tmp_path: Path) -> None:
+    """An instructor's tests reach a server, clients and the history; what fails is explained."""
+    (tmp_path / "test_own.py").write_text(OWN_TESTS)
+    code, said = run(tmp_path, "test_own.py")
+    assert (code, counts(said)) == (0, {"passed": 2}), said
+    code, said = run(tmp_path, "test_own.py", f"--lab-submission={ROOT / 'exercises'}", "-k", "late")
+    assert (code, counts(said)["failed"]) == (1, 1), said
+    assert "ada said 'hello' in red, and did not hear it back." in said
+    assert "A message was lost  (lost)" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.live
+def test_own_tests_are_told_of_a_server_that_does_not_start(tmp_path: Path) -> None:
+    """A server that exits at once is told with its last lines, and not as a connection that was refused."""
+    (tmp_path / "test_own.py").write_text(OWN_TESTS)
+    (tmp_path / "bad.py").write_text("print('I am tired')\nraise SystemExit(3)\n")
+    code, said = run(tmp_path, "test_own.py", f'--lab-server="{sys.executable}" bad.py', "-k", "late")
+    assert (code, counts(said)["error"]) == (1, 1), said
+    assert "I am tired" in said
+    assert "Traceback" not in said
