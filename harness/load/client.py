@@ -1,0 +1,292 @@
+"""One person's side of the chat: blocking calls, a thread that reads, and a record of everything.
+
+It speaks as a good client does: it answers heartbeats, comes back with `since`, and says again, with the same
+`id`, what was not answered when its connection broke. It judges nothing and knows nothing of Locust, whose
+patched sockets and threads it runs on.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection, connect
+
+from harness import history
+from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from harness.load.record import Recorder
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
+
+PATIENCE = 30.0
+"""Seconds for which an answer is waited for."""
+_MAX_FRAME = 8 * 1024 * 1024
+
+Measure = Callable[[str, float, int, str | None], None]
+"""Told of everything that was timed: its name, seconds, bytes, and what went wrong, if anything did."""
+
+
+class Gone(Exception):  # noqa: N818 - it says what happened to the connection
+    """There is no connection (any more)."""
+
+
+class Chatter:
+    """A person in some rooms, with one connection at a time."""
+
+    def __init__(self, recorder: Recorder, address: str, name: str, tag: str, measure: Measure) -> None:
+        self.name = name
+        self.wake = threading.Event()
+        """Set when the connection ends, and by whoever wants this person's attention."""
+        self.rooms: list[str] = []
+        """The rooms that it wants to be in."""
+        self.unanswered: dict[str, tuple[str, str]] = {}
+        """Room and content, by their ids, of messages that it has not seen come back."""
+        self.settled = False
+        """Whether, after the call for quiet, all that it had asked for was answered."""
+        self.finished = False
+        """Whether it has gone for good."""
+        self._recorder = recorder
+        self._address = address
+        self._tag = tag
+        self._measure = measure
+        self._newest: dict[str, int] = {}
+        self._retried: set[str] = set()
+        self._pending: dict[str, threading.Event] = {}
+        self._ended: set[int] = set()
+        self._ws: ClientConnection | None = None
+        self._open = False
+        self._conn = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as this side knows."""
+        return self._open
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open a connection and wait for `connected`. Raises Gone if there is none."""
+        self._conn = conn = self._recorder.next_conn()
+        began = self._recorder.now()
+        parts = urlsplit(self._address)
+        query = "&".join(q for q in (parts.query, urlencode({"user": self.name}, quote_via=quote)) if q)
+        try:
+            self._ws = ws = connect(
+                urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, "")),
+                proxy=None,
+                compression=None,
+                ping_interval=None,
+                max_size=_MAX_FRAME,
+                max_queue=None,
+                open_timeout=PATIENCE,
+                close_timeout=1.0,
+                user_agent_header=None,
+                legacy=True,  # its life is no block of code
+            )
+        except (OSError, EOFError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+            self._give_up("connection", began)
+            self._time("connect", began, error=type(error).__name__)
+            raise Gone from error
+        self._open = True
+        self.wake.clear()
+        greeted = self._pending["connected"] = threading.Event()
+        threading.Thread(target=self._read, args=(ws, conn), name=f"{self.name} reads", daemon=True).start()
+        if not greeted.wait(PATIENCE):
+            self._give_up("connected", began)
+            self.cut()
+        if not self._open:
+            self._time("connect", began, error="not greeted")
+            raise Gone
+        self._time("connect", began)
+
+    def arrive(self) -> None:
+        """Connect, and join all of its rooms. Raises Gone."""
+        self.connect()
+        for room in list(self.rooms):
+            self.join(room)
+
+    def come_back(self) -> None:
+        """Connect anew, join all rooms again, and say again what was not answered. Raises Gone."""
+        began = self._recorder.now()
+        self.arrive()
+        for id, (room, content) in list(self.unanswered.items()):
+            if room in self.rooms:
+                self._retried.add(id)
+                self._send(_message(room, content, id))
+        self._time("reconnect", began)
+
+    def cut(self) -> None:
+        """Break the connection without a farewell."""
+        if self._ws is not None and self._open:
+            self._end("reset")
+            with suppress(OSError):
+                self._ws.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End the connection as a good client does, and for good."""
+        self.finished = True
+        if self._ws is not None and self._open:
+            self._end("close")
+            self._ws.close()
+
+    def _end(self, fault: str) -> None:
+        self._open = False
+        self._ended.add(self._conn)
+        self._recorder.add(history.Fault(self._recorder.now(), fault, self.name, self._conn))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody needs to wait for an answer any more."""
+        self.wake.set()
+        for answered in list(self._pending.values()):
+            answered.set()
+
+    def _read(self, ws: ClientConnection, conn: int) -> None:
+        with suppress(ConnectionClosed):
+            for text in ws:
+                self._hear(conn, text)
+        by = "client" if conn in self._ended else "server"
+        code, reason = ws.close_code or 1006, ws.close_reason or ""
+        self._recorder.add(history.Closed(self._recorder.now(), self.name, conn, by, code, reason))
+        if conn == self._conn:
+            self._open = False
+            self._let_go()
+
+    # --- what it hears ----------------------------------------------------------------------------
+
+    def _hear(self, conn: int, text: str | bytes) -> None:
+        match self._recorder.hear(self.name, conn, text):
+            case Message() as message if message.user != SYSTEM:
+                self._note(message)
+                self._time_delivery(message, len(text))
+            case Page() as page:
+                for message in page.messages:
+                    self._note(message)
+                self._answer(f"history {page.room}")
+            case Roster() as roster:
+                self._answer(f"presence {roster.room}")
+            case Beat():
+                with suppress(Gone):
+                    self._send({"type": "heartbeat"})
+            case Greeting() as greeting:
+                self._recorder.add(
+                    history.Opened(
+                        self._recorder.now(),
+                        self.name,
+                        conn,
+                        greeting.user,
+                        self.name,
+                        greeting.heartbeat or HEARTBEAT_INTERVAL,
+                        greeting.timeout or OFFLINE_TIMEOUT,
+                    )
+                )
+                self._answer("connected")
+            case Complaint() as complaint:
+                self.unanswered.pop(complaint.id or "", None)
+                self._measure("error", 0.0, len(text), complaint.code or complaint.message)
+
+    def _note(self, message: Message) -> None:
+        self._newest[message.room] = max(self._newest.get(message.room, 0), message.sequence)
+        self.unanswered.pop(tag_in(message.content) or "", None)
+
+    def _time_delivery(self, message: Message, size: int) -> None:
+        """Time a live message by its tag, which says when it was sent, on the clock of its host."""
+        tag = tag_in(message.content)
+        if tag is None or tag[:4] != self._recorder.host or tag in self._retried:
+            return
+        seconds = self._recorder.now() - int(tag.rpartition("-")[2]) / 1e9
+        self._measure("delivery", seconds, size, None)
+        if tag.startswith(f"{self._tag}-"):
+            self._measure("echo", seconds, size, None)
+
+    def _answer(self, key: str) -> None:
+        if key in self._pending:
+            self._pending[key].set()
+
+    # --- what it says and asks --------------------------------------------------------------------
+
+    def join(self, room: str) -> None:
+        """Join a room (with `since`, if it was there before) and wait until that is done. Raises Gone."""
+        frame: dict[str, Any] = {"type": "join", "room": room}
+        if room in self._newest:
+            frame["since"] = self._newest[room]
+        began = self._recorder.now()
+        self._send(frame)
+        self.fence()
+        self._newest.setdefault(room, 0)
+        self._recorder.add(history.Joined(self._recorder.now(), self.name, self._conn, room))
+        if room not in self.rooms:
+            self.rooms.append(room)
+        self._time("join", began)
+
+    def leave(self, room: str) -> None:
+        """Leave a room, and wait until that is done. Raises Gone."""
+        if room in self.rooms:
+            self.rooms.remove(room)
+        self._send({"type": "leave", "room": room})
+        self.fence()
+        self._recorder.add(history.Left(self._recorder.now(), self.name, self._conn, room))
+
+    def say(self, room: str, words: str) -> None:
+        """Say something in a room; does not wait for it to come back. Raises Gone."""
+        tag = f"{self._tag}-{time.monotonic_ns()}"
+        content = f"{tag}. {words}"
+        self.unanswered[tag] = (room, content)
+        self._send(_message(room, content, tag))
+
+    def look_back(self, room: str, since: int) -> None:
+        """Ask for a page of history, and wait for it. Raises Gone."""
+        began = self._recorder.now()
+        self._ask(f"history {room}", {"type": "history", "room": room, "since": since})
+        self._time("history", began)
+
+    def newest(self, room: str) -> int:
+        """The highest number that it has seen in a room."""
+        return self._newest.get(room, 0)
+
+    def fence(self) -> None:
+        """Wait until all that was sent before is done: frames are answered in order. Raises Gone."""
+        room = f"fence-{self.name}"
+        self._ask(f"presence {room}", {"type": "presence", "room": room})
+
+    def _ask(self, key: str, frame: dict[str, Any]) -> None:
+        answered = self._pending[key] = threading.Event()
+        began = self._recorder.now()
+        self._send(frame)
+        came = answered.wait(PATIENCE)
+        self._pending.pop(key, None)
+        if not came:
+            self._give_up(key.partition(" ")[0], began, frame["room"])
+            self._time(key.partition(" ")[0], began, error="not answered")
+            self.cut()
+        if not self._open:
+            raise Gone
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        if self._ws is None or not self._open:
+            raise Gone
+        self._recorder.add(history.Sent(self._recorder.now(), self.name, self._conn, frame))
+        try:
+            self._ws.send(msgspec.json.encode(frame), text=True)
+        except ConnectionClosed as error:
+            raise Gone from error
+
+    def _time(self, name: str, began: float, error: str | None = None) -> None:
+        seconds = self._recorder.now() - began
+        if error is None:
+            self._recorder.timings[name].append(seconds)
+        self._measure(name, seconds, 0, error)
+
+    def _give_up(self, wanted: str, began: float, room: str = "") -> None:
+        now = self._recorder.now()
+        self._recorder.add(history.GaveUp(now, self.name, self._conn, wanted, round(now - began, 1), room))
+
+
+def _message(room: str, content: str, id: str) -> dict[str, Any]:
+    return {"type": "message", "data": {"room": room, "content": content, "id": id}}

@@ -1,0 +1,287 @@
+"""Leads a load from its start to its verdict, over one process or many.
+
+One process *leads*: the only one, or Locust's master. It gives the run its name, calls for storms and for
+quiet, waits until everything owed has arrived, gathers the records, and has them judged. The others (Locust's
+workers) *play*: they have the people. All of this hangs on Locust's own events, so that it works however a
+test is started and stopped: by its time, by Ctrl-C, or on the web page.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.load import report
+from harness.load.crew import Crew
+from harness.load.judging import Load, Result, judging
+from harness.load.record import Recording, pack, unpack
+from harness.texts import texts
+
+QUIET = 1.5
+"""Seconds in which nothing more must arrive before what is missing counts as lost."""
+PATIENCE = 6.0
+"""Seconds without any progress after which what is owed is not waited for any longer."""
+LONGEST = 120.0
+"""Seconds after which it is not waited for in any case: a server may send without end."""
+RECORD_PATIENCE = 15.0
+"""Seconds without a piece of any record after which the rest of them will not come."""
+POLL = 0.1
+TELL_EVERY = 5.0
+"""Seconds between two lines of progress."""
+STORM_AFTER = 30.0
+"""Seconds until the storm, where a test has no end; else it is in the middle."""
+EXIT_DEFECT = 70
+
+
+class Conductor:
+    """What one process of a load does at the events of Locust."""
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.runner = environment.runner
+        self.leads = not isinstance(self.runner, WorkerRunner)
+        self.plays = not isinstance(self.runner, MasterRunner)
+        self.crew: Crew | None = None
+        self._lock = threading.Lock()
+        self._running = False
+        self._talking = False
+        self._began = 0.0
+        self._most_users = 0
+        self._workers: set[str] = set()
+        self._status: dict[str, tuple[int, int]] = {}
+        self._pieces: dict[str, dict[int, bytes]] = {}
+        self._expected: dict[str, int] = {}
+        self._offsets: dict[str, float] = {}
+        if not self.plays:
+            self.runner.register_message("lab_status", self._on_status)
+            self.runner.register_message("lab_record", self._on_piece)
+        if not self.leads:
+            self.runner.register_message("lab_do", self._on_order, concurrent=True)
+        environment.events.test_start.add_listener(self.start)
+        environment.events.test_stopping.add_listener(self.conclude)
+        environment.events.quitting.add_listener(self.conclude)
+
+    @property
+    def options(self) -> Any:
+        """What was asked for, as Locust parsed it."""
+        return self.environment.parsed_options
+
+    def say(self, key: str, **params: Any) -> None:
+        """A line of progress."""
+        print(texts(self.options.lab_lang).say(f"load.{key}", **params), file=sys.stderr, flush=True)
+
+    # --- the start --------------------------------------------------------------------------------
+
+    def start(self, **_: Any) -> None:
+        """A test begins: in the leading process before the workers', whom Locust tells our options."""
+        self._running = self._talking = True
+        if self.leads:
+            self.options.lab_run = secrets.token_hex(3)
+            self._began = time.monotonic()
+            self._most_users = 0
+            for each in (self._workers, self._status, self._pieces, self._expected, self._offsets):
+                each.clear()
+            threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
+        if self.plays:
+            self.crew = self.environment.crew = Crew(
+                self.environment.host,
+                self.options.lab_run,
+                self.runner.worker_index,
+                self.options.lab_seed,
+                self.options.lab_rooms,
+                self.options.lab_pace,
+            )
+
+    def _lead(self, run: str) -> None:
+        """Tell how it goes, and call for the storm."""
+        length = self.options.run_time
+        storm_at = self._began + (length / 2 if length else STORM_AFTER)
+        stormy = self.options.lab_shape == "storm"
+        told, counts = self._began, (0, 0)
+        while self._talking and self.options.lab_run == run:
+            time.sleep(POLL)
+            now = time.monotonic()
+            self._most_users = max(self._most_users, self.runner.user_count)
+            if not self.plays:
+                self._workers |= {client.id for client in self.runner.clients.all}
+            if stormy and now >= storm_at:
+                stormy = False
+                self.say("storm", users=self.runner.user_count)
+                self._order("storm")
+            if now - told >= TELL_EVERY and self._talking:
+                before, counts = counts, (self._count("echo"), self._count("delivery"))
+                said, heard = (round((counts[n] - before[n]) / (now - told)) for n in range(2))
+                passed = round(now - self._began)
+                self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
+                told = now
+
+    def _count(self, row: str) -> int:
+        entry = self.runner.stats.entries.get((row, "WS"))
+        return entry.num_requests if entry else 0
+
+    # --- the players ------------------------------------------------------------------------------
+
+    def _order(self, what: str) -> None:
+        """Have all people do something: storm, quiet or record."""
+        if self.plays:
+            self._obey(what)
+        else:
+            self.runner.send_message("lab_do", {"what": what})
+
+    def _on_order(self, environment: Any, msg: Any) -> None:
+        self._obey(msg.data["what"])
+
+    def _obey(self, what: str) -> None:
+        if self.crew is None:
+            return
+        if what == "storm":
+            self.crew.storm()
+        elif what == "quiet":
+            self.crew.hush()
+            if not self.leads:
+                threading.Thread(target=self._report_status, args=(self.crew,), daemon=True).start()
+        elif what == "record" and not self.leads:
+            self._send_record()
+
+    def _report_status(self, crew: Crew) -> None:
+        while self._running and crew is self.crew:
+            status = {"awaited": crew.awaited(), "heard": crew.recorder.heard, "clock": crew.recorder.now()}
+            self.runner.send_message("lab_status", {"process": crew.recorder.process, **status})
+            time.sleep(POLL)
+
+    def _send_record(self) -> None:
+        if self.crew is None or not self._running:
+            return
+        self._running = False
+        self.crew.end()
+        pieces = pack(self.crew.recorder.finish())
+        for number, piece in enumerate(pieces):
+            self.runner.send_message("lab_record", {"number": number, "of": len(pieces), "data": piece})
+            time.sleep(0)  # what else this process has to send goes in between
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def conclude(self, **_: Any) -> None:
+        """The test ends: wait for quiet, gather the records, judge and tell. Only once for each test."""
+        if not self.leads:
+            # Locust stops us although nobody asked for the record: the master still may get it.
+            self._send_record()
+            return
+        with self._lock:  # who comes second waits until the first is done
+            if not self._running:
+                return
+            try:
+                self._conclude()
+            except Exception:
+                self._defect(traceback.format_exc())
+
+    def _conclude(self) -> None:
+        passed = time.monotonic() - self._began
+        self._talking = False
+        self.say("settling")
+        self._settle()
+        recordings = self._gather()
+        self._running = False
+        if self.runner.exceptions:
+            self._defect("\n".join(each["traceback"] for each in self.runner.exceptions.values()))
+            return
+        load = Load(
+            target=self.options.lab_label or self.environment.host,
+            shape=self.options.lab_shape,
+            seed=self.options.lab_seed,
+            users=self._most_users,
+            processes=max(len(self._workers), 1),
+            seconds=passed,
+            missing=max(len(self._workers), 1) - len(recordings),
+            objective=self.options.lab_p99_ms / 1000 if self.options.lab_p99_ms else None,
+        )
+        result = self._judge(load, recordings)
+        self.environment.process_exit_code = report.EXIT_CODES[result.outcome]
+        report.tell(result, self.options.lab_lang, self.options.lab_run, self.options.lab_json or None)
+
+    def _judge(self, load: Load, recordings: list[Recording]) -> Result:
+        self.say("judging")
+        result = None
+        for step in judging(load, recordings, self._clocks(recordings)):
+            result = step if isinstance(step, Result) else None
+            time.sleep(0)  # so that Locust's workers and its web page are answered meanwhile
+        assert result is not None, "the last step is the result"
+        return result
+
+    def _clocks(self, recordings: list[Recording]) -> dict[str, float]:
+        """What to add to the times of each process: nothing, unless they are on several hosts."""
+        hosts = {recording.host for recording in recordings}
+        return self._offsets if len(hosts) > 1 else {}
+
+    def _settle(self) -> None:
+        """Wait until everything owed has arrived, as long as there is progress."""
+        self._status.clear()
+        self._order("quiet")
+        began = progress = calm = time.monotonic()
+        last = (10**9, 0)
+        while True:
+            time.sleep(POLL)
+            now = time.monotonic()
+            awaited, heard = self._awaited()
+            if heard != last[1]:
+                progress = calm = now
+            if awaited < last[0]:
+                progress = now
+            last = (awaited, heard)
+            settled = not awaited and now - calm > QUIET
+            if settled or now - progress > PATIENCE or now - began > LONGEST:
+                return
+
+    def _awaited(self) -> tuple[int, int]:
+        """How much is still to come, and how much has come, over all processes."""
+        if self.crew is not None:
+            return self.crew.awaited(), self.crew.recorder.heard
+        awaited = [status[0] for status in self._status.values()]
+        silent = len(self._workers) - len(awaited)
+        return sum(awaited) + silent, sum(status[1] for status in self._status.values())
+
+    def _gather(self) -> list[Recording]:
+        """The records of all processes; those that have not come after a while are left out."""
+        if self.crew is not None:
+            self.crew.end()
+            return [self.crew.recorder.finish()]
+        self.say("gathering", count=len(self._workers))
+        self._order("record")
+        progress, last = time.monotonic(), -1
+        while len(self._whole_records()) < len(self._workers):
+            count = sum(map(len, self._pieces.values()))
+            if count != last:
+                progress, last = time.monotonic(), count
+            if time.monotonic() - progress > RECORD_PATIENCE:
+                break
+            time.sleep(POLL)
+        return [
+            unpack([self._pieces[worker][number] for number in sorted(self._pieces[worker])])
+            for worker in self._whole_records()
+        ]
+
+    def _whole_records(self) -> list[str]:
+        return [w for w in sorted(self._expected) if len(self._pieces[w]) == self._expected[w]]
+
+    def _on_status(self, environment: Any, msg: Any) -> None:
+        status = msg.data
+        self._status[msg.node_id] = (status["awaited"], status["heard"])
+        # The quickest message tells most exactly by how much the clocks differ.
+        offset = time.monotonic() - status["clock"]
+        self._offsets[status["process"]] = min(offset, self._offsets.get(status["process"], offset))
+
+    def _on_piece(self, environment: Any, msg: Any) -> None:
+        self._expected[msg.node_id] = msg.data["of"]
+        self._pieces.setdefault(msg.node_id, {})[msg.data["number"]] = msg.data["data"]
+
+    def _defect(self, what: str) -> None:
+        self._running = False
+        say = texts(self.options.lab_lang).say
+        print(f"{say('ui.defect')}\n{what}", file=sys.stderr, flush=True)
+        self.environment.process_exit_code = EXIT_DEFECT

@@ -1,0 +1,80 @@
+"""The people of one process: who they are, what they share, and their record."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from random import Random
+
+from harness import history
+from harness.load.client import Chatter, Measure
+from harness.load.habits import Temper
+from harness.load.record import Recorder, this_host
+
+TICK = 0.02
+"""Seconds between two looks at how late this process is."""
+STALL = 0.1
+"""Seconds by which it may be late before that is written down."""
+
+
+class Crew:
+    """All people of this process in one test. `run` is part of every name, and the same in all processes."""
+
+    def __init__(self, address: str, run: str, index: int, seed: int, rooms: int, pace: float) -> None:
+        self.recorder = Recorder(secrets.token_hex(3), this_host())
+        self.quiet = threading.Event()
+        """Set when everybody should stop talking, and come back if away."""
+        self.people: list[Chatter] = []
+        self._address = address
+        self._run = run
+        self._index = index
+        self._seed = seed
+        self._rooms = rooms
+        self._pace = pace
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, name="watches the machine", daemon=True).start()
+
+    def room(self, number: int) -> str:
+        """The name of a room, counted from 0."""
+        return f"room{number + 1}-{self._run}"
+
+    def newcomer(self, measure: Measure) -> tuple[Chatter, Temper]:
+        """A new person, with the habits that the seed gives it."""
+        number = len(self.people) + 1
+        name = f"user{self._index}.{number}-{self._run}"
+        temper = Temper(Random(f"{self._seed}/{self._index}/{number}"), self._rooms, self._pace)
+        tag = f"{self.recorder.host}{self.recorder.process}u{number}"
+        chatter = Chatter(self.recorder, self._address, name, tag, measure)
+        chatter.rooms = [self.room(each) for each in temper.favourites()]
+        self.people.append(chatter)
+        return chatter, temper
+
+    def storm(self) -> None:
+        """Cut everybody off at once."""
+        for person in self.people:
+            person.cut()
+
+    def hush(self) -> None:
+        """Ask everybody to be quiet."""
+        self.quiet.set()
+        for person in self.people:
+            person.wake.set()
+
+    def awaited(self) -> int:
+        """How much is still to come: messages without an answer, and people who are not back."""
+        here = [person for person in self.people if not person.finished]
+        return sum(len(p.unanswered) + (not (p.settled and p.is_open)) for p in here)
+
+    def end(self) -> None:
+        """Stop watching the machine."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.is_set():
+            before = time.monotonic()
+            time.sleep(TICK)
+            late = time.monotonic() - before - TICK
+            self.recorder.lags.append(late)
+            if late > STALL:
+                self.recorder.add(history.Stalled(self.recorder.now(), round(late, 3)))

@@ -1,0 +1,83 @@
+"""What people do, and how often: which rooms they like, how long they wait, what they say."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from itertools import accumulate
+from random import Random
+
+TALK_SECONDS = (5.0, 15.0)
+"""Each person has a mean time between two messages of its own, in this range."""
+AWAY_SECONDS = 4.0
+"""Mean time for which somebody who vanished is away."""
+_WORDS = (
+    "yes",
+    "no",
+    "well",
+    "then",
+    "look",
+    "this",
+    "is",
+    "fine",
+    "who",
+    "wants",
+    "coffee",
+    "the",
+    "train",
+    "late",
+)
+_DEEDS = {"talk": 40, "look_back": 3, "wander": 2, "vanish": 2}
+"""What people do when they do something, and how often, relative to each other."""
+
+
+class Popularity:
+    """Rooms by Zipf's law: the k-th is chosen with a probability proportional to 1/k, as in real chats."""
+
+    def __init__(self, rooms: int) -> None:
+        self._sums = list(accumulate(1 / k for k in range(1, rooms + 1)))
+
+    def share(self, room: int) -> float:
+        """The probability of a room, counted from 0."""
+        below = self._sums[room - 1] if room else 0.0
+        return (self._sums[room] - below) / self._sums[-1]
+
+    def choose(self, rng: Random) -> int:
+        """A room, counted from 0."""
+        return bisect(self._sums, rng.random() * self._sums[-1], hi=len(self._sums) - 1)
+
+    def choose_some(self, rng: Random, count: int) -> list[int]:
+        """`count` different rooms, or all that there are."""
+        found: dict[int, None] = {}
+        while len(found) < min(count, len(self._sums)):
+            found[self.choose(rng)] = None
+        return list(found)
+
+
+class Temper:
+    """One person's habits, drawn from its own random numbers. `pace` says how many times faster it lives."""
+
+    def __init__(self, rng: Random, rooms: int, pace: float) -> None:
+        self.rng = rng
+        self.popularity = Popularity(rooms)
+        self._pace = pace
+        self._talks_every = rng.uniform(*TALK_SECONDS)
+
+    def favourites(self) -> list[int]:
+        """The one to three rooms that it is in at first."""
+        return self.popularity.choose_some(self.rng, self.rng.randint(1, 3))
+
+    def rest(self) -> float:
+        """Seconds until it does something again."""
+        return self.rng.expovariate(1 / self._talks_every) / self._pace
+
+    def away(self) -> float:
+        """Seconds for which it is away after it vanished."""
+        return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
+
+    def deed(self) -> str:
+        """What it does next: talk, look_back, wander or vanish."""
+        return self.rng.choices(list(_DEEDS), weights=list(_DEEDS.values()))[0]
+
+    def words(self) -> str:
+        """What it says: some three to eighteen words."""
+        return " ".join(self.rng.choices(_WORDS, k=self.rng.randint(3, 18)))

@@ -1,0 +1,184 @@
+"""The verdict on a load: the checkers that judge every other history judge this one.
+
+What is judged is who heard what (delivery), in which order (ordering), what a join and a retry were answered
+with (replay), whether right messages were refused (errors), and who was cut off or not let in (lifecycle).
+Presence and notices are left to `chatlab check`, which looks at them one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from msgspec import Struct, field
+
+from harness.anomalies import Anomaly
+from harness.checkers import delivery, lifecycle, ordering, replay
+from harness.history import Fault, Stalled
+from harness.judge import STALL_LIMIT, _flaws
+from harness.load.figures import percentile
+from harness.load.merge import Merged
+from harness.load.record import Recording, seconds
+from harness.log import Log
+from harness.verdict import Outcome, Text
+
+LAG_LIMIT = 0.1
+"""Seconds: if one in a hundred awakenings of a load process is later than this, its latencies are its own."""
+
+
+class Findings(Struct):
+    """What the checkers found, and what they looked at."""
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+    rooms: int = 0
+    connections: int = 0
+    cuts: int = 0
+
+
+class Load(Struct):
+    """How a load was asked for, and how it went. Times are in seconds."""
+
+    target: str
+    shape: str
+    seed: int
+    users: int
+    processes: int
+    seconds: float
+    missing: int = 0
+    """Processes whose record did not arrive."""
+    objective: float | None = None
+    """What the 99th percentile of delivery must not exceed."""
+
+
+class Result(Struct):
+    """A load, judged: the outcome with all its reasons, and the figures."""
+
+    load: Load
+    outcome: Outcome
+    findings: Findings
+    reasons: list[Text]
+    """Why it failed or is inconclusive, but for the anomalies."""
+    messages: int
+    deliveries: int
+    talked: float
+    """Seconds from the first message to the last."""
+    times: dict[str, list[float]]
+    """Sorted seconds of each thing that was timed: delivery, echo, join, history, connect, reconnect."""
+    lag: float
+    """The 99th percentile of how much too late a load process woke up; of the worst process."""
+    hosts: int
+
+
+def judge(load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None) -> Result:
+    """Judge what all processes recorded. It takes about 20 s of one core for a million deliveries."""
+    result: Result | None = None
+    for step in judging(load, recordings, offsets):
+        result = step if isinstance(step, Result) else None
+    assert result is not None, "the last step is the result"
+    return result
+
+
+def judging(
+    load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None
+) -> Iterator[str | Result]:
+    """The same, step by step, for who has other things to do: gives the room at each, and last the result."""
+    merged = Merged(recordings, offsets)
+    findings = Findings()
+    complete = not load.missing and all(recording.complete for recording in recordings)
+    if complete:
+        yield from _find(merged, findings)
+    yield _result(load, recordings, merged, findings, complete)
+
+
+def _find(merged: Merged, findings: Findings) -> Iterator[str]:
+    whole = Log(merged.whole())
+    findings.rooms = len(merged.rooms)
+    findings.connections = sum(conn.opened < float("inf") for conn in whole.conns.values())
+    findings.cuts = sum(isinstance(e, Fault) and e.fault == "reset" for e in merged.events)
+    found = [*_flaws(whole).values(), *lifecycle.connections(whole, 0.0, float("inf"))]
+    for room in merged.rooms:
+        found += delivery.altered(whole, room)
+        found += delivery.numbered_twice(whole, room)
+        found += delivery.refused(whole, room)
+        found += ordering.numbering(whole, room)
+        found += replay.retries(whole, room)
+    for room in merged.rooms:
+        yield room
+        for some in merged.slices(room):
+            log = Log(some)
+            found += delivery.lost(log, room)
+            found += delivery.duplicates(log, room)
+            found += delivery.leaks(log)
+            found += ordering.order(log, room)
+            found += replay.seams(log, room)
+            yield room
+    findings.anomalies = list(_without_repeats(found))
+
+
+def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:
+    """What is true of a message, and not of its receiver, is found in each slice: it is told once."""
+    told: set[tuple[str, str, str]] = set()
+    for anomaly in found:
+        key = (anomaly.name, anomaly.variant, str(anomaly.params.get("room")))
+        if anomaly.variant in ("nobody", "sender"):
+            if key in told:
+                continue
+            told.add(key)
+        yield anomaly
+
+
+def _result(
+    load: Load, recordings: list[Recording], merged: Merged, findings: Findings, complete: bool
+) -> Result:
+    every, own = merged.latencies()
+    times = {"delivery": every, "echo": own}
+    for name in ("join", "history", "connect", "reconnect"):
+        times[name] = sorted(chain.from_iterable(seconds(r.timings.get(name, b"")) for r in recordings))
+    said = sorted(sent.at for each in merged.said.values() for sent in each)
+    result = Result(
+        load,
+        Outcome.PASSED,
+        findings,
+        [],
+        len({sent.frame["data"]["content"] for each in merged.said.values() for sent in each}),
+        merged.deliveries,
+        said[-1] - said[0] if said else 0.0,
+        times,
+        max((percentile(sorted(seconds(r.lags)), 99) for r in recordings), default=0.0),
+        len({recording.host for recording in recordings}),
+    )
+    failures = list(_failures(result))
+    doubts = list(_doubts(result, _longest_stall(merged), complete))
+    if failures or any(not anomaly.kind.timed for anomaly in findings.anomalies):
+        result.outcome = Outcome.FAILED
+    elif doubts:
+        result.outcome = Outcome.INCONCLUSIVE
+    elif findings.anomalies:
+        result.outcome = Outcome.FAILED
+    result.reasons = failures + doubts
+    return result
+
+
+def _longest_stall(merged: Merged) -> float:
+    return max((event.seconds for event in merged.events if isinstance(event, Stalled)), default=0.0)
+
+
+def _failures(result: Result) -> Iterator[Text]:
+    """A broken objective, if the load processes themselves were quick enough to say so."""
+    objective, worst = result.load.objective, percentile(result.times["delivery"], 99)
+    if objective is not None and worst > objective and result.lag <= LAG_LIMIT:
+        yield Text("slow", {"p99": round(worst * 1000), "objective": round(objective * 1000)})
+
+
+def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
+    """Why a pass would prove nothing."""
+    if result.load.missing:
+        yield Text("missing", {"count": result.load.missing, "of": result.load.processes})
+    elif not complete:
+        yield Text("too_long")
+    if result.lag > LAG_LIMIT:
+        yield Text("lag", {"lag": round(result.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
+    elif stall > STALL_LIMIT:
+        yield Text("stalled", {"seconds": round(stall, 1)})
+    if not result.messages:
+        yield Text("nothing_said")

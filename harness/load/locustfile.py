@@ -1,0 +1,48 @@
+"""Locust's own file: its users, and our options beside Locust's. `README.md` in this folder shows its use."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from locust import events
+
+from harness.load import shapes
+from harness.load.conductor import Conductor
+from harness.load.person import Person
+from harness.texts import LANGUAGES
+
+__all__ = ["Person"]
+
+
+def add_options(parser: Any) -> None:
+    """Our options; they stand on Locust's web page, too."""
+    parser.add_argument(
+        "--lab-shape",
+        choices=["steady", "ramp", "storm"],
+        default="steady",
+        help="steady; ramp: five steps up; storm: in the middle all users are cut off at once",
+    )
+    parser.add_argument("--lab-rooms", type=int, default=10, help="how many rooms there are")
+    parser.add_argument(
+        "--lab-pace", type=float, default=1.0, help="users live so many times faster than people"
+    )
+    parser.add_argument("--lab-p99-ms", type=float, default=0.0, help="fail if the p99 of delivery is above")
+    parser.add_argument(
+        "--lab-seed", type=int, default=random.randrange(10**6), help="the seed of users' habits"
+    )
+    parser.add_argument("--lab-lang", choices=LANGUAGES, default="en", help="language of the report")
+    parser.add_argument("--lab-json", default="", help="also write the verdict as JSON into this file")
+    parser.add_argument("--lab-label", default="", help="what the report calls the server")
+
+
+def set_up(environment: Any, **_: Any) -> None:
+    """Once for each process, before any test."""
+    if environment.parsed_options.lab_shape == "ramp":
+        environment.shape_class = shapes.Ramp()
+        environment.shape_class.runner = environment.runner
+    environment.conductor = Conductor(environment)
+
+
+events.init_command_line_parser.add_listener(add_options)
+events.init.add_listener(set_up)

@@ -1,0 +1,113 @@
+"""The Locust user: one person who lives by its habits until it is told to be quiet."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from locust import User
+
+from harness.load.client import Gone
+
+PAUSE = 0.5
+"""Seconds between two looks when there is nothing to do but wait for the end."""
+
+
+class WrongAnswer(Exception):  # noqa: N818 - what Locust shows as a failure's text
+    """What the server did wrong, for Locust's table of failures."""
+
+
+class Person(User):  # type: ignore[misc]  # Locust is not looked into by the type checker
+    """Somebody who chats at a human's pace, comes and goes, vanishes and returns."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.crew = environment.crew
+        self.chatter, self.temper = self.crew.newcomer(self._measure)
+
+    def on_start(self) -> None:
+        """Come in, unless everybody else is about to go."""
+        if self.crew.quiet.is_set():
+            self.chatter.finished = True
+            return
+        try:
+            self.chatter.arrive()
+        except Gone:
+            self.crew.quiet.wait(PAUSE)
+
+    def on_stop(self) -> None:
+        """Say goodbye."""
+        self.chatter.close()
+
+    def wait_time(self) -> float:
+        """Rest here, where a lost connection and the call for quiet are heard, and not in Locust."""
+        if self.crew.quiet.is_set():
+            time.sleep(PAUSE)
+        else:
+            self.chatter.wake.wait(self.temper.rest())
+        return 0.0
+
+    def live(self) -> None:
+        """Do one thing."""
+        try:
+            if self.chatter.finished:
+                time.sleep(PAUSE)
+            elif self.crew.quiet.is_set():
+                self._settle()
+            elif not self.chatter.is_open:
+                # A good client does not come back in the same instant as all others.
+                self.crew.quiet.wait(self.temper.rng.random())
+                self.chatter.come_back()
+            else:
+                getattr(self, self.temper.deed())()
+        except Gone:
+            time.sleep(PAUSE)
+
+    tasks = [live]  # noqa: RUF012 - Locust's own way to say it
+
+    def talk(self) -> None:
+        """Say something in a room that it is in."""
+        self.chatter.say(self._some_room(), self.temper.words())
+
+    def look_back(self) -> None:
+        """Read a page of what was said long ago."""
+        room = self._some_room()
+        self.chatter.look_back(room, self.temper.rng.randint(0, self.chatter.newest(room)))
+
+    def wander(self) -> None:
+        """Leave a room for another."""
+        room = self._some_room()
+        other = self.crew.room(self.temper.popularity.choose(self.temper.rng))
+        if other not in self.chatter.rooms:
+            self.chatter.leave(room)
+            self.chatter.join(other)
+
+    def vanish(self) -> None:
+        """Lose the connection, and be away for a while."""
+        self.chatter.cut()
+        self.crew.quiet.wait(self.temper.away())
+        self.chatter.come_back()
+
+    def _some_room(self) -> str:
+        if not self.chatter.rooms:  # it lost its connection while it wandered
+            self.chatter.join(self.crew.room(0))
+        return str(self.temper.rng.choice(self.chatter.rooms))
+
+    def _settle(self) -> None:
+        """Be there, with all that was owed asked for, so that nothing is missing but what is lost."""
+        if not self.chatter.is_open:
+            self.chatter.settled = False
+            self.chatter.come_back()
+        if not self.chatter.settled:
+            self.chatter.fence()
+            self.chatter.settled = True
+
+    def _measure(self, name: str, seconds: float, size: int, error: str | None) -> None:
+        self.environment.events.request.fire(
+            request_type="WS",
+            name=name,
+            response_time=seconds * 1000,
+            response_length=size,
+            exception=None if error is None else WrongAnswer(error),
+            context={},
+        )

@@ -1,0 +1,193 @@
+"""What the users of one process said and heard, small enough for millions of deliveries.
+
+A message that a room's members receive is kept once, as the JSON of its `data`; each delivery of it is a time
+and two numbers, 16 bytes in all. Everything rarer (connections, joins, what was said) is kept as the events
+that it is in any other history. `harness.load.merge` makes events of the deliveries again, for the checkers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+import uuid
+import zlib
+from array import array
+from collections import defaultdict
+
+import msgspec
+from msgspec import Struct
+
+from harness import frames, history
+from harness.frames import Meaning, Page
+from harness.history import Event
+from lab.protocol import Message
+
+MAX_DELIVERIES = 20_000_000
+"""Deliveries that one process keeps (320 MB). Beyond, the history is incomplete, and nothing is judged."""
+PIECE = 512 * 1024
+"""Bytes of one piece of a recording on its way to another process."""
+_MAX_ODD = 200
+"""Frames of a wrong shape, and errors, of which each process keeps the whole."""
+_CACHED = 4096
+
+
+class HeardPage(Struct, array_like=True):
+    """A `history` frame that a connection received; `messages` is an array of indexes (type I)."""
+
+    at: float
+    conn: int
+    room: str
+    messages: bytes
+    last: int | None
+    more: bool | None
+
+
+class Recording(Struct):
+    """A finished record. `at`, `conn` and `message` are arrays (types d, I, I) with one entry a delivery.
+
+    Times are in seconds on the monotonic clock of `host`, which all of its processes share.
+    """
+
+    process: str
+    host: str
+    events: list[Event]
+    messages: list[bytes]
+    at: bytes
+    conn: bytes
+    message: bytes
+    pages: list[HeardPage]
+    timings: dict[str, bytes]
+    lags: bytes
+    complete: bool
+
+
+def this_host() -> str:
+    """Four letters or digits that tell this machine, and so its clock, from others."""
+    return hashlib.sha256(f"{platform.node()}/{uuid.getnode()}".encode()).hexdigest()[:4]
+
+
+class Recorder:
+    """The record of one process, while it is being written. `now` is its clock, in seconds."""
+
+    def __init__(self, process: str, host: str) -> None:
+        self.process = process
+        self.host = host
+        self.heard = 0
+        """Messages and pages received so far: grows as long as something arrives."""
+        self.timings: dict[str, array[float]] = defaultdict(lambda: array("d"))
+        """Seconds that joins, reconnections and other requests took, by their names."""
+        self.lags = array("d")
+        """Seconds by which this process woke up too late, sampled all the time."""
+        self._events: list[Event] = []
+        self._messages: dict[bytes, int] = {}
+        self._at, self._conn, self._message = array("d"), array("I"), array("I")
+        self._pages: list[HeardPage] = []
+        self._readings: dict[str, tuple[Meaning | None, int]] = {}
+        self._conns = 0
+        self._odd = 0
+        self._complete = True
+
+    def now(self) -> float:
+        """Seconds on a clock that all processes of this machine share."""
+        return time.monotonic()
+
+    def next_conn(self) -> int:
+        """The number of a new connection of this process."""
+        self._conns += 1
+        return self._conns
+
+    def add(self, event: Event) -> None:
+        """Keep an event."""
+        self._events.append(event)
+
+    def hear(self, client: str, conn: int, text: str | bytes) -> Meaning | None:
+        """Keep a frame that was received, and return its meaning; None if it has none.
+
+        Members of a room receive the same bytes, so that nearly always the reading is known.
+        """
+        at = self.now()
+        known = self._readings.get(text) if isinstance(text, str) else None
+        if known is None:
+            known = self._read(at, client, conn, text)
+        meaning, index = known
+        if isinstance(meaning, Message):
+            if len(self._at) >= MAX_DELIVERIES:
+                self._complete = False
+                return meaning
+            self._at.append(at)
+            self._conn.append(conn)
+            self._message.append(index)
+            self.heard += 1
+        return meaning
+
+    def _read(self, at: float, client: str, conn: int, text: str | bytes) -> tuple[Meaning | None, int]:
+        try:
+            frame = frames.decode(text)
+        except ValueError:
+            frame = None
+        reading = frames.read(frame, len(text))
+        meaning = reading.meaning
+        if meaning is None or isinstance(meaning, frames.Complaint):
+            self._keep_whole(history.Received(at, client, conn, frame, len(text), repr(text[:200])))
+            return meaning, 0
+        if isinstance(meaning, Page):
+            indexes = array("I", map(self._index, frame["data"]["messages"]))
+            page = HeardPage(at, conn, meaning.room, indexes.tobytes(), meaning.last, meaning.more)
+            self._pages.append(page)
+            self.heard += 1
+            return meaning, 0
+        index = self._index(frame["data"]) if isinstance(meaning, Message) else 0
+        if isinstance(text, str) and len(text) < _CACHED:
+            if len(self._readings) >= _CACHED:
+                self._readings.clear()
+            self._readings[text] = meaning, index
+        return meaning, index
+
+    def _keep_whole(self, event: history.Received) -> None:
+        self._odd += 1
+        if self._odd <= _MAX_ODD:
+            self._events.append(event)
+
+    def _index(self, data: object) -> int:
+        return self._messages.setdefault(msgspec.json.encode(data), len(self._messages))
+
+    def finish(self) -> Recording:
+        """All that was kept."""
+        return Recording(
+            self.process,
+            self.host,
+            list(self._events),
+            list(self._messages),
+            self._at.tobytes(),
+            self._conn.tobytes(),
+            self._message.tobytes(),
+            self._pages,
+            {name: times.tobytes() for name, times in self.timings.items()},
+            self.lags.tobytes(),
+            self._complete,
+        )
+
+
+def pack(recording: Recording) -> list[bytes]:
+    """A recording, compressed and in pieces of at most PIECE bytes."""
+    data = zlib.compress(msgspec.msgpack.encode(recording), 1)
+    return [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
+
+
+def unpack(pieces: list[bytes]) -> Recording:
+    """The recording that was packed. Raises ValueError if the pieces are none."""
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(b"".join(pieces)), type=Recording)
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise ValueError(f"these pieces are no recording: {error}") from error
+
+
+def numbers(data: bytes) -> array[int]:
+    """The whole numbers in the bytes of an array of type I."""
+    return array("I", data)
+
+
+def seconds(data: bytes) -> array[float]:
+    """The times in the bytes of an array of type d."""
+    return array("d", data)

@@ -1,0 +1,151 @@
+"""The verdict on a load, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from harness.anomalies import Anomaly
+from harness.load.figures import percentile, rate
+from harness.load.judging import Result
+from harness.reports.terminal import Terminal
+from harness.reports.words import Words
+from harness.texts import Texts, texts
+from harness.verdict import Outcome
+
+EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 2}
+PERCENTILES = (50, 95, 99)
+_MARKS = {
+    Outcome.PASSED: ("✓", "green"),
+    Outcome.FAILED: ("✗", "bold red"),
+    Outcome.INCONCLUSIVE: ("?", "yellow"),
+}
+_EVIDENCE = 4
+
+
+def tell(result: Result, language: str, run: str, json_file: str | None) -> None:
+    """Print the report; also write it as JSON if a file is given. `run` is what all names end with."""
+    say = texts(language)
+    words = Words(say, run)
+    if json_file:
+        text = json.dumps(as_json(result, words), indent=2, ensure_ascii=False) + "\n"
+        Path(json_file).write_text(text, encoding="utf-8")
+    terminal = Terminal(say)
+    load = result.load
+    terminal.line()
+    counts = {"users": load.users, "seconds": round(load.seconds), "processes": load.processes}
+    terminal.line(
+        say.say("load.title", target=load.target, shape=load.shape, seed=load.seed, **counts), "bold"
+    )
+    for line in _table(result, say):
+        terminal.line(line)
+    for alike in _kinds(result):
+        tell_anomaly(terminal, words, alike)
+    mark, style = _MARKS[result.outcome]
+    for each in [words.text("load.reason", reason) for reason in result.reasons] + [_judged(result, say)]:
+        if each:
+            terminal.block(f"{mark} {each}", 0, style)
+    if result.hosts > 1:
+        terminal.block(say.say("load.hosts", hosts=result.hosts), 0, "yellow")
+
+
+def _table(result: Result, say: Texts) -> list[str]:
+    """The figures as lines of text."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name in ("count", "rate", *(f"p{each}" for each in PERCENTILES), "max"):
+        table.add_column(say.say(f"load.column.{name}"), justify="right")
+    table.add_row(say.say("load.row.messages"), f"{result.messages:,}", _per_second(result.messages, result))
+    for name, times in result.times.items():
+        if times:
+            shown = [f"{1000 * percentile(times, each):.1f}" for each in (*PERCENTILES, 100)]
+            table.add_row(
+                say.say(f"load.row.{name}"), f"{len(times):,}", _per_second(len(times), result), *shown
+            )
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+
+
+def _per_second(count: int, result: Result) -> str:
+    return f"{rate(count, result.talked):,.1f}"
+
+
+def _judged(result: Result, say: Texts) -> str:
+    """What was looked at, and what came of it."""
+    found = result.findings
+    if not found.rooms:
+        return ""
+    return say.say(
+        "load.found" if found.anomalies else "load.clean",
+        deliveries=f"{result.deliveries:,}",
+        rooms=found.rooms,
+        connections=found.connections,
+        cuts=found.cuts,
+        anomalies=len(found.anomalies),
+    )
+
+
+def _kinds(result: Result) -> list[list[Anomaly]]:
+    kinds: dict[tuple[str, str], list[Anomaly]] = {}
+    for anomaly in result.findings.anomalies:
+        kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
+    return list(kinds.values())
+
+
+def tell_anomaly(terminal: Terminal, words: Words, alike: list[Anomaly]) -> None:
+    """Explain the first of some findings of one kind, and say how many there are."""
+    first = alike[0]
+    terminal.line(f"  {words.title(first)}  ({first.name})", "bold")
+    terminal.block(words.message(first), 4)
+    if len(alike) > 1:
+        terminal.block(words.texts.say("ui.more", count=len(alike) - 1), 4, "dim")
+    for at, who, what in [words.event(each) for each in first.evidence[:_EVIDENCE]]:
+        terminal.line(f"      {at:8.3f} s  {who:<10} {what}", "cyan")
+    terminal.block(f"{words.texts.say('ui.cause')} {words.cause(first)}", 4)
+    terminal.block(f"{words.texts.say('ui.look')} {words.rule(first)}; {words.course(first)}", 4, "dim")
+    terminal.line()
+
+
+def as_json(result: Result, words: Words) -> dict[str, Any]:
+    """The result as JSON values; times in milliseconds."""
+    load = result.load
+    return {
+        "verdict": result.outcome.value,
+        "target": load.target,
+        "seed": load.seed,
+        "shape": load.shape,
+        "users": load.users,
+        "processes": load.processes,
+        "seconds": round(load.seconds, 3),
+        "messages": result.messages,
+        "deliveries": result.deliveries,
+        "messages_per_second": round(rate(result.messages, result.talked), 3),
+        "deliveries_per_second": round(rate(result.deliveries, result.talked), 3),
+        "rooms": result.findings.rooms,
+        "connections": result.findings.connections,
+        "cuts": result.findings.cuts,
+        "lag_p99_ms": round(1000 * result.lag, 3),
+        "times_ms": {
+            name: {"count": len(times)}
+            | {f"p{each}": round(1000 * percentile(times, each), 3) for each in (*PERCENTILES, 100)}
+            for name, times in result.times.items()
+        },
+        "reasons": [words.text("load.reason", reason) for reason in result.reasons],
+        "anomalies": [
+            {
+                "name": anomaly.name,
+                "rule": anomaly.kind.rule,
+                "title": words.title(anomaly),
+                "message": words.message(anomaly),
+                "cause": words.cause(anomaly),
+            }
+            for anomaly in result.findings.anomalies
+        ],
+    }
