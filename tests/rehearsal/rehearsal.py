@@ -55,7 +55,7 @@ class Running:
 
     def tail(self) -> str:
         """The last lines that it printed."""
-        return "\n".join(line for each in self.processes for line in each.tail(20)) or "(it printed nothing)"
+        return "\n".join(line for each in self.processes for line in each.tail(40)) or "(it printed nothing)"
 
 
 class Rehearsal:

@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -88,6 +90,36 @@ def test_nothing_is_left_of_a_failure(folder: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert left_running(folder) == []
+
+
+def test_load(folder: Path) -> None:
+    """Both workers come to the master; what its page starts reaches the server, ends, and is judged."""
+    needs_module("locust", "load")
+    with Rehearsal(folder, ("load",)) as it:
+        it.up()
+        page = f"http://127.0.0.1:{it.ports[8089]}"
+        ready = ["ready"] * it.services["load-worker"].copies
+        it.until(lambda: [each["state"] for each in figures(page).get("workers", [])] == ready, "two workers")
+        form = urlencode({"user_count": 10, "spawn_rate": 10, "run_time": "3s"}).encode()
+        with urllib.request.urlopen(f"{page}/swarm", form, timeout=10) as answer:
+            assert json.load(answer)["success"] is True
+        it.until(lambda: figures(page).get("state") == "stopped", "the end of the load")
+        rows = {row["name"]: row for row in figures(page)["stats"]}
+        assert rows["join"]["num_requests"] >= 10
+        assert rows["Aggregated"]["num_failures"] == 0
+        it.until(lambda: "10 users, 2 processes" in it.running["load-master"].tail(), "the verdict")
+        codes = it.down()
+        assert codes.pop("load-master") in ([0], [2]), "2 is inconclusive, on a machine with much to do"
+        assert codes == {"load-worker": [0, 0], "hello": [0], "server": [0]}
+
+
+def figures(page: str) -> dict[str, Any]:
+    """What Locust's page knows; nothing as long as it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{page}/stats/requests", timeout=5) as answer:
+            return dict(json.load(answer))
+    except OSError:
+        return {}
 
 
 @pytest.mark.parametrize("settings", [{"JUPYTER_TOKEN": TOKEN}, {}], ids=["token", "no-token"])
