@@ -13,31 +13,46 @@ from harness.cli import cli
 from lab.command import EXIT_USAGE
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "harness/README.md", "lab/PROTOCOL.md")
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "*/*.md", "*/*/*.md")
+    for path in ROOT.glob(pattern)
+    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
+)
 
 
-def commands() -> list[str]:
-    """Every `chatlab …` command in the README's blocks and tables."""
-    text = (ROOT / "README.md").read_text()
-    found = re.findall(r"^chatlab [^\n#]+", text, re.MULTILINE)
-    found += re.findall(r"`(chatlab [^`]+)`", text)
-    return sorted({command.strip() for command in found})
+def commands(name: str) -> list[str]:
+    """Every call of a command in the pages' blocks, and every `chatlab …` in their sentences."""
+    found: set[str] = set()
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        found |= set(re.findall(rf"^{name} [^\n#&]+", text, re.MULTILINE))
+        found |= set(re.findall(rf"`({name} [^` ]+ [^`]+)`", text)) if name == "chatlab" else set()
+    return sorted(command.strip() for command in found if "…" not in command and "[" not in command)
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands("chatlab"))
 def test_commands_are_understood(command: str) -> None:
-    """Each command that the README shows parses, with all of its options."""
+    """Each command that a page shows parses, with all of its options."""
     name, *arguments = shlex.split(command)[1:]
     subcommand = cli.commands[name]
     with subcommand.make_context(name, list(arguments), resilient_parsing=False) as context:
         assert isinstance(context, click.Context)
 
 
+@pytest.mark.parametrize("command", commands("pytest"))
+def test_pytest_options_exist(command: str, pytestconfig: pytest.Config) -> None:
+    """Each `--lab-` option that a page shows is one of the plugin's."""
+    for word in shlex.split(command):
+        if word.startswith("--lab-"):
+            pytestconfig.getoption(word.partition("=")[0])  # raises for one that there is not
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """Each relative link names a file or folder that exists."""
     path = ROOT / page
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), (page, target)
 
 
