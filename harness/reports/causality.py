@@ -1,0 +1,359 @@
+"""What came before what in a history, in Lamport's logical time (1978).
+
+Each client is a lane, and so is the server. The moments on a lane follow one another, and a message is sent
+before it arrives; every moment gets the lowest number that is above those of all moments before it. These
+numbers hold no clock time: two runs in which the same things caused each other give the same numbers.
+
+The server is only seen from outside. When a frame reached it and when it sent one out are moments of their
+own; their order follows from what the clients saw, and from the numbers of the messages where that leaves it
+open.
+
+A fault comes from outside, from whoever directs the play. So it stands below everything that was seen before
+it, and above everything that was seen after it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import frames, history
+from harness.frames import Complaint, Page, Roster, tag_in
+from harness.history import History
+from harness.log import ENDS
+from harness.reports.svg import shorten
+from lab.protocol import SYSTEM, Message
+
+SERVER = ""
+"""The name of the server's lane."""
+SHOWN = ("join", "message", "notice", "replay")
+"""What is shown unless asked for otherwise; there is also "presence"."""
+MOST = 150
+"""Moments of clients that are shown; the rest of a longer history is only counted."""
+_FAULTS = {
+    "reset": "is cut off",
+    "vanish": "vanishes",
+    "close": "hangs up",
+    "stop_reading": "stops reading",
+}
+
+
+@dataclass(eq=False)
+class Moment:
+    """Something that happens on a lane. `rank` is its logical time, from 0; `odd` marks what to look at."""
+
+    lane: str
+    label: str
+    order: tuple[int, int, str] = (0, 0, "")
+    """Decides between moments of the server that might come in any order."""
+    after: list[Moment] = field(default_factory=list)
+    if_possible_after: list[Moment] = field(default_factory=list)
+    rank: int = -1
+    odd: bool = False
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A frame on its way; `replay` if it holds what was said before."""
+
+    start: Moment
+    end: Moment
+    replay: bool = False
+
+
+@dataclass
+class Band:
+    """A time in which a lane is broken, until `end` or (None) for good."""
+
+    start: Moment
+    end: Moment | None = None
+
+
+@dataclass
+class Causality:
+    """The moments of a history in their logical order. `left_out` counts those that were too many."""
+
+    lanes: list[str]
+    moments: list[Moment]
+    arrows: list[Arrow]
+    bands: list[Band]
+    left_out: int = 0
+
+
+def causality(events: History, show: Collection[str] = SHOWN) -> Causality:
+    """Read a history; events that do not fit together are shown as well as they can be."""
+    builder = _Builder(show)
+    for event in events:
+        builder.take(event)
+    return builder.finish()
+
+
+class _Builder:
+    def __init__(self, show: Collection[str]) -> None:
+        self.show = show
+        self.suffix = ""
+        self.lanes: dict[str, list[Moment]] = {}
+        self.server: list[Moment] = []
+        self.arrows: list[Arrow] = []
+        self.bands: list[Band] = []
+        self.left_out = 0
+        self._names: dict[str, str] = {}  # the client of each user
+        self._arrived: dict[tuple[str, str], Moment] = {}  # by client and kind, and by tag
+        self._arrival: Moment | None = None  # the newest of all
+        self._causes: dict[str, Moment] = {}  # what last happened to a client that others are told of
+        self._published: dict[tuple[str, int], Moment] = {}
+        self._copies: Counter[tuple[str, str]] = Counter()
+        self._sent_to: dict[str, Moment] = {}  # what the server sent last to each client
+        self._newest: dict[tuple[str, str], int] = {}
+        self._heard: set[str] = set()
+        self._broken: dict[str, Band] = {}
+        self._gone: set[tuple[str, str]] = set()  # clients and the rooms that they have left
+        self._repeated: Counter[tuple[str, str]] = Counter()  # how often a client said what has a tag
+        self._contents: dict[tuple[str, str, int], str] = {}
+        self._down: Moment | None = None
+        self._barrier: Moment | None = None  # the newest fault, or its end
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def take(self, event: history.Event) -> None:
+        match event:
+            case history.Began(nonce=nonce):
+                self.suffix = f"-{nonce}" if nonce else ""
+            case history.Opened(client=client, user=user, copy=False):
+                self._names[user] = client
+                self.lanes.setdefault(client, [])
+                if client in self._broken:
+                    self._broken.pop(client).end = self._on(client, "comes back")
+            case history.Left(client=client, room=room):
+                self._gone.add((client, room))
+            case history.Sent():
+                self._sends(event)
+            case history.Received():
+                self._receives(event)
+            case history.Fault(client=client, fault="read_again") if client in self._broken:
+                self._broken.pop(client).end = self._on(client, "reads again")
+            case history.Fault(client=client, fault=fault) if fault in _FAULTS:
+                self._breaks(client, _FAULTS[fault])
+            case history.Closed(client=client, by="server") if client not in self._broken:
+                self._breaks(client, "" if self._down else "is disconnected")
+            case history.Server(what=what, copy=False) if what in ENDS and self._down is None:
+                label = {"asked_to_stop": "is stopped", "killed": "is killed"}.get(what, "ends")
+                self._down = self._barrier = self._at_server(label, (2, 0, ""), self._everything())
+                self._broken[SERVER] = Band(self._down)
+                self.bands.append(self._broken[SERVER])
+            case history.Server(what="ready", copy=False) if self._down:
+                self._barrier = self._at_server("runs again", (2, 0, ""), self._everything())
+                self._broken.pop(SERVER).end = self._barrier
+                self._down = None
+
+    def _everything(self) -> list[Moment]:
+        """What a fault comes after: all that was seen so far."""
+        return [*(lane[-1] for lane in self.lanes.values() if lane), *self.server]
+
+    def _on(
+        self, client: str, label: str, after: Collection[Moment | None] = (), *, odd: bool = False
+    ) -> Moment:
+        lane = self.lanes.setdefault(client, [])
+        moment = Moment(client, label, odd=odd)
+        moment.after = [each for each in (*lane[-1:], *after, self._barrier) if each is not None]
+        if sum(map(len, self.lanes.values())) < MOST:
+            lane.append(moment)
+        else:
+            self.left_out += 1
+        return moment
+
+    def _at_server(self, label: str, order: tuple[int, int, str], after: Collection[Moment | None]) -> Moment:
+        moment = Moment(SERVER, label, order)
+        moment.after = [each for each in (*after, self._barrier) if each is not None]
+        self.server.append(moment)
+        return moment
+
+    def _breaks(self, client: str, label: str) -> None:
+        moment = self._on(client, label, after=self._everything() if label else [])
+        if label:
+            self._barrier = moment
+        self._causes[client] = moment
+        self._broken.setdefault(client, Band(moment))
+        self.bands.append(self._broken[client])
+
+    # --- to the server ----------------------------------------------------------------------------
+
+    def _sends(self, event: history.Sent) -> None:
+        frame: dict[str, Any] = event.frame if isinstance(event.frame, dict) else {}
+        data = frame.get("data") if isinstance(frame.get("data"), dict) else {}
+        assert isinstance(data, dict)
+        kind, content = frame.get("type"), data.get("content")
+        tag = None
+        if event.bad is not None:
+            kind, label = "message", f"sends nonsense ({event.bad})"
+        elif kind == "message" and isinstance(content, str):
+            label, tag = f"says “{self._said(content)}”", tag_in(content)
+        elif kind == "join":
+            since = frame.get("since")
+            label = f"joins {self._clean(frame.get('room'))}" + (f" since #{since}" if since else "")
+        elif kind == "leave":
+            label = f"leaves {self._clean(frame.get('room'))}"
+        else:
+            return
+        if ("join" if kind == "leave" else kind) not in self.show:
+            return
+        start = self._on(event.client, label)
+        arrival = self._at_server("", (0, len(self.arrows), ""), [start])
+        if self._arrival is not None:  # as far as we know, what is sent first arrives first
+            arrival.if_possible_after.append(self._arrival)
+        self._arrival = arrival
+        self.arrows.append(Arrow(start, arrival))
+        self._arrived[event.client, str(kind)] = arrival
+        if tag is not None:
+            self._arrived["tag", tag] = arrival
+            self._repeated[event.client, tag] += 1
+        if kind in ("join", "leave"):
+            self._gone.discard((event.client, str(frame.get("room"))))
+            self._causes[event.client] = arrival
+
+    # --- from the server --------------------------------------------------------------------------
+
+    def _receives(self, event: history.Received) -> None:
+        client = event.client
+        match frames.read(event.frame, event.size).meaning:
+            case Message(user=user) as message if user == SYSTEM:
+                about = self._about([name for name in self._names if name in message.content])
+                self._hears(client, "notice", self._clean(message.content), message.room, 0, about)
+            case Message() as message:
+                self._hears_message(client, message)
+            case Page() as page:
+                asked = self._arrived.get((client, "join"))
+                numbers = [message.sequence for message in page.messages]
+                tags = [tag_in(message.content) or "" for message in page.messages]
+                self._heard.update(tags)
+                before = [asked, *(self._arrived.get(("tag", tag)) for tag in tags)]
+                if numbers:
+                    self._newest[client, page.room] = max(numbers)
+                    span = f"#{numbers[0]}" + (f" – #{numbers[-1]}" if len(numbers) > 1 else "")
+                    self._hears(client, "replay", f"replay: {span}", f"{client} {page.room}", 0, before)
+                elif asked and "since" in self._last_said(client):
+                    self._hears(client, "replay", "replay: nothing", f"{client} {page.room}", 0, [asked])
+            case Roster(full=full) as roster if not full:
+                shown = ", ".join(f"{self._clean(user)} {roster.users[user].status}" for user in roster.users)
+                self._hears(client, "presence", shown, roster.room, 0, self._about(list(roster.users)))
+            case Complaint(code=code):
+                asked = self._arrived.get((client, "message"))
+                self._hears(client, "message", f"error {code or ''}".strip(), client, 0, [asked])
+
+    def _hears_message(self, client: str, message: Message) -> None:
+        tag, number = tag_in(message.content) or "", message.sequence
+        self._heard.add(tag)
+        known = self._contents.setdefault((client, message.room, number), message.content)
+        what = f"{message.room} {number} {message.content}"
+        newest = self._newest.get((client, message.room), 0)
+        self._newest[client, message.room] = max(newest, number)
+        wrong = ""
+        if (client, message.room) in self._gone:
+            wrong = "after leaving"
+        elif known != message.content:
+            wrong = "number taken"
+        elif self._copies[client, f"message {what}"]:
+            wrong = "again"
+        elif number < newest:
+            wrong = "late"
+        asked_for = wrong == "again" and self._repeated[client, tag] > 1
+        label = f"#{number} “{self._said(message.content)}” {wrong}".strip()
+        said = self._arrived.get(("tag", tag))
+        self._hears(client, "message", label, what, number, [said], odd=bool(wrong) and not asked_for)
+
+    def _hears(
+        self,
+        client: str,
+        kind: str,
+        label: str,
+        what: str,
+        number: int,
+        after: Collection[Moment | None],
+        *,
+        odd: bool = False,
+    ) -> None:
+        """A client hears something, which the server sent to all who hear it at the same moment."""
+        if kind not in self.show:
+            return
+        what = f"{kind} {what} {label if kind != 'message' else ''}"
+        self._copies[client, what.strip()] += 1
+        copy = (what, self._copies[client, what.strip()])
+        sent = self._published.get(copy)
+        if sent is None:
+            order = (1, number, f"{what} {copy[1]}")
+            sent = self._published[copy] = self._at_server("", order, after)
+        before = self._sent_to.get(client)
+        if before is not None and before is not sent:
+            sent.if_possible_after.append(before)
+        self._sent_to[client] = sent
+        end = self._on(client, label, after=[sent], odd=odd)
+        self.arrows.append(Arrow(sent, end, replay=kind == "replay"))
+
+    def _about(self, users: list[str]) -> list[Moment | None]:
+        return [self._causes.get(self._names.get(user, "")) for user in users]
+
+    def _last_said(self, client: str) -> str:
+        lane = self.lanes.get(client)
+        return lane[-1].label if lane else ""
+
+    def _clean(self, text: Any) -> str:
+        text = str(text)
+        return shorten(text.replace(self.suffix, "") if self.suffix else text, 24)
+
+    def _said(self, content: str) -> str:
+        """What was said, without the tag that it begins with."""
+        tag = tag_in(content)
+        found = content.lower().find(f"{tag}. ") if tag else -1
+        return shorten(self._clean(content if found < 0 else content[found + len(f"{tag}. ") :]), 16)
+
+    # --- numbers ----------------------------------------------------------------------------------
+
+    def finish(self) -> Causality:
+        for (where, tag), arrival in self._arrived.items():
+            if where == "tag" and tag not in self._heard:
+                arrival.label, arrival.odd = "nobody hears it", True
+        clients = [moment for lane in self.lanes.values() for moment in lane]
+        kept = {id(moment) for moment in clients}
+        arrows = [
+            arrow
+            for arrow in self.arrows
+            if all(end.lane == SERVER or id(end) in kept for end in (arrow.start, arrow.end))
+        ]
+        used = {id(end) for arrow in arrows for end in (arrow.start, arrow.end)}
+        moments = [
+            *clients,
+            *(each for each in self.server if id(each) in used or each.order[0] == 2),
+        ]
+        _number(moments)
+        bands = [band for band in self.bands if band.start.rank >= 0]
+        for band in bands:
+            if band.end is not None and band.end.rank < 0:
+                band.end = None
+        return Causality(list(self.lanes), moments, arrows, bands, self.left_out)
+
+
+def _number(moments: list[Moment]) -> None:
+    """Give each moment its rank; the server does one thing at a time."""
+    among = {id(moment) for moment in moments}
+    waiting = list(moments)
+    busy = -1  # the rank of what the server did last
+
+    def ranked(before: list[Moment]) -> bool:
+        return all(each.rank >= 0 for each in before if id(each) in among)
+
+    def earliest(moment: Moment) -> int:
+        return 1 + max((each.rank for each in moment.after), default=-1)
+
+    while waiting:
+        ready = [moment for moment in waiting if ranked(moment.after)] or waiting[:1]
+        at_once = [moment for moment in ready if moment.lane != SERVER]
+        for moment in at_once:
+            moment.rank = earliest(moment)
+        if not at_once:
+            moment = min(
+                ready, key=lambda each: (not ranked(each.if_possible_after), earliest(each), each.order)
+            )
+            moment.rank = busy = max(earliest(moment), busy + 1)
+        waiting = [moment for moment in waiting if moment.rank < 0]

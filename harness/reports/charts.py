@@ -1,0 +1,204 @@
+"""Charts of a history: numbers against arrival, who seemed to be present, and how long delivery took."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.history import History
+from harness.log import Log
+from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
+from lab.protocol import Status
+
+Series = Sequence[tuple[float, float]]
+"""Points (x, y)."""
+
+_STEP = 24
+"""Pixels between two numbers, where each is drawn for itself."""
+_MOST = 40
+"""Arrivals of each client that are drawn."""
+
+
+def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
+    """For each client the sequence numbers of a room in the order of arrival; in a right chat they rise by 1.
+
+    A full dot is a live message, a ring one from a replay. `room` is its name, without the run's nonce.
+    """
+    heard: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    log = Log(events)
+    for each in log.in_room(full_name(log, room)):
+        heard[each.client].append((each.message.sequence, each.live))
+    shown = {client: numbers[:_MOST] for client, numbers in sorted(heard.items())}
+    longest = max(map(len, shown.values()), default=1)
+    highest = max((number for numbers in shown.values() for number, _ in numbers), default=1)
+    scale = _STEP * min(1, 12 / highest)
+    panel, height = 60 + _STEP * longest, scale * highest
+    told = "; ".join(
+        f"{client}: {', '.join(str(number) for number, _ in numbers)}" for client, numbers in shown.items()
+    )
+    width = max(20 + panel * max(len(shown), 1), 320)
+    sheet = Sheet(width, height + 110, title, f"Numbers in the order in which they came. {told}")
+    sheet.text(12, 22, title, bold=True)
+    for place, (client, numbers) in enumerate(shown.items()):
+        _panel(sheet, 46 + panel * place, 60 + height, client, numbers, scale)
+    sheet.text(12, height + 100, "across: the order of arrival; up: the number; rings: replayed")
+    return sheet.finish()
+
+
+def full_name(log: Log, name: str) -> str:
+    """A room's or user's name as the server knows it: with the run's nonce, if it has one."""
+    return f"{name}-{log.began.nonce}" if log.began.nonce else name
+
+
+def _panel(
+    sheet: Sheet, left: float, floor: float, client: str, numbers: list[tuple[int, bool]], scale: float
+) -> None:
+    """The numbers that one client saw."""
+    top = min(floor - scale * max((number for number, _ in numbers), default=1), floor - _STEP)
+    sheet.line(left, floor, left + _STEP * len(numbers) + 8, floor)
+    sheet.line(left, floor, left, top - 8)
+    sheet.text(left + 6, floor + 18, shorten(client), bold=True)
+    points = [(left + _STEP * (n + 0.5), floor - scale * number) for n, (number, _) in enumerate(numbers)]
+    sheet.path(points, FAINT)
+    newest = 0
+    for (x, y), (number, live) in zip(points, numbers, strict=True):
+        odd = number != newest + 1 and newest > 0
+        sheet.dot(x, y, ALARM if odd else INK, hollow=not live)
+        sheet.text(
+            x, y - 7, f"{number}{'!' if odd else ''}", ALARM if odd else INK, anchor="middle", bold=odd
+        )
+        newest = number
+
+
+# --- presence -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a watcher was shown of a user, from a number of whole heartbeats after the fault on."""
+
+    beats: int
+    status: Status
+
+
+def shown_after_fault(log: Log, watcher: str, room: str, user: str) -> list[Shown]:
+    """What a client saw of a user's presence, counted in whole heartbeats since that user's first fault.
+
+    Rounded down like this, it is the same in each run, although no two take the same time. What was shown
+    before the fault counts as beat 0; a user without a fault is counted from its `connected` on. `room` and
+    `user` are names without the run's nonce.
+    """
+    room, user = full_name(log, room), full_name(log, user)
+    theirs = [conn for conn in log.conns.values() if conn.user == user]
+    faults = [fault.at for conn in theirs for fault in conn.faults]
+    start = min(faults, default=min((conn.opened for conn in theirs), default=0.0))
+    beat = next((conn.heartbeat for conn in theirs), 0.0) or 1.0
+    found: list[Shown] = []
+    for asked, roster in log.rosters:
+        if asked.client != watcher or roster.room != room or (user not in roster.users and not roster.full):
+            continue
+        status = roster.users[user].status if user in roster.users else Status.OFFLINE
+        beats = max(math.floor((asked.at - start) / beat), 0)
+        if asked.at < start:
+            found = [Shown(0, status)]
+        elif not found or found[-1].status is not status:
+            found.append(Shown(beats, status))
+    return found
+
+
+def presence_timeline(
+    events: History, watcher: str, room: str, users: Sequence[str], beats: int, title: str
+) -> Drawing:
+    """What `watcher` was shown of each user during `beats` heartbeats after that user's fault.
+
+    A full bar is online, a hatched one away, an empty one offline. Names are given without the run's nonce.
+    """
+    log = Log(events)
+    left, unit, height = 130, 70, 34
+    rows = {user: shown_after_fault(log, watcher, room, user) for user in users}
+    told = [
+        f"{name}: {', '.join(f'{each.status} from beat {each.beats}' for each in shown) or 'not shown'}"
+        for name, shown in rows.items()
+    ]
+    bottom = 44 + height * len(users)
+    sheet = Sheet(left + unit * beats + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
+    sheet.text(12, 22, title, bold=True)
+    for place, (name, shown) in enumerate(rows.items()):
+        y = 40 + height * place
+        sheet.text(left - 12, y + 18, shorten(name, 16), anchor="end", bold=True)
+        for each, after in pairwise([*shown, Shown(beats, Status.OFFLINE)]):
+            end = min(after.beats, beats)
+            _bar(sheet, left + unit * each.beats, y, unit * (end - each.beats), each.status)
+    for beat in range(beats + 1):
+        sheet.line(left + unit * beat, bottom, left + unit * beat, bottom + 5)
+        sheet.text(left + unit * beat, bottom + 20, str(beat), anchor="middle")
+    sheet.line(left, bottom, left + unit * beats, bottom)
+    sheet.text(left, bottom + 40, "whole heartbeats since the last sign of life")
+    return sheet.finish()
+
+
+def _bar(sheet: Sheet, x: float, y: float, width: float, status: Status) -> None:
+    fill = {Status.ONLINE: "#ccc", Status.AWAY: "#eee", Status.OFFLINE: "white"}[status]
+    if width > 0:
+        sheet.box(x, y, width, 26, fill, hatched=status is Status.AWAY)
+    sheet.text(x + 6, y + 17, str(status), bold=True, rim=status is Status.AWAY)
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+
+def delivery_times(events: History) -> dict[int, list[float]]:
+    """For each sequence number the seconds from when it was sent until each client received it live."""
+    times: dict[int, list[float]] = defaultdict(list)
+    for heard in Log(events).heard:
+        if heard.live and heard.said is not None:
+            times[heard.message.sequence].append(heard.at - heard.said.at)
+    return dict(sorted(times.items()))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest of `values` that `share` of them (0 to 1) do not exceed; 0.0 of none."""
+    ordered = sorted(values)
+    return ordered[min(max(math.ceil(share * len(ordered)) - 1, 0), len(ordered) - 1)] if ordered else 0.0
+
+
+def chart(series: dict[str, Series], title: str, across: str, up: str) -> Drawing:
+    """Points joined by lines, up to four series of them; both axes begin at 0."""
+    points = [point for each in series.values() for point in each]
+    most_x = _round_up(max((x for x, _ in points), default=1))
+    most_y = _round_up(max((y for _, y in points), default=1))
+    left, top, width, height = 70, 44, 460, 220
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{x:g} → {y:.3g}" for x, y in each) for name, each in series.items()
+    )
+    sheet = Sheet(left + width + 170, top + height + 60, title, f"{up} against {across}. {told}.")
+    sheet.text(12, 22, title, bold=True)
+    for part in range(5):
+        y = top + height * (1 - part / 4)
+        sheet.line(left, y, left + width, y, INK if part == 0 else "#ddd")
+        sheet.text(left - 8, y + 4, f"{most_y * part / 4:g}", anchor="end")
+        x = left + width * part / 4
+        sheet.line(x, top + height, x, top + height + 5)
+        sheet.text(x, top + height + 19, f"{most_x * part / 4:g}", anchor="middle")
+    sheet.text(left + width / 2, top + height + 42, across, anchor="middle")
+    sheet.text(18, top + height / 2, up, anchor="middle", upright=True)
+    for number, (name, each) in enumerate(series.items()):
+        colour = (INK, ALARM, "#06c", "#484")[number % 4]
+        drawn = [(left + width * x / most_x, top + height * (1 - y / most_y)) for x, y in each]
+        sheet.path(drawn, colour, dashed=number % 2 == 1)
+        for place in drawn:
+            sheet.dot(*place, colour, hollow=number % 2 == 1)
+        if drawn:
+            sheet.text(drawn[-1][0] + 9, drawn[-1][1] + 4, name, colour)
+    return sheet.finish()
+
+
+def _round_up(value: float) -> float:
+    """The next larger 1, 2, 4 or 8 times a power of ten, for the end of an axis."""
+    if not value > 0 or math.isinf(value):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(next(step * power for step in (1, 2, 4, 8, 10, 20) if step * power >= value))

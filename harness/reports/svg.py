@@ -1,0 +1,154 @@
+"""A small SVG writer: lines, boxes, texts and arrows on a sheet, the same bytes for the same drawing.
+
+Drawings are read in black and white too, so colour only underlines what a form already says. They are read
+aloud by their title and description.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from itertools import pairwise
+from xml.sax.saxutils import escape
+
+INK, FAINT, ALARM = "#222", "#999", "#b00020"
+"""What is drawn, what only guides the eye, and what is out of place."""
+FONT = 12
+"""Pixels."""
+_ALLOWED = {"\t", "\n"}
+
+
+class Drawing:
+    """A finished picture. Notebooks show it; `str(drawing)` is the SVG file."""
+
+    def __init__(self, svg: str, title: str) -> None:
+        self._svg = svg
+        self._title = title
+
+    def __str__(self) -> str:
+        return self._svg
+
+    def __repr__(self) -> str:
+        return f"<drawing: {self._title}>"
+
+    def _repr_svg_(self) -> str:
+        """What a notebook asks for."""
+        return self._svg
+
+
+class Sheet:
+    """A white sheet that shapes are put on, in pixels from its upper left corner."""
+
+    def __init__(self, width: float, height: float, title: str, description: str) -> None:
+        self._size = (width, height)
+        self._title = title
+        self._description = description
+        self._shapes: list[str] = []
+
+    def line(
+        self, x1: float, y1: float, x2: float, y2: float, colour: str = INK, *, dashed: bool = False
+    ) -> None:
+        """A straight line."""
+        dashes = ' stroke-dasharray="5 4"' if dashed else ""
+        self._shapes.append(
+            f'<line x1="{_px(x1)}" y1="{_px(y1)}" x2="{_px(x2)}" y2="{_px(y2)}" stroke="{colour}"{dashes}/>'
+        )
+
+    def path(self, points: Sequence[tuple[float, float]], colour: str = INK, *, dashed: bool = False) -> None:
+        """A line through several points; nothing if there are fewer than two."""
+        for (x1, y1), (x2, y2) in pairwise(points):
+            self.line(x1, y1, x2, y2, colour, dashed=dashed)
+
+    def arrow(
+        self, x1: float, y1: float, x2: float, y2: float, colour: str = INK, *, dashed: bool = False
+    ) -> None:
+        """A line with a head at its second end."""
+        self.line(x1, y1, x2, y2, colour, dashed=dashed)
+        length = max(((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5, 1e-9)
+        ux, uy = (x2 - x1) / length, (y2 - y1) / length
+        left = (x2 - 9 * ux - 3.5 * uy, y2 - 9 * uy + 3.5 * ux)
+        right = (x2 - 9 * ux + 3.5 * uy, y2 - 9 * uy - 3.5 * ux)
+        corners = " ".join(f"{_px(x)},{_px(y)}" for x, y in ((x2, y2), left, right))
+        self._shapes.append(f'<polygon points="{corners}" fill="{colour}"/>')
+
+    def dot(self, x: float, y: float, colour: str = INK, *, hollow: bool = False, radius: float = 3) -> None:
+        """A small disc or ring."""
+        fill = "white" if hollow else colour
+        self._shapes.append(
+            f'<circle cx="{_px(x)}" cy="{_px(y)}" r="{_px(radius)}" fill="{fill}" stroke="{colour}"/>'
+        )
+
+    def box(
+        self, x: float, y: float, width: float, height: float, fill: str = "white", *, hatched: bool = False
+    ) -> None:
+        """A rectangle with an outline; hatched, it can be told from the others without colour."""
+        shape = f'x="{_px(x)}" y="{_px(y)}" width="{_px(width)}" height="{_px(height)}"'
+        self._shapes.append(f'<rect {shape} fill="{fill}" stroke="{INK}"/>')
+        if hatched:
+            for start in range(6, int(width + height), 6):  # strokes that rise to the right
+                x1, y1 = x + max(start - height, 0), y + min(start, height)
+                x2, y2 = x + min(start, width), y + max(start - width, 0)
+                self.line(x1, y1, x2, y2, FAINT)
+
+    def cross(self, x: float, y: float, colour: str = ALARM) -> None:
+        """Something ends here."""
+        self.line(x - 5, y - 5, x + 5, y + 5, colour)
+        self.line(x - 5, y + 5, x + 5, y - 5, colour)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        colour: str = INK,
+        *,
+        anchor: str = "start",
+        bold: bool = False,
+        upright: bool = False,
+        rim: bool = True,
+    ) -> None:
+        """Text, on a white rim, so that lines behind it do not disturb; `anchor` is start, middle or end.
+
+        With `upright`, it runs upwards.
+        """
+        more = ' font-weight="bold"' if bold else ""
+        if rim:
+            more += ' stroke="white" stroke-width="3" paint-order="stroke"'
+        if upright:
+            more += f' transform="rotate(-90 {_px(x)} {_px(y)})"'
+        self._shapes.append(
+            f'<text x="{_px(x)}" y="{_px(y)}" fill="{colour}" text-anchor="{anchor}"{more}>'
+            f"{_xml(text)}</text>"
+        )
+
+    def finish(self) -> Drawing:
+        """The drawing."""
+        width, height = map(_px, self._size)
+        body = "\n".join(self._shapes)
+        # One page may hold many drawings, and what names their titles must not be the same.
+        name = f"d{zlib.crc32(f'{self._title}{self._description}{body}'.encode(errors='replace')):08x}"
+        svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+            f' height="{height}" role="img" aria-labelledby="{name}-t {name}-d" font-family="sans-serif"'
+            f' font-size="{FONT}">\n'
+            f'<title id="{name}-t">{_xml(self._title)}</title>\n'
+            f'<desc id="{name}-d">{_xml(self._description)}</desc>\n'
+            f'<rect width="{width}" height="{height}" fill="white"/>\n{body}\n</svg>\n'
+        )
+        return Drawing(svg, self._title)
+
+
+def shorten(text: str, width: int = 18) -> str:
+    """A text in one line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _px(value: float) -> str:
+    """A length with at most one decimal, written the same way everywhere."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _xml(text: str) -> str:
+    """Text as XML may hold it: escaped, and without control characters and halves of characters."""
+    return escape("".join(char if char.isprintable() or char in _ALLOWED else "�" for char in text))
