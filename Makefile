@@ -1,9 +1,10 @@
-# `make check` and `make test` are all that a newcomer needs; both set up .venv first.
+# `make check` and `make test` are all that a newcomer needs; both set up .venv first. What needs a browser,
+# Locust or Jupyter sets up more of it: `make test-all`, `make notebooks`.
 
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: check test lint types unit format clean
+.PHONY: check test test-all lint types unit extra notebooks format clean
 
 check: .venv/ready
 	$(BIN)/chatlab check --solutions
@@ -15,6 +16,8 @@ check: .venv/ready
 
 test: lint types unit
 
+test-all: test extra
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,14 +28,27 @@ types: .venv/ready
 unit: .venv/ready
 	$(BIN)/pytest -n auto --dist loadgroup
 
+# In the order of their time, so that the long ones do not come last: load and notebooks keep both cores busy.
+extra: .venv/ready-all
+	$(BIN)/pytest -n 2 --dist loadfile -m extra
+
+notebooks: .venv/ready-all
+	$(BIN)/python notebooks/run.py
+
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]"
 	touch .venv/ready
+
+.venv/ready-all: .venv/ready
+	$(INSTALL) --editable ".[dev,load,notebooks,browser]"
+	touch .venv/ready-all
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
