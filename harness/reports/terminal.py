@@ -38,20 +38,27 @@ _KINDS = 3
 class Terminal:
     """Writes a report, with colour and progress where there is a terminal, else as plain text.
 
-    It goes to standard output, or to `out`, which is a file or a buffer of text.
+    It goes to standard output, to `out` (a file or a buffer of text), or to a `console`.
     """
 
-    def __init__(self, texts: Texts, *, verbose: bool = False, out: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        texts: Texts,
+        *,
+        verbose: bool = False,
+        out: TextIO | None = None,
+        console: Console | None = None,
+    ) -> None:
         self.texts = texts
         self.verbose = verbose
         self._out = out
-        self._console: Console | None = None
-        if out is None and sys.stdout.isatty():
+        self._console = console
+        if out is None and console is None and sys.stdout.isatty():
             from rich.console import Console  # late: it costs 50 ms, and a pipe needs none of it
 
             self._console = Console(highlight=False, soft_wrap=True)
         encoding = (sys.stdout.encoding or "ascii").lower()
-        self._unicode = out is not None or encoding.startswith("utf")
+        self._unicode = out is not None or console is not None or encoding.startswith("utf")
 
     # --- lines ------------------------------------------------------------------------------------
 
