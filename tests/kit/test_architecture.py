@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,21 @@ def test_reports_run_nothing() -> None:
                 path,
                 name,
             )
+
+
+def test_extras_are_imported_by_those_who_need_them() -> None:
+    """The command and the pytest plugin start without anything that an extra installs.
+
+    Locust in particular: to import it changes the sockets and threads of the whole process.
+    """
+    extras = ("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright")
+    code = f"""
+import sys
+import harness.cli, harness.load.command, harness.grading.command, harness.pytest_plugin
+print([name for name in {extras} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_the_server_stays_small() -> None:
