@@ -7,6 +7,7 @@
 
 import { Client } from "./client.js";
 import { find } from "./dom.js";
+import { keep, recall } from "./memory.js";
 import { ask } from "./question.js";
 import { language, text } from "./texts.js";
 import { View } from "./view.js";
@@ -74,11 +75,9 @@ async function main() {
   for (const element of document.querySelectorAll("[data-text]")) {
     element.textContent = text(element.dataset.text);
   }
-  const asked = new URLSearchParams(location.search).get("user");
-  const known = asked ?? localStorage.getItem("user");
-  const user = known !== null && isName(known) ? known : await askForName(known ?? "", known ? text("badName") : "");
-  const rooms = location.hash ? roomsInAddress() : JSON.parse(localStorage.getItem("rooms") ?? `["${START_ROOM}"]`);
-  start(user, rooms);
+  const known = new URLSearchParams(location.search).get("user") ?? recall("localStorage", "user", "");
+  const user = isName(known) ? known : await askForName(known, known && text("badName"));
+  start(user, location.hash ? roomsInAddress() : recall("localStorage", "rooms", [START_ROOM]));
 }
 
 function start(user, rooms) {
@@ -86,9 +85,9 @@ function start(user, rooms) {
   const client = new Client({
     address: chatAddress(),
     user,
-    outbox: JSON.parse(sessionStorage.getItem(waiting) ?? "[]"),
+    outbox: recall("sessionStorage", waiting, []),
     changed: () => {
-      sessionStorage.setItem(waiting, JSON.stringify(client.outbox));
+      keep("sessionStorage", waiting, client.outbox);
       remember(client);
       view.changed();
     },
@@ -126,14 +125,15 @@ function follow(client, view) {
   if (!wanted.includes(view.room)) view.open(wanted.at(-1) ?? null);
 }
 
+/** Write name and rooms into the address, and keep them for the next visit. */
 function remember(client) {
   const rooms = [...client.rooms.keys()];
   const address = new URL(location.href);
   address.searchParams.set("user", client.user);
   address.hash = rooms.map(encodeURIComponent).join(",");
   if (address.href !== location.href) history.replaceState(null, "", address);
-  localStorage.setItem("user", client.user);
-  localStorage.setItem("rooms", JSON.stringify(rooms));
+  keep("localStorage", "user", client.user);
+  keep("localStorage", "rooms", rooms);
 }
 
 main();

@@ -92,6 +92,7 @@ export class View {
     const refused = this.client.say(this.room, field.value);
     this.client.trouble = refused ? { code: refused } : null;
     if (!refused) field.value = "";
+    field.focus();
     this.isAtEnd = true;
     this.draw();
   }
@@ -206,7 +207,8 @@ export class View {
     const isOther = find("#room h2 bdi").textContent !== room.name;
     find("#room h2 bdi").textContent = room.name;
     log.ariaLabel = text("messages", { room: room.name });
-    log.ariaBusy = String(room.asked !== null); // old messages are not read out as if they were new
+    log.ariaBusy = String(room.asked !== null || isOther); // the past is not read out as if it were news
+    if (isOther) this.changed();
     find("#text").ariaLabel = text("message", { room: room.name });
     find("#text").placeholder = text("message", { room: room.name });
 

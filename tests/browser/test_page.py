@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,12 @@ def numbered(*contents: str) -> list[tuple[str, str]]:
 
 def waiting(page: Page) -> int:
     """How many messages have not come back yet."""
-    return page.locator("#log .waiting").count()
+    return len(page.locator("#log .waiting").all())
+
+
+def all_show(pages: Sequence[Page], *contents: str) -> None:
+    """Wait until just these messages are on each page, numbered 1, 2, 3 ..., and none waits."""
+    eventually(lambda: all(shown(page) == numbered(*contents) and not waiting(page) for page in pages))
 
 
 def state(page: Page, wanted: str) -> None:
@@ -67,8 +72,8 @@ def test_two_tabs_talk(chat: ThreadedServer, tab: OpenTab) -> None:
     say(ada, "Hello")
     eventually(lambda: shown(bob) == numbered("Hello"))
     say(bob, "Hi, ada")
+    all_show([ada, bob], "Hello", "Hi, ada")
     for page in (ada, bob):
-        eventually(lambda page=page: shown(page) == numbered("Hello", "Hi, ada"))
         assert page.locator(".message .by bdi").all_text_contents() == ["ada", "bob"]
         assert page.locator("#people li").all_text_contents() == [
             *(["Aada (you)online", "Bbobonline"] if page is ada else ["Aadaonline", "Bbob (you)online"])
@@ -96,9 +101,7 @@ def test_a_cut_connection_comes_back_with_everything(chat: ThreadedServer, tab: 
     assert len(shown(ada)) == 1
     ada.context.set_offline(False)
     state(ada, "online")
-    everything = numbered("before", "one", "two", "three", "mine")
-    for page in (ada, bob):
-        eventually(lambda page=page: shown(page) == everything and not waiting(page))
+    all_show([ada, bob], "before", "one", "two", "three", "mine")
     assert not ada.locator("#hurry").is_visible()
 
 
@@ -199,8 +202,8 @@ def test_html_is_text(chat: ThreadedServer, tab: OpenTab) -> None:
     nasty = "<img src=x onerror=\"document.body.textContent='hacked'\"><script>alert(1)</script> & &amp;"
     ada, bob = tab(chat.url, "ada"), tab(chat.url, "<b>bob</b>")
     say(bob, nasty)
+    all_show([ada, bob], nasty)
     for page in (ada, bob):
-        eventually(lambda page=page: shown(page) == numbered(nasty))
         assert page.locator("#log img, #log script, #log b, #people b, header b").count() == 0
     assert ada.locator(".message .by bdi").text_content() == "<b>bob</b>"
 
