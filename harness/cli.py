@@ -17,6 +17,7 @@ import click
 
 from harness import targets
 from harness.grading.command import grade_class
+from harness.load.command import load
 from harness.steps import EXERCISES
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
@@ -46,6 +47,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(grade_class)
+cli.add_command(load)
 
 
 def _language(default: str = "en") -> Callable[[F], F]:

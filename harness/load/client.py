@@ -39,8 +39,12 @@ class Gone(Exception):  # noqa: N818 - it says what happened to the connection
 class Chatter:
     """A person in some rooms, with one connection at a time."""
 
-    def __init__(self, recorder: Recorder, address: str, name: str, tag: str, measure: Measure) -> None:
+    def __init__(
+        self, recorder: Recorder, address: str, name: str, user: str, tag: str, measure: Measure
+    ) -> None:
         self.name = name
+        self.user = user
+        """The name that it asks the server for; no other run has it."""
         self.wake = threading.Event()
         """Set when the connection ends, and by whoever wants this person's attention."""
         self.rooms: list[str] = []
@@ -75,7 +79,7 @@ class Chatter:
         self._conn = conn = self._recorder.next_conn()
         began = self._recorder.now()
         parts = urlsplit(self._address)
-        query = "&".join(q for q in (parts.query, urlencode({"user": self.name}, quote_via=quote)) if q)
+        query = "&".join(q for q in (parts.query, urlencode({"user": self.user}, quote_via=quote)) if q)
         try:
             self._ws = ws = connect(
                 urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, "")),
@@ -181,7 +185,7 @@ class Chatter:
                         self.name,
                         conn,
                         greeting.user,
-                        self.name,
+                        self.user,
                         greeting.heartbeat or HEARTBEAT_INTERVAL,
                         greeting.timeout or OFFLINE_TIMEOUT,
                     )
@@ -252,7 +256,7 @@ class Chatter:
 
     def fence(self) -> None:
         """Wait until all that was sent before is done: frames are answered in order. Raises Gone."""
-        room = f"fence-{self.name}"
+        room = f"fence-{self.user}"
         self._ask(f"presence {room}", {"type": "presence", "room": room})
 
     def _ask(self, key: str, frame: dict[str, Any]) -> None:

@@ -42,10 +42,10 @@ class Crew:
     def newcomer(self, measure: Measure) -> tuple[Chatter, Temper]:
         """A new person, with the habits that the seed gives it."""
         number = len(self.people) + 1
-        name = f"user{self._index}.{number}-{self._run}"
+        name = f"user{self._index}.{number}"
         temper = Temper(Random(f"{self._seed}/{self._index}/{number}"), self._rooms, self._pace)
         tag = f"{self.recorder.host}{self.recorder.process}u{number}"
-        chatter = Chatter(self.recorder, self._address, name, tag, measure)
+        chatter = Chatter(self.recorder, self._address, name, f"{name}-{self._run}", tag, measure)
         chatter.rooms = [self.room(each) for each in temper.favourites()]
         self.people.append(chatter)
         return chatter, temper

@@ -167,7 +167,7 @@ def _failures(result: Result) -> Iterator[Text]:
     """A broken objective, if the load processes themselves were quick enough to say so."""
     objective, worst = result.load.objective, percentile(result.times["delivery"], 99)
     if objective is not None and worst > objective and result.lag <= LAG_LIMIT:
-        yield Text("slow", {"p99": round(worst * 1000), "objective": round(objective * 1000)})
+        yield Text("slow", {"p99": f"{worst * 1000:.1f}", "objective": f"{objective * 1000:g}"})
 
 
 def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import inf
 from sys import intern
 from typing import Any
@@ -61,7 +61,7 @@ class Merged:
         self._messages: list[bytes] = []
         self._room_of: list[str] = []
         self._tags: list[str] = []
-        self._first: list[tuple[float, str, bool]] = []  # when it was first heard, by whom, and if live
+        self._first: list[tuple[float, int, bool]] = []  # first heard when, by whom, and if live
         self._of_room: dict[str, list[int]] = defaultdict(list)
         self._frames: dict[int, dict[str, Any]] = {}
         self._hosts: dict[int, str] = {}
@@ -118,12 +118,12 @@ class Merged:
             self._messages.append(data)
             self._room_of.append(room)
             self._tags.append("" if message.get("user") == SYSTEM else tag_in(message["content"]) or "")
-            self._first.append((inf, "", False))
+            self._first.append((inf, WITNESS, False))
         return known[data]
 
     def _witness(self, message: int, at: float, conn: int, live: bool) -> None:
         if at < self._first[message][0]:
-            self._first[message] = (at, self._clients.get(conn, ""), live)
+            self._first[message] = (at, conn, live)
 
     def _sort_events(self) -> None:
         """Put each event where slices look for it."""
@@ -172,12 +172,11 @@ class Merged:
     def slices(self, room: str) -> Iterator[History]:
         """Histories of a room, each with all that some of its connections heard."""
         self._frames.clear()  # those of another room
-        shared = [*self._witnessed(room), *self.said[room]]
         senders = {sent.conn for sent in self.said[room]}
         conns = sorted({*self._heard[room], *(conn for conn, where in self._comings if where == room)})
         for start in range(0, len(conns), SLICE):
             some = conns[start : start + SLICE]
-            events = list(shared)
+            events = [*self._witnessed(room, some), *self.said[room]]
             for conn in {*some, *senders}:
                 events += self._life[conn]
             for conn in some:
@@ -192,14 +191,14 @@ class Merged:
         for at, messages, page in heard.pages:
             yield self._received(at, conn, self._page(room, messages, page))
 
-    def _witnessed(self, room: str) -> Iterator[Event]:
-        """Each different message of a room, when it was first heard, as heard by the witness."""
+    def _witnessed(self, room: str, but: Collection[int] = ()) -> Iterator[Event]:
+        """Each message of a room as the witness heard it: when it was first heard, unless by one of `but`."""
         yield history.Sent(0.0, "", WITNESS, {"type": "join", "room": room})
         for message in self._of_room[room]:
-            at, who, live = self._first[message]
-            if at < inf:
+            at, conn, live = self._first[message]
+            if at < inf and conn not in but:
                 frame = self._frame(message) if live else self._page(room, [message])
-                yield history.Received(at, who, WITNESS, frame, 0)
+                yield history.Received(at, self._clients.get(conn, ""), WITNESS, frame, 0)
 
     def _received(self, at: float, conn: int, frame: dict[str, Any]) -> Event:
         return history.Received(at, self._clients.get(conn, ""), conn, frame, 0)

@@ -46,12 +46,18 @@ def tell(result: Result, language: str, run: str, json_file: str | None) -> None
         terminal.line(line)
     for alike in _kinds(result):
         tell_anomaly(terminal, words, alike)
-    mark, style = _MARKS[result.outcome]
-    for each in [words.text("load.reason", reason) for reason in result.reasons] + [_judged(result, say)]:
-        if each:
-            terminal.block(f"{mark} {each}", 0, style)
+    for reason in result.reasons:
+        _line(terminal, words.text("load.reason", reason), result.outcome)
+    if result.findings.rooms:
+        clean = Outcome.FAILED if result.findings.anomalies else Outcome.PASSED
+        _line(terminal, _judged(result, say), clean)
     if result.hosts > 1:
         terminal.block(say.say("load.hosts", hosts=result.hosts), 0, "yellow")
+
+
+def _line(terminal: Terminal, text: str, outcome: Outcome) -> None:
+    mark, style = _MARKS[outcome]
+    terminal.block(f" {mark} {text}", 0, style)
 
 
 def _table(result: Result, say: Texts) -> list[str]:
@@ -80,8 +86,6 @@ def _per_second(count: int, result: Result) -> str:
 def _judged(result: Result, say: Texts) -> str:
     """What was looked at, and what came of it."""
     found = result.findings
-    if not found.rooms:
-        return ""
     return say.say(
         "load.found" if found.anomalies else "load.clean",
         deliveries=f"{result.deliveries:,}",

@@ -1,0 +1,152 @@
+"""One call of `chatlab load`: the server and Locust as processes, from their start to their end.
+
+Locust patches the sockets and threads of its whole process, so it gets one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+import click
+
+from harness.checkers import lifecycle
+from harness.client import PlayStopped
+from harness.history import Server
+from harness.load.report import EXIT_CODES, tell_anomaly
+from harness.log import Log
+from harness.reports.terminal import Terminal
+from harness.reports.words import Words
+from harness.targets import Target
+from harness.texts import texts
+from harness.verdict import Outcome
+from harness.worlds.live import LiveWorld
+from lab.command import EXIT_INTERRUPTED
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+EXIT_FAILED = 1
+EXIT_DEFECT = 70
+POLL = 0.1
+
+
+class Launch:
+    """`words` are what Locust is told, besides its file, the address, and where the result goes."""
+
+    def __init__(
+        self, target: Target, words: list[str], lang: str, web_port: int | None, json_file: str | None
+    ) -> None:
+        self.target = target
+        self.words = words
+        self.texts = texts(lang)
+        self.web_port = web_port
+        self.json_file = json_file
+        self.interrupts = 0
+        self.locust: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> int:
+        """Start everything, wait for the verdict, end everything; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, self._interrupt)
+        world = LiveWorld(self.target, 0, "load")
+        with tempfile.TemporaryDirectory(prefix="chatlab-load-") as folder:
+            try:
+                return await self._run(world, Path(folder) / "result.json")
+            finally:
+                self._kill_locust()
+                if self.locust is not None:
+                    await self.locust.wait()
+                await world.close()
+
+    async def _run(self, world: LiveWorld, result: Path) -> int:
+        if self.target.command is not None:
+            click.echo(self.texts.say("load.starting"), err=True)
+        try:
+            await world.start_server()
+            if not self.interrupts:
+                await self._start_locust(self._address(world), result)
+            while self.locust is not None and self.locust.returncode is None:
+                world.check_server()
+                await asyncio.sleep(POLL)
+        except PlayStopped:
+            await self._stop_locust()
+        ended = self._tell_of_server(world)
+        if self.interrupts:
+            click.echo(self.texts.say("ui.interrupted"), err=True)
+            return EXIT_INTERRUPTED
+        return EXIT_FAILED if ended else self._verdict(result)
+
+    def _address(self, world: LiveWorld) -> str:
+        if self.target.url is not None:
+            return self.target.url
+        started = [event for event in world.history if isinstance(event, Server) and event.what == "started"]
+        return f"ws://127.0.0.1:{started[-1].detail['port']}/"
+
+    def _tell_of_server(self, world: LiveWorld) -> bool:
+        """Say what became of the server, if it did not start or ended by itself; returns whether it did."""
+        found = lifecycle.server(Log(world.history), 0.0, inf)
+        for anomaly in found:
+            tell_anomaly(Terminal(self.texts), Words(self.texts), [anomaly])
+        return bool(found)
+
+    def _verdict(self, result: Path) -> int:
+        """The exit code that goes with the result; also puts the result where it was asked for."""
+        assert self.locust is not None, "it was started, or we were interrupted"
+        code = self.locust.returncode
+        if code == EXIT_DEFECT:
+            return EXIT_DEFECT
+        if not result.is_file():
+            if self.web_port is not None and code == 0:
+                return 0  # no test was started on the page
+            click.echo(self.texts.say("load.no_result", code=code), err=True)
+            return EXIT_DEFECT
+        text = result.read_text(encoding="utf-8")
+        if self.json_file is not None:
+            Path(self.json_file).write_text(text, encoding="utf-8")
+        return EXIT_CODES[Outcome(json.loads(text)["verdict"])]
+
+    # --- Locust -----------------------------------------------------------------------------------
+
+    async def _start_locust(self, address: str, result: Path) -> None:
+        program = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--skip-log-setup"]
+        options = [*self.words, f"--host={address}", f"--lab-json={result}"]
+        if self.web_port is not None:
+            click.echo(self.texts.say("load.web", port=self.web_port), err=True)
+        self.locust = await asyncio.create_subprocess_exec(
+            *program,
+            *options,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C is for us, who tell it to stop
+        )
+
+    def _interrupt(self) -> None:
+        """The first Ctrl-C asks Locust to stop, which judges what there is; the second ends it."""
+        self.interrupts += 1
+        if self.locust is None or self.locust.returncode is not None:
+            return
+        if self.interrupts == 1:
+            click.echo(self.texts.say("load.stopping"), err=True)
+            self.locust.terminate()
+        else:
+            self._kill_locust()
+
+    async def _stop_locust(self) -> None:
+        """Have Locust judge what there is, and wait for that."""
+        if self.locust is not None and self.locust.returncode is None:
+            self.locust.terminate()
+            await self.locust.wait()
+
+    def _kill_locust(self) -> None:
+        """End Locust and the processes that it made, at once: they are one group."""
+        if self.locust is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.locust.pid, signal.SIGKILL)
