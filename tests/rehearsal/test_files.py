@@ -116,6 +116,13 @@ def test_the_server_understands_what_it_is_told() -> None:
     assert float(SERVER.environment["OFFLINE_TIMEOUT"]) == protocol.OFFLINE_TIMEOUT
 
 
+def test_time_to_stop() -> None:
+    """The server has the five seconds that the protocol gives it to stop in, and hears of it itself."""
+    assert "for which it has 5 seconds" in (ROOT / "lab/PROTOCOL.md").read_text(encoding="utf-8")
+    assert SERVER.grace == 5
+    assert SERVER.words[0] == "python", "a shell in between would keep SIGTERM to itself"
+
+
 async def _health(port: int) -> int:
     """The exit code of the image's health check, for a server on that port."""
     program, *arguments = SERVER.stage.health
