@@ -52,7 +52,6 @@ class Conductor:
         self._running = False
         self._talking = False
         self._began = 0.0
-        self._most_users = 0
         self._workers: set[str] = set()
         self._status: dict[str, tuple[int, int]] = {}
         self._pieces: dict[str, dict[int, bytes]] = {}
@@ -84,7 +83,6 @@ class Conductor:
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
             self._began = time.monotonic()
-            self._most_users = 0
             for each in (self._workers, self._status, self._pieces, self._expected, self._offsets):
                 each.clear()
             threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
@@ -107,7 +105,6 @@ class Conductor:
         while self._talking and self.options.lab_run == run:
             time.sleep(POLL)
             now = time.monotonic()
-            self._most_users = max(self._most_users, self.runner.user_count)
             if not self.plays:
                 self._workers |= {client.id for client in self.runner.clients.all}
             if stormy and now >= storm_at:
@@ -195,7 +192,6 @@ class Conductor:
             target=self.options.lab_label or self.environment.host,
             shape=self.options.lab_shape,
             seed=self.options.lab_seed,
-            users=self._most_users,
             processes=max(len(self._workers), 1),
             seconds=passed,
             missing=max(len(self._workers), 1) - len(recordings),

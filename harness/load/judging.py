@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from harness.anomalies import Anomaly
 from harness.checkers import delivery, lifecycle, ordering, replay
-from harness.history import Fault, Stalled
+from harness.history import Fault, Opened, Stalled
 from harness.judge import STALL_LIMIT, _flaws
 from harness.load.figures import percentile
 from harness.load.merge import Merged
@@ -41,7 +41,6 @@ class Load(Struct):
     target: str
     shape: str
     seed: int
-    users: int
     processes: int
     seconds: float
     missing: int = 0
@@ -58,6 +57,8 @@ class Result(Struct):
     findings: Findings
     reasons: list[Text]
     """Why it failed or is inconclusive, but for the anomalies."""
+    users: int
+    """People who came in."""
     messages: int
     deliveries: int
     talked: float
@@ -140,6 +141,7 @@ def _result(
         Outcome.PASSED,
         findings,
         [],
+        len({event.client for event in merged.events if isinstance(event, Opened)}),
         len({sent.frame["data"]["content"] for each in merged.said.values() for sent in each}),
         merged.deliveries,
         said[-1] - said[0] if said else 0.0,

@@ -84,14 +84,13 @@ class Merged:
     def _take(self, recording: Recording, known: dict[bytes, int], before: int) -> int:
         """Add a recording, whose connections are numbered from `before` + 1 on; returns the last number."""
         shift = self._offset(recording) - self._began
-        last = before
+        for number in range(before + 1, before + recording.conns + 1):
+            self._hosts[number] = recording.host
         for event in recording.events:
             changes: dict[str, Any] = {"at": event.at + shift}
             conn = getattr(event, "conn", None)
             if conn is not None:
                 changes["conn"] = conn + before
-                last = max(last, conn + before)
-                self._hosts[conn + before] = recording.host
                 self._clients[conn + before] = getattr(event, "client", "")
             self.events.append(msgspec.structs.replace(event, **changes))
         index = array("I", (self._index(data, known) for data in recording.messages))
@@ -107,7 +106,7 @@ class Merged:
             self._heard[page.room][page.conn + before].pages.append((page.at + shift, its, page))
             for message in its:
                 self._witness(message, page.at + shift, page.conn + before, live=False)
-        return last
+        return before + recording.conns
 
     def _index(self, data: bytes, known: dict[bytes, int]) -> int:
         if data not in known:

@@ -51,6 +51,8 @@ class Recording(Struct):
 
     process: str
     host: str
+    conns: int
+    """How many connections it numbered, from 1."""
     events: list[Event]
     messages: list[bytes]
     at: bytes
@@ -157,6 +159,7 @@ class Recorder:
         return Recording(
             self.process,
             self.host,
+            self._conns,
             list(self._events),
             list(self._messages),
             self._at.tobytes(),

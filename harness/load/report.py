@@ -38,7 +38,7 @@ def tell(result: Result, language: str, run: str, json_file: str | None) -> None
     terminal = Terminal(say)
     load = result.load
     terminal.line()
-    counts = {"users": load.users, "seconds": round(load.seconds), "processes": load.processes}
+    counts = {"users": result.users, "seconds": round(load.seconds), "processes": load.processes}
     terminal.line(
         say.say("load.title", target=load.target, shape=load.shape, seed=load.seed, **counts), "bold"
     )
@@ -125,7 +125,7 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         "target": load.target,
         "seed": load.seed,
         "shape": load.shape,
-        "users": load.users,
+        "users": result.users,
         "processes": load.processes,
         "seconds": round(load.seconds, 3),
         "messages": result.messages,

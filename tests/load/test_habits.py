@@ -1,0 +1,65 @@
+"""People's habits: Zipf's law, human pace, and the same by the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from harness.load.figures import percentile, rate
+from harness.load.habits import Popularity, Temper
+
+
+def test_rooms_are_chosen_by_zipfs_law() -> None:
+    """The k-th room's share is 1/k of the first one's, all shares are 1, and choices follow them."""
+    popularity = Popularity(5)
+    shares = [popularity.share(room) for room in range(5)]
+    assert sum(shares) == pytest.approx(1)
+    assert [shares[0] / share for share in shares] == pytest.approx([1, 2, 3, 4, 5])
+    rng = Random(1)
+    counts = Counter(popularity.choose(rng) for _ in range(20_000))
+    for room, share in enumerate(shares):
+        assert counts[room] / 20_000 == pytest.approx(share, abs=0.02)
+
+
+def test_some_rooms_are_different_ones() -> None:
+    """Several rooms are never the same twice, and never more than there are."""
+    rng = Random(1)
+    for _ in range(100):
+        assert len(set(Popularity(4).choose_some(rng, 3))) == 3
+    assert sorted(Popularity(2).choose_some(rng, 3)) == [0, 1]
+
+
+def test_people_talk_every_five_to_fifteen_seconds() -> None:
+    """The mean of each person's pauses is in that range, and a tenth of it at ten times the pace."""
+    for seed in range(5):
+        for pace in (1.0, 10.0):
+            temper = Temper(Random(seed), 3, pace)
+            mean = sum(temper.rest() for _ in range(20_000)) / 20_000 * pace
+            assert 4.8 < mean < 15.3
+
+
+def test_habits_come_from_the_seed() -> None:
+    """The same seed gives the same life, and another seed another."""
+
+    def life(seed: str) -> list[object]:
+        temper = Temper(Random(seed), 10, 1.0)
+        return [temper.favourites(), *(each() for each in (temper.rest, temper.deed, temper.words) * 5)]
+
+    assert life("1/0/1") == life("1/0/1")
+    assert life("1/0/1") != life("1/0/2")
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    """The nearest rank: p50 of 1..100 is 50, p99 is 99; of nothing it is 0."""
+    values = [float(n) for n in range(1, 101)]
+    assert [percentile(values, each) for each in (0, 50, 95, 99, 100)] == [1, 50, 95, 99, 100]
+    assert percentile([7.0], 99) == 7.0
+    assert percentile([], 99) == 0.0
+
+
+def test_rate_of_no_time_is_none() -> None:
+    """Where no time passed there is no rate, and no division by zero."""
+    assert rate(10, 4.0) == 2.5
+    assert rate(1, 0.0) == 0.0

@@ -1,0 +1,235 @@
+"""`chatlab load`, as people call it: real Locust, a real server, few users who live fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import harness.load
+from tests.extras import needs_module
+
+LOAD = [sys.executable, "-P", "-m", "harness.cli", "load"]
+FEW = ["--users", "25", "--time", "5s", "--pace", "10", "--seed", "1"]
+CARELESS = Path(__file__).parent.parent / "servers" / "careless_pubsub.py"
+
+
+def load(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Call the command; never longer than a minute and a half."""
+    return subprocess.run(
+        [*LOAD, *options],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, Any]:
+    """What the command wrote, which must agree with how it exited."""
+    assert report.is_file(), done.stdout + done.stderr
+    value: dict[str, Any] = json.loads(report.read_text())
+    assert done.returncode == {"passed": 0, "failed": 1, "inconclusive": 2}[value["verdict"]]
+    assert "Traceback" not in done.stdout + done.stderr
+    return value
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("shape", ["steady", "storm", "ramp"])
+def test_reference_is_found_right(processes: str, shape: str, tmp_path: Path) -> None:
+    """The reference server passes whatever shape the load has; a machine that is too slow may say so."""
+    needs_module("locust", "load")
+    report = tmp_path / "load.json"
+    done = load(*FEW, "--shape", shape, "--processes", processes, "--json", str(report))
+    value = verdict(done, report)
+    assert value["verdict"] in ("passed", "inconclusive"), done.stdout
+    assert value["anomalies"] == []
+    assert value["users"] == 25
+    assert value["deliveries"] > value["messages"] > 0
+    assert value["times_ms"]["delivery"]["count"] > 0
+    if shape == "storm":
+        assert value["cuts"] >= 20
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -> None:
+    """One delivery in thirty that is dropped is found, also where two processes have to put it together."""
+    needs_module("locust", "load")
+    report = tmp_path / "load.json"
+    command = f"{shlex.quote(sys.executable)} -m lab --use pubsub={shlex.quote(str(CARELESS))}"
+    options = [*FEW, "--server", command, "--processes", processes, "--json", str(report)]
+    done = load(*options, DROP_ONE_IN="30")
+    value = verdict(done, report)
+    assert "lost" in {anomaly["name"] for anomaly in value["anomalies"]}, done.stdout
+    assert value["verdict"] == "failed" or value["reasons"], "only a slow machine may leave that open"
+    assert "A message was lost" in done.stdout
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+def test_broken_objective_fails(tmp_path: Path) -> None:
+    """A p99 that nobody can reach fails, with the figures, in the language that was asked for."""
+    needs_module("locust", "load")
+    report = tmp_path / "load.json"
+    done = load(*FEW, "--lab-p99-ms", "0.001", "--lang", "fr", "--json", str(report))
+    value = verdict(done, report)
+    if value["verdict"] == "failed":
+        assert "99e centile" in done.stdout
+        assert "0.001 ms" in done.stdout
+    else:
+        assert value["lag_p99_ms"] > 100, "only a slow machine may leave that open"
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+def test_nobody_at_the_url_is_explained() -> None:
+    """With nobody there it ends within seconds, and names the address."""
+    needs_module("locust", "load")
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
+        done = load(*FEW, "--url", address)
+    assert done.returncode == 1
+    assert f"Nobody answers at {address}" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_interrupted_load_tells_what_there_is(processes: str, tmp_path: Path) -> None:
+    """Ctrl-C in the middle prints the table of what was done so far, and leaves no process and no file."""
+    needs_module("locust", "load")
+    process = subprocess.Popen(
+        [
+            *LOAD,
+            "--users",
+            "10",
+            "--time",
+            "5m",
+            "--pace",
+            "20",
+            "--spawn-rate",
+            "10",
+            "--processes",
+            processes,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+        # A shell starts what runs in the background with Ctrl-C ignored, and tests may run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert process.stderr is not None
+        told = next((line for line in process.stderr if " messages/s" in line), None)
+        assert told is not None, "it ended before it told of any progress"
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, output + errors
+    assert "per second" in output
+    assert "Traceback" not in output + errors
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    deadline = time.monotonic() + 5
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline, list(tmp_path.iterdir())
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+def test_locustfile_works_by_itself(tmp_path: Path) -> None:
+    """Locust alone runs the file, with our options under names of their own, and exits by the verdict."""
+    needs_module("locust", "load")
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    env = {**os.environ, "PORT": str(port), "DATA_DIR": str(tmp_path)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "lab"], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert server.stdout is not None
+        assert "listening" in server.stdout.readline()
+        file = Path(harness.load.__file__).with_name("locustfile.py")
+        options = ["--headless", "-u", "10", "-r", "10", "-t", "4s", "--lab-pace", "10", "--lab-rooms", "2"]
+        done = subprocess.run(
+            [sys.executable, "-m", "locust", "-f", str(file), "--host", f"ws://127.0.0.1:{port}", *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        server.terminate()
+        server.communicate(timeout=10)
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+    assert "delivery to each receiver" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--time", "6q"], "is no time above 0"),
+        (["--time", "0s"], "is no time above 0"),
+        (["--users", "0"], "0 is not in the range"),
+        (["--url", "http://127.0.0.1/"], "ws://"),
+        (["--url", "ws://127.0.0.1/", "--server", "x"], "exclude each other"),
+        (["--server", ""], "the command is empty"),
+        (["--json", "/no/such/folder/x.json"], "no such folder"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:
+    """Wrong usage exits with 64 and says in a sentence what is wrong, without a traceback."""
+    needs_module("locust", "load")
+    done = load(*options)
+    assert done.returncode == 64
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_locust_is_explained() -> None:
+    """Without Locust the command says how to install it, and exits with 64."""
+    program = (
+        "import importlib.util, sys\n"
+        "from harness.cli import cli\n"
+        "from lab.command import run_command\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        "sys.argv = ['chatlab', 'load']\n"
+        "sys.exit(run_command(cli, 'chatlab'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 64
+    assert "pip install 'chat-lab[load]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_command_does_not_import_locust() -> None:
+    """Importing the command, and what it starts, leaves sockets and threads as they are."""
+    program = (
+        "import sys, harness.cli, harness.load.launch, harness.load.crew\n"
+        "assert not {'locust', 'gevent'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
