@@ -43,21 +43,29 @@ export class Log {
   }
 
   showLines(room, keep) {
-    let last = null; // the last message, and whether something stands between it and the next one
+    let day = null;
+    let last = null; // the message before
+    let by = null; // who wrote it, unless a day or a notice begins in between
     for (const line of room.lines) {
+      if (calendar.format(line.timestamp) !== day) {
+        day = calendar.format(line.timestamp);
+        by = null;
+        keep(`day ${line.id}`, () => make("li", { className: "day" }, day));
+      }
       if (line.notice) {
+        by = null;
         keep(`notice ${line.id}`, () => notice(line));
-        if (last) last = { ...last, user: null };
         continue;
       }
-      const day = calendar.format(line.timestamp);
-      if (last && line.sequence > last.sequence + 1) this.showHole(last.sequence + 1, line.sequence - 1, keep);
-      if (day !== last?.day) keep(`day ${line.sequence}`, () => make("li", { className: "day" }, day));
+      if (last && line.sequence > last.sequence + 1 && room.lost.has(line.sequence)) {
+        by = null;
+        this.showHole(last.sequence + 1, line.sequence - 1, keep);
+      }
       const item = keep(`message ${line.sequence} ${line.id} ${line.user}`, () => this.message(line));
-      const goesOn =
-        last?.user === line.user && day === last.day && line.timestamp - last.timestamp < TOGETHER;
+      const goesOn = by === line.user && line.timestamp - last.timestamp < TOGETHER;
       item.classList.toggle("goes-on", goesOn);
-      last = { ...line, day };
+      last = line;
+      by = line.user;
     }
   }
 

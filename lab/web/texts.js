@@ -62,7 +62,7 @@ export const TEXTS = {
     too_large: "This is too long: a message has at most 64 KiB. Send it in parts.",
     rate_limited: "You talk faster than the server takes it.",
     unavailable: "The server cannot do this now.",
-    detail: "{text} ({message})",
+    detail: "{text} It says: “{message}”",
   },
   fr: {
     title: "Chat",
@@ -125,7 +125,7 @@ export const TEXTS = {
     too_large: "C’est trop long : un message a 64 Kio au plus. Envoyez-le en plusieurs parties.",
     rate_limited: "Vous parlez plus vite que le serveur ne l’accepte.",
     unavailable: "Le serveur ne peut pas le faire maintenant.",
-    detail: "{text} ({message})",
+    detail: "{text} Il dit : « {message} »",
   },
 };
 

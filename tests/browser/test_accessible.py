@@ -78,23 +78,32 @@ def test_the_first_question(chat: ThreadedServer, new_page: Callable[..., Page])
 
 
 @pytest.mark.parametrize("width", [320, 360, 640, 1024])
-def test_nothing_is_wider_than_the_window(chat: ThreadedServer, tab: OpenTab, width: int) -> None:
-    """However narrow the window, and however long names and words: one scrolls up and down alone."""
+def test_nothing_is_wider_than_the_window(tmp_path: Path, tab: OpenTab, width: int) -> None:
+    """However narrow the window, and however long names, words and the past: only the log scrolls."""
     name, rooms = "n" * 64, ",".join(["r" * 64, "s" * 64, "t"])
-    ada = tab(chat.url, name, rooms, viewport={"width": width, "height": 600})
-    say(ada, "w" * 500)
-    eventually(lambda: len(shown(ada)) == 1)
-    ada.context.set_offline(True)
-    for connected in (True, False):
-        if not connected:
-            chat.cut("t", name)
-            state(ada, "waiting")
-        assert ada.evaluate("document.documentElement.scrollWidth") == width
-        assert ada.evaluate("document.documentElement.scrollHeight") == 600
-        beyond = ada.evaluate(
-            """[...document.querySelectorAll("header > *, #log > *, #say > *, #join")].filter((it) => {
-                 const {left, right} = it.getBoundingClientRect();
-                 return it.checkVisibility() && (left < 0 || right > innerWidth);
-               }).map((it) => it.outerHTML)"""
-        )
-        assert beyond == []
+    past = [message(number, "r" * 64, name, content=f"no. {number}") for number in range(1, 51)]
+    chat = ThreadedServer(tmp_path, past)
+    try:
+        ada = tab(chat.url, name, rooms, viewport={"width": width, "height": 600})
+        say(ada, "w" * 500)
+        eventually(lambda: len(shown(ada)) == 51)
+        fits(ada, width, 600)
+        ada.context.set_offline(True)
+        chat.cut("t", name)
+        state(ada, "waiting")
+        fits(ada, width, 600)
+    finally:
+        chat.stop()
+
+
+def fits(page: Page, width: int, height: int) -> None:
+    """Check that the page is as large as its window, and that nothing stands out of it."""
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.documentElement.scrollHeight") == height
+    beyond = page.evaluate(
+        """[...document.querySelectorAll("header > *, #log > *, #say > *, #join")].filter((it) => {
+             const {left, right} = it.getBoundingClientRect();
+             return it.checkVisibility() && (left < 0 || right > innerWidth);
+           }).map((it) => it.outerHTML)"""
+    )
+    assert beyond == []
