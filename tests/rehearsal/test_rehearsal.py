@@ -17,7 +17,7 @@ from tests.extras import needs_module
 from tests.rehearsal.deployment import ROOT
 from tests.rehearsal.rehearsal import Failed, Rehearsal, left_running
 
-pytestmark = pytest.mark.extra
+pytestmark = [pytest.mark.extra, pytest.mark.timeout(300)]
 
 SHORT = {"HEARTBEAT_INTERVAL": "0.5", "OFFLINE_TIMEOUT": "1.5"}
 TOKEN = "a-token-of-the-user"
