@@ -8,6 +8,7 @@ run, and the outputs that are stored stay, unless `--measure` asks for new ones.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import os
 import sys
@@ -155,17 +156,20 @@ def main(names: tuple[str, ...], check: bool, measure: bool) -> int:
     return int(failed)
 
 
-if __name__ == "__main__":
+def start() -> int:
+    """The exit code of the command; says in one sentence what is missing or wrong."""
+    if any(importlib.util.find_spec(needed) is None for needed in ("jupytext", "nbclient", "ipykernel")):
+        click.echo(MISSING, err=True)
+        return 64
     try:
-        import jupytext  # noqa: F401 - to see whether the extra is there
-        import nbclient  # noqa: F401
-    except ImportError:
-        sys.exit(click.echo(MISSING, err=True) or 64)
-    try:
-        sys.exit(main(standalone_mode=False))
+        return int(main(standalone_mode=False))
     except click.UsageError as error:
         error.show()
-        sys.exit(64)
+        return 64
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -109,6 +109,7 @@ class _Builder:
         self._newest: dict[tuple[str, str], int] = {}
         self._heard: set[str] = set()
         self._broken: dict[str, Band] = {}
+        self._asks_since: dict[str, bool] = {}
         self._gone: set[tuple[str, str]] = set()  # clients and the rooms that they have left
         self._repeated: Counter[tuple[str, str]] = Counter()  # how often a client said what has a tag
         self._contents: dict[tuple[str, str, int], str] = {}
@@ -192,7 +193,10 @@ class _Builder:
             label, tag = f"says “{self._said(content)}”", tag_in(content)
         elif kind == "join":
             since = frame.get("since")
-            label = f"joins {self._clean(frame.get('room'))}" + (f" since #{since}" if since else "")
+            label = f"joins {self._clean(frame.get('room'))}"
+            if since is not None:
+                label += f" since #{since}" if since else " from the start"
+            self._asks_since[event.client] = since is not None
         elif kind == "leave":
             label = f"leaves {self._clean(frame.get('room'))}"
         else:
@@ -233,7 +237,7 @@ class _Builder:
                     self._newest[client, page.room] = max(numbers)
                     span = f"#{numbers[0]}" + (f" – #{numbers[-1]}" if len(numbers) > 1 else "")
                     self._hears(client, "replay", f"replay: {span}", f"{client} {page.room}", 0, before)
-                elif asked and "since" in self._last_said(client):
+                elif self._asks_since.get(client):
                     self._hears(client, "replay", "replay: nothing", f"{client} {page.room}", 0, [asked])
             case Roster(full=full) as roster if not full:
                 shown = ", ".join(f"{self._clean(user)} {roster.users[user].status}" for user in roster.users)
@@ -294,10 +298,6 @@ class _Builder:
     def _about(self, users: list[str]) -> list[Moment | None]:
         return [self._causes.get(self._names.get(user, "")) for user in users]
 
-    def _last_said(self, client: str) -> str:
-        lane = self.lanes.get(client)
-        return lane[-1].label if lane else ""
-
     def _clean(self, text: Any) -> str:
         text = str(text)
         return shorten(text.replace(self.suffix, "") if self.suffix else text, 24)
@@ -327,6 +327,9 @@ class _Builder:
             *(each for each in self.server if id(each) in used or each.order[0] == 2),
         ]
         _number(moments)
+        # In an order that does not depend on who was read first.
+        place = {lane: number for number, lane in enumerate((SERVER, *self.lanes))}
+        arrows.sort(key=lambda a: (a.start.rank, place[a.start.lane], a.end.rank, place[a.end.lane]))
         bands = [band for band in self.bands if band.start.rank >= 0]
         for band in bands:
             if band.end is not None and band.end.rank < 0:

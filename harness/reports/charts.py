@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.history import History
-from harness.log import Log
+from harness.log import Heard, Log
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
 from lab.protocol import Status
 
@@ -27,24 +27,27 @@ def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
 
     A full dot is a live message, a ring one from a replay. `room` is its name, without the run's nonce.
     """
-    heard: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    found: dict[str, list[Heard]] = defaultdict(list)
     log = Log(events)
     for each in log.in_room(full_name(log, room)):
-        heard[each.client].append((each.message.sequence, each.live))
-    shown = {client: numbers[:_MOST] for client, numbers in sorted(heard.items())}
+        found[each.client].append(each)
+    shown = {client: heard[:_MOST] for client, heard in sorted(found.items())}
     longest = max(map(len, shown.values()), default=1)
-    highest = max((number for numbers in shown.values() for number, _ in numbers), default=1)
-    scale = _STEP * min(1, 12 / highest)
+    highest = max((each.message.sequence for heard in shown.values() for each in heard), default=1)
+    scale = _STEP * min(1, 12 / max(highest, 1))
     panel, height = 60 + _STEP * longest, scale * highest
     told = "; ".join(
-        f"{client}: {', '.join(str(number) for number, _ in numbers)}" for client, numbers in shown.items()
+        f"{client}: {', '.join(str(each.message.sequence) for each in heard)}"
+        for client, heard in shown.items()
     )
-    width = max(20 + panel * max(len(shown), 1), 320)
+    width = max(20 + panel * max(len(shown), 1), 420)
     sheet = Sheet(width, height + 110, title, f"Numbers in the order in which they came. {told}")
     sheet.text(12, 22, title, bold=True)
-    for place, (client, numbers) in enumerate(shown.items()):
-        _panel(sheet, 46 + panel * place, 60 + height, client, numbers, scale)
-    sheet.text(12, height + 100, "across: the order of arrival; up: the number; rings: replayed")
+    for place, (client, heard) in enumerate(shown.items()):
+        _panel(sheet, 46 + panel * place, 60 + height, client, heard, scale)
+    sheet.text(
+        12, height + 100, "across: the order of arrival; up: the number; rings: replayed; !: out of line"
+    )
     return sheet.finish()
 
 
@@ -53,24 +56,21 @@ def full_name(log: Log, name: str) -> str:
     return f"{name}-{log.began.nonce}" if log.began.nonce else name
 
 
-def _panel(
-    sheet: Sheet, left: float, floor: float, client: str, numbers: list[tuple[int, bool]], scale: float
-) -> None:
+def _panel(sheet: Sheet, left: float, floor: float, client: str, heard: list[Heard], scale: float) -> None:
     """The numbers that one client saw."""
-    top = min(floor - scale * max((number for number, _ in numbers), default=1), floor - _STEP)
+    numbers = [each.message.sequence for each in heard]
     sheet.line(left, floor, left + _STEP * len(numbers) + 8, floor)
-    sheet.line(left, floor, left, top - 8)
+    sheet.line(left, floor, left, floor - scale * max(*numbers, 1) - 8)
     sheet.text(left + 6, floor + 18, shorten(client), bold=True)
-    points = [(left + _STEP * (n + 0.5), floor - scale * number) for n, (number, _) in enumerate(numbers)]
+    points = [(left + _STEP * (n + 0.5), floor - scale * number) for n, number in enumerate(numbers)]
     sheet.path(points, FAINT)
-    newest = 0
-    for (x, y), (number, live) in zip(points, numbers, strict=True):
-        odd = number != newest + 1 and newest > 0
-        sheet.dot(x, y, ALARM if odd else INK, hollow=not live)
-        sheet.text(
-            x, y - 7, f"{number}{'!' if odd else ''}", ALARM if odd else INK, anchor="middle", bold=odd
-        )
-        newest = number
+    before = numbers[0] - 1
+    for (x, y), each, number in zip(points, heard, numbers, strict=True):
+        odd = number != before + 1 and not each.may_answer_retry
+        colour, mark = (ALARM, "!") if odd else (INK, "")
+        sheet.dot(x, y, colour, hollow=not each.live)
+        sheet.text(x, y - 7, f"{number}{mark}", colour, anchor="middle", bold=odd)
+        before = number
 
 
 # --- presence -------------------------------------------------------------------------------------
@@ -166,7 +166,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def chart(series: dict[str, Series], title: str, across: str, up: str) -> Drawing:
-    """Points joined by lines, up to four series of them; both axes begin at 0."""
+    """Points joined by lines, up to four series of them; both axes begin at 0. Infinite ones are left out."""
+    series = {name: [each for each in one if all(map(math.isfinite, each))] for name, one in series.items()}
     points = [point for each in series.values() for point in each]
     most_x = _round_up(max((x for x, _ in points), default=1))
     most_y = _round_up(max((y for _, y in points), default=1))
@@ -198,7 +199,7 @@ def chart(series: dict[str, Series], title: str, across: str, up: str) -> Drawin
 
 def _round_up(value: float) -> float:
     """The next larger 1, 2, 4 or 8 times a power of ten, for the end of an axis."""
-    if not value > 0 or math.isinf(value):
+    if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return float(next(step * power for step in (1, 2, 4, 8, 10, 20) if step * power >= value))

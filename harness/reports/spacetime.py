@@ -12,9 +12,9 @@ from harness.history import History
 from harness.reports.causality import SERVER, SHOWN, Band, Causality, Moment, causality
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
 
-LANE = 175
+LANE = 195
 """Pixels from one lane to the next."""
-MARGIN = 160
+MARGIN = 185
 """Pixels left and right of the outer lanes, for what is written there."""
 ROW = 25
 """Pixels from one moment to the next."""
