@@ -22,6 +22,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--host-resolver-rules=MAP lan.test 127.0.0.1",
 ]
 
 OpenTab = Callable[..., "Page"]
