@@ -24,6 +24,7 @@ const RATE_PAUSE = 1; // seconds for which we are quiet when the server says tha
 export class Client {
   /**
    * address      of the server, without the user's name: a URL that begins with ws: or wss:
+   * user         the name that we ask for; the server may give us another one
    * outbox       messages that are not yet sent, from before the page was loaded: [{id, room, content}]
    * changed      is called whenever there is something new to show
    * turnedAway   is called if the server does not take the name; nothing more happens then
@@ -78,7 +79,8 @@ export class Client {
 
   /** Leave a room; what waits to be said there is dropped. */
   leave(name) {
-    if (this.state === "online") this.send({ type: "leave", room: name });
+    const hasAsked = this.state === "online" && this.rooms.get(name).checked; // to be let in
+    if (hasAsked) this.send({ type: "leave", room: name });
     this.rooms.delete(name);
     this.outbox = this.outbox.filter((entry) => entry.room !== name);
     this.speak();

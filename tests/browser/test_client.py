@@ -189,6 +189,20 @@ def test_who_comes_back_asks_from_where_it_was(stage: Stage) -> None:
     assert stage.sent() == []
 
 
+def test_a_room_may_be_left_at_any_moment(stage: Stage) -> None:
+    """Who leaves without a connection, or before it asked to be let in again, is out and makes no error."""
+    stage.do("client.join('blue'); client.say('blue', 'never')")
+    stage.cut()
+    stage.do("client.leave('blue')")
+    stage.page.clock.fast_forward(500)
+    stage.greet()
+    assert [frame["room"] for frame in stage.sent()] == ["red"]
+    stage.do("client.leave('red')")
+    stage.tell("history", room="red", messages=[], last=12, more=False)
+    assert stage.sent() == []
+    assert stage.do("client.outbox") == []
+
+
 def test_a_server_that_forgot_is_joined_anew(stage: Stage) -> None:
     """If the server's newest number is below ours, what we had is put away and the room is joined anew."""
     stage.cut()
