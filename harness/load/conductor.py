@@ -185,8 +185,10 @@ class Conductor:
         self._settle()
         recordings = self._gather()
         self._running = False
-        if self.runner.exceptions:
-            self._defect("\n".join(each["traceback"] for each in self.runner.exceptions.values()))
+        defects = [each["traceback"] for each in self.runner.exceptions.values()]
+        defects += [recording.defect for recording in recordings if recording.defect]
+        if defects:
+            self._defect("\n".join(defects))
             return
         load = Load(
             target=self.options.lab_label or self.environment.host,

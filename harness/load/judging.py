@@ -67,6 +67,8 @@ class Result(Struct):
     """Sorted seconds of each thing that was timed: delivery, echo, join, history, connect, reconnect."""
     lag: float
     """The 99th percentile of how much too late a load process woke up; of the worst process."""
+    lags: list[float]
+    """Sorted seconds of all of that, over all processes."""
     hosts: int
 
 
@@ -147,6 +149,7 @@ def _result(
         said[-1] - said[0] if said else 0.0,
         times,
         max((percentile(sorted(seconds(r.lags)), 99) for r in recordings), default=0.0),
+        sorted(chain.from_iterable(seconds(recording.lags) for recording in recordings)),
         len({recording.host for recording in recordings}),
     )
     failures = list(_failures(result))

@@ -62,6 +62,8 @@ class Recording(Struct):
     timings: dict[str, bytes]
     lags: bytes
     complete: bool
+    defect: str = ""
+    """A traceback, if the kit itself failed."""
 
 
 def this_host() -> str:
@@ -81,6 +83,8 @@ class Recorder:
         """Seconds that joins, reconnections and other requests took, by their names."""
         self.lags = array("d")
         """Seconds by which this process woke up too late, sampled all the time."""
+        self.defect = ""
+        """A traceback, if the kit itself failed."""
         self._events: list[Event] = []
         self._messages: dict[bytes, int] = {}
         self._at, self._conn, self._message = array("d"), array("I"), array("I")
@@ -169,6 +173,7 @@ class Recorder:
             {name: times.tobytes() for name, times in self.timings.items()},
             self.lags.tobytes(),
             self._complete,
+            self.defect,
         )
 
 

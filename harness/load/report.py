@@ -69,14 +69,18 @@ def _table(result: Result, say: Texts) -> list[str]:
     table.add_row(say.say("load.row.messages"), f"{result.messages:,}", _per_second(result.messages, result))
     for name, times in result.times.items():
         if times:
-            shown = [f"{1000 * percentile(times, each):.1f}" for each in (*PERCENTILES, 100)]
-            table.add_row(
-                say.say(f"load.row.{name}"), f"{len(times):,}", _per_second(len(times), result), *shown
-            )
+            count = [f"{len(times):,}", _per_second(len(times), result)]
+            table.add_row(say.say(f"load.row.{name}"), *count, *_milliseconds(times))
+    if result.lags:
+        table.add_row(say.say("load.row.lag"), "", "", *_milliseconds(result.lags), style="dim")
     console = Console(width=100, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+
+
+def _milliseconds(times: list[float]) -> list[str]:
+    return [f"{1000 * percentile(times, each):.1f}" for each in (*PERCENTILES, 100)]
 
 
 def _per_second(count: int, result: Result) -> str:
