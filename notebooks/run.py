@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import json
 import os
 import sys
 import tempfile
@@ -107,7 +106,9 @@ def is_measured(cell: Notebook) -> bool:
 
 def written(notebook: Notebook) -> str:
     """A notebook as the text of its file."""
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    import nbformat
+
+    return str(nbformat.writes(notebook)) + "\n"
 
 
 def differences(old: str, new: str) -> list[str]:

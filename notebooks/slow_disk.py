@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.protocol import Message
 
 SLOW_SECONDS = 0.2
-SLOW_SAVES = 30
+SLOW_SAVES = 12
 
 
 class MessageStore:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.client import Client, PlayStopped
-from harness.history import History
+from harness.history import Closed, GaveUp, History, Server
 from harness.play import play
 from harness.reports.words import Words
 from harness.targets import Target, whole_server
@@ -53,10 +53,17 @@ async def perform(scene: Scene, **components: str) -> History:
         await scene(world)
         return list(world.history)
     except PlayStopped as stopped:
-        said = "\n".join(world.output()) or "The server printed nothing."
-        raise RuntimeError(f"The scene could not be played to its end. {said}") from stopped
+        raise RuntimeError(f"the scene could not be played to its end: {_last_words(world)}") from stopped
     finally:
         await world.close()
+
+
+def _last_words(world: LiveWorld) -> str:
+    """What went wrong last, as far as anybody saw it, and what the server printed."""
+    ends = (Closed, GaveUp, Server)
+    last = next((event for event in reversed(world.history) if isinstance(event, ends)), world.history[-1])
+    at, who, what = Words(texts("en"), world.nonce).event(last)
+    return "\n".join([f"after {at:.1f} s, {who} {what}", *world.output()])
 
 
 async def say(client: Client, room: str, text: str, id: str | None = None) -> None:

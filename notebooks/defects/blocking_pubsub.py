@@ -21,10 +21,10 @@ class PubSub:
         self._rooms.get(room, {}).pop(member, None)
 
     def publish(self, room: str, frame: ServerFrame) -> None:
-        """The defect: half a millisecond that blocks the event loop, as a synced log line would."""
+        """The defect: a millisecond that blocks the event loop, as a synced log line would."""
         for member in self.members(room):
             if isinstance(frame, Message):
-                time.sleep(0.0005)
+                time.sleep(0.001)
             member.send(frame)
 
     def members(self, room: str) -> list[Member]:
