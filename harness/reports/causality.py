@@ -176,8 +176,9 @@ class _Builder:
         if label:
             self._barrier = moment
         self._causes[client] = moment
-        self._broken.setdefault(client, Band(moment))
-        self.bands.append(self._broken[client])
+        if client not in self._broken:
+            self._broken[client] = Band(moment)
+            self.bands.append(self._broken[client])
 
     # --- to the server ----------------------------------------------------------------------------
 
@@ -334,6 +335,7 @@ class _Builder:
         for band in bands:
             if band.end is not None and band.end.rank < 0:
                 band.end = None
+        bands.sort(key=lambda band: (band.start.rank, place[band.start.lane]))
         return Causality(list(self.lanes), moments, arrows, bands, self.left_out)
 
 

@@ -105,6 +105,26 @@ def test_order_in_which_clients_read_does_not_matter() -> None:
     assert drawings[0] == drawings[1]
 
 
+def test_order_in_which_clients_notice_does_not_matter() -> None:
+    """When the server is killed, it is the same whose connection breaks first, and who comes back first."""
+    drawings = []
+    for turned in (False, True):
+        story = Story()
+        people = story.clients("alice", "bob", "carol")
+        story.restarts("killed", *(people[::-1] if turned else people))
+        drawings.append(str(spacetime(story.events, "Killed")))
+    assert drawings[0] == drawings[1]
+
+
+def test_second_fault_of_a_broken_client_is_no_second_band() -> None:
+    """Who vanished and is then cut off has one band."""
+    story = Story()
+    alice = story.client("alice")
+    alice.faults("vanish")
+    alice.is_cut()
+    assert len(causality(story.events).bands) == 1
+
+
 def test_clock_does_not_matter() -> None:
     """The same things, more slowly, give the same drawing."""
     drawings = []
