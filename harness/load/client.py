@@ -18,7 +18,7 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 from websockets.sync.client import ClientConnection, connect
@@ -122,7 +122,7 @@ class Chatter:
                 create_connection=cast(type[ClientConnection], create),  # any factory will do
                 legacy=True,  # its life is no block of code
             )
-        except (OSError, EOFError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+        except (OSError, EOFError, ValueError, WebSocketException) as error:
             self._give_up("connection", began)
             self._time("connect", began, error=type(error).__name__)
             raise Gone from error

@@ -7,6 +7,7 @@ import importlib.util
 import random
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -116,7 +117,8 @@ def load(
             raise click.UsageError(f"{option} {file}: there is no such folder to write into")
     try:
         target = _target(url, server)
-    except BadTarget as error:
+        urlsplit(url or "").port  # noqa: B018 - it raises if there is none that can be
+    except (BadTarget, ValueError) as error:
         raise click.UsageError(str(error)) from error
     more = {
         "--users": users,

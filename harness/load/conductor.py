@@ -39,6 +39,11 @@ STORM_AFTER = 30.0
 EXIT_DEFECT = 70
 
 
+def is_address(host: str | None) -> bool:
+    """Whether Locust was given the address of a WebSocket."""
+    return host is not None and host.startswith(("ws://", "wss://"))
+
+
 class Conductor:
     """What one process of a load does at the events of Locust."""
 
@@ -83,12 +88,14 @@ class Conductor:
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
             self._began = time.monotonic()
+            if not is_address(self.environment.host):
+                self.say("no_address", host=self.environment.host or "")
             for each in (self._workers, self._status, self._pieces, self._expected, self._offsets):
                 each.clear()
             threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
         if self.plays:
             self.crew = self.environment.crew = Crew(
-                self.environment.host,
+                self.environment.host or "",
                 self.options.lab_run,
                 self.runner.worker_index,
                 self.options.lab_seed,

@@ -73,7 +73,7 @@ class Result(Struct):
 
 
 def judge(load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None) -> Result:
-    """Judge what all processes recorded. It takes about 20 s of one core for a million deliveries."""
+    """Judge what all processes recorded. It takes about 40 s of one core for a million deliveries."""
     result: Result | None = None
     for step in judging(load, recordings, offsets):
         result = step if isinstance(step, Result) else None

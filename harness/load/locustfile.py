@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 from locust import events
 
 from harness.load import shapes
-from harness.load.conductor import Conductor
+from harness.load.conductor import Conductor, is_address
 from harness.load.person import Person
 from harness.texts import LANGUAGES
+from lab.command import EXIT_USAGE
 
 __all__ = ["Person"]
 
@@ -42,6 +44,12 @@ def set_up(environment: Any, **_: Any) -> None:
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner
     environment.conductor = Conductor(environment)
+    options = environment.parsed_options
+    told_by_master = options.worker and not options.processes
+    if options.headless and not told_by_master and not is_address(environment.host):
+        if not options.worker:
+            environment.conductor.say("no_address", host=environment.host or "")
+        sys.exit(EXIT_USAGE)
 
 
 events.init_command_line_parser.add_listener(add_options)

@@ -30,7 +30,7 @@ from harness.load.record import HeardPage, Recording, numbers, seconds
 from lab.protocol import SYSTEM
 
 WITNESS = 0
-SLICE = 24
+SLICE = 12
 """Connections in one slice. Checkers take time by its square, and what all slices share by its inverse."""
 
 

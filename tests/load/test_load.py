@@ -187,6 +187,20 @@ def test_locustfile_works_by_itself(tmp_path: Path) -> None:
     assert "delivery to each receiver" in done.stdout
 
 
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+@pytest.mark.parametrize("processes", [[], ["--processes", "2"]])
+def test_locustfile_needs_an_address(processes: list[str]) -> None:
+    """Locust alone, with the address of a web page, says so and ends at once, and so do its workers."""
+    needs_module("locust", "load")
+    file = Path(harness.load.__file__).with_name("locustfile.py")
+    command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", "http://127.0.0.1/"]
+    done = subprocess.run([*command, *processes], capture_output=True, text=True, timeout=45, check=False)
+    assert done.returncode == 64
+    assert "is not the address of a WebSocket" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -194,6 +208,7 @@ def test_locustfile_works_by_itself(tmp_path: Path) -> None:
         (["--time", "0s"], "is no time above 0"),
         (["--users", "0"], "0 is not in the range"),
         (["--url", "http://127.0.0.1/"], "ws://"),
+        (["--url", "ws://127.0.0.1:port/"], "Port"),
         (["--url", "ws://127.0.0.1/", "--server", "x"], "exclude each other"),
         (["--server", ""], "the command is empty"),
         (["--json", "/no/such/folder/x.json"], "no such folder"),
