@@ -7,12 +7,16 @@ run, and the outputs that are stored stay, unless `--measure` asks for new ones.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +71,44 @@ def execute(notebook: Notebook) -> None:
             config=Config(KernelManager=_private_sockets(Path(folder))),
         )
         try:
-            client.execute(env={**os.environ, "TMPDIR": folder, "IPYTHONDIR": folder, "NO_COLOR": "1"})
+            env = {**os.environ, "TMPDIR": folder, "IPYTHONDIR": folder, "NO_COLOR": "1"}
+            with (Path(folder) / "kernel.txt").open("w") as output:  # what it complains of when it is ended
+                _to_its_end(client.async_execute(env=env, stdout=output, stderr=output))
         except CellExecutionError as error:
             raise CellFailed(f"{error.ename}: {error.evalue}") from error
         except CellTimeoutError as error:
             raise CellFailed(f"a cell took longer than {CELL_SECONDS} s") from error
         except (DeadKernelError, RuntimeError) as error:
             raise CellFailed(f"the kernel ended, or did not start ({error})") from error
+
+
+def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
+    """Run `work`; Ctrl-C cancels it, and waits until it has cleaned up.
+
+    It runs in a thread, because in the main thread `nbclient` takes Ctrl-C for itself, and stumbles over it.
+    """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(task)
+        finally:
+            left = asyncio.all_tasks(loop)
+            for each in left:
+                each.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(run)
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)
+            wait([done])
+            raise
+        finally:
+            loop.close()
 
 
 def _private_sockets(folder: Path) -> dict[str, str]:
@@ -162,6 +197,7 @@ def start() -> int:
     if any(importlib.util.find_spec(needed) is None for needed in ("jupytext", "nbclient", "ipykernel")):
         click.echo(MISSING, err=True)
         return 64
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as for Ctrl-C
     try:
         return int(main(standalone_mode=False))
     except click.UsageError as error:

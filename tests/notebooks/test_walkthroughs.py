@@ -4,11 +4,14 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lab.loader import load
@@ -119,6 +122,32 @@ def test_wrong_usage_is_told() -> None:
     assert result.returncode == 64
     assert "ex9_magic" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("notebooks")
+def test_interrupted_runner_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a play ends the kernel and its server, and removes the files; no traceback."""
+    for module in ("jupytext", "nbclient", "ipykernel"):
+        needs_module(module, "notebooks")
+    kept = (FOLDER / "ex3_presence.ipynb").read_bytes()
+    command = [sys.executable, str(FOLDER / "run.py"), "ex3_presence"]
+    with subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("*/chatlab-*")):  # a server's folder: it is playing
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert b"Traceback" not in output
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert list(tmp_path.iterdir()) == []
+    assert (FOLDER / "ex3_presence.ipynb").read_bytes() == kept
 
 
 @pytest.mark.extra
