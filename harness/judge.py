@@ -33,7 +33,7 @@ def judge(
     """The verdict on each step of an exercise."""
     findings: dict[str, Finding] = scenario.check(plan, log)
     steps = steps_of(exercise)
-    flaws = _flaws(log)
+    flaws = flaws_in(log)
     results: list[StepResult] = []
     blocked: str | None = None
     for step in steps:
@@ -64,7 +64,7 @@ def anomalies_in(log: Log) -> list[Anomaly]:
     rooms = list(dict.fromkeys(membership.room for membership in log.memberships))
     return [
         *lifecycle.server(log, 0.0, inf),
-        *_flaws(log).values(),
+        *flaws_in(log).values(),
         *lifecycle.connections(log, 0.0, inf),
         *errors.obeyed(log),
         *delivery.leaks(log),
@@ -128,7 +128,7 @@ def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     return [anomaly for anomaly in more if anomaly.name not in names]
 
 
-def _flaws(log: Log) -> dict[str, Anomaly]:
+def flaws_in(log: Log) -> dict[str, Anomaly]:
     """Malformed frames, one finding for each step that such frames belong to."""
     found: dict[str, Anomaly] = {}
     counts: dict[str, int] = {}

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -55,6 +56,13 @@ def at_url(url: str) -> Target:
     """A server that runs already. Raises BadTarget if `url` is none of a WebSocket."""
     if not url.startswith(("ws://", "wss://")):
         raise BadTarget(f"{url!r} is not the address of a WebSocket; it begins with ws:// or wss://")
+    try:
+        host = urlsplit(url).hostname
+        urlsplit(url).port  # noqa: B018 - it raises for one that cannot be
+    except ValueError as error:
+        raise BadTarget(f"{url!r} is not an address: {error}") from error
+    if not host:
+        raise BadTarget(f"{url!r} names no host; write something like ws://127.0.0.1:8080/")
     return Target(url, url=url)
 
 

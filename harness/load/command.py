@@ -7,7 +7,6 @@ import importlib.util
 import random
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -117,8 +116,7 @@ def load(
             raise click.UsageError(f"{option} {file}: there is no such folder to write into")
     try:
         target = _target(url, server)
-        urlsplit(url or "").port  # noqa: B018 - it raises if there is none that can be
-    except (BadTarget, ValueError) as error:
+    except BadTarget as error:
         raise click.UsageError(str(error)) from error
     more = {
         "--users": users,

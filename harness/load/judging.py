@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from harness.anomalies import Anomaly
 from harness.checkers import delivery, lifecycle, ordering, replay
 from harness.history import Fault, Opened, Stalled
-from harness.judge import STALL_LIMIT, _flaws
+from harness.judge import STALL_LIMIT, flaws_in
 from harness.load.figures import percentile
 from harness.load.merge import Merged
 from harness.load.record import Recording, seconds
@@ -98,7 +98,7 @@ def _find(merged: Merged, findings: Findings) -> Iterator[str]:
     findings.rooms = len(merged.rooms)
     findings.connections = sum(conn.opened < float("inf") for conn in whole.conns.values())
     findings.cuts = sum(isinstance(e, Fault) and e.fault == "reset" for e in merged.events)
-    found = [*_flaws(whole).values(), *lifecycle.connections(whole, 0.0, float("inf"))]
+    found = [*flaws_in(whole).values(), *lifecycle.connections(whole, 0.0, float("inf"))]
     for room in merged.rooms:
         found += delivery.altered(whole, room)
         found += delivery.numbered_twice(whole, room)

@@ -20,10 +20,9 @@ import click
 from harness.checkers import lifecycle
 from harness.client import PlayStopped
 from harness.history import Server
-from harness.load.report import EXIT_CODES, tell_anomaly
+from harness.load.report import EXIT_CODES
 from harness.log import Log
 from harness.reports.terminal import Terminal
-from harness.reports.words import Words
 from harness.targets import Target
 from harness.texts import texts
 from harness.verdict import Outcome
@@ -93,8 +92,7 @@ class Launch:
     def _tell_of_server(self, world: LiveWorld) -> bool:
         """Say what became of the server, if it did not start or ended by itself; returns whether it did."""
         found = lifecycle.server(Log(world.history), 0.0, inf)
-        for anomaly in found:
-            tell_anomaly(Terminal(self.texts), Words(self.texts), [anomaly])
+        Terminal(self.texts).anomalies(found, "")
         return bool(found)
 
     def _verdict(self, result: Path) -> int:

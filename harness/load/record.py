@@ -14,6 +14,7 @@ import uuid
 import zlib
 from array import array
 from collections import defaultdict
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -67,8 +68,15 @@ class Recording(Struct):
 
 
 def this_host() -> str:
-    """Four letters or digits that tell this machine, and so its clock, from others."""
-    return hashlib.sha256(f"{platform.node()}/{uuid.getnode()}".encode()).hexdigest()[:4]
+    """Four letters or digits that tell this machine, and so its clock, from others.
+
+    On Linux that is the boot, which containers on one machine share as they share its clock.
+    """
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        machine = f"{platform.node()}/{uuid.getnode()}"
+    return hashlib.sha256(machine.encode()).hexdigest()[:4]
 
 
 class Recorder:

@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.anomalies import Anomaly
 from harness.load.figures import percentile, rate
 from harness.load.judging import Result
 from harness.reports.terminal import Terminal
@@ -25,7 +24,6 @@ _MARKS = {
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.INCONCLUSIVE: ("?", "yellow"),
 }
-_EVIDENCE = 4
 
 
 def tell(result: Result, language: str, run: str, json_file: str | None) -> None:
@@ -44,8 +42,7 @@ def tell(result: Result, language: str, run: str, json_file: str | None) -> None
     )
     for line in _table(result, say):
         terminal.line(line)
-    for alike in _kinds(result):
-        tell_anomaly(terminal, words, alike)
+    terminal.anomalies(result.findings.anomalies, run)
     for reason in result.reasons:
         _line(terminal, words.text("load.reason", reason), result.outcome)
     if result.findings.rooms:
@@ -98,27 +95,6 @@ def _judged(result: Result, say: Texts) -> str:
         cuts=found.cuts,
         anomalies=len(found.anomalies),
     )
-
-
-def _kinds(result: Result) -> list[list[Anomaly]]:
-    kinds: dict[tuple[str, str], list[Anomaly]] = {}
-    for anomaly in result.findings.anomalies:
-        kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
-    return list(kinds.values())
-
-
-def tell_anomaly(terminal: Terminal, words: Words, alike: list[Anomaly]) -> None:
-    """Explain the first of some findings of one kind, and say how many there are."""
-    first = alike[0]
-    terminal.line(f"  {words.title(first)}  ({first.name})", "bold")
-    terminal.block(words.message(first), 4)
-    if len(alike) > 1:
-        terminal.block(words.texts.say("ui.more", count=len(alike) - 1), 4, "dim")
-    for at, who, what in [words.event(each) for each in first.evidence[:_EVIDENCE]]:
-        terminal.line(f"      {at:8.3f} s  {who:<10} {what}", "cyan")
-    terminal.block(f"{words.texts.say('ui.cause')} {words.cause(first)}", 4)
-    terminal.block(f"{words.texts.say('ui.look')} {words.rule(first)}; {words.course(first)}", 4, "dim")
-    terminal.line()
 
 
 def as_json(result: Result, words: Words) -> dict[str, Any]:

@@ -126,12 +126,12 @@ class LiveWorld(World):
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             **os.environ,
+            "HEARTBEAT_INTERVAL": f"{HEARTBEAT_INTERVAL:g}",
+            "OFFLINE_TIMEOUT": f"{OFFLINE_TIMEOUT:g}",
             **self.target.env,
             "HOST": "127.0.0.1",
             "PORT": str(port),
             "DATA_DIR": str(data),
-            "HEARTBEAT_INTERVAL": f"{HEARTBEAT_INTERVAL:g}",
-            "OFFLINE_TIMEOUT": f"{OFFLINE_TIMEOUT:g}",
         }
         self._starts += 1
         log = self._folder / f"output-{self._starts}.txt"
