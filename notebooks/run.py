@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 NAMES = ("ex1_chat", "ex2_ordering", "ex3_presence", "ex4_persistence", "load")
 CELL_SECONDS = 180
 """Seconds that one cell may take."""
+SOCKET_PATH = 95
+"""Bytes that the path of a socket may have, on every system, with something to spare for what is added."""
 DIFF_LINES = 12
 """Lines of a difference that are shown for each notebook."""
 MISSING = "Jupyter is not installed, and notebooks need it: pip install 'chat-lab[notebooks]'"
@@ -113,7 +115,9 @@ def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
 
 def _private_sockets(folder: Path) -> dict[str, str]:
     """How to speak to the kernel: by files of our own, where there can be any, so that nobody else can."""
-    return {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(folder / "kernel")}
+    address = str(folder / "kernel")
+    possible = sys.platform != "win32" and len(address.encode()) < SOCKET_PATH
+    return {"transport": "ipc", "ip": address} if possible else {}
 
 
 def stored(name: str) -> Notebook | None:
