@@ -93,6 +93,7 @@ def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
     task = loop.create_task(work)
 
     def run() -> None:
+        asyncio.set_event_loop(loop)
         try:
             loop.run_until_complete(task)
         finally:
