@@ -15,9 +15,11 @@ a submission at once, else the reference server. It is a fresh one for each test
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -39,20 +41,34 @@ class ChatServer:
 
     def __init__(self, world: LiveWorld) -> None:
         self._world = world
+        self._runs = True
 
     async def start(self) -> None:
-        """Start it, also again, on the same port and data; returns when it greets a client."""
+        """Start it again, on the same port and data; returns when it greets a client."""
+        self._expect(runs=False)
         with _explained(self._world):
             await self._world.start_server()
+        self._runs = True
 
     async def stop(self) -> None:
         """Ask it to stop (SIGTERM), and wait until it has."""
+        self._expect(runs=True)
         with _explained(self._world):
             await self._world.stop_server()
+        self._runs = False
 
     async def kill(self) -> None:
         """End it at once (SIGKILL)."""
+        self._expect(runs=True)
         await self._world.kill_server()
+        self._runs = False
+
+    def _expect(self, *, runs: bool) -> None:
+        """Skip what cannot be done with a server at a URL, and fail what makes no sense."""
+        if not self._world.can_restart:
+            pytest.skip("a server at a URL is not ours to stop and start")
+        if self._runs != runs:
+            _fail(self._world, f"The server {'runs already' if self._runs else 'does not run'}.")
 
 
 class ChatClient:
@@ -71,12 +87,16 @@ class ChatClient:
     async def join(self, room: str, since: int | None = None) -> None:
         """Join a room; with `since`, what was said after that number is replayed."""
         with _explained(self._world):
+            errors = self._client.errors
             await self._client.join(self._world.name(room), since)
+            self._expect_no_error(errors, f"join {room}")
 
     async def leave(self, room: str) -> None:
         """Leave a room."""
         with _explained(self._world):
+            errors = self._client.errors
             await self._client.leave(self._world.name(room))
+            self._expect_no_error(errors, f"leave {room}")
 
     async def say(self, room: str, text: str) -> None:
         """Say something, and wait until it has come back: it is numbered and stored then."""
@@ -84,8 +104,10 @@ class ChatClient:
             # A tag goes before the text, so that the checkers know each message again.
             tag = self._world.tag()
             await self._client.say(self._world.name(room), f"{tag}. {text}")
-            heard = self._client.tags[self._world.name(room)]
-            if not await self._world.until(lambda: tag not in heard):
+            heard, errors = self._client.tags[self._world.name(room)], self._client.errors
+            done = await self._world.until(lambda: tag not in heard and self._client.errors == errors)
+            self._expect_no_error(errors, f"say {text!r} in {room}")
+            if not done:
                 _fail(self._world, f"{self._client.name} said {text!r} in {room}, and did not hear it back.")
 
     async def hears(self, room: str, text: str) -> None:
@@ -114,6 +136,22 @@ class ChatClient:
                 _fail(self._world, f"{self._client.name} asked who is in {room}, and got no answer.")
             suffix = f"-{self._world.nonce}"
             return {user.removesuffix(suffix): str(each.status) for user, each in roster.users.items()}
+
+    def _expect_no_error(self, before: int, deed: str) -> None:
+        """Fail if the server has answered by an error since."""
+        from harness.history import Received
+
+        if self._client.errors == before:
+            return
+        errors = [
+            event.frame["data"]
+            for event in self._world.history
+            if isinstance(event, Received)
+            and event.client == self._client.name
+            and isinstance(event.frame, dict)
+            and event.frame.get("type") == "error"
+        ]
+        _fail(self._world, f"{self._client.name} wanted to {deed}, and the server answered: {errors[-1]}")
 
     async def close(self) -> None:
         """End the connection as a good client does."""
@@ -157,10 +195,14 @@ class ChatHistory:
 @contextmanager
 def _explained(world: LiveWorld) -> Iterator[None]:
     """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-    from harness.client import PlayStopped
+    from harness.client import Gone, PlayStopped
 
     try:
         yield
+    except Gone:
+        _fail(
+            world, "The client has no connection: it was cut off, or not let in. `connect` makes a new one."
+        )
     except PlayStopped:
         _fail(world, "The test cannot go on.")
 
@@ -172,10 +214,20 @@ def _fail(world: LiveWorld, what: str) -> NoReturn:
     from harness.texts import texts
 
     text = StringIO()
-    text.write(what + "\n")
+    text.write(f"{what}{_place()}\n")
     terminal = Terminal(texts("en"), out=text)
     terminal.anomalies(anomalies_in(Log(world.history)), world.nonce)
-    pytest.fail(text.getvalue().strip(), pytrace=False)
+    # What we were handling is told in words; pytest need not show it as well.
+    raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
+
+
+def _place() -> str:
+    """The line of the test that waits for us: the innermost one that is neither ours nor a library's."""
+    for frame in inspect.stack():
+        code, file = "".join(frame.code_context or ()).strip(), Path(frame.filename).name
+        if "await" in code and file.startswith("test_"):
+            return f"\n  {file}, line {frame.lineno}: {code}"
+    return ""
 
 
 @pytest_asyncio.fixture

@@ -55,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
     if config.getoption("--lab-runs") < 1:
         raise pytest.UsageError("--lab-runs takes a number from 1 on")
+    if (config.getoption("--lab-seed") or 0) < 0:
+        raise pytest.UsageError("--lab-seed takes a number from 0 on")
     if is_asked_for(config):
         course = _Course(config)
         if course.is_collected:
@@ -105,7 +107,7 @@ class _Course:
                 if "chat-lab step" in found and is_last and found["verdict"] != Outcome.SKIPPED:
                     reached, of, steps = reached + found["points"], of + found["of"], steps + 1
         if steps:
-            terminalreporter.write_line(f"chat-lab: {reached} of {of} points in {steps} steps")
+            terminalreporter.write_line(f"chat-lab: {reached} of {of} points (steps: {steps})")
 
 
 class _KeptTogether:
@@ -240,13 +242,18 @@ class Step(pytest.Item):
 
     def _explanation(self) -> str:
         from harness.reports.terminal import Terminal
+        from harness.reports.words import Words
         from harness.texts import texts
 
         text = StringIO()
         said = texts(self.config.getoption("--lab-lang"))
         terminal = Terminal(said, out=text)
         terminal.step(self._run, self._result)
-        return text.getvalue().rstrip() + "\n" + said.say("ui.again_pytest", seed=self._run.seed)
+        # The first line is what pytest's summary shows.
+        words = Words(said, self._run.nonce, self._run.component)
+        titles = dict.fromkeys(words.title(anomaly) for anomaly in self._result.anomalies)
+        first = "; ".join(titles) or self._receipt()
+        return f"{first}\n{text.getvalue().rstrip()}\n{said.say('ui.again_pytest', seed=self._run.seed)}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our explanation; a traceback only for what is a fault of the kit."""
@@ -276,13 +283,22 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
     from harness import targets
 
     folder = config.getoption("--lab-submission")
+    if folder == "":
+        raise pytest.UsageError(
+            "--lab-submission= names no folder; name one that is laid out like exercises/"
+        )
+    if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
+        raise pytest.UsageError(
+            f"pytest has taken its settings from {config.inipath}, which was handed in. "
+            "Write --lab-submission=DIR with an equals sign, and run pytest in a folder of your own."
+        )
     try:
         return targets.choose(
             exercise,
             of_reference=config.getoption("--lab-reference"),
             server=config.getoption("--lab-server"),
             url=config.getoption("--lab-url"),
-            folder=Path(folder) if folder else None,
+            folder=Path(folder) if folder is not None else None,
             of_solutions=config.getoption("--lab-solutions"),
             together=together or config.getoption("--lab-together"),
         )

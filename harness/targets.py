@@ -73,6 +73,7 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
     """
     if not folder.is_dir():
         raise BadTarget(f"there is no folder {folder}; name one that is laid out like exercises/")
+    folder = _home(folder)
     about = folder / "submission.toml"
     if about.is_file():
         try:
@@ -80,10 +81,8 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadTarget(f"{about} cannot be read: {error}") from error
         if not isinstance(run, str):
-            raise BadTarget(f'{about} has no `run`; write a line such as run = "node server.js"')
+            raise BadTarget(f'{about} has no `run` that is a text; write it like run = "node server.js"')
         return whole_server(run, folder, label)
-    if (folder / "exercises").is_dir():  # who hands in the whole kit
-        folder = folder / "exercises"
     numbers = sorted(EXERCISES) if together else [exercise]
     missing = [str(_file(folder, n)) for n in numbers if not _file(folder, n).is_file()]
     if missing:
@@ -129,6 +128,25 @@ def find_folder(name: str) -> Path:
         if (base / name / EXERCISES[1]).is_dir():
             return base / name
     raise BadTarget(f"there is no folder {name}/ here; go to the folder of the kit, or use --submission DIR")
+
+
+def _home(folder: Path) -> Path:
+    """Where in a folder that was handed in the submission lies: there, or in the one place below that has it.
+
+    Some hand in the whole kit, and some archives wrap everything in one more folder.
+    """
+    for pattern in ("", "*/", "*/*/"):
+        found = {folder} if not pattern else {path for path in folder.glob(pattern) if path.is_dir()}
+        homes = [path for path in found if _is_home(path)]
+        if homes:
+            # The kit has model answers, too, and nobody hands those in.
+            own = [path for path in homes if path.name != "solutions"]
+            return own[0] if len(own) == 1 else folder
+    return folder
+
+
+def _is_home(folder: Path) -> bool:
+    return (folder / "submission.toml").is_file() or any(_file(folder, n).is_file() for n in EXERCISES)
 
 
 def _file(folder: Path, exercise: int) -> Path:

@@ -11,11 +11,12 @@ import sys
 from contextlib import suppress
 
 import msgspec
+import psutil
 from msgspec import Struct
 
 from harness.play import Run, play
 from harness.targets import Target
-from harness.worlds.process import end_with_parent
+from harness.worlds.process import adopt_orphans, end_with_parent
 
 CLEAN_UP_SECONDS = 10.0
 
@@ -29,10 +30,11 @@ class Job(Struct):
     skip_slow: bool
 
 
-async def run_in_process(job: Job) -> Run:
+async def run_in_process(job: Job, environment: dict[str, str] | None = None) -> Run:
     """Play a job in a new process, and return the run without its history.
 
-    Raises RuntimeError with what the process printed if it returns no run.
+    The process gets these environment variables, or ours. Raises RuntimeError with what the process printed
+    if it returns no run.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -42,6 +44,7 @@ async def run_in_process(job: Job) -> Run:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
     try:
         output, errors = await process.communicate(msgspec.json.encode(job))
@@ -68,10 +71,18 @@ async def _main() -> None:
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
+    adopt_orphans()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
     run.history = []
     sys.stdout.buffer.write(msgspec.json.encode(run))
+
+
+def _end_descendants() -> None:
+    """End what servers have started and left behind, wherever it hid: it is ours since its parent ended."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
 
 
 if __name__ == "__main__":
@@ -79,3 +90,5 @@ if __name__ == "__main__":
         asyncio.run(_main())
     except (asyncio.CancelledError, KeyboardInterrupt):
         sys.exit(130)
+    finally:
+        _end_descendants()

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from harness.steps import EXERCISES, numbers_in
 from harness.texts import LANGUAGES, Texts, texts
@@ -24,6 +18,7 @@ from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.grading.grade import Grade, Rules
+    from harness.grading.register import Register
 
 EXIT_INCONCLUSIVE = 2
 
@@ -44,7 +39,7 @@ EXIT_INCONCLUSIVE = 2
     type=click.FloatRange(1, 86400),
     default=300,
     show_default=True,
-    help="Seconds for each exercise of a submission.",
+    help="Seconds for each run of an exercise.",
 )
 @click.option("--again", is_flag=True, help="Judge everybody anew, also who has a grade already.")
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, envvar="CHATLAB_LANG")
@@ -69,15 +64,30 @@ def grade_class(
     # Imported late: `chatlab --help` needs none of it.
     from harness.grading.grade import Rules
 
-    rules = Rules(_numbers(exercises), seed, runs, together, deadline)
+    numbers = _numbers(exercises)
+    folders = _submissions(folder, texts(lang))
+    place = out or folder.absolute().with_name(f"{folder.absolute().name}-grades")
+    if place.resolve().is_relative_to(folder.resolve()):
+        raise click.UsageError(f"--out {place} lies in the folder of the submissions; choose another one")
+    return _run(folders, numbers, Rules(seed, runs, together, deadline), place, texts(lang), again)
+
+
+def _submissions(folder: Path, said: Texts) -> list[Path]:
+    """The subfolders of a class. Raises click.UsageError if it is none."""
     if not folder.is_dir():
         raise click.UsageError(f"there is no folder {folder}; name the one that holds the submissions")
-    folders = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] not in "._")
+    if (folder / "submission.toml").exists() or any((folder / slug).exists() for slug in EXERCISES.values()):
+        raise click.UsageError(
+            f"{folder} is one submission: use `chatlab check --submission {folder}`, or name the folder above"
+        )
+    there = sorted(each for each in folder.iterdir() if each.name[0] != ".")
+    folders = [each for each in there if each.is_dir()]
     if not folders:
         raise click.UsageError(f"{folder} has no subfolder; each submission is a folder of its own in it")
-    place = out or folder.absolute().with_name(f"{folder.absolute().name}-grades")
-    register = _Register(place, folder)
-    return _run(folders, rules, register, texts(lang), again)
+    others = [each.name for each in there if not each.is_dir()]
+    if others:
+        click.echo(said.say("grade.no_folder", names=", ".join(others)), err=True)
+    return folders
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -87,13 +97,20 @@ def _numbers(text: str | None) -> list[int]:
         raise click.UsageError(f"--exercises {text}: {error}") from error
 
 
-def _run(folders: list[Path], rules: Rules, register: _Register, said: Texts, again: bool) -> int:
-    with register.scratch():
-        try:
-            grades = asyncio.run(_grade_all(folders, rules, register, said, again))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            click.echo(said.say("grade.interrupted"), err=True)
-            return EXIT_INTERRUPTED
+def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, said: Texts, again: bool) -> int:
+    from harness.grading.register import Busy, Register
+
+    try:
+        register = Register(place)
+        with register.in_use():
+            grades = asyncio.run(_grade_all(folders, numbers, rules, register, said, again))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo(said.say("grade.interrupted"), err=True)
+        return EXIT_INTERRUPTED
+    except Busy as error:
+        raise click.UsageError(said.say("grade.busy", place=place)) from error
+    except OSError as error:
+        raise click.UsageError(f"--out {place} cannot be written: {error.strerror or error}") from error
     still_open = sum(each.verdict is Outcome.INCONCLUSIVE for each in grades)
     click.echo(said.say("grade.done", n=len(grades), file=register.table))
     if still_open:
@@ -102,29 +119,33 @@ def _run(folders: list[Path], rules: Rules, register: _Register, said: Texts, ag
 
 
 async def _grade_all(
-    folders: list[Path], rules: Rules, register: _Register, said: Texts, again: bool
+    folders: list[Path], numbers: list[int], rules: Rules, register: Register, said: Texts, again: bool
 ) -> list[Grade]:
-    from harness.grading.grade import grade
+    from harness.grading.grade import grade, is_complete
+    from harness.grading.register import printable
 
     task = asyncio.current_task()
     assert task is not None, "inside asyncio.run there is one"
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    grades = []
-    for number, folder in enumerate(folders, start=1):
-        known = None if again else register.known(folder, rules)
-        place = f"[{number}/{len(folders)}] {folder.name}"
-        if known is None:
-            progress = _Progress(place)
-            known, text = await grade(folder, rules, said, progress.show)
-            progress.end()
-            register.keep(known, text)
-            click.echo(f"{place}: {_line(known, said)}")
-        else:
+    # Everybody's grade is in the table from the start, and stays there if this is interrupted.
+    grades = {folder: None if again else register.known(folder, rules) for folder in folders}
+    for count, (folder, known) in enumerate(grades.items(), start=1):
+        name = printable(folder)
+        place = f"[{count}/{len(folders)}] {name}"
+        if known is not None and is_complete(known, numbers):
             click.echo(f"{place}: {_line(known, said)}, {said.say('grade.kept')}")
-        grades.append(known)
-        register.write_table(grades)
-    return grades
+            continue
+        progress = _Progress(place)
+        mark = await grade(folder, name, numbers, rules, said, known, progress.show)
+        progress.end()
+        grades[folder] = mark
+        register.keep(mark, said)
+        register.write_table(each for each in grades.values() if each is not None)
+        click.echo(f"{place}: {_line(mark, said)}")
+    found = [each for each in grades.values() if each is not None]
+    register.write_table(found)
+    return found
 
 
 def _line(mark: Grade, said: Texts) -> str:
@@ -154,97 +175,3 @@ class _Progress:
         if self._shown:
             click.echo("\r" + " " * len(self._shown) + "\r", nl=False)
             self._shown = ""
-
-
-class _Register:
-    """The folder of the results: a JSON file and a log for each submission, and the table of all."""
-
-    def __init__(self, place: Path, source: Path) -> None:
-        if place.absolute() == source.absolute():
-            raise click.UsageError(f"--out {place} is the folder of the submissions; choose another one")
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise click.UsageError(f"--out {place} cannot be made: {error.strerror}") from error
-        self._place = place
-        self._scratch = place / ".scratch"
-        self.table = place / "grades.csv"
-
-    def scratch(self) -> _Scratch:
-        """A folder for the servers' temporary files, so that a killed run leaves nothing elsewhere."""
-        return _Scratch(self._scratch)
-
-    def known(self, folder: Path, rules: Rules) -> Grade | None:
-        """The grade that a submission has already, if it is still the same."""
-        from harness.grading.grade import Grade, fingerprint
-
-        try:
-            kept = msgspec.json.decode((self._place / f"{folder.name}.json").read_bytes(), type=Grade)
-        except (OSError, msgspec.DecodeError):
-            return None
-        is_same = kept.fingerprint == fingerprint(folder, rules)
-        return kept if is_same and kept.verdict is not Outcome.INCONCLUSIVE else None
-
-    def keep(self, mark: Grade, text: str) -> None:
-        """Write the log, then the grade: whoever has a grade has a log."""
-        _write(self._place / f"{mark.name}.log", text.encode())
-        _write(self._place / f"{mark.name}.json", msgspec.json.format(msgspec.json.encode(mark)) + b"\n")
-
-    def write_table(self, grades: Iterable[Grade]) -> None:
-        """Write grades.csv, one line for each submission that has been looked at."""
-        text = StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        names = [f"ex{number}" for number in EXERCISES]
-        rows.writerow(
-            ["submission", "verdict", "points", "of", *names, "failed", "open", "seconds", "problem"]
-        )
-        for mark in grades:
-            points = [mark.exercises[n][0] if n in mark.exercises else "" for n in EXERCISES]
-            still_open = [*(f"ex{number}" for number in mark.open), *mark.open_steps]
-            problem = " | ".join(each.splitlines()[-1] for each in mark.problems)
-            rows.writerow(
-                [
-                    _cell(mark.name),
-                    str(mark.verdict),
-                    mark.points,
-                    mark.of,
-                    *points,
-                    " ".join(mark.failed_steps),
-                    " ".join(still_open),
-                    mark.seconds,
-                    _cell(problem),
-                ]
-            )
-        _write(self.table, text.getvalue().encode())
-
-
-class _Scratch:
-    """Sends temporary files of this process and its children into one folder, and removes it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._before = os.environ.get("TMPDIR")
-
-    def __enter__(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
-        self._folder.mkdir()
-        os.environ["TMPDIR"] = str(self._folder.absolute())
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = self._before
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file at once: it is there as it was, or as it is to be."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(content)
-    os.replace(new, path)

@@ -1,4 +1,4 @@
-"""Judges one submission: its four exercises, each played in a process of its own and within a deadline.
+"""Judges one submission: each exercise in a process of its own, within a deadline.
 
 Whatever a submission does, it does to that process and to the servers which it starts: the class goes on.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from io import StringIO
@@ -22,141 +23,188 @@ from harness.reports.jsonreport import report
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.steps import COMPONENTS, points_for, steps_of
-from harness.targets import BadTarget, Target, submission
+from harness.targets import ROOT, BadTarget, Target, submission
 from harness.texts import Texts
 from harness.verdict import Outcome
 from harness.worker import Job, run_in_process
 
 _LARGE = 1024 * 1024
 _NOT_THEIRS = {".git", "node_modules", "__pycache__", ".venv", "venv"}
-_COUNTS = (Outcome.PASSED, Outcome.FAILED)
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "SYSTEMROOT", "TEMP", "TMP")
+"""What servers of students are told of the environment; the rest of it is none of their business."""
 
 
 class Rules(Struct, frozen=True):
     """How a class is judged: alike for everybody."""
 
-    exercises: list[int]
     seed: int
     runs: int
     together: bool
     deadline: float
-    """Seconds for one exercise of one submission."""
+    """Seconds for each run of an exercise."""
+
+
+class Part(Struct):
+    """What came of one exercise. `verdict` is inconclusive as long as there is none on any step."""
+
+    verdict: Outcome
+    points: int
+    of: int
+    seconds: float
+    failed_steps: list[str] = []
+    open_steps: list[str] = []
+    problem: str = ""
+    """Why there was nothing to judge or no verdict, or what went wrong first."""
+    log: str = ""
+    """The report that the author would see."""
+    report: dict[str, Any] = {}
 
 
 class Grade(Struct):
-    """The mark of one submission.
-
-    `exercises` has the points and the possible points of each exercise that has a verdict. `missing` names
-    those that were not handed in (no points), `open` those that have no verdict; `problems` says why.
-    """
+    """The mark of one submission: that of its exercises, by their numbers."""
 
     name: str
     fingerprint: str
-    seconds: float
-    exercises: dict[int, tuple[int, int]]
-    missing: list[int]
-    open: list[int]
-    failed_steps: list[str]
-    open_steps: list[str]
-    problems: list[str]
-    report: dict[str, Any]
+    verdict: Outcome = Outcome.SKIPPED
+    points: int = 0
+    of: int = 0
+    parts: dict[int, Part] = {}
+
+    def sum_up(self) -> None:
+        """Bring the sums up to date. There is no mark to stand by as long as any step is open."""
+        parts = self.parts.values()
+        self.points, self.of = sum(part.points for part in parts), sum(part.of for part in parts)
+        verdicts = {part.verdict for part in parts}
+        order = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.PASSED)
+        self.verdict = next((each for each in order if each in verdicts), Outcome.SKIPPED)
 
     @property
-    def points(self) -> int:
-        """Points reached."""
-        return sum(points for points, _ in self.exercises.values())
+    def seconds(self) -> float:
+        """How long it took to judge."""
+        return round(sum(part.seconds for part in self.parts.values()), 1)
 
     @property
-    def of(self) -> int:
-        """Points that could be reached where there is a verdict."""
-        return sum(of for _, of in self.exercises.values())
+    def failed_steps(self) -> list[str]:
+        """Steps that failed, of all exercises."""
+        return [step for _, part in sorted(self.parts.items()) for step in part.failed_steps]
 
     @property
-    def verdict(self) -> Outcome:
-        """Inconclusive as long as any step is: a mark is only given for what was seen."""
-        if self.open or self.open_steps:
-            return Outcome.INCONCLUSIVE
-        return Outcome.PASSED if self.points == self.of else Outcome.FAILED
+    def open_steps(self) -> list[str]:
+        """Steps without a verdict."""
+        return [step for _, part in sorted(self.parts.items()) for step in part.open_steps]
 
 
-async def grade(
-    folder: Path, rules: Rules, texts: Texts, progress: Callable[[int], None]
-) -> tuple[Grade, str]:
-    """Judge the submission in `folder`: its grade, and the report that its author would see.
-
-    `progress` is told of each exercise as it begins.
-    """
+async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> Part:
+    """Judge one exercise of the submission in `folder`, whatever it is like."""
     began = time.monotonic()
-    marks = Grade(folder.name, fingerprint(folder, rules), 0.0, {}, [], [], [], [], [], {})
-    text = StringIO()
-    terminal = Terminal(texts, out=text)
-    played: list[list[Run]] = [[] for _ in range(rules.runs)]
-    why_missing = ""
-    for exercise in rules.exercises:
-        progress(exercise)
-        try:
-            target = submission(folder, exercise, rules.together)
-        except BadTarget as error:
-            why_missing = why_missing or str(error)
-            marks.missing.append(exercise)
-            marks.exercises[exercise] = (0, _possible(exercise, rules))
-            continue
-        runs = await _play(target, exercise, rules, texts, marks)
-        for number, run in enumerate(runs):
-            played[number].append(run)
-            terminal.run(run)
-        _mark(marks, exercise, runs)
-    if marks.missing:
-        numbers = ", ".join(map(str, marks.missing))
-        marks.problems.append(texts.say("grade.nothing", exercises=numbers, why=why_missing))
-    for problem in marks.problems:
-        terminal.block(problem, 0)
-    marks.seconds = round(time.monotonic() - began, 1)
-    summary = Summary(rules.seed, "live", folder.name, marks.seconds, played)
-    if any(played):
-        terminal.summary(summary, hints=False)
-    marks.report = report(summary, texts)
-    return marks, text.getvalue()
+    try:
+        part = await _judge(folder, exercise, rules, texts)
+    except (OSError, UnicodeError, ValueError, RuntimeError) as error:
+        last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=last[0]))
+    part.seconds = round(time.monotonic() - began, 1)
+    return part
 
 
-async def _play(target: Target, exercise: int, rules: Rules, texts: Texts, marks: Grade) -> list[Run]:
-    """All runs of an exercise, or none if one of them has no end; what kept us from it is written down."""
-    runs = []
+async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> Part:
+    try:
+        target = submission(folder, exercise, rules.together)
+    except BadTarget as error:
+        problem = texts.say("grade.nothing", why=str(error))
+        possible = _possible(exercise, _alone(exercise, rules))
+        return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n")
+    runs: list[Run] = []
     for number in range(rules.runs):
         job = Job(exercise, target, str(rules.seed + number), skip_slow=False)
         try:
             async with asyncio.timeout(rules.deadline):
-                runs.append(await run_in_process(job))
+                runs.append(await run_in_process(job, environment()))
         except TimeoutError:
-            why = texts.say("grade.deadline", exercise=exercise, seconds=f"{rules.deadline:g}")
-        except RuntimeError as error:
-            why = texts.say("grade.crashed", exercise=exercise, why=str(error))
-        else:
-            continue
-        marks.problems.append(why)
-        marks.open.append(exercise)
-        return []
-    return runs
+            why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
+            return _open(exercise, target.component, why)
+    defect = next((run.defect for run in runs if run.defect), "")
+    if defect:
+        why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])
+        return _open(exercise, target.component, why)
+    return _part(runs, target, rules, texts)
 
 
-def _possible(exercise: int, rules: Rules) -> int:
-    component = None if rules.together else COMPONENTS[exercise]
+def _part(runs: list[Run], target: Target, rules: Rules, texts: Texts) -> Part:
+    text = StringIO()
+    terminal = Terminal(texts, out=text)
+    for run in runs:
+        terminal.run(run)
+    summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
+    said = report(summary, texts)
+    points, of = summary.points
+    return Part(
+        Outcome.PASSED if summary.outcome is Outcome.SKIPPED else summary.outcome,
+        points,
+        of,
+        0.0,
+        [step.step for step in summary.steps if step.outcome is Outcome.FAILED],
+        [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE],
+        next((f"{s['step']}: {s['anomalies'][0]['title']}" for s in said["steps"] if s["anomalies"]), ""),
+        text.getvalue(),
+        said,
+    )
+
+
+def _open(exercise: int, component: str | None, problem: str) -> Part:
+    """No verdict on any step of an exercise."""
+    steps, possible = steps_of(exercise), _possible(exercise, component)
+    return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, [], steps, problem, problem + "\n")
+
+
+def _alone(exercise: int, rules: Rules) -> str | None:
+    """The component that is judged, where it is judged alone."""
+    return None if rules.together else COMPONENTS[exercise]
+
+
+def _possible(exercise: int, component: str | None) -> int:
     return sum(points_for(step, component) for step in steps_of(exercise))
 
 
-def _mark(marks: Grade, exercise: int, runs: list[Run]) -> None:
-    """Write down the points of an exercise."""
-    if not runs:
-        return
-    defect = next((run.defect for run in runs if run.defect), None)
-    if defect:
-        marks.problems.append(defect)
-        marks.open.append(exercise)
-        return
-    steps = Summary(0, "", "", 0.0, [[run] for run in runs]).steps
-    marks.exercises[exercise] = (sum(step.points for step in steps), sum(step.of for step in steps))
-    marks.failed_steps += [step.step for step in steps if step.outcome is Outcome.FAILED]
-    marks.open_steps += [step.step for step in steps if step.outcome is Outcome.INCONCLUSIVE]
+def environment() -> dict[str, str]:
+    """What is passed on of our environment variables."""
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+
+
+async def grade(
+    folder: Path,
+    name: str,
+    exercises: list[int],
+    rules: Rules,
+    texts: Texts,
+    known: Grade | None,
+    progress: Callable[[int], None],
+) -> Grade:
+    """The grade of the submission in `folder`; exercises that `known` has a verdict on are not played again.
+
+    `progress` is told of each exercise as it begins.
+    """
+    kept = known.parts if known else {}
+    mark = Grade(name, "", parts={n: part for n, part in kept.items() if part.verdict in _HAS_VERDICT})
+    for exercise in exercises:
+        if exercise not in mark.parts:
+            progress(exercise)
+            mark.parts[exercise] = await judge(folder, exercise, rules, texts)
+    # Taken at the end: a server may well have written into its folder.
+    mark.fingerprint = fingerprint(folder, rules)
+    mark.sum_up()
+    return mark
+
+
+_HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)
+
+
+def is_complete(mark: Grade | None, exercises: list[int]) -> bool:
+    """Whether a grade has a verdict on all of these exercises."""
+    parts = mark.parts if mark else {}
+    return all(number in parts and parts[number].verdict in _HAS_VERDICT for number in exercises)
+
+
+# --- what a grade is for ----------------------------------------------------------------------------
 
 
 def fingerprint(folder: Path, rules: Rules) -> str:
@@ -164,13 +212,32 @@ def fingerprint(folder: Path, rules: Rules) -> str:
 
     Large files count by their size, and what a package manager put there does not count.
     """
-    digest = hashlib.sha256(f"{version('chat-lab')} {rules}".encode())
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if _NOT_THEIRS.intersection(parts) or not path.is_file():
-            continue
-        size = path.stat().st_size
-        digest.update(f"{parts} {size} ".encode(errors="surrogateescape"))
+    digest = hashlib.sha256(f"{_kit()} {rules.seed} {rules.runs} {rules.together}".encode())
+    for path in _files(folder):
         with suppress(OSError):  # what we cannot read, its author's server cannot either
+            size = path.stat().st_size
+            digest.update(os.fsencode(path.relative_to(folder)) + f" {size} ".encode())
             digest.update(path.read_bytes() if size <= _LARGE else b"")
     return digest.hexdigest()[:16]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through links too, each folder once."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(set(folders) - _NOT_THEIRS)
+        yield from (path for path in (Path(place, name) for name in sorted(files)) if path.is_file())
+
+
+def _kit() -> str:
+    """The kit's version, and what its code is: who runs it from a clone changes that without a version."""
+    digest = hashlib.sha256(version("chat-lab").encode())
+    for package in ("lab", "harness"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -320,7 +320,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 {"numbers": sum(ordering.newest(log, room) for room in every), "in_flight": in_flight},
             ),
             doubt=None if in_flight >= 2 else Text("never_two_in_flight"),
-            notes=[] if asked_to_restart else [Text("restart_left_out")],
+            notes=[] if asked_to_restart or not log.conns else [Text("restart_left_out")],
         ),
         "2.3": Finding(
             [

@@ -31,6 +31,7 @@ _MAX_OUTPUT = 4 * 1024 * 1024
 _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class CommandNotFound(Exception):  # noqa: N818 - named for what it says
@@ -185,6 +186,12 @@ def end_with_parent(number: int) -> None:
     """Have the system send us this signal when the process that started us ends (on Linux alone)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all processes below us whose own parent ends (on Linux alone)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _before_the_program() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.grading.grade import Grade, Rules, fingerprint
+from harness.grading.grade import Grade, Part, Rules, environment, fingerprint
+from harness.grading.register import Register
 from harness.verdict import Outcome
 from tests.grading.classroom import CLASS, make
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
-RULES = Rules([1, 2, 3, 4], 1, 1, False, 300.0)
+RULES = Rules(1, 1, False, 300.0)
 
 
 def chatlab(*arguments: object, cwd: Path) -> tuple[int, str]:
@@ -114,20 +116,66 @@ def test_what_does_not_end_in_time_has_no_mark(tmp_path: Path) -> None:
     code, said = chatlab("grade", "class", "--exercises", "3", "--deadline", "1", cwd=tmp_path)
     assert code == 2, said
     rows = table(tmp_path / "class-grades")
-    assert (rows["ada-right"]["verdict"], rows["ada-right"]["open"]) == ("inconclusive", "ex3")
-    assert "did not end within 1 s" in rows["ada-right"]["problem"]
+    assert (rows["ada-right"]["verdict"], rows["ada-right"]["open"]) == ("inconclusive", "3.1 3.2 3.3 3.4")
+    assert "Not done within 1 s" in rows["ada-right"]["problem"]
     assert "call this again" in said
     assert rows["kim-empty"]["points"] == "0"
+
+
+@pytest.mark.live
+def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
+    """One exercise after the other gives one table; odd names, wrapped folders and files stop nobody."""
+    folder = make(tmp_path / "class", ["kim-empty"])
+    wrapped = folder / "Émile Ça" / "Projet final"
+    wrapped.parent.mkdir()
+    CLASS["ada-right"](wrapped)
+    CLASS["ada-right"](Path(os.fsdecode(os.fsencode(folder) + b"/\xe9mile")))
+    (folder / ("long-" * 48)).mkdir()
+    (folder / "karl.zip").write_text("")
+    _, said = chatlab("grade", "class", "--exercises", "1", cwd=tmp_path)
+    assert "Traceback" not in said
+    assert "not judged, because it is no folder: karl.zip" in said
+    code, said = chatlab("grade", "class", "--exercises", "4", cwd=tmp_path)
+    assert "Traceback" not in said
+    rows = table(tmp_path / "class-grades")
+    emile = rows["Émile Ça"]
+    assert (emile["ex1"], emile["ex4"], emile["verdict"]) == ("8", "9", "passed")
+    assert len(rows) == 4
+    assert code == 2, "a name that is no text cannot be handed on"
+    assert rows["\\xe9mile"]["verdict"] == "inconclusive"
+    log = (tmp_path / "class-grades" / "Émile Ça.log").read_text(encoding="utf-8")
+    assert log.rstrip().endswith("All in all: 17 of 17 points, passed.")
+
+
+def test_two_gradings_do_not_meet(tmp_path: Path) -> None:
+    """A second grading into the same folder is refused, and the first one's files are left alone."""
+    make(tmp_path / "class", ["kim-empty"])
+    register = Register(tmp_path / "class-grades")
+    with register.in_use():
+        code, said = chatlab("grade", "class", cwd=tmp_path)
+        assert (code, "another grading is writing" in said) == (64, True)
+        assert (tmp_path / "class-grades" / ".scratch").is_dir()
+    code, _ = chatlab("grade", "class", cwd=tmp_path)
+    assert code == 0
+
+
+def test_servers_of_students_see_little_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that a student is sent cannot tell what stands in the instructor's environment."""
+    monkeypatch.setenv("MY_SECRET", "hunter2")
+    assert "PATH" in environment()
+    assert "MY_SECRET" not in environment()
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["nowhere"], "there is no folder nowhere"),
-        (["."], "has no subfolder"),
+        (["one/ex1_chat"], "has no subfolder"),
         (["class", "--exercises", "7"], "write some of 1, 2, 3, 4"),
-        (["class", "--out", "class"], "is the folder of the submissions"),
-        (["class", "--out", "file/below"], "cannot be made"),
+        (["class", "--out", "class"], "lies in the folder of the submissions"),
+        (["class", "--out", "class/marks"], "lies in the folder of the submissions"),
+        (["class", "--out", "file/below"], "cannot be written"),
+        (["one"], "is one submission"),
     ],
 )
 def test_wrong_usage_is_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -136,6 +184,7 @@ def test_wrong_usage_is_told(tmp_path: Path, arguments: list[str], sentence: str
     (tmp_path / "work" / "file").write_text("")
     if arguments[0] == "class":
         make(tmp_path / "work" / "class", ["kim-empty"])
+    (tmp_path / "work" / "one" / "ex1_chat").mkdir(parents=True)
     code, said = chatlab("grade", *arguments, cwd=tmp_path / "work")
     assert code == 64, said
     assert sentence in said
@@ -149,7 +198,17 @@ def test_a_grade_is_for_these_files_and_these_rules(tmp_path: Path) -> None:
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "x.js").write_text("x")
     assert fingerprint(tmp_path, RULES) == before
-    assert fingerprint(tmp_path, Rules([1], 1, 1, False, 300.0)) != before
+    assert fingerprint(tmp_path, Rules(2, 1, False, 300.0)) != before
+    assert fingerprint(tmp_path, Rules(1, 1, False, 400.0)) == before, (
+        "a verdict does not rest on the deadline"
+    )
+    other = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    other.mkdir()
+    (tmp_path / "link").symlink_to(other)
+    linked = fingerprint(tmp_path, RULES)
+    (other / "b.py").write_text("behind a link")
+    assert fingerprint(tmp_path, RULES) != linked
+    (tmp_path / "link").unlink()
     (tmp_path / "a.py").write_text("two")
     assert fingerprint(tmp_path, RULES) != before
 
@@ -157,10 +216,13 @@ def test_a_grade_is_for_these_files_and_these_rules(tmp_path: Path) -> None:
 def test_a_mark_is_only_given_for_what_was_seen() -> None:
     """As long as a step or an exercise is open, so is the mark; else it passed with all points, or failed."""
 
-    def mark(points: int, open: list[int], open_steps: list[str]) -> Outcome:
-        return Grade("a", "", 0.0, {1: (points, 8)}, [], open, [], open_steps, [], {}).verdict
+    def mark(*verdicts: Outcome) -> Outcome:
+        parts = {number: Part(verdict, 5, 8, 1.0) for number, verdict in enumerate(verdicts, start=1)}
+        grade = Grade("ada", "", parts=parts)
+        grade.sum_up()
+        assert (grade.points, grade.of) == (5 * len(verdicts), 8 * len(verdicts))
+        return grade.verdict
 
-    assert mark(8, [], []) is Outcome.PASSED
-    assert mark(7, [], []) is Outcome.FAILED
-    assert mark(8, [2], []) is Outcome.INCONCLUSIVE
-    assert mark(7, [], ["1.4"]) is Outcome.INCONCLUSIVE
+    assert mark(Outcome.PASSED, Outcome.PASSED) is Outcome.PASSED
+    assert mark(Outcome.PASSED, Outcome.FAILED) is Outcome.FAILED
+    assert mark(Outcome.INCONCLUSIVE, Outcome.FAILED) is Outcome.INCONCLUSIVE

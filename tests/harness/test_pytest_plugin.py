@@ -106,9 +106,10 @@ def test_verdicts_are_outcomes(tmp_path: Path) -> None:
         ("passed", "failed", "error", "skipped"), 1
     )
     assert "bob received number 2, and then number 1" in said
+    assert "FAILED ex2_ordering::2.2 Numbers are unique and consecutive - Messages arrive" in said
     assert "--lab-seed" in said
     assert "Traceback" not in said
-    assert "chat-lab: 2 of 3 points in 3 steps" in said
+    assert "chat-lab: 2 of 3 points (steps: 3)" in said
     steps = properties(junit)
     assert [(steps[s]["verdict"], steps[s]["points"], steps[s]["of"]) for s in ("2.1", "2.2")] == [
         ("passed", "1", "1"),
@@ -170,7 +171,9 @@ def test_a_fault_of_the_kit_is_nobodys_failure(tmp_path: Path) -> None:
         (["--lab-submission=nowhere"], "there is no folder nowhere"),
         (["--lab-server="], "the command is empty"),
         (["--lab-url=http://x"], "begins with ws:// or wss://"),
+        (["--lab-submission="], "names no folder"),
         (["--lab-solutions", "--lab-runs=0"], "from 1 on"),
+        (["--lab-solutions", "--lab-seed=-3"], "from 0 on"),
     ],
 )
 def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -179,6 +182,18 @@ def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: 
     assert code == pytest.ExitCode.USAGE_ERROR, said
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_settings_that_were_handed_in_do_not_count(tmp_path: Path) -> None:
+    """A submission's own pytest.ini cannot choose what is judged, nor can it go unnoticed."""
+    handed_in = tmp_path / "handed-in"
+    (handed_in / "ex1_chat").mkdir(parents=True)
+    (handed_in / "pytest.ini").write_text("[pytest]\naddopts = --lab-exercises=1\n")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    code, said = run(mine, "--lab-submission", str(handed_in))
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "which was handed in" in said
 
 
 @pytest.mark.live
@@ -233,6 +248,49 @@ def test_own_tests_have_fixtures(tmp_path: Path) -> None:
     assert "ada said 'hello' in red, and did not hear it back." in said
     assert "A message was lost  (lost)" in said
     assert "Traceback" not in said
+
+
+MISTAKES = """
+async def test_bad_name(chat_client):
+    ada = await chat_client("ada")
+    await ada.join("red room")
+
+
+async def test_not_joined(chat_client):
+    ada = await chat_client("ada")
+    await ada.say("red", "hello")
+
+
+async def test_gone(chat_client):
+    ada = await chat_client("ada")
+    await ada.reset()
+    await ada.join("red")
+
+
+async def test_killed_twice(chat_server):
+    await chat_server.kill()
+    await chat_server.kill()
+
+
+async def test_started_twice(chat_server):
+    await chat_server.start()
+"""
+
+
+@pytest.mark.live
+def test_mistakes_of_own_tests_are_told(tmp_path: Path) -> None:
+    """What cannot go well fails at once, in words and with the line of the test."""
+    (tmp_path / "test_own.py").write_text(MISTAKES)
+    code, said = run(tmp_path, "test_own.py")
+    assert (code, counts(said)) == (1, {"failed": 5}), said
+    assert "ada wanted to join red room, and the server answered: {'code': 'bad_room'" in said
+    assert "ada wanted to say 'hello' in red, and the server answered: {'code': 'not_joined'" in said
+    assert "The client has no connection" in said
+    assert "test_own.py, line 15: await ada.join(" in said
+    assert "The server does not run." in said
+    assert "The server runs already." in said
+    assert "Traceback" not in said
+    assert "another exception" not in said
 
 
 @pytest.mark.live

@@ -1,0 +1,128 @@
+"""The folder of the results: a JSON file and a log for each submission, and the table of all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import msgspec
+
+from harness.grading.grade import Grade, Rules, fingerprint
+from harness.steps import EXERCISES
+from harness.texts import Texts
+
+if sys.platform != "win32":
+    import fcntl
+
+_LONG = 120
+"""Characters of a submission's name that the names of its results begin with."""
+
+
+class Busy(Exception):  # noqa: N818 - named for what it says
+    """Another grading is writing into the same folder."""
+
+
+class Register:
+    """Results in `place`. Raises OSError if that folder cannot be made."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self._place = place
+        self.table = place / "grades.csv"
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep others out, and give temporary files a place from which a killed run's are removed.
+
+        Raises Busy.
+        """
+        lock, scratch = self._place / ".lock", self._place / ".scratch"
+        before = os.environ.get("TMPDIR")
+        with lock.open("w") as file:
+            if sys.platform != "win32":
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise Busy from error
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            os.environ["TMPDIR"] = str(scratch.absolute())
+            try:
+                yield
+            finally:
+                os.environ.pop("TMPDIR")
+                if before is not None:
+                    os.environ["TMPDIR"] = before
+                shutil.rmtree(scratch, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+
+    def known(self, folder: Path, rules: Rules) -> Grade | None:
+        """The grade that a submission has already, if its files and the rules are still the same."""
+        try:
+            kept = msgspec.json.decode(self._file(printable(folder), "json").read_bytes(), type=Grade)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return kept if kept.fingerprint == fingerprint(folder, rules) else None
+
+    def keep(self, mark: Grade, said: Texts) -> None:
+        """Write the log, then the grade: whoever has a grade has a log."""
+        parts = [part.log.strip("\n") for _, part in sorted(mark.parts.items())]
+        verdict = said.say(f"outcome.{mark.verdict}")
+        parts.append(said.say("grade.total", points=mark.points, of=mark.of, verdict=verdict))
+        _write(self._file(mark.name, "log"), "\n\n".join(parts) + "\n")
+        _write(self._file(mark.name, "json"), msgspec.json.format(msgspec.json.encode(mark)).decode() + "\n")
+
+    def write_table(self, grades: Iterable[Grade]) -> None:
+        """Write grades.csv, one line for each submission that has a grade."""
+        text = StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        names = [f"ex{number}" for number in EXERCISES]
+        rows.writerow(
+            ["submission", "verdict", "points", "of", *names, "failed", "open", "seconds", "problem"]
+        )
+        for mark in grades:
+            problems = dict.fromkeys(part.problem for _, part in sorted(mark.parts.items()) if part.problem)
+            rows.writerow(
+                [
+                    _cell(mark.name),
+                    str(mark.verdict),
+                    mark.points,
+                    mark.of,
+                    *(mark.parts[n].points if n in mark.parts else "" for n in EXERCISES),
+                    " ".join(mark.failed_steps),
+                    " ".join(mark.open_steps),
+                    mark.seconds,
+                    _cell(" | ".join(problems)),
+                ]
+            )
+        _write(self.table, text.getvalue())
+
+    def _file(self, name: str, kind: str) -> Path:
+        """The file for a submission of this name; names may be longer than a file's can be."""
+        if len(name) > _LONG:
+            name = f"{name[:_LONG]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return self._place / f"{name}.{kind}"
+
+
+def printable(folder: Path) -> str:
+    """A folder's name as text, also if its bytes are no text: archives made elsewhere have such names."""
+    return os.fsencode(folder.name).decode(errors="backslashreplace")
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file at once: it is there as it was, or as it is to be."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(content, encoding="utf-8", errors="backslashreplace")
+    os.replace(new, path)
