@@ -201,7 +201,7 @@ def _explained(world: LiveWorld) -> Iterator[None]:
         yield
     except Gone:
         _fail(
-            world, "The client has no connection: it was cut off, or not let in. `connect` makes a new one."
+            world, "The client has no connection: it was cut off, or never let in. Try `connect`."
         )
     except PlayStopped:
         _fail(world, "The test cannot go on.")
