@@ -200,9 +200,7 @@ def _explained(world: LiveWorld) -> Iterator[None]:
     try:
         yield
     except Gone:
-        _fail(
-            world, "The client has no connection: it was cut off, or never let in. Try `connect`."
-        )
+        _fail(world, "The client has no connection: it was cut off, or never let in. Try `connect`.")
     except PlayStopped:
         _fail(world, "The test cannot go on.")
 
