@@ -109,8 +109,6 @@ def load(
     """
     if url is not None and server is not None:
         raise click.UsageError("--url and --server exclude each other; give one of them")
-    if importlib.util.find_spec("locust") is None:
-        raise NoLocust(texts(lang).say("load.no_locust"))
     for option, file in (("--json", json_file), ("--csv", csv)):
         if file is not None and not Path(file).absolute().parent.is_dir():
             raise click.UsageError(f"{option} {file}: there is no such folder to write into")
@@ -118,6 +116,8 @@ def load(
         target = _target(url, server)
     except BadTarget as error:
         raise click.UsageError(str(error)) from error
+    if importlib.util.find_spec("locust") is None:
+        raise NoLocust(texts(lang).say("load.no_locust"))
     more = {
         "--users": users,
         "--spawn-rate": spawn_rate or max(5 * users / length, 1),

@@ -216,7 +216,6 @@ def test_locustfile_needs_an_address(processes: list[str]) -> None:
 )
 def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:
     """Wrong usage exits with 64 and says in a sentence what is wrong, without a traceback."""
-    needs_module("locust", "load")
     done = load(*options)
     assert done.returncode == 64
     assert words in done.stderr
