@@ -166,8 +166,9 @@ def _possible(exercise: int, component: str | None) -> int:
 
 
 def environment() -> dict[str, str]:
-    """What is passed on of our environment variables."""
-    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    """What is passed on of our environment variables; and Python writes nothing beside what was handed in."""
+    passed_on = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**passed_on, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 async def grade(
