@@ -267,7 +267,7 @@ def test_the_keyboard_alone(chat: ThreadedServer, new_page: Callable[..., Page])
 
     page.locator("#answer").wait_for()
     keys.press("Escape")  # there is no way without a name
-    keys.press("Escape")
+    eventually(lambda: page.evaluate("document.activeElement.id") == "answer")
     keys.type("system")
     keys.press("Enter")
     eventually(lambda: "cannot be a name" in page.locator("#wrong").text_content())
