@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -45,7 +46,7 @@ class Rules(Struct, frozen=True):
 
 
 class Part(Struct):
-    """What came of one exercise. `verdict` is inconclusive as long as there is none on any step."""
+    """What came of one exercise. `verdict` is inconclusive as long as any step is."""
 
     verdict: Outcome
     points: int
@@ -137,13 +138,16 @@ def _part(runs: list[Run], target: Target, rules: Rules, texts: Texts) -> Part:
     summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
     said = report(summary, texts)
     points, of = summary.points
+    still_open = [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE]
+    verdict = Outcome.PASSED if summary.outcome is Outcome.SKIPPED else summary.outcome
     return Part(
-        Outcome.PASSED if summary.outcome is Outcome.SKIPPED else summary.outcome,
+        # A failure beside it does not make an open step a mark.
+        Outcome.INCONCLUSIVE if still_open else verdict,
         points,
         of,
         0.0,
         [step.step for step in summary.steps if step.outcome is Outcome.FAILED],
-        [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE],
+        still_open,
         next((f"{s['step']}: {s['anomalies'][0]['title']}" for s in said["steps"] if s["anomalies"]), ""),
         text.getvalue(),
         said,
@@ -216,6 +220,8 @@ def fingerprint(folder: Path, rules: Rules) -> str:
     digest = hashlib.sha256(f"{_kit()} {rules.seed} {rules.runs} {rules.together}".encode())
     for path in _files(folder):
         with suppress(OSError):  # what we cannot read, its author's server cannot either
+            if not path.is_file():
+                continue
             size = path.stat().st_size
             digest.update(os.fsencode(path.relative_to(folder)) + f" {size} ".encode())
             digest.update(path.read_bytes() if size <= _LARGE else b"")
@@ -232,9 +238,10 @@ def _files(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(set(folders) - _NOT_THEIRS)
-        yield from (path for path in (Path(place, name) for name in sorted(files)) if path.is_file())
+        yield from (Path(place, name) for name in sorted(files))
 
 
+@cache
 def _kit() -> str:
     """The kit's version, and what its code is: who runs it from a clone changes that without a version."""
     digest = hashlib.sha256(version("chat-lab").encode())

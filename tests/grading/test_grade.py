@@ -15,9 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.grading.grade import Grade, Part, Rules, environment, fingerprint
+from harness.grading.grade import Grade, Part, Rules, environment, fingerprint, grade, is_complete
 from harness.grading.register import Register
-from harness.verdict import Outcome
+from harness.play import Run
+from harness.steps import steps_of
+from harness.texts import texts
+from harness.verdict import Outcome, StepResult
+from harness.worker import Job
 from tests.grading.classroom import CLASS, make
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
@@ -226,3 +230,23 @@ def test_a_mark_is_only_given_for_what_was_seen() -> None:
     assert mark(Outcome.PASSED, Outcome.PASSED) is Outcome.PASSED
     assert mark(Outcome.PASSED, Outcome.FAILED) is Outcome.FAILED
     assert mark(Outcome.INCONCLUSIVE, Outcome.FAILED) is Outcome.INCONCLUSIVE
+
+
+async def test_a_failed_step_does_not_close_an_open_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exercise with a step that failed and one that is inconclusive has no verdict, and is judged again."""
+
+    async def play(job: Job, environment: dict[str, str] | None = None) -> Run:
+        outcomes = {"3.1": Outcome.FAILED, "3.2": Outcome.INCONCLUSIVE}
+        steps = [
+            StepResult(step, outcomes.get(step, Outcome.PASSED), 1, 2, None)
+            for step in steps_of(job.exercise)
+        ]
+        return Run(job.exercise, job.seed, "live", "ada", 0.1, steps, [], [], 0.0, [])
+
+    monkeypatch.setattr("harness.grading.grade.run_in_process", play)
+    CLASS["ada-right"](tmp_path / "ada")
+    mark = await grade(tmp_path / "ada", "ada", [3], RULES, texts("en"), None, lambda exercise: None)
+    assert (mark.verdict, mark.failed_steps, mark.open_steps) == (Outcome.INCONCLUSIVE, ["3.1"], ["3.2"])
+    assert not is_complete(mark, [3])
