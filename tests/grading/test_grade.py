@@ -235,7 +235,7 @@ def test_a_mark_is_only_given_for_what_was_seen() -> None:
 async def test_a_failed_step_does_not_close_an_open_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exercise with a step that failed and one that is inconclusive has no verdict, and is judged again."""
+    """An exercise with a step that failed and one that is inconclusive is open, and is judged again."""
 
     async def play(job: Job, environment: dict[str, str] | None = None) -> Run:
         outcomes = {"3.1": Outcome.FAILED, "3.2": Outcome.INCONCLUSIVE}
