@@ -21,18 +21,12 @@ from harness.load.command import load
 from harness.steps import EXERCISES
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
-from harness.verdict import Outcome
+from harness.verdict import EXIT_CODES, EXIT_DEFECT
 from lab.command import EXIT_INTERRUPTED, run_command, serve
 
 F = TypeVar("F", bound=Callable[..., object])
 
-EXIT_CODES = {
-    Outcome.PASSED: 0,
-    Outcome.SKIPPED: 0,
-    Outcome.FAILED: 1,
-    Outcome.INCONCLUSIVE: 2,
-}
-EXIT_DEFECT = 70
+__all__ = ["EXIT_CODES", "EXIT_DEFECT", "cli", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,17 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
+EXIT_CODES = {
+    Outcome.PASSED: 0,
+    Outcome.SKIPPED: 0,
+    Outcome.FAILED: 1,
+    Outcome.INCONCLUSIVE: 2,
+}
+"""What our commands end with. The codes for wrong usage and Ctrl-C are in `lab/command.py`."""
+EXIT_DEFECT = 70
+"""The kit itself failed, so that there is no verdict."""
+
+
 class Text(Struct, frozen=True):
     """A sentence in `harness/texts`, and what it is filled with."""
 

@@ -13,14 +13,12 @@ import click
 
 from harness.steps import EXERCISES, numbers_in
 from harness.texts import LANGUAGES, Texts, texts
-from harness.verdict import Outcome
+from harness.verdict import EXIT_CODES, Outcome
 from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.grading.grade import Grade, Rules
     from harness.grading.register import Register
-
-EXIT_INCONCLUSIVE = 2
 
 
 @click.command("grade")
@@ -115,7 +113,7 @@ def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, sai
     click.echo(said.say("grade.done", n=len(grades), file=register.table))
     if still_open:
         click.echo(said.say("grade.open", count=still_open))
-    return EXIT_INCONCLUSIVE if still_open else 0
+    return EXIT_CODES[Outcome.INCONCLUSIVE if still_open else Outcome.PASSED]
 
 
 async def _grade_all(

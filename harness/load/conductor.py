@@ -22,6 +22,7 @@ from harness.load.crew import Crew
 from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
 from harness.texts import texts
+from harness.verdict import EXIT_CODES, EXIT_DEFECT
 
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
@@ -36,7 +37,6 @@ TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 STORM_AFTER = 30.0
 """Seconds until the storm, where a test has no end; else it is in the middle."""
-EXIT_DEFECT = 70
 
 
 def is_address(host: str | None) -> bool:
@@ -207,7 +207,7 @@ class Conductor:
             objective=self.options.lab_p99_ms / 1000 if self.options.lab_p99_ms else None,
         )
         result = self._judge(load, recordings)
-        self.environment.process_exit_code = report.EXIT_CODES[result.outcome]
+        self.environment.process_exit_code = EXIT_CODES[result.outcome]
         report.tell(result, self.options.lab_lang, self.options.lab_run, self.options.lab_json or None)
 
     def _judge(self, load: Load, recordings: list[Recording]) -> Result:

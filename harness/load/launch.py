@@ -20,18 +20,15 @@ import click
 from harness.checkers import lifecycle
 from harness.client import PlayStopped
 from harness.history import Server
-from harness.load.report import EXIT_CODES
 from harness.log import Log
 from harness.reports.terminal import Terminal
 from harness.targets import Target
 from harness.texts import texts
-from harness.verdict import Outcome
+from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from lab.command import EXIT_INTERRUPTED
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-EXIT_FAILED = 1
-EXIT_DEFECT = 70
 POLL = 0.1
 
 
@@ -81,7 +78,7 @@ class Launch:
         if self.interrupts:
             click.echo(self.texts.say("ui.interrupted"), err=True)
             return EXIT_INTERRUPTED
-        return EXIT_FAILED if ended else self._verdict(result)
+        return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
 
     def _address(self, world: LiveWorld) -> str:
         if self.target.url is not None:

@@ -17,7 +17,6 @@ from harness.reports.words import Words
 from harness.texts import Texts, texts
 from harness.verdict import Outcome
 
-EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 2}
 PERCENTILES = (50, 95, 99)
 _MARKS = {
     Outcome.PASSED: ("✓", "green"),
