@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,10 +183,9 @@ class _Check:
         return EXIT_DEFECT if summary.defect else EXIT_CODES[summary.outcome]
 
     async def _play(self) -> list[list[Any]]:
-        task = asyncio.current_task()
-        assert task is not None, "inside asyncio.run there is one"
-        with suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        from harness.worker import cancel_on_sigterm
+
+        cancel_on_sigterm()
         if self.jobs > 1:
             return await self._side_by_side()
         return [await self._one_run(number) for number in range(self.runs)]

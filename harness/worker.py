@@ -65,12 +65,17 @@ async def run_in_process(job: Job, environment: dict[str, str] | None = None) ->
         raise RuntimeError(errors.decode(errors="replace") or "the worker returned nothing") from error
 
 
-async def _main() -> None:
+def cancel_on_sigterm() -> None:
+    """Have SIGTERM cancel the task that calls this, so that it cleans up; for commands, and for workers."""
     task = asyncio.current_task()
     assert task is not None, "inside asyncio.run there is one"
     with suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
+
+
+async def _main() -> None:
+    cancel_on_sigterm()
+    end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
     adopt_orphans()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,11 +119,9 @@ async def _grade_all(
 ) -> list[Grade]:
     from harness.grading.grade import grade, is_complete
     from harness.grading.register import printable
+    from harness.worker import cancel_on_sigterm
 
-    task = asyncio.current_task()
-    assert task is not None, "inside asyncio.run there is one"
-    with suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     # Everybody's grade is in the table from the start, and stays there if this is interrupted.
     grades = {folder: None if again else register.known(folder, rules) for folder in folders}
     for count, (folder, known) in enumerate(grades.items(), start=1):
