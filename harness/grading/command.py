@@ -122,8 +122,13 @@ async def _grade_all(
     from harness.worker import cancel_on_sigterm
 
     cancel_on_sigterm()
-    # Everybody's grade is in the table from the start, and stays there if this is interrupted.
     grades = {folder: None if again else register.known(folder, rules) for folder in folders}
+
+    def there_are() -> list[Grade]:
+        return [each for each in grades.values() if each is not None]
+
+    # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
+    register.write_table(there_are())
     for count, (folder, known) in enumerate(grades.items(), start=1):
         name = printable(folder)
         place = f"[{count}/{len(folders)}] {name}"
@@ -135,11 +140,9 @@ async def _grade_all(
         progress.end()
         grades[folder] = mark
         register.keep(mark, said)
-        register.write_table(each for each in grades.values() if each is not None)
+        register.write_table(there_are())
         click.echo(f"{place}: {_line(mark, said)}")
-    found = [each for each in grades.values() if each is not None]
-    register.write_table(found)
-    return found
+    return there_are()
 
 
 def _line(mark: Grade, said: Texts) -> str:
