@@ -24,6 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.play import Run
+    from harness.reports.words import Words
     from harness.targets import Target
     from harness.verdict import StepResult
 
@@ -177,7 +178,7 @@ class Step(pytest.Item):
     step: str
 
     def mark(self) -> None:
-        """The markers by which it can be chosen, and kept together with the rest of its exercise."""
+        """The marker by which it can be chosen, and one that keeps pytest-timeout away from it."""
         from harness.steps import points_for
 
         exercise = self._exercise
@@ -232,28 +233,30 @@ class Step(pytest.Item):
         if len(runs) > 1:
             self.user_properties += [("runs", len(runs)), ("runs passed", outcomes.count(outcomes[0].PASSED))]
 
-    def _receipt(self) -> str:
-        from harness.reports.jsonreport import receipt
+    def _words(self) -> Words:
+        """Words in the language asked for, that know the run which the verdict comes from."""
         from harness.reports.words import Words
         from harness.texts import texts
 
-        words = Words(texts(self.config.getoption("--lab-lang")), self._run.nonce, self._run.component)
-        return receipt(self._result, words)
+        return Words(texts(self.config.getoption("--lab-lang")), self._run.nonce, self._run.component)
+
+    def _receipt(self) -> str:
+        from harness.reports.jsonreport import receipt
+
+        return receipt(self._result, self._words())
 
     def _explanation(self) -> str:
         from harness.reports.terminal import Terminal
-        from harness.reports.words import Words
-        from harness.texts import texts
 
         text = StringIO()
-        said = texts(self.config.getoption("--lab-lang"))
-        terminal = Terminal(said, out=text)
+        words = self._words()
+        terminal = Terminal(words.texts, out=text)
         terminal.step(self._run, self._result)
         # The first line is what pytest's summary shows.
-        words = Words(said, self._run.nonce, self._run.component)
         titles = dict.fromkeys(words.title(anomaly) for anomaly in self._result.anomalies)
         first = "; ".join(titles) or self._receipt()
-        return f"{first}\n{text.getvalue().rstrip()}\n{said.say('ui.again_pytest', seed=self._run.seed)}"
+        again = words.texts.say("ui.again_pytest", seed=self._run.seed)
+        return f"{first}\n{text.getvalue().rstrip()}\n{again}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our explanation; a traceback only for what is a fault of the kit."""
