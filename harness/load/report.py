@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.load.figures import percentile, rate
 from harness.load.judging import Result
+from harness.reports.jsonreport import anomaly_as_json
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import Texts, texts
@@ -121,14 +122,5 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
             for name, times in result.times.items()
         },
         "reasons": [words.text("load.reason", reason) for reason in result.reasons],
-        "anomalies": [
-            {
-                "name": anomaly.name,
-                "rule": anomaly.kind.rule,
-                "title": words.title(anomaly),
-                "message": words.message(anomaly),
-                "cause": words.cause(anomaly),
-            }
-            for anomaly in result.findings.anomalies
-        ],
+        "anomalies": [anomaly_as_json(anomaly, words) for anomaly in result.findings.anomalies],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.anomalies import Anomaly
 from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.texts import Texts
@@ -54,12 +55,8 @@ def _step(step: StepResult, words: Words) -> dict[str, Any]:
         "receipt": receipt(step, words),
         "notes": [words.text("note", note) for note in step.notes],
         "anomalies": [
-            {
-                "name": anomaly.name,
-                "rule": anomaly.kind.rule,
-                "title": words.title(anomaly),
-                "message": words.message(anomaly),
-                "cause": words.cause(anomaly),
+            anomaly_as_json(anomaly, words)
+            | {
                 "course": words.texts.say(f"section.{anomaly.kind.section}"),
                 "evidence": [
                     {"at": round(at, 4), "who": who, "what": what}
@@ -68,6 +65,17 @@ def _step(step: StepResult, words: Words) -> dict[str, Any]:
             }
             for anomaly in step.anomalies
         ],
+    }
+
+
+def anomaly_as_json(anomaly: Anomaly, words: Words) -> dict[str, Any]:
+    """What every report says of an anomaly, as JSON values."""
+    return {
+        "name": anomaly.name,
+        "rule": anomaly.kind.rule,
+        "title": words.title(anomaly),
+        "message": words.message(anomaly),
+        "cause": words.cause(anomaly),
     }
 
 
