@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from harness import frames, history
 from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
-from lab.protocol import HEARTBEAT_INTERVAL, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
+from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
 
 if TYPE_CHECKING:
     from harness.worlds.base import World
@@ -153,7 +153,10 @@ class Client:
         self.received += 1
         excerpt = None if frame is not None else repr(text[:200])
         self.world.record(history.Received(self.world.now(), self.name, self.conn, frame, size, excerpt))
-        match frames.read(frame).meaning:
+        reading = frames.read(frame, size)
+        self.world.readings.append(reading)
+        # A frame that is too large is a flaw, and is understood all the same.
+        match reading.meaning if size <= MAX_FRAME else frames.read(frame).meaning:
             case Message() as message:
                 frame["data"]["content"] = self.world.same(message.content)
                 if message.user == SYSTEM:

@@ -7,6 +7,7 @@ events once and keeps the answers. It never raises on an odd history: what does 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -111,10 +112,14 @@ class Asked:
 
 
 class Log:
-    """The index. All lists are in the order of the history."""
+    """The index. All lists are in the order of the history.
 
-    def __init__(self, events: History) -> None:
+    `readings` are those of the received frames, in their order, if somebody has read them already.
+    """
+
+    def __init__(self, events: History, readings: Sequence[Reading] = ()) -> None:
         self.events = events
+        self._readings = iter(readings)
         self.began = history.Began(0.0, 0, "", "", "", 0.0)
         self.conns: dict[int, Conn] = {}
         self.said: dict[str, Said] = {}
@@ -249,7 +254,7 @@ class Log:
             self.bad[tag_in(content) or content] = event
 
     def _received(self, event: history.Received) -> None:
-        reading = frames.read(event.frame, event.size)
+        reading = next(self._readings, None) or frames.read(event.frame, event.size)
         asked = Asked(event.at, event.conn, event.client, reading, event)
         self.received.append(asked)
         match reading.meaning:

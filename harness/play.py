@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from types import ModuleType
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome, StepResult, Text, overall
 from harness.worlds.live import LiveWorld
+from harness.worlds.served import ServedWorld
 
 MAX_SECONDS = 150.0
 """No exercise takes longer, not counting the waiting for a server's own long time-outs."""
@@ -69,12 +71,16 @@ async def play(
     progress: Callable[[Event], None] | None = None,
 ) -> Run:
     """Play an exercise in the live world. `progress` is told of each step as it begins and ends."""
-    scenario = scenario_of(exercise)
-    plan = scenario.plan(Random(f"{seed}/{exercise}"))
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
     if progress:
         world.on_step = progress
+    scenario = scenario_of(exercise)
+    return await play_in(world, scenario, scenario.plan(Random(f"{seed}/{exercise}")))
+
+
+async def play_in(world: ServedWorld, scenario: ModuleType, plan: Any) -> Run:
+    """Play a plan of a scenario in a world, judge what happened, and close the world."""
     defect = ""
     try:
         try:
@@ -84,24 +90,29 @@ async def play(
                 world.check_server()  # perhaps that is why
         except Exception:
             defect = traceback.format_exc()
-        output = world.output()
-        log = Log(world.history)
-        steps = [] if defect else judge(exercise, scenario, plan, log, target.component)
-        notes = leniencies(log)
-        if log.notes["printed_much"]:
-            notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))
-        seconds = world.now()
+        return judged(world, scenario, plan, defect)
     finally:
         await world.close()
+
+
+def judged(world: ServedWorld, scenario: ModuleType, plan: Any, defect: str = "") -> Run:
+    """The verdict on what has happened in a world."""
+    log = Log(world.history, world.readings)
+    began = log.began
+    target = world.target
+    steps = [] if defect else judge(began.exercise, scenario, plan, log, target.component)
+    notes = [*leniencies(log), *world.remarks()]
+    if log.notes["printed_much"]:
+        notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))
     return Run(
-        exercise=exercise,
-        seed=seed,
+        exercise=began.exercise,
+        seed=began.seed,
         world=world.kind,
         target=target.label,
-        seconds=seconds,
+        seconds=world.now(),
         steps=steps,
         notes=notes,
-        output=output,
+        output=world.output(),
         stall=log.longest_stall(),
         history=world.history,
         defect=defect,
@@ -110,9 +121,14 @@ async def play(
     )
 
 
-async def _with_limit(scenario: ModuleType, plan: object, world: LiveWorld) -> None:
+async def _with_limit(scenario: ModuleType, plan: object, world: ServedWorld) -> None:
     """Play until the end, or until it has taken absurdly long for this server's intervals."""
-    task = asyncio.create_task(scenario.play(plan, world), name=f"plays {scenario.__name__}")
+
+    async def all_of_it() -> None:
+        await scenario.play(plan, world)
+        await world.settle()
+
+    task = asyncio.create_task(all_of_it(), name=f"plays {scenario.__name__}")
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=1.0)

@@ -15,6 +15,8 @@ from harness.steps import COMPONENTS, EXERCISES
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `exercises` and `solutions`, unless the current one does."""
+_HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
+"""Options of Python that change nothing about what a program does."""
 
 
 class BadTarget(Exception):  # noqa: N818 - named for what it says
@@ -50,6 +52,29 @@ def whole_server(command: str, cwd: Path | None = None, label: str | None = None
     if not words:
         raise BadTarget('the command is empty; write something like --server "node server.js"')
     return Target(label or command, words, str(cwd or Path.cwd()))
+
+
+def server_module(file: str) -> Target:
+    """A whole server in one Python file. Raises BadTarget if there is no such file."""
+    path = Path(file)
+    if not path.is_file() or path.suffix != ".py":
+        raise BadTarget(f"there is no Python file {file}; name the one that `python FILE` would start")
+    return Target(file, (sys.executable, file))
+
+
+def python_program(command: tuple[str, ...]) -> list[str] | None:
+    """What a command has Python run: `-m`, a module and its arguments, or a file and its; None if it is another.
+
+    Only such programs can be played in the simulated world.
+    """
+    if command[0] != sys.executable and not Path(command[0]).name.startswith("python"):
+        return None
+    words = list(command[1:])
+    while words and words[0] in _HARMLESS:
+        del words[0]
+    if not words or (words[0] != "-m" and words[0].startswith("-")) or words == ["-m"]:
+        return None
+    return words
 
 
 def at_url(url: str) -> Target:

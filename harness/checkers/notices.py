@@ -114,9 +114,20 @@ def unjustified(log: Log, room: str) -> list[Anomaly]:
     for subject in log.members(room):
         if subject.stop == inf or not _accompanied(log, subject, subject.stop):
             continue
-        for notice in log.notices:
-            about = notice.message.room == room and _users_in(log, notice) == {subject.user}
-            if about and subject.stop <= notice.at and _accompanied(log, subject, notice.at):
+        about = [
+            notice
+            for notice in log.notices
+            if notice.message.room == room and _users_in(log, notice) == {subject.user}
+        ]
+        # A notice does not say what it announces, and that of a join may come late: it reads like one that
+        # somebody had heard before, or it is one that was due.
+        before = {notice.message.content for notice in about if notice.at < subject.stop}
+        due = sum(other.user == subject.user for _, other, _ in _changes(log, room))
+        heard_by: dict[int, int] = defaultdict(int)
+        for notice in about:
+            heard_by[notice.conn] += 1
+            late = notice.message.content in before or heard_by[notice.conn] <= due
+            if subject.stop <= notice.at and _accompanied(log, subject, notice.at) and not late:
                 params = {"who": notice.client, "subject": subject.user, "room": room}
                 found.append(Anomaly("premature_offline", params, [notice.event], "notice"))
                 break

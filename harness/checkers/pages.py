@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,21 +63,40 @@ def _is_request(sent: Sent, room: str) -> bool:
 def wrong(log: Log, room: str) -> list[Anomaly]:
     """Pages that are out of order, have holes, or do not hold what was asked for."""
     found: dict[str, Anomaly] = {}
-    exists = {heard.message.sequence for heard in log.in_room(room)}
-    ever = max((heard.message.sequence for heard in log.in_room(room)), default=0)
-    seen = sorted((heard.at, heard.message.sequence) for heard in log.in_room(room))
+    exists = sorted({heard.message.sequence for heard in log.in_room(room)})
+    ever = exists[-1] if exists else 0
+    newest = _Newest(log, room)
     for answer in answers(log, room):
         if log.conn(answer.sent.conn).copy:
             continue  # what a copy must have is judged by `durability`
-        start = log.start_before(answer.sent.at)
-        known = {number for at, number in seen if start <= at < answer.sent.at}
-        for anomaly in _page(answer, room, known, exists) or _promises(answer, room, ever):
+        for anomaly in _page(answer, room, newest.before(answer.sent.at), exists) or _promises(
+            answer, room, ever
+        ):
             found.setdefault(anomaly.name + anomaly.variant, anomaly)
     return list(found.values())
 
 
-def _page(answer: Answer, room: str, known: set[int], exists: set[int]) -> list[Anomaly]:
-    """What is wrong with one page, where `known` had been heard before, and `exists` was heard ever."""
+class _Newest:
+    """The highest number of a room that had been heard at a moment since the server's last start."""
+
+    def __init__(self, log: Log, room: str) -> None:
+        self._log = log
+        self._times: list[float] = []
+        self._numbers: list[int] = []
+        for heard in sorted(log.in_room(room), key=lambda heard: heard.at):
+            highest = max(heard.message.sequence, self.before(heard.at) if self._times else 0)
+            self._times.append(heard.at)
+            self._numbers.append(highest)
+
+    def before(self, moment: float) -> int:
+        """That number; 0 if nothing had been heard."""
+        index = bisect_left(self._times, moment)
+        known = index and self._times[index - 1] >= self._log.start_before(moment)
+        return self._numbers[index - 1] if known else 0
+
+
+def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Anomaly]:
+    """What is wrong with one page: `newest` had been heard before it, and `exists` are all that ever were."""
     page, since = answer.page, answer.since
     numbers = [message.sequence for message in page.messages]
     evidence: list[Event] = [answer.sent, answer.asked.event]
@@ -94,12 +114,12 @@ def _page(answer: Answer, room: str, known: set[int], exists: set[int]) -> list[
         return [Anomaly("history_disorder", params, evidence, "too_many")]
     if numbers and numbers[0] <= since:
         return [Anomaly("history_disorder", {**params, "first": numbers[0]}, evidence, "old")]
-    newest = max(known, default=0)
     if not numbers:
         if newest > since:
             return [Anomaly("history_hole", {**params, "missing": since + 1}, evidence)]
         return []
-    missing = [n for n in sorted(exists.difference(numbers)) if since < n < numbers[-1]]
+    due = exists[bisect_right(exists, since) : bisect_left(exists, numbers[-1])]
+    missing = sorted(set(due).difference(numbers))
     if missing:
         return [Anomaly("history_hole", {**params, "missing": missing[0]}, evidence)]
     if page.last is not None and page.last < max(newest, numbers[-1]):

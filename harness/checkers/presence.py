@@ -11,6 +11,7 @@ Somebody therefore asks the server something all the time, and `slack` is the lo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -261,13 +262,13 @@ def slowest_answer(log: Log, conn: int, room: str, since: float, until: float) -
     questions = [
         s.at for s in log.sent if s.conn == conn and _is_question(s, room) and since <= s.at <= until
     ]
-    replies = [
+    replies = sorted(
         asked.at
         for asked, roster in log.rosters
         if asked.conn == conn and roster.room == room and _is_whole(log, asked, roster)
-    ]
-    waits = [min((at for at in replies if at >= asked), default=asked) - asked for asked in questions]
-    return max(waits, default=0.0)
+    )
+    first_replies = [(asked, replies[bisect_left(replies, asked) :][:1]) for asked in questions]
+    return max((reply[0] - asked for asked, reply in first_replies if reply), default=0.0)
 
 
 def _events_at(log: Log, moment: float) -> list[Event]:

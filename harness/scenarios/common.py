@@ -12,6 +12,13 @@ from harness.client import Client, Gone
 from harness.log import Log
 from harness.worlds.base import World
 
+FULL = 30
+"""How much is played by default: as much as a live run of some seconds takes."""
+MODEST = 12
+"""How much is played where interleavings come from a seed, and need no mass: all that a step has to show."""
+SMALL = 2
+"""How much is played in each of many runs: what interleaves, and nothing else."""
+
 Bad = tuple[str, Any, str | bytes | None]
 """A bad frame: the rule that it breaks, the frame, and its text or bytes where that is not just the frame."""
 

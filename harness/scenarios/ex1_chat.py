@@ -12,7 +12,7 @@ from harness.anomalies import Anomaly
 from harness.checkers import delivery, errors, notices
 from harness.client import Client, Gone
 from harness.log import Log
-from harness.scenarios.common import Bad, misbehave, span
+from harness.scenarios.common import FULL, Bad, misbehave, span
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 from lab.protocol import MAX_CONTENT
@@ -52,9 +52,9 @@ class Plan(Struct, frozen=True):
     words: list[Words]
 
 
-def plan(rng: Random, size: int = 3) -> Plan:
-    """`size` times as many messages as there are members, and one of the largest size."""
-    samples = rng.sample(SAMPLES, min(max(4, 4 * size), len(SAMPLES)))
+def plan(rng: Random, size: int = FULL) -> Plan:
+    """All sorts of messages (in a small plan, some of them), and one of the largest size."""
+    samples = rng.sample(SAMPLES, min(max(4, size), len(SAMPLES)))
     words = [Words(("alice", "bob")[n % 2], text) for n, text in enumerate(samples)]
     words.insert(rng.randrange(len(words)), Words(rng.choice(("alice", "bob")), "LARGEST"))
     return Plan(words)

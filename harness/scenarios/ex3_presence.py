@@ -17,7 +17,7 @@ from harness.checkers import errors, notices, presence
 from harness.checkers.presence import Silence
 from harness.client import Client, PlayStopped
 from harness.log import Conn, Log
-from harness.scenarios.common import Bad, meanwhile, misbehave, span
+from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 
@@ -27,7 +27,8 @@ WATCHED = 3
 """Time-outs for which we watch: to tell late from never, and quiet from gone."""
 SLOW_TIMEOUT = 5.0
 """Seconds of an offline time-out from which on waiting for it is called slow."""
-ASK_EVERY = 0.1
+ASKS = 5
+"""How often in a heartbeat interval the asker asks."""
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
 """Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
 TWINS = {"tina": "close", "theo": "reset", "tess": "vanish", "toby": "leave"}
@@ -40,7 +41,7 @@ class Plan(Struct, frozen=True):
     ends_first: dict[str, bool]
 
 
-def plan(rng: Random, size: int = 1) -> Plan:
+def plan(rng: Random, size: int = FULL) -> Plan:
     """The same for every size: the cast is what it takes."""
     ends_first = {name: rng.random() < 0.5 for name in TWINS}
     if len(set(ends_first.values())) == 1:
@@ -87,6 +88,8 @@ async def play(plan: Plan, world: World) -> None:
         world.announce_wait(WATCHED * world.timeout)
     with world.step("3.3"):
         cast = await _enter(world, room, other)
+        for witness in (listener, asker):
+            await witness.fence()  # what was announced of that has come
     stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
     lives = [_show_life(world, client) for client in (*stay, listener)]
     async with meanwhile(_keep_asking(world, asker, room), *lives):
@@ -161,7 +164,7 @@ async def _keep_asking(world: World, asker: Client, room: str) -> None:
     with suppress(PlayStopped):
         while asker.is_open:
             await asker.ask_presence(room)
-            await world.pause(min(ASK_EVERY, world.heartbeat / 4))
+            await world.pause(world.heartbeat / ASKS)
 
 
 async def _shown(

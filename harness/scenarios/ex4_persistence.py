@@ -11,7 +11,7 @@ from harness.anomalies import Anomaly
 from harness.checkers import delivery, durability, ordering, pages, replay
 from harness.client import Client, Gone
 from harness.log import Log
-from harness.scenarios.common import meanwhile
+from harness.scenarios.common import FULL, MODEST, meanwhile
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
 from lab.protocol import NEWEST
@@ -19,21 +19,24 @@ from lab.protocol import NEWEST
 ROOMS = ("north", "nor.th", "North")
 """Names that look alike: they are three rooms, also in a folder of files."""
 PEOPLE = ("alice", "bob", "carol")
-BURST = 120
-"""Messages that each client sends at once before a kill: enough that some are under way when it comes."""
+BURST = 4
+"""Messages of each client, for each of the plan's size, in the burst before a kill: some must be under way then."""
 
 
 class Plan(Struct, frozen=True):
     """How much is said in each room, and after how many messages heard each kill comes."""
 
     said: dict[str, int]
+    burst: int
     kills: list[int]
 
 
-def plan(rng: Random, size: int = 20) -> Plan:
-    """In the first room more is said than a join shows; two kills, early in a burst."""
-    said = {ROOMS[0]: NEWEST // len(PEOPLE) + size // 2, ROOMS[1]: size // 2, ROOMS[2]: 2}
-    return Plan(said, [rng.randint(5, 100), rng.randint(5, 100)])
+def plan(rng: Random, size: int = FULL) -> Plan:
+    """In the first room more is said than a join shows (unless it is small); two kills, early in a burst."""
+    most = NEWEST // len(PEOPLE) + size // 3 if size >= MODEST else size
+    said = {ROOMS[0]: most, ROOMS[1]: max(size // 3, 1), ROOMS[2]: 2}
+    burst = BURST * size
+    return Plan(said, burst, [rng.randint(min(5, size), burst * 5 // 6) for _ in range(2)])
 
 
 async def play(plan: Plan, world: World) -> None:
@@ -53,7 +56,7 @@ async def play(plan: Plan, world: World) -> None:
             await world.stop_server()
             await world.start_server()
             await _come_back(world, people, rooms)
-            await _kill_in_a_burst(world, people, rooms, plan.kills[0])
+            await _kill_in_a_burst(world, people, rooms, plan.burst, plan.kills[0])
         with world.step("4.3"):
             world.note("stored_bytes", world.stored_bytes())
             async with world.second_server():
@@ -66,7 +69,7 @@ async def play(plan: Plan, world: World) -> None:
                 await _come_back(world, people, rooms)
                 await _say_again(world, people)
                 if kill is not None:
-                    await _kill_in_a_burst(world, people, rooms, kill)
+                    await _kill_in_a_burst(world, people, rooms, plan.burst, kill)
             for room in rooms:
                 await _talk(world, people, room, 2)
 
@@ -92,14 +95,16 @@ async def _talk(world: World, people: list[Client], room: str, count: int) -> No
     )
 
 
-async def _kill_in_a_burst(world: World, people: list[Client], rooms: list[str], after: int) -> None:
+async def _kill_in_a_burst(
+    world: World, people: list[Client], rooms: list[str], burst: int, after: int
+) -> None:
     """Everybody talks as fast as they can, and SIGKILL comes when `after` messages were heard."""
 
     mine: dict[str, set[str]] = {person.name: set() for person in people}
 
     async def talk(person: Client) -> None:
         try:
-            for number in range(BURST):
+            for number in range(burst):
                 tag, room = world.tag(), rooms[number % len(rooms)]
                 mine[person.name].add(tag)
                 await person.say(room, f"{tag}. in a hurry", world.name(f"m{world.next_number()}"))
@@ -113,7 +118,7 @@ async def _kill_in_a_burst(world: World, people: list[Client], rooms: list[str],
         return not any(mine[p.name] - set().union(*p.tags.values()) for p in people)
 
     def all_said() -> bool:
-        return all(len(tags) == BURST for tags in mine.values())
+        return all(len(tags) == burst for tags in mine.values())
 
     start = heard()
     async with meanwhile(*(talk(person) for person in people)) as talking:
@@ -134,7 +139,7 @@ async def _come_back(world: World, people: list[Client], rooms: list[str]) -> No
 
 async def _say_again(world: World, people: list[Client]) -> None:
     """Everybody repeats, with its `id`, what they never saw come back, and the last that they did see."""
-    log = Log(world.history)
+    log = Log(world.history, world.readings)
     for person in people:
         unseen = [
             said

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 
 from harness import history
 from harness.client import Client, PlayStopped
+from harness.frames import Reading
 from harness.history import Event, History
 
 POLL = 0.005
@@ -36,6 +37,8 @@ class World(ABC):
 
     def __init__(self, exercise: int, seed: str, nonce: str, clock: float) -> None:
         self.history: History = []
+        self.readings: list[Reading] = []
+        """The readings of all frames received, in their order."""
         self.nonce = nonce
         self.patience = PATIENCE
         self.fences = True
@@ -100,6 +103,10 @@ class World(ABC):
         """Let time pass: the pace of a plan, never a way to wait for the server."""
         await asyncio.sleep(seconds)
 
+    @abstractmethod
+    async def moment(self) -> float:
+        """Wait until something may have happened; returns the seconds that count as waiting."""
+
     async def until(
         self, remaining: Callable[[], int], patience: float | None = None, *, may_hang: bool = False
     ) -> bool:
@@ -109,7 +116,7 @@ class World(ABC):
         the processor does not count, so that a loaded machine is not mistaken for a silent server.
         Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) greets nobody any more.
         """
-        left, waited, last = int(remaining()), 0.0, self.now()
+        left, waited = int(remaining()), 0.0
         limit = self.patience if patience is None else patience
         while left:
             if waited > limit:
@@ -121,9 +128,7 @@ class World(ABC):
             self.check_server()
             if self.flooded:
                 raise PlayStopped
-            await asyncio.sleep(POLL)
-            waited += min(self.now() - last, 4 * POLL)
-            last = self.now()
+            waited += await self.moment()
             less = int(remaining())
             if less < left:
                 waited = 0.0
@@ -170,6 +175,11 @@ class World(ABC):
         client = Client(self, name, user, narrow=False, copy=False, unwelcome=True)
         self._clients.append(client)
         return client
+
+    async def settle(self) -> None:
+        """Wait until all that was sent to clients who read has come to them: networks take their time."""
+        readers = [each for each in self._clients if each.is_open and not each.is_mute and not each.copy]
+        await asyncio.gather(*(each.fence() for each in readers), return_exceptions=True)
 
     async def close(self) -> None:
         """End everything: clients, servers, files."""

@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
-import signal
 import socket
 import struct
 import sys
-import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
 
-from harness import frames, history
-from harness.client import PlayStopped
+from harness import history
 from harness.targets import Target
-from harness.worlds.base import World
-from harness.worlds.process import CommandNotFound, ServerProcess, free_port
+from harness.worlds.base import POLL
+from harness.worlds.process import ServerProcess, free_port
+from harness.worlds.served import ServedWorld
 
 HEARTBEAT_INTERVAL = 0.5
 """Seconds that servers are told. Short, because each check of a time-out waits for several."""
@@ -31,70 +25,26 @@ OFFLINE_TIMEOUT = 1.5
 """Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
-READY_SECONDS = 10.0
-STOP_SECONDS = 5.0
-MUCH_OUTPUT = 16 * 1024 * 1024
-"""Bytes of output from which on a server is told that it prints too much."""
-HANG_TRIES = 3
-"""Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is written down."""
-_MAX_FRAME = 8 * 1024 * 1024
-"""Larger frames than the contract allows are read, so that they can be reported."""
 
 
-class LiveWorld(World):
+class LiveWorld(ServedWorld):
     """A server in a process of its own (or at a URL), reached over loopback."""
 
     kind = "live"
+    heartbeat_interval = HEARTBEAT_INTERVAL
+    offline_timeout = OFFLINE_TIMEOUT
 
     def __init__(self, target: Target, exercise: int, seed: str) -> None:
-        super().__init__(exercise, seed, secrets.token_hex(3), time.time())
-        self.target = target
-        self.can_restart = target.command is not None
-        self._folder = Path(tempfile.mkdtemp(prefix="chatlab-")) if self.can_restart else None
-        self._port = free_port() if self.can_restart else 0
-        self._copy_port = 0
-        self._process: ServerProcess | None = None
-        self._copy: ServerProcess | None = None
-        self._starts = 0
-        self._output: list[str] = []
-        self._mourned: set[int] = set()
+        super().__init__(target, exercise, seed, secrets.token_hex(3), time.time())
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
-    # --- clients ----------------------------------------------------------------------------------
-
-    def _address(self, copy: bool) -> str:
-        if self.target.url:
-            return self.target.url
-        return f"ws://127.0.0.1:{self._copy_port if copy else self._port}/"
-
-    async def dial(self, user: str, *, narrow: bool, copy: bool) -> ClientConnection:
-        """Open a WebSocket. Raises OSError, TimeoutError or InvalidHandshake's EOFError kin."""
-        try:
-            return await self._dial(self._address(copy), user, narrow)
-        except InvalidHandshake as error:
-            raise ConnectionRefusedError(str(error)) from error
-
-    async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> ClientConnection:
-        parts = urlsplit(address)
-        query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
-        uri = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
-        sock = None
-        if narrow and parts.scheme == "ws":
-            sock = await _narrow_socket(parts.hostname or "127.0.0.1", parts.port or 80)
-        return await connect(
-            uri,
-            sock=sock,
-            proxy=None,
-            compression=None,
-            ping_interval=None,
-            max_size=_MAX_FRAME,
-            max_queue=None,
-            open_timeout=timeout,
-            close_timeout=1.0,
-            user_agent_header=None,
-        )
+    async def moment(self) -> float:
+        """Let some milliseconds pass; a longer time was not ours, and does not count."""
+        before = self.now()
+        await asyncio.sleep(POLL)
+        return min(self.now() - before, 4 * POLL)
 
     def reset(self, connection: ClientConnection) -> None:
         """A TCP reset."""
@@ -103,217 +53,40 @@ class LiveWorld(World):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.transport.abort()
 
-    # --- the server -------------------------------------------------------------------------------
+    def _free_port(self) -> int:
+        return free_port()
 
-    def _event(self, what: str, copy: bool = False, **detail: object) -> None:
-        self.record(history.Server(self.now(), what, dict(detail), copy))
-
-    async def start_server(self) -> None:
-        """Start the target's command, or look whether somebody answers at its URL."""
-        if self.target.command is None:
-            await self._wait_ready(None, self._address(copy=False), copy=False)
-            return
-        self._process = self._launch(self._port, "data", copy=False)
-        await self._wait_ready(self._process, self._address(copy=False), copy=False)
-
-    def _launch(self, port: int, folder: str, copy: bool) -> ServerProcess:
+    def _launch(self, port: int, folder: Path, name: str) -> ServerProcess:
         assert self._folder is not None
         assert self.target.command is not None
-        data = self._folder / folder
-        data.mkdir(exist_ok=True)
         env = {
             # These two make a Python server print at once, and where it hangs when it is aborted.
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             **os.environ,
-            "HEARTBEAT_INTERVAL": f"{HEARTBEAT_INTERVAL:g}",
-            "OFFLINE_TIMEOUT": f"{OFFLINE_TIMEOUT:g}",
-            **self.target.env,
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "DATA_DIR": str(data),
+            **self._settings(port, folder),
         }
-        self._starts += 1
         log = self._folder / f"output-{self._starts}.txt"
+        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, name)
+
+    async def _narrow_socket(self, host: str, port: int) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, proto, _, address = infos[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         try:
-            process = ServerProcess(self.target.command, Path(self.target.cwd), env, log, folder)
-        except CommandNotFound as error:
-            self._event("not_ready", copy, why="command_not_found", command=str(error))
-            raise PlayStopped from error
-        self._event("started", copy, pid=process.pid, port=port)
-        return process
-
-    async def _wait_ready(self, process: ServerProcess | None, address: str, copy: bool) -> None:
-        """Return when a client that connects is sent `connected`; else say what happened instead."""
-        began = self.now()
-        waited, last = 0.0, began
-        why, more = "not_listening", ""
-        while True:
-            if process is not None and process.exit_code is not None:
-                self._mourned.add(process.pid)
-                self._event("not_ready", copy, why="exited", code=process.exit_code, output=process.tail())
-                raise PlayStopped
-            try:
-                if await self._greets(address):
-                    self._event("ready", copy, seconds=round(self.now() - began, 3))
-                    return
-                why, more = "no_connected", ""
-            except InvalidStatus as error:
-                why, more = "plain_http", str(error.response.status_code)
-            except ConnectionClosed as error:
-                why, more = "hangs_up", str(error.rcvd.code if error.rcvd else 1006)
-            except (InvalidHandshake, EOFError) as error:
-                old = "HTTP/1" in str(error.__cause__)
-                why, more = ("plain_http", "HTTP/1.0") if old else ("not_websocket", "")
-            except TimeoutError:
-                why = "silent"
-            except OSError:
-                why = "not_listening"
-            await asyncio.sleep(0.01)
-            waited += min(self.now() - last, 2.5)
-            last = self.now()
-            if waited > READY_SECONDS:
-                break
-            if process is None and why == "not_listening" and waited > 1.0:
-                break
-        detail: dict[str, object] = {"why": why, "more": more, "seconds": READY_SECONDS}
-        if process is not None:
-            ports = process.listens_on()
-            if why == "not_listening" and ports:
-                detail |= {
-                    "why": "wrong_port",
-                    "ports": ports,
-                    "port": self._copy_port if copy else self._port,
-                }
-            elif why in ("not_listening", "silent"):
-                self._mourned.add(process.pid)
-                detail["output"] = process.hangs_where()
-            detail.setdefault("output", process.tail())
-        else:
-            detail |= {"url": address, "why": "nobody" if why == "not_listening" else why}
-        self._event("not_ready", copy, **detail)
-        raise PlayStopped
-
-    async def _greets(self, address: str) -> bool:
-        """Whether a client that connects there is sent `connected` within two seconds."""
-        ws = await self._dial(address, self.name("probe"), narrow=False, timeout=2.0)
-        try:
-            async with asyncio.timeout(2.0):
-                async for text in ws:
-                    with suppress(ValueError):
-                        if frames.read(frames.decode(text)).kind == "connected":
-                            return True
-            return False
-        except TimeoutError:
-            return False
-        finally:
-            await ws.close()
-
-    async def stop_server(self) -> None:
-        """SIGTERM, and five seconds for it; then SIGKILL, which the history tells."""
-        assert self._process is not None
-        process, self._process = self._process, None
-        self._event("asked_to_stop")
-        began = self.now()
-        process.signal_group(signal.SIGTERM)
-        in_time = await self.until(lambda: process.exit_code is None, STOP_SECONDS, may_hang=True)
-        if not in_time:
-            process.kill()
-        self._event("stopped", in_time=in_time, code=process.exit_code, seconds=round(self.now() - began, 3))
-        process.kill()  # whatever it left behind
-        self._keep_output(process)
-        await self._all_hang_up()
-
-    async def kill_server(self) -> None:
-        """SIGKILL to the whole process group."""
-        assert self._process is not None
-        process, self._process = self._process, None
-        process.kill()
-        self._event("killed")
-        self._keep_output(process)
-        await self._all_hang_up()
-
-    async def _all_hang_up(self) -> None:
-        """Wait until the clients have noticed that the server is gone."""
-        ours = [client for client in self._clients if not client.copy]
-        await self.until(
-            lambda: sum(client.is_open and not client.is_mute for client in ours), 2.0, may_hang=True
-        )
-        for client in ours:
-            if client.is_open:
-                await client.dispose()
-
-    def check_server(self) -> None:
-        """Raise PlayStopped if a server process ended by itself."""
-        for process, copy in ((self._process, False), (self._copy, True)):
-            if process is not None and process.exit_code is not None:
-                if process.pid not in self._mourned:  # whose end was not told yet
-                    self._mourned.add(process.pid)
-                    self._event("died", copy, code=process.exit_code, output=process.tail())
-                raise PlayStopped
-
-    async def check_alive(self) -> None:
-        """See whether the server still greets newcomers; if not, have it say where it is, and stop.
-
-        Called when something did not come, so that a server which hangs is not told of lost messages.
-        """
-        process = self._process
-        if process is None:
-            return
-        for _ in range(HANG_TRIES):
-            with suppress(OSError, InvalidHandshake, ConnectionClosed, EOFError):
-                if await self._greets(self._address(copy=False)):
-                    return
-            self.check_server()
-        output = process.hangs_where()
-        self._mourned.add(process.pid)
-        self._event("hung", output=output)
-        raise PlayStopped
-
-    async def _start_copy(self) -> None:
-        assert self._folder is not None
-        name = f"copy-{self._starts}"
-        shutil.copytree(self._folder / "data", self._folder / name, symlinks=True)
-        self._copy_port = free_port()
-        self._copy = self._launch(self._copy_port, name, copy=True)
-        await self._wait_ready(self._copy, self._address(copy=True), copy=True)
-
-    async def _stop_copy(self) -> None:
-        for client in self._clients:
-            if client.copy:
-                await client.dispose()
-        if self._copy is not None:
-            self._copy.kill()
-            self._copy = None
-
-    def stored_bytes(self) -> int:
-        """Bytes in all files of DATA_DIR."""
-        assert self._folder is not None
-        files = [each for each in (self._folder / "data").rglob("*") if each.is_file()]
-        return sum(each.stat().st_size for each in files)
-
-    def output(self) -> list[str]:
-        """The last lines that the server printed, over all of its starts."""
-        if self._process is not None:
-            self._keep_output(self._process)
-        return self._output[-40:]
-
-    def _keep_output(self, process: ServerProcess) -> None:
-        self._output += [line for line in process.tail(40) if not line.startswith("listening on ")]
-        if process.printed > MUCH_OUTPUT:
-            self.note("printed_much", process.printed)
+            await loop.sock_connect(sock, address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     async def close(self) -> None:
         """End all clients and processes, and remove the files; nothing is left behind."""
         self._watch.cancel()
-        try:
-            await super().close()
-        finally:
-            for process in (self._process, self._copy):
-                if process is not None:
-                    process.kill()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+        await super().close()
 
     # --- the machine ------------------------------------------------------------------------------
 
@@ -329,21 +102,5 @@ class LiveWorld(World):
             ticks += 1
             if ticks % 5 == 0:
                 for process in (self._process, self._copy):
-                    if process is not None:
+                    if isinstance(process, ServerProcess):
                         process.trim_output()
-
-
-async def _narrow_socket(host: str, port: int) -> socket.socket:
-    """A connected socket that takes only some kilobytes before its reader must read."""
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family, kind, proto, _, address = infos[0]
-    sock = socket.socket(family, kind, proto)
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    try:
-        await loop.sock_connect(sock, address)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from harness.worlds.served import CommandNotFound
+
 if sys.platform != "win32":
     import resource
 
@@ -32,10 +34,6 @@ _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-
-
-class CommandNotFound(Exception):  # noqa: N818 - named for what it says
-    """There is no such program; the text is its name."""
 
 
 def free_port() -> int:
@@ -87,6 +85,15 @@ class ServerProcess:
     def exit_code(self) -> int | None:
         """How it ended (negative: by that signal); None while it runs."""
         return self._process.poll()
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """There is nothing that a real process may not do."""
+        return {}
+
+    def terminate(self) -> None:
+        """Ask it to stop, and all that it started."""
+        self.signal_group(signal.SIGTERM)
 
     def signal_group(self, number: int) -> None:
         """Send a signal to the process and all that it started."""

@@ -1,0 +1,304 @@
+"""A simulated machine with one process on it: its code, its event loop, its end.
+
+A program's main part runs in a thread of its own, since `asyncio.run` has to return to it; but threads never run
+at the same time here. Whoever runs hands over to the other and waits, like two people with one baton. Callbacks
+and tasks run in the simulator's thread, which is the only one that ever looks at a queue.
+
+SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left behind
+is kept until the run ends, so that Python does not tidy it up.
+"""
+
+from __future__ import annotations
+
+import _thread
+import io
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from random import Random
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from harness.worlds.sim.hostloop import Handle, HostLoop
+from harness.worlds.sim.places import waits_where
+
+if TYPE_CHECKING:
+    from harness.worlds.sim.simulator import Simulator
+
+KEPT_LINES = 200
+"""Lines of a host's output that are kept."""
+_LOCKS = (
+    "Lock.acquire",
+    "Event.wait",
+    "Condition.wait",
+    "Semaphore.acquire",
+    "Queue.get",
+    "Queue.put",
+    "Barrier.wait",
+)
+"""Where tasks wait for one another, and not for the network or the clock."""
+
+
+class HostDied(BaseException):
+    """Ends what a host is just doing, when it has ended itself. Nothing that it still does matters."""
+
+
+class NotSimulated(BaseException):
+    """The code does something that the simulated world does not have; `what` names it, `where` says the place.
+
+    Not an Exception, since a server that logs and ignores those would carry on with a thread that never runs.
+    """
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} at {where}")
+        self.what = what
+        self.where = where
+
+
+class Host:
+    """One process on a machine of its own. Its `exit_code` is None while it runs; negative: by that signal."""
+
+    def __init__(self, simulator: Simulator, name: str, number: int) -> None:
+        self.simulator = simulator
+        self.name = name
+        self.number = number
+        self.pid = 1000 + number
+        self.chance = Random(f"{simulator.seed}/{name}/{number}")
+        """What the host's own random numbers come from."""
+        self.environ: dict[str, str] = {}
+        self.is_server = False
+        """Whether it runs somebody's server, and not our own code: then it is looked after."""
+        self.loop = HostLoop(self)
+        self.is_alive = True
+        self.exit_code: int | None = None
+        self.refused: NotSimulated | None = None
+        """What it did that the simulated world does not have."""
+        self.busy_until = 0.0
+        """Until when `time.sleep` holds up everything on it."""
+        self.slept: dict[str, float] = {}
+        """Where it called `time.sleep`, and for how many seconds in all."""
+        self.output: deque[str] = deque(maxlen=KEPT_LINES)
+        self.printed = 0
+        self.handlers: dict[int, Callable[[], object]] = {}
+        self.at_exit: list[Callable[[], object]] = []
+        self.files: list[io.IOBase] = []
+        self._line = ""
+        self._postponed: list[Handle] = []
+        self._baton = _Baton()
+        self._thread = 0
+        self._to_raise: BaseException | None = None
+        self._left_behind: list[object] = []
+
+    # --- its main part ----------------------------------------------------------------------------
+
+    def start(self, main: Callable[[], object], environ: Mapping[str, str]) -> None:
+        """Run a program's main part, from the next turn on."""
+        self.environ = dict(environ)
+        self.is_server = True
+
+        def body() -> None:
+            self._finish(main)
+            self._baton.drop()
+
+        def begin() -> None:
+            self.loop.leave()
+            self._thread = _thread.start_new_thread(body, ())
+            self._baton.wait_for_main()
+            self.loop.enter()
+
+        self.loop.call_soon(begin)
+
+    def _finish(self, main: Callable[[], object]) -> None:
+        """Run the main part to its end, and all that Python does at the end of a process."""
+        code: object = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code
+        except (HostDied, NotSimulated):
+            return
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException:
+            self.print(traceback.format_exc())
+            code = 1
+        if not self.is_alive:
+            return
+        if isinstance(code, str):
+            self.print(f"{code}\n")
+            code = 1
+        for each in reversed(self.at_exit):
+            try:
+                each()
+            except Exception:
+                self.print(traceback.format_exc())
+        for file in self.files:
+            try:
+                file.close()  # as it is done for files that were left open
+            except (OSError, ValueError):
+                pass
+        self._end(code if isinstance(code, int) else 0)
+
+    def wait_for_loop(self) -> None:
+        """In the main part: let the simulation go on until `resume_main`."""
+        self._baton.wait_for_simulator()
+        error, self._to_raise = self._to_raise, None
+        if error is not None:
+            raise error
+
+    def resume_main(self) -> None:
+        """In the simulation: let the main part go on, until it waits again or is done."""
+        if self.is_alive:
+            self.loop.leave()
+            self._baton.wait_for_main()
+            self.loop.enter()
+
+    def interrupt(self, error: BaseException) -> None:
+        """A callback raised what ends a process: the main part is told, as asyncio does."""
+        if self.is_alive:
+            self._to_raise = error
+            self.resume_main()
+
+    def main_frame(self) -> FrameType | None:
+        """What its main part is doing, if that is what runs now."""
+        return sys._current_frames().get(self._thread) if self._baton.is_with_main else None
+
+    # --- its end ----------------------------------------------------------------------------------
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal: it runs its handler in the next turn, or ends."""
+        if number in self.handlers and self.is_alive:
+            self.loop.call_soon(self.handlers[number])
+        else:
+            self.kill(number)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it at once. Its connections are closed by the system; nothing else happens."""
+        self._end(-int(number))
+
+    def exit(self, code: int) -> None:
+        """`os._exit`: end it at once, from within."""
+        self._end(code)
+        raise HostDied
+
+    def refuse(self, what: str) -> None:
+        """Stop a host that does what cannot be simulated. Raises NotSimulated in its code."""
+        where = self.simulator.called_from()
+        self.refused = self.refused or NotSimulated(what, where)
+        self._end(1)
+        raise NotSimulated(what, where)
+
+    def _end(self, code: int) -> None:
+        if not self.is_alive:
+            return
+        self._left_behind += [*self.loop.unfinished(), *self.files]
+        self.is_alive = False
+        self.exit_code = code
+        self.simulator.network.host_ended(self)
+
+    def keep(self, thing: object) -> None:
+        """Keep something until the run ends, so that no destructor of it runs."""
+        self._left_behind.append(thing)
+
+    # --- what it does with time -------------------------------------------------------------------
+
+    def sleep(self, seconds: float) -> None:
+        """`time.sleep`: for so long, nothing else happens on this host."""
+        where = self.simulator.called_from()
+        self.slept[where] = self.slept.get(where, 0.0) + seconds
+        self.busy_until = max(self.busy_until, self.simulator.now) + seconds
+        self.simulator._nature.tell_time()
+
+    def postpone(self, handle: Handle) -> None:
+        """Keep something that can run when the host is not busy any more."""
+        if not self._postponed:
+            self.simulator.hosts[0].loop.call_at(self.busy_until, self._go_on)
+        self._postponed.append(handle)
+
+    def _go_on(self) -> None:
+        postponed, self._postponed = self._postponed, []
+        for handle in postponed:
+            self.simulator.soon(handle)
+
+    # --- what it says -----------------------------------------------------------------------------
+
+    def print(self, text: str) -> None:
+        """Add to its output."""
+        self.printed += len(text)
+        *lines, self._line = (self._line + text[-100_000:]).split("\n")
+        self.output.extend(lines)
+
+    def lines(self) -> list[str]:
+        """The end of its output."""
+        return [*self.output, *([self._line] if self._line else [])]
+
+    def waiting(self, for_another: bool = False) -> list[str]:
+        """Its tasks that wait, and where; with `for_another` only those that wait for another task."""
+        found = []
+        for task in self.loop.unfinished():
+            place, inner = waits_where(task.get_coro())
+            if place and not (for_another and not inner.endswith(_LOCKS)):
+                found.append(place)
+        return found
+
+
+class _Baton:
+    """Two threads of which one runs at a time."""
+
+    def __init__(self) -> None:
+        self._main, self._simulator = _thread.allocate_lock(), _thread.allocate_lock()
+        self._main.acquire()
+        self._simulator.acquire()
+        self._has_begun = False
+        self.is_with_main = False
+
+    def wait_for_main(self) -> None:
+        """The simulator hands over, and waits until it is handed back."""
+        if self._has_begun:
+            self._main.release()
+        self._has_begun = self.is_with_main = True
+        self._simulator.acquire()
+        self.is_with_main = False
+
+    def wait_for_simulator(self) -> None:
+        """The main part hands over, and waits until it is handed back."""
+        self._simulator.release()
+        self._main.acquire()
+
+    def drop(self) -> None:
+        """The main part is done."""
+        self._simulator.release()
+
+
+class Output(io.TextIOBase):
+    """What `sys.stdout` and `sys.stderr` are meanwhile: each host writes into its own output."""
+
+    def __init__(self, simulator: Simulator, real: Any) -> None:
+        self._simulator = simulator
+        self._real = real
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Anything can be written."""
+        return "utf-8"
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Add to the output of the host whose code is running."""
+        host = self._simulator.current
+        if host is not None and host.is_server:
+            host.print(text)
+            return len(text)
+        return int(self._real.write(text))
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def fileno(self) -> int:
+        """There is no such file."""
+        raise io.UnsupportedOperation("fileno")

@@ -1,0 +1,74 @@
+"""A server's own modules, which each start of it imports anew: what they kept in variables is gone.
+
+Modules of the standard library and installed packages stay as they are; to import them anew would take most of
+a run's time, and servers keep nothing in them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from harness.worlds.sim.places import is_library
+
+
+def forget_own(with_lab: bool) -> list[ModuleType]:
+    """Take a server's own modules from the list of those that are imported, and return them.
+
+    With `with_lab`, those of the reference server count, too; else they are the harness's as well.
+    """
+    gone = []
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        filename = getattr(module, "__file__", None) or ""
+        own = top == "lab" if with_lab and top == "lab" else bool(filename) and not is_library(filename)
+        if top == "harness" or (top == "lab" and not with_lab) or not own:
+            continue
+        gone.append(sys.modules.pop(name))
+    importlib.invalidate_caches()
+    return gone
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Afterwards the modules and the path to them are what they were before."""
+    modules, path, arguments = dict(sys.modules), list(sys.path), list(sys.argv)
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name not in modules]:
+            del sys.modules[name]
+        sys.modules.update(modules)
+        sys.path[:], sys.argv[:] = path, arguments
+
+
+def run_file(path: Path, arguments: list[str]) -> None:
+    """Run a file as `python FILE` does. Raises whatever it raises."""
+    _forget_logging()
+    module = ModuleType("__main__")
+    module.__file__ = str(path)
+    module.__builtins__ = __builtins__  # type: ignore[attr-defined]
+    sys.modules["__main__"] = module
+    sys.argv[:] = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+
+
+def run_module(name: str, arguments: list[str]) -> None:
+    """Run a module as `python -m NAME` does. Raises whatever it raises."""
+    _forget_logging()
+    sys.argv[:] = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=False)
+
+
+def _forget_logging() -> None:
+    """A new process has set up no logging yet."""
+    root = logging.getLogger()
+    root.handlers.clear()
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,52 @@
+"""Where in a student's code something happens: the innermost place that is not a library's."""
+
+from __future__ import annotations
+
+import linecache
+import sysconfig
+from pathlib import Path
+from types import CoroutineType, FrameType
+from typing import Any
+
+_HARNESS = str(Path(__file__).resolve().parents[2])
+_LIBRARIES = tuple(
+    dict.fromkeys(
+        str(Path(sysconfig.get_paths()[key]).resolve())
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    )
+)
+
+
+def is_library(filename: str) -> bool:
+    """Whether a file is the standard library's, an installed package's, or the harness's own."""
+    return filename.startswith((*_LIBRARIES, _HARNESS, "<"))
+
+
+def place_of(frame: FrameType | None) -> str:
+    """The innermost place at or outside `frame` that is no library's: "server.py, line 12, in say: …"."""
+    at: FrameType | None = frame
+    while at is not None and is_library(at.f_code.co_filename):
+        at = at.f_back
+    at = at or frame
+    return "" if at is None else _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
+
+
+def waits_where(coroutine: Any) -> tuple[str, str]:
+    """Where a coroutine waits: the innermost place that is no library's, and the innermost function of all."""
+    place, inner = "", ""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is None:
+            break
+        inner = coroutine.__qualname__
+        if not place or not is_library(frame.f_code.co_filename):
+            place = _told(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        awaited = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+        coroutine = awaited if isinstance(awaited, CoroutineType) or hasattr(awaited, "gi_frame") else None
+    return place, inner
+
+
+def _told(filename: str, line: int, function: str) -> str:
+    source = linecache.getline(filename, line).strip()
+    place = f"{Path(filename).name}, line {line}, in {function}"
+    return f"{place}: {source}" if source else place

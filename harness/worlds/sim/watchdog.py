@@ -1,0 +1,57 @@
+"""Notices code that never comes back: an endless loop, or a lock that nobody opens.
+
+While such code runs nothing else does, the clock of the simulation included. So it is the real time that tells, by
+a signal each second: much processor time in one turn of the loop is an endless loop. A turn that takes long
+without the processor waits for something outside, and gets more patience, since the machine may be busy.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from harness.worlds.sim.places import place_of
+from harness.worlds.sim.simulator import Simulator
+
+BUSY_SECONDS = 4.0
+"""Seconds of processor time in one turn after which it counts as an endless loop."""
+BLOCKED_TICKS = 20
+"""Seconds without the processor, likewise."""
+_process_time = time.process_time
+
+
+@contextmanager
+def watching(simulator: Simulator, stuck: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile, call `stuck` with the place in the code if one turn of the simulation does not end.
+
+    It is called in the middle of that turn, and should end the process. Only the main thread can watch, on
+    systems that have SIGALRM; elsewhere nothing is watched.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not hasattr(signal, "setitimer"):
+        yield
+        return
+    turn, began, ticks = -1, 0.0, 0
+
+    def look(_: int, frame: FrameType | None) -> None:
+        nonlocal turn, began, ticks
+        if simulator.handled != turn:
+            turn, began, ticks = simulator.handled, _process_time(), 0
+            return
+        ticks += 1
+        if _process_time() - began >= BUSY_SECONDS or ticks >= BLOCKED_TICKS:
+            host = simulator.current
+            inner = host.main_frame() if host is not None else None
+            stuck(place_of(inner or frame))
+
+    previous = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)

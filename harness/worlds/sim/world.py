@@ -1,0 +1,205 @@
+"""The simulated world as scenarios see it: a server's program on a simulated host, and clients on another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+
+from harness.history import Event
+from harness.targets import Target, python_program
+from harness.verdict import Text
+from harness.worlds.base import POLL
+from harness.worlds.served import CommandNotFound, Process, ServedWorld
+from harness.worlds.sim import modules
+from harness.worlds.sim.host import Host
+from harness.worlds.sim.network import NARROW, Address, Transport
+from harness.worlds.sim.simulator import Simulator
+from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
+
+NEW_YEAR = 1_767_225_600.0
+"""The time of day at which every run begins: 2026-01-01, in seconds since the Unix epoch."""
+LONGEST_NAP = 0.5
+"""Seconds between two looks at what is waited for, when nothing happens meanwhile."""
+
+_MEMORY = "/dev/shm"
+_TICK = 1e-6
+"""Seconds between two events that happen at the same moment: code takes no time here."""
+
+
+def in_memory() -> str | None:
+    """A folder in memory, if the system has one: how long a disk takes is simulated, too."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK) else None
+
+
+class SimWorld(ServedWorld):
+    """A Python server on a simulated host. Make it inside of `simulator.run`."""
+
+    kind = "sim"
+    heartbeat_interval = HEARTBEAT_INTERVAL
+    offline_timeout = OFFLINE_TIMEOUT
+    disk: str | None = None
+    """The folder that data folders are made in."""
+
+    def __init__(self, simulator: Simulator, target: Target, exercise: int, seed: str) -> None:
+        self.simulator = simulator
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wakes = False
+        self._nap = POLL
+        self._last = 0.0
+        self._hosts: list[Host] = []
+        nonce = Random(f"{seed}/nonce").randbytes(3).hex()
+        super().__init__(target, exercise, seed, nonce, simulator.start)
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the run began: a little more at each call, so that no two events are at one time."""
+        self._last = max(super().now(), self._last + _TICK)
+        return self._last
+
+    def record(self, event: Event) -> None:
+        """Add an event to the history, and soon have those look who wait for something."""
+        super().record(event)
+        if self._waiting and not self._wakes:
+            self._wakes = True
+            asyncio.get_running_loop().call_later(POLL, self._wake)
+
+    def _wake(self) -> None:
+        self._wakes, self._nap = False, POLL
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            _set(each)
+
+    async def moment(self) -> float:
+        """Wait until something has happened, or for a while that becomes longer and longer."""
+        before, loop = self.now(), asyncio.get_running_loop()
+        something = loop.create_future()
+        self._waiting.append(something)
+        self._nap = min(2 * self._nap, LONGEST_NAP)
+        timer = loop.call_later(self._nap, _set, something)
+        try:
+            await something
+        finally:
+            timer.cancel()
+        return self.now() - before
+
+    # --- the network ------------------------------------------------------------------------------
+
+    def _disk(self) -> str | None:
+        return self.disk or in_memory()
+
+    def _free_port(self) -> int:
+        return self.simulator.network.free_port()
+
+    async def _narrow_socket(self, host: str, port: int) -> Any:
+        return Address(port, NARROW)
+
+    def reset(self, connection: ClientConnection) -> None:
+        """A TCP reset."""
+        transport = connection.transport
+        assert isinstance(transport, Transport)
+        transport.reset()
+
+    # --- the server -------------------------------------------------------------------------------
+
+    async def start_server(self) -> None:
+        """Start the program on a copy of the data: what the last one has still open, it keeps to itself."""
+        assert self._folder is not None
+        if self._starts:
+            before, self._data = self._folder / self._data, f"data-{self._starts}"
+            shutil.copytree(before, self._folder / self._data, symlinks=True)
+        await super().start_server()
+
+    def _launch(self, port: int, folder: Path, name: str) -> Process:
+        assert self.target.command is not None
+        program = python_program(self.target.command)
+        if program is None or (program[0] != "-m" and not (Path(self.target.cwd) / program[0]).is_file()):
+            raise CommandNotFound(" ".join(self.target.command))
+        host = self.simulator.host("server")
+        self._hosts.append(host)
+        folders = str(self._folder)
+
+        def main() -> None:
+            gone = modules.forget_own(with_lab=program[:2] != ["-m", "lab"])
+            host.keep(gone)
+            if program[0] == "-m":
+                modules.run_module(program[1], program[2:])
+            else:
+                modules.run_file(Path(self.target.cwd) / program[0], program[1:])
+
+        host.start(main, {"PATH": "", "HOME": folders, **self._settings(port, folder)})
+        return SimProcess(host, folders)
+
+    def remarks(self) -> list[Text]:
+        """Where the server called `time.sleep`, which holds up everything else that it does."""
+        found: dict[str, float] = {}
+        for host in self._hosts:
+            for where, seconds in host.slept.items():
+                found[where] = found.get(where, 0.0) + seconds
+        return [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class SimProcess:
+    """A simulated host as a run of a server's program. `folders` is where its data lies, which nobody needs to see."""
+
+    def __init__(self, host: Host, folders: str) -> None:
+        self.host = host
+        self._folders = folders
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.host.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by that signal); None while it runs."""
+        return self.host.exit_code
+
+    @property
+    def printed(self) -> int:
+        """How many characters it has printed."""
+        return self.host.printed
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """What it did that there is not in the simulated world, and where."""
+        refused = self.host.refused
+        return {"lacking": refused.what, "where": refused.where} if refused else {}
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.host.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.host.kill()
+
+    def hangs_where(self) -> list[str]:
+        """End it, and return where its tasks wait: first those that wait for one another."""
+        places = self.host.waiting(for_another=True) or self.host.waiting()
+        self.host.kill(signal.SIGABRT)
+        return list(dict.fromkeys(places))[:4]
+
+    def listens_on(self) -> list[int]:
+        """The ports that it listens on."""
+        return self.host.simulator.network.ports_of(self.host)
+
+    def tail(self, lines: int = 12) -> list[str]:
+        """The last lines of what it printed."""
+        told = [line.replace(self._folders, "…") for line in self.host.lines() if line.strip()]
+        return told[-lines:]
