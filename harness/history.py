@@ -6,8 +6,10 @@ as a literal. Times (`at`) are seconds since the run began, on the harness's own
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 
@@ -160,3 +162,8 @@ Event = (
     | Stalled
 )
 History = list[Event]
+
+
+def digest(history: History) -> str:
+    """A text that two histories share only if they are the same, byte for byte."""
+    return hashlib.sha256(msgspec.json.encode(history)).hexdigest()

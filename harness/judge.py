@@ -36,6 +36,7 @@ def judge(
     flaws = flaws_in(log)
     results: list[StepResult] = []
     blocked: str | None = None
+    lacking = _not_simulated(log)
     for step in steps:
         finding = findings[step]
         start, stop = log.steps.get(step, (inf, inf))
@@ -47,7 +48,9 @@ def judge(
             cut_off = _not_told_yet(anomalies, lifecycle.connections(log, start, end))
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
-        if not finished and not anomalies and finding.skipped is None:
+        if not finished and lacking is not None and finding.skipped is None:
+            finding = Finding([], finding.proof, doubt=lacking)
+        elif not finished and not anomalies and finding.skipped is None:
             anomalies = [_not_reached(log, step, blocked)]
         if not finished and blocked is None and finding.skipped is None:
             blocked = step
@@ -112,6 +115,14 @@ def _stall_in(log: Log, step: str) -> float:
         (stall.seconds for stall in log.stalls if start <= stall.at and stall.at - stall.seconds <= stop),
         default=0.0,
     )
+
+
+def _not_simulated(log: Log) -> Text | None:
+    """Why the play was broken off, if the server did what the simulated world does not have."""
+    for event in log.server:
+        if event.what == "not_simulated":
+            return Text(f"lacking_{event.detail['lacking']}", {"where": event.detail["where"]})
+    return None
 
 
 def _not_reached(log: Log, step: str, blocked: str | None) -> Anomaly:

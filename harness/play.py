@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from random import Random
 from types import ModuleType
-from typing import Any
 
 from msgspec import Struct
 
@@ -20,14 +21,30 @@ from harness.client import PlayStopped
 from harness.history import Event, History, Step
 from harness.judge import judge, leniencies
 from harness.log import Log
+from harness.scenarios import script
+from harness.scenarios.common import FULL, MODEST
+from harness.scenarios.script import Script
 from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome, StepResult, Text, overall
+from harness.worlds.base import World
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 
 MAX_SECONDS = 150.0
 """No exercise takes longer, not counting the waiting for a server's own long time-outs."""
+
+
+class Case(Struct, frozen=True):
+    """What is played in the simulated world: with the target, all that a run follows from.
+
+    `size` says how much of the exercise (`harness.scenarios.common`); with a `script`, that is played instead.
+    """
+
+    exercise: int
+    seed: str
+    size: int = MODEST
+    script: Script | None = None
 
 
 class Run(Struct):
@@ -51,15 +68,47 @@ class Run(Struct):
     component: str | None = None
     """The component that is judged, if it is one alone."""
 
+    case: Case | None = None
+    """What was played, in the simulated world."""
+    digest: str = ""
+    """A digest of the history, likewise: the same case has the same."""
+
     @property
     def outcome(self) -> Outcome:
         """The verdict on the exercise."""
         return overall([step.outcome for step in self.steps])
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What is done in a world, and what is said of it afterwards."""
+
+    play: Callable[[World], Awaitable[None]]
+    judge: Callable[[Log], list[StepResult]]
+
+
 def scenario_of(exercise: int) -> ModuleType:
     """The module that holds an exercise's scenario."""
     return importlib.import_module(f"harness.scenarios.{EXERCISES[exercise]}")
+
+
+def piece_of(exercise: int, seed: str, size: int, component: str | None) -> Piece:
+    """An exercise, as the seed plans it."""
+    scenario = scenario_of(exercise)
+    plan = scenario.plan(Random(f"{seed}/{exercise}"), size)
+    return Piece(partial(scenario.play, plan), lambda log: judge(exercise, scenario, plan, log, component))
+
+
+def piece_of_script(played: Script) -> Piece:
+    """A script, which is judged as a whole: one step, named `script`."""
+
+    def verdict(log: Log) -> list[StepResult]:
+        found = script.check(log)
+        return [
+            StepResult("script", Outcome.FAILED if found else Outcome.PASSED, 0, 0, None, anomalies=found)
+        ]
+
+    return Piece(partial(script.play, played), verdict)
 
 
 async def play(
@@ -75,60 +124,58 @@ async def play(
     world.skip_slow = skip_slow
     if progress:
         world.on_step = progress
-    scenario = scenario_of(exercise)
-    return await play_in(world, scenario, scenario.plan(Random(f"{seed}/{exercise}")))
+    return await play_in(world, piece_of(exercise, seed, FULL, target.component))
 
 
-async def play_in(world: ServedWorld, scenario: ModuleType, plan: Any) -> Run:
-    """Play a plan of a scenario in a world, judge what happened, and close the world."""
+async def play_in(world: ServedWorld, piece: Piece) -> Run:
+    """Play a piece in a world, judge what happened, and close the world."""
     defect = ""
     try:
         try:
-            await _with_limit(scenario, plan, world)
+            await _with_limit(piece, world)
         except PlayStopped:
             with suppress(PlayStopped):
                 world.check_server()  # perhaps that is why
         except Exception:
             defect = traceback.format_exc()
-        return judged(world, scenario, plan, defect)
+        return judged(world, piece, defect)
     finally:
         await world.close()
 
 
-def judged(world: ServedWorld, scenario: ModuleType, plan: Any, defect: str = "") -> Run:
+def judged(world: ServedWorld, piece: Piece, defect: str = "") -> Run:
     """The verdict on what has happened in a world."""
+    output = world.output()
     log = Log(world.history, world.readings)
-    began = log.began
-    target = world.target
-    steps = [] if defect else judge(began.exercise, scenario, plan, log, target.component)
-    notes = [*leniencies(log), *world.remarks()]
+    steps = [] if defect else piece.judge(log)
+    notes = [*leniencies(log), *world.remarks(overall([step.outcome for step in steps]))]
     if log.notes["printed_much"]:
         notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))
     return Run(
-        exercise=began.exercise,
-        seed=began.seed,
+        exercise=log.began.exercise,
+        seed=log.began.seed,
         world=world.kind,
-        target=target.label,
+        target=world.target.label,
         seconds=world.now(),
         steps=steps,
         notes=notes,
-        output=world.output(),
+        output=output,
         stall=log.longest_stall(),
         history=world.history,
         defect=defect,
         nonce=world.nonce,
-        component=target.component,
+        component=world.target.component,
     )
 
 
-async def _with_limit(scenario: ModuleType, plan: object, world: ServedWorld) -> None:
+async def _with_limit(piece: Piece, world: ServedWorld) -> None:
     """Play until the end, or until it has taken absurdly long for this server's intervals."""
 
     async def all_of_it() -> None:
-        await scenario.play(plan, world)
+        await piece.play(world)
         await world.settle()
 
-    task = asyncio.create_task(all_of_it(), name=f"plays {scenario.__name__}")
+    task = asyncio.create_task(all_of_it(), name="plays")
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=1.0)

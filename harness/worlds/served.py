@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from harness import frames, history
 from harness.client import PlayStopped
 from harness.targets import Target
-from harness.verdict import Text
+from harness.verdict import Outcome, Text
 from harness.worlds.base import World
 
 READY_SECONDS = 10.0
@@ -344,8 +344,8 @@ class ServedWorld(World):
         files = [each for each in (self._folder / self._data).rglob("*") if each.is_file()]
         return sum(each.stat().st_size for each in files)
 
-    def remarks(self) -> list[Text]:
-        """What this world has to say of the server beside the verdict."""
+    def remarks(self, outcome: Outcome) -> list[Text]:
+        """What this world has to say of the server beside the verdict, which came out like this."""
         return []
 
     def output(self) -> list[str]:

@@ -29,15 +29,9 @@ if TYPE_CHECKING:
 
 KEPT_LINES = 200
 """Lines of a host's output that are kept."""
-_LOCKS = (
-    "Lock.acquire",
-    "Event.wait",
-    "Condition.wait",
-    "Semaphore.acquire",
-    "Queue.get",
-    "Queue.put",
-    "Barrier.wait",
-)
+LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
+"""Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
+ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
 
 
@@ -234,12 +228,12 @@ class Host:
         """The end of its output."""
         return [*self.output, *([self._line] if self._line else [])]
 
-    def waiting(self, for_another: bool = False) -> list[str]:
-        """Its tasks that wait, and where; with `for_another` only those that wait for another task."""
+    def waiting(self, inside: tuple[str, ...] = ()) -> list[str]:
+        """The places where its tasks wait; with `inside`, only those that wait in one of these functions."""
         found = []
         for task in self.loop.unfinished():
-            place, inner = waits_where(task.get_coro())
-            if place and not (for_another and not inner.endswith(_LOCKS)):
+            place, function = waits_where(task.get_coro())
+            if place and (not inside or function.endswith(inside)):
                 found.append(place)
         return found
 

@@ -28,8 +28,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from harness.play import Run
-from harness.scenarios.common import MODEST
+from harness.play import Case, Run
 from harness.targets import Target
 from harness.worlds.process import end_with_parent
 from harness.worlds.sim.world import SimWorld, in_memory
@@ -41,15 +40,13 @@ CLEAN_UP_SECONDS = 10.0
 
 
 class SimJob(Struct):
-    """What to play: see `simulate`. With `lean`, the runs come back without their histories.
+    """What one child is to play, case by case: to fork costs a third of what a small play does.
 
-    One child plays all the seeds, one after the other: to fork costs as much as a third of a small play.
+    With `lean`, the runs come back without their histories.
     """
 
-    exercise: int
     target: Target
-    seeds: list[str]
-    size: int = MODEST
+    cases: list[Case]
     skip_slow: bool = False
     lean: bool = True
 
@@ -99,10 +96,10 @@ class Nursery:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def play(self, job: SimJob) -> list[Run]:
-        """Play a job: a run for each of its seeds. Raises NurseryError if its process dies."""
+        """Play a job: a run for each of its cases. Raises NurseryError if its process dies."""
         runs: list[Run] = []
-        while len(runs) < len(job.seeds):  # a play that got stuck has ended its child
-            runs += await self._ask(msgspec.structs.replace(job, seeds=job.seeds[len(runs) :]))
+        while len(runs) < len(job.cases):  # a play that got stuck has ended its child
+            runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
         return runs
 
     async def _ask(self, job: SimJob) -> list[Run]:
@@ -246,10 +243,8 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent(signal.SIGKILL)
-        for seed in job.seeds:
-            run = simulate(
-                job.exercise, job.target, seed, size=job.size, skip_slow=job.skip_slow, stuck=stuck
-            )
+        for case in job.cases:
+            run = simulate(case, job.target, skip_slow=job.skip_slow, stuck=stuck)
             if job.lean:
                 run.history = []
             runs.append(run)
@@ -265,7 +260,7 @@ def _warm_up() -> None:
     from harness.worlds.sim.simulate import simulate
 
     for exercise in EXERCISES:
-        simulate(exercise, targets.reference(), "warm", size=1, skip_slow=True)
+        simulate(Case(exercise, "warm", size=1), targets.reference(), skip_slow=True)
     gc.collect()
     gc.freeze()
 

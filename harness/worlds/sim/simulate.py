@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from random import Random
 
-from harness.history import Server
-from harness.play import Run, judged, play_in, scenario_of
-from harness.scenarios.common import MODEST
+from harness.history import Server, digest
+from harness.play import Case, Run, judged, piece_of, piece_of_script, play_in
 from harness.targets import Target
 from harness.worlds.sim import modules
 from harness.worlds.sim.simulator import Simulator
@@ -20,34 +18,35 @@ _past: list[Simulator] = []
 
 
 def simulate(
-    exercise: int,
-    target: Target,
-    seed: str,
-    *,
-    size: int = MODEST,
-    skip_slow: bool = False,
-    stuck: Callable[[Run], None] = lambda run: None,
+    case: Case, target: Target, *, skip_slow: bool = False, stuck: Callable[[Run], None] = lambda run: None
 ) -> Run:
-    """Play an exercise, of which `size` says how much. The same arguments give the same history.
+    """Play a case: the same case and target give the same history.
 
     If the server's code never comes back, `stuck` is called with the run up to then, in the middle of it.
     """
-    scenario = scenario_of(exercise)
-    plan = scenario.plan(Random(f"{seed}/{exercise}"), size)
-    simulator = Simulator(f"{seed}/{exercise}", NEW_YEAR)
+    if case.script is not None:
+        piece = piece_of_script(case.script)
+    else:
+        piece = piece_of(case.exercise, case.seed, case.size, target.component)
+    simulator = Simulator(f"{case.seed}/{case.exercise}", NEW_YEAR)
     _past.append(simulator)
     world: SimWorld | None = None
 
     async def main() -> Run:
         nonlocal world
-        world = SimWorld(simulator, target, exercise, seed)
+        world = SimWorld(simulator, target, case.exercise, case.seed)
         world.skip_slow = skip_slow
-        return await play_in(world, scenario, plan)
+        return await play_in(world, piece)
 
     def hung(where: str) -> None:
         assert world is not None
         world.record(Server(world.now(), "hung", {"output": [where]}))
-        stuck(judged(world, scenario, plan))
+        stuck(_signed(judged(world, piece), case))
 
     with modules.restored(), contextlib.chdir(target.cwd), watching(simulator, hung):
-        return simulator.run(main())
+        return _signed(simulator.run(main()), case)
+
+
+def _signed(run: Run, case: Case) -> Run:
+    run.case, run.digest = case, digest(run.history)
+    return run

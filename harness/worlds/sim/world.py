@@ -15,11 +15,11 @@ from websockets.asyncio.client import ClientConnection
 
 from harness.history import Event
 from harness.targets import Target, python_program
-from harness.verdict import Text
+from harness.verdict import Outcome, Text
 from harness.worlds.base import POLL
 from harness.worlds.served import CommandNotFound, Process, ServedWorld
 from harness.worlds.sim import modules
-from harness.worlds.sim.host import Host
+from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import Simulator
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
@@ -139,13 +139,17 @@ class SimWorld(ServedWorld):
         host.start(main, {"PATH": "", "HOME": folders, **self._settings(port, folder)})
         return SimProcess(host, folders)
 
-    def remarks(self) -> list[Text]:
-        """Where the server called `time.sleep`, which holds up everything else that it does."""
+    def remarks(self, outcome: Outcome) -> list[Text]:
+        """Where the server called `time.sleep`; and after a failure, which of its tasks wait for one another."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
                 found[where] = found.get(where, 0.0) + seconds
-        return [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        told = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
+            places = dict.fromkeys(self._process.host.waiting(LOCKS))
+            told += [Text("waits_for_lock", {"where": place}) for place in places]
+        return told
 
 
 def _set(future: asyncio.Future[None]) -> None:
@@ -191,7 +195,7 @@ class SimProcess:
 
     def hangs_where(self) -> list[str]:
         """End it, and return where its tasks wait: first those that wait for one another."""
-        places = self.host.waiting(for_another=True) or self.host.waiting()
+        places = self.host.waiting(ANOTHER) or self.host.waiting()
         self.host.kill(signal.SIGABRT)
         return list(dict.fromkeys(places))[:4]
 

@@ -1,0 +1,182 @@
+"""A little scene: a few people, a few messages and a few faults, each at a moment that is written down.
+
+A failure of an exercise is reduced to one of these. What is right in it is what is right in every chat, so the
+same checkers judge it. Beside the acts, each scene has the same frame: the server starts, people enter, then
+all do what they do without waiting for one another; who was cut off comes back; somebody reads everything.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import inf
+from random import Random
+
+from msgspec import Struct
+
+from harness.anomalies import Anomaly
+from harness.checkers import durability, notices, pages, presence, replay
+from harness.client import Client, Gone, PlayStopped
+from harness.judge import anomalies_in
+from harness.log import Conn, Log
+from harness.scenarios.common import together
+from harness.worlds.base import World
+
+ROOM = "room"
+USERS = ("alice", "bob", "carol")
+NOBODY = -1
+"""Who does what the server suffers."""
+SPREADS = (0.005, 0.05, 0.5)
+"""Seconds in which everything happens: much at once, or rather one thing after the other."""
+FAULTS = {
+    1: ("enter", "leave", "close", "cut"),
+    2: ("enter", "come_back"),
+    3: ("close", "cut", "leave", "enter"),
+    4: ("kill", "restart"),
+}
+"""What may happen beside messages, in each exercise."""
+
+
+class Act(Struct, frozen=True):
+    """Something that one client does (its number; NOBODY for the server), some seconds after the beginning.
+
+    `what` is say, enter, leave, close, cut, come_back, kill or restart.
+    """
+
+    at: float
+    who: int
+    what: str
+
+
+class Script(Struct, frozen=True):
+    """A scene: the user of each client, who of them is in the room at the beginning, and what happens.
+
+    Afterwards everybody stays for `intervals` heartbeats.
+    """
+
+    users: list[str]
+    inside: list[int]
+    acts: list[Act]
+    intervals: int = 0
+
+
+def plan(rng: Random, exercise: int, people: int, messages: int, faults: int) -> Script:
+    """A scene with so many of each."""
+    users = list(USERS[:people])
+    if exercise == 3 and people > 1 and rng.random() < 0.5:
+        users[-1] = users[0]  # one user with two connections
+    spread = rng.choice(SPREADS)
+
+    def moment() -> float:
+        return round(rng.uniform(0.0, spread), 4)
+
+    acts = [Act(moment(), rng.randrange(people), "say") for _ in range(messages)]
+    for _ in range(faults):
+        what = rng.choice(FAULTS[exercise])
+        who = NOBODY if what in ("kill", "restart") else rng.randrange(people)
+        acts.append(Act(moment(), who, what))
+    late = {act.who for act in acts if act.what == "enter"}
+    inside = [number for number in range(people) if number not in late]
+    return Script(users, inside, sorted(acts, key=lambda act: act.at), 4 if exercise == 3 else 0)
+
+
+async def play(script: Script, world: World) -> None:
+    """Play the scene."""
+    room = world.name(ROOM)
+    await world.start_server()
+    clients = [await world.client(_name(script, number), user) for number, user in enumerate(script.users)]
+    for number in script.inside:
+        await clients[number].join(room)
+    began = world.now()
+    world.note("began", began)
+
+    async def act_all(number: int) -> None:
+        for act in script.acts:
+            if act.who == number:
+                await world.pause(max(0.0, began + act.at - world.now()))
+                with suppress(Gone):
+                    await _act(world, clients, room, act)
+
+    await together(*(act_all(number) for number in (NOBODY, *range(len(clients)))))
+    await world.settle()
+    if any(act.who == NOBODY for act in script.acts):
+        for client in clients:
+            await _come_back(client, room)
+    await world.pause(script.intervals * world.heartbeat)
+    await world.settle()
+    reader = await world.client("reader")
+    await reader.ask_presence(room)
+    await reader.read_all(room)
+    world.note("users", sorted({client.user for client in clients}))
+
+
+def _name(script: Script, number: int) -> str:
+    """A client's name: its user's, with a number if that one has two."""
+    user = script.users[number]
+    return f"{user}{script.users[:number].count(user) + 1}" if script.users.count(user) > 1 else user
+
+
+async def _act(world: World, clients: list[Client], room: str, act: Act) -> None:
+    if act.who == NOBODY:
+        await (world.kill_server() if act.what == "kill" else world.stop_server())
+        await world.start_server()
+        return
+    client = clients[act.who]
+    match act.what:
+        case "say":
+            await client.say(room, f"{world.tag()}. hello", world.name(f"m{world.next_number()}"))
+        case "enter":
+            await client.join(room)
+        case "leave":
+            await client.leave(room)
+        case "close":
+            await client.close()
+        case "cut":
+            await client.reset()
+        case "come_back":
+            await client.reset()
+            await _come_back(client, room)
+
+
+async def _come_back(client: Client, room: str) -> None:
+    """Connect again, and join with what was seen."""
+    if client.is_open:
+        return
+    with suppress(PlayStopped):
+        await client.connect()
+        await client.join(room, client.newest[room])
+
+
+def check(log: Log) -> list[Anomaly]:
+    """Whatever is wrong with what happened."""
+    room = f"{ROOM}-{log.began.nonce}"
+    return [
+        *anomalies_in(log),
+        *(each for what in ("joined", "left") for each in notices.missing(log, room, what)),
+        *notices.unjustified(log, room),
+        *pages.wrong(log, room),
+        *replay.retries(log, room),
+        *durability.lost(log, room, copy=False),
+        *durability.replayed_as_new(log, room),
+        *pages.mismatches(log, room, "changed_after_restart"),
+        *_presence(log, room),
+    ]
+
+
+def _presence(log: Log, room: str) -> list[Anomaly]:
+    """Those who stood all the time were always shown, got their heartbeats, and are in the last answer."""
+    if not log.notes["users"] or durability.ends(log):
+        return []
+    users = set(log.notes["users"][0])
+    reader = next((conn for conn in log.conns.values() if conn.client == "reader"), Conn(0, ""))
+    members = log.members(room)
+    here = {member.user for member in members if member.stop == inf}
+    found = presence.listed(log, reader.number, room, here, reader.opened, inf, users)
+    steady = [m for m in members if m.stop == inf and m.start <= log.notes["began"][0]]
+    end = log.events[-1].at
+    for member in steady:
+        witnesses = [each.conn for each in steady]
+        found += presence.always_here(log, member.user, room, witnesses, member.start, end, "twin")
+        conn = log.conn(member.conn)
+        if end - member.start > 2 * conn.heartbeat:
+            found += presence.heartbeats(log, [conn], member.start, end, conn.heartbeat, 1.0)
+    return found
