@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import os
 import random
+import shlex
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -20,7 +19,7 @@ from harness.steps import EXERCISES
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT
-from lab.command import EXIT_INTERRUPTED, run_command, serve
+from lab.command import run_command, serve
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -60,15 +59,26 @@ def _language(default: str = "en") -> Callable[[F], F]:
 @click.option("--solutions", "of_solutions", is_flag=True, help="Judge the model answers in solutions/.")
 @click.option("--reference", "of_reference", is_flag=True, help="Judge the reference server.")
 @click.option("--server", metavar="COMMAND", help='Judge any server, such as "node server.js".')
+@click.option("--server-module", metavar="FILE.py", help="Judge a whole server in a Python file.")
 @click.option("--url", help="Judge a server that runs already, such as ws://127.0.0.1:8080/.")
 @click.option(
     "--submission", type=click.Path(path_type=Path), help="Judge a folder that is laid out like exercises/."
 )
 @click.option("--together", is_flag=True, help="Use all four of your components at once.")
+@click.option(
+    "--world",
+    type=click.Choice(["live", "sim", "both"]),
+    default="live",
+    show_default=True,
+    help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).",
+)
 @click.option("--seed", type=click.IntRange(0), help="Play the plan of this seed again.")
 @click.option("--runs", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Play this often.")
+@click.option("--small", is_flag=True, help="Simulated: play as little as all runs but the first do.")
 @click.option(
-    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Play so many at once."
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Play so many at once.  [default: 1 live; simulated, one for each core]",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Also write the verdict as JSON; - is the output.")
 @click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long time-outs.")
@@ -80,12 +90,15 @@ def check(
     of_solutions: bool,
     of_reference: bool,
     server: str | None,
+    server_module: str | None,
     url: str | None,
     submission: Path | None,
     together: bool,
+    world: str,
     seed: int | None,
     runs: int,
-    jobs: int,
+    small: bool,
+    jobs: int | None,
     json_file: str | None,
     skip_slow: bool,
     lang: str,
@@ -101,13 +114,14 @@ def check(
         "--solutions": of_solutions,
         "--reference": of_reference,
         "--server": server is not None,
+        "--server-module": server_module is not None,
         "--url": url is not None,
         "--submission": submission is not None,
     }
     given = [name for name, is_given in named.items() if is_given]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
-    if together and given and given[0] in ("--reference", "--server", "--url"):
+    if together and given and given[0] in ("--reference", "--server", "--server-module", "--url"):
         raise click.UsageError(f"--together has no meaning with {given[0]}, which is a whole server")
     exercises = sorted(set(numbers)) or sorted(EXERCISES)
     try:
@@ -116,6 +130,7 @@ def check(
                 number,
                 of_reference=of_reference,
                 server=server,
+                server_module=server_module,
                 url=url,
                 folder=submission,
                 of_solutions=of_solutions,
@@ -127,110 +142,59 @@ def check(
         raise click.UsageError(str(error)) from error
     if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
         raise click.UsageError(f"--json {json_file}: there is no such folder to write into")
-    if seed is None:
-        seed = random.SystemRandom().randrange(1_000_000)
-    checking = _Check(chosen, seed, runs, jobs, skip_slow, lang, verbose, quiet=json_file == "-")
-    return checking.run(json_file, hints=not given or of_exercises)
+    if world != "live":
+        for target in chosen.values():
+            _check_simulated(target)
+    # Imported late: `chatlab --help` and wrong usage need none of it.
+    from harness.check import Options
+    from harness.check import check as play_and_report
+
+    return play_and_report(
+        Options(
+            chosen=chosen,
+            seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
+            world=world,
+            runs=runs,
+            jobs=jobs or (1 if world == "live" else os.cpu_count() or 1),
+            small=small,
+            skip_slow=skip_slow,
+            lang=lang,
+            verbose=verbose,
+            json_file=json_file,
+            hints=not given or of_exercises,
+        )
+    )
 
 
-class _Check:
-    """One call of `chatlab check`: plays what was asked for, and reports."""
+def _check_simulated(target: Target) -> None:
+    """Raise UsageError if a target cannot be played in the simulated world."""
+    if target.command is None:
+        raise click.UsageError("--world sim starts the server itself; it cannot play one at a --url")
+    if targets.python_program(target.command) is None:
+        raise click.UsageError(
+            f"--world sim plays servers in Python only, and {shlex.join(target.command)!r} is not one; "
+            "write --server-module FILE.py, or use --world live"
+        )
 
-    def __init__(
-        self,
-        chosen: dict[int, Target],
-        seed: int,
-        runs: int,
-        jobs: int,
-        skip_slow: bool,
-        lang: str,
-        verbose: bool,
-        quiet: bool,
-    ) -> None:
-        # Imported late: `chatlab --help` and wrong usage need none of it.
-        from harness.reports.terminal import Terminal
 
-        self.chosen = chosen
-        self.seed = seed
-        self.runs = runs
-        self.jobs = jobs
-        self.skip_slow = skip_slow
-        self.quiet = quiet
-        self.texts = texts(lang)
-        self.terminal = Terminal(self.texts, verbose=verbose)
+@cli.command("replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@_language()
+@click.option("--verbose", is_flag=True, help="Tell more.")
+def replay_file(file: Path, lang: str, verbose: bool) -> int:
+    """Play a failure of the simulated world again, from the FILE that `check --world sim` wrote.
 
-    def run(self, json_file: str | None, *, hints: bool) -> int:
-        """Play, report, and return the exit code."""
-        from harness.reports.jsonreport import report
-        from harness.reports.summary import Summary
+    The same code gives the same history, byte for byte. If it does not, this says what has changed.
+    """
+    from harness import replay
+    from harness.check import play_again
+    from harness.reports.terminal import Terminal
 
-        began = time.monotonic()
-        try:
-            played = asyncio.run(self._play())
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            click.echo(self.texts.say("ui.interrupted"), err=True)
-            return EXIT_INTERRUPTED
-        labels = dict.fromkeys(target.label for target in self.chosen.values())
-        summary = Summary(self.seed, "live", ", ".join(labels), time.monotonic() - began, played)
-        if not self.quiet:
-            self.terminal.summary(summary, hints=hints)
-        if json_file is not None:
-            text = json.dumps(report(summary, self.texts), indent=2, ensure_ascii=False) + "\n"
-            if json_file == "-":
-                sys.stdout.write(text)
-            else:
-                Path(json_file).write_text(text, encoding="utf-8")
-        return EXIT_DEFECT if summary.defect else EXIT_CODES[summary.outcome]
-
-    async def _play(self) -> list[list[Any]]:
-        from harness.worker import cancel_on_sigterm
-
-        cancel_on_sigterm()
-        if self.jobs > 1:
-            return await self._side_by_side()
-        return [await self._one_run(number) for number in range(self.runs)]
-
-    async def _one_run(self, number: int) -> list[Any]:
-        """All exercises once, one after the other."""
-        from harness.play import play
-
-        self._announce(number)
-        found = []
-        for exercise, target in self.chosen.items():
-            with self.terminal.progress(exercise) as tell:
-                run = await play(
-                    exercise, target, str(self.seed + number), skip_slow=self.skip_slow, progress=tell
-                )
-            run.history = [] if self.runs > 1 else run.history
-            found.append(run)
-            if not self.quiet:
-                self.terminal.run(run)
-        return found
-
-    async def _side_by_side(self) -> list[list[Any]]:
-        """All exercises of all runs, `jobs` at a time, each in a process of its own."""
-        from harness.worker import Job, run_in_process
-
-        places = asyncio.Semaphore(self.jobs)
-
-        async def one(number: int, exercise: int) -> Any:
-            async with places:
-                target = self.chosen[exercise]
-                return await run_in_process(Job(exercise, target, str(self.seed + number), self.skip_slow))
-
-        async def all_of(number: int) -> list[Any]:
-            found = await asyncio.gather(*(one(number, exercise) for exercise in self.chosen))
-            if not self.quiet:
-                self._announce(number)
-                for run in found:
-                    self.terminal.run(run)
-            return list(found)
-
-        return list(await asyncio.gather(*(all_of(number) for number in range(self.runs))))
-
-    def _announce(self, number: int) -> None:
-        if self.runs > 1 and not self.quiet:
-            self.terminal.line(self.texts.say("ui.runs", number=number + 1, n=self.runs), "bold")
+    try:
+        kept = replay.read(file)
+    except replay.BadReplay as error:
+        raise click.UsageError(str(error)) from error
+    return play_again(kept, Terminal(texts(lang), verbose=verbose))
 
 
 @cli.command()

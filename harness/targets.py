@@ -54,7 +54,7 @@ def whole_server(command: str, cwd: Path | None = None, label: str | None = None
     return Target(label or command, words, str(cwd or Path.cwd()))
 
 
-def server_module(file: str) -> Target:
+def at_file(file: str) -> Target:
     """A whole server in one Python file. Raises BadTarget if there is no such file."""
     path = Path(file)
     if not path.is_file() or path.suffix != ".py":
@@ -125,6 +125,7 @@ def choose(
     *,
     of_reference: bool = False,
     server: str | None = None,
+    server_module: str | None = None,
     url: str | None = None,
     folder: Path | None = None,
     of_solutions: bool = False,
@@ -138,6 +139,8 @@ def choose(
         return reference()
     if server is not None:
         return whole_server(server)
+    if server_module is not None:
+        return at_file(server_module)
     if url is not None:
         return at_url(url)
     if folder is not None:

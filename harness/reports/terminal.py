@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
-from harness.history import Event, Noted, Step
+from harness.history import Began, Event, Noted, Received, Sent, Stalled, Step
 from harness.play import Run
+from harness.replay import Replay, changes, first_difference
 from harness.reports.jsonreport import receipt
 from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
@@ -31,6 +32,8 @@ _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 _EVIDENCE = 6
 """Events that are shown of each finding."""
+_ROWS = 80
+"""Events that are shown in a table."""
 _KINDS = 3
 """Kinds of findings that are explained for each step; the others are named."""
 
@@ -102,6 +105,15 @@ class Terminal:
                         self.line(self.texts.say("ui.long_wait", seconds=round(value)), "yellow")
 
             yield show
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show that something is done that takes a while; gives what changes the text."""
+        if self._console is None:
+            yield lambda text: None
+            return
+        with self._console.status(text) as status:
+            yield status.update
 
     # --- the report -------------------------------------------------------------------------------
 
@@ -206,6 +218,80 @@ class Terminal:
                 told.add(look)
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
 
+    def small(self, exercise: int, name: str, run: Run | None) -> None:
+        """The smallest scene that was found to fail in the same way; None if there is none."""
+        say = self.texts.say
+        title = say(f"anomaly.{name}.title")
+        if run is None or run.case is None or run.case.script is None:
+            self.block(say("ui.not_small", exercise=exercise, title=title, name=name), 2, "bold")
+            return
+        script = run.case.script
+        says = sum(act.what == "say" for act in script.acts)
+        text = say("ui.small", title=title, name=name, people=len(script.users), messages=says)
+        self.block(text, 2, "bold")
+        self.table(run)
+
+    def table(self, run: Run) -> None:
+        """What happened in a run: when, who, what. Its guilty events are marked."""
+        words = Words(self.texts, run.nonce, run.component)
+        guilty = {id(event) for step in run.steps for each in step.anomalies for event in each.evidence}
+        copies = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
+        shown = [event for event in run.history if is_telling(event)]
+        for event in shown[:_ROWS]:
+            at, who, what = words.event(event)
+            is_guilty = id(event) in guilty or repr(event) in copies
+            self.line(
+                f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<8} {what}", "red" if is_guilty else "cyan"
+            )
+        if len(shown) > _ROWS:
+            self.line(f"    … {len(shown) - _ROWS}", "dim")
+
+    def replayed(self, kept: Replay, run: Run) -> None:
+        """A case that was played again: whether the same happened, and what."""
+        say = self.texts.say
+        if run.digest == kept.digest:
+            self.block(say("ui.same", events=len(run.history), digest=run.digest[:16]), 0, "bold")
+        else:
+            self.block(say("ui.differs"), 0, "bold yellow")
+            changed = changes(kept)
+            for name, was, now in changed:
+                self.line(f"  {say('ui.changed', name=name, was=was, now=now)}")
+            if not changed:
+                self.block(say("ui.nothing_changed"), 2)
+            words = Words(self.texts, run.nonce, run.component)
+            for key, event in zip(("was", "now"), first_difference(kept.history, run.history), strict=True):
+                at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
+                self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
+        self.line()
+        if kept.case.script is None:
+            self.run(run)
+            return
+        self.table(run)
+        words = Words(self.texts, run.nonce, run.component)
+        found = [anomaly for step in run.steps for anomaly in step.anomalies]
+        told: set[str] = set()
+        self.line()
+        for alike in _by_kind(found):
+            self._anomaly(alike[0], len(alike) - 1, words, told)
+        if not found:
+            self.line(
+                say("ui.mended", title=say(f"anomaly.{kept.anomaly}.title"), name=kept.anomaly), "green"
+            )
+
+    def agreement(self, summaries: list[Summary]) -> None:
+        """Where two worlds say the same of each step, and where they do not."""
+        say = self.texts.say
+        both = [
+            (one, next((other for other in summaries[1].steps if other.step == one.step), None))
+            for one in summaries[0].steps
+        ]
+        differ = [(one, other) for one, other in both if other is None or one.outcome is not other.outcome]
+        if not differ:
+            self.line(say("ui.agree", steps=len(both)), "green")
+        for one, other in differ:
+            outcomes = [say(f"outcome.{each.outcome}") if each else "–" for each in (one, other)]
+            self.line(say("ui.disagree", step=one.step, live=outcomes[0], sim=outcomes[1]), "yellow")
+
     def summary(self, summary: Summary, *, hints: bool) -> None:
         """The last lines: what it comes to."""
         say = self.texts.say
@@ -237,7 +323,18 @@ class Terminal:
             failed = [int(step.step[0]) for step in steps if step.outcome is Outcome.FAILED]
             if hints:
                 self.line(say("ui.hint", exercise=failed[0]))
-            self.line(say("ui.again", seed=summary.seed))
+            if summary.world == "live":
+                self.line(say("ui.again", seed=summary.seed))
+
+
+def is_telling(event: Event) -> bool:
+    """Whether an event belongs into a table of what happened, and is not just how we look at it."""
+    if isinstance(event, Received | Sent):
+        frame = event.frame if isinstance(event.frame, dict) else {}
+        data = frame.get("data") if isinstance(frame.get("data"), dict) else frame
+        room = str(data.get("room") or frame.get("room") or "")
+        return not room.startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
+    return not isinstance(event, Began | Noted | Step | Stalled)
 
 
 def _not_reached(step: StepResult) -> bool:

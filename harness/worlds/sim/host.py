@@ -11,6 +11,7 @@ is kept until the run ends, so that Python does not tidy it up.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import io
 import signal
 import sys
@@ -129,10 +130,8 @@ class Host:
             except Exception:
                 self.print(traceback.format_exc())
         for file in self.files:
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 file.close()  # as it is done for files that were left open
-            except (OSError, ValueError):
-                pass
         self._end(code if isinstance(code, int) else 0)
 
     def wait_for_loop(self) -> None:

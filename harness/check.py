@@ -1,0 +1,280 @@
+"""What `chatlab check` does: plays what was asked for in one world or in both, and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from harness import replay
+from harness.play import Case, Run, play
+from harness.reports.jsonreport import report
+from harness.reports.summary import Summary
+from harness.reports.terminal import Terminal
+from harness.scenarios.common import MODEST, SMALL
+from harness.shrink import anomalies_of, shrink
+from harness.steps import EXERCISES
+from harness.targets import Target
+from harness.texts import texts
+from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome, overall
+from harness.worker import Job, cancel_on_sigterm, run_in_process
+from harness.worlds.sim.nursery import Nursery, SimJob
+from lab.command import EXIT_INTERRUPTED
+
+REPLAYS = Path("replays")
+"""The folder that replay files are written to."""
+SHOWN_FAILURES = 3
+"""Failed runs that are shown in full, if there are many."""
+_PART = 10
+"""Plays that one simulating process does before it makes room for a fresh one."""
+
+
+class Options(Struct, frozen=True):
+    """What was asked for: see the help of `chatlab check`."""
+
+    chosen: dict[int, Target]
+    seed: int
+    world: str
+    runs: int
+    jobs: int
+    small: bool
+    skip_slow: bool
+    lang: str
+    verbose: bool
+    json_file: str | None
+    hints: bool
+
+    @property
+    def quiet(self) -> bool:
+        """Whether standard output belongs to the JSON report."""
+        return self.json_file == "-"
+
+
+def check(options: Options) -> int:
+    """Play, report, and return the exit code."""
+    terminal = Terminal(texts(options.lang), verbose=options.verbose)
+    kinds: list[type[_Check]] = {"live": [_Live], "sim": [_Sim], "both": [_Live, _Sim]}[options.world]
+    try:
+        summaries = asyncio.run(_all_of(kinds, options, terminal))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo(terminal.texts.say("ui.interrupted"), err=True)
+        return EXIT_INTERRUPTED
+    if len(summaries) > 1 and not options.quiet:
+        terminal.agreement(summaries)
+    _write_json(summaries, options, terminal)
+    defect = any(summary.defect for summary in summaries)
+    return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
+
+
+async def _all_of(kinds: list[type[_Check]], options: Options, terminal: Terminal) -> list[Summary]:
+    cancel_on_sigterm()
+    return [await kind(options, terminal).summary() for kind in kinds]
+
+
+def _write_json(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
+    if options.json_file is None:
+        return
+    reports = [report(summary, terminal.texts) for summary in summaries]
+    whole = reports[0] if len(reports) == 1 else {"worlds": reports}
+    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    if options.quiet:
+        sys.stdout.write(text)
+    else:
+        Path(options.json_file).write_text(text, encoding="utf-8")
+
+
+class _Check:
+    """All runs in one world."""
+
+    world = ""
+
+    def __init__(self, options: Options, terminal: Terminal) -> None:
+        self.options = options
+        self.terminal = terminal
+
+    async def summary(self) -> Summary:
+        """Play everything, show it, and sum it up."""
+        began = time.monotonic()
+        if self.options.world == "both" and not self.options.quiet:
+            self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
+        played = await self.play()
+        labels = dict.fromkeys(target.label for target in self.options.chosen.values())
+        seconds = time.monotonic() - began
+        summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played)
+        if not self.options.quiet:
+            self.terminal.summary(summary, hints=self.options.hints)
+        return summary
+
+    async def play(self) -> list[list[Run]]:
+        """The runs, each with its exercises; whatever is worth showing is shown."""
+        raise NotImplementedError
+
+    def show(self, number: int, runs: list[Run]) -> None:
+        """One run in full."""
+        if self.options.quiet:
+            return
+        if self.options.runs > 1:
+            say = self.terminal.texts.say
+            self.terminal.line(say("ui.runs", number=number + 1, n=self.options.runs), "bold")
+        for run in runs:
+            self.terminal.run(run)
+
+
+class _Live(_Check):
+    """In the live world: one exercise after the other, or each in a process of its own."""
+
+    world = "live"
+
+    async def play(self) -> list[list[Run]]:
+        if self.options.jobs > 1:
+            return await self._side_by_side()
+        return [await self._one_run(number) for number in range(self.options.runs)]
+
+    async def _one_run(self, number: int) -> list[Run]:
+        """All exercises once, one after the other."""
+        self.show(number, [])
+        found = []
+        for exercise, target in self.options.chosen.items():
+            with self.terminal.progress(exercise) as tell:
+                seed = str(self.options.seed + number)
+                run = await play(exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell)
+            run.history = [] if self.options.runs > 1 else run.history
+            found.append(run)
+            if not self.options.quiet:
+                self.terminal.run(run)
+        return found
+
+    async def _side_by_side(self) -> list[list[Run]]:
+        """All exercises of all runs, `jobs` at a time."""
+        places = asyncio.Semaphore(self.options.jobs)
+
+        async def one(number: int, exercise: int) -> Run:
+            async with places:
+                target, seed = self.options.chosen[exercise], str(self.options.seed + number)
+                return await run_in_process(Job(exercise, target, seed, self.options.skip_slow))
+
+        async def all_of(number: int) -> list[Run]:
+            found = await asyncio.gather(*(one(number, exercise) for exercise in self.options.chosen))
+            self.show(number, found)
+            return found
+
+        return list(await asyncio.gather(*(all_of(number) for number in range(self.options.runs))))
+
+
+class _Sim(_Check):
+    """In the simulated world: all runs in processes that are forked from one. A failure is made small."""
+
+    world = "sim"
+
+    async def play(self) -> list[list[Run]]:
+        async with Nursery(self.options.jobs) as nursery:
+            with self.terminal.waiting(self._progress(0)) as tell:
+                played = await self._all_runs(nursery, lambda done: tell(self._progress(done)))
+            shown = [number for number, runs in enumerate(played) if number == 0 or _failed(runs)]
+            for number in shown[: SHOWN_FAILURES + 1]:
+                self.show(number, played[number])
+            for exercise in self.options.chosen:
+                runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
+                failed = [run for run in runs if run.outcome is Outcome.FAILED]
+                if failed:
+                    await self._explain(nursery, failed[0])
+        return played
+
+    def _progress(self, done: int) -> str:
+        all_of_them = self.options.runs * len(self.options.chosen)
+        return self.terminal.texts.say("ui.simulated", done=done, n=all_of_them)
+
+    async def _all_runs(self, nursery: Nursery, tell: Callable[[int], None]) -> list[list[Run]]:
+        done = 0
+
+        async def some(exercise: int, numbers: range) -> list[Run]:
+            nonlocal done
+            cases = [self._case(exercise, number) for number in numbers]
+            job = SimJob(self.options.chosen[exercise], cases, self.options.skip_slow)
+            runs = await nursery.play(job)
+            done += len(runs)
+            tell(done)
+            return runs
+
+        # The largest plays go first, so that none of them is left alone at the end.
+        order = sorted(self.options.chosen, key=lambda exercise: -_WEIGHT[exercise])
+        parts = [
+            range(1),
+            *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
+        ]
+        jobs = {
+            (exercise, part.start): asyncio.ensure_future(some(exercise, part))
+            for part in parts
+            for exercise in order
+        }
+        await asyncio.gather(*jobs.values())
+        by_exercise = {
+            exercise: [run for part in parts for run in jobs[exercise, part.start].result()]
+            for exercise in self.options.chosen
+        }
+        return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]
+
+    def _case(self, exercise: int, number: int) -> Case:
+        size = SMALL if number or self.options.small else MODEST
+        return Case(exercise, str(self.options.seed + number), size)
+
+    async def _explain(self, nursery: Nursery, run: Run) -> None:
+        """Make a failure small, show it, and write it down to be played again."""
+        say = self.terminal.texts.say
+        target = self.options.chosen[run.exercise]
+        names = anomalies_of(run)
+        with self.terminal.waiting(say("ui.shrinking", scenes=0)) as tell:
+            small = await shrink(
+                nursery, target, run, lambda scenes: tell(say("ui.shrinking", scenes=scenes))
+            )
+            if small is None:
+                assert run.case is not None
+                (whole,) = await nursery.play(SimJob(target, [run.case], self.options.skip_slow, lean=False))
+        name = next((each for each in anomalies_of(small) if each in names), names[0]) if small else names[0]
+        kept = replay.of(small or whole, target, name)
+        path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}.json"
+        if not self.options.quiet:
+            self.terminal.small(run.exercise, name, small)
+        try:
+            replay.write(kept, path)
+        except OSError as error:
+            if not self.options.quiet:
+                self.terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")
+            return
+        if not self.options.quiet:
+            self.terminal.line(f"  {say('ui.replay', path=path)}")
+            self.terminal.line()
+
+
+_WEIGHT = {1: 1, 2: 9, 3: 2, 4: 5}
+"""About how long each exercise takes, beside the others."""
+
+
+def _failed(runs: list[Run]) -> bool:
+    return any(run.outcome is Outcome.FAILED for run in runs)
+
+
+def play_again(kept: replay.Replay, terminal: Terminal) -> int:
+    """What `chatlab replay` does: play a case again, and say whether the same happened."""
+    from harness.worlds.sim.nursery import NurseryError
+
+    async def one() -> Run:
+        async with Nursery(1) as nursery:
+            (run,) = await nursery.play(SimJob(kept.target, [kept.case], lean=False))
+            return run
+
+    try:
+        run = asyncio.run(one())
+    except KeyboardInterrupt:
+        click.echo(terminal.texts.say("ui.interrupted"), err=True)
+        return EXIT_INTERRUPTED
+    except NurseryError as error:
+        raise click.ClickException(str(error)) from error
+    terminal.replayed(kept, run)
+    return EXIT_DEFECT if run.defect else EXIT_CODES[run.outcome]

@@ -1,0 +1,115 @@
+"""Replay files: a failure in the simulated world, to be played again by anybody.
+
+A file holds the case and the target, which are all that a run follows from; the history that they gave; and what
+else could have changed since: the versions of Python, of the kit and of websockets, and the server's own files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from harness.history import Event, History
+from harness.play import Case, Run
+from harness.targets import Target
+
+FORMAT = 1
+
+
+class BadReplay(Exception):  # noqa: N818 - named for what it says
+    """A file cannot be played again; the text says why."""
+
+
+class Replay(Struct):
+    """What stands in a replay file."""
+
+    format: int
+    anomaly: str
+    case: Case
+    target: Target
+    versions: dict[str, str]
+    files: dict[str, str]
+    """The server's own files, and the SHA-256 of each."""
+    digest: str
+    history: History = field(default_factory=list)
+
+
+def of(run: Run, target: Target, anomaly: str) -> Replay:
+    """The replay of a simulated run, which has its history."""
+    assert run.case is not None, "only simulated runs can be played again"
+    here = _relative(target, Path.cwd())
+    return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, run.history)
+
+
+def write(replay: Replay, path: Path) -> None:
+    """Write the file. Raises OSError."""
+    text = json.dumps(msgspec.to_builtins(replay), ensure_ascii=False, separators=(",", ":"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Replay:
+    """Read a file. Raises BadReplay."""
+    try:
+        replay = msgspec.json.decode(path.read_bytes(), type=Replay)
+    except OSError as error:
+        raise BadReplay(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadReplay(f"{path} is no replay file of this kit: {error}") from error
+    if replay.format != FORMAT:
+        raise BadReplay(f"{path} has format {replay.format}, and this kit reads format {FORMAT}")
+    return replace(replay, target=replace(replay.target, cwd=str(Path.cwd() / replay.target.cwd)))
+
+
+def versions() -> dict[str, str]:
+    """What a history depends on beside the server."""
+    return {
+        "python": platform.python_version(),
+        "chat-lab": metadata.version("chat-lab"),
+        "websockets": metadata.version("websockets"),
+    }
+
+
+def files(target: Target) -> dict[str, str]:
+    """The target's files, by the words of its command that name one, and the SHA-256 of each."""
+    found = {}
+    for word in (target.command or ())[1:]:
+        path = Path(target.cwd) / word.partition("=")[2] if "=" in word else Path(target.cwd) / word
+        if path.is_file():
+            name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def changes(replay: Replay) -> list[tuple[str, str, str]]:
+    """What is not as it was: its name, what it was, and what it is."""
+    now = versions()
+    found = [(name, was, now.get(name, "–")) for name, was in replay.versions.items() if now.get(name) != was]
+    present = files(replay.target)
+    for name, was in replay.files.items():
+        if present.get(name) != was:
+            found.append((name, was[:12], present.get(name, "–")[:12]))
+    return found
+
+
+def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
+    """The first events in which two histories differ; None where one of them has ended."""
+    for mine, theirs in zip(one, other, strict=False):
+        if msgspec.json.encode(mine) != msgspec.json.encode(theirs):
+            return mine, theirs
+    shorter = min(len(one), len(other))
+    return (one[shorter] if len(one) > shorter else None, other[shorter] if len(other) > shorter else None)
+
+
+def _relative(target: Target, base: Path) -> Target:
+    """The target as seen from a folder, so that the file can be played elsewhere, too."""
+    command = tuple(word.replace(f"{base}/", "") for word in target.command or ())
+    return replace(target, command=("python", *command[1:]), cwd=os.path.relpath(target.cwd, base))
