@@ -59,7 +59,8 @@ class Options(Struct, frozen=True):
 def check(options: Options) -> int:
     """Play, report, and return the exit code."""
     terminal = Terminal(texts(options.lang), verbose=options.verbose)
-    kinds: list[type[_Check]] = {"live": [_Live], "sim": [_Sim], "both": [_Live, _Sim]}[options.world]
+    worlds: dict[str, list[type[_Check]]] = {"live": [_Live], "sim": [_Sim], "both": [_Live, _Sim]}
+    kinds = worlds[options.world]
     try:
         summaries = asyncio.run(_all_of(kinds, options, terminal))
     except (KeyboardInterrupt, asyncio.CancelledError):

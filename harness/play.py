@@ -38,7 +38,7 @@ MAX_SECONDS = 150.0
 class Case(Struct, frozen=True):
     """What is played in the simulated world: with the target, all that a run follows from.
 
-    `size` says how much of the exercise (`harness.scenarios.common`); with a `script`, that is played instead.
+    `size` says how much of the exercise (`harness.scenarios.common`). A `script` is played instead of it.
     """
 
     exercise: int

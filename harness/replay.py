@@ -1,7 +1,8 @@
 """Replay files: a failure in the simulated world, to be played again by anybody.
 
-A file holds the case and the target, which are all that a run follows from; the history that they gave; and what
-else could have changed since: the versions of Python, of the kit and of websockets, and the server's own files.
+A file holds the case and the target, which are all that a run follows from; the history that they gave;
+and what else could have changed since: the versions of Python, of the kit and of websockets, and the
+server's own files.
 """
 
 from __future__ import annotations

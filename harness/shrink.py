@@ -1,7 +1,8 @@
 """Reduces a failure to the fewest people, messages and faults that still fail by the same anomaly.
 
-No cleverness: scenes of growing size are drawn by chance, a few dozen of each, until one fails in the same way
-(MacIver and Donaldson, ECOOP 2020, generate and shrink in this manner, too). Then each act is left out in turn.
+No cleverness: scenes of growing size are drawn by chance, a few dozen of each, until one fails in the same
+way (MacIver and Donaldson, ECOOP 2020, generate and shrink in this manner, too). Then each act is left out
+in turn.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def at_file(file: str) -> Target:
 
 
 def python_program(command: tuple[str, ...]) -> list[str] | None:
-    """What a command has Python run: `-m`, a module and its arguments, or a file and its; None if it is another.
+    """What a command has Python run: `-m`, a module, its arguments; or a file and its. None if it is another.
 
     Only such programs can be played in the simulated world.
     """

@@ -123,7 +123,8 @@ class Terminal:
         title = self.texts.say(
             "ui.exercise", number=run.exercise, title=self.texts.say(f"exercise.{run.exercise}")
         )
-        seconds = self.texts.say("ui.seconds", seconds=f"{run.seconds:.1f}")
+        unit = "ui.simulated_seconds" if run.case is not None else "ui.seconds"
+        seconds = self.texts.say(unit, seconds=f"{run.seconds:.1f}")
         self.line(f"{title}   [{run.target}, {seconds}]", "bold")
         if run.defect:
             self.block(self.texts.say("ui.defect"), 2, "bold red")
@@ -331,8 +332,8 @@ def is_telling(event: Event) -> bool:
     """Whether an event belongs into a table of what happened, and is not just how we look at it."""
     if isinstance(event, Received | Sent):
         frame = event.frame if isinstance(event.frame, dict) else {}
-        data = frame.get("data") if isinstance(frame.get("data"), dict) else frame
-        room = str(data.get("room") or frame.get("room") or "")
+        data = frame.get("data")
+        room = str((data if isinstance(data, dict) else frame).get("room") or "")
         return not room.startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
     return not isinstance(event, Began | Noted | Step | Stalled)
 

@@ -128,7 +128,7 @@ class Words:
                 number = f" #{data['sequence']}" if "sequence" in data else ""
                 user = f" {self.clean(data['user'])}:" if "user" in data else ""
                 content = data.get("content")
-                said = excerpt(content) if isinstance(content, str) else str(content)
+                said = excerpt(self.clean(content)) if isinstance(content, str) else str(content)
                 return f"message{number} {room}{user} “{said}”"
             case "history" if isinstance(data.get("messages"), list):
                 numbers = [m.get("sequence") for m in data["messages"] if isinstance(m, dict)]

@@ -20,7 +20,7 @@ ROOMS = ("north", "nor.th", "North")
 """Names that look alike: they are three rooms, also in a folder of files."""
 PEOPLE = ("alice", "bob", "carol")
 BURST = 4
-"""Messages of each client, for each of the plan's size, in the burst before a kill: some must be under way then."""
+"""Messages of each client before a kill, for each of the plan's size: some must be under way then."""
 
 
 class Plan(Struct, frozen=True):

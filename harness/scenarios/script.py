@@ -1,8 +1,9 @@
 """A little scene: a few people, a few messages and a few faults, each at a moment that is written down.
 
-A failure of an exercise is reduced to one of these. What is right in it is what is right in every chat, so the
-same checkers judge it. Beside the acts, each scene has the same frame: the server starts, people enter, then
-all do what they do without waiting for one another; who was cut off comes back; somebody reads everything.
+A failure of an exercise is reduced to one of these. What is right in it is what is right in every chat, so
+the same checkers judge it. Beside the acts, each scene has the same frame: the server starts, people
+enter, then all do what they do without waiting for one another; who was cut off comes back; somebody reads
+everything.
 """
 
 from __future__ import annotations

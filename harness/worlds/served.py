@@ -1,7 +1,8 @@
 """What the worlds have in common: a server program that is started, greeted, stopped, killed and copied.
 
-A world says how a program is started (`_launch`), and how a connection to it is made and broken. All that is
-done with it, and how it is told when it does not serve, is the same whether it is a process or a simulated one.
+A world says how a program is started (`_launch`), and how a connection to it is made and broken. All that
+is done with it, and how it is told when it does not serve, is the same whether it is a process or a
+simulated one.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """A simulated machine with one process on it: its code, its event loop, its end.
 
-A program's main part runs in a thread of its own, since `asyncio.run` has to return to it; but threads never run
-at the same time here. Whoever runs hands over to the other and waits, like two people with one baton. Callbacks
-and tasks run in the simulator's thread, which is the only one that ever looks at a queue.
+A program's main part runs in a thread of its own, since `asyncio.run` has to return to it; but threads
+never run at the same time here. Whoever runs hands over to the other and waits, like two people with one
+baton. Callbacks and tasks run in the simulator's thread, which is the only one that ever looks at a queue.
 
-SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left behind
-is kept until the run ends, so that Python does not tidy it up.
+SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left
+behind is kept until the run ends, so that Python does not tidy it up.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HostDied(BaseException):
 
 
 class NotSimulated(BaseException):
-    """The code does something that the simulated world does not have; `what` names it, `where` says the place.
+    """The code does what the simulated world does not have; `what` names it, `where` says the place.
 
     Not an Exception, since a server that logs and ignores those would carry on with a thread that never runs.
     """
@@ -53,7 +53,7 @@ class NotSimulated(BaseException):
 
 
 class Host:
-    """One process on a machine of its own. Its `exit_code` is None while it runs; negative: by that signal."""
+    """One process on a machine of its own. `exit_code` is None while it runs; negative: by that signal."""
 
     def __init__(self, simulator: Simulator, name: str, number: int) -> None:
         self.simulator = simulator

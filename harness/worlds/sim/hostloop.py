@@ -7,6 +7,7 @@ import itertools
 from asyncio import events, futures
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.worlds.sim.identity import SimFuture, SimTask
@@ -165,7 +166,7 @@ class HostLoop(asyncio.BaseEventLoop):
         is_ours = not futures.isfuture(future)
         task = asyncio.ensure_future(future, loop=self)
         if is_ours:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False
         task.add_done_callback(self._stop_when_done)
         try:
             self.run_forever()
@@ -215,12 +216,11 @@ class HostLoop(asyncio.BaseEventLoop):
             before = self.host.busy_until
             try:
                 value = function(*args)
-                finished.append(lambda: result.done() or result.set_result(value))
+                finished.append(partial(_set, result.set_result, result, value))
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                failure = error
-                finished.append(lambda: result.done() or result.set_exception(failure))
+                finished.append(partial(_set, result.set_exception, result, error))
             finally:
                 self.enter()
                 # Who sleeps in a thread keeps that one busy, and nobody else.
@@ -248,13 +248,13 @@ class HostLoop(asyncio.BaseEventLoop):
 
     async def create_server(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **more: Any
-    ) -> Any:  # type: ignore[override]
+    ) -> Any:
         """Listen on the simulated network. Raises OSError if the port is taken."""
         if more.get("sock") is not None or more.get("ssl") is not None:
             self.host.refuse("socket" if more.get("ssl") is None else "tls")
         return self.host.simulator.network.listen(self.host, protocol_factory, host, port or 0)
 
-    async def create_connection(  # type: ignore[override]
+    async def create_connection(
         self,
         protocol_factory: Any,
         host: Any = None,
@@ -279,7 +279,9 @@ class HostLoop(asyncio.BaseEventLoop):
 
     # --- signals ----------------------------------------------------------------------------------
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Callable[..., object], *args: Any
+    ) -> None:
         """See asyncio."""
         self.host.handlers[int(sig)] = lambda: callback(*args)
 
@@ -298,11 +300,16 @@ class HostLoop(asyncio.BaseEventLoop):
     async def _refuse_process(self, *_: Any, **__: Any) -> Any:
         self.host.refuse("process")
 
-    add_reader = add_writer = remove_reader = remove_writer = _refuse
+    add_reader = add_writer = remove_reader = remove_writer = _refuse  # type: ignore[assignment]
     sock_recv = sock_recv_into = sock_sendall = sock_connect = sock_accept = sock_sendfile = _refuse_later
     create_unix_connection = create_unix_server = create_datagram_endpoint = _refuse_later
     start_tls = connect_accepted_socket = sendfile = connect_read_pipe = connect_write_pipe = _refuse_later
     subprocess_exec = subprocess_shell = _refuse_process
+
+
+def _set(how: Callable[[Any], None], result: asyncio.Future[Any], value: Any) -> None:
+    if not result.done():
+        how(value)
 
 
 class _Workers:

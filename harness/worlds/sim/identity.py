@@ -1,11 +1,12 @@
 """Hashes that are the same in every process, so that sets have the same order in every run.
 
-An object without a `__hash__` of its own is hashed by its address, which is another one in each process. So the
-order of a set of clients would be another one, too, and with it everything that follows. Here such classes
-are given a hash that numbers their objects in the order in which they were first asked for it.
+An object without a `__hash__` of its own is hashed by its address, which is another one in each process.
+So the order of a set of clients would be another one, too, and with it everything that follows. Here such
+classes are given a hash that numbers their objects in the order in which they were first asked for it.
 
 Texts are hashed with a secret of the process: the simulation runs in processes with PYTHONHASHSEED=0
-(`nursery.py`). What is left are sets of functions and of classes, which are hashed by address whatever we do.
+(`nursery.py`). What is left are sets of functions and of classes, which are hashed by address whatever we
+do.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class SimFuture(_Numbered, asyncio.Future[Any]):
 def build_class(function: Callable[..., Any], name: str, *bases: Any, **options: Any) -> Any:
     """What a `class` statement calls, in the code of a simulated host."""
     made = _build_class(function, name, *bases, **options)
-    if isinstance(made, type) and made.__hash__ is object.__hash__ and made.__eq__ is object.__eq__:
+    if isinstance(made, type) and _has_no_hash(made):
         made.__hash__ = serial  # type: ignore[assignment, method-assign]
     return made
 
@@ -80,13 +81,13 @@ def serial_hashes() -> Iterator[None]:
     _numbers = itertools.count(_FIRST)
     _kept.clear()
     changed = _hashed_by_address(len(sys.modules))
-    for each in changed:
-        each.__hash__ = serial  # type: ignore[assignment, method-assign]
+    for kind in changed:
+        kind.__hash__ = serial  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        for each in changed:
-            del each.__hash__
+        for kind in changed:
+            del kind.__hash__
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +100,13 @@ def _is_hashed_by_address(kind: type) -> bool:
     ours = kind.__module__.partition(".")[0] in ("asyncio", "websockets", "lab")
     if not ours or "__hash__" in vars(kind):
         return False
-    return kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__ and bool(kind.__flags__ & _HEAP)
+    return _has_no_hash(kind) and bool(kind.__flags__ & _HEAP)
+
+
+def _has_no_hash(kind: type) -> bool:
+    """Whether its objects are hashed and compared by their address."""
+    own: tuple[object, object] = (kind.__hash__, kind.__eq__)
+    return own == (object.__hash__, object.__eq__)
 
 
 _HEAP = 1 << 9

@@ -1,7 +1,7 @@
 """A server's own modules, which each start of it imports anew: what they kept in variables is gone.
 
-Modules of the standard library and installed packages stay as they are; to import them anew would take most of
-a run's time, and servers keep nothing in them.
+Modules of the standard library and installed packages stay as they are; to import them anew would take
+most of a run's time, and servers keep nothing in them.
 """
 
 from __future__ import annotations

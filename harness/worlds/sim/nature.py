@@ -1,8 +1,8 @@
 """What the standard library tells a program of the world outside, replaced while a simulation runs.
 
 Time, chance, the environment, output, signals and the end of the process belong to the host whose code is
-running. What would break virtual time, such as a thread or a real socket, is refused, with the line that does it.
-Code of the harness itself has the real thing wherever it asks for more than time and chance.
+running. What would break virtual time, such as a thread or a real socket, is refused, with the line that
+does it. Code of the harness itself has the real thing wherever it asks for more than time and chance.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Nature:
             host = self._server()
             if host is None:
                 return real["new_event_loop"]()
-            host.loop._closed = False  # type: ignore[attr-defined]
+            host.loop._closed = False
             return host.loop
 
         def get_event_loop() -> Any:

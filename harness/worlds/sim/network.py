@@ -1,10 +1,10 @@
 """The simulated network: connections that keep the order of what is written, and that can break.
 
-A connection has two directions. What is written goes into the sender's buffer, from there onto the wire as far as
-the window allows, arrives after a delay of its own but never before what was written earlier, and lies in the
-receiver's buffer until that reads. So a reader that stops fills the window, then the sender's buffer, and then
-`pause_writing` is called: back-pressure as TCP has it. What is left out is what TCP hides: loss, and
-the pieces that a stream arrives in.
+A connection has two directions. What is written goes into the sender's buffer, from there onto the wire as
+far as the window allows, arrives after a delay of its own but never before what was written earlier, and
+lies in the receiver's buffer until that reads. So a reader that stops fills the window, then the sender's
+buffer, and then `pause_writing` is called: back-pressure as TCP has it. What is left out is what TCP
+hides: loss, and the pieces that a stream arrives in.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Listener(asyncio.AbstractServer):
         self._factory = factory
         self._is_open = True
         self._forever: asyncio.Future[None] | None = None
-        self.sockets = (_Socket(("127.0.0.1", port)),)
+        self.sockets: tuple[_Socket, ...] = (_Socket(("127.0.0.1", port)),)
 
     def accept(self, transport: Transport) -> None:
         """Somebody connects."""

@@ -1,9 +1,10 @@
 """Processes for simulated plays: a parent that has imported everything, and forks a child for each play.
 
-To import takes longer than to play. And a play leaves its process in a state that nobody wants to clean up: tasks
-that were killed and must not be tidied away, modules that a server changed. So each gets a process of its own,
-which is the same as any other at its start: texts are hashed without a secret, memory lies where it always lies
-(if the system lets us), and the time zone is UTC. The child ends by `os._exit`, so that no destructor runs.
+To import takes longer than to play. And a play leaves its process in a state that nobody wants to clean
+up: tasks that were killed and must not be tidied away, modules that a server changed. So each gets a
+process of its own, which is the same as any other at its start: texts are hashed without a secret, memory
+lies where it always lies (if the system lets us), and the time zone is UTC. The child ends by `os._exit`,
+so that no destructor runs.
 
 Jobs and runs go through pipes, each as its length in four bytes and then JSON.
 """
@@ -56,10 +57,15 @@ class NurseryError(Exception):
 
 
 class Nursery:
-    """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context."""
+    """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context.
 
-    def __init__(self, at_once: int) -> None:
+    Without `same_addresses`, memory lies somewhere else in each nursery, as it does where the system does not
+    let us choose: the histories are the same all the same, which tests make sure of.
+    """
+
+    def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
         self._at_once = at_once
+        self._same_addresses = same_addresses and sys.platform == "linux"
         self._waiting: dict[int, asyncio.Future[list[Run]]] = {}
         self._jobs = 0
 
@@ -73,7 +79,7 @@ class Nursery:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"},
-            preexec_fn=_same_addresses if sys.platform == "linux" else None,
+            preexec_fn=_fix_addresses if self._same_addresses else None,
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")
         return self
@@ -134,8 +140,8 @@ class Nursery:
                     waiting.set_exception(NurseryError("the process that plays simulations has ended"))
 
 
-def _same_addresses() -> None:
-    """In the child, before the program starts: let memory lie where it lay the last time, if that is allowed."""
+def _fix_addresses() -> None:
+    """In the child, before the program starts: let memory lie where it did the last time, if we may."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).personality(_NO_RANDOM_ADDRESSES)
 

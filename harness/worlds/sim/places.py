@@ -32,7 +32,7 @@ def place_of(frame: FrameType | None) -> str:
 
 
 def waits_where(coroutine: Any) -> tuple[str, str]:
-    """Where a coroutine waits: the innermost place that is no library's, and the innermost function of all."""
+    """Where a coroutine waits: the innermost place that is no library's, and the innermost function."""
     place, inner = "", ""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)

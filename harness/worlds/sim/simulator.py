@@ -10,6 +10,7 @@ them share the two queues of the one simulator: what can run now, and what is du
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import heapq
 import itertools
@@ -96,7 +97,7 @@ class Simulator:
             collecting = gc.isenabled()
             gc.disable()
             try:
-                task = host.loop.create_task(main)
+                task: asyncio.Task[T] = host.loop.create_task(main)
                 self._run_until(task.done)
                 return task.result()
             finally:

@@ -1,8 +1,9 @@
 """Notices code that never comes back: an endless loop, or a lock that nobody opens.
 
-While such code runs nothing else does, the clock of the simulation included. So it is the real time that tells, by
-a signal each second: much processor time in one turn of the loop is an endless loop. A turn that takes long
-without the processor waits for something outside, and gets more patience, since the machine may be busy.
+While such code runs nothing else does, the clock of the simulation included. So it is the real time that
+tells, by a signal each second: much processor time in one turn of the loop is an endless loop. A turn that
+takes long without the processor waits for something outside, and gets more patience, since the machine may
+be busy.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class SimWorld(ServedWorld):
         return SimProcess(host, folders)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Where the server called `time.sleep`; and after a failure, which of its tasks wait for one another."""
+        """Where the server called `time.sleep`; after a failure, also which of its tasks wait for locks."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
@@ -158,7 +158,7 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 class SimProcess:
-    """A simulated host as a run of a server's program. `folders` is where its data lies, which nobody needs to see."""
+    """A simulated host as a run of a server's program. `folders`, where its data lies, is told to nobody."""
 
     def __init__(self, host: Host, folders: str) -> None:
         self.host = host
