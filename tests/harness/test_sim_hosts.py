@@ -861,6 +861,31 @@ def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
     assert (host.exit_code, host.lines()) == (1, [])
 
 
+@not_yet("whoever waits in a thread really waits, and nothing goes on meanwhile")
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "asyncio.run_coroutine_threadsafe(asyncio.sleep(0.001), loop).result(0.05)",
+        "threading.Event().wait(0.05)",
+        "queue.Queue().get(timeout=0.05)",
+    ],
+)
+def test_threads_cannot_wait(code: Code, wait: str) -> None:
+    """Work that waits for the loop or another thread is refused: nothing would come while it runs."""
+    text = f"""
+        import asyncio, queue, threading
+        async def main():
+            loop = asyncio.get_running_loop()
+            def work():
+                {wait}
+            await asyncio.to_thread(work)
+        asyncio.run(main())
+    """
+    host = code.run(text)
+    assert host.refused is not None
+    assert host.refused.where == f"server.py, line 6, in work: {wait}"
+
+
 def test_the_harness_may_do_all_that() -> None:
     """The harness's own code is refused nothing, not even while a host runs."""
 

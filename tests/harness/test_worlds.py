@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -1507,6 +1508,35 @@ def test_addresses(run: Run) -> None:
                 assert one.transport.get_extra_info("peername") == peer
                 assert one.transport.get_extra_info("socket").getpeername() == peer
             assert near.transport.get_extra_info("nothing", "default") == "default"
+
+    run(main)
+
+
+@not_yet("connect looks for the port as it is given")
+def test_a_port_as_text(run: Run) -> None:
+    """A port may be given as a text, as it comes from the environment."""
+
+    async def main() -> None:
+        async with await asyncio.start_server(answer_nothing, "127.0.0.1", "0") as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", str(port_of(server)))
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run(main)
+
+
+@not_yet("_Socket has no getsockopt")
+def test_options_of_the_socket(run: Run) -> None:
+    """The usual options of a connection's socket can be set and asked for."""
+
+    async def main() -> None:
+        near, far = Recorder(), Recorder()
+        async with connected(near, far):
+            sock = near.transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
 
     run(main)
 
