@@ -68,7 +68,8 @@ async def shrink(
 
 
 def _sizes(exercise: int) -> Iterator[tuple[int, int, int]]:
-    return iter(sorted(product(*_SIZES[exercise]), key=lambda size: (sum(size), size)))
+    """From small to large; a third person is the last resort, since scenes of two are easiest to read."""
+    return iter(sorted(product(*_SIZES[exercise]), key=lambda size: (size[0] > 2, sum(size), size)))
 
 
 def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Case:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
-from harness.history import Began, Event, Noted, Received, Sent, Stalled, Step
+from harness.history import Began, Closed, Event, Noted, Received, Sent, Stalled, Step
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
 from harness.reports.jsonreport import receipt
@@ -335,6 +335,8 @@ def is_telling(event: Event) -> bool:
         data = frame.get("data")
         room = str((data if isinstance(data, dict) else frame).get("room") or "")
         return not room.startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
+    if isinstance(event, Closed):
+        return event.by == "server"  # else somebody was told to do so, which is an event of its own
     return not isinstance(event, Began | Noted | Step | Stalled)
 
 

@@ -23,8 +23,10 @@ SEAM = "seam"
 TALKERS = ("alice", "bob", "carol")
 PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
-FAR_BEHIND = 200
+FAR_BEHIND = 40
 """Messages under way from which on talkers slow down: how much a server can bear is not the question."""
+SLOW_DOWN = 10
+"""How many times as long they wait then at the most: messages may also be lost."""
 LARGE = 60 * 1024
 AHEAD = 4
 """Large messages that a talker has under way at once, to any of those who talk."""
@@ -33,7 +35,9 @@ STUTTER = 0.5
 FAR_AHEAD = 1_000_000
 """A number that no room gets to."""
 VOLLEY = 4
-"""Messages that each talker says at once when somebody joins; in a small play, it is one."""
+"""Messages that each talker says at once when somebody joins."""
+HURRY = 0.002
+"""Seconds between them, where the network takes its time: until the join has come through."""
 ENOUGH = 130
 """Messages that the history should hold: more than one page of a hundred."""
 
@@ -48,6 +52,7 @@ class Plan(Struct, frozen=True):
     page: int
     enough: int
     volley: int
+    hurry: float
     pace: float
     slow_reader: bool
 
@@ -62,7 +67,8 @@ def plan(rng: Random, size: int = FULL) -> Plan:
         newcomers=[rng.randint(1, min(size, 4)) for _ in range(max(1, 4 * size // FULL))],
         page=rng.choice((7, 9, 11)),
         enough=5 * size if is_small else ENOUGH,
-        volley=1 if is_small else VOLLEY,
+        volley=size if is_small else VOLLEY if size >= FULL else size,
+        hurry=0.0 if size >= FULL else HURRY,
         pace=PACE * (1 if size >= FULL else rng.choice((2, 5, 15) if is_small else (1, 2, 4))),
         slow_reader=not is_small,
     )
@@ -205,16 +211,30 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
         while not enough.is_set() or said[0] < plan.enough:
             said[0] += 1
             await talker.say(room, f"{world.tag()}. {talker.name} goes on")
-            behind = said[0] - talker.live[room] > FAR_BEHIND
-            await world.pause(plan.pace * (10 if behind else 1))
+            await world.pause(plan.pace)
+            for _ in range(SLOW_DOWN):
+                if said[0] - talker.live[room] <= FAR_BEHIND:
+                    break
+                await world.pause(plan.pace)
 
-    async def volley() -> None:
-        """Much at once, just when somebody joins: it is there that a seam tears."""
-        for number in range(plan.volley * len(talkers)):
-            said[0] += 1
-            talker = talkers[number % len(talkers)]
-            await talker.say(room, f"{world.tag()}. {talker.name} hurries")
-            await world.pause(0)
+    async def join(client: Client, since: int | None = None) -> None:
+        """Join while everybody talks as fast as they can: it is there that a seam tears."""
+        joined = asyncio.Event()
+
+        async def volley() -> None:
+            for _ in range(plan.volley):
+                for talker in talkers:
+                    said[0] += 1
+                    await talker.say(room, f"{world.tag()}. {talker.name} hurries")
+                await world.pause(plan.hurry)
+                if joined.is_set() and plan.hurry:
+                    break
+
+        async def enter() -> None:
+            await client.join(room, since)
+            joined.set()
+
+        await together(enter(), volley())
 
     async with meanwhile(*(talk(talker) for talker in talkers)) as talking:
         for cut in plan.cuts:
@@ -223,10 +243,10 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
             missed = said[0]
             await world.until(lambda missed=missed: said[0] < missed + 3)  # type: ignore[misc]
             await eve.connect()
-            await together(eve.join(room, eve.newest[room]), volley())
+            await join(eve, eve.newest[room])
         for number, heard in enumerate(plan.newcomers):
             newcomer = await world.client(f"newcomer{number}")
-            await together(newcomer.join(room), volley())
+            await join(newcomer)
             await _hear_live(world, newcomer, room, heard)
         enough.set()
         for task in talking:

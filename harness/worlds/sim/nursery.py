@@ -92,12 +92,13 @@ class Nursery:
         if kind is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(CLEAN_UP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        for seconds in (CLEAN_UP_SECONDS, 1.0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._process.wait()
+                    break
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
