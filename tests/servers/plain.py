@@ -128,18 +128,15 @@ def save(message: Json) -> None:
 
 def find(room: str, user: str, id: str) -> Json | None:
     """The message that this user has said in this room with this id."""
-    found = db.execute("SELECT * FROM messages WHERE room = ? AND user = ? AND id = ?", (room, user, id))
-    row = found.fetchone()
+    query = "SELECT * FROM messages WHERE room = ? AND user = ? AND id = ?"
+    row = db.execute(query, (room, user, id)).fetchone()
     return dict(row) if row else None
 
 
 def read(room: str, since: int, limit: int) -> list[Json]:
     """The first messages after number `since`."""
-    found = db.execute(
-        "SELECT * FROM messages WHERE room = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-        (room, since, limit),
-    )
-    return [dict(row) for row in found]
+    query = "SELECT * FROM messages WHERE room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    return [dict(row) for row in db.execute(query, (room, since, limit))]
 
 
 # --- sending ------------------------------------------------------------------------------------------
@@ -253,7 +250,7 @@ async def join(client: Client, frame: Json) -> None:
 async def enter(client: Client, room: Room, seen: int | None) -> bool:
     """Send page after page; with the last one become a member. Returns whether the user was not there yet."""
     while True:
-        async with room.lock:  # so nothing is said between the end of the history and the membership
+        async with room.lock:  # nothing is said between the history and the membership
             seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
             page = await page_of(room, seen, PAGE)
             if not page["more"]:
@@ -408,7 +405,7 @@ async def heartbeats() -> None:
             if not client.transport.is_reading():
                 client.alive = time.monotonic()  # we are behind with reading what it sends
             if time.monotonic() - client.alive > OFFLINE_TIMEOUT:
-                client.transport.abort()  # this ends its `async for`, and so it leaves its rooms
+                client.transport.abort()  # so its `async for` ends, and it leaves
             elif look % 4 == 0:
                 post(client, '{"type": "heartbeat"}')
 
