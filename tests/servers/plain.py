@@ -120,10 +120,9 @@ def open_database() -> None:
 
 def save(message: Json) -> None:
     """Store a message; when this returns, it survives the end of the process."""
+    columns = ":room, :sequence, :id, :user, :content, :timestamp"
     with db:
-        db.execute(
-            "INSERT INTO messages VALUES (:room, :sequence, :id, :user, :content, :timestamp)", message
-        )
+        db.execute(f"INSERT INTO messages VALUES ({columns})", message)
 
 
 def find(room: str, user: str, id: str) -> Json | None:
@@ -135,7 +134,7 @@ def find(room: str, user: str, id: str) -> Json | None:
 
 def read(room: str, since: int, limit: int) -> list[Json]:
     """The first messages after number `since`."""
-    query = "SELECT * FROM messages WHERE room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    query = "SELECT * FROM messages WHERE room=? AND sequence>? ORDER BY sequence LIMIT ?"
     return [dict(row) for row in db.execute(query, (room, since, limit))]
 
 

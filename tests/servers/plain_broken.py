@@ -193,8 +193,9 @@ db.row_factory = sqlite3.Row
             ("    await on_disk(open_database)\n", ""),
             ("    db.close()\n", ""),
             (
-                """    with db:
-        db.execute("INSERT INTO messages VALUES (:room, :sequence, :id, :user, :content, :timestamp)", message)
+                """    columns = ":room, :sequence, :id, :user, :content, :timestamp"
+    with db:
+        db.execute(f"INSERT INTO messages VALUES ({columns})", message)
 """,
                 """    said.setdefault(message["room"], []).append(message)
 """,
@@ -211,7 +212,7 @@ db.row_factory = sqlite3.Row
 """,
             ),
             (
-                """    query = "SELECT * FROM messages WHERE room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+                """    query = "SELECT * FROM messages WHERE room=? AND sequence>? ORDER BY sequence LIMIT ?"
     return [dict(row) for row in db.execute(query, (room, since, limit))]
 """,
                 """    return said.get(room, [])[since : since + limit]
