@@ -90,6 +90,10 @@ class Client:
         """Whether it stopped reading, so that it would not notice the end of its connection."""
         return self._ws is not None and not self._ws.transport.is_reading()
 
+    def is_in(self, room: str) -> bool:
+        """Whether it asked to be in a room, on a connection that stands."""
+        return self.is_open and room in self._inside
+
     async def connect(self) -> None:
         """Open a connection and wait for `connected`. Raises Gone if there is none."""
         self.conn = self.world.next_conn()

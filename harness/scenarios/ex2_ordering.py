@@ -25,6 +25,8 @@ PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
 FAR_BEHIND = 40
 """Messages under way from which on talkers slow down: how much a server can bear is not the question."""
+MANY = 400
+"""Messages in the room from which on they do so, too: a server that keeps us waiting is not flooded."""
 SLOW_DOWN = 10
 """How many times as long they wait then at the most: messages may also be lost."""
 LARGE = 60 * 1024
@@ -36,8 +38,9 @@ FAR_AHEAD = 1_000_000
 """A number that no room gets to."""
 VOLLEY = 4
 """Messages that each talker says at once when somebody joins."""
-HURRY = 0.002
-"""Seconds between them, where the network takes its time: until the join has come through."""
+HURRIES = (0.001, 0.002, 0.004)
+"""Seconds between them where the network takes its time: about as long as a disk takes, so that some message
+is saved just between what a careless join does first and what it does then."""
 ENOUGH = 130
 """Messages that the history should hold: more than one page of a hundred."""
 
@@ -51,6 +54,7 @@ class Plan(Struct, frozen=True):
     newcomers: list[int]
     page: int
     enough: int
+    again: int
     volley: int
     hurry: float
     pace: float
@@ -63,12 +67,13 @@ def plan(rng: Random, size: int = FULL) -> Plan:
     return Plan(
         rooms=1 if is_small else len(ROOMS),
         burst=size,
-        cuts=[rng.randint(1, min(size, 8)) for _ in range(max(2, 12 * size // FULL))],
+        cuts=[rng.randint(1, min(size, 8)) for _ in range(12 if size >= FULL else max(2, size // 2))],
         newcomers=[rng.randint(1, min(size, 4)) for _ in range(max(1, 4 * size // FULL))],
         page=rng.choice((7, 9, 11)),
         enough=5 * size if is_small else ENOUGH,
-        volley=size if is_small else VOLLEY if size >= FULL else size,
-        hurry=0.0 if size >= FULL else HURRY,
+        again=0 if size >= FULL else size // 3,
+        volley=VOLLEY if size >= FULL else size,
+        hurry=0.0 if size >= FULL else rng.choice(HURRIES),
         pace=PACE * (1 if size >= FULL else rng.choice((2, 5, 15) if is_small else (1, 2, 4))),
         slow_reader=not is_small,
     )
@@ -211,7 +216,7 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
         while not enough.is_set() or said[0] < plan.enough:
             said[0] += 1
             await talker.say(room, f"{world.tag()}. {talker.name} goes on")
-            await world.pause(plan.pace)
+            await world.pause(plan.pace if said[0] < MANY else SLOW_DOWN * plan.pace)
             for _ in range(SLOW_DOWN):
                 if said[0] - talker.live[room] <= FAR_BEHIND:
                     break
@@ -219,20 +224,23 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
 
     async def join(client: Client, since: int | None = None) -> None:
         """Join while everybody talks as fast as they can: it is there that a seam tears."""
-        joined = asyncio.Event()
+        inside = asyncio.Event()
 
         async def volley() -> None:
-            for _ in range(plan.volley):
-                for talker in talkers:
-                    said[0] += 1
-                    await talker.say(room, f"{world.tag()}. {talker.name} hurries")
-                await world.pause(plan.hurry)
-                if joined.is_set() and plan.hurry:
+            for number in range(plan.volley * len(talkers)):
+                if inside.is_set() and plan.hurry:
                     break
+                said[0] += 1
+                talker = talkers[number % len(talkers)]
+                await talker.say(room, f"{world.tag()}. {talker.name} hurries")
+                await world.pause(plan.hurry)
 
         async def enter() -> None:
             await client.join(room, since)
-            joined.set()
+            for _ in range(plan.again):
+                await client.leave(room)
+                await client.join(room, client.newest[room])
+            inside.set()
 
         await together(enter(), volley())
 

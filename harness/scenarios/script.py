@@ -26,12 +26,14 @@ ROOM = "room"
 USERS = ("alice", "bob", "carol")
 NOBODY = -1
 """Who does what the server suffers."""
+SOON = 2.0
+"""Seconds after which a server has noticed whatever happened to a connection, except for silence."""
 SPREADS = (0.005, 0.05, 0.5)
 """Seconds in which everything happens: much at once, or rather one thing after the other."""
 FAULTS = {
-    1: ("enter", "leave", "close", "cut"),
+    1: ("enter", "leave", "close", "cut", "babble"),
     2: ("enter", "come_back"),
-    3: ("close", "cut", "leave", "enter"),
+    3: ("close", "cut", "leave", "enter", "vanish"),
     4: ("kill", "restart"),
 }
 """What may happen beside messages, in each exercise."""
@@ -40,7 +42,8 @@ FAULTS = {
 class Act(Struct, frozen=True):
     """Something that one client does (its number; NOBODY for the server), some seconds after the beginning.
 
-    `what` is say, enter, leave, close, cut, come_back, kill or restart.
+    `what` is say, babble (a bad message), enter, leave, close, cut, vanish, come_back, kill or restart. Who
+    is not in the room does not speak.
     """
 
     at: float
@@ -98,6 +101,7 @@ async def play(script: Script, world: World) -> None:
                     await _act(world, clients, room, act)
 
     await together(*(act_all(number) for number in (NOBODY, *range(len(clients)))))
+    await world.pause(SOON)
     await world.settle()
     if any(act.who == NOBODY for act in script.acts):
         for client in clients:
@@ -122,17 +126,24 @@ async def _act(world: World, clients: list[Client], room: str, act: Act) -> None
         await world.start_server()
         return
     client = clients[act.who]
+    if client.is_mute:
+        return  # who has vanished does nothing more
     match act.what:
-        case "say":
+        case "say" if client.is_in(room):
             await client.say(room, f"{world.tag()}. hello", world.name(f"m{world.next_number()}"))
         case "enter":
             await client.join(room)
-        case "leave":
+        case "leave" if client.is_in(room):
             await client.leave(room)
         case "close":
             await client.close()
         case "cut":
             await client.reset()
+        case "babble" if client.is_open:
+            bad = {"type": "message", "data": {"room": room, "content": 5}}
+            await client.send_bad(bad, "content_number")
+        case "vanish":
+            client.vanish()
         case "come_back":
             await client.reset()
             await _come_back(client, room)

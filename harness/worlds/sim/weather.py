@@ -32,7 +32,8 @@ class Latency(Struct, frozen=True):
 CABLE = Latency(0.0003, 0.4)
 HOUSE = Latency(0.004, 0.6, hiccups=0.01, hiccup=0.1)
 MOBILE = Latency(0.04, 0.7, hiccups=0.03, hiccup=0.4)
-NETWORKS = (CABLE, HOUSE, MOBILE)
+NETWORKS = (CABLE, CABLE, CABLE, HOUSE, HOUSE, MOBILE)
+"""How often each of them is met."""
 
 # Disks are slow here, beside the network: then much waits for them at once, and that is where orders differ.
 QUICK_DISK = Latency(0.0005, 0.6)
