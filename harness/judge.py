@@ -49,7 +49,8 @@ def judge(
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
         if not finished and lacking is not None and finding.skipped is None:
-            finding = Finding([], finding.proof, doubt=lacking)
+            # Whatever went wrong meanwhile, it may have come from that.
+            finding, anomalies = Finding([], finding.proof, doubt=lacking), []
         elif not finished and not anomalies and finding.skipped is None:
             anomalies = [_not_reached(log, step, blocked)]
         if not finished and blocked is None and finding.skipped is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from harness import history
@@ -124,12 +125,12 @@ class Words:
         data = data if isinstance(data, dict) else {}
         room = self.clean(data.get("room") or frame.get("room") or "")
         match kind:
-            case "message":
+            case "message" if isinstance(data.get("content"), str):
                 number = f" #{data['sequence']}" if "sequence" in data else ""
                 user = f" {self.clean(data['user'])}:" if "user" in data else ""
-                content = data.get("content")
-                said = excerpt(self.clean(content)) if isinstance(content, str) else str(content)
-                return f"message{number} {room}{user} “{said}”"
+                return f"message{number} {room}{user} “{excerpt(self.clean(data['content']))}”"
+            case "message":
+                return excerpt(self.clean(json.dumps(frame, ensure_ascii=False)), width=60)
             case "history" if isinstance(data.get("messages"), list):
                 numbers = [m.get("sequence") for m in data["messages"] if isinstance(m, dict)]
                 span = f"{numbers[0]} … {numbers[-1]}" if numbers else "–"

@@ -102,6 +102,11 @@ class Nursery:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
+    @property
+    def pid(self) -> int:
+        """The parent of the processes that play."""
+        return self._process.pid
+
     async def play(self, job: SimJob) -> list[Run]:
         """Play a job: a run for each of its cases. Raises NurseryError if its process dies."""
         runs: list[Run] = []

@@ -1,0 +1,345 @@
+"""Exercises in the simulated world: right servers pass, broken ones are caught, and one seed is one history."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from harness import replay, shrink, targets
+from harness.history import History, Received, Sent
+from harness.play import Case, Run
+from harness.scenarios import script
+from harness.scenarios.common import MODEST, SMALL
+from harness.steps import EXERCISES
+from harness.targets import Target
+from harness.verdict import Outcome
+from harness.worlds.sim.nursery import Nursery, SimJob
+from tests.servers import plain_broken
+
+pytestmark = pytest.mark.xdist_group("sim")
+
+PLAIN = Path(__file__).parent.parent / "servers" / "plain.py"
+
+
+def play(*jobs: SimJob, same_addresses: bool = True) -> list[list[Run]]:
+    """Play jobs in one nursery, two at a time."""
+
+    async def all_of_them() -> list[list[Run]]:
+        async with Nursery(2, same_addresses=same_addresses) as nursery:
+            return list(await asyncio.gather(*(nursery.play(job) for job in jobs)))
+
+    return asyncio.run(all_of_them())
+
+
+def at_file(path: Path) -> Target:
+    """A server in a Python file."""
+    return targets.at_file(str(path))
+
+
+def failed_steps(run: Run) -> dict[str, list[str]]:
+    """What went wrong in each step that did not pass."""
+    return {
+        step.step: [anomaly.name for anomaly in step.anomalies] or [str(step.outcome)]
+        for step in run.steps
+        if step.outcome is not Outcome.PASSED
+    }
+
+
+def servers() -> dict[str, dict[int, Target]]:
+    """Right servers, and what stands for them in each exercise."""
+    return {
+        "solutions": {number: targets.choose(number, of_solutions=True) for number in EXERCISES},
+        "reference": dict.fromkeys(EXERCISES, targets.reference()),
+        "single file": dict.fromkeys(EXERCISES, at_file(PLAIN)),
+    }
+
+
+@pytest.fixture(scope="module")
+def right_runs() -> dict[tuple[str, int], list[Run]]:
+    """A modest play of each exercise by each right server, and some small ones."""
+    keys, jobs = [], []
+    for name, by_exercise in servers().items():
+        for number, target in by_exercise.items():
+            keys.append((name, number))
+            cases = [Case(number, "1", MODEST), *(Case(number, str(seed), SMALL) for seed in range(5))]
+            jobs.append(SimJob(target, cases))
+    return dict(zip(keys, play(*jobs), strict=True))
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize("name", ["solutions", "reference", "single file"])
+def test_right_servers_pass(right_runs: dict[tuple[str, int], list[Run]], name: str, number: int) -> None:
+    """Who is right passes every step, in virtual time and with the course's intervals of 30 and 60 s."""
+    for run in right_runs[name, number]:
+        assert not run.defect
+        assert failed_steps(run) == {}
+
+
+def test_presence_is_played_with_the_course_s_intervals(
+    right_runs: dict[tuple[str, int], list[Run]],
+) -> None:
+    """More than three minutes pass while somebody is watched for three time-outs of a minute."""
+    assert right_runs["reference", 3][0].seconds > 180
+
+
+# --- broken servers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
+    """A file for each defect of the single-file server."""
+    folder = tmp_path_factory.mktemp("broken")
+    found = {}
+    for name in plain_broken.DEFECTS:
+        path = folder / f"{name}.py"
+        path.write_text(plain_broken.source(name))
+        found[name] = at_file(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def broken_runs(broken: dict[str, Target]) -> dict[str, list[Run]]:
+    """Three plays of each."""
+    jobs = [
+        SimJob(target, [Case(plain_broken.DEFECTS[name].exercise, str(seed)) for seed in range(3)])
+        for name, target in broken.items()
+    ]
+    return dict(zip(broken, play(*jobs), strict=True))
+
+
+@pytest.mark.parametrize("name", plain_broken.DEFECTS)
+def test_races_are_caught_by_every_seed(broken_runs: dict[str, list[Run]], name: str) -> None:
+    """A defect that shows in a live run now and then shows in each of three seeds, by its own anomaly."""
+    for run in broken_runs[name]:
+        found = {anomaly for anomalies in failed_steps(run).values() for anomaly in anomalies}
+        assert found & set(plain_broken.DEFECTS[name].anomalies), failed_steps(run)
+
+
+SMALL_ONES = {
+    "numbers_then_saves_then_sends_unlocked": "reorder",
+    "history_then_subscribe": "replay_hole",
+    "subscribe_then_history": "replay_overlap",
+    "one_of_two_connections_ends": "premature_offline",
+    "set_changes_while_iterating": "lost",
+    "heartbeat_dies": "missing_heartbeat",
+}
+
+
+@pytest.fixture(scope="module")
+def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict[str, Run | None]:
+    """The smallest scene for each of them."""
+
+    async def all_of_them() -> dict[str, Run | None]:
+        async with Nursery(2) as nursery:
+            return {
+                name: await shrink.shrink(nursery, broken[name], broken_runs[name][0]) for name in SMALL_ONES
+            }
+
+    return asyncio.run(all_of_them())
+
+
+@pytest.mark.parametrize("name", SMALL_ONES)
+def test_a_failure_is_made_small(shrunk: dict[str, Run | None], name: str) -> None:
+    """Two connections and three messages are enough for each of these, and the anomaly is the same."""
+    run = shrunk[name]
+    assert run is not None
+    assert run.case is not None
+    assert run.case.script is not None
+    assert SMALL_ONES[name] in shrink.anomalies_of(run)
+    assert len(run.case.script.users) <= 2
+    assert sum(act.what == "say" for act in run.case.script.acts) <= 3
+
+
+@pytest.mark.parametrize("name", SMALL_ONES)
+def test_a_replay_file_gives_the_same_history(
+    shrunk: dict[str, Run | None], broken: dict[str, Target], name: str, tmp_path: Path
+) -> None:
+    """What is written down and read back plays the same history, byte for byte, in another process."""
+    run = shrunk[name]
+    assert run is not None
+    replay.write(replay.of(run, broken[name], SMALL_ONES[name]), tmp_path / "replay.json")
+    kept = replay.read(tmp_path / "replay.json")
+    ((again,),) = play(SimJob(kept.target, [kept.case], lean=False))
+    assert again.digest == kept.digest == run.digest
+    assert replay.first_difference(kept.history, again.history) == (None, None)
+    assert replay.changes(kept) == []
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_scenes_are_fair(exercise: int) -> None:
+    """Whatever scene is drawn, a right server passes it."""
+    cases = []
+    for number in range(40):
+        rng = Random(f"{exercise}/{number}")
+        sizes = (rng.randint(1, 3), rng.randint(0, 5), rng.randint(0, 3))
+        cases.append(Case(exercise, str(number), script=script.plan(rng, exercise, *sizes)))
+    half = len(cases) // 2
+    runs = play(SimJob(targets.reference(), cases[:half]), SimJob(at_file(PLAIN), cases[half:]))
+    wrong = [
+        (run.case, shrink.anomalies_of(run)) for each in runs for run in each if shrink.anomalies_of(run)
+    ]
+    assert wrong == []
+
+
+# --- one seed, one history ----------------------------------------------------------------------------
+
+
+def digests(target: Target, exercise: int, part: int, **more: bool) -> list[str]:
+    """The digests of six small plays, `part` of them in one process."""
+    cases = [Case(exercise, str(seed), SMALL) for seed in range(6)]
+    jobs = [SimJob(target, cases[at : at + part]) for at in range(0, len(cases), part)]
+    return [run.digest for runs in play(*jobs, **more) for run in runs]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_a_seed_gives_one_history(exercise: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same in each process: whatever the secret of its hashes, wherever its memory lies, and
+    whatever was played in it before; also for a server that keeps its clients in sets."""
+    found = []
+    for secret, part, same_addresses in (("0", 6, True), ("1", 1, True), ("2", 3, False)):
+        monkeypatch.setenv("PYTHONHASHSEED", secret)
+        found.append(digests(at_file(PLAIN), exercise, part, same_addresses=same_addresses))
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0])) == 6
+
+
+def interleaving(history: History) -> tuple[tuple[str, int, object], ...]:
+    """Who sent and received what kind of frame, in which order: without times and names."""
+    return tuple(
+        (type(event).__name__, event.conn, event.frame.get("type") if isinstance(event.frame, dict) else None)
+        for event in history
+        if isinstance(event, Sent | Received)
+    )
+
+
+def test_seeds_give_different_interleavings() -> None:
+    """Twenty seeds of the same plan's size show twenty orders of events."""
+    cases = [Case(2, str(seed), SMALL) for seed in range(20)]
+    (runs,) = play(SimJob(targets.reference(), cases, lean=False))
+    assert len({interleaving(run.history) for run in runs}) == 20
+
+
+# --- what a server may do wrong -----------------------------------------------------------------------
+
+
+ECHO = """
+import asyncio, os
+from websockets.asyncio.server import serve
+
+async def handler(ws):
+    await ws.send('{"type": "connected", "data": {"session_id": "s", "user": "u"}}')
+    async for text in ws:
+        PLACE
+
+async def main():
+    async with serve(handler, "127.0.0.1", int(os.environ["PORT"])):
+        await asyncio.get_running_loop().create_future()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def play_with(tmp_path: Path, does: str) -> Run:
+    """Exercise 1 with a server that does this with every frame."""
+    path = tmp_path / "odd.py"
+    path.write_text(ECHO.replace("PLACE", does))
+    ((run,),) = play(SimJob(at_file(path), [Case(1, "1", SMALL)]))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("does", "lacking"),
+    [
+        ("import threading; threading.Thread(target=print).start()", "thread"),
+        ("import socket; socket.socket()", "socket"),
+        ("import subprocess; subprocess.run(['true'])", "process"),
+        ("input()", "input"),
+    ],
+)
+def test_what_there_is_not_is_inconclusive_and_named(tmp_path: Path, does: str, lacking: str) -> None:
+    """What the simulated world does not have proves nothing of the server; the line that asks is named."""
+    run = play_with(tmp_path, does)
+    assert run.outcome is Outcome.INCONCLUSIVE
+    receipt = run.steps[1].receipt
+    assert receipt is not None
+    assert receipt.key == f"lacking_{lacking}"
+    assert receipt.params["where"].startswith("odd.py, line 8, in handler")
+
+
+def test_sleeping_is_noted_with_its_line(tmp_path: Path) -> None:
+    """`time.sleep` takes its time from everybody, and the report says where it is called."""
+    run = play_with(tmp_path, "import time; time.sleep(0.5)")
+    (note,) = [note for note in run.notes if note.key == "slept"]
+    assert note.params["where"].startswith("odd.py, line 8, in handler")
+    assert note.params["seconds"] >= 0.5
+
+
+def test_an_endless_loop_is_found(tmp_path: Path) -> None:
+    """Code that never comes back ends the play, and the report says where it was."""
+    run = play_with(tmp_path, "while True: pass")
+    (hung,) = [a for step in run.steps for a in step.anomalies if a.name == "server_hung"]
+    assert "odd.py, line 8, in handler" in hung.params["output"]
+
+
+def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
+    """A task that waits for a lock at the end of a failed play is told, with its line."""
+    run = play_with(tmp_path, "lock = asyncio.Lock(); await lock.acquire(); await lock.acquire()")
+    (note,) = [note for note in run.notes if note.key == "waits_for_lock"]
+    assert note.params["where"].startswith("odd.py, line 8, in handler")
+
+
+def test_an_exception_is_shown(tmp_path: Path) -> None:
+    """What the server prints is kept, with the traceback of its exceptions."""
+    run = play_with(tmp_path, "raise ValueError('oh dear')")
+    assert any("oh dear" in line for line in run.output)
+    assert any("odd.py" in line for line in run.output)
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stuck_forever(tmp_path: Path) -> Iterator[Path]:
+    """A server that takes long, in a folder of its own."""
+    path = tmp_path / "slow.py"
+    path.write_text(ECHO.replace("PLACE", "while True: pass"))
+    yield path
+
+
+def test_leaving_a_nursery_ends_its_processes(stuck_forever: Path) -> None:
+    """Whoever is interrupted while plays are under way leaves no process behind."""
+    import psutil
+
+    async def begin_and_leave() -> None:
+        async with Nursery(2) as nursery:
+            playing = asyncio.ensure_future(nursery.play(SimJob(at_file(stuck_forever), [Case(1, "1")])))
+            while len(psutil.Process(nursery.pid).children()) == 0:
+                await asyncio.sleep(0.01)
+            playing.cancel()
+            raise KeyboardInterrupt
+
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(begin_and_leave())
+    left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert left == []
+
+
+def test_the_commands_of_servers_that_can_be_simulated() -> None:
+    """Python programs can, by file or module; others cannot."""
+    assert targets.python_program((sys.executable, "-P", "-m", "lab", "--log-level", "info")) == [
+        "-m",
+        "lab",
+        "--log-level",
+        "info",
+    ]
+    assert targets.python_program(tuple(shlex.split("python3.12 -u server.py 8080"))) == ["server.py", "8080"]
+    for other in ("node server.js", "python", "python -c print(1)", "./server"):
+        assert targets.python_program(tuple(other.split())) is None
