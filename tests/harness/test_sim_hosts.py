@@ -553,7 +553,6 @@ def test_leaving_at_once() -> None:
     assert traces == []
 
 
-@not_yet("HostDied and NotSimulated run the `finally` blocks that they pass")
 @pytest.mark.parametrize("end", [lambda: os._exit(1), lambda: threading.Thread(target=print).start()])
 def test_who_has_left_at_once_does_nothing_more(end: Callable[[], object]) -> None:
     """After `os._exit`, or what is refused, not even the `finally` around it runs."""

@@ -648,7 +648,6 @@ def test_unregistering(program: Program) -> None:
     assert program(text) == (0, [])
 
 
-@differs("os._exit raises HostDied, which runs finally blocks")
 def test_leaving_at_once(program: Program) -> None:
     """`os._exit` runs neither `finally` nor `atexit`."""
     text = """
@@ -945,7 +944,6 @@ def test_the_clocks_of_the_loop_and_the_system_agree(program: Program) -> None:
     assert program(text) == (0, ["True"])
 
 
-@differs("the main part runs in another thread than the loop")
 def test_the_main_thread(program: Program) -> None:
     """The main part and all coroutines run in the main thread."""
     text = """
@@ -960,7 +958,6 @@ def test_the_main_thread(program: Program) -> None:
     assert program(text) == (0, ["True MainThread"] * 2)
 
 
-@differs("the main part runs in another thread than the loop")
 @pytest.mark.parametrize(
     ("kept", "use"),
     [

@@ -1,26 +1,26 @@
 """A simulated machine with one process on it: its code, its event loop, its end.
 
-A program's main part runs in a thread of its own, since `asyncio.run` has to return to it; but threads
-never run at the same time here. Whoever runs hands over to the other and waits, like two people with one
-baton. Callbacks and tasks run in the simulator's thread, which is the only one that ever looks at a queue.
+A program's main part runs in a greenlet of its own, since `asyncio.run` has to return to it. Callbacks and
+tasks run in the simulator's, but all of that is one thread, as in a real process: databases and whatever
+else belongs to a thread can be opened in the main part and used in a coroutine.
 
 SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left
-behind is kept until the run ends, so that Python does not tidy it up.
+behind is kept until the run ends, so that Python does not tidy it up. A host that ends itself in the middle
+of something (`os._exit`) is left standing there: its greenlet is never switched to again.
 """
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import io
 import signal
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from greenlet import getcurrent, greenlet
 
 from harness.worlds.sim.hostloop import Handle, HostLoop
 from harness.worlds.sim.places import waits_where
@@ -36,20 +36,11 @@ ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
 
 
-class HostDied(BaseException):
-    """Ends what a host is just doing, when it has ended itself. Nothing that it still does matters."""
+class NotSimulated(NamedTuple):
+    """The code has done what the simulated world does not have: `what` names it, `where` says the place."""
 
-
-class NotSimulated(BaseException):
-    """The code does what the simulated world does not have; `what` names it, `where` says the place.
-
-    Not an Exception, since a server that logs and ignores those would carry on with a thread that never runs.
-    """
-
-    def __init__(self, what: str, where: str) -> None:
-        super().__init__(f"{what} at {where}")
-        self.what = what
-        self.where = where
+    what: str
+    where: str
 
 
 class Host:
@@ -81,8 +72,7 @@ class Host:
         self.files: list[io.IOBase] = []
         self._line = ""
         self._postponed: list[Handle] = []
-        self._baton = _Baton()
-        self._thread = 0
+        self._main: greenlet | None = None
         self._to_raise: BaseException | None = None
         self._left_behind: list[object] = []
 
@@ -93,17 +83,8 @@ class Host:
         self.environ = dict(environ)
         self.is_server = True
 
-        def body() -> None:
-            self._finish(main)
-            self._baton.drop()
-
-        def begin() -> None:
-            self.loop.leave()
-            self._thread = _thread.start_new_thread(body, ())
-            self._baton.wait_for_main()
-            self.loop.enter()
-
-        self.loop.call_soon(begin)
+        self._main = greenlet(lambda: self._finish(main))
+        self.loop.call_soon(self.resume_main)
 
     def _finish(self, main: Callable[[], object]) -> None:
         """Run the main part to its end, and all that Python does at the end of a process."""
@@ -112,15 +93,11 @@ class Host:
             main()
         except SystemExit as error:
             code = error.code
-        except (HostDied, NotSimulated):
-            return
         except KeyboardInterrupt:
             code = 130
         except BaseException:
             self.print(traceback.format_exc())
             code = 1
-        if not self.is_alive:
-            return
         if isinstance(code, str):
             self.print(f"{code}\n")
             code = 1
@@ -136,16 +113,18 @@ class Host:
 
     def wait_for_loop(self) -> None:
         """In the main part: let the simulation go on until `resume_main`."""
-        self._baton.wait_for_simulator()
+        assert self._main is not None
+        self._main.parent.switch()
         error, self._to_raise = self._to_raise, None
         if error is not None:
             raise error
 
     def resume_main(self) -> None:
         """In the simulation: let the main part go on, until it waits again or is done."""
-        if self.is_alive:
+        if self.is_alive and self._main is not None:
             self.loop.leave()
-            self._baton.wait_for_main()
+            self._main.parent = getcurrent()
+            self._main.switch()
             self.loop.enter()
 
     def interrupt(self, error: BaseException) -> None:
@@ -153,10 +132,6 @@ class Host:
         if self.is_alive:
             self._to_raise = error
             self.resume_main()
-
-    def main_frame(self) -> FrameType | None:
-        """What its main part is doing, if that is what runs now."""
-        return sys._current_frames().get(self._thread) if self._baton.is_with_main else None
 
     # --- its end ----------------------------------------------------------------------------------
 
@@ -168,20 +143,35 @@ class Host:
             self.kill(number)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it at once. Its connections are closed by the system; nothing else happens."""
-        self._end(-int(number))
+        """End it at once. Its connections are closed by the system; nothing else happens.
 
-    def exit(self, code: int) -> None:
+        Does not return to the host's own code.
+        """
+        self._end(-int(number))
+        if self.simulator.current is self:
+            self._vanish()
+
+    def exit(self, code: int) -> NoReturn:
         """`os._exit`: end it at once, from within."""
         self._end(code)
-        raise HostDied
+        self._vanish()
 
-    def refuse(self, what: str) -> None:
-        """Stop a host that does what cannot be simulated. Raises NotSimulated in its code."""
-        where = self.simulator.called_from()
-        self.refused = self.refused or NotSimulated(what, where)
+    def refuse(self, what: str) -> NoReturn:
+        """Stop a host that does what cannot be simulated, there and then."""
+        if not self.is_server:
+            raise NotImplementedError(f"{what}: not in the simulated world")
+        self.refused = self.refused or NotSimulated(what, self.simulator.called_from())
         self._end(1)
-        raise NotSimulated(what, where)
+        self._vanish()
+
+    def _vanish(self) -> NoReturn:
+        """Leave what the host is just doing where it stands, and let the others go on."""
+        running = getcurrent()
+        self._left_behind.append(running)  # else Python would unwind it
+        self.simulator.current_task_vanishes()
+        assert running.parent is not None
+        running.parent.switch()
+        raise AssertionError("who has ended is never switched to")
 
     def _end(self, code: int) -> None:
         if not self.is_alive:
@@ -235,34 +225,6 @@ class Host:
             if place and (not inside or function.endswith(inside)):
                 found.append(place)
         return found
-
-
-class _Baton:
-    """Two threads of which one runs at a time."""
-
-    def __init__(self) -> None:
-        self._main, self._simulator = _thread.allocate_lock(), _thread.allocate_lock()
-        self._main.acquire()
-        self._simulator.acquire()
-        self._has_begun = False
-        self.is_with_main = False
-
-    def wait_for_main(self) -> None:
-        """The simulator hands over, and waits until it is handed back."""
-        if self._has_begun:
-            self._main.release()
-        self._has_begun = self.is_with_main = True
-        self._simulator.acquire()
-        self.is_with_main = False
-
-    def wait_for_simulator(self) -> None:
-        """The main part hands over, and waits until it is handed back."""
-        self._simulator.release()
-        self._main.acquire()
-
-    def drop(self) -> None:
-        """The main part is done."""
-        self._simulator.release()
 
 
 class Output(io.TextIOBase):

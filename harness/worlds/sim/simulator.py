@@ -21,8 +21,10 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
 
+from greenlet import greenlet
+
 from harness.worlds.sim import identity
-from harness.worlds.sim.host import Host, HostDied
+from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import Handle
 from harness.worlds.sim.nature import Nature
 from harness.worlds.sim.network import Network
@@ -98,7 +100,9 @@ class Simulator:
             gc.disable()
             try:
                 task: asyncio.Task[T] = host.loop.create_task(main)
-                self._run_until(task.done)
+                while not task.done():
+                    # A host that ends itself is left where it stands, with the greenlet that it runs in.
+                    greenlet(self._run_until).switch(task.done)
                 return task.result()
             finally:
                 self._enter(None)
@@ -134,8 +138,6 @@ class Simulator:
         self.handled += 1
         try:
             handle.context.run(handle.callback, *handle.args)
-        except HostDied:
-            pass
         except (SystemExit, KeyboardInterrupt) as error:
             host.interrupt(error)
         except BaseException as error:
@@ -148,6 +150,16 @@ class Simulator:
         if self._is_ahead or (host and host.busy_until > self.now):
             self._is_ahead = not self._is_ahead
             self._nature.tell_time()
+
+    def current_task_vanishes(self) -> None:
+        """The code that runs is left where it stands: asyncio should not take it for running still."""
+        assert self.current is not None
+        loop = self.current.loop
+        events._set_running_loop(loop)
+        task = asyncio.current_task(loop)
+        if task is not None:
+            asyncio.tasks._leave_task(loop, task)
+        self._enter(None)
 
     def _to_the_next_moment(self, busy: bool = False) -> None:
         """Advance the clock to what is due next, and make that ready."""
