@@ -11,10 +11,12 @@ of something (`os._exit`) is left standing there: its greenlet is never switched
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import signal
 import traceback
+from asyncio import events
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from greenlet import getcurrent, greenlet
 
-from harness.worlds.sim.hostloop import Handle, HostLoop
+from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import waits_where
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
 """Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
 ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
+_IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
+"""Signals that do nothing to a program that has no handler for them."""
 
 
 class NotSimulated(NamedTuple):
@@ -56,7 +60,11 @@ class Host:
         self.environ: dict[str, str] = {}
         self.is_server = False
         """Whether it runs somebody's server, and not our own code: then it is looked after."""
-        self.loop = HostLoop(self)
+        self.system = HostLoop(self)
+        """What happens on it outside of any loop of its own, such as work in threads."""
+        self.loop = self.system
+        """The last loop that its program has made."""
+        self.loops = [self.loop]
         self.is_alive = True
         self.exit_code: int | None = None
         self.refused: NotSimulated | None = None
@@ -67,12 +75,18 @@ class Host:
         """Where it called `time.sleep`, and for how many seconds in all."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
-        self.handlers: dict[int, Callable[[], object]] = {}
-        self.at_exit: list[Callable[[], object]] = []
+        self.is_in_a_thread = False
+        """Whether the code that runs is an executor's work."""
+        self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+        """What `signal.signal` was given, by number."""
+        self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
+        """What was registered, and how it is called."""
         self.files: list[io.IOBase] = []
         self._line = ""
         self._postponed: list[Handle] = []
+        self._workers: dict[int, Workers] = {}
         self._main: greenlet | None = None
+        self._alarm: TimerHandle | None = None
         self._to_raise: BaseException | None = None
         self._left_behind: list[object] = []
 
@@ -84,7 +98,7 @@ class Host:
         self.is_server = True
 
         self._main = greenlet(lambda: self._finish(main))
-        self.loop.call_soon(self.resume_main)
+        self.system.call_soon(self.resume_main)
 
     def _finish(self, main: Callable[[], object]) -> None:
         """Run the main part to its end, and all that Python does at the end of a process."""
@@ -94,14 +108,16 @@ class Host:
         except SystemExit as error:
             code = error.code
         except KeyboardInterrupt:
-            code = 130
+            code = -signal.SIGINT  # so does Python
         except BaseException:
             self.print(traceback.format_exc())
             code = 1
         if isinstance(code, str):
             self.print(f"{code}\n")
             code = 1
-        for each in reversed(self.at_exit):
+        for workers in self._workers.values():
+            workers.finish()
+        for _, each in reversed(self.at_exit):
             try:
                 each()
             except Exception:
@@ -122,10 +138,11 @@ class Host:
     def resume_main(self) -> None:
         """In the simulation: let the main part go on, until it waits again or is done."""
         if self.is_alive and self._main is not None:
-            self.loop.leave()
+            before = events._get_running_loop()
+            events._set_running_loop(None)
             self._main.parent = getcurrent()
             self._main.switch()
-            self.loop.enter()
+            events._set_running_loop(before)
 
     def interrupt(self, error: BaseException) -> None:
         """A callback raised what ends a process: the main part is told, as asyncio does."""
@@ -133,14 +150,55 @@ class Host:
             self._to_raise = error
             self.resume_main()
 
+    # --- its loops and threads --------------------------------------------------------------------
+
+    def new_loop(self) -> HostLoop:
+        """A loop for its program."""
+        self.loop = HostLoop(self)
+        self.loops.append(self.loop)
+        return self.loop
+
+    def workers_of(self, executor: Any) -> Workers:
+        """The threads of an executor, or of a loop's own."""
+        workers = self._workers.get(id(executor))
+        if workers is None:
+            workers = self._workers[id(executor)] = Workers(self, executor)
+        return workers
+
+    def shut_down(self, executor: Any, wait: bool, cancel: bool) -> None:
+        """An executor takes nothing more."""
+        if id(executor) in self._workers:
+            workers = self._workers[id(executor)]
+            if cancel:
+                workers.cancel()
+            if wait:
+                workers.finish()
+
     # --- its end ----------------------------------------------------------------------------------
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal: it runs its handler in the next turn, or ends."""
-        if number in self.handlers and self.is_alive:
-            self.loop.call_soon(self.handlers[number])
+        """Send it a signal: it runs its handler, or ends. From elsewhere that happens in the next turn."""
+        handler = self.handlers.get(number, signal.SIG_DFL)
+        if not self.is_alive or handler is signal.SIG_IGN or number == 0:
+            return
+        if handler is signal.SIG_DFL or number == signal.SIGKILL:
+            if number not in _IGNORED:
+                self.kill(number)
+        elif self.simulator.current is self:
+            handler(number, None)
         else:
-            self.kill(number)
+            running = [loop for loop in self.loops if loop.is_running()]
+            (running or [self.system])[-1].call_soon(handler, number, None)
+
+    def set_alarm(self, seconds: float) -> float:
+        """Send it SIGALRM after so many seconds; 0: do not. Returns how many were left of the last one."""
+        outside = self.simulator.hosts[0].loop
+        left = 0.0
+        if self._alarm is not None:
+            left = max(0.0, self._alarm.when() - outside.time())
+            self._alarm.cancel()
+        self._alarm = outside.call_later(seconds, self.send_signal, signal.SIGALRM) if seconds else None
+        return left
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it at once. Its connections are closed by the system; nothing else happens.
@@ -176,23 +234,34 @@ class Host:
     def _end(self, code: int) -> None:
         if not self.is_alive:
             return
-        self._left_behind += [*self.loop.unfinished(), *self.files]
+        self._left_behind += [*self._unfinished(), *self.files]
         self.is_alive = False
         self.exit_code = code
-        self.simulator.network.host_ended(self)
+        for loop in self.loops:
+            loop.is_over = True
+            self.simulator.network.loop_ended(loop)
+
+    def _unfinished(self) -> list[asyncio.Task[Any]]:
+        return [task for loop in self.loops for task in loop.unfinished()]
 
     def keep(self, thing: object) -> None:
         """Keep something until the run ends, so that no destructor of it runs."""
         self._left_behind.append(thing)
 
+    def drop(self, handle: Handle) -> None:
+        """A callback will not be called."""
+        if not self.is_alive:
+            self.keep(handle)
+
     # --- what it does with time -------------------------------------------------------------------
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep`: for so long, nothing else happens on this host."""
-        where = self.simulator.called_from()
-        self.slept[where] = self.slept.get(where, 0.0) + seconds
+        if not self.is_in_a_thread:
+            where = self.simulator.called_from()
+            self.slept[where] = self.slept.get(where, 0.0) + seconds
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
-        self.simulator._nature.tell_time()
+        self.simulator.tell_time()
 
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""
@@ -220,7 +289,7 @@ class Host:
     def waiting(self, inside: tuple[str, ...] = ()) -> list[str]:
         """The places where its tasks wait; with `inside`, only those that wait in one of these functions."""
         found = []
-        for task in self.loop.unfinished():
+        for task in self._unfinished():
             place, function = waits_where(task.get_coro())
             if place and (not inside or function.endswith(inside)):
                 found.append(place)
@@ -254,6 +323,30 @@ class Output(io.TextIOBase):
     def flush(self) -> None:
         """Nothing waits."""
 
+    def reconfigure(self, **_: object) -> None:
+        """There is nothing to set up."""
+
+    @property
+    def buffer(self) -> Any:
+        """For bytes."""
+        return _Bytes(self)
+
     def fileno(self) -> int:
         """There is no such file."""
         raise io.UnsupportedOperation("fileno")
+
+
+class _Bytes(io.RawIOBase):
+    """Takes bytes for an output."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Add to the output."""
+        self._output.write(bytes(data).decode(errors="replace"))
+        return len(data)
