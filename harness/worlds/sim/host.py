@@ -316,7 +316,8 @@ class Output(io.TextIOBase):
         """Add to the output of the host whose code is running."""
         host = self._simulator.current
         if host is not None and host.is_server:
-            host.print(text)
+            if host.is_alive:
+                host.print(text)
             return len(text)
         return int(self._real.write(text))
 

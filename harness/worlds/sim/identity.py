@@ -119,6 +119,7 @@ _HEAP = 1 << 9
 def _subclasses(kind: type) -> list[type]:
     seen: dict[type, None] = {}
     todo = [kind]
+    each: type
     while todo:
         for each in type.__subclasses__(todo.pop()):
             if each not in seen:

@@ -217,8 +217,10 @@ class Nature:
         real_open, real_listdir, real_scandir, real_id = builtins.open, os.listdir, os.scandir, builtins.id
 
         def remembering_open(*args: Any, **more: Any) -> Any:
-            file = real_open(*args, **more)
             host = self._server()
+            if host is not None and not host.is_alive:
+                raise OSError(errno.EIO, "the host has ended")  # a destructor, say
+            file = real_open(*args, **more)
             if host is not None:
                 host.files.append(file)
             return file
@@ -333,10 +335,14 @@ class _Input:
     def __init__(self, nature: Nature, real: Any) -> None:
         self._nature = nature
         self._real = real
+        self._empty = io.TextIOWrapper(io.BytesIO())
 
     def __getattr__(self, name: str) -> Any:
-        on_host = self._nature._server() is not None
-        return getattr(io.TextIOWrapper(io.BytesIO()) if on_host else self._real, name)
+        if self._nature._server() is None:
+            return getattr(self._real, name)
+        if self._empty.closed:
+            self._empty = io.TextIOWrapper(io.BytesIO())
+        return getattr(self._empty, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.readline, "")

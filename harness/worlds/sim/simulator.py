@@ -167,6 +167,10 @@ class Simulator:
         """Have the time of day be what it is for the code that runs next."""
         self._nature.tell_time()
 
+    def step_outside(self) -> None:
+        """In the middle of whatever runs: from here on it is the harness's code."""
+        self._enter(self.hosts[0].loop)
+
     def current_task_vanishes(self) -> None:
         """The code that runs is left where it stands: asyncio should not take it for running still."""
         loop = self._loop
