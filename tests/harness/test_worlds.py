@@ -1023,13 +1023,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    """Mark a test of `kind` that the simulated loops do not pass yet."""
-    xfail = pytest.mark.xfail(strict=True, reason=reason)
-    kinds = [pytest.param(kind, marks=xfail) for kind in ("sim", "host")]
-    return pytest.mark.parametrize("kind", ["live", *kinds])
-
-
 @pytest.fixture
 def run(kind: str) -> Run:
     """Runs a coroutine in a new loop."""
@@ -1450,7 +1443,6 @@ def test_a_protocol_that_fails(run: Run) -> None:
     assert run(main) == ["ValueError('boom')"]
 
 
-@not_yet("BufferedProtocol is not known")
 def test_buffered_protocols(run: Run) -> None:
     """A protocol that gives its own buffer has what comes written into it."""
 
@@ -1554,7 +1546,6 @@ def test_a_taken_port(run: Run) -> None:
     run(main)
 
 
-@not_yet("start_serving=False is ignored")
 def test_a_server_that_does_not_serve_yet(run: Run) -> None:
     """With `start_serving=False`, nobody can connect before `start_serving`."""
 

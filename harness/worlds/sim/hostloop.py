@@ -224,7 +224,9 @@ class HostLoop(asyncio.BaseEventLoop):
         """Listen on the simulated network. Raises OSError if the port is taken."""
         if more.get("sock") is not None or more.get("ssl") is not None:
             self.host.refuse("socket" if more.get("ssl") is None else "tls")
-        return self.host.simulator.network.listen(self, protocol_factory, host, port or 0)
+        return self.host.simulator.network.listen(
+            self, protocol_factory, host, port or 0, more.get("start_serving", True)
+        )
 
     async def create_connection(
         self,

@@ -54,14 +54,16 @@ class Network:
         """A port that nobody has had."""
         return next(self._ports)
 
-    def listen(self, loop: HostLoop, factory: Callable[[], Any], address: Any, port: int) -> Listener:
-        """Let a host accept connections. Raises OSError if the port is taken."""
+    def listen(
+        self, loop: HostLoop, factory: Callable[[], Any], address: Any, port: int, serving: bool = True
+    ) -> Listener:
+        """Let a host accept connections, at once or later. Raises OSError if the port is taken."""
         port = int(port) or self.free_port()
         if port in self._listeners:
             raise OSError(
                 98, f"error while attempting to bind on address ('{address}', {port}): address already in use"
             )
-        listener = self._listeners[port] = Listener(self, loop, factory, port)
+        listener = self._listeners[port] = Listener(self, loop, factory, port, serving)
         return listener
 
     def ports_of(self, host: Host) -> list[int]:
@@ -76,7 +78,7 @@ class Network:
         latency, rng = self.simulator.weather.link()
         await asyncio.sleep(latency.draw(rng))
         listener = self._listeners.get(port)
-        if listener is None:
+        if listener is None or not listener.is_serving():
             await asyncio.sleep(latency.draw(rng))
             raise ConnectionRefusedError(111, f"Connect call failed ('127.0.0.1', {port})")
         near = Transport(self, loop, ("127.0.0.1", self.free_port()), latency, rng, window or WINDOW)
@@ -113,13 +115,15 @@ class Network:
 class Listener(asyncio.AbstractServer):
     """What `loop.create_server` gives."""
 
-    def __init__(self, network: Network, loop: HostLoop, factory: Callable[[], Any], port: int) -> None:
+    def __init__(
+        self, network: Network, loop: HostLoop, factory: Callable[[], Any], port: int, serving: bool
+    ) -> None:
         self.host = loop.host
         self.loop = loop
         self.port = port
         self._network = network
         self._factory = factory
-        self._is_open = True
+        self._is_open = serving
         self._forever: asyncio.Future[None] | None = None
         self.sockets: tuple[_Socket, ...] = (_Socket(("127.0.0.1", port)),)
 
@@ -151,10 +155,14 @@ class Listener(asyncio.AbstractServer):
         return self._is_open
 
     async def start_serving(self) -> None:
-        """It does already."""
+        """Accept connections from now on. Raises RuntimeError if it is closed."""
+        if not self.sockets:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._is_open = True
 
     async def serve_forever(self) -> None:
         """Wait until it is closed."""
+        await self.start_serving()
         self._forever = self.loop.create_future()
         try:
             await self._forever
@@ -223,6 +231,7 @@ class Transport(asyncio.Transport):
         self._rng = rng
         self._window = window
         self._protocol: Any = None
+        self._is_buffered = False  # whether the protocol has a buffer of its own
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._travelling = 0  # bytes on the wire, or unread at the other side
@@ -256,6 +265,7 @@ class Transport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Who is told of what comes."""
         self._protocol = protocol
+        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Who is told of what comes."""
@@ -439,9 +449,23 @@ class Transport(asyncio.Transport):
             if self.peer._outbox:
                 self._after_delay(self.peer._go_on)
             try:
-                self._protocol.data_received(data)
+                if self._is_buffered:
+                    self._fill(data)
+                else:
+                    self._protocol.data_received(data)
             except Exception as error:
                 self._fail(error, "data_received")
+
+    def _fill(self, data: bytes) -> None:
+        """Write what has come into the protocol's own buffer, as much as that takes each time."""
+        while data:
+            buffer = self._protocol.get_buffer(len(data))
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            taken = data[: len(buffer)]
+            buffer[: len(taken)] = taken
+            self._protocol.buffer_updated(len(taken))
+            data = data[len(taken) :]
 
     def _abort(self, error: Exception | None) -> None:
         self._drop_outbox()
