@@ -32,7 +32,7 @@ from harness.client import PlayStopped
 from harness.targets import Target
 from harness.worlds.sim import modules
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.simulator import Deadlock, Simulator
+from harness.worlds.sim.simulator import UPTIME, Deadlock, Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 
 PAST: list[Simulator] = []
@@ -111,11 +111,6 @@ class Code:
 def code(tmp_path: Path) -> Code:
     """Programs in a temporary folder."""
     return Code(tmp_path)
-
-
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    """Mark what the simulator does not do yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 # --- the end of a host --------------------------------------------------------------------------------
@@ -553,7 +548,6 @@ def test_leaving_at_once() -> None:
     assert traces == []
 
 
-@not_yet("HostDied and NotSimulated run the `finally` blocks that they pass")
 @pytest.mark.parametrize("end", [lambda: os._exit(1), lambda: threading.Thread(target=print).start()])
 def test_who_has_left_at_once_does_nothing_more(end: Callable[[], object]) -> None:
     """After `os._exit`, or what is refused, not even the `finally` around it runs."""
@@ -638,7 +632,6 @@ def test_the_clocks_agree(seconds: float) -> None:
     assert passed == pytest.approx([seconds] * 20, abs=2e-6)
 
 
-@not_yet("time.clock_gettime(CLOCK_MONOTONIC) is the real one")
 def test_the_system_s_own_clock() -> None:
     """`time.clock_gettime` follows, too, for every clock."""
 
@@ -656,7 +649,7 @@ def test_the_day_of_the_start() -> None:
     async def play(simulator: Simulator) -> None:
         assert time.time() == NEW_YEAR
         assert datetime.datetime.now(datetime.UTC).isoformat() == "2026-01-01T00:00:00+00:00"
-        assert asyncio.get_running_loop().time() == 0.0
+        assert asyncio.get_running_loop().time() == time.monotonic() == UPTIME
 
     simulate(play)
 
@@ -670,7 +663,7 @@ def test_time_passes_at_no_cost() -> None:
             await asyncio.sleep(3600)
         before = asyncio.get_running_loop().time()
         sum(range(100_000))
-        assert asyncio.get_running_loop().time() == before == 86_400.0
+        assert asyncio.get_running_loop().time() == before == UPTIME + 86_400.0
 
     simulate(play)
     assert time.monotonic() - real < 60
@@ -700,7 +693,7 @@ def test_sleeping_holds_up_one_host(code: Code) -> None:
     async def play(simulator: Simulator) -> Host:
         host = start(simulator, code.main(SLEEPS))
         while host.exit_code is None:
-            ticks.append(round(asyncio.get_running_loop().time(), 3))
+            ticks.append(round(asyncio.get_running_loop().time() - UPTIME, 3))
             await asyncio.sleep(0.5)
         return host
 
@@ -736,13 +729,11 @@ def test_sleeping_in_a_thread_holds_up_nobody(code: Code) -> None:
     assert code.run(IN_A_THREAD.replace("range(3)", "range(1)")).lines() == ["0.5", "1.0"]
 
 
-@not_yet("_Workers.take does not know how long the work has slept")
 def test_sleeping_keeps_a_worker_busy(code: Code) -> None:
     """One worker that has to sleep three times takes three times as long."""
     assert code.run(IN_A_THREAD).lines() == ["0.5", "3.0"]
 
 
-@not_yet("Host.sleep notes it wherever it is called")
 def test_sleeping_in_a_thread_is_no_mistake(code: Code) -> None:
     """`time.sleep` in an executor is not noted, since it is what one should do."""
     assert code.run(IN_A_THREAD).slept == {}
@@ -758,9 +749,9 @@ CHANCES = [
     "uuid.uuid1()",
     "secrets.token_hex()",
     "os.urandom(8)",
-    pytest.param("os.getrandom(8)", marks=not_yet("os.getrandom is the real one")),
-    pytest.param("random.Random().random()", marks=not_yet("Random() takes its seed from the system")),
-    pytest.param("(random.seed(), random.random())", marks=not_yet("seed() takes it from the system")),
+    "os.getrandom(8)",
+    "random.Random().random()",
+    "(random.seed(), random.random())",
 ]
 
 
@@ -861,7 +852,6 @@ def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
     assert (host.exit_code, host.lines()) == (1, [])
 
 
-@not_yet("whoever waits in a thread really waits, and nothing goes on meanwhile")
 @pytest.mark.parametrize(
     "wait",
     [
@@ -966,7 +956,7 @@ def test_a_busy_wait_does_not_stop_time() -> None:
         host = start(simulator, running(main))
         other = start(simulator, lambda: asyncio.run(forever()))
         await asyncio.sleep(2.0)
-        assert asyncio.get_running_loop().time() == 2.0
+        assert asyncio.get_running_loop().time() == UPTIME + 2.0
         assert (host.exit_code, other.exit_code) == (None, None)
         assert await ended(host) == 0
         other.kill()
@@ -974,7 +964,6 @@ def test_a_busy_wait_does_not_stop_time() -> None:
     simulate(play)
 
 
-@not_yet("whoever waits busily is made to wait for the next event, and there is none")
 def test_a_busy_wait_alone_ends_by_its_own_clock() -> None:
     """A busy wait for a moment comes to its end although nothing else is due before."""
 

@@ -1,11 +1,10 @@
-"""Exercises in the simulated world: right servers pass, broken ones are caught, and one seed is one history."""
+"""Exercises in the simulated world: right servers pass, broken ones do not, and a seed is a history."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -105,9 +104,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
 
 @pytest.fixture(scope="module")
 def broken_runs(broken: dict[str, Target]) -> dict[str, list[Run]]:
-    """Three plays of each."""
+    """Two plays of each."""
     jobs = [
-        SimJob(target, [Case(plain_broken.DEFECTS[name].exercise, str(seed)) for seed in range(3)])
+        SimJob(target, [Case(plain_broken.DEFECTS[name].exercise, str(seed)) for seed in range(2)])
         for name, target in broken.items()
     ]
     return dict(zip(broken, play(*jobs), strict=True))
@@ -115,7 +114,7 @@ def broken_runs(broken: dict[str, Target]) -> dict[str, list[Run]]:
 
 @pytest.mark.parametrize("name", plain_broken.DEFECTS)
 def test_races_are_caught_by_every_seed(broken_runs: dict[str, list[Run]], name: str) -> None:
-    """A defect that shows in a live run now and then shows in each of three seeds, by its own anomaly."""
+    """A defect that shows in a live run now and then shows in each of two seeds, by its own anomaly."""
     for run in broken_runs[name]:
         found = {anomaly for anomalies in failed_steps(run).values() for anomaly in anomalies}
         assert found & set(plain_broken.DEFECTS[name].anomalies), failed_steps(run)
@@ -181,10 +180,8 @@ def test_scenes_are_fair(exercise: int) -> None:
         cases.append(Case(exercise, str(number), script=script.plan(rng, exercise, *sizes)))
     half = len(cases) // 2
     runs = play(SimJob(targets.reference(), cases[:half]), SimJob(at_file(PLAIN), cases[half:]))
-    wrong = [
-        (run.case, shrink.anomalies_of(run)) for each in runs for run in each if shrink.anomalies_of(run)
-    ]
-    assert wrong == []
+    wrong = [(run.case, shrink.anomalies_of(run)) for each in runs for run in each]
+    assert [each for each in wrong if each[1]] == []
 
 
 # --- one seed, one history ----------------------------------------------------------------------------
@@ -306,11 +303,11 @@ def test_an_exception_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stuck_forever(tmp_path: Path) -> Iterator[Path]:
+def stuck_forever(tmp_path: Path) -> Path:
     """A server that takes long, in a folder of its own."""
     path = tmp_path / "slow.py"
     path.write_text(ECHO.replace("PLACE", "while True: pass"))
-    yield path
+    return path
 
 
 def test_leaving_a_nursery_ends_its_processes(stuck_forever: Path) -> None:

@@ -388,7 +388,6 @@ def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> Non
     stage.play(scene, server_file(tmp_path, ECHO))
 
 
-@differs("the data folder has a new name at each start")
 def test_the_data_folder_is_where_it_was(stage: Stage, tmp_path: Path) -> None:
     """After a restart, DATA_DIR is the same path, so that a server may have stored it."""
     text = ECHO.replace("Counter.starts += 1", STORES)
@@ -606,7 +605,6 @@ def test_an_uncaught_exception(program: Program) -> None:
     assert any('program.py", line 4, in main' in line for line in ended.lines)
 
 
-@differs("Task's message names its class: SimTask")
 def test_an_exception_of_a_task_is_told(program: Program) -> None:
     """An exception of a task that nobody awaits is printed, and the program goes on."""
     text = """
@@ -636,7 +634,6 @@ def test_the_order_at_the_end(program: Program) -> None:
     assert program(text) == (0, ["main", "second registered", "first registered"])
 
 
-@differs("atexit.unregister is the real one")
 def test_unregistering(program: Program) -> None:
     """What was taken back from `atexit` is not called."""
     text = """
@@ -648,7 +645,6 @@ def test_unregistering(program: Program) -> None:
     assert program(text) == (0, [])
 
 
-@differs("os._exit raises HostDied, which runs finally blocks")
 def test_leaving_at_once(program: Program) -> None:
     """`os._exit` runs neither `finally` nor `atexit`."""
     text = """
@@ -735,7 +731,6 @@ def test_the_loop_before_it_runs(program: Program) -> None:
     assert program(text) == (0, ["first", "result"])
 
 
-@differs("new_event_loop gives the one loop of the host, with what was left in it")
 def test_a_closed_loop_does_nothing_more(program: Program) -> None:
     """What was to be called in a loop that was closed before is not called in the next one."""
     text = """
@@ -751,7 +746,6 @@ def test_a_closed_loop_does_nothing_more(program: Program) -> None:
     assert program(text) == (0, ["False True"])
 
 
-@differs("handlers are kept wrapped, and given back so")
 def test_handlers_can_be_asked_for(program: Program) -> None:
     """`signal.getsignal` gives the handler that was set, and `signal.signal` returns it."""
     text = """
@@ -764,7 +758,6 @@ def test_handlers_can_be_asked_for(program: Program) -> None:
     assert program(text) == (0, ["True"] * 3)
 
 
-@differs("os.kill and signal.raise_signal are the real ones")
 def test_signals_to_oneself(program: Program) -> None:
     """A program may send itself a signal; 0 only asks whether it lives."""
     text = """
@@ -812,7 +805,6 @@ def test_generators_are_closed_in_the_end(program: Program) -> None:
     assert program(text) == (0, ["1", "closed", "end"])
 
 
-@differs("shutdown_default_executor does not wait")
 def test_run_waits_for_the_default_executor(program: Program) -> None:
     """Work that nobody awaits is done before `asyncio.run` returns."""
     text = """
@@ -824,7 +816,6 @@ def test_run_waits_for_the_default_executor(program: Program) -> None:
     assert program(text) == (0, ["work", "end"])
 
 
-@differs("work of executors is lost at the end")
 def test_the_end_waits_for_executors(program: Program) -> None:
     """Work that was given to an executor of one's own is done before the program ends."""
     text = """
@@ -837,7 +828,6 @@ def test_the_end_waits_for_executors(program: Program) -> None:
     assert program(text) == (0, ["work"])
 
 
-@differs("an executor's shutdown is the real one, which knows of no work")
 def test_shutting_an_executor_down(program: Program) -> None:
     """`shutdown` returns when all that the executor was given is done, and it takes nothing more."""
     text = """
@@ -889,7 +879,6 @@ def test_files_that_were_left_open(
     assert [(tmp_path / name).read_text() for name in ("one", "two")] == [content] * 2
 
 
-@differs("Output has no reconfigure and no buffer")
 def test_standard_output(program: Program) -> None:
     """Standard output can be set up and written in bytes; standard error goes to the same place."""
     text = """
@@ -903,7 +892,6 @@ def test_standard_output(program: Program) -> None:
     assert program(text) == (0, ["text", "bytes", "error", "utf-8 False True"])
 
 
-@differs("sys.stdin is the real one")
 def test_standard_input_is_empty(program: Program) -> None:
     """There is nothing to be read from standard input."""
     assert program("print([line for line in sys.stdin])") == (0, ["[]"])
@@ -921,7 +909,6 @@ def test_logging(program: Program) -> None:
     assert program(text) == (0, ["plain", "a: shown"])
 
 
-@differs("_Environment has no |")
 def test_the_environment(program: Program) -> None:
     """`os.environ` can be read, changed and joined with another, and `os.getenv` agrees."""
     text = """
@@ -932,7 +919,6 @@ def test_the_environment(program: Program) -> None:
     assert program(text) == (0, ["1 True 1 none", "b dict"])
 
 
-@differs("time.monotonic is ahead of loop.time by _UPTIME")
 def test_the_clocks_of_the_loop_and_the_system_agree(program: Program) -> None:
     """`loop.time()` is `time.monotonic()`, so that a moment of one can be given to the other."""
     text = """
@@ -945,7 +931,6 @@ def test_the_clocks_of_the_loop_and_the_system_agree(program: Program) -> None:
     assert program(text) == (0, ["True"])
 
 
-@differs("the main part runs in another thread than the loop")
 def test_the_main_thread(program: Program) -> None:
     """The main part and all coroutines run in the main thread."""
     text = """
@@ -960,7 +945,6 @@ def test_the_main_thread(program: Program) -> None:
     assert program(text) == (0, ["True MainThread"] * 2)
 
 
-@differs("the main part runs in another thread than the loop")
 @pytest.mark.parametrize(
     ("kept", "use"),
     [
@@ -1037,13 +1021,6 @@ def run_on_host(main: Main) -> Any:
 def kind(request: pytest.FixtureRequest) -> str:
     """Asyncio's own loop, the harness's simulated one, and that of a simulated program."""
     return str(request.param)
-
-
-def not_yet(reason: str) -> pytest.MarkDecorator:
-    """Mark a test of `kind` that the simulated loops do not pass yet."""
-    xfail = pytest.mark.xfail(strict=True, reason=reason)
-    kinds = [pytest.param(kind, marks=xfail) for kind in ("sim", "host")]
-    return pytest.mark.parametrize("kind", ["live", *kinds])
 
 
 @pytest.fixture
@@ -1167,7 +1144,6 @@ def test_streams_are_half_closed(run: Run) -> None:
     run(main)
 
 
-@not_yet("write after write_eof is dropped")
 def test_writing_after_the_end_was_written(run: Run) -> None:
     """To write after `write_eof` is a RuntimeError."""
 
@@ -1320,7 +1296,6 @@ def test_limits_of_the_buffer(run: Run) -> None:
     run(main)
 
 
-@not_yet("limits are not checked")
 def test_impossible_limits(run: Run) -> None:
     """Limits of which the low one is above the high one are a ValueError."""
 
@@ -1433,7 +1408,6 @@ def test_only_bytes_can_be_written(run: Run, wrong: object) -> None:
     run(main)
 
 
-@not_yet("what is empty is not looked at")
 def test_not_even_nothing_is_written_but_as_bytes(run: Run) -> None:
     """To write what is empty and no bytes is a TypeError, too."""
 
@@ -1446,7 +1420,6 @@ def test_not_even_nothing_is_written_but_as_bytes(run: Run) -> None:
     run(main)
 
 
-@not_yet("an exception of data_received leaves the connection as it is")
 def test_a_protocol_that_fails(run: Run) -> None:
     """A protocol that raises in `data_received` is told that its connection is lost, and by what."""
 
@@ -1470,7 +1443,6 @@ def test_a_protocol_that_fails(run: Run) -> None:
     assert run(main) == ["ValueError('boom')"]
 
 
-@not_yet("BufferedProtocol is not known")
 def test_buffered_protocols(run: Run) -> None:
     """A protocol that gives its own buffer has what comes written into it."""
 
@@ -1512,7 +1484,6 @@ def test_addresses(run: Run) -> None:
     run(main)
 
 
-@not_yet("connect looks for the port as it is given")
 def test_a_port_as_text(run: Run) -> None:
     """A port may be given as a text, as it comes from the environment."""
 
@@ -1526,7 +1497,6 @@ def test_a_port_as_text(run: Run) -> None:
     run(main)
 
 
-@not_yet("_Socket has no getsockopt")
 def test_options_of_the_socket(run: Run) -> None:
     """The usual options of a connection's socket can be set and asked for."""
 
@@ -1576,7 +1546,6 @@ def test_a_taken_port(run: Run) -> None:
     run(main)
 
 
-@not_yet("start_serving=False is ignored")
 def test_a_server_that_does_not_serve_yet(run: Run) -> None:
     """With `start_serving=False`, nobody can connect before `start_serving`."""
 
@@ -1818,7 +1787,6 @@ def test_work_is_not_done_at_once(run: Run) -> None:
     run(main)
 
 
-@not_yet("cancelled work is done all the same")
 def test_work_that_was_cancelled_in_time(run: Run) -> None:
     """Work that is cancelled while it waits for its turn is never done."""
 

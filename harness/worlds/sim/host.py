@@ -1,28 +1,30 @@
 """A simulated machine with one process on it: its code, its event loop, its end.
 
-A program's main part runs in a thread of its own, since `asyncio.run` has to return to it; but threads
-never run at the same time here. Whoever runs hands over to the other and waits, like two people with one
-baton. Callbacks and tasks run in the simulator's thread, which is the only one that ever looks at a queue.
+A program's main part runs in a greenlet of its own, since `asyncio.run` has to return to it. Callbacks and
+tasks run in the simulator's, but all of that is one thread, as in a real process: databases and whatever
+else belongs to a thread can be opened in the main part and used in a coroutine.
 
 SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left
-behind is kept until the run ends, so that Python does not tidy it up.
+behind is kept until the run ends, so that Python does not tidy it up. A host that ends itself in the middle
+of something (`os._exit`) is left standing there: its greenlet is never switched to again.
 """
 
 from __future__ import annotations
 
-import _thread
+import asyncio
 import contextlib
 import io
 import signal
-import sys
 import traceback
+from asyncio import events
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from harness.worlds.sim.hostloop import Handle, HostLoop
+from greenlet import getcurrent, greenlet
+
+from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import waits_where
 
 if TYPE_CHECKING:
@@ -34,22 +36,15 @@ LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
 """Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
 ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
+_IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
+"""Signals that do nothing to a program that has no handler for them."""
 
 
-class HostDied(BaseException):
-    """Ends what a host is just doing, when it has ended itself. Nothing that it still does matters."""
+class NotSimulated(NamedTuple):
+    """The code has done what the simulated world does not have: `what` names it, `where` says the place."""
 
-
-class NotSimulated(BaseException):
-    """The code does what the simulated world does not have; `what` names it, `where` says the place.
-
-    Not an Exception, since a server that logs and ignores those would carry on with a thread that never runs.
-    """
-
-    def __init__(self, what: str, where: str) -> None:
-        super().__init__(f"{what} at {where}")
-        self.what = what
-        self.where = where
+    what: str
+    where: str
 
 
 class Host:
@@ -65,7 +60,11 @@ class Host:
         self.environ: dict[str, str] = {}
         self.is_server = False
         """Whether it runs somebody's server, and not our own code: then it is looked after."""
-        self.loop = HostLoop(self)
+        self.system = HostLoop(self)
+        """What happens on it outside of any loop of its own, such as work in threads."""
+        self.loop = self.system
+        """The last loop that its program has made."""
+        self.loops = [self.loop]
         self.is_alive = True
         self.exit_code: int | None = None
         self.refused: NotSimulated | None = None
@@ -76,13 +75,18 @@ class Host:
         """Where it called `time.sleep`, and for how many seconds in all."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
-        self.handlers: dict[int, Callable[[], object]] = {}
-        self.at_exit: list[Callable[[], object]] = []
+        self.is_in_a_thread = False
+        """Whether the code that runs is an executor's work."""
+        self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+        """What `signal.signal` was given, by number."""
+        self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
+        """What was registered, and how it is called."""
         self.files: list[io.IOBase] = []
         self._line = ""
         self._postponed: list[Handle] = []
-        self._baton = _Baton()
-        self._thread = 0
+        self._workers: dict[int, Workers] = {}
+        self._main: greenlet | None = None
+        self._alarm: TimerHandle | None = None
         self._to_raise: BaseException | None = None
         self._left_behind: list[object] = []
 
@@ -93,17 +97,8 @@ class Host:
         self.environ = dict(environ)
         self.is_server = True
 
-        def body() -> None:
-            self._finish(main)
-            self._baton.drop()
-
-        def begin() -> None:
-            self.loop.leave()
-            self._thread = _thread.start_new_thread(body, ())
-            self._baton.wait_for_main()
-            self.loop.enter()
-
-        self.loop.call_soon(begin)
+        self._main = greenlet(lambda: self._finish(main))
+        self.system.call_soon(self.resume_main)
 
     def _finish(self, main: Callable[[], object]) -> None:
         """Run the main part to its end, and all that Python does at the end of a process."""
@@ -112,19 +107,17 @@ class Host:
             main()
         except SystemExit as error:
             code = error.code
-        except (HostDied, NotSimulated):
-            return
         except KeyboardInterrupt:
-            code = 130
+            code = -signal.SIGINT  # so does Python
         except BaseException:
             self.print(traceback.format_exc())
             code = 1
-        if not self.is_alive:
-            return
         if isinstance(code, str):
             self.print(f"{code}\n")
             code = 1
-        for each in reversed(self.at_exit):
+        for workers in self._workers.values():
+            workers.finish()
+        for _, each in reversed(self.at_exit):
             try:
                 each()
             except Exception:
@@ -136,17 +129,20 @@ class Host:
 
     def wait_for_loop(self) -> None:
         """In the main part: let the simulation go on until `resume_main`."""
-        self._baton.wait_for_simulator()
+        assert self._main is not None
+        self._main.parent.switch()
         error, self._to_raise = self._to_raise, None
         if error is not None:
             raise error
 
     def resume_main(self) -> None:
         """In the simulation: let the main part go on, until it waits again or is done."""
-        if self.is_alive:
-            self.loop.leave()
-            self._baton.wait_for_main()
-            self.loop.enter()
+        if self.is_alive and self._main is not None:
+            before = events._get_running_loop()
+            events._set_running_loop(None)
+            self._main.parent = getcurrent()
+            self._main.switch()
+            events._set_running_loop(before)
 
     def interrupt(self, error: BaseException) -> None:
         """A callback raised what ends a process: the main part is told, as asyncio does."""
@@ -154,55 +150,118 @@ class Host:
             self._to_raise = error
             self.resume_main()
 
-    def main_frame(self) -> FrameType | None:
-        """What its main part is doing, if that is what runs now."""
-        return sys._current_frames().get(self._thread) if self._baton.is_with_main else None
+    # --- its loops and threads --------------------------------------------------------------------
+
+    def new_loop(self) -> HostLoop:
+        """A loop for its program."""
+        self.loop = HostLoop(self)
+        self.loops.append(self.loop)
+        return self.loop
+
+    def workers_of(self, executor: Any) -> Workers:
+        """The threads of an executor, or of a loop's own."""
+        workers = self._workers.get(id(executor))
+        if workers is None:
+            workers = self._workers[id(executor)] = Workers(self, executor)
+        return workers
+
+    def shut_down(self, executor: Any, wait: bool, cancel: bool) -> None:
+        """An executor takes nothing more."""
+        if id(executor) in self._workers:
+            workers = self._workers[id(executor)]
+            if cancel:
+                workers.cancel()
+            if wait:
+                workers.finish()
 
     # --- its end ----------------------------------------------------------------------------------
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal: it runs its handler in the next turn, or ends."""
-        if number in self.handlers and self.is_alive:
-            self.loop.call_soon(self.handlers[number])
+        """Send it a signal: it runs its handler, or ends. From elsewhere that happens in the next turn."""
+        handler = self.handlers.get(number, signal.SIG_DFL)
+        if not self.is_alive or handler is signal.SIG_IGN or number == 0:
+            return
+        if handler is signal.SIG_DFL or number == signal.SIGKILL:
+            if number not in _IGNORED:
+                self.kill(number)
+        elif self.simulator.current is self:
+            handler(number, None)
         else:
-            self.kill(number)
+            running = [loop for loop in self.loops if loop.is_running()]
+            (running or [self.system])[-1].call_soon(handler, number, None)
+
+    def set_alarm(self, seconds: float) -> float:
+        """Send it SIGALRM after so many seconds; 0: do not. Returns how many were left of the last one."""
+        outside = self.simulator.hosts[0].loop
+        left = 0.0
+        if self._alarm is not None:
+            left = max(0.0, self._alarm.when() - outside.time())
+            self._alarm.cancel()
+        self._alarm = outside.call_later(seconds, self.send_signal, signal.SIGALRM) if seconds else None
+        return left
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it at once. Its connections are closed by the system; nothing else happens."""
-        self._end(-int(number))
+        """End it at once. Its connections are closed by the system; nothing else happens.
 
-    def exit(self, code: int) -> None:
+        Does not return to the host's own code.
+        """
+        self._end(-int(number))
+        if self.simulator.current is self:
+            self._vanish()
+
+    def exit(self, code: int) -> NoReturn:
         """`os._exit`: end it at once, from within."""
         self._end(code)
-        raise HostDied
+        self._vanish()
 
-    def refuse(self, what: str) -> None:
-        """Stop a host that does what cannot be simulated. Raises NotSimulated in its code."""
-        where = self.simulator.called_from()
-        self.refused = self.refused or NotSimulated(what, where)
+    def refuse(self, what: str) -> NoReturn:
+        """Stop a host that does what cannot be simulated, there and then."""
+        if not self.is_server:
+            raise NotImplementedError(f"{what}: not in the simulated world")
+        self.refused = self.refused or NotSimulated(what, self.simulator.called_from())
         self._end(1)
-        raise NotSimulated(what, where)
+        self._vanish()
+
+    def _vanish(self) -> NoReturn:
+        """Leave what the host is just doing where it stands, and let the others go on."""
+        running = getcurrent()
+        self._left_behind.append(running)  # else Python would unwind it
+        self.simulator.current_task_vanishes()
+        assert running.parent is not None
+        running.parent.switch()
+        raise AssertionError("who has ended is never switched to")
 
     def _end(self, code: int) -> None:
         if not self.is_alive:
             return
-        self._left_behind += [*self.loop.unfinished(), *self.files]
+        self._left_behind += [*self._unfinished(), *self.files]
         self.is_alive = False
         self.exit_code = code
-        self.simulator.network.host_ended(self)
+        for loop in self.loops:
+            loop.is_over = True
+            self.simulator.network.loop_ended(loop)
+
+    def _unfinished(self) -> list[asyncio.Task[Any]]:
+        return [task for loop in self.loops for task in loop.unfinished()]
 
     def keep(self, thing: object) -> None:
         """Keep something until the run ends, so that no destructor of it runs."""
         self._left_behind.append(thing)
 
+    def drop(self, handle: Handle) -> None:
+        """A callback will not be called."""
+        if not self.is_alive:
+            self.keep(handle)
+
     # --- what it does with time -------------------------------------------------------------------
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep`: for so long, nothing else happens on this host."""
-        where = self.simulator.called_from()
-        self.slept[where] = self.slept.get(where, 0.0) + seconds
+        if not self.is_in_a_thread:
+            where = self.simulator.called_from()
+            self.slept[where] = self.slept.get(where, 0.0) + seconds
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
-        self.simulator._nature.tell_time()
+        self.simulator.tell_time()
 
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""
@@ -230,39 +289,11 @@ class Host:
     def waiting(self, inside: tuple[str, ...] = ()) -> list[str]:
         """The places where its tasks wait; with `inside`, only those that wait in one of these functions."""
         found = []
-        for task in self.loop.unfinished():
+        for task in self._unfinished():
             place, function = waits_where(task.get_coro())
             if place and (not inside or function.endswith(inside)):
                 found.append(place)
         return found
-
-
-class _Baton:
-    """Two threads of which one runs at a time."""
-
-    def __init__(self) -> None:
-        self._main, self._simulator = _thread.allocate_lock(), _thread.allocate_lock()
-        self._main.acquire()
-        self._simulator.acquire()
-        self._has_begun = False
-        self.is_with_main = False
-
-    def wait_for_main(self) -> None:
-        """The simulator hands over, and waits until it is handed back."""
-        if self._has_begun:
-            self._main.release()
-        self._has_begun = self.is_with_main = True
-        self._simulator.acquire()
-        self.is_with_main = False
-
-    def wait_for_simulator(self) -> None:
-        """The main part hands over, and waits until it is handed back."""
-        self._simulator.release()
-        self._main.acquire()
-
-    def drop(self) -> None:
-        """The main part is done."""
-        self._simulator.release()
 
 
 class Output(io.TextIOBase):
@@ -285,13 +316,38 @@ class Output(io.TextIOBase):
         """Add to the output of the host whose code is running."""
         host = self._simulator.current
         if host is not None and host.is_server:
-            host.print(text)
+            if host.is_alive:
+                host.print(text)
             return len(text)
         return int(self._real.write(text))
 
     def flush(self) -> None:
         """Nothing waits."""
 
+    def reconfigure(self, **_: object) -> None:
+        """There is nothing to set up."""
+
+    @property
+    def buffer(self) -> Any:
+        """For bytes."""
+        return _Bytes(self)
+
     def fileno(self) -> int:
         """There is no such file."""
         raise io.UnsupportedOperation("fileno")
+
+
+class _Bytes(io.RawIOBase):
+    """Takes bytes for an output."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Add to the output."""
+        self._output.write(bytes(data).decode(errors="replace"))
+        return len(data)

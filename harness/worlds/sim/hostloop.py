@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from asyncio import events, futures
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
@@ -69,14 +71,15 @@ class HostLoop(asyncio.BaseEventLoop):
     Whatever asyncio can do without a selector it does itself; the rest is the simulator's, or is refused.
     """
 
+    is_over = False
+    """Whether it is closed, or its host has ended: then nothing of it runs any more."""
+    _default_executor: Any
+
     def __init__(self, host: Host) -> None:
         self.host = host
         self._runs = False
         super().__init__()
         self._names = itertools.count(1)
-        self._default_workers = _Workers(_MANY_WORKERS)
-        self._workers: dict[int, _Workers] = {}
-        self._executors: list[object] = []  # so that their addresses stay theirs
 
     __hash__ = object.__hash__  # asked for at each step of a task, and never in a set
 
@@ -93,6 +96,8 @@ class HostLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
         """See asyncio."""
+        if self.is_over:
+            self._check_closed()  # type: ignore[attr-defined]
         handle = Handle(self, callback, args, copy_context() if context is None else context)
         self.host.simulator.soon(handle)
         return handle
@@ -139,14 +144,6 @@ class HostLoop(asyncio.BaseEventLoop):
 
     # --- running ----------------------------------------------------------------------------------
 
-    def enter(self) -> None:
-        """What runs now is called by this loop."""
-        events._set_running_loop(self)
-
-    def leave(self) -> None:
-        """What runs now is called by no loop: a program's main part, or work in another thread."""
-        events._set_running_loop(None)
-
     def is_running(self) -> bool:
         """Whether the host's main part waits for it."""
         return self._runs or not self.host.is_server
@@ -186,63 +183,38 @@ class HostLoop(asyncio.BaseEventLoop):
         self.call_soon(self.host.resume_main)
 
     def close(self) -> None:
-        """See asyncio."""
-        self._closed = True
+        """See asyncio. Nothing more of it runs, and what is still open is closed by the system."""
+        if self._runs:
+            raise RuntimeError("Cannot close a running event loop")
+        self._closed = self.is_over = True
+        self.host.simulator.network.loop_ended(self)
 
     def _check_running(self) -> None:
         pass
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """There are no threads."""
 
     # --- work in other threads --------------------------------------------------------------------
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, function: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Do a piece of work at some moment soon, and let it take some time.
-
-        It waits its turn, is done in one go, and a while later its result comes back. SIGKILL may find it
-        before, between or after that, as it does with a disk.
-        """
-        workers = self._workers_of(executor)
-        disk = self.host.simulator.weather.disk
-        starts = max(self.time() + disk(), workers.free_at())
-        result = self.create_future()
-        finished: list[Callable[[], None]] = []
-
-        def work() -> None:
-            self.leave()
-            before = self.host.busy_until
-            try:
-                value = function(*args)
-                finished.append(partial(_set, result.set_result, result, value))
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                finished.append(partial(_set, result.set_exception, result, error))
-            finally:
-                self.enter()
-                # Who sleeps in a thread keeps that one busy, and nobody else.
-                slept, self.host.busy_until = max(0.0, self.host.busy_until - max(before, starts)), before
-            self.call_at(max(starts + slept, done), finished[0])
-
-        done = starts + disk()
-        workers.take(done)
-        self.call_at(starts, work)
-        return result
-
-    def _workers_of(self, executor: Any) -> _Workers:
+        """Do a piece of work at some moment soon, and let it take some time. See Workers."""
         if executor is None:
-            return self._default_workers
-        if id(executor) not in self._workers:
-            self._executors.append(executor)
-            self._workers[id(executor)] = _Workers(getattr(executor, "_max_workers", _MANY_WORKERS))
-        return self._workers[id(executor)]
+            self._check_default_executor()  # type: ignore[attr-defined]
+            executor = self._default_executor
+        elif getattr(executor, "_shutdown", False):
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        return self.host.workers_of(executor or self).give(self, function, args)
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until its work is done."""
+        self._executor_shutdown_called = True
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=False)
+        await self.host.workers_of(self._default_executor or self).all_done(self)
 
     def set_default_executor(self, executor: Any) -> None:
         """See asyncio."""
-        self._default_workers = self._workers_of(executor)
+        self._default_executor = executor
 
     # --- network ----------------------------------------------------------------------------------
 
@@ -252,7 +224,9 @@ class HostLoop(asyncio.BaseEventLoop):
         """Listen on the simulated network. Raises OSError if the port is taken."""
         if more.get("sock") is not None or more.get("ssl") is not None:
             self.host.refuse("socket" if more.get("ssl") is None else "tls")
-        return self.host.simulator.network.listen(self.host, protocol_factory, host, port or 0)
+        return self.host.simulator.network.listen(
+            self, protocol_factory, host, port or 0, more.get("start_serving", True)
+        )
 
     async def create_connection(
         self,
@@ -271,7 +245,7 @@ class HostLoop(asyncio.BaseEventLoop):
             port, window = sock.port, sock.window
         else:
             window = None
-        return await self.host.simulator.network.connect(self.host, protocol_factory, port, window)
+        return await self.host.simulator.network.connect(self, protocol_factory, port, window)
 
     async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
         """Everybody is at home."""
@@ -283,11 +257,14 @@ class HostLoop(asyncio.BaseEventLoop):
         self, sig: int, callback: Callable[..., object], *args: Any
     ) -> None:
         """See asyncio."""
-        self.host.handlers[int(sig)] = lambda: callback(*args)
+        self.host.handlers[int(sig)] = lambda number, frame: self.call_soon(callback, *args)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """See asyncio."""
-        return self.host.handlers.pop(int(sig), None) is not None
+        default = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        previous = self.host.handlers.get(int(sig), default)
+        self.host.handlers[int(sig)] = default
+        return previous is not default
 
     # --- what there is not ------------------------------------------------------------------------
 
@@ -307,21 +284,123 @@ class HostLoop(asyncio.BaseEventLoop):
     subprocess_exec = subprocess_shell = _refuse_process
 
 
-def _set(how: Callable[[Any], None], result: asyncio.Future[Any], value: Any) -> None:
-    if not result.done():
-        how(value)
+class _Work:
+    """Something to be done by an executor, and what came of it."""
+
+    def __init__(
+        self, loop: HostLoop, function: Callable[..., Any], args: tuple[Any, ...], seconds: float
+    ) -> None:
+        self.loop = loop
+        self.seconds = seconds
+        self.result = loop.create_future()
+        self._call = partial(function, *args)
+        self._outcome: Callable[[], None] | None = None
+
+    def do(self) -> float:
+        """Do it, and return for how many seconds it has slept."""
+        host, before = self.loop.host, events._get_running_loop()
+        began = host.loop.time()
+        busy, host.is_in_a_thread = host.busy_until, True
+        events._set_running_loop(None)
+        try:
+            self._outcome = partial(self.result.set_result, self._call())
+        except BaseException as error:
+            self._outcome = partial(self.result.set_exception, error)
+        events._set_running_loop(before)
+        # Who sleeps in a thread keeps that one busy, and nobody else.
+        slept = host.loop.time() - began
+        host.busy_until, host.is_in_a_thread = busy, False
+        if slept:
+            host.simulator.tell_time()
+        return slept
+
+    def tell(self) -> None:
+        """Have those go on who await it."""
+        if self._outcome is not None and not self.result.done() and not self.loop.is_over:
+            self._outcome()
 
 
-class _Workers:
-    """The threads of an executor: when each of them is free again."""
+class Workers:
+    """The threads of an executor.
 
-    def __init__(self, count: int) -> None:
-        self._free = [0.0] * max(1, min(count, _MANY_WORKERS))
+    Work waits its turn, is done in one go, and a while later its result comes back. SIGKILL may find it
+    before, between or after that, as it does with a disk.
+    """
 
-    def free_at(self) -> float:
-        """When the first of them is free."""
-        return min(self._free)
+    def __init__(self, host: Host, executor: Any) -> None:
+        self.executor = executor  # so that its address stays its own
+        self._host = host
+        self._count = max(1, min(getattr(executor, "_max_workers", _MANY_WORKERS), _MANY_WORKERS))
+        self._planned = [0.0] * self._count  # when each is free again, as far as can be told beforehand
+        self._pending: dict[_Work, None] = {}
+        self._running: dict[_Work, float] = {}  # and when that ends
+        self._waiting: deque[_Work] = deque()  # those that are due, and nobody is free
+        self._done: list[asyncio.Future[None]] = []
 
-    def take(self, until: float) -> None:
-        """Keep that one busy."""
-        self._free[self._free.index(min(self._free))] = until
+    def give(
+        self, loop: HostLoop, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> asyncio.Future[Any]:
+        """Have something be done. Returns a future of the loop that asks for it."""
+        disk = self._host.simulator.weather.disk
+        first = min(self._planned)
+        starts, seconds = max(loop.time() + disk(), first), disk()
+        self._planned[self._planned.index(first)] = starts + seconds
+        work = _Work(loop, function, args, seconds)
+        self._pending[work] = None
+        self._host.system.call_at(starts, self._begin, work)
+        return work.result
+
+    def _begin(self, work: _Work) -> None:
+        if work in self._pending:
+            self._waiting.append(work)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and len(self._running) < self._count:
+            work = self._waiting.popleft()
+            if work in self._pending:
+                self._do(work, self._host.loop.time())
+        if not self._pending and not self._running:
+            for each in self._done:
+                _set(each)
+            self._done.clear()
+
+    def _do(self, work: _Work, starts: float) -> float:
+        """Do it, as if it was begun at that time, and return when it ends."""
+        del self._pending[work]
+        if work.result.cancelled():
+            return starts
+        ends = self._running[work] = starts + work.do() + work.seconds
+        self._host.system.call_at(ends, self._finish, work)
+        return ends
+
+    def _finish(self, work: _Work) -> None:
+        del self._running[work]
+        work.tell()
+        self._go_on()
+
+    async def all_done(self, loop: HostLoop) -> None:
+        """Wait until nothing is left to do."""
+        if self._pending or self._running:
+            self._done.append(loop.create_future())
+            await self._done[-1]
+
+    def cancel(self) -> None:
+        """Do nothing of what has not begun."""
+        for work in self._pending:
+            work.result.cancel()
+
+    def finish(self) -> None:
+        """Hold up the host until all is done."""
+        ends = [*self._running.values()]
+        free = ends + [self._host.loop.time()] * (self._count - len(ends))
+        for work in list(self._pending):
+            first = free.index(min(free))
+            free[first] = self._do(work, free[first])
+        self._host.busy_until = max(self._host.busy_until, *self._running.values(), 0.0)
+        self._host.simulator.tell_time()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

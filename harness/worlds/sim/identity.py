@@ -66,6 +66,9 @@ class SimFuture(_Numbered, asyncio.Future[Any]):
     """A future that is hashed by its number."""
 
 
+SimTask.__name__, SimFuture.__name__ = "Task", "Future"  # so they are called in messages
+
+
 def build_class(function: Callable[..., Any], name: str, *bases: Any, **options: Any) -> Any:
     """What a `class` statement calls, in the code of a simulated host."""
     made = _build_class(function, name, *bases, **options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import builtins
+import errno
 import io
 import logging
 import os
@@ -22,8 +23,10 @@ import threading
 import time
 import uuid
 from asyncio import events
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -36,9 +39,10 @@ from harness.worlds.sim.places import is_library
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
-
-_UPTIME = 100_000.0
-"""What `time.monotonic` shows at the start of a run: its zero has no meaning, and should not be given one."""
+_MONOTONIC = [
+    getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")
+    if hasattr(time, name)
+]  # fmt: skip
 
 
 class Nature:
@@ -48,7 +52,8 @@ class Nature:
         self._simulator = simulator
         self._stack = ExitStack()
         self._clock: Any = None
-        self._shown = 0  # nanoseconds since the run began that the clock shows
+        self._shown = round(simulator.now * 1e9)  # nanoseconds of uptime that the clock shows
+        self._thread = threading.get_ident()
 
     def __enter__(self) -> Nature:
         with ExitStack() as stack:
@@ -79,100 +84,143 @@ class Nature:
         yield from self._of_time()
         yield from self._of_chance()
         yield from self._of_the_process()
+        yield from self._of_signals()
         yield from self._of_files()
         yield from self._of_event_loops()
+        yield from self._of_executors()
         yield from self._refused()
 
     def _server(self) -> Host | None:
         """The host whose code is running, if that is somebody's server."""
         host = self._simulator.current
-        return host if host is not None and host.is_server else None
+        if host is None or not host.is_server or threading.get_ident() != self._thread:
+            return None  # threads of whoever runs the simulation have nothing to do with it
+        return host
 
     def _of_time(self) -> Iterator[tuple[Any, str, Any]]:
         simulator = self._simulator
 
         def monotonic() -> float:
-            return _UPTIME + simulator.local_now
+            return simulator.local_now
 
         def monotonic_ns() -> int:
             return round(monotonic() * 1e9)
 
-        def sleep(seconds: float) -> None:
-            host = self._server()
-            if host is not None:
-                host.sleep(seconds)
-            else:
-                real_sleep(seconds)
+        def clock_gettime(clock: int) -> float:
+            return monotonic() if clock in _MONOTONIC else real_gettime(clock)
 
-        real_sleep = time.sleep
+        def clock_gettime_ns(clock: int) -> int:
+            return monotonic_ns() if clock in _MONOTONIC else real_gettime_ns(clock)
+
+        if hasattr(time, "clock_gettime"):
+            real_gettime, real_gettime_ns = time.clock_gettime, time.clock_gettime_ns
+            yield time, "clock_gettime", clock_gettime
+            yield time, "clock_gettime_ns", clock_gettime_ns
         for name in ("monotonic", "perf_counter"):
             yield time, name, monotonic
             yield time, f"{name}_ns", monotonic_ns
-        yield time, "sleep", sleep
+        yield from self._instead(time, "sleep", lambda host, seconds: host.sleep(seconds))
 
     def _of_chance(self) -> Iterator[tuple[Any, str, Any]]:
         def urandom(size: int) -> bytes:
             host = self._simulator.current
             return host.chance.randbytes(size) if host is not None else real_urandom(size)
 
-        real_urandom = os.urandom
+        def getrandom(size: int, flags: int = 0) -> bytes:
+            return urandom(size)
+
+        def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
+            real_seed(generator, int.from_bytes(urandom(32)) if a is None else a, version)
+
+        real_urandom, real_seed = os.urandom, random.Random.seed
         yield os, "urandom", urandom
+        if hasattr(os, "getrandom"):
+            yield os, "getrandom", getrandom
+        yield random.Random, "seed", seed
+        yield random, "seed", partial(seed, random._inst)
         yield random, "_urandom", urandom  # which `secrets` is made from
         yield uuid, "_generate_time_safe", None  # else uuid1 asks the system
         yield uuid, "_UuidCreate", None
         yield uuid, "_node", 0x02_00_00_00_00_01
 
     def _of_the_process(self) -> Iterator[tuple[Any, str, Any]]:
-        simulator = self._simulator
-        real_exit, real_getpid, real_signal = os._exit, os.getpid, signal.signal
-        real_getsignal, real_register = signal.getsignal, atexit.register
+        on_host, simulator = self._instead, self._simulator
 
-        def leave(code: int) -> None:
-            host = self._server()
-            host.exit(code) if host is not None else real_exit(code)
-
-        def getpid() -> int:
-            host = self._server()
-            return host.pid if host is not None else real_getpid()
-
-        def set_handler(number: int, handler: Any) -> Any:
-            host = self._server()
-            if host is None:
-                return real_signal(number, handler)
-            previous = host.handlers.get(int(number), signal.SIG_DFL)
-            if handler is signal.SIG_DFL:
-                host.handlers.pop(int(number), None)
-            else:
-                ignores = handler is signal.SIG_IGN
-                host.handlers[int(number)] = lambda: None if ignores else handler(number, None)
-            return previous
-
-        def get_handler(number: int) -> Any:
-            host = self._server()
-            return real_getsignal(number) if host is None else host.handlers.get(int(number), signal.SIG_DFL)
-
-        def register(function: Callable[..., Any], *args: Any, **more: Any) -> Any:
-            host = self._server()
-            if host is None:
-                return real_register(function, *args, **more)
-            host.at_exit.append(lambda: function(*args, **more))
+        def register(host: Host, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+            host.at_exit.append((function, partial(function, *args, **more)))
             return function
 
-        yield os, "_exit", leave
-        yield os, "getpid", getpid
+        def unregister(host: Host, function: Callable[..., Any]) -> None:
+            host.at_exit = [entry for entry in host.at_exit if entry[0] != function]
+
+        yield from on_host(os, "_exit", lambda host, code: host.exit(code))
+        yield from on_host(os, "getpid", lambda host: host.pid)
+        yield from on_host(os, "getppid", lambda host: 1)
+        yield from on_host(os, "getpgrp", lambda host: host.pid)
+        yield from on_host(os, "getpgid", lambda host, pid: host.pid)
+        yield from on_host(atexit, "register", register)
+        yield from on_host(atexit, "unregister", unregister)
         yield os, "environ", _Environment(simulator, os.environ)
-        yield signal, "signal", set_handler
-        yield signal, "getsignal", get_handler
-        yield atexit, "register", register
         yield sys, "stdout", Output(simulator, sys.stdout)
         yield sys, "stderr", Output(simulator, sys.stderr)
+        yield sys, "stdin", _Input(self, sys.stdin)
+
+    def _of_signals(self) -> Iterator[tuple[Any, str, Any]]:
+        on_host = self._instead
+
+        def set_handler(host: Host, number: int, handler: Any) -> Any:
+            previous = host.handlers.get(int(number), signal.SIG_DFL)
+            host.handlers[int(number)] = handler
+            return previous
+
+        def kill(host: Host, pid: int, number: int) -> None:
+            if abs(pid) not in (0, host.pid):
+                raise ProcessLookupError(errno.ESRCH, "No such process")
+            host.send_signal(int(number))
+
+        def alarm(host: Host, seconds: float) -> int:
+            return int(host.set_alarm(seconds))
+
+        def set_timer(host: Host, which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
+            return host.set_alarm(seconds), 0.0
+
+        yield from on_host(signal, "signal", set_handler)
+        yield from on_host(
+            signal, "getsignal", lambda host, number: host.handlers.get(int(number), signal.SIG_DFL)
+        )
+        yield from on_host(signal, "raise_signal", lambda host, number: host.send_signal(int(number)))
+        yield from on_host(os, "kill", kill)
+        yield from on_host(os, "abort", lambda host: host.kill(signal.SIGABRT))
+        if hasattr(os, "killpg"):
+            yield from on_host(os, "killpg", kill)
+            yield from on_host(
+                signal, "pthread_kill", lambda host, thread, number: host.send_signal(int(number))
+            )
+            yield from on_host(signal, "alarm", alarm)
+            yield from on_host(signal, "setitimer", set_timer)
+
+    def _instead(
+        self, place: Any, name: str, on_host: Callable[..., Any]
+    ) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+        """A function that does something else when a server calls it; nothing where the system lacks it."""
+        real = getattr(place, name, None)
+        if real is None:
+            return
+
+        def call(*args: Any, **more: Any) -> Any:
+            host = self._server()
+            return real(*args, **more) if host is None else on_host(host, *args, **more)
+
+        yield place, name, call
 
     def _of_files(self) -> Iterator[tuple[Any, str, Any]]:
         real_open, real_listdir, real_scandir, real_id = builtins.open, os.listdir, os.scandir, builtins.id
 
         def remembering_open(*args: Any, **more: Any) -> Any:
-            file = real_open(*args, **more)
             host = self._server()
+            if host is not None and not host.is_alive:
+                raise OSError(errno.EIO, "the host has ended")  # a destructor, say
+            file = real_open(*args, **more)
             if host is not None:
                 host.files.append(file)
             return file
@@ -195,29 +243,27 @@ class Nature:
         yield builtins, "__build_class__", identity.build_class
 
     def _of_event_loops(self) -> Iterator[tuple[Any, str, Any]]:
-        real = {
-            name: getattr(events, name) for name in ("new_event_loop", "get_event_loop", "set_event_loop")
-        }
+        def get_event_loop(host: Host) -> Any:
+            if host.loop is host.system:
+                host.new_loop()
+            return events._get_running_loop() or host.loop
 
-        def new_event_loop() -> Any:
-            host = self._server()
-            if host is None:
-                return real["new_event_loop"]()
-            host.loop._closed = False
-            return host.loop
-
-        def get_event_loop() -> Any:
-            host = self._server()
-            return real["get_event_loop"]() if host is None else host.loop
-
-        def set_event_loop(loop: Any) -> None:
-            if self._server() is None:
-                real["set_event_loop"](loop)
+        def set_event_loop(host: Host, loop: Any) -> None:
+            host.loop = host.system if loop is None else loop
 
         for place in (events, asyncio):
-            yield place, "new_event_loop", new_event_loop
-            yield place, "get_event_loop", get_event_loop
-            yield place, "set_event_loop", set_event_loop
+            yield from self._instead(place, "new_event_loop", lambda host: host.new_loop())
+            yield from self._instead(place, "get_event_loop", get_event_loop)
+            yield from self._instead(place, "set_event_loop", set_event_loop)
+
+    def _of_executors(self) -> Iterator[tuple[Any, str, Any]]:
+        def shutdown(executor: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            real(executor, wait, cancel_futures=cancel_futures)
+            if self._simulator.current is not None:
+                self._simulator.current.shut_down(executor, wait, cancel_futures)
+
+        real = ThreadPoolExecutor.shutdown
+        yield ThreadPoolExecutor, "shutdown", shutdown
 
     def _refused(self) -> Iterator[tuple[Any, str, Any]]:
         def refusing(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -230,6 +276,9 @@ class Nature:
             return call
 
         yield threading.Thread, "start", refusing("thread", threading.Thread.start)
+        yield threading.Condition, "wait", refusing("thread", threading.Condition.wait)
+        # Before it takes a lock that all executors of this process share.
+        yield ThreadPoolExecutor, "submit", refusing("thread", ThreadPoolExecutor.submit)
         yield socket.socket, "__init__", refusing("socket", socket.socket.__init__)
         yield subprocess.Popen, "__init__", refusing("process", subprocess.Popen.__init__)
         for name in ("fork", "posix_spawn", "system"):
@@ -268,6 +317,35 @@ class _Environment(MutableMapping[str, str]):
     def copy(self) -> dict[str, str]:
         """See os.environ."""
         return dict(self._now)
+
+    def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
+        return {**self._now, **other}
+
+    def __ror__(self, other: Mapping[str, str]) -> dict[str, str]:
+        return {**other, **self._now}
+
+    def __ior__(self, other: Mapping[str, str]) -> _Environment:
+        self._now.update(other)
+        return self
+
+
+class _Input:
+    """`sys.stdin`: there is nothing to be read on a host."""
+
+    def __init__(self, nature: Nature, real: Any) -> None:
+        self._nature = nature
+        self._real = real
+        self._empty = io.TextIOWrapper(io.BytesIO())
+
+    def __getattr__(self, name: str) -> Any:
+        if self._nature._server() is None:
+            return getattr(self._real, name)
+        if self._empty.closed:
+            self._empty = io.TextIOWrapper(io.BytesIO())
+        return getattr(self._empty, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readline, "")
 
 
 class _Sorted:

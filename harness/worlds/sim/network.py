@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
@@ -20,6 +21,7 @@ from harness.worlds.sim.weather import Latency
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host
+    from harness.worlds.sim.hostloop import HostLoop
     from harness.worlds.sim.simulator import Simulator
 
 WINDOW = 256 * 1024
@@ -52,14 +54,16 @@ class Network:
         """A port that nobody has had."""
         return next(self._ports)
 
-    def listen(self, host: Host, factory: Callable[[], Any], address: Any, port: int) -> Listener:
-        """Let a host accept connections. Raises OSError if the port is taken."""
+    def listen(
+        self, loop: HostLoop, factory: Callable[[], Any], address: Any, port: int, serving: bool = True
+    ) -> Listener:
+        """Let a host accept connections, at once or later. Raises OSError if the port is taken."""
         port = int(port) or self.free_port()
         if port in self._listeners:
             raise OSError(
                 98, f"error while attempting to bind on address ('{address}', {port}): address already in use"
             )
-        listener = self._listeners[port] = Listener(self, host, factory, port)
+        listener = self._listeners[port] = Listener(self, loop, factory, port, serving)
         return listener
 
     def ports_of(self, host: Host) -> list[int]:
@@ -67,18 +71,19 @@ class Network:
         return sorted(port for port, each in self._listeners.items() if each.host is host)
 
     async def connect(
-        self, host: Host, factory: Callable[[], Any], port: int, window: int | None
+        self, loop: HostLoop, factory: Callable[[], Any], port: int | str, window: int | None
     ) -> tuple[Transport, Any]:
         """Open a connection. Raises ConnectionRefusedError if nobody listens there."""
+        port = int(port)
         latency, rng = self.simulator.weather.link()
         await asyncio.sleep(latency.draw(rng))
         listener = self._listeners.get(port)
-        if listener is None:
+        if listener is None or not listener.is_serving():
             await asyncio.sleep(latency.draw(rng))
             raise ConnectionRefusedError(111, f"Connect call failed ('127.0.0.1', {port})")
-        near = Transport(self, host, ("127.0.0.1", self.free_port()), latency, rng, window or WINDOW)
+        near = Transport(self, loop, ("127.0.0.1", self.free_port()), latency, rng, window or WINDOW)
         far = Transport(
-            self, listener.host, ("127.0.0.1", port), latency, Random(rng.random()), window or WINDOW
+            self, listener.loop, ("127.0.0.1", port), latency, Random(rng.random()), window or WINDOW
         )
         near.peer, far.peer = far, near
         self._transports |= dict.fromkeys((near, far))
@@ -95,11 +100,11 @@ class Network:
         if self._listeners.get(listener.port) is listener:
             del self._listeners[listener.port]
 
-    def host_ended(self, host: Host) -> None:
+    def loop_ended(self, loop: HostLoop) -> None:
         """The system closes what a process leaves open."""
-        for listener in [each for each in self._listeners.values() if each.host is host]:
+        for listener in [each for each in self._listeners.values() if each.loop is loop]:
             self.forget(listener)
-        for transport in [each for each in self._transports if each.host is host]:
+        for transport in [each for each in self._transports if each.loop is loop]:
             transport.abandon()
 
     def transport_ended(self, transport: Transport) -> None:
@@ -110,12 +115,15 @@ class Network:
 class Listener(asyncio.AbstractServer):
     """What `loop.create_server` gives."""
 
-    def __init__(self, network: Network, host: Host, factory: Callable[[], Any], port: int) -> None:
-        self.host = host
+    def __init__(
+        self, network: Network, loop: HostLoop, factory: Callable[[], Any], port: int, serving: bool
+    ) -> None:
+        self.host = loop.host
+        self.loop = loop
         self.port = port
         self._network = network
         self._factory = factory
-        self._is_open = True
+        self._is_open = serving
         self._forever: asyncio.Future[None] | None = None
         self.sockets: tuple[_Socket, ...] = (_Socket(("127.0.0.1", port)),)
 
@@ -128,7 +136,7 @@ class Listener(asyncio.AbstractServer):
             protocol.connection_made(transport)
             transport.begin()
 
-        self.host.loop.call_soon(made)
+        self.loop.call_soon(made)
 
     def close(self) -> None:
         """Accept nobody any more."""
@@ -140,18 +148,22 @@ class Listener(asyncio.AbstractServer):
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop of the host that listens."""
-        return self.host.loop
+        return self.loop
 
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
         return self._is_open
 
     async def start_serving(self) -> None:
-        """It does already."""
+        """Accept connections from now on. Raises RuntimeError if it is closed."""
+        if not self.sockets:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._is_open = True
 
     async def serve_forever(self) -> None:
         """Wait until it is closed."""
-        self._forever = self.host.loop.create_future()
+        await self.start_serving()
+        self._forever = self.loop.create_future()
         try:
             await self._forever
         finally:
@@ -164,12 +176,14 @@ class Listener(asyncio.AbstractServer):
 class _Socket:
     """As much of a socket as somebody asks for who wants to know an address."""
 
-    family = 2
-    type = 1
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
 
     def __init__(self, name: tuple[str, int], peer: tuple[str, int] | None = None) -> None:
         self._name = name
         self._peer = peer
+        self._options: dict[tuple[int, int], Any] = {}
 
     def getsockname(self) -> tuple[str, int]:
         """Our address."""
@@ -179,8 +193,13 @@ class _Socket:
         """The other side's."""
         return self._peer
 
-    def setsockopt(self, *_: object) -> None:
-        """There is nothing to set."""
+    def setsockopt(self, level: int, option: int, value: Any, *_: object) -> None:
+        """Keep it, and do nothing."""
+        self._options[level, option] = value
+
+    def getsockopt(self, level: int, option: int, *_: object) -> Any:
+        """What was set."""
+        return self._options.get((level, option), 0)
 
     def fileno(self) -> int:
         """There is no such file."""
@@ -193,10 +212,17 @@ class Transport(asyncio.Transport):
     peer: Transport
 
     def __init__(
-        self, network: Network, host: Host, name: tuple[str, int], latency: Latency, rng: Random, window: int
+        self,
+        network: Network,
+        loop: HostLoop,
+        name: tuple[str, int],
+        latency: Latency,
+        rng: Random,
+        window: int,
     ) -> None:
         super().__init__()
-        self.host = host
+        self.host = loop.host
+        self.loop = loop
         self.is_held = False
         """Whether what it writes stays on the wire: one-way loss, for as long as that lasts."""
         self._network = network
@@ -205,6 +231,7 @@ class Transport(asyncio.Transport):
         self._rng = rng
         self._window = window
         self._protocol: Any = None
+        self._is_buffered = False  # whether the protocol has a buffer of its own
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._travelling = 0  # bytes on the wire, or unread at the other side
@@ -238,6 +265,7 @@ class Transport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Who is told of what comes."""
         self._protocol = protocol
+        self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Who is told of what comes."""
@@ -260,13 +288,17 @@ class Transport(asyncio.Transport):
         """Read on."""
         if not self._is_reading:
             self._is_reading = True
-            self.host.loop.call_soon(self._read)
+            self.loop.call_soon(self._read)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """When the protocol is asked to pause, and to go on."""
         if high is None:
             high = _HIGH if low is None else 4 * low
-        self._high, self._low = high, high // 4 if low is None else low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
         self._pause_or_resume()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
@@ -279,7 +311,12 @@ class Transport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send something."""
-        if self._is_gone or self._end_is_due or not data:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            kind = type(data).__name__
+            raise TypeError(f"data argument must be a bytes-like object, not {kind!r}")
+        if self._end_is_due:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._is_gone or not data:
             return
         self._outbox.append(bytes(data))
         self._outbox_bytes += len(data)
@@ -296,6 +333,8 @@ class Transport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Say that nothing more will come."""
+        if self._is_closing or self._end_is_due:
+            return
         self._end_is_due = True
         self._send()
 
@@ -310,9 +349,7 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         """End at once; what was not on the wire is never sent."""
-        self._drop_outbox()
-        self._is_closing = True
-        self._lose(None)
+        self._abort(None)
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -384,7 +421,7 @@ class Transport(asyncio.Transport):
             return
         now = self._network.simulator.local_now
         self._last_arrival = max(self._last_arrival, now + self._latency.draw(self._rng))
-        self.peer.host.loop.call_at(self._last_arrival, callback, *args)
+        self.peer.loop.call_at(self._last_arrival, callback, *args)
 
     def _arrive(self, data: bytes) -> None:
         if self._is_gone:
@@ -400,13 +437,47 @@ class Transport(asyncio.Transport):
             data = self._inbox.popleft()
             if data == _END:
                 self._got_end = True
-                if not self._protocol.eof_received():
+                try:
+                    keeps_open = self._protocol.eof_received()
+                except Exception as error:
+                    self._fail(error, "eof_received")
+                    return
+                if not keeps_open:
                     self.close()
                 return
             self.peer._travelling -= len(data)
             if self.peer._outbox:
                 self._after_delay(self.peer._go_on)
-            self._protocol.data_received(data)
+            try:
+                if self._is_buffered:
+                    self._fill(data)
+                else:
+                    self._protocol.data_received(data)
+            except Exception as error:
+                self._fail(error, "data_received")
+
+    def _fill(self, data: bytes) -> None:
+        """Write what has come into the protocol's own buffer, as much as that takes each time."""
+        while data:
+            buffer = self._protocol.get_buffer(len(data))
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            taken = data[: len(buffer)]
+            buffer[: len(taken)] = taken
+            self._protocol.buffer_updated(len(taken))
+            data = data[len(taken) :]
+
+    def _abort(self, error: Exception | None) -> None:
+        self._drop_outbox()
+        self._is_closing = True
+        self._lose(error)
+
+    def _fail(self, error: Exception, what: str) -> None:
+        """The protocol cannot go on: the connection is lost."""
+        message = f"Fatal error: protocol.{what}() call failed."
+        context = {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+        self.loop.call_exception_handler(context)
+        self._abort(error)
 
     def _go_on(self) -> None:
         """The other side has taken something, so that there is room in the window."""
@@ -433,7 +504,7 @@ class Transport(asyncio.Transport):
             self._say_end()
         self._network.transport_ended(self)
         if self._protocol is not None:
-            self.host.loop.call_soon(self._protocol.connection_lost, error)
+            self.loop.call_soon(self._protocol.connection_lost, error)
 
     def _inbox_dropped(self) -> None:
         """A transport that is closing reads nothing more."""

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sysconfig
 from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Any
 
-_HARNESS = str(Path(__file__).resolve().parents[2])
-_LIBRARIES = tuple(
-    dict.fromkeys(
-        str(Path(sysconfig.get_paths()[key]).resolve())
-        for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    )
-)
+_FOLDERS = [Path(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+_FOLDERS.append(Path(__file__).parents[2])
+_LIBRARIES = tuple(f"{each}{os.sep}" for path in _FOLDERS for each in {path: 0, path.resolve(): 0})
 
 
 def is_library(filename: str) -> bool:
     """Whether a file is the standard library's, an installed package's, or the harness's own."""
-    return filename.startswith((*_LIBRARIES, _HARNESS, "<"))
+    return filename.startswith(("<", *_LIBRARIES))
 
 
 def place_of(frame: FrameType | None) -> str:

@@ -21,17 +21,27 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
 
+from greenlet import greenlet
+
 from harness.worlds.sim import identity
-from harness.worlds.sim.host import Host, HostDied
-from harness.worlds.sim.hostloop import Handle
+from harness.worlds.sim.host import Host
+from harness.worlds.sim.hostloop import Handle, HostLoop
 from harness.worlds.sim.nature import Nature
 from harness.worlds.sim.network import Network
 from harness.worlds.sim.weather import Weather
 
 T = TypeVar("T")
 
+UPTIME = 100_000.0
+"""What the clock shows at the start of a run, in seconds: its zero has no meaning, and is not given one."""
 SPINS = 1000
-"""Turns of the loop at one moment after which whoever waits busily is made to wait for the next event."""
+"""Turns of the loop at one moment after which somebody waits busily, and the clock has to go on."""
+_MORE_SPINS = 10
+"""Turns until it goes on again, as long as that lasts."""
+_STEP = 0.01
+"""Seconds by which it goes on then, unless something is due before."""
+_BUSY_SECONDS = 3600.0
+"""Seconds of a busy wait after which it is one for nothing, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000
 """Turns between two collections of garbage: at fixed moments, since destructors are code that runs too."""
 _FEW_TIMERS = 200
@@ -42,24 +52,26 @@ class Deadlock(Exception):  # noqa: N818 - named for what it is
 
 
 class Simulator:
-    """One simulated world: its hosts, their network, and its clock. `start` is its time of day at 0."""
+    """One simulated world: its hosts, their network, and its clock. `start` is its time of day at first."""
 
     def __init__(self, seed: str, start: float, weather: Weather | None = None) -> None:
         self.seed = seed
         self.start = start
-        self.now = 0.0
-        """Seconds since the run began."""
+        self.now = UPTIME
+        """What `time.monotonic()` and the loops' `time()` show, in seconds."""
         self.weather = weather or Weather(Random(f"{seed}/weather"))
         self.network = Network(self)
         self.hosts: list[Host] = []
         self.current: Host | None = None
         """The host whose code is running."""
+        self._loop: HostLoop | None = None
         self.turns = 0
         self.handled = 0
         """Callbacks and steps of tasks that have been run."""
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._cancelled_timers = 0
+        self._last_event = self.now  # a step that is made for a busy wait is none
         self._numbers = itertools.count()
         self._nature = Nature(self)
         self._is_ahead = False  # whether the code that runs is on a host that has slept in vain
@@ -98,7 +110,9 @@ class Simulator:
             gc.disable()
             try:
                 task: asyncio.Task[T] = host.loop.create_task(main)
-                self._run_until(task.done)
+                while not task.done():
+                    # A host that ends itself is left where it stands, with the greenlet that it runs in.
+                    greenlet(self._run_until).switch(task.done)
                 return task.result()
             finally:
                 self._enter(None)
@@ -112,9 +126,8 @@ class Simulator:
                 self._to_the_next_moment()
                 spins = 0
             elif spins >= SPINS:
-                # Somebody turns round and round with `await asyncio.sleep(0)`, until something happens.
-                self._to_the_next_moment(busy=True)
-                spins = 0
+                # Somebody turns round and round with `await asyncio.sleep(0)`, until it is late enough.
+                spins = SPINS - _MORE_SPINS if self._go_on_a_step() else 0
             spins += 1
             self.turns += 1
             if self.turns % _TURNS_PER_COLLECTION == 0:
@@ -123,58 +136,93 @@ class Simulator:
                 self._run_one(ready.popleft())
 
     def _run_one(self, handle: Handle) -> None:
-        host = handle.loop.host
-        if handle.is_cancelled or not host.is_alive:
+        loop = handle.loop
+        if handle.is_cancelled or loop.is_over:
+            loop.host.drop(handle)
             return
+        host = loop.host
         if host.busy_until > self.now:
             host.postpone(handle)
             return
-        if host is not self.current:
-            self._enter(host)
+        if loop is not self._loop:
+            self._enter(loop)
         self.handled += 1
         try:
             handle.context.run(handle.callback, *handle.args)
-        except HostDied:
-            pass
         except (SystemExit, KeyboardInterrupt) as error:
             host.interrupt(error)
         except BaseException as error:
             handle.failed(error)
 
-    def _enter(self, host: Host | None) -> None:
-        """Have the code that runs next be this host's."""
-        self.current = host
-        events._set_running_loop(host.loop if host else None)
+    def _enter(self, loop: HostLoop | None) -> None:
+        """Have the code that runs next be this loop's."""
+        self._loop = loop
+        host = self.current = loop.host if loop else None
+        events._set_running_loop(loop)
         if self._is_ahead or (host and host.busy_until > self.now):
             self._is_ahead = not self._is_ahead
-            self._nature.tell_time()
+            self.tell_time()
 
-    def _to_the_next_moment(self, busy: bool = False) -> None:
+    def tell_time(self) -> None:
+        """Have the time of day be what it is for the code that runs next."""
+        self._nature.tell_time()
+
+    def step_outside(self) -> None:
+        """In the middle of whatever runs: from here on it is the harness's code."""
+        self._enter(self.hosts[0].loop)
+
+    def current_task_vanishes(self) -> None:
+        """The code that runs is left where it stands: asyncio should not take it for running still."""
+        loop = self._loop
+        assert loop is not None
+        events._set_running_loop(loop)
+        task = asyncio.current_task(loop)
+        if task is not None:
+            asyncio.tasks._leave_task(loop, task)
+        self._enter(None)
+
+    def _to_the_next_moment(self) -> None:
         """Advance the clock to what is due next, and make that ready."""
+        when = self._next_due()
+        if when is None:
+            raise Deadlock(self._who_waits("nothing is left"))
+        self.now = self._last_event = max(self.now, when)
+        timers = self._timers
+        while timers and timers[0][0] <= self.now:
+            self._ready.append(heapq.heappop(timers)[2])
+        self.tell_time()
+
+    def _go_on_a_step(self) -> bool:
+        """Advance the clock while somebody waits busily. Returns whether nothing is due yet."""
+        when = self._next_due()
+        if when is not None and when <= self.now + _STEP:
+            self._to_the_next_moment()
+            return False
+        if when is None and self.now - self._last_event > _BUSY_SECONDS:
+            raise Deadlock(self._who_waits("somebody waits busily, and nothing else is left"))
+        self.now += _STEP
+        self.tell_time()
+        return True
+
+    def _next_due(self) -> float | None:
+        """When the next timer is due that is still needed."""
         timers = self._timers
         while timers:
-            when, _, handle = heapq.heappop(timers)
-            if handle.is_cancelled:
-                self._cancelled_timers -= 1
-                continue
-            if not handle.loop.host.is_alive:
-                continue
-            self.now = max(self.now, when)
-            self._ready.append(handle)
-            while timers and timers[0][0] <= self.now:
-                self._ready.append(heapq.heappop(timers)[2])
-            self._nature.tell_time()
-            return
-        raise Deadlock(self._who_waits(busy))
+            when, _, handle = timers[0]
+            if not (handle.is_cancelled or handle.loop.is_over):
+                return when
+            handle.loop.host.drop(handle)
+            heapq.heappop(timers)
+            self._cancelled_timers -= handle.is_cancelled
+        return None
 
-    def _who_waits(self, busy: bool) -> str:
-        why = "somebody waits busily, and nothing else is left" if busy else "nothing is left"
+    def _who_waits(self, why: str) -> str:
         lines = [f"{host.name}: {line}" for host in self.hosts for line in host.waiting()]
-        return "\n".join([f"{why} to run after {self.now:.3f} s; these tasks wait:", *lines])
+        return "\n".join([f"{why} to run after {self.now - UPTIME:.3f} s; these tasks wait:", *lines])
 
     @property
     def local_now(self) -> float:
-        """Seconds since the run began, for the code that runs: a host that sleeps in vain is ahead."""
+        """The same for the code that runs: a host that sleeps in vain is ahead."""
         return max(self.now, self.current.busy_until) if self.current else self.now
 
     def called_from(self) -> str:

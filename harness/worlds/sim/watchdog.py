@@ -45,9 +45,9 @@ def watching(simulator: Simulator, stuck: Callable[[str], None]) -> Iterator[Non
             return
         ticks += 1
         if _process_time() - began >= BUSY_SECONDS or ticks >= BLOCKED_TICKS:
-            host = simulator.current
-            inner = host.main_frame() if host is not None else None
-            stuck(place_of(inner or frame))
+            where = place_of(frame)
+            simulator.step_outside()  # what ends the process is no `os._exit` of the host
+            stuck(where)
 
     previous = signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)

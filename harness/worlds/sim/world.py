@@ -112,11 +112,15 @@ class SimWorld(ServedWorld):
     # --- the server -------------------------------------------------------------------------------
 
     async def start_server(self) -> None:
-        """Start the program on a copy of the data: what the last one has still open, it keeps to itself."""
+        """Start the program on a copy of the data: what the last one has still open, it keeps to itself.
+
+        The copy has the name that the data had: a server may have noted down where it is.
+        """
         assert self._folder is not None
         if self._starts:
-            before, self._data = self._folder / self._data, f"data-{self._starts}"
-            shutil.copytree(before, self._folder / self._data, symlinks=True)
+            data = self._folder / self._data
+            before = data.rename(self._folder / f"before-{self._starts}")
+            shutil.copytree(before, data, symlinks=True)
         await super().start_server()
 
     def _launch(self, port: int, folder: Path, name: str) -> Process:
