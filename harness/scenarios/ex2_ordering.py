@@ -25,8 +25,8 @@ PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
 FAR_BEHIND = 40
 """Messages under way from which on talkers slow down: how much a server can bear is not the question."""
-MANY = 400
-"""Messages in the room from which on they do so, too: a server that keeps us waiting is not flooded."""
+MANY = 4
+"""Times as much as is enough, from which on they do so, too: a server that is slow is not flooded."""
 SLOW_DOWN = 10
 """How many times as long they wait then at the most: messages may also be lost."""
 LARGE = 60 * 1024
@@ -216,7 +216,7 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
         while not enough.is_set() or said[0] < plan.enough:
             said[0] += 1
             await talker.say(room, f"{world.tag()}. {talker.name} goes on")
-            await world.pause(plan.pace if said[0] < MANY else SLOW_DOWN * plan.pace)
+            await world.pause(plan.pace if said[0] < MANY * plan.enough else SLOW_DOWN * plan.pace)
             for _ in range(SLOW_DOWN):
                 if said[0] - talker.live[room] <= FAR_BEHIND:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import weakref
 from asyncio import events, futures
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -79,6 +80,7 @@ class HostLoop(asyncio.BaseEventLoop):
         self.host = host
         self._runs = False
         super().__init__()
+        self._made: list[weakref.ref[asyncio.Task[Any]]] = []
         self._names = itertools.count(1)
 
     __hash__ = object.__hash__  # asked for at each step of a task, and never in a set
@@ -136,11 +138,14 @@ class HostLoop(asyncio.BaseEventLoop):
         """See asyncio."""
         if self.get_task_factory() is not None:
             return super().create_task(coro, name=name, context=context, **more)
-        return SimTask(coro, loop=self, name=name or f"task {next(self._names)}", context=context)
+        task = SimTask(coro, loop=self, name=name or f"task {next(self._names)}", context=context)
+        self._made.append(weakref.ref(task))
+        return task
 
     def unfinished(self) -> list[asyncio.Task[Any]]:
-        """The host's tasks that are not done, in the order of their names."""
-        return sorted(asyncio.all_tasks(self), key=lambda task: (len(task.get_name()), task.get_name()))
+        """The loop's tasks that are not done, in the order in which they were made."""
+        self._made = [made for made in self._made if (task := made()) is not None and not task.done()]
+        return [task for made in self._made if (task := made()) is not None]
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sysconfig
+from functools import cache
 from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Any
@@ -14,6 +15,7 @@ _FOLDERS.append(Path(__file__).parents[2])
 _LIBRARIES = tuple(f"{each}{os.sep}" for path in _FOLDERS for each in {path: 0, path.resolve(): 0})
 
 
+@cache
 def is_library(filename: str) -> bool:
     """Whether a file is the standard library's, an installed package's, or the harness's own."""
     return filename.startswith(("<", *_LIBRARIES))
