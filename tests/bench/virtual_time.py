@@ -1,10 +1,12 @@
-"""How many simulated seconds a second of wall time brings, beside looptime: `python -m tests.bench.virtual_time`.
+"""How many simulated seconds a second of wall time brings, beside looptime: `python -m
+tests.bench.virtual_time`.
 
-The same server and clients of the websockets library chat, or stay connected and idle, in our simulated world and
-on an asyncio loop with looptime's virtual time (which uses real sockets). The two take turns, five times each.
+The same server and clients of the websockets library chat, or stay connected and idle, in our simulated
+world and on an asyncio loop with looptime's virtual time (which uses real sockets). The two take turns,
+five times each.
 
-looptime is no dependency of the kit, since its pytest plugin gets in the way of tests: install it where this is
-run, and nowhere else.
+looptime is no dependency of the kit, since its pytest plugin gets in the way of tests: install it where
+this is run, and nowhere else.
 """
 
 from __future__ import annotations

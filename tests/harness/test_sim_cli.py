@@ -1,0 +1,152 @@
+"""`chatlab check --world` and `chatlab replay`, as somebody at a terminal sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers import plain_broken
+
+pytestmark = pytest.mark.xdist_group("sim")
+
+PLAIN = Path(__file__).parent.parent / "servers" / "plain.py"
+CHATLAB = (sys.executable, "-P", "-m", "harness.cli")
+
+
+def chatlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder; nobody is at the terminal."""
+    return subprocess.run(
+        [*CHATLAB, *arguments], cwd=folder, capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A server whose messages overtake each other."""
+    path = tmp_path / "broken.py"
+    path.write_text(plain_broken.source("numbers_then_saves_then_sends_unlocked"))
+    return path
+
+
+def test_right_answers_pass(tmp_path: Path) -> None:
+    """All four exercises, in simulated seconds; the seed is told."""
+    done = chatlab(tmp_path, "check", "--solutions", "--world", "sim", "--seed", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "18 of 18 steps passed" in done.stdout
+    assert "simulated s" in done.stdout
+    assert "seed 7" in done.stdout
+    assert not (tmp_path / "replays").exists()
+
+
+def test_many_runs_are_summed_up(tmp_path: Path) -> None:
+    """Only the first is shown, and the sum says what it proves."""
+    done = chatlab(tmp_path, "check", "1", "--reference", "--world", "sim", "--runs", "25")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Run 1 of 25" in done.stdout
+    assert "Run 2 of 25" not in done.stdout
+    assert "25 of 25 runs passed" in done.stdout
+    assert "11.3 %" in done.stdout  # 1 - 0.05 ** (1 / 25)
+
+
+def test_a_failure_is_made_small_written_down_and_played_again(broken: Path) -> None:
+    """The smallest scene is shown, its file is named, and `chatlab replay` gives the same history; after the
+    server was mended it says what has changed, and that nothing is wrong any more."""
+    folder = broken.parent
+    done = chatlab(folder, "check", "2", "--server-module", broken.name, "--world", "sim", "--seed", "5")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "The smallest scene found" in done.stdout
+    (path,) = (folder / "replays").iterdir()
+    assert f"chatlab replay replays/{path.name}" in done.stdout
+    assert str(folder) not in path.read_text(), "a replay file can be given to others"
+
+    again = chatlab(folder, "replay", f"replays/{path.name}")
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "The same history, byte for byte" in again.stdout
+
+    broken.write_text(PLAIN.read_text())
+    mended = chatlab(folder, "replay", f"replays/{path.name}")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "something else happened" in mended.stdout
+    assert "broken.py" in mended.stdout
+    assert "Nothing is wrong in this scene any more" in mended.stdout
+
+
+def test_json_has_the_world_and_standard_output_has_nothing_else(broken: Path) -> None:
+    """With --json - the report is the output, whatever was found."""
+    done = chatlab(
+        broken.parent, "check", "1", "--server-module", broken.name, "--world", "sim", "--json", "-"
+    )
+    report = json.loads(done.stdout)
+    assert report["world"] == "sim"
+    assert report["target"] == "broken.py"
+
+
+@pytest.mark.live
+def test_both_worlds_are_compared(tmp_path: Path) -> None:
+    """A single file that knows of no harness plays in both worlds, and they agree on each step."""
+    done = chatlab(
+        tmp_path, "check", "1", "4", "--server-module", str(PLAIN), "--world", "both", "--json", "both.json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Both worlds say the same of all 10 steps" in done.stdout
+    assert [each["world"] for each in json.loads((tmp_path / "both.json").read_text())["worlds"]] == [
+        "live",
+        "sim",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--url", "ws://127.0.0.1:1/"), "--url"),
+        (("--server", "node server.js"), "--server-module"),
+        (("--server-module", "nowhere.py"), "there is no Python file nowhere.py"),
+        (("--server-module", "nowhere.py", "--reference"), "exclude each other"),
+    ],
+)
+def test_what_cannot_be_simulated_is_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    """One sentence says why, and what to do."""
+    done = chatlab(tmp_path, "check", "1", "--world", "sim", *arguments)
+    assert done.returncode == 64
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, "{}", "nonsense", '{"format": 99}'])
+def test_a_file_that_is_no_replay_is_wrong_usage(tmp_path: Path, content: str | None) -> None:
+    """Nor is one that is not there."""
+    if content is not None:
+        (tmp_path / "file.json").write_text(content)
+    done = chatlab(tmp_path, "replay", "file.json")
+    assert done.returncode == 64
+    assert "file.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM in the middle of many runs: exit code 130, and no process is left."""
+    process = subprocess.Popen(
+        [*CHATLAB, "check", "2", "--reference", "--world", "sim", "--runs", "1000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    family = psutil.Process(process.pid)
+    while len(children := family.children(recursive=True)) < 2 and process.poll() is None:
+        os.sched_yield()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
