@@ -237,7 +237,8 @@ class _Sim(_Check):
             if small is None:
                 assert run.case is not None
                 (whole,) = await nursery.play(SimJob(target, [run.case], self.options.skip_slow, lean=False))
-        name = next((each for each in anomalies_of(small) if each in names), names[0]) if small else names[0]
+        found = anomalies_of(small) if small else names
+        name = next(each for each in names if each in found)
         kept = replay.of(small or whole, target, name)
         path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}.json"
         if not self.options.quiet:

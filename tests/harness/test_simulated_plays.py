@@ -230,7 +230,7 @@ import asyncio, os
 from websockets.asyncio.server import serve
 
 async def handler(ws):
-    await ws.send('{"type": "connected", "data": {"session_id": "s", "user": "u"}}')
+    await ws.send('{"type": "connected", "data": {"clientId": "c", "user": "u"}}')
     async for text in ws:
         PLACE
 
