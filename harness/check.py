@@ -24,13 +24,13 @@ from harness.targets import Target
 from harness.texts import texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 from harness.worker import Job, cancel_on_sigterm, run_in_process
-from harness.worlds.sim.nursery import Nursery, SimJob
+from harness.worlds.sim.nursery import Nursery, NurseryError, SimJob
 from lab.command import EXIT_INTERRUPTED
 
 REPLAYS = Path("replays")
 """The folder that replay files are written to."""
 SHOWN_FAILURES = 3
-"""Failed runs that are shown in full, if there are many."""
+"""Runs that did not pass and are shown in full, if there are many."""
 _PART = 10
 """Plays that one simulating process does before it makes room for a fresh one."""
 
@@ -66,11 +66,19 @@ def check(options: Options) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(terminal.texts.say("ui.interrupted"), err=True)
         return EXIT_INTERRUPTED
+    except NurseryError as error:
+        return _tell_defect(error, terminal)
     if len(summaries) > 1 and not options.quiet:
         terminal.agreement(summaries)
     _write_json(summaries, options, terminal)
     defect = any(summary.defect for summary in summaries)
     return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
+
+
+def _tell_defect(error: NurseryError, terminal: Terminal) -> int:
+    """A process that plays has died: that says nothing of the server."""
+    click.echo(f"{terminal.texts.say('ui.defect')}\n{error}", err=True)
+    return EXIT_DEFECT
 
 
 async def _all_of(kinds: list[type[_Check]], options: Options, terminal: Terminal) -> list[Summary]:
@@ -177,7 +185,7 @@ class _Sim(_Check):
         async with Nursery(self.options.jobs) as nursery:
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(nursery, lambda done: tell(self._progress(done)))
-            shown = [number for number, runs in enumerate(played) if number == 0 or _failed(runs)]
+            shown = [number for number, runs in enumerate(played) if number == 0 or not _passed(runs)]
             for number in shown[: SHOWN_FAILURES + 1]:
                 self.show(number, played[number])
             for exercise in self.options.chosen:
@@ -258,13 +266,12 @@ _WEIGHT = {1: 1, 2: 9, 3: 2, 4: 5}
 """About how long each exercise takes, beside the others."""
 
 
-def _failed(runs: list[Run]) -> bool:
-    return any(run.outcome is Outcome.FAILED for run in runs)
+def _passed(runs: list[Run]) -> bool:
+    return overall([run.outcome for run in runs]) is Outcome.PASSED
 
 
 def play_again(kept: replay.Replay, terminal: Terminal) -> int:
     """What `chatlab replay` does: play a case again, and say whether the same happened."""
-    from harness.worlds.sim.nursery import NurseryError
 
     async def one() -> Run:
         async with Nursery(1) as nursery:
@@ -277,6 +284,6 @@ def play_again(kept: replay.Replay, terminal: Terminal) -> int:
         click.echo(terminal.texts.say("ui.interrupted"), err=True)
         return EXIT_INTERRUPTED
     except NurseryError as error:
-        raise click.ClickException(str(error)) from error
+        return _tell_defect(error, terminal)
     terminal.replayed(kept, run)
     return EXIT_DEFECT if run.defect else EXIT_CODES[run.outcome]

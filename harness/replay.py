@@ -23,6 +23,8 @@ from harness.play import Case, Run
 from harness.targets import Target
 
 FORMAT = 1
+MAX_HISTORY = 1024 * 1024
+"""Bytes of a history that is written into a file."""
 
 
 class BadReplay(Exception):  # noqa: N818 - named for what it says
@@ -47,7 +49,9 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     """The replay of a simulated run, which has its history."""
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
-    return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, run.history)
+    is_small = len(msgspec.json.encode(run.history)) <= MAX_HISTORY
+    history = run.history if is_small else []  # the digest is enough to see whether it is the same
+    return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
 
 def write(replay: Replay, path: Path) -> None:

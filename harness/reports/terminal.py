@@ -260,7 +260,8 @@ class Terminal:
             if not changed:
                 self.block(say("ui.nothing_changed"), 2)
             words = Words(self.texts, run.nonce, run.component)
-            for key, event in zip(("was", "now"), first_difference(kept.history, run.history), strict=True):
+            different = first_difference(kept.history, run.history) if kept.history else ()
+            for key, event in zip(("was", "now"), different, strict=False):
                 at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
                 self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
         self.line()

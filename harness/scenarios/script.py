@@ -32,7 +32,7 @@ SPREADS = (0.005, 0.05, 0.5)
 """Seconds in which everything happens: much at once, or rather one thing after the other."""
 FAULTS = {
     1: ("enter", "leave", "close", "cut", "babble"),
-    2: ("enter", "come_back"),
+    2: ("enter", "come_back", "repeat"),
     3: ("close", "cut", "leave", "enter", "vanish"),
     4: ("kill", "restart"),
 }
@@ -42,8 +42,8 @@ FAULTS = {
 class Act(Struct, frozen=True):
     """Something that one client does (its number; NOBODY for the server), some seconds after the beginning.
 
-    `what` is say, babble (a bad message), enter, leave, close, cut, vanish, come_back, kill or restart. Who
-    is not in the room does not speak.
+    `what` is say, repeat (the last message, with its id), babble (a bad message), enter, leave, close, cut,
+    vanish, come_back, kill or restart. Who is not in the room does not speak.
     """
 
     at: float
@@ -93,12 +93,14 @@ async def play(script: Script, world: World) -> None:
     began = world.now()
     world.note("began", began)
 
+    said: dict[int, tuple[str, str]] = {}
+
     async def act_all(number: int) -> None:
         for act in script.acts:
             if act.who == number:
                 await world.pause(max(0.0, began + act.at - world.now()))
                 with suppress(Gone):
-                    await _act(world, clients, room, act)
+                    await _act(world, clients, room, act, said)
 
     await together(*(act_all(number) for number in (NOBODY, *range(len(clients)))))
     await world.pause(SOON)
@@ -120,7 +122,9 @@ def _name(script: Script, number: int) -> str:
     return f"{user}{script.users[:number].count(user) + 1}" if script.users.count(user) > 1 else user
 
 
-async def _act(world: World, clients: list[Client], room: str, act: Act) -> None:
+async def _act(
+    world: World, clients: list[Client], room: str, act: Act, said: dict[int, tuple[str, str]]
+) -> None:
     if act.who == NOBODY:
         await (world.kill_server() if act.what == "kill" else world.stop_server())
         await world.start_server()
@@ -130,7 +134,10 @@ async def _act(world: World, clients: list[Client], room: str, act: Act) -> None
         return  # who has vanished does nothing more
     match act.what:
         case "say" if client.is_in(room):
-            await client.say(room, f"{world.tag()}. hello", world.name(f"m{world.next_number()}"))
+            said[act.who] = (f"{world.tag()}. hello", world.name(f"m{world.next_number()}"))
+            await client.say(room, *said[act.who])
+        case "repeat" if client.is_in(room) and act.who in said:
+            await client.say(room, *said[act.who])
         case "enter":
             await client.join(room)
         case "leave" if client.is_in(room):
