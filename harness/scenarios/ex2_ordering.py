@@ -25,7 +25,7 @@ PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
 FAR_BEHIND = 40
 """Messages under way from which on talkers slow down: how much a server can bear is not the question."""
-MANY = 4
+MANY = 2
 """Times as much as is enough, from which on they do so, too: a server that is slow is not flooded."""
 SLOW_DOWN = 10
 """How many times as long they wait then at the most: messages may also be lost."""
@@ -67,11 +67,11 @@ def plan(rng: Random, size: int = FULL) -> Plan:
     return Plan(
         rooms=1 if is_small else len(ROOMS),
         burst=size,
-        cuts=[rng.randint(1, min(size, 8)) for _ in range(12 if size >= FULL else max(2, size // 2))],
+        cuts=[rng.randint(1, min(size, 8)) for _ in range(12 if size >= FULL else max(2, size // 4))],
         newcomers=[rng.randint(1, min(size, 4)) for _ in range(max(1, 4 * size // FULL))],
         page=rng.choice((7, 9, 11)),
-        enough=5 * size if is_small else ENOUGH,
-        again=0 if size >= FULL else size // 3,
+        enough=ENOUGH if size >= MODEST else 5 * size,
+        again=0 if size >= FULL else size // 6,
         volley=VOLLEY if size >= FULL else size,
         hurry=0.0 if size >= FULL else rng.choice(HURRIES),
         pace=PACE * (1 if size >= FULL else rng.choice((2, 5, 15) if is_small else (1, 2, 4))),
@@ -89,7 +89,7 @@ async def play(plan: Plan, world: World) -> None:
             for talker in talkers:
                 await talker.join(room)
         await _burst(world, talkers, rooms, plan.burst)
-        sloth = await _slow_reader(world, talkers) if plan.slow_reader else None
+        sloth = await _slow_reader(world, talkers[:2]) if plan.slow_reader else None
 
     with world.step("2.2"):
         if world.can_restart:

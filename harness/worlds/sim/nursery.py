@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from harness.play import Case, Run
+from harness.play import Case, Run, scenario_of
 from harness.targets import Target
 from harness.worlds.process import end_with_parent
 from harness.worlds.sim.world import SimWorld, in_memory
@@ -272,7 +272,8 @@ def _warm_up() -> None:
     from harness.worlds.sim.simulate import simulate
 
     for exercise in EXERCISES:
-        simulate(Case(exercise, "warm", size=1), targets.reference(), skip_slow=True)
+        scenario_of(exercise)
+    simulate(Case(1, "warm", size=1), targets.reference())
     gc.collect()
     gc.freeze()
 
