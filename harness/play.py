@@ -85,6 +85,8 @@ class Piece:
 
     play: Callable[[World], Awaitable[None]]
     judge: Callable[[Log], list[StepResult]]
+    intervals: int = 0
+    """Heartbeats for which it watches: it may take so much longer."""
 
 
 def scenario_of(exercise: int) -> ModuleType:
@@ -108,7 +110,7 @@ def piece_of_script(played: Script) -> Piece:
             StepResult("script", Outcome.FAILED if found else Outcome.PASSED, 0, 0, None, anomalies=found)
         ]
 
-    return Piece(partial(script.play, played), verdict)
+    return Piece(partial(script.play, played), verdict, played.intervals)
 
 
 async def play(
@@ -179,7 +181,8 @@ async def _with_limit(piece: Piece, world: ServedWorld) -> None:
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=1.0)
-            if world.now() > MAX_SECONDS + 8 * world.timeout:
+            most = MAX_SECONDS + 8 * world.timeout + piece.intervals * world.heartbeat
+            if world.now() > most:
                 raise PlayStopped
         await task
     finally:

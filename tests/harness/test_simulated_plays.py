@@ -15,6 +15,7 @@ from harness.history import History, Received, Sent
 from harness.play import Case, Run
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
+from harness.scenarios.script import Act, Script
 from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome
@@ -85,6 +86,16 @@ def test_presence_is_played_with_the_course_s_intervals(
 ) -> None:
     """More than three minutes pass while somebody is watched for three time-outs of a minute."""
     assert right_runs["reference", 3][0].seconds > 180
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_an_hour_and_a_day_of_presence(hours: int) -> None:
+    """Who answers heartbeats all the time is there all the time, and who has vanished is gone for good."""
+    acts = [Act(0.01, 1, "vanish"), Act(0.02, 2, "say")]
+    scene = Script(["alice", "bob", "carol"], [0, 1, 2], acts, intervals=hours * 120)
+    ((run,),) = play(SimJob(targets.reference(), [Case(3, "1", script=scene)]))
+    assert shrink.anomalies_of(run) == []
+    assert run.seconds > hours * 3600
 
 
 # --- broken servers -----------------------------------------------------------------------------------
