@@ -100,7 +100,10 @@ def _hashed_by_address(modules: int) -> list[type]:
 
 
 def _is_hashed_by_address(kind: type) -> bool:
-    ours = kind.__module__.partition(".")[0] in ("asyncio", "websockets", "lab")
+    module = kind.__module__
+    if not isinstance(module, str):  # some libraries' classes have something else there
+        return False
+    ours = module.partition(".")[0] in ("asyncio", "websockets", "lab")
     if not ours or "__hash__" in vars(kind):
         return False
     return _has_no_hash(kind) and bool(kind.__flags__ & _HEAP)

@@ -13,9 +13,6 @@ from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 
-_past: list[Simulator] = []
-"""Worlds that are over: what was killed in them must not be tidied up while the next one runs."""
-
 
 def simulate(
     case: Case, target: Target, *, skip_slow: bool = False, stuck: Callable[[Run], None] = lambda run: None
@@ -29,7 +26,6 @@ def simulate(
     else:
         piece = piece_of(case.exercise, case.seed, case.size, target.component)
     simulator = Simulator(f"{case.seed}/{case.exercise}", NEW_YEAR)
-    _past.append(simulator)
     world: SimWorld | None = None
 
     async def main() -> Run:

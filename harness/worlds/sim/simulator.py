@@ -47,6 +47,10 @@ _TURNS_PER_COLLECTION = 20_000
 _FEW_TIMERS = 200
 
 
+_past: list[Simulator] = []
+"""Worlds that have been: what was killed in them is never tidied up, for that would run it."""
+
+
 class Deadlock(Exception):  # noqa: N818 - named for what it is
     """Nothing is left to run, and somebody waits; the text says who, and where."""
 
@@ -104,6 +108,7 @@ class Simulator:
 
     def run(self, main: Coroutine[Any, Any, T], name: str = "harness") -> T:
         """Run a coroutine on a host of its own until it is done. Raises Deadlock if it never can be."""
+        _past.append(self)
         host = self.host(name)
         with self._nature, identity.serial_hashes():
             collecting = gc.isenabled()
