@@ -140,7 +140,7 @@ class SimWorld(ServedWorld):
             else:
                 modules.run_file(Path(self.target.cwd) / program[0], program[1:])
 
-        host.start(main, {"PATH": "", "HOME": folders, **self._settings(port, folder)})
+        host.start(main, {**os.environ, **self._settings(port, folder)})
         return SimProcess(host, folders)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
