@@ -168,6 +168,10 @@ def check(
 
 def _check_simulated(target: Target) -> None:
     """Raise UsageError if a target cannot be played in the simulated world."""
+    if not hasattr(os, "fork"):
+        raise click.UsageError(
+            "--world sim forks processes, which this system cannot do; use WSL, or --world live"
+        )
     if target.command is None:
         raise click.UsageError("--world sim starts the server itself; it cannot play one at a --url")
     if targets.python_program(target.command) is None:
