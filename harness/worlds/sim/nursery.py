@@ -193,8 +193,9 @@ class _Parent:
                         self._hear_of(key.fd)
         finally:
             for child in self._children.values():
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)  # else it would go on writing into what is removed next
 
     def _take_jobs(self) -> None:
         data = os.read(0, 1 << 16)
