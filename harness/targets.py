@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
 
@@ -21,6 +21,10 @@ _HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
 
 class BadTarget(Exception):  # noqa: N818 - named for what it says
     """There is nothing there that could be judged; the text says what to do."""
+
+
+class CommandNotFound(Exception):  # noqa: N818 - named for what it says
+    """There is no such program; the text is its name."""
 
 
 class Target(Struct, frozen=True):
@@ -148,6 +152,13 @@ def choose(
     name = "solutions" if of_solutions else "exercises"
     label = f"{name} together" if together else f"{name}/{EXERCISES[exercise]}"
     return submission(find_folder(name), exercise, together, label)
+
+
+def as_user(address: str, user: str) -> str:
+    """The address of a server with the name that a client asks for."""
+    parts = urlsplit(address)
+    query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 
 
 def find_folder(name: str) -> Path:

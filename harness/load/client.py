@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -26,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 from harness import history
 from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
 from harness.load.record import Recorder
+from harness.targets import as_user
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
 PATIENCE = 30.0
@@ -99,7 +99,6 @@ class Chatter:
         """Open a connection and wait for `connected`. Raises Gone if there is none."""
         self._conn = conn = self._recorder.next_conn()
         began = self._recorder.now()
-        parts = urlsplit(self._address)
         greeted = self._pending["connected"] = threading.Event()
 
         def create(*args: Any, **more: Any) -> _Connection:
@@ -107,10 +106,9 @@ class Chatter:
             connection.on_text = partial(self._hear, conn)
             return connection
 
-        query = "&".join(q for q in (parts.query, urlencode({"user": self.user}, quote_via=quote)) if q)
         try:
             self._ws = ws = connect(
-                urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, "")),
+                as_user(self._address, self.user),
                 proxy=None,
                 compression=None,
                 ping_interval=None,

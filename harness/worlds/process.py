@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from harness.worlds.served import CommandNotFound
+from harness.targets import CommandNotFound
 
 if sys.platform != "win32":
     import resource

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from harness import frames, history
 from harness.client import PlayStopped
-from harness.targets import Target
+from harness.targets import CommandNotFound, Target, as_user
 from harness.verdict import Outcome, Text
 from harness.worlds.base import World
 
@@ -36,10 +36,6 @@ HANG_TRIES = 3
 """Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024
 """Larger frames than the contract allows are read, so that they can be reported."""
-
-
-class CommandNotFound(Exception):  # noqa: N818 - named for what it says
-    """There is no such program; the text is its name."""
 
 
 class Process(Protocol):
@@ -131,13 +127,11 @@ class ServedWorld(World):
 
     async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> ClientConnection:
         parts = urlsplit(address)
-        query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
-        uri = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
         sock = None
         if narrow and parts.scheme == "ws":
             sock = await self._narrow_socket(parts.hostname or "127.0.0.1", parts.port or 80)
         return await connect(
-            uri,
+            as_user(address, user),
             sock=sock,
             proxy=None,
             compression=None,

@@ -13,9 +13,9 @@ import pytest
 
 from harness import history, targets
 from harness.client import Gone, PlayStopped
+from harness.targets import CommandNotFound
 from harness.worlds.live import LiveWorld
 from harness.worlds.process import ServerProcess, free_port
-from harness.worlds.served import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 

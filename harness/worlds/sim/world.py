@@ -14,10 +14,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 
 from harness.history import Event
-from harness.targets import Target, python_program
+from harness.targets import CommandNotFound, Target, python_program
 from harness.verdict import Outcome, Text
 from harness.worlds.base import POLL
-from harness.worlds.served import CommandNotFound, Process, ServedWorld
+from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.network import NARROW, Address, Transport
