@@ -367,7 +367,7 @@ class Workers:
                 self._do(work, self._host.loop.time())
         if not self._pending and not self._running:
             for each in self._done:
-                _set(each)
+                wake(each)
             self._done.clear()
 
     def _do(self, work: _Work, starts: float) -> float:
@@ -406,6 +406,7 @@ class Workers:
         self._host.simulator.tell_time()
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def wake(future: asyncio.Future[None]) -> None:
+    """Let those go on who wait for this, if they still do."""
     if not future.done():
         future.set_result(None)

@@ -22,6 +22,8 @@ from functools import lru_cache
 from typing import Any
 
 _FIRST = 1_000_003
+_HEAP = 1 << 9
+"""The flag of classes that were made by a `class` statement: only these can be changed."""
 _numbers = itertools.count(_FIRST)
 _build_class, _address = builtins.__build_class__, builtins.id
 _kept: dict[int, tuple[Any, int]] = {}
@@ -113,10 +115,6 @@ def _has_no_hash(kind: type) -> bool:
     """Whether its objects are hashed and compared by their address."""
     own: tuple[object, object] = (kind.__hash__, kind.__eq__)
     return own == (object.__hash__, object.__eq__)
-
-
-_HEAP = 1 << 9
-"""The flag of classes that were made by a `class` statement: only these can be changed."""
 
 
 def _subclasses(kind: type) -> list[type]:

@@ -27,10 +27,9 @@ def forget_own(with_lab: bool) -> list[ModuleType]:
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         filename = getattr(module, "__file__", None) or ""
-        own = top == "lab" if with_lab and top == "lab" else bool(filename) and not is_library(filename)
-        if top == "harness" or (top == "lab" and not with_lab) or not own:
-            continue
-        gone.append(sys.modules.pop(name))
+        own = with_lab if top == "lab" else bool(filename) and not is_library(filename)
+        if own and top != "harness":
+            gone.append(sys.modules.pop(name))
     importlib.invalidate_caches()
     return gone
 

@@ -39,6 +39,7 @@ from harness.worlds.sim.places import is_library
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
+
 _MONOTONIC = [
     getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")
     if hasattr(time, name)
@@ -266,25 +267,22 @@ class Nature:
         yield ThreadPoolExecutor, "shutdown", shutdown
 
     def _refused(self) -> Iterator[tuple[Any, str, Any]]:
-        def refusing(what: str, real: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **more: Any) -> Any:
-                host = self._server()
-                if host is not None:
-                    host.refuse(what)
-                return real(*args, **more)
+        refused: list[tuple[Any, str, str]] = [
+            (threading.Thread, "start", "thread"),
+            (threading.Condition, "wait", "thread"),
+            # Before it takes a lock that all executors of this process share.
+            (ThreadPoolExecutor, "submit", "thread"),
+            (socket.socket, "__init__", "socket"),
+            (subprocess.Popen, "__init__", "process"),
+            *((os, name, "process") for name in ("fork", "posix_spawn", "system")),
+            (builtins, "input", "input"),
+        ]
+        for place, name, what in refused:
+            yield from self._instead(place, name, partial(_refuse, what))
 
-            return call
 
-        yield threading.Thread, "start", refusing("thread", threading.Thread.start)
-        yield threading.Condition, "wait", refusing("thread", threading.Condition.wait)
-        # Before it takes a lock that all executors of this process share.
-        yield ThreadPoolExecutor, "submit", refusing("thread", ThreadPoolExecutor.submit)
-        yield socket.socket, "__init__", refusing("socket", socket.socket.__init__)
-        yield subprocess.Popen, "__init__", refusing("process", subprocess.Popen.__init__)
-        for name in ("fork", "posix_spawn", "system"):
-            if hasattr(os, name):
-                yield os, name, refusing("process", getattr(os, name))
-        yield builtins, "input", refusing("input", builtins.input)
+def _refuse(what: str, host: Host, *_: Any, **__: Any) -> None:
+    host.refuse(what)
 
 
 class _Environment(MutableMapping[str, str]):

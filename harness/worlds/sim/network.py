@@ -236,9 +236,8 @@ class Transport(asyncio.Transport):
         self._outbox_bytes = 0
         self._travelling = 0  # bytes on the wire, or unread at the other side
         self._last_arrival = 0.0
-        self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = (
-            deque()
-        )  # on the wire, and held up there
+        # On the wire, and held up there.
+        self._held: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._inbox: deque[bytes] = deque()
         self._is_reading = True
         self._has_begun = False
@@ -343,7 +342,7 @@ class Transport(asyncio.Transport):
         if self._is_closing:
             return
         self._is_closing = True
-        self._inbox_dropped()
+        self._is_reading = False
         if not self._outbox:
             self._lose(None)
 
@@ -505,10 +504,6 @@ class Transport(asyncio.Transport):
         self._network.transport_ended(self)
         if self._protocol is not None:
             self.loop.call_soon(self._protocol.connection_lost, error)
-
-    def _inbox_dropped(self) -> None:
-        """A transport that is closing reads nothing more."""
-        self._is_reading = False
 
     def _drop_outbox(self) -> None:
         self._outbox.clear()

@@ -28,6 +28,7 @@ from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import Handle, HostLoop
 from harness.worlds.sim.nature import Nature
 from harness.worlds.sim.network import Network
+from harness.worlds.sim.places import place_of
 from harness.worlds.sim.weather import Weather
 
 T = TypeVar("T")
@@ -45,7 +46,6 @@ _BUSY_SECONDS = 3600.0
 _TURNS_PER_COLLECTION = 20_000
 """Turns between two collections of garbage: at fixed moments, since destructors are code that runs too."""
 _FEW_TIMERS = 200
-
 
 _past: list[Simulator] = []
 """Worlds that have been: what was killed in them is never tidied up, for that would run it."""
@@ -232,6 +232,4 @@ class Simulator:
 
     def called_from(self) -> str:
         """The place in the current host's own code that is running: "server.py, line 12, in say"."""
-        from harness.worlds.sim.places import place_of
-
         return place_of(sys._getframe(1))

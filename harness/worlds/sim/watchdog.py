@@ -22,7 +22,6 @@ BUSY_SECONDS = 4.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""
 BLOCKED_TICKS = 20
 """Seconds without the processor, likewise."""
-_process_time = time.process_time
 
 
 @contextmanager
@@ -41,10 +40,10 @@ def watching(simulator: Simulator, stuck: Callable[[str], None]) -> Iterator[Non
     def look(_: int, frame: FrameType | None) -> None:
         nonlocal turn, began, ticks
         if simulator.handled != turn:
-            turn, began, ticks = simulator.handled, _process_time(), 0
+            turn, began, ticks = simulator.handled, time.process_time(), 0
             return
         ticks += 1
-        if _process_time() - began >= BUSY_SECONDS or ticks >= BLOCKED_TICKS:
+        if time.process_time() - began >= BUSY_SECONDS or ticks >= BLOCKED_TICKS:
             where = place_of(frame)
             simulator.step_outside()  # what ends the process is no `os._exit` of the host
             stuck(where)

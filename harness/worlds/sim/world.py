@@ -20,6 +20,7 @@ from harness.worlds.base import POLL
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.host import ANOTHER, LOCKS, Host
+from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import Simulator
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
@@ -77,7 +78,7 @@ class SimWorld(ServedWorld):
         self._wakes, self._nap = False, POLL
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            _set(each)
+            wake(each)
 
     async def moment(self) -> float:
         """Wait until something has happened, or for a while that becomes longer and longer."""
@@ -85,7 +86,7 @@ class SimWorld(ServedWorld):
         something = loop.create_future()
         self._waiting.append(something)
         self._nap = min(2 * self._nap, LONGEST_NAP)
-        timer = loop.call_later(self._nap, _set, something)
+        timer = loop.call_later(self._nap, wake, something)
         try:
             await something
         finally:
@@ -154,11 +155,6 @@ class SimWorld(ServedWorld):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
             told += [Text("waits_for_lock", {"where": place}) for place in places]
         return told
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class SimProcess:
