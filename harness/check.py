@@ -244,10 +244,10 @@ class _Sim(_Check):
             )
             if small is None:
                 assert run.case is not None
-                (whole,) = await nursery.play(SimJob(target, [run.case], self.options.skip_slow, lean=False))
+                (run,) = await nursery.play(SimJob(target, [run.case], self.options.skip_slow, lean=False))
         found = anomalies_of(small) if small else names
         name = next(each for each in names if each in found)
-        kept = replay.of(small or whole, target, name)
+        kept = replay.of(small or run, target, name)
         path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}.json"
         if not self.options.quiet:
             self.terminal.small(run.exercise, name, small)

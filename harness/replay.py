@@ -8,7 +8,6 @@ server's own files.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 from importlib import metadata
@@ -56,9 +55,8 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
 
 def write(replay: Replay, path: Path) -> None:
     """Write the file. Raises OSError."""
-    text = json.dumps(msgspec.to_builtins(replay), ensure_ascii=False, separators=(",", ":"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_bytes(msgspec.json.encode(replay) + b"\n")
 
 
 def read(path: Path) -> Replay:
@@ -87,7 +85,7 @@ def files(target: Target) -> dict[str, str]:
     """The target's files, by the words of its command that name one, and the SHA-256 of each."""
     found = {}
     for word in (target.command or ())[1:]:
-        path = Path(target.cwd) / word.partition("=")[2] if "=" in word else Path(target.cwd) / word
+        path = Path(target.cwd) / (word.partition("=")[2] or word)  # COMPONENT=FILE, or FILE
         if path.is_file():
             name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()

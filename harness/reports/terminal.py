@@ -148,11 +148,11 @@ class Terminal:
             self._step(step, words)
         self._explain(run, [step], words)
 
-    def anomalies(self, found: list[Anomaly], nonce: str) -> None:
+    def anomalies(self, found: list[Anomaly], nonce: str, component: str | None = None) -> None:
         """What went wrong in a history that is no exercise's."""
         told: set[str] = set()
         for alike in _by_kind(found):
-            self._anomaly(alike[0], len(alike) - 1, Words(self.texts, nonce), told)
+            self._anomaly(alike[0], len(alike) - 1, Words(self.texts, nonce, component), told)
 
     def _explain(self, run: Run, steps: list[StepResult], words: Words) -> None:
         """What failed in these steps and why, with what the server printed."""
@@ -235,12 +235,12 @@ class Terminal:
     def table(self, run: Run) -> None:
         """What happened in a run: when, who, what. Its guilty events are marked."""
         words = Words(self.texts, run.nonce, run.component)
-        guilty = {id(event) for step in run.steps for each in step.anomalies for event in each.evidence}
-        copies = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
+        # By what they say: a run that was played in another process has evidence of its own.
+        guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
         shown = [event for event in run.history if is_telling(event)]
         for event in shown[:_ROWS]:
             at, who, what = words.event(event)
-            is_guilty = id(event) in guilty or repr(event) in copies
+            is_guilty = repr(event) in guilty
             self.line(
                 f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<8} {what}", "red" if is_guilty else "cyan"
             )
@@ -253,32 +253,33 @@ class Terminal:
         if run.digest == kept.digest:
             self.block(say("ui.same", events=len(run.history), digest=run.digest[:16]), 0, "bold")
         else:
-            self.block(say("ui.differs"), 0, "bold yellow")
-            changed = changes(kept)
-            for name, was, now in changed:
-                self.line(f"  {say('ui.changed', name=name, was=was, now=now)}")
-            if not changed:
-                self.block(say("ui.nothing_changed"), 2)
-            words = Words(self.texts, run.nonce, run.component)
-            different = first_difference(kept.history, run.history) if kept.history else ()
-            for key, event in zip(("was", "now"), different, strict=False):
-                at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
-                self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
+            self._changed(kept, run)
         self.line()
         if kept.case.script is None:
             self.run(run)
             return
         self.table(run)
-        words = Words(self.texts, run.nonce, run.component)
-        found = [anomaly for step in run.steps for anomaly in step.anomalies]
-        told: set[str] = set()
         self.line()
-        for alike in _by_kind(found):
-            self._anomaly(alike[0], len(alike) - 1, words, told)
+        found = [anomaly for step in run.steps for anomaly in step.anomalies]
+        self.anomalies(found, run.nonce, run.component)
         if not found:
-            self.line(
-                say("ui.mended", title=say(f"anomaly.{kept.anomaly}.title"), name=kept.anomaly), "green"
-            )
+            title = say(f"anomaly.{kept.anomaly}.title")
+            self.line(say("ui.mended", title=title, name=kept.anomaly), "green")
+
+    def _changed(self, kept: Replay, run: Run) -> None:
+        """What is not as it was when the replay was written, and where its history became another."""
+        say = self.texts.say
+        self.block(say("ui.differs"), 0, "bold yellow")
+        changed = changes(kept)
+        for name, was, now in changed:
+            self.line(f"  {say('ui.changed', name=name, was=was, now=now)}")
+        if not changed:
+            self.block(say("ui.nothing_changed"), 2)
+        words = Words(self.texts, run.nonce, run.component)
+        different = first_difference(kept.history, run.history) if kept.history else ()
+        for key, event in zip(("was", "now"), different, strict=False):
+            at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
+            self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
 
     def agreement(self, summaries: list[Summary]) -> None:
         """Where two worlds say the same of each step, and where they do not."""

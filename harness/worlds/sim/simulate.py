@@ -12,6 +12,7 @@ from harness.worlds.sim import modules
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
 
 def simulate(

@@ -106,10 +106,10 @@ class Simulator:
 
     # --- running ----------------------------------------------------------------------------------
 
-    def run(self, main: Coroutine[Any, Any, T], name: str = "harness") -> T:
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on a host of its own until it is done. Raises Deadlock if it never can be."""
         _past.append(self)
-        host = self.host(name)
+        host = self.host("harness")
         with self._nature, identity.serial_hashes():
             collecting = gc.isenabled()
             gc.disable()

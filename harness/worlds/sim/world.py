@@ -23,7 +23,6 @@ from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import Simulator
-from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
