@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from harness.history import Event, History
 from harness.play import Case, Run
-from harness.targets import Target
+from harness.steps import EXERCISES
+from harness.targets import Target, python_program
 
 FORMAT = 1
 MAX_HISTORY = 1024 * 1024
@@ -69,6 +70,8 @@ def read(path: Path) -> Replay:
         raise BadReplay(f"{path} is no replay file of this kit: {error}") from error
     if replay.format != FORMAT:
         raise BadReplay(f"{path} has format {replay.format}, and this kit reads format {FORMAT}")
+    if replay.case.exercise not in EXERCISES or python_program(replay.target.command or ("",)) is None:
+        raise BadReplay(f"{path} names no exercise, or no server in Python, that could be played")
     return replace(replay, target=replace(replay.target, cwd=str(Path.cwd() / replay.target.cwd)))
 
 

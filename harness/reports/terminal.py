@@ -255,7 +255,7 @@ class Terminal:
         else:
             self._changed(kept, run)
         self.line()
-        if kept.case.script is None:
+        if kept.case.script is None or run.defect:
             self.run(run)
             return
         self.table(run)

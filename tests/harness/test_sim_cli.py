@@ -132,6 +132,15 @@ def test_a_file_that_is_no_replay_is_wrong_usage(tmp_path: Path, content: str | 
     assert "Traceback" not in done.stderr
 
 
+def test_a_server_that_cannot_start_is_told_without_our_own_lines(tmp_path: Path) -> None:
+    """What the simulation adds to a traceback below is nothing to its author."""
+    (tmp_path / "bad.py").write_text("def (:\n")
+    done = chatlab(tmp_path, "check", "1", "--world", "sim", "--server-module", "bad.py")
+    assert done.returncode == 1
+    assert "SyntaxError" in done.stdout
+    assert "modules.py" not in done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of many runs: exit code 130, and no process is left."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from greenlet import getcurrent, greenlet
 
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
-from harness.worlds.sim.places import waits_where
+from harness.worlds.sim.places import is_library, waits_where
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -109,8 +109,11 @@ class Host:
             code = error.code
         except KeyboardInterrupt:
             code = -signal.SIGINT  # so does Python
-        except BaseException:
-            self.print(traceback.format_exc())
+        except BaseException as error:
+            trace = error.__traceback__
+            while trace is not None and is_library(trace.tb_frame.f_code.co_filename):
+                trace = trace.tb_next  # how we have started it is nothing to its author
+            self.print("".join(traceback.format_exception(type(error), error, trace)))
             code = 1
         if isinstance(code, str):
             self.print(f"{code}\n")
