@@ -9,11 +9,11 @@ and writing with the socket open, as a machine does that lost its network.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -77,6 +77,8 @@ class Client:
         self._silent = False
         self._inside: set[str] = set()
         """The rooms that it joined on this connection."""
+        self._echoes: dict[str, asyncio.Future[None]] = {}
+        """By tag, the messages of its own that somebody waits for."""
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -187,6 +189,9 @@ class Client:
         tag = tag_in(message.content)
         if tag:
             self.tags[message.room].add(tag)
+            echo = self._echoes.get(tag)
+            if echo and not echo.done():
+                echo.set_result(None)
 
     # --- what a client says -----------------------------------------------------------------------
 
@@ -194,7 +199,7 @@ class Client:
         """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection."""
         if self._ws is None or not self.is_open:
             raise Gone
-        wire = text if text is not None else json.dumps(frame, ensure_ascii=False)
+        wire = text if text is not None else msgspec.json.encode(frame).decode()
         excerpt = repr(text[:200]) if isinstance(text, bytes) else text and text[:200]
         self.world.record(history.Sent(self.world.now(), self.name, self.conn, frame, excerpt, bad))
         try:
@@ -229,6 +234,20 @@ class Client:
         if id is not None or self.writes_nulls:
             data["id"] = id
         await self._send({"type": "message", "data": data})
+
+    async def say_and_hear(self, room: str, content: str, seconds: float) -> None:
+        """Say something and go on at the very moment when it comes back, or after so many seconds."""
+        tag = tag_in(content)
+        assert tag is not None
+        echo = self._echoes[tag] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.say(room, content)
+                await echo
+        except TimeoutError:
+            pass  # whether it was lost is not said here
+        finally:
+            del self._echoes[tag]
 
     async def send_bad(self, frame: Any, rule: str, text: str | bytes | None = None) -> None:
         """Send a frame that breaks the contract on purpose; `rule` names what is wrong with it."""

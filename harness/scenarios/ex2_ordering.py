@@ -37,45 +37,51 @@ STUTTER = 0.5
 FAR_AHEAD = 1_000_000
 """A number that no room gets to."""
 VOLLEY = 4
-"""Messages that each talker says at once when somebody joins."""
-HURRIES = (0.001, 0.002, 0.004)
-"""Seconds between them where the network takes its time: about as long as a disk takes, so that some message
-is saved just between what a careless join does first and what it does then."""
+"""Messages that each talker says at once when somebody joins, where time is real."""
+CHATS = 20
+"""Messages that a talker says meanwhile at the most where it is not, each as soon as the last was heard: so
+that some message is saved just between what a careless join does first and what it does then."""
+ECHO = 0.5
+"""Seconds after which it says the next one all the same."""
 ENOUGH = 130
 """Messages that the history should hold: more than one page of a hundred."""
+RESTARTS = 1 / 3
+"""The share of small plays in which the server is restarted."""
 
 
 class Plan(Struct, frozen=True):
     """How much is said, and after how many live messages each connection is cut."""
 
+    is_small: bool
+    """Nobody is slow then, which takes megabytes, and what does not depend on chance is left out."""
+    talkers: int
     rooms: int
     burst: int
+    restarts: bool
     cuts: list[int]
     newcomers: list[int]
     page: int
     enough: int
-    again: int
     volley: int
-    hurry: float
     pace: float
-    slow_reader: bool
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
-    """`size` messages in each burst of each client; in a small one nobody is slow, which takes megabytes."""
+    """`size` messages in each burst of each client, and so many connections that are cut, and newcomers."""
     is_small = size < MODEST
+    cuts, newcomers = (12, 4) if size >= FULL else (2, 3) if is_small else (3, 3)
     return Plan(
+        is_small=is_small,
+        talkers=2 if is_small else len(TALKERS),
         rooms=1 if is_small else len(ROOMS),
         burst=size,
-        cuts=[rng.randint(1, min(size, 8)) for _ in range(12 if size >= FULL else max(2, size // 4))],
-        newcomers=[rng.randint(1, min(size, 4)) for _ in range(max(1, 4 * size // FULL))],
+        restarts=not is_small or rng.random() < RESTARTS,
+        cuts=[rng.randint(1, min(size, 8)) for _ in range(cuts)],
+        newcomers=[rng.randint(1, min(size, 4)) for _ in range(newcomers)],
         page=rng.choice((7, 9, 11)),
-        enough=ENOUGH if size >= MODEST else 5 * size,
-        again=0 if size >= FULL else size // 6,
-        volley=VOLLEY if size >= FULL else size,
-        hurry=0.0 if size >= FULL else rng.choice(HURRIES),
-        pace=PACE * (1 if size >= FULL else rng.choice((2, 5, 15) if is_small else (1, 2, 4))),
-        slow_reader=not is_small,
+        enough=5 * size if is_small else ENOUGH,
+        volley=VOLLEY if size >= FULL else 0,
+        pace=PACE * (1 if size >= FULL else rng.choice((5, 15, 30))),
     )
 
 
@@ -84,15 +90,15 @@ async def play(plan: Plan, world: World) -> None:
     rooms = [world.name(room) for room in ROOMS[: plan.rooms]]
     with world.step("2.1"):
         await world.start_server()
-        talkers = [await world.client(name) for name in TALKERS]
+        talkers = [await world.client(name) for name in TALKERS[: plan.talkers]]
         for room in rooms:
             for talker in talkers:
                 await talker.join(room)
         await _burst(world, talkers, rooms, plan.burst)
-        sloth = await _slow_reader(world, talkers[:2]) if plan.slow_reader else None
+        sloth = None if plan.is_small else await _slow_reader(world, talkers[:2])
 
     with world.step("2.2"):
-        if world.can_restart:
+        if world.can_restart and plan.restarts:
             await world.stop_server()
             await world.start_server()
             for talker in talkers:
@@ -103,24 +109,19 @@ async def play(plan: Plan, world: World) -> None:
 
     with world.step("2.3"):
         await _cut_again_and_again(plan, world, talkers)
-        await _join_from_afar(world, talkers)
         if sloth is not None:
+            await _join_from_afar(world, talkers)
             await _catch_up(world, sloth)
-        await _retry(world, talkers)
+        await _retry(world, talkers, is_small=plan.is_small)
 
     with world.step("2.4"):
         reader = await world.client("historian")  # a member of no room: rooms are public
-        await reader.ask_history(world.name(SLOW))  # more than fits into a frame
-        reader.writes_nulls = True
         seam = world.name(SEAM)
-        for room in rooms:
-            await reader.read_all(room)
-        newest = len(await reader.read_all(seam))
-        reader.writes_nulls = False
         await reader.read_all(seam, plan.page)
-        for since, limit in ((newest // 2, 10), (0, 100), (0, 1000), (newest, 5), (newest + 1000, None)):
-            await reader.ask_history(seam, since, limit)
-        await misbehave(world, reader, _bad_requests(world))
+        if not plan.is_small:
+            await reader.ask_history(world.name(SLOW))  # more than fits into a frame
+            await _page_to_and_fro(world, reader, rooms)
+            await misbehave(world, reader, _bad_requests(world))
 
 
 async def _burst(world: World, talkers: list[Client], rooms: list[str], count: int) -> None:
@@ -203,64 +204,103 @@ async def _keep_alive(world: World, client: Client) -> None:
             await world.pause(world.heartbeat / 2)
 
 
+class _Seam:
+    """A room in which all talkers go on and on, so that whoever joins it does so in the middle."""
+
+    def __init__(self, plan: Plan, world: World, talkers: list[Client]) -> None:
+        self.room = world.name(SEAM)
+        self.said = 0
+        self._plan = plan
+        self._world = world
+        self._talkers = talkers
+        self._near = talkers  # those first whose messages come back soonest
+        self._enough = False
+
+    async def say(self, talker: Client) -> None:
+        """Say something."""
+        self.said += 1
+        await talker.say(self.room, f"{self._world.tag()}. {talker.name} goes on")
+
+    async def talk(self, talker: Client) -> None:
+        """Say something now and then until it is enough; less often if what was said does not come back."""
+        plan, pause = self._plan, self._world.pause
+        while not self._enough or self.said < plan.enough:
+            await self.say(talker)
+            await pause(plan.pace if self.said < MANY * plan.enough else SLOW_DOWN * plan.pace)
+            for _ in range(SLOW_DOWN):
+                if self.said - talker.live[self.room] <= FAR_BEHIND:
+                    break
+                await pause(plan.pace)
+
+    async def end(self, talking: list[asyncio.Task[None]]) -> None:
+        """Wait until enough was said."""
+        self._enough = True
+        for task in talking:
+            await task
+
+    async def find_the_near(self) -> None:
+        """Find out whose messages come back soonest."""
+        seconds = {talker: await self._chat(talker) for talker in self._talkers}
+        self._near = sorted(self._talkers, key=seconds.__getitem__)
+
+    async def join(self, client: Client, since: int | None = None) -> None:
+        """Have somebody join while the others talk as fast as they can: it is there that a seam tears."""
+        if self._plan.volley:
+            await together(client.join(self.room, since), self._volley())
+            return
+        inside = asyncio.Event()
+
+        async def enter() -> None:
+            await client.join(self.room, since)
+            inside.set()
+
+        async def chat(talker: Client) -> None:
+            for _ in range(CHATS):
+                if not inside.is_set():
+                    await self._chat(talker)
+
+        # One alone drifts against the steps of a join that has several pages; all of them leave no gap.
+        chatting = self._near if since is None else self._near[:1]
+        await together(enter(), *(chat(talker) for talker in chatting))
+
+    async def _volley(self) -> None:
+        for _ in range(self._plan.volley):
+            for talker in self._talkers:
+                await self.say(talker)
+
+    async def _chat(self, talker: Client) -> float:
+        """Say something and wait for it; return how long that took, in seconds."""
+        began = self._world.now()
+        self.said += 1
+        await talker.say_and_hear(self.room, f"{self._world.tag()}. {talker.name} chats", ECHO)
+        return self._world.now() - began
+
+
 async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) -> None:
-    """While three talk, one is cut off in the middle and comes back with `since`, several times."""
-    room = world.name(SEAM)
+    """While some talk, one is cut off in the middle and comes back with `since`, several times."""
+    seam = _Seam(plan, world, talkers)
+    room = seam.room
     for talker in talkers:
         await talker.join(room)
     eve = await world.client("eve")
     await eve.join(room)
-    said, enough = [0], asyncio.Event()
-
-    async def talk(talker: Client) -> None:
-        while not enough.is_set() or said[0] < plan.enough:
-            said[0] += 1
-            await talker.say(room, f"{world.tag()}. {talker.name} goes on")
-            await world.pause(plan.pace if said[0] < MANY * plan.enough else SLOW_DOWN * plan.pace)
-            for _ in range(SLOW_DOWN):
-                if said[0] - talker.live[room] <= FAR_BEHIND:
-                    break
-                await world.pause(plan.pace)
-
-    async def join(client: Client, since: int | None = None) -> None:
-        """Join while everybody talks as fast as they can: it is there that a seam tears."""
-        inside = asyncio.Event()
-
-        async def volley() -> None:
-            for number in range(plan.volley * len(talkers)):
-                if inside.is_set() and plan.hurry:
-                    break
-                said[0] += 1
-                talker = talkers[number % len(talkers)]
-                await talker.say(room, f"{world.tag()}. {talker.name} hurries")
-                await world.pause(plan.hurry)
-
-        async def enter() -> None:
-            await client.join(room, since)
-            for _ in range(plan.again):
-                await client.leave(room)
-                await client.join(room, client.newest[room])
-            inside.set()
-
-        await together(enter(), volley())
-
-    async with meanwhile(*(talk(talker) for talker in talkers)) as talking:
+    if not plan.volley:
+        await seam.find_the_near()
+    async with meanwhile(*(seam.talk(talker) for talker in talkers)) as talking:
         for cut in plan.cuts:
             await _hear_live(world, eve, room, cut)
             await eve.reset()
-            missed = said[0]
-            await world.until(lambda missed=missed: said[0] < missed + 3)  # type: ignore[misc]
+            missed = seam.said + 3
+            await world.until(lambda missed=missed: seam.said < missed)  # type: ignore[misc]
             await eve.connect()
-            await join(eve, eve.newest[room])
+            await seam.join(eve, eve.newest[room])
         for number, heard in enumerate(plan.newcomers):
             newcomer = await world.client(f"newcomer{number}")
-            await join(newcomer)
+            await seam.join(newcomer)
             await _hear_live(world, newcomer, room, heard)
-        enough.set()
-        for task in talking:
-            await task
+        await seam.end(talking)
     everybody = [*talkers, eve]
-    await world.until(lambda: sum(max(said[0] - len(each.tags[room]), 0) for each in everybody))
+    await world.until(lambda: sum(max(seam.said - len(each.tags[room]), 0) for each in everybody))
 
 
 async def _join_from_afar(world: World, talkers: list[Client]) -> None:
@@ -280,32 +320,50 @@ async def _hear_live(world: World, client: Client, room: str, count: int) -> Non
     await world.until(lambda: client.is_open and start + count > client.live[room])
 
 
-async def _retry(world: World, talkers: list[Client]) -> None:
+async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None:
     """Messages that are sent again with the `id` that they had."""
-    room, other = world.name(SEAM), world.name(ROOMS[0])
-    alice, bob, carol = talkers
-
-    async def say_and_hear(client: Client, room: str, content: str, id: str) -> None:
-        start = client.live[room]
-        await client.say(room, content, id)
-        await world.until(lambda: client.is_open and client.live[room] == start)
-
-    # On the same connection, after it came back; with an `id` of the largest size.
-    id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"
-    for _ in range(2):
-        await say_and_hear(alice, room, content, id)
-    # The same `id` means nothing in the mouth of another user, or in another room.
-    await say_and_hear(bob, room, f"{world.tag()}. same id, other user", id)
-    await say_and_hear(alice, other, f"{world.tag()}. same id, other room", id)
+    if not is_small:
+        await _retry_at_leisure(world, talkers)
     # Cut off before it came back: was it accepted or not?
+    room, carol = world.name(SEAM), talkers[-1]
     id, content = world.name("retry-cut"), f"{world.tag()}. cut off"
     await carol.say(room, content, id)
     await carol.reset()
     await carol.connect()
     await carol.join(room, carol.newest[room])
-    await say_and_hear(carol, room, content, id)
+    await _say_and_hear(world, carol, room, content, id)
     for client in talkers:
         await client.fence()
+
+
+async def _retry_at_leisure(world: World, talkers: list[Client]) -> None:
+    """Messages that are sent again on the same connection, after they came back."""
+    room, other = world.name(SEAM), world.name(ROOMS[0])
+    alice, bob, *_ = talkers
+    id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"  # of the largest size
+    for _ in range(2):
+        await _say_and_hear(world, alice, room, content, id)
+    # The same `id` means nothing in the mouth of another user, or in another room.
+    await _say_and_hear(world, bob, room, f"{world.tag()}. same id, other user", id)
+    await _say_and_hear(world, alice, other, f"{world.tag()}. same id, other room", id)
+
+
+async def _say_and_hear(world: World, client: Client, room: str, content: str, id: str) -> None:
+    start = client.live[room]
+    await client.say(room, content, id)
+    await world.until(lambda: client.is_open and client.live[room] == start)
+
+
+async def _page_to_and_fro(world: World, reader: Client, rooms: list[str]) -> None:
+    """Read whole histories, and ask for pages here and there."""
+    seam = world.name(SEAM)
+    reader.writes_nulls = True
+    for room in rooms:
+        await reader.read_all(room)
+    newest = len(await reader.read_all(seam))
+    reader.writes_nulls = False
+    for since, limit in ((newest // 2, 10), (0, 100), (0, 1000), (newest, 5), (newest + 1000, None)):
+        await reader.ask_history(seam, since, limit)
 
 
 def _bad_requests(world: World) -> list[Bad]:
@@ -342,15 +400,15 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in every for each in delivery.altered(log, room)),
             ],
             Text(
-                "burst" if plan.slow_reader else "burst_alone",
+                "burst_alone" if plan.is_small else "burst",
                 {
                     "messages": sum(said.room in [*rooms, slow_room] for said in log.said.values()),
-                    "rooms": len(rooms) + plan.slow_reader,
+                    "rooms": len(rooms) + (not plan.is_small),
                     "mebibytes": round(owed / 2**20),
                 },
             ),
-            doubt=Text("reader_not_slow") if plan.slow_reader and owed <= MAX_UNREAD else None,
-            notes=[] if plan.slow_reader else [Text("no_slow_reader")],
+            doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,
+            notes=[Text("no_slow_reader")] if plan.is_small else [],
         ),
         "2.2": Finding(
             [

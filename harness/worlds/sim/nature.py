@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import builtins
 import errno
+import importlib
 import io
 import logging
 import os
@@ -27,11 +28,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
-
-import time_machine
 
 from harness.worlds.sim import identity
 from harness.worlds.sim.host import Host, Output
@@ -39,6 +38,20 @@ from harness.worlds.sim.places import is_library
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
+
+
+def _without_pytest(name: str) -> ModuleType:
+    """Import a module that would import pytest for a plugin of its own: a tenth of a second, for nothing."""
+    if "pytest" in sys.modules:
+        return importlib.import_module(name)
+    sys.modules["pytest"] = None  # type: ignore[assignment]  # as if it was not installed
+    try:
+        return importlib.import_module(name)
+    finally:
+        del sys.modules["pytest"]
+
+
+time_machine = _without_pytest("time_machine")
 
 _MONOTONIC = [
     getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")

@@ -32,8 +32,11 @@ class Latency(Struct, frozen=True):
 CABLE = Latency(0.0003, 0.4)
 HOUSE = Latency(0.004, 0.6, hiccups=0.01, hiccup=0.1)
 MOBILE = Latency(0.04, 0.7, hiccups=0.03, hiccup=0.4)
-NETWORKS = (CABLE, CABLE, CABLE, HOUSE, HOUSE, MOBILE)
-"""How often each of them is met."""
+CAMPUS = (CABLE,)
+EVERYWHERE = (CABLE, CABLE, CABLE, HOUSE, HOUSE, MOBILE)
+PLACES = (CAMPUS, CAMPUS, CAMPUS, CAMPUS, EVERYWHERE)
+"""Where the people of a run are, and how often each network is met there. Most races need people who are
+near, so that what they do arrives within a few accesses to the disk."""
 
 # Disks are slow here, beside the network: then much waits for them at once, and that is where orders differ.
 QUICK_DISK = Latency(0.0005, 0.6)
@@ -43,10 +46,10 @@ DISKS = (QUICK_DISK, BUSY_DISK, SLOW_DISK)
 
 
 class Weather:
-    """What a run is like: one kind of disk, and a kind of network for each connection."""
+    """What a run is like: one kind of disk, one place, and a kind of network for each connection."""
 
-    def __init__(self, rng: Random, networks: tuple[Latency, ...] = NETWORKS) -> None:
-        self._networks = networks
+    def __init__(self, rng: Random, networks: tuple[Latency, ...] | None = None) -> None:
+        self._networks = networks or rng.choice(PLACES)
         self._disk = rng.choice(DISKS)
         self._rng = rng
         self._disk_rng = Random(rng.random())
