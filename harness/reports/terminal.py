@@ -132,11 +132,11 @@ class Terminal:
             return
         for step in run.steps:
             self._step(step, words)
+        self._explain(run, run.steps, words)
         notes = [words.text("note", note) for note in run.notes]
         notes += [words.text("note", note) for step in run.steps for note in step.notes]
         for note in dict.fromkeys(notes):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
-        self._explain(run, run.steps, words)
         if self.verbose or run.stall > 1.0:
             self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
         self.line()

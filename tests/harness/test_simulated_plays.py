@@ -303,6 +303,14 @@ def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
     assert note.params["where"].startswith("odd.py, line 8, in handler")
 
 
+def test_a_task_that_died_unseen_is_named(tmp_path: Path) -> None:
+    """A task that somebody keeps and never looks at is told with the exception that ended it, and its line."""
+    run = play_with(tmp_path, "ws.kept = asyncio.create_task(handler(None))")
+    (note,) = [note for note in run.notes if note.key == "task_died"]
+    assert note.params["error"].startswith("AttributeError: 'NoneType'")
+    assert note.params["where"].startswith("odd.py, line 6, in handler")
+
+
 def test_an_exception_is_shown(tmp_path: Path) -> None:
     """What the server prints is kept, with the traceback of its exceptions."""
     run = play_with(tmp_path, "raise ValueError('oh dear')")

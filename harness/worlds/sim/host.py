@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from greenlet import getcurrent, greenlet
 
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
-from harness.worlds.sim.places import is_library, waits_where
+from harness.worlds.sim.places import is_library, raised_where, waits_where
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -297,6 +297,11 @@ class Host:
             if place and (not inside or function.endswith(inside)):
                 found.append(place)
         return found
+
+    def unseen_errors(self) -> dict[str, str]:
+        """By place, the exceptions by which tasks have ended, and which nobody has been told of."""
+        errors = [error for loop in self.loops for error in loop.unseen_errors()]
+        return {raised_where(error): traceback.format_exception_only(error)[-1].strip() for error in errors}
 
 
 class Output(io.TextIOBase):

@@ -144,7 +144,16 @@ class HostLoop(asyncio.BaseEventLoop):
 
     def unfinished(self) -> list[asyncio.Task[Any]]:
         """The loop's tasks that are not done, in the order in which they were made."""
-        self._made = [made for made in self._made if (task := made()) is not None and not task.done()]
+        return [task for task in self._tasks() if not task.done()]
+
+    def unseen_errors(self) -> list[BaseException]:
+        """By which exceptions tasks have ended that are still kept by somebody who never looked at them."""
+        ended: list[Any] = [task for task in self._tasks() if task.done()]
+        return [task._exception for task in ended if task._log_traceback]
+
+    def _tasks(self) -> list[asyncio.Task[Any]]:
+        """All tasks that there still are, in the order in which they were made."""
+        self._made = [made for made in self._made if made() is not None]
         return [task for made in self._made if (task := made()) is not None]
 
     # --- running ----------------------------------------------------------------------------------

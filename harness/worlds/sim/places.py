@@ -30,6 +30,17 @@ def place_of(frame: FrameType | None) -> str:
     return "" if at is None else _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
 
 
+def raised_where(error: BaseException) -> str:
+    """The innermost place that is no library's on the way of an exception."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not place or not is_library(code.co_filename):
+            place = _told(code.co_filename, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return place
+
+
 def waits_where(coroutine: Any) -> tuple[str, str]:
     """Where a coroutine waits: the innermost place that is no library's, and the innermost function."""
     place, inner = "", ""

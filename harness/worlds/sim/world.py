@@ -144,7 +144,7 @@ class SimWorld(ServedWorld):
         return SimProcess(host, folders)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Where the server called `time.sleep`; after a failure, also which of its tasks wait for locks."""
+        """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or have died."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
@@ -153,6 +153,9 @@ class SimWorld(ServedWorld):
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
             told += [Text("waits_for_lock", {"where": place}) for place in places]
+        if outcome is Outcome.FAILED:
+            died = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
+            told += [Text("task_died", {"where": where, "error": died[where]}) for where in died]
         return told
 
 
