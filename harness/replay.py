@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from harness.history import Event, History
 from harness.play import Case, Run
+from harness.scenarios.script import is_playable
 from harness.steps import EXERCISES
 from harness.targets import Target, python_program
 
@@ -72,6 +73,8 @@ def read(path: Path) -> Replay:
         raise BadReplay(f"{path} has format {replay.format}, and this kit reads format {FORMAT}")
     if replay.case.exercise not in EXERCISES or python_program(replay.target.command or ("",)) is None:
         raise BadReplay(f"{path} names no exercise, or no server in Python, that could be played")
+    if replay.case.script is not None and not is_playable(replay.case.script):
+        raise BadReplay(f"{path} has a scene in which somebody does something that cannot be played")
     return replace(replay, target=replace(replay.target, cwd=str(Path.cwd() / replay.target.cwd)))
 
 

@@ -37,6 +37,8 @@ FAULTS = {
     4: ("kill", "restart"),
 }
 """What may happen beside messages, in each exercise."""
+OF_THE_SERVER = frozenset(FAULTS[4])
+OF_PEOPLE = frozenset({"say"}.union(*FAULTS.values()) - OF_THE_SERVER)
 
 
 class Act(Struct, frozen=True):
@@ -63,6 +65,15 @@ class Script(Struct, frozen=True):
     intervals: int = 0
 
 
+def is_playable(script: Script) -> bool:
+    """Whether everybody who does something is there, and can do it."""
+    people = range(len(script.users))
+    return all(number in people for number in script.inside) and all(
+        act.who == NOBODY if act.what in OF_THE_SERVER else act.who in people and act.what in OF_PEOPLE
+        for act in script.acts
+    )
+
+
 def plan(rng: Random, exercise: int, people: int, messages: int, faults: int) -> Script:
     """A scene with so many of each."""
     users = list(USERS[:people])
@@ -76,7 +87,7 @@ def plan(rng: Random, exercise: int, people: int, messages: int, faults: int) ->
     acts = [Act(moment(), rng.randrange(people), "say") for _ in range(messages)]
     for _ in range(faults):
         what = rng.choice(FAULTS[exercise])
-        who = NOBODY if what in ("kill", "restart") else rng.randrange(people)
+        who = NOBODY if what in OF_THE_SERVER else rng.randrange(people)
         acts.append(Act(moment(), who, what))
     late = {act.who for act in acts if act.what == "enter"}
     inside = [number for number in range(people) if number not in late]

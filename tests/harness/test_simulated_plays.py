@@ -15,7 +15,7 @@ from harness.history import History, Received, Sent
 from harness.play import Case, Run
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
-from harness.scenarios.script import Act, Script
+from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome
@@ -231,6 +231,22 @@ def test_seeds_give_different_interleavings() -> None:
     cases = [Case(2, str(seed), SMALL) for seed in range(20)]
     (runs,) = play(SimJob(targets.reference(), cases, lean=False))
     assert len({interleaving(run.history) for run in runs}) == 20
+
+
+@pytest.mark.parametrize(
+    ("act", "fits"),
+    [
+        (Act(0.0, 0, "say"), True),
+        (Act(0.0, NOBODY, "kill"), True),
+        (Act(0.0, 1, "say"), False),  # there is nobody else
+        (Act(0.0, 0, "kill"), False),
+        (Act(0.0, NOBODY, "say"), False),
+        (Act(0.0, 0, "dance"), False),
+    ],
+)
+def test_a_scene_that_cannot_be_played_is_told_apart(act: Act, fits: bool) -> None:
+    """Scenes come from files: who acts must be there, and do what there is."""
+    assert is_playable(Script(["alice"], [0], [act])) is fits
 
 
 # --- what a server may do wrong -----------------------------------------------------------------------
