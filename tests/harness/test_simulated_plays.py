@@ -320,7 +320,7 @@ def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
 
 
 def test_a_task_that_died_unseen_is_named(tmp_path: Path) -> None:
-    """A task that somebody keeps and never looks at is told with the exception that ended it, and its line."""
+    """A task that is kept and never looked at is told, with the exception that ended it and its line."""
     run = play_with(tmp_path, "ws.kept = asyncio.create_task(handler(None))")
     (note,) = [note for note in run.notes if note.key == "task_died"]
     assert note.params["error"].startswith("AttributeError: 'NoneType'")
