@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from itertools import accumulate
 from random import Random
@@ -13,6 +12,7 @@ from harness.checkers import delivery, errors, ordering, pages, replay, slow
 from harness.client import Client, Gone, PlayStopped
 from harness.log import Log
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
+from harness.scenarios.seam import Seam
 from harness.verdict import Finding, Text
 from harness.worlds.base import POLL, World
 from lab.protocol import MAX_ID, MAX_PAGE, MAX_UNREAD
@@ -23,12 +23,6 @@ SEAM = "seam"
 TALKERS = ("alice", "bob", "carol")
 PACE = 0.01
 """Seconds between two messages of a talker: what every server must bear, one hundred a second."""
-FAR_BEHIND = 40
-"""Messages under way from which on talkers slow down: how much a server can bear is not the question."""
-MANY = 2
-"""Times as much as is enough, from which on they do so, too: a server that is slow is not flooded."""
-SLOW_DOWN = 10
-"""How many times as long they wait then at the most: messages may also be lost."""
 LARGE = 60 * 1024
 AHEAD = 4
 """Large messages that a talker has under way at once, to any of those who talk."""
@@ -38,11 +32,6 @@ FAR_AHEAD = 1_000_000
 """A number that no room gets to."""
 VOLLEY = 4
 """Messages that each talker says at once when somebody joins, where time is real."""
-CHATS = 20
-"""Messages that a talker says meanwhile at the most where it is not, each as soon as the last was heard: so
-that some message is saved just between what a careless join does first and what it does then."""
-ECHO = 0.5
-"""Seconds after which it says the next one all the same."""
 ENOUGH = 130
 """Messages that the history should hold: more than one page of a hundred."""
 RESTARTS = 1 / 3
@@ -204,82 +193,10 @@ async def _keep_alive(world: World, client: Client) -> None:
             await world.pause(world.heartbeat / 2)
 
 
-class _Seam:
-    """A room in which all talkers go on and on, so that whoever joins it does so in the middle."""
-
-    def __init__(self, plan: Plan, world: World, talkers: list[Client]) -> None:
-        self.room = world.name(SEAM)
-        self.said = 0
-        self._plan = plan
-        self._world = world
-        self._talkers = talkers
-        self._near = talkers  # those first whose messages come back soonest
-        self._enough = False
-
-    async def say(self, talker: Client) -> None:
-        """Say something."""
-        self.said += 1
-        await talker.say(self.room, f"{self._world.tag()}. {talker.name} goes on")
-
-    async def talk(self, talker: Client) -> None:
-        """Say something now and then until it is enough; less often if what was said does not come back."""
-        plan, pause = self._plan, self._world.pause
-        while not self._enough or self.said < plan.enough:
-            await self.say(talker)
-            await pause(plan.pace if self.said < MANY * plan.enough else SLOW_DOWN * plan.pace)
-            for _ in range(SLOW_DOWN):
-                if self.said - talker.live[self.room] <= FAR_BEHIND:
-                    break
-                await pause(plan.pace)
-
-    async def end(self, talking: list[asyncio.Task[None]]) -> None:
-        """Wait until enough was said."""
-        self._enough = True
-        for task in talking:
-            await task
-
-    async def find_the_near(self) -> None:
-        """Find out whose messages come back soonest."""
-        seconds = {talker: await self._chat(talker) for talker in self._talkers}
-        self._near = sorted(self._talkers, key=seconds.__getitem__)
-
-    async def join(self, client: Client, since: int | None = None) -> None:
-        """Have somebody join while the others talk as fast as they can: it is there that a seam tears."""
-        if self._plan.volley:
-            await together(client.join(self.room, since), self._volley())
-            return
-        inside = asyncio.Event()
-
-        async def enter() -> None:
-            await client.join(self.room, since)
-            inside.set()
-
-        async def chat(talker: Client) -> None:
-            for _ in range(CHATS):
-                if not inside.is_set():
-                    await self._chat(talker)
-
-        # One alone drifts against the steps of a join that has several pages; all of them leave no gap.
-        chatting = self._near if since is None else self._near[:1]
-        await together(enter(), *(chat(talker) for talker in chatting))
-
-    async def _volley(self) -> None:
-        for _ in range(self._plan.volley):
-            for talker in self._talkers:
-                await self.say(talker)
-
-    async def _chat(self, talker: Client) -> float:
-        """Say something and wait for it; return how long that took, in seconds."""
-        began = self._world.now()
-        self.said += 1
-        await talker.say_and_hear(self.room, f"{self._world.tag()}. {talker.name} chats", ECHO)
-        return self._world.now() - began
-
-
 async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) -> None:
     """While some talk, one is cut off in the middle and comes back with `since`, several times."""
-    seam = _Seam(plan, world, talkers)
-    room = seam.room
+    room = world.name(SEAM)
+    seam = Seam(world, room, talkers, enough=plan.enough, pace=plan.pace, volley=plan.volley)
     for talker in talkers:
         await talker.join(room)
     eve = await world.client("eve")
