@@ -30,7 +30,9 @@ from lab.command import EXIT_INTERRUPTED
 REPLAYS = Path("replays")
 """The folder that replay files are written to."""
 SHOWN_FAILURES = 3
-"""Runs that did not pass and are shown in full, if there are many."""
+"""Ways to fail that are shown in full, if there are many."""
+SHOWN_SEEDS = 8
+"""Seeds of the others that are named."""
 _PART = 10
 """Plays that one simulating process does before it makes room for a fresh one."""
 
@@ -185,15 +187,29 @@ class _Sim(_Check):
         async with Nursery(self.options.jobs) as nursery:
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(nursery, lambda done: tell(self._progress(done)))
-            shown = [number for number, runs in enumerate(played) if number == 0 or not _passed(runs)]
-            for number in shown[: SHOWN_FAILURES + 1]:
-                self.show(number, played[number])
+            self._show_some(played)
             for exercise in self.options.chosen:
                 runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
                 failed = [run for run in runs if run.outcome is Outcome.FAILED]
                 if failed:
                     await self._explain(nursery, failed[0])
         return played
+
+    def _show_some(self, played: list[list[Run]]) -> None:
+        """The first run in full, and of the others those that failed in a way not shown yet."""
+        shown: list[set[str]] = []
+        alike: list[int] = []
+        for number, runs in enumerate(played):
+            way = {name for run in runs for name in (*anomalies_of(run), run.outcome)}
+            if number == 0 or not (_passed(runs) or way in shown or len(shown) > SHOWN_FAILURES):
+                self.show(number, runs)
+                shown.append(way)
+            elif not _passed(runs):
+                alike.append(self.options.seed + number)
+        if alike and not self.options.quiet:
+            seeds = ", ".join(map(str, alike[:SHOWN_SEEDS])) + (", …" if len(alike) > SHOWN_SEEDS else "")
+            self.terminal.block(self.terminal.texts.say("ui.alike", count=len(alike), seeds=seeds), 2)
+            self.terminal.line()
 
     def _progress(self, done: int) -> str:
         all_of_them = self.options.runs * len(self.options.chosen)
@@ -205,7 +221,7 @@ class _Sim(_Check):
         async def some(exercise: int, numbers: range) -> list[Run]:
             nonlocal done
             cases = [self._case(exercise, number) for number in numbers]
-            job = SimJob(self.options.chosen[exercise], cases, self.options.skip_slow)
+            job = SimJob(self.options.chosen[exercise], cases)
             runs = await nursery.play(job)
             done += len(runs)
             tell(done)
@@ -244,11 +260,11 @@ class _Sim(_Check):
             )
             if small is None:
                 assert run.case is not None
-                (run,) = await nursery.play(SimJob(target, [run.case], self.options.skip_slow, lean=False))
+                (run,) = await nursery.play(SimJob(target, [run.case], lean=False))
         found = anomalies_of(small) if small else names
         name = next(each for each in names if each in found)
         kept = replay.of(small or run, target, name)
-        path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}.json"
+        path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}-{run.seed}.json"
         if not self.options.quiet:
             self.terminal.small(run.exercise, name, small)
         try:

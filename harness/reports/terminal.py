@@ -133,13 +133,18 @@ class Terminal:
         for step in run.steps:
             self._step(step, words)
         self._explain(run, run.steps, words)
-        notes = [words.text("note", note) for note in run.notes]
-        notes += [words.text("note", note) for step in run.steps for note in step.notes]
-        for note in dict.fromkeys(notes):
-            self.block(f"{self.texts.say('ui.note')} {note}", 2, "dim")
+        self._notes(run, words)
         if self.verbose or run.stall > 1.0:
             self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
         self.line()
+
+    def _notes(self, run: Run, words: Words) -> None:
+        """What is worth knowing beside the verdict; after a failure it may be the cause."""
+        notes = [words.text("note", note) for note in run.notes]
+        notes += [words.text("note", note) for step in run.steps for note in step.notes]
+        style = "dim" if run.outcome is Outcome.PASSED else ""
+        for note in dict.fromkeys(notes):
+            self.block(f"{self.texts.say('ui.note')} {note}", 2, style)
 
     def step(self, run: Run, step: StepResult) -> None:
         """One step of an exercise alone, and why it came out like this."""
@@ -237,9 +242,13 @@ class Terminal:
         words = Words(self.texts, run.nonce, run.component)
         # By what they say: a run that was played in another process has evidence of its own.
         guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
-        shown = [event for event in run.history if is_telling(event)]
+        beats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
+        shown = [event for event in run.history if is_telling(event) or (beats and _is_heartbeat(event))]
+        ids: set[tuple[str, str]] = set()
         for event in shown[:_ROWS]:
             at, who, what = words.event(event)
+            if _is_said_again(event, ids):
+                what = f"{what}   {self.texts.say('event.again')}"
             is_guilty = repr(event) in guilty
             self.line(
                 f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<8} {what}", "red" if is_guilty else "cyan"
@@ -262,9 +271,10 @@ class Terminal:
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
         self.anomalies(found, run.nonce, run.component)
+        self._notes(run, Words(self.texts, run.nonce, run.component))
         if not found:
             title = say(f"anomaly.{kept.anomaly}.title")
-            self.line(say("ui.mended", title=title, name=kept.anomaly), "green")
+            self.block(say("ui.mended", title=title, name=kept.anomaly), 0, "green")
 
     def _changed(self, kept: Replay, run: Run) -> None:
         """What is not as it was when the replay was written, and where its history became another."""
@@ -287,6 +297,7 @@ class Terminal:
         both = [
             (one, next((other for other in summaries[1].steps if other.step == one.step), None))
             for one in summaries[0].steps
+            if one.outcome is not Outcome.SKIPPED
         ]
         differ = [(one, other) for one, other in both if other is None or one.outcome is not other.outcome]
         if not differ:
@@ -340,6 +351,27 @@ def is_telling(event: Event) -> bool:
     if isinstance(event, Closed):
         return event.by == "server"  # else somebody was told to do so, which is an event of its own
     return not isinstance(event, Began | Noted | Step | Stalled)
+
+
+def _is_heartbeat(event: Event) -> bool:
+    """Whether somebody received a heartbeat."""
+    return (
+        isinstance(event, Received)
+        and isinstance(event.frame, dict)
+        and event.frame.get("type") == "heartbeat"
+    )
+
+
+def _is_said_again(event: Event, ids: set[tuple[str, str]]) -> bool:
+    """Whether somebody sends a message with an id that it has used before; `ids` has those so far."""
+    if not isinstance(event, Sent) or not isinstance(event.frame, dict):
+        return False
+    data = event.frame.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
+        return False
+    known, one = len(ids), (event.client, data["id"])
+    ids.add(one)
+    return len(ids) == known
 
 
 def _not_reached(step: StepResult) -> bool:

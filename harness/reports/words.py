@@ -11,6 +11,7 @@ from harness.checkers.delivery import excerpt
 from harness.history import Event
 from harness.texts import Texts
 from harness.verdict import Text
+from lab.protocol import SYSTEM
 
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
@@ -126,7 +127,8 @@ class Words:
         room = self.clean(data.get("room") or frame.get("room") or "")
         match kind:
             case "message" if isinstance(data.get("content"), str):
-                number = f" #{data['sequence']}" if "sequence" in data else ""
+                is_numbered = "sequence" in data and data.get("user") != SYSTEM
+                number = f" #{data['sequence']}" if is_numbered else ""
                 user = f" {self.clean(data['user'])}:" if "user" in data else ""
                 return f"message{number} {room}{user} “{excerpt(self.clean(data['content']))}”"
             case "message":

@@ -239,8 +239,7 @@ async def _hear_live(world: World, client: Client, room: str, count: int) -> Non
 
 async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None:
     """Messages that are sent again with the `id` that they had."""
-    if not is_small:
-        await _retry_at_leisure(world, talkers)
+    await _retry_at_leisure(world, talkers, with_others=not is_small)
     # Cut off before it came back: was it accepted or not?
     room, carol = world.name(SEAM), talkers[-1]
     id, content = world.name("retry-cut"), f"{world.tag()}. cut off"
@@ -253,13 +252,15 @@ async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None
         await client.fence()
 
 
-async def _retry_at_leisure(world: World, talkers: list[Client]) -> None:
-    """Messages that are sent again on the same connection, after they came back."""
+async def _retry_at_leisure(world: World, talkers: list[Client], *, with_others: bool) -> None:
+    """A message that is sent again on the same connection, after it came back."""
     room, other = world.name(SEAM), world.name(ROOMS[0])
     alice, bob, *_ = talkers
     id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"  # of the largest size
     for _ in range(2):
         await _say_and_hear(world, alice, room, content, id)
+    if not with_others:
+        return
     # The same `id` means nothing in the mouth of another user, or in another room.
     await _say_and_hear(world, bob, room, f"{world.tag()}. same id, other user", id)
     await _say_and_hear(world, alice, other, f"{world.tag()}. same id, other room", id)

@@ -17,12 +17,8 @@ from harness import history
 from harness.targets import Target
 from harness.worlds.base import POLL
 from harness.worlds.process import ServerProcess, free_port
-from harness.worlds.served import ServedWorld
+from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
 
-HEARTBEAT_INTERVAL = 0.5
-"""Seconds that servers are told. Short, because each check of a time-out waits for several."""
-OFFLINE_TIMEOUT = 1.5
-"""Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
 STALL = 0.1
@@ -33,8 +29,8 @@ class LiveWorld(ServedWorld):
     """A server in a process of its own (or at a URL), reached over loopback."""
 
     kind = "live"
-    heartbeat_interval = HEARTBEAT_INTERVAL
-    offline_timeout = OFFLINE_TIMEOUT
+    heartbeat_interval = QUICK_INTERVAL
+    offline_timeout = QUICK_TIMEOUT
 
     def __init__(self, target: Target, exercise: int, seed: str) -> None:
         super().__init__(target, exercise, seed, secrets.token_hex(3), time.time())

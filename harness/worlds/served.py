@@ -73,6 +73,12 @@ class Process(Protocol):
         """The last lines of what it printed."""
 
 
+QUICK_INTERVAL = 0.5
+"""Seconds between heartbeats that servers are told where each check of a time-out would take long."""
+QUICK_TIMEOUT = 1.5
+"""Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
+
+
 class ServedWorld(World):
     """A world with a server in it."""
 

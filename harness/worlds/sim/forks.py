@@ -126,7 +126,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         end_with_parent(signal.SIGKILL)
         gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
         for case in job.cases:
-            run = simulate(case, job.target, skip_slow=job.skip_slow, stuck=stuck)
+            run = simulate(case, job.target, stuck=stuck)
             if job.lean:
                 run.history = []
             runs.append(run)

@@ -37,7 +37,6 @@ class SimJob(Struct):
 
     target: Target
     cases: list[Case]
-    skip_slow: bool = False
     lean: bool = True
 
 
