@@ -262,7 +262,10 @@ class _Sim(_Check):
                 assert run.case is not None
                 (run,) = await nursery.play(SimJob(target, [run.case], lean=False))
         found = anomalies_of(small) if small else names
-        name = next(each for each in names if each in found)
+        name = next((each for each in names if each in found), "")
+        if not name:
+            self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.seed), 2, "yellow")
+            return
         kept = replay.of(small or run, target, name)
         path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}-{run.seed}.json"
         if not self.options.quiet:

@@ -75,7 +75,10 @@ def read(path: Path) -> Replay:
         raise BadReplay(f"{path} names no exercise, or no server in Python, that could be played")
     if replay.case.script is not None and not is_playable(replay.case.script):
         raise BadReplay(f"{path} has a scene in which somebody does something that cannot be played")
-    return replace(replay, target=replace(replay.target, cwd=str(Path.cwd() / replay.target.cwd)))
+    folder = Path.cwd() / replay.target.cwd
+    if not folder.is_dir():
+        raise BadReplay(f"{path} was written for a server in {folder}, and there is no such folder")
+    return replace(replay, target=replace(replay.target, cwd=str(folder)))
 
 
 def versions() -> dict[str, str]:

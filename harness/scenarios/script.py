@@ -68,9 +68,13 @@ class Script(Struct, frozen=True):
 def is_playable(script: Script) -> bool:
     """Whether everybody who does something is there, and can do it."""
     people = range(len(script.users))
-    return all(number in people for number in script.inside) and all(
-        act.who == NOBODY if act.what in OF_THE_SERVER else act.who in people and act.what in OF_PEOPLE
-        for act in script.acts
+    return (
+        bool(script.users)
+        and all(number in people for number in script.inside)
+        and all(
+            act.who == NOBODY if act.what in OF_THE_SERVER else act.who in people and act.what in OF_PEOPLE
+            for act in script.acts
+        )
     )
 
 

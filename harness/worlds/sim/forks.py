@@ -102,10 +102,20 @@ class _Parent:
         if status == 0:
             message = b'[%d,"",%b]' % (child.number, bytes(child.written))
         else:
-            text = child.written.decode(errors="replace") or f"a simulated play ended with status {status}"
+            text = child.written.decode(errors="replace") or _how_it_ended(status)
             message = msgspec.json.encode([child.number, text, None])
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
+
+
+def _how_it_ended(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"a simulated play ended with exit code {code}"
+    return (
+        f"Python itself was ended by {signal.Signals(-code).name} while it ran the server: a fault of an "
+        "extension module, or no memory was left. With --world live this is told as the server's end."
+    )
 
 
 def _play_and_exit(job: SimJob, writer: int) -> None:
@@ -124,6 +134,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent(signal.SIGKILL)
+        _hear_and_say_nothing()
         gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
         for case in job.cases:
             run = simulate(case, job.target, stuck=stuck)
@@ -133,6 +144,13 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         end(0, msgspec.json.encode(runs))
     except BaseException:
         end(1, traceback.format_exc().encode())
+
+
+def _hear_and_say_nothing() -> None:
+    """What a server writes past `sys.stdout` should not get between what we tell our parent there."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
 
 
 def _warm_up() -> None:

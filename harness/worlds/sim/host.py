@@ -16,6 +16,7 @@ import contextlib
 import io
 import signal
 import traceback
+import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -81,7 +82,8 @@ class Host:
         """What `signal.signal` was given, by number."""
         self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
         """What was registered, and how it is called."""
-        self.files: list[io.IOBase] = []
+        self.files: list[weakref.ref[io.IOBase]] = []
+        """What it has opened, as long as it has it."""
         self._line = ""
         self._postponed: list[Handle] = []
         self._workers: dict[int, Workers] = {}
@@ -125,7 +127,7 @@ class Host:
                 each()
             except Exception:
                 self.print(traceback.format_exc())
-        for file in self.files:
+        for file in self._open_files():
             with contextlib.suppress(OSError, ValueError):
                 file.close()  # as it is done for files that were left open
         self._end(code if isinstance(code, int) else 0)
@@ -237,12 +239,15 @@ class Host:
     def _end(self, code: int) -> None:
         if not self.is_alive:
             return
-        self._left_behind += [*self._unfinished(), *self.files]
+        self._left_behind += [*self._unfinished(), *self._open_files()]
         self.is_alive = False
         self.exit_code = code
         for loop in self.loops:
             loop.is_over = True
             self.simulator.network.loop_ended(loop)
+
+    def _open_files(self) -> list[io.IOBase]:
+        return [file for each in self.files if (file := each()) is not None]
 
     def _unfinished(self) -> list[asyncio.Task[Any]]:
         return [task for loop in self.loops for task in loop.unfinished()]
@@ -264,7 +269,6 @@ class Host:
             where = self.simulator.called_from()
             self.slept[where] = self.slept.get(where, 0.0) + seconds
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
-        self.simulator.tell_time()
 
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""

@@ -324,8 +324,6 @@ class _Work:
         # Who sleeps in a thread keeps that one busy, and nobody else.
         slept = host.loop.time() - began
         host.busy_until, host.is_in_a_thread = busy, False
-        if slept:
-            host.simulator.tell_time()
         return slept
 
     def tell(self) -> None:
@@ -412,7 +410,6 @@ class Workers:
             first = free.index(min(free))
             free[first] = self._do(work, free[first])
         self._host.busy_until = max(self._host.busy_until, *self._running.values(), 0.0)
-        self._host.simulator.tell_time()
 
 
 def wake(future: asyncio.Future[None]) -> None:

@@ -7,7 +7,7 @@ most of a run's time, and servers keep nothing in them.
 from __future__ import annotations
 
 import importlib
-import logging
+import os
 import runpy
 import sys
 from collections.abc import Iterator
@@ -16,6 +16,12 @@ from pathlib import Path
 from types import ModuleType
 
 from harness.worlds.sim.places import is_library
+
+_FIRST = frozenset(
+    {"_collections_abc", "_sitebuiltins", "abc", "builtins", "codecs", "encodings", "genericpath", "harness"}
+    | {"io", "lab", "marshal", "os", "posixpath", "site", "stat", "sys", "time", "zipimport"}
+)
+"""What Python has imported before it looks into anybody's folder, and what is ours."""
 
 
 def forget_own(with_lab: bool) -> list[ModuleType]:
@@ -49,25 +55,30 @@ def restored() -> Iterator[None]:
 
 def run_file(path: Path, arguments: list[str]) -> None:
     """Run a file as `python FILE` does. Raises whatever it raises."""
-    _forget_logging()
     module = ModuleType("__main__")
     module.__file__ = str(path)
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]
     sys.modules["__main__"] = module
     sys.argv[:] = [str(path), *arguments]
-    sys.path.insert(0, str(path.parent))
+    _look_first_in(path.parent)
     exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
 
 
 def run_module(name: str, arguments: list[str]) -> None:
-    """Run a module as `python -m NAME` does. Raises whatever it raises."""
-    _forget_logging()
+    """Run a module as `python -m NAME` does, in the current folder. Raises whatever it raises."""
     sys.argv[:] = [name, *arguments]
-    runpy.run_module(name, run_name="__main__", alter_sys=False)
+    _look_first_in(Path.cwd())
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
-def _forget_logging() -> None:
-    """A new process has set up no logging yet."""
-    root = logging.getLogger()
-    root.handlers.clear()
-    root.setLevel(logging.WARNING)
+def _look_first_in(folder: Path) -> None:
+    """Find modules in this folder before all others, also if we have imported others of their names."""
+    sys.path.insert(0, str(folder))
+    for path in folder.iterdir():
+        name = path.stem if path.suffix == ".py" else path.name
+        known = sys.modules.get(name)
+        if known is None or name in _FIRST or not (path.suffix == ".py" or (path / "__init__.py").is_file()):
+            continue
+        if not str(getattr(known, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            for each in [each for each in sys.modules if each.partition(".")[0] == name]:
+                del sys.modules[each]

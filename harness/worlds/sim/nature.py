@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from asyncio import events
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from unittest import mock
 
 from harness.worlds.sim import identity
 from harness.worlds.sim.host import Host, Output
+from harness.worlds.sim.loggers import Loggers
 from harness.worlds.sim.places import is_library
 
 if TYPE_CHECKING:
@@ -59,24 +61,38 @@ _MONOTONIC = [
 ]  # fmt: skip
 
 
+_PROCESSES = ("fork", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
+"""What makes, or becomes, another process; the rest of `os` and `subprocess` is made from these."""
+_MANY_READINGS = 1000
+"""Readings of a clock without a pause, from which on it moves with each of them."""
+_STEP = 1e-4
+"""Seconds by which it does."""
+
+
 class Nature:
     """A context in which the standard library tells of the simulated world."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self._stack = ExitStack()
-        self._clock: Any = None
-        self._shown = round(simulator.now * 1e9)  # nanoseconds of uptime that the clock shows
+        self._born = simulator.now
+        self._recursion_limit = sys.getrecursionlimit()
+        self._readings = 0  # of a clock, since code began to run
+        self._reader = -1  # which code that is
         self._thread = threading.get_ident()
+        self.streams: dict[str, Output] = {}
+        """What `sys.stdout` and `sys.stderr` are for a new process."""
 
     def __enter__(self) -> Nature:
         with ExitStack() as stack:
-            self._clock = stack.enter_context(time_machine.travel(self._simulator.start, tick=False))
+            clock = stack.enter_context(time_machine.travel(self._simulator.start, tick=False))
+            clock.time_ns = self._time_of_day
             for place, name, new in self._replacements():
                 stack.enter_context(mock.patch.object(place, name, new))
             stack.enter_context(_generator_hooks())
             stack.enter_context(_own_chance(self._simulator.seed))
             stack.enter_context(_own_logging())
+            self._loggers = Loggers()
             self._stack = stack.pop_all()
         return self
 
@@ -85,12 +101,28 @@ class Nature:
     ) -> None:
         self._stack.close()
 
-    def tell_time(self) -> None:
-        """Let the time of day be what it is for the code that runs next."""
-        now = round(self._simulator.local_now * 1e9)
-        if now != self._shown and self._clock is not None:
-            self._clock.shift((now - self._shown) / 1e9)
-            self._shown = now
+    def new_process(self) -> None:
+        """Have everything be as a process finds it that begins."""
+        for name, stream in self.streams.items():
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        sys.setrecursionlimit(self._recursion_limit)
+        self._loggers.restore()
+
+    def _time_of_day(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+        return round(self._simulator.start * 1e9) + round((self._read_clock() - self._born) * 1e9)
+
+    def _read_clock(self) -> float:
+        """Seconds of uptime. Code takes no time, but who looks at a clock on and on waits for it to move."""
+        simulator = self._simulator
+        if self._reader != simulator.handled:
+            self._reader, self._readings = simulator.handled, 0
+        self._readings += 1
+        host = simulator.current
+        if self._readings > _MANY_READINGS and host is not None and host.is_server:
+            host.busy_until = max(host.busy_until, simulator.now) + _STEP
+        return simulator.local_now
 
     # --- what is replaced -------------------------------------------------------------------------
 
@@ -102,6 +134,7 @@ class Nature:
         yield from self._of_files()
         yield from self._of_event_loops()
         yield from self._of_executors()
+        yield from self._of_locks()
         yield from self._refused()
 
     def _server(self) -> Host | None:
@@ -112,10 +145,8 @@ class Nature:
         return host
 
     def _of_time(self) -> Iterator[tuple[Any, str, Any]]:
-        simulator = self._simulator
-
         def monotonic() -> float:
-            return simulator.local_now
+            return self._read_clock()
 
         def monotonic_ns() -> int:
             return round(monotonic() * 1e9)
@@ -133,6 +164,12 @@ class Nature:
         for name in ("monotonic", "perf_counter"):
             yield time, name, monotonic
             yield time, f"{name}_ns", monotonic_ns
+        for name in ("process_time", "thread_time"):
+            yield from self._instead(time, name, lambda host: monotonic())
+            yield from self._instead(time, f"{name}_ns", lambda host: monotonic_ns())
+        ctime, asctime = time.ctime, time.asctime
+        yield from self._instead(time, "ctime", lambda host, *at: ctime(*(at or (time.time(),))))
+        yield from self._instead(time, "asctime", lambda host, *at: asctime(*(at or (time.localtime(),))))
         yield from self._instead(time, "sleep", lambda host, seconds: host.sleep(seconds))
 
     def _of_chance(self) -> Iterator[tuple[Any, str, Any]]:
@@ -175,8 +212,10 @@ class Nature:
         yield from on_host(atexit, "register", register)
         yield from on_host(atexit, "unregister", unregister)
         yield os, "environ", _Environment(simulator, os.environ)
-        yield sys, "stdout", Output(simulator, sys.stdout)
-        yield sys, "stderr", Output(simulator, sys.stderr)
+        for name in ("stdout", "stderr"):
+            self.streams[name] = Output(simulator, getattr(sys, name))
+            yield sys, name, self.streams[name]
+            yield sys, f"__{name}__", self.streams[name]
         yield sys, "stdin", _Input(self, sys.stdin)
 
     def _of_signals(self) -> Iterator[tuple[Any, str, Any]]:
@@ -236,7 +275,7 @@ class Nature:
                 raise OSError(errno.EIO, "the host has ended")  # a destructor, say
             file = real_open(*args, **more)
             if host is not None:
-                host.files.append(file)
+                host.files.append(weakref.ref(file, host.files.remove))
             return file
 
         def listdir(path: Any = ".") -> list[Any]:
@@ -279,6 +318,15 @@ class Nature:
         real = ThreadPoolExecutor.shutdown
         yield ThreadPoolExecutor, "shutdown", shutdown
 
+    def _of_locks(self) -> Iterator[tuple[Any, str, Any]]:
+        real = threading.Lock
+
+        def lock(host: Host) -> Any:
+            own = not is_library(sys._getframe(2).f_code.co_filename)
+            return _ThreadLock(self, real()) if own else real()
+
+        yield from self._instead(threading, "Lock", lock)
+
     def _refused(self) -> Iterator[tuple[Any, str, Any]]:
         refused: list[tuple[Any, str, str]] = [
             (threading.Thread, "start", "thread"),
@@ -287,7 +335,7 @@ class Nature:
             (ThreadPoolExecutor, "submit", "thread"),
             (socket.socket, "__init__", "socket"),
             (subprocess.Popen, "__init__", "process"),
-            *((os, name, "process") for name in ("fork", "posix_spawn", "system")),
+            *((os, name, "process") for name in _PROCESSES),
             (builtins, "input", "input"),
         ]
         for place, name, what in refused:
@@ -296,6 +344,37 @@ class Nature:
 
 def _refuse(what: str, host: Host, *_: Any, **__: Any) -> None:
     host.refuse(what)
+
+
+class _ThreadLock:
+    """`threading.Lock`: to wait for it needs another thread, which would let it go."""
+
+    def __init__(self, nature: Nature, real: Any) -> None:
+        self._nature = nature
+        self._real = real
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """See threading."""
+        if self._real.acquire(blocking=False):
+            return True
+        host = self._nature._server()
+        if blocking and host is not None:
+            host.refuse("thread")
+        return False
+
+    def release(self) -> None:
+        """See threading."""
+        self._real.release()
+
+    def locked(self) -> bool:
+        """See threading."""
+        return bool(self._real.locked())
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class _Environment(MutableMapping[str, str]):
@@ -416,12 +495,10 @@ def _own_chance(seed: str) -> Iterator[None]:
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """What a server does to the root logger is undone."""
-    root = logging.getLogger()
-    handlers, level, last_resort = list(root.handlers), root.level, logging.lastResort
+    """What servers do to `logging` is undone."""
+    before = Loggers()
     logging.lastResort = logging._StderrHandler(logging.WARNING)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        root.handlers[:], logging.lastResort = handlers, last_resort
-        root.setLevel(level)
+        before.restore()

@@ -30,6 +30,8 @@ NARROW = 8 * 1024
 _HIGH = 64 * 1024
 """Bytes in a sender's own buffer from which on it is asked to pause, unless it sets that itself."""
 _PORTS = 20_000
+_HERE = (None, "", "0.0.0.0", "127.0.0.1", "localhost", "::")
+"""Addresses to listen at that mean 127.0.0.1, too, which is where clients connect to."""
 _END = b""
 
 
@@ -63,7 +65,7 @@ class Network:
             raise OSError(
                 98, f"error while attempting to bind on address ('{address}', {port}): address already in use"
             )
-        listener = self._listeners[port] = Listener(self, loop, factory, port, serving)
+        listener = self._listeners[port] = Listener(self, loop, factory, address, port, serving)
         return listener
 
     def ports_of(self, host: Host) -> list[int]:
@@ -78,7 +80,7 @@ class Network:
         latency, rng = self.simulator.weather.link()
         await asyncio.sleep(latency.draw(rng))
         listener = self._listeners.get(port)
-        if listener is None or not listener.is_serving():
+        if listener is None or not listener.hears():
             await asyncio.sleep(latency.draw(rng))
             raise ConnectionRefusedError(111, f"Connect call failed ('127.0.0.1', {port})")
         near = Transport(self, loop, ("127.0.0.1", self.free_port()), latency, rng, window or WINDOW)
@@ -116,7 +118,13 @@ class Listener(asyncio.AbstractServer):
     """What `loop.create_server` gives."""
 
     def __init__(
-        self, network: Network, loop: HostLoop, factory: Callable[[], Any], port: int, serving: bool
+        self,
+        network: Network,
+        loop: HostLoop,
+        factory: Callable[[], Any],
+        address: Any,
+        port: int,
+        serving: bool,
     ) -> None:
         self.host = loop.host
         self.loop = loop
@@ -124,6 +132,8 @@ class Listener(asyncio.AbstractServer):
         self._network = network
         self._factory = factory
         self._is_open = serving
+        addresses = [address] if address is None or isinstance(address, str) else list(address)
+        self._is_here = any(each in _HERE for each in addresses)
         self._forever: asyncio.Future[None] | None = None
         self.sockets: tuple[_Socket, ...] = (_Socket(("127.0.0.1", port)),)
 
@@ -145,6 +155,10 @@ class Listener(asyncio.AbstractServer):
         self._network.forget(self)
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
+
+    def hears(self) -> bool:
+        """Whether somebody who connects to 127.0.0.1 is accepted."""
+        return self._is_open and self._is_here
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop of the host that listens."""

@@ -78,7 +78,6 @@ class Simulator:
         self._last_event = self.now  # a step that is made for a busy wait is none
         self._numbers = itertools.count()
         self._nature = Nature(self)
-        self._is_ahead = False  # whether the code that runs is on a host that has slept in vain
 
     def host(self, name: str) -> Host:
         """A new host."""
@@ -162,15 +161,12 @@ class Simulator:
     def _enter(self, loop: HostLoop | None) -> None:
         """Have the code that runs next be this loop's."""
         self._loop = loop
-        host = self.current = loop.host if loop else None
+        self.current = loop.host if loop else None
         events._set_running_loop(loop)
-        if self._is_ahead or (host and host.busy_until > self.now):
-            self._is_ahead = not self._is_ahead
-            self.tell_time()
 
-    def tell_time(self) -> None:
-        """Have the time of day be what it is for the code that runs next."""
-        self._nature.tell_time()
+    def new_process(self) -> None:
+        """Have the standard library be as a process finds it that begins."""
+        self._nature.new_process()
 
     def step_outside(self) -> None:
         """In the middle of whatever runs: from here on it is the harness's code."""
@@ -195,7 +191,6 @@ class Simulator:
         timers = self._timers
         while timers and timers[0][0] <= self.now:
             self._ready.append(heapq.heappop(timers)[2])
-        self.tell_time()
 
     def _go_on_a_step(self) -> bool:
         """Advance the clock while somebody waits busily. Returns whether nothing is due yet."""
@@ -206,7 +201,6 @@ class Simulator:
         if when is None and self.now - self._last_event > _BUSY_SECONDS:
             raise Deadlock(self._who_waits("somebody waits busily, and nothing else is left"))
         self.now += _STEP
-        self.tell_time()
         return True
 
     def _next_due(self) -> float | None:

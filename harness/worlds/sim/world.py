@@ -133,6 +133,8 @@ class SimWorld(ServedWorld):
         folders = str(self._folder)
 
         def main() -> None:
+            self.simulator.new_process()
+            os.chdir(self.target.cwd)
             gone = modules.forget_own(with_lab=program[:2] != ["-m", "lab"])
             host.keep(gone)
             if program[0] == "-m":
