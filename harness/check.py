@@ -24,7 +24,7 @@ from harness.targets import Target
 from harness.texts import texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 from harness.worker import Job, cancel_on_sigterm, run_in_process
-from harness.worlds.sim.nursery import Nursery, NurseryError, SimJob
+from harness.worlds.sim.nursery import CrashError, Nursery, NurseryError, SimJob
 from lab.command import EXIT_INTERRUPTED
 
 REPLAYS = Path("replays")
@@ -78,7 +78,10 @@ def check(options: Options) -> int:
 
 
 def _tell_defect(error: NurseryError, terminal: Terminal) -> int:
-    """A process that plays has died: that says nothing of the server."""
+    """A process that plays has died: if no signal has ended it, that says nothing of the server."""
+    if isinstance(error, CrashError):
+        click.echo(str(error), err=True)
+        return EXIT_CODES[Outcome.INCONCLUSIVE]
     click.echo(f"{terminal.texts.say('ui.defect')}\n{error}", err=True)
     return EXIT_DEFECT
 

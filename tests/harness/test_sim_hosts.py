@@ -259,6 +259,27 @@ def test_a_killed_host_is_off_the_network() -> None:
     assert refused == []
 
 
+@pytest.mark.parametrize(
+    ("address", "is_heard"),
+    [("127.0.0.1", True), ("0.0.0.0", True), (None, True), ("::1", False), ("10.0.0.1", False)],
+)
+def test_who_listens_elsewhere_is_not_found(address: str | None, is_heard: bool) -> None:
+    """Clients connect to 127.0.0.1: a server that listens at another address is not there."""
+
+    async def main() -> None:
+        async with await asyncio.start_server(lambda reader, writer: writer.close(), address, 8080) as server:
+            await server.serve_forever()
+
+    async def play(simulator: Simulator) -> None:
+        start(simulator, running(main))
+        await asyncio.sleep(1.0)
+        with contextlib.nullcontext() if is_heard else pytest.raises(ConnectionRefusedError):
+            _, writer = await asyncio.open_connection("127.0.0.1", 8080)
+            writer.close()
+
+    simulate(play)
+
+
 def test_what_was_written_before_a_kill_may_arrive() -> None:
     """What a host wrote a while before it was killed is not lost on its way."""
 
@@ -829,6 +850,8 @@ def test_the_same_seed_gives_the_same_run() -> None:
         ("subprocess.run(['true'])", "process"),
         ("os.system('true')", "process"),
         ("os.fork()", "process"),
+        ("os.execv('/bin/true', ['true'])", "process"),
+        ("os.execlp('true', 'true')", "process"),
         ("multiprocessing.get_context('fork').Process(target=print).start()", "process"),
         ("await asyncio.create_subprocess_exec('true')", "process"),
         ("await asyncio.create_subprocess_shell('true')", "process"),
@@ -858,6 +881,7 @@ def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
         "asyncio.run_coroutine_threadsafe(asyncio.sleep(0.001), loop).result(0.05)",
         "threading.Event().wait(0.05)",
         "queue.Queue().get(timeout=0.05)",
+        "taken.acquire()",
     ],
 )
 def test_threads_cannot_wait(code: Code, wait: str) -> None:
@@ -865,7 +889,7 @@ def test_threads_cannot_wait(code: Code, wait: str) -> None:
     text = f"""
         import asyncio, queue, threading
         async def main():
-            loop = asyncio.get_running_loop()
+            loop, taken = asyncio.get_running_loop(), threading.Lock(); taken.acquire()
             def work():
                 {wait}
             await asyncio.to_thread(work)

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from harness import replay, shrink, targets
 from harness.history import History, Received, Sent
@@ -19,7 +20,7 @@ from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome
-from harness.worlds.sim.nursery import Nursery, SimJob
+from harness.worlds.sim.nursery import CrashError, Nursery, SimJob
 from tests.servers import plain_broken
 
 pytestmark = pytest.mark.xdist_group("sim")
@@ -310,6 +311,43 @@ def test_an_endless_loop_is_found(tmp_path: Path) -> None:
     run = play_with(tmp_path, "while True: pass")
     (hung,) = [a for step in run.steps for a in step.anomalies if a.name == "server_hung"]
     assert "odd.py, line 8, in handler" in hung.params["output"]
+
+
+@pytest.mark.parametrize(
+    "trait",
+    [
+        "assert os.path.exists('here.txt'); os.chdir(os.environ['DATA_DIR'])",
+        "import sys; print('starts'); sys.stdout = open(os.environ['DATA_DIR'] + '/out.log', 'a')",
+        "log = logging.getLogger('own'); assert not log.handlers; log.addHandler(logging.NullHandler())",
+        "path = os.environ['DATA_DIR'] + '/x'; open(path, 'w').write('y'); assert open(path).read() == 'y'",
+        "now = time.time()\nwhile time.time() < now + 0.01: pass",
+        "assert time.ctime() == time.asctime() and time.ctime().endswith('2026') and time.process_time()",
+        "os.write(1, b'hello'); os.write(2, b'hello')",
+        "import sys; print('hello', file=sys.__stdout__, flush=True)",
+        "import pickle\nclass Kept: pass\npickle.dumps(Kept())",
+        "import calendar; assert calendar.OWN",
+    ],
+)
+@pytest.mark.parametrize("as_module", [False, True], ids=["file", "module"])
+def test_each_start_is_a_process_of_its_own(tmp_path: Path, trait: str, as_module: bool) -> None:
+    """What a server does to its process is gone when it is started again, and is what a process can do."""
+    text = PLAIN.read_text()
+    end = text.index("import asyncio")
+    (tmp_path / "own_server.py").write_text(f"{text[:end]}import logging, os, time\n{trait}\n{text[end:]}")
+    (tmp_path / "here.txt").write_text("")
+    (tmp_path / "calendar.py").write_text("OWN = True")
+    target = at_file(tmp_path / "own_server.py")
+    if as_module:
+        target = targets.whole_server("python -m own_server")
+    target = replace(target, cwd=str(tmp_path))
+    ((run,),) = play(SimJob(target, [Case(4, "1", SMALL)]))
+    assert run.outcome is Outcome.PASSED, run.output
+
+
+def test_who_ends_python_itself_is_told_apart(tmp_path: Path) -> None:
+    """A process that a signal ends was ended by the server, and not by a fault of the kit."""
+    with pytest.raises(CrashError, match="SIGSEGV"):
+        play_with(tmp_path, "import ctypes; ctypes.string_at(0)")
 
 
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:

@@ -102,19 +102,17 @@ class _Parent:
         if status == 0:
             message = b'[%d,"",%b]' % (child.number, bytes(child.written))
         else:
-            text = child.written.decode(errors="replace") or _how_it_ended(status)
-            message = msgspec.json.encode([child.number, text, None])
+            crashed = os.WIFSIGNALED(status)
+            text = _crash(os.WTERMSIG(status)) if crashed else child.written.decode(errors="replace")
+            message = msgspec.json.encode([child.number, text or "a simulated play has just ended", crashed])
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
 
 
-def _how_it_ended(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"a simulated play ended with exit code {code}"
+def _crash(number: int) -> str:
     return (
-        f"Python itself was ended by {signal.Signals(-code).name} while it ran the server: a fault of an "
-        "extension module, or no memory was left. With --world live this is told as the server's end."
+        f"Python itself was ended by {signal.Signals(number).name} while it ran the server: a fault in an "
+        "extension module, or no memory was left. Ask --world live: there the server has its own process."
     )
 
 

@@ -78,6 +78,8 @@ class Host:
         self.printed = 0
         self.is_in_a_thread = False
         """Whether the code that runs is an executor's work."""
+        self.given = ""
+        """Where that was given to the executor."""
         self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
         """What `signal.signal` was given, by number."""
         self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
@@ -223,7 +225,10 @@ class Host:
         """Stop a host that does what cannot be simulated, there and then."""
         if not self.is_server:
             raise NotImplementedError(f"{what}: not in the simulated world")
-        self.refused = self.refused or NotSimulated(what, self.simulator.called_from())
+        where = self.simulator.called_from()
+        if self.is_in_a_thread and not where:
+            where = self.given
+        self.refused = self.refused or NotSimulated(what, where)
         self._end(1)
         self._vanish()
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.worlds.sim.identity import SimFuture, SimTask
+from harness.worlds.sim.places import is_library
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host
@@ -308,13 +309,16 @@ class _Work:
         self.seconds = seconds
         self.result = loop.create_future()
         self._call = partial(function, *args)
+        code = getattr(function, "__code__", None)
+        is_own = code is not None and not is_library(code.co_filename)
+        self._given = "" if is_own else loop.host.simulator.called_from()  # it has no line to be told by
         self._outcome: Callable[[], None] | None = None
 
     def do(self) -> float:
         """Do it, and return for how many seconds it has slept."""
         host, before = self.loop.host, events._get_running_loop()
         began = host.loop.time()
-        busy, host.is_in_a_thread = host.busy_until, True
+        busy, host.is_in_a_thread, host.given = host.busy_until, True, self._given
         events._set_running_loop(None)
         try:
             self._outcome = partial(self.result.set_result, self._call())

@@ -497,6 +497,8 @@ def _own_chance(seed: str) -> Iterator[None]:
 def _own_logging() -> Iterator[None]:
     """What servers do to `logging` is undone."""
     before = Loggers()
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
     logging.lastResort = logging._StderrHandler(logging.WARNING)  # type: ignore[attr-defined]
     try:
         yield

@@ -44,6 +44,10 @@ class NurseryError(Exception):
     """A process that played has died without a run; the text is what it printed."""
 
 
+class CrashError(NurseryError):
+    """It was ended by a signal: whatever did that ran in it, and that was the server."""
+
+
 class Nursery:
     """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context.
 
@@ -125,7 +129,7 @@ class Nursery:
                 if waiting is None or waiting.done():
                     continue
                 if error:
-                    waiting.set_exception(NurseryError(error))
+                    waiting.set_exception((CrashError if bytes(raw) == b"true" else NurseryError)(error))
                 else:
                     waiting.set_result(msgspec.json.decode(raw, type=list[Run]))
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -22,11 +22,13 @@ def is_library(filename: str) -> bool:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """The innermost place at or outside `frame` that is no library's: "server.py, line 12, in say: …"."""
+    """The innermost place at or outside `frame` that is no library's: "server.py, line 12, in say: …".
+
+    Empty if there is none.
+    """
     at: FrameType | None = frame
     while at is not None and is_library(at.f_code.co_filename):
         at = at.f_back
-    at = at or frame
     return "" if at is None else _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
 
 
