@@ -168,7 +168,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder
         _warm_up()
-        _Parent(int(sys.argv[1])).run()
+        try:
+            _Parent(int(sys.argv[1])).run()
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends, and has just to tidy up
 
 
 if __name__ == "__main__":

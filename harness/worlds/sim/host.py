@@ -221,11 +221,11 @@ class Host:
         self._end(code)
         self._vanish()
 
-    def refuse(self, what: str) -> NoReturn:
+    def refuse(self, what: str, where: str = "") -> NoReturn:
         """Stop a host that does what cannot be simulated, there and then."""
         if not self.is_server:
             raise NotImplementedError(f"{what}: not in the simulated world")
-        where = self.simulator.called_from()
+        where = where or self.simulator.called_from()
         if self.is_in_a_thread and not where:
             where = self.given
         self.refused = self.refused or NotSimulated(what, where)

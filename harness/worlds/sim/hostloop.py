@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import sqlite3
 import weakref
 from asyncio import events, futures
 from collections import deque
@@ -14,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.worlds.sim.identity import SimFuture, SimTask
-from harness.worlds.sim.places import is_library
+from harness.worlds.sim.places import is_library, raised_where
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host
@@ -323,6 +324,8 @@ class _Work:
         try:
             self._outcome = partial(self.result.set_result, self._call())
         except BaseException as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                host.refuse("thread", raised_where(error))  # another thread would have gone on meanwhile
             self._outcome = partial(self.result.set_exception, error)
         events._set_running_loop(before)
         # Who sleeps in a thread keeps that one busy, and nobody else.

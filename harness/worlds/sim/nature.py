@@ -18,6 +18,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -134,6 +135,7 @@ class Nature:
         yield from self._of_files()
         yield from self._of_event_loops()
         yield from self._of_executors()
+        yield from self._of_databases()
         yield from self._of_locks()
         yield from self._refused()
 
@@ -317,6 +319,15 @@ class Nature:
 
         real = ThreadPoolExecutor.shutdown
         yield ThreadPoolExecutor, "shutdown", shutdown
+
+    def _of_databases(self) -> Iterator[tuple[Any, str, Any]]:
+        def connect(host: Host, database: Any, timeout: float = 5.0, *args: Any, **more: Any) -> Any:
+            # Nobody can let a lock go while this thread waits for it.
+            return real(database, 0, *args, **more)
+
+        real = sqlite3.connect
+        for place in (sqlite3, sqlite3.dbapi2):
+            yield from self._instead(place, "connect", connect)
 
     def _of_locks(self) -> Iterator[tuple[Any, str, Any]]:
         real = threading.Lock
