@@ -250,6 +250,58 @@ def test_a_scene_that_cannot_be_played_is_told_apart(act: Act, fits: bool) -> No
     assert is_playable(Script(["alice"], [0], [act])) is fits
 
 
+LOCKED = "        async with self._locks[draft.room]:\n            if draft.id"
+SAVED = """            await self._store.save([message])
+            self._pubsub.publish(draft.room, message)
+            return message
+"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            [
+                (
+                    "        async with self._locks[room]:\n            if since",
+                    "        if True:\n            if since",
+                )
+            ],
+            id="joins_without_its_lock",
+        ),
+        pytest.param([(LOCKED, "        if True:\n            if draft.id")], id="accepts_without_its_lock"),
+        pytest.param(
+            [
+                (
+                    SAVED,
+                    "            self._last[draft.room] = message.sequence\n"
+                    + SAVED.replace("            ", "        "),
+                ),
+                (
+                    "await self._store.last(draft.room) + 1,",
+                    "max(await self._store.last(draft.room), self._last.get(draft.room, 0)) + 1,",
+                ),
+                ("        self._locks: ", "        self._last: dict[str, int] = {}\n        self._locks: "),
+            ],
+            id="saves_outside_of_its_lock",
+        ),
+    ],
+)
+def test_a_sequencer_with_a_race_is_caught_by_nearly_every_seed(
+    tmp_path: Path, changes: list[tuple[str, str]]
+) -> None:
+    """The model answer with its lock left out, or too short: at least 19 of 20 small plays fail."""
+    text = (targets.find_folder("solutions") / "ex2_ordering" / "sequencer.py").read_text()
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / "ex2_ordering").mkdir()
+    (tmp_path / "ex2_ordering" / "sequencer.py").write_text(text)
+    target = targets.submission(tmp_path, 2, together=False)
+    parts = play(*(SimJob(target, [Case(2, str(10 * k + n), SMALL) for n in range(10)]) for k in range(2)))
+    assert sum(run.outcome is Outcome.FAILED for runs in parts for run in runs) >= 19
+
+
 # --- what a server may do wrong -----------------------------------------------------------------------
 
 
