@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -435,6 +436,26 @@ def test_an_exception_is_shown(tmp_path: Path) -> None:
 
 
 # --- processes ----------------------------------------------------------------------------------------
+
+
+def test_who_is_stopped_while_it_warms_up_plays_nothing() -> None:
+    """SIGTERM in the middle of the first play, which catches its exception, is not forgotten."""
+    code = """
+import os, signal
+from harness.worlds.sim import forks
+
+def simulate(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(1000))  # the handler runs somewhere here
+    except SystemExit:
+        pass
+
+forks.simulate = simulate
+forks.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code, "1"], input=b"", capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
 @pytest.fixture

@@ -167,8 +167,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder
+        # In a simulation, the exception by which we stop would be taken for the simulated program's end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         _warm_up()
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             _Parent(int(sys.argv[1])).run()
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends, and has just to tidy up
