@@ -321,9 +321,21 @@ class Log:
         for event in self.server:
             if event.what in ENDS and not event.copy:
                 again = (e.at for e in self.server if e.what == "ready" and not e.copy and e.at > event.at)
-                if event.at - 0.5 <= at <= min(again, default=inf):
+                if self._end_began(event) <= at <= min(again, default=inf):
                     return True
         return False
+
+    def _end_began(self, end: history.Server) -> float:
+        """From when on a server's end may be why a connection broke.
+
+        When a process ends by itself, its connections are gone before we are told. So it may have begun as
+        soon as nobody heard from it any more.
+        """
+        began = end.at - 0.5
+        if end.what != "died":
+            return began
+        heard = (e.at for e in reversed(self.received) if e.at <= end.at and not self.conn(e.conn).copy)
+        return min(began, next(heard, 0.0))
 
     def start_before(self, at: float) -> float:
         """When the server had last become ready before a moment."""

@@ -137,7 +137,7 @@ async def play_in(world: ServedWorld, piece: Piece) -> Run:
             await _with_limit(piece, world)
         except PlayStopped:
             with suppress(PlayStopped):
-                world.check_server()  # perhaps that is why
+                await world.check_end()  # perhaps that is why
         except Exception:
             defect = traceback.format_exc()
         return judged(world, piece, defect)

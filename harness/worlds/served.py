@@ -32,10 +32,16 @@ LAST_LINES = 40
 """Lines of output that are kept of a server's last words."""
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output from which on a server is told that it prints too much."""
+DYING_SECONDS = 1.0
+"""Seconds that a process may take to end once its connections are gone: the system closes those first."""
 HANG_TRIES = 3
 """Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024
 """Larger frames than the contract allows are read, so that they can be reported."""
+QUICK_INTERVAL = 0.5
+"""Seconds between heartbeats that servers are told where each check of a time-out would take long."""
+QUICK_TIMEOUT = 1.5
+"""Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 
 
 class Process(Protocol):
@@ -71,12 +77,6 @@ class Process(Protocol):
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-
-
-QUICK_INTERVAL = 0.5
-"""Seconds between heartbeats that servers are told where each check of a time-out would take long."""
-QUICK_TIMEOUT = 1.5
-"""Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 
 
 class ServedWorld(World):
@@ -297,6 +297,16 @@ class ServedWorld(World):
                     self._event("died", copy, code=process.exit_code, output=process.tail())
                 raise PlayStopped
 
+    async def check_end(self) -> None:
+        """Raise PlayStopped if the server ends by itself in these moments.
+
+        For when its connections broke. The system closes them before it tells that the process ended.
+        """
+        running, waited = [process for process in (self._process, self._copy) if process is not None], 0.0
+        while running and all(each.exit_code is None for each in running) and waited < DYING_SECONDS:
+            waited += await self.moment()
+        self.check_server()
+
     def _check_refused(self, process: Process, copy: bool) -> None:
         """Raise PlayStopped if the program did what this world does not have."""
         if process.refused:
@@ -318,6 +328,7 @@ class ServedWorld(World):
                 if await self._greets(self._address(copy=False)):
                     return
             self.check_server()
+        await self.check_end()
         output = process.hangs_where()
         self._mourned.add(process.pid)
         self._event("hung", output=output)

@@ -156,6 +156,23 @@ def test_a_server_that_is_ready_again_has_not_ended() -> None:
     assert log.start_before(again + 1) == again
 
 
+@pytest.mark.parametrize(("what", "excused"), [("died", True), ("hung", False)])
+def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
+    """Its connections are gone first: what broke after its last word broke by its end, and nothing before."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.is_dropped(1006)
+    before = story.at
+    alice.hears(alice.says("red"), 1)
+    story.client("inspector", copy=True)
+    alice.is_dropped(1006)
+    dropped = story.at
+    story.passes(3)
+    story.server(what, code=1)
+    assert not story.log.server_ended_at(before)
+    assert story.log.server_ended_at(dropped) is excused
+
+
 def test_a_repeated_message_is_one_thing_said_twice() -> None:
     """Sendings with the same tag belong together, and the first has the word on when and by whom."""
     story = Story()

@@ -9,6 +9,7 @@ EXPECTED = {
     "bad_frames_are_ignored": (1, "1.3", "unanswered_error"),
     "bad_frames_disconnect": (1, "1.2", "dropped_connection"),
     "bad_frames_kill_the_server": (1, "1.2", "server_died"),
+    "bad_frames_kill_the_server_slowly": (1, "1.2", "server_died"),
     "empty_content_is_said": (1, "1.4", "obeyed_bad_frame"),
     "numbering_restarts": (2, "2.2", "sequence_reset"),
     "await_between_number_and_broadcast": (2, "2.2", "reorder"),

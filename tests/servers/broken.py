@@ -147,6 +147,23 @@ def bad_frames_kill_the_server(parts: Components) -> None:
 
 
 @defect
+def bad_frames_kill_the_server_slowly(parts: Components) -> None:
+    """Likewise, but the connections are gone some time before the process is."""
+    obey = Session._obey
+
+    async def deadly(self: Session, text: str | bytes) -> None:
+        try:
+            lab.protocol.parse(text)
+        except BadFrame:
+            os.closerange(3, 256)
+            time.sleep(0.4)  # noqa: ASYNC251 - like clean-up work that a crash leaves to do
+            os._exit(3)
+        await obey(self, text)
+
+    Session._obey = deadly  # type: ignore[method-assign]
+
+
+@defect
 def empty_content_is_said(parts: Components) -> None:
     """Content is not checked at all."""
     lab.protocol.check_content = lambda content, id=None: None
