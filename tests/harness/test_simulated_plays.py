@@ -21,6 +21,7 @@ from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome
+from harness.worlds.sim import watchdog
 from harness.worlds.sim.nursery import CrashError, Nursery, SimJob
 from tests.servers import plain_broken
 
@@ -364,6 +365,24 @@ def test_an_endless_loop_is_found(tmp_path: Path) -> None:
     run = play_with(tmp_path, "while True: pass")
     (hung,) = [a for step in run.steps for a in step.anomalies if a.name == "server_hung"]
     assert "odd.py, line 8, in handler" in hung.params["output"]
+
+
+def test_an_endless_loop_is_known_by_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the real time of the processor that tells, and not the server's clock, which stands still."""
+    monkeypatch.setattr(watchdog, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "BLOCKED_TICKS", 10**6)
+    run = play_with(tmp_path, "for _ in range(3 * 10**8): pass")
+    assert "server_hung" in {anomaly.name for step in run.steps for anomaly in step.anomalies}
+
+
+def test_sleeping_in_an_executor_is_nothing_to_note(tmp_path: Path) -> None:
+    """There it holds nobody up. What is no function of the server's is told by where it was handed over."""
+    run = play_with(tmp_path, "import asyncio, time; await asyncio.to_thread(time.sleep, 0.1)")
+    assert [note for note in run.notes if note.key == "slept"] == []
+    run = play_with(tmp_path, "import asyncio, os; await asyncio.to_thread(os.system, 'true')")
+    receipt = run.steps[1].receipt
+    assert receipt is not None
+    assert receipt.params["where"].startswith("odd.py, line 8, in handler")
 
 
 @pytest.mark.parametrize(

@@ -225,10 +225,7 @@ class Host:
         """Stop a host that does what cannot be simulated, there and then."""
         if not self.is_server:
             raise NotImplementedError(f"{what}: not in the simulated world")
-        where = where or self.simulator.called_from()
-        if self.is_in_a_thread and not where:
-            where = self.given
-        self.refused = self.refused or NotSimulated(what, where)
+        self.refused = self.refused or NotSimulated(what, where or self.simulator.called_from())
         self._end(1)
         self._vanish()
 

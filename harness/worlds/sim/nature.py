@@ -60,8 +60,6 @@ _MONOTONIC = [
     getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")
     if hasattr(time, name)
 ]  # fmt: skip
-
-
 _PROCESSES = ("fork", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
 """What makes, or becomes, another process; the rest of `os` and `subprocess` is made from these."""
 _MANY_READINGS = 1000

@@ -24,12 +24,19 @@ def is_library(filename: str) -> bool:
 def place_of(frame: FrameType | None) -> str:
     """The innermost place at or outside `frame` that is no library's: "server.py, line 12, in say: …".
 
-    Empty if there is none.
+    The place of `frame` itself if there is none.
     """
-    at: FrameType | None = frame
-    while at is not None and is_library(at.f_code.co_filename):
-        at = at.f_back
-    return "" if at is None else _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
+    if frame is None:
+        return ""
+    at = own_frame(frame) or frame
+    return _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
+
+
+def own_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame at or outside this one that is no library's, if there is one."""
+    while frame is not None and is_library(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
 
 
 def raised_where(error: BaseException) -> str:

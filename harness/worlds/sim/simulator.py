@@ -28,7 +28,7 @@ from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import Handle, HostLoop
 from harness.worlds.sim.nature import Nature
 from harness.worlds.sim.network import Network
-from harness.worlds.sim.places import place_of
+from harness.worlds.sim.places import own_frame, place_of
 from harness.worlds.sim.weather import Weather
 
 T = TypeVar("T")
@@ -225,5 +225,11 @@ class Simulator:
         return max(self.now, self.current.busy_until) if self.current else self.now
 
     def called_from(self) -> str:
-        """The place in the current host's own code that is running: "server.py, line 12, in say"."""
-        return place_of(sys._getframe(1))
+        """The place in the current host's own code that is running: "server.py, line 12, in say".
+
+        A library's function that an executor runs has none: then it is where it was handed over.
+        """
+        frame, host = sys._getframe(1), self.current
+        if host is not None and host.is_in_a_thread and own_frame(frame) is None:
+            return host.given
+        return place_of(frame)
