@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 import time
@@ -60,7 +61,8 @@ class Options(Struct, frozen=True):
 
 def check(options: Options) -> int:
     """Play, report, and return the exit code."""
-    terminal = Terminal(texts(options.lang), verbose=options.verbose)
+    nowhere = io.StringIO() if options.quiet else None
+    terminal = Terminal(texts(options.lang), verbose=options.verbose, out=nowhere)
     worlds: dict[str, list[type[_Check]]] = {"live": [_Live], "sim": [_Sim], "both": [_Live, _Sim]}
     kinds = worlds[options.world]
     try:
@@ -70,7 +72,7 @@ def check(options: Options) -> int:
         return EXIT_INTERRUPTED
     except NurseryError as error:
         return _tell_defect(error, terminal)
-    if len(summaries) > 1 and not options.quiet:
+    if len(summaries) > 1:
         terminal.agreement(summaries)
     _write_json(summaries, options, terminal)
     defect = any(summary.defect for summary in summaries)
@@ -115,14 +117,13 @@ class _Check:
     async def summary(self) -> Summary:
         """Play everything, show it, and sum it up."""
         began = time.monotonic()
-        if self.options.world == "both" and not self.options.quiet:
+        if self.options.world == "both":
             self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
         played = await self.play()
         labels = dict.fromkeys(target.label for target in self.options.chosen.values())
         seconds = time.monotonic() - began
         summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played)
-        if not self.options.quiet:
-            self.terminal.summary(summary, hints=self.options.hints)
+        self.terminal.summary(summary, hints=self.options.hints)
         return summary
 
     async def play(self) -> list[list[Run]]:
@@ -131,8 +132,6 @@ class _Check:
 
     def show(self, number: int, runs: list[Run]) -> None:
         """One run in full."""
-        if self.options.quiet:
-            return
         if self.options.runs > 1:
             say = self.terminal.texts.say
             self.terminal.line(say("ui.runs", number=number + 1, n=self.options.runs), "bold")
@@ -160,8 +159,7 @@ class _Live(_Check):
                 run = await play(exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell)
             run.history = [] if self.options.runs > 1 else run.history
             found.append(run)
-            if not self.options.quiet:
-                self.terminal.run(run)
+            self.terminal.run(run)
         return found
 
     async def _side_by_side(self) -> list[list[Run]]:
@@ -209,7 +207,7 @@ class _Sim(_Check):
                 shown.append(way)
             elif not _passed(runs):
                 alike.append(self.options.seed + number)
-        if alike and not self.options.quiet:
+        if alike:
             seeds = ", ".join(map(str, alike[:SHOWN_SEEDS])) + (", …" if len(alike) > SHOWN_SEEDS else "")
             self.terminal.block(self.terminal.texts.say("ui.alike", count=len(alike), seeds=seeds), 2)
             self.terminal.line()
@@ -271,17 +269,14 @@ class _Sim(_Check):
             return
         kept = replay.of(small or run, target, name)
         path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}-{run.seed}.json"
-        if not self.options.quiet:
-            self.terminal.small(run.exercise, name, small)
+        self.terminal.small(run.exercise, name, small)
         try:
             replay.write(kept, path)
         except OSError as error:
-            if not self.options.quiet:
-                self.terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")
+            self.terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")
             return
-        if not self.options.quiet:
-            self.terminal.line(f"  {say('ui.replay', path=path)}")
-            self.terminal.line()
+        self.terminal.line(f"  {say('ui.replay', path=path)}")
+        self.terminal.line()
 
 
 _WEIGHT = {1: 1, 2: 9, 3: 2, 4: 5}

@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import psutil
 import pytest
 
+from harness import check
+from harness.targets import at_file
 from tests.servers import plain_broken
 
 pytestmark = pytest.mark.xdist_group("sim")
@@ -86,6 +89,34 @@ def test_json_has_the_world_and_standard_output_has_nothing_else(broken: Path) -
     report = json.loads(done.stdout)
     assert report["world"] == "sim"
     assert report["target"] == "broken.py"
+
+
+def test_with_json_nothing_else_is_printed_whatever_happens(
+    broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither that a replay file cannot be written, nor that a failure does not come again."""
+    monkeypatch.chdir(broken.parent)
+    Path("replays").write_text("a file where the folder should be")
+    options = check.Options(
+        chosen={2: at_file(broken.name)},
+        seed=1,
+        world="sim",
+        runs=1,
+        jobs=1,
+        small=True,
+        skip_slow=False,
+        lang="en",
+        verbose=False,
+        json_file="-",
+        hints=True,
+    )
+    assert check.check(options) == 1
+    assert json.loads(capsys.readouterr().out)["world"] == "sim"
+
+    monkeypatch.setattr(check, "shrink", AsyncMock(return_value=None))
+    monkeypatch.setattr(check, "anomalies_of", lambda run: set())
+    assert check.check(options) == 1
+    assert json.loads(capsys.readouterr().out)["world"] == "sim"
 
 
 @pytest.mark.live
