@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.anomalies import Anomaly
 from harness.history import Began, Closed, Event, Noted, Received, Sent, Stalled, Step
@@ -156,8 +156,9 @@ class Terminal:
     def anomalies(self, found: list[Anomaly], nonce: str, component: str | None = None) -> None:
         """What went wrong in a history that is no exercise's."""
         told: set[str] = set()
+        words = Words(self.texts, nonce, component)
         for alike in _by_kind(found):
-            self._anomaly(alike[0], len(alike) - 1, Words(self.texts, nonce, component), told)
+            self._anomaly(alike[0], len(alike) - 1, words, told)
 
     def _explain(self, run: Run, steps: list[StepResult], words: Words) -> None:
         """What failed in these steps and why, with what the server printed."""
@@ -344,9 +345,8 @@ class Terminal:
 def is_telling(event: Event) -> bool:
     """Whether an event belongs into a table of what happened, and is not just how we look at it."""
     if isinstance(event, Received | Sent):
-        frame = event.frame if isinstance(event.frame, dict) else {}
-        data = frame.get("data")
-        room = str((data if isinstance(data, dict) else frame).get("room") or "")
+        frame, data = _contents(event)
+        room = str((data or frame).get("room") or "")
         return not room.startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
     if isinstance(event, Closed):
         return event.by == "server"  # else somebody was told to do so, which is an event of its own
@@ -355,23 +355,24 @@ def is_telling(event: Event) -> bool:
 
 def _is_heartbeat(event: Event) -> bool:
     """Whether somebody received a heartbeat."""
-    return (
-        isinstance(event, Received)
-        and isinstance(event.frame, dict)
-        and event.frame.get("type") == "heartbeat"
-    )
+    return isinstance(event, Received) and _contents(event)[0].get("type") == "heartbeat"
 
 
 def _is_said_again(event: Event, ids: set[tuple[str, str]]) -> bool:
     """Whether somebody sends a message with an id that it has used before; `ids` has those so far."""
-    if not isinstance(event, Sent) or not isinstance(event.frame, dict):
+    id = _contents(event)[1].get("id") if isinstance(event, Sent) else None
+    if not isinstance(event, Sent) or not isinstance(id, str):
         return False
-    data = event.frame.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
-        return False
-    known, one = len(ids), (event.client, data["id"])
-    ids.add(one)
-    return len(ids) == known
+    again = (event.client, id) in ids
+    ids.add((event.client, id))
+    return again
+
+
+def _contents(event: Received | Sent) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The frame, and what is under `data` in it; empty where it has none, or is no object."""
+    frame = event.frame if isinstance(event.frame, dict) else {}
+    data = frame.get("data")
+    return frame, data if isinstance(data, dict) else {}
 
 
 def _not_reached(step: StepResult) -> bool:

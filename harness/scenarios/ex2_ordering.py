@@ -247,7 +247,7 @@ async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None
     await carol.reset()
     await carol.connect()
     await carol.join(room, carol.newest[room])
-    await _say_and_hear(world, carol, room, content, id)
+    await _say_with_id(world, carol, room, content, id)
     for client in talkers:
         await client.fence()
 
@@ -258,15 +258,15 @@ async def _retry_at_leisure(world: World, talkers: list[Client], *, with_others:
     alice, bob, *_ = talkers
     id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"  # of the largest size
     for _ in range(2):
-        await _say_and_hear(world, alice, room, content, id)
+        await _say_with_id(world, alice, room, content, id)
     if not with_others:
         return
     # The same `id` means nothing in the mouth of another user, or in another room.
-    await _say_and_hear(world, bob, room, f"{world.tag()}. same id, other user", id)
-    await _say_and_hear(world, alice, other, f"{world.tag()}. same id, other room", id)
+    await _say_with_id(world, bob, room, f"{world.tag()}. same id, other user", id)
+    await _say_with_id(world, alice, other, f"{world.tag()}. same id, other room", id)
 
 
-async def _say_and_hear(world: World, client: Client, room: str, content: str, id: str) -> None:
+async def _say_with_id(world: World, client: Client, room: str, content: str, id: str) -> None:
     start = client.live[room]
     await client.say(room, content, id)
     await world.until(lambda: client.is_open and client.live[room] == start)

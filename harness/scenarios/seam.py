@@ -40,8 +40,11 @@ class Seam:
 
     async def say(self, talker: Client) -> None:
         """Say something."""
+        await talker.say(self.room, self._words(talker, "goes on"))
+
+    def _words(self, talker: Client, does: str) -> str:
         self.said += 1
-        await talker.say(self.room, f"{self._world.tag()}. {talker.name} goes on")
+        return f"{self._world.tag()}. {talker.name} {does}"
 
     async def talk(self, talker: Client) -> None:
         """Say something now and then until it is enough; less often if what was said does not come back."""
@@ -97,6 +100,5 @@ class Seam:
     async def _chat(self, talker: Client) -> float:
         """Say something and wait for it; return how long that took, in seconds."""
         began = self._world.now()
-        self.said += 1
-        await talker.say_and_hear(self.room, f"{self._world.tag()}. {talker.name} chats", ECHO)
+        await talker.say_and_hear(self.room, self._words(talker, "chats"), ECHO)
         return self._world.now() - began
