@@ -19,6 +19,10 @@ from lab.protocol import SYSTEM, Message
 
 ENDS = ("asked_to_stop", "killed", "died", "hung", "flooding")
 """What ends the server, or the play with it: nothing is due after that."""
+AT_ONCE = 0.5
+"""Seconds before the end of the server in which connections break because of it."""
+DYING_SECONDS = 1.5
+"""The same for a process that ends by itself: its connections end first, and it is looked at now and then."""
 
 
 @dataclass
@@ -328,14 +332,13 @@ class Log:
     def _end_began(self, end: history.Server) -> float:
         """From when on a server's end may be why a connection broke.
 
-        When a process ends by itself, its connections are gone before we are told. So it may have begun as
-        soon as nobody heard from it any more.
+        When a process ends by itself, its connections are gone some time before we are told. So it may have
+        begun as soon as nobody heard from it any more.
         """
-        began = end.at - 0.5
         if end.what != "died":
-            return began
+            return end.at - AT_ONCE
         heard = (e.at for e in reversed(self.received) if e.at <= end.at and not self.conn(e.conn).copy)
-        return min(began, next(heard, 0.0))
+        return min(end.at - AT_ONCE, max(next(heard, 0.0), end.at - DYING_SECONDS))
 
     def start_before(self, at: float) -> float:
         """When the server had last become ready before a moment."""

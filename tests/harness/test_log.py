@@ -167,7 +167,7 @@ def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
     story.client("inspector", copy=True)
     alice.is_dropped(1006)
     dropped = story.at
-    story.passes(3)
+    story.passes(1)
     story.server(what, code=1)
     assert not story.log.server_ended_at(before)
     assert story.log.server_ended_at(dropped) is excused
