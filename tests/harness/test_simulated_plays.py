@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -22,7 +23,7 @@ from harness.steps import EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome
 from harness.worlds.sim import watchdog
-from harness.worlds.sim.nursery import CrashError, Nursery, SimJob
+from harness.worlds.sim.nursery import CrashError, Nursery, SimJob, packed
 from tests.servers import plain_broken
 
 pytestmark = pytest.mark.xdist_group("sim")
@@ -474,6 +475,19 @@ forks.simulate = simulate
 forks.main()
 """
     done = subprocess.run([sys.executable, "-c", code, "1"], input=b"", capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
+
+
+def test_who_is_stopped_while_it_forks_plays_nothing_more() -> None:
+    """Around a fork Python throws away what a signal's handler raises; the signal counts all the same."""
+    code = """
+import os, signal
+from harness.worlds.sim import forks
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+forks.main()
+"""
+    job = packed(msgspec.json.encode([1, SimJob(targets.reference(), [Case(1, "1")])]))
+    done = subprocess.run([sys.executable, "-c", code, "1"], input=job, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 

@@ -12,6 +12,7 @@ import gc
 import os
 import selectors
 import signal
+import socket
 import sys
 import tempfile
 import traceback
@@ -47,19 +48,30 @@ class _Parent:
         self._input = bytearray()
         self._children: dict[int, _Child] = {}
         self._more = True
+        # An exception out of a handler would be lost where Python ignores them, as it does around a fork, and
+        # would end a simulated program while we warm up. So signals come by a socket, as their numbers.
+        self._signals, teller = socket.socketpair()
+        teller.setblocking(False)
+        signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
 
-    def run(self) -> None:
-        """Go on until there is no more input, and nothing left to do."""
+    def run(self) -> bool:
+        """Go on until there is no more input, and nothing left to do. False if SIGTERM came before."""
         self._selector.register(0, selectors.EVENT_READ)
+        self._selector.register(self._signals, selectors.EVENT_READ)
         try:
             while self._more or self._jobs or self._children:
                 while self._jobs and len(self._children) < self._at_once:
                     self._begin(self._jobs.popleft())
                 for key, _ in self._selector.select():
-                    if key.fd == 0:
+                    if key.fileobj is self._signals:
+                        if signal.SIGTERM in self._signals.recv(4096):
+                            return False
+                    elif key.fd == 0:
                         self._take_jobs()
                     else:
                         self._hear_of(key.fd)
+            return True
         finally:
             for child in self._children.values():
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -130,6 +142,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         end(0, msgspec.json.encode([*runs, run]))
 
     try:
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent(signal.SIGKILL)
         _hear_and_say_nothing()
@@ -164,17 +177,12 @@ def main() -> None:
     """Play what comes by standard input."""
     end_with_parent(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked us to play will tell us
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parent = _Parent(int(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder
-        # In a simulation, the exception by which we stop would be taken for the simulated program's end.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         _warm_up()
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-            _Parent(int(sys.argv[1])).run()
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends, and has just to tidy up
+        finished = parent.run()
+    sys.exit(0 if finished else 128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
