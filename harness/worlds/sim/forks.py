@@ -132,9 +132,13 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
     """In a child: play, write the run (or why there is none), and end without any tidying up."""
 
     def end(status: int, answer: bytes) -> None:
-        with os.fdopen(writer, "wb") as file:
-            file.write(answer)
-        os._exit(status)
+        try:
+            with os.fdopen(writer, "wb") as file:
+                file.write(answer)
+        except OSError:  # a server has closed what is not its own
+            status = 1
+        finally:
+            os._exit(status)
 
     runs: list[Run] = []
 
