@@ -22,6 +22,7 @@ from harness.scenarios.common import MODEST, SMALL
 from harness.shrink import anomalies_of, shrink
 from harness.steps import EXERCISES
 from harness.targets import Target
+from harness.tasks import side_by_side
 from harness.texts import texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 from harness.worker import Job, cancel_on_sigterm, run_in_process
@@ -172,11 +173,11 @@ class _Live(_Check):
                 return await run_in_process(Job(exercise, target, seed, self.options.skip_slow))
 
         async def all_of(number: int) -> list[Run]:
-            found = await asyncio.gather(*(one(number, exercise) for exercise in self.options.chosen))
+            found = await side_by_side(*(one(number, exercise) for exercise in self.options.chosen))
             self.show(number, found)
             return found
 
-        return list(await asyncio.gather(*(all_of(number) for number in range(self.options.runs))))
+        return await side_by_side(*(all_of(number) for number in range(self.options.runs)))
 
 
 class _Sim(_Check):
@@ -234,14 +235,9 @@ class _Sim(_Check):
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
         ]
-        jobs = {
-            (exercise, part.start): asyncio.ensure_future(some(exercise, part))
-            for part in parts
-            for exercise in order
-        }
-        await asyncio.gather(*jobs.values())
+        found = await side_by_side(*(some(exercise, part) for part in parts for exercise in order))
         by_exercise = {
-            exercise: [run for part in parts for run in jobs[exercise, part.start].result()]
+            exercise: [run for runs in found for run in runs if run.exercise == exercise]
             for exercise in self.options.chosen
         }
         return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]

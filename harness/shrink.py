@@ -7,7 +7,6 @@ in turn.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 from random import Random
@@ -18,6 +17,7 @@ from harness.play import Case, Run
 from harness.scenarios import script
 from harness.scenarios.script import Script
 from harness.targets import Target, reference
+from harness.tasks import side_by_side
 from harness.verdict import Outcome
 from harness.worlds.sim.nursery import Nursery, SimJob
 
@@ -89,7 +89,7 @@ def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Cas
 
 async def _play(nursery: Nursery, target: Target, cases: list[Case]) -> list[Run]:
     parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
-    runs = await asyncio.gather(*(nursery.play(SimJob(target, part)) for part in parts))
+    runs = await side_by_side(*(nursery.play(SimJob(target, part)) for part in parts))
     return [run for part in runs for run in part]
 
 

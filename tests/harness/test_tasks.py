@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from harness.tasks import side_by_side
+
+
+async def test_results_come_in_the_order_of_what_is_done() -> None:
+    """Whoever is done first."""
+
+    async def after(turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return turns
+
+    assert await side_by_side(after(3), after(1), after(2)) == [3, 1, 2]
+    assert await side_by_side() == []
+
+
+@pytest.mark.parametrize("how", ["cancelled", "one fails"])
+def test_nothing_is_left_and_nobody_is_disturbed_while_it_cleans_up(how: str) -> None:
+    """One that has nothing to clean up ends at once; the other's clean-up is not interrupted by that."""
+    told: list[str] = []
+
+    async def long(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            told.append(f"{name} is clean")
+
+    async def short() -> None:
+        if how == "one fails":
+            raise LookupError
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        await side_by_side(side_by_side(long("a"), short()), side_by_side(long("b")))
+
+    with pytest.raises(LookupError if how == "one fails" else asyncio.CancelledError):
+        asyncio.run(main())
+    assert sorted(told) == ["a is clean", "b is clean"]
