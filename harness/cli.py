@@ -19,6 +19,7 @@ from harness.steps import EXERCISES
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT
+from harness.zoo.command import zoo
 from lab.command import run_command, serve
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -39,6 +40,7 @@ def cli() -> None:
 cli.add_command(serve)
 cli.add_command(grade_class)
 cli.add_command(load)
+cli.add_command(zoo)
 
 
 def _language(default: str = "en") -> Callable[[F], F]:

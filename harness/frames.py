@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from lab.protocol import MAX_FRAME, Message, Presence, Status
+from lab.protocol import MAX_FRAME, ErrorCode, Message, Presence, Status
 
 
 class Flaw(Struct, frozen=True):
@@ -194,7 +194,9 @@ def read(frame: Any, size: int = 0) -> Reading:
         meaning = Unknown(kind)
     else:
         meaning = _READERS[kind](_Fields(frame.get("data"), "data", flaws, notes))
-    return Reading(kind, None if flaws else meaning, tuple(flaws), tuple(dict.fromkeys(notes)))
+    if flaws and not isinstance(meaning, Complaint):  # who complains badly has complained all the same
+        return Reading(kind, None, tuple(flaws), tuple(dict.fromkeys(notes)))
+    return Reading(kind, meaning, tuple(flaws), tuple(dict.fromkeys(notes)))
 
 
 def _message(fields: _Fields) -> Message:
@@ -252,9 +254,10 @@ def _greeting(fields: _Fields) -> Greeting:
 
 
 def _complaint(fields: _Fields) -> Complaint:
-    return Complaint(
-        fields.optional("code", str, "no_code"), fields.text("message"), fields.optional("id", str)
-    )
+    code = fields.optional("code", str, "no_code")
+    if code is not None and code not in tuple(ErrorCode):
+        fields.flaw("code", "code", code)
+    return Complaint(code, fields.text("message"), fields.optional("id", str))
 
 
 _READERS: dict[str, Callable[[_Fields], Meaning]] = {

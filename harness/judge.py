@@ -165,12 +165,18 @@ def flaws_in(log: Log) -> dict[str, Anomaly]:
 
 
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
-    """What another exercise's step is about may be the reason why one of these failed: say so there."""
+    """What another exercise's step is about may be the reason why one of these failed: say so there.
+
+    It comes first, since what is told in malformed frames counts as not told; an `error` tells us nothing.
+    """
     mine = {result.step for result in results}
     elsewhere = [anomaly for step, anomaly in flaws.items() if step not in mine]
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     if elsewhere and failed:
-        failed[0].anomalies.extend(elsewhere)
+        first = failed[0]
+        for anomaly in elsewhere:
+            place = len(first.anomalies) if anomaly.params["kind"] == "error" else 0
+            first.anomalies.insert(place, anomaly)
 
 
 def leniencies(log: Log) -> list[Text]:

@@ -299,6 +299,11 @@ class Log:
         """Everything that anybody heard of a room, live or by replay."""
         return self._heard_in.get(room, [])
 
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether the server keeps the ids that clients give to messages: if not, it offers no retry."""
+        return any(heard.said is not None and heard.said.id == heard.message.id for heard in self.heard)
+
     def live_on(self, conn: int, room: str) -> list[Heard]:
         """What one connection heard live of one room."""
         return self._live_on.get((conn, room), [])

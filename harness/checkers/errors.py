@@ -32,13 +32,18 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
         if closed is not None and cut and not (answered and closed.code == 1009):
             params = {"who": sent.client, "what": sent.bad, "code": closed.code}
             found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
-        elif not answered:
+        elif not answered and is_due(log, sent):
             silent.append(sent)
     if silent:
         kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
         params = {"who": silent[0].client, "count": len(silent), "of": len(bad), "what": ", ".join(kinds)}
         found.append(Anomaly("unanswered_error", params, list(silent[:2])))
     return found[:3]
+
+
+def is_due(log: Log, sent: Sent) -> bool:
+    """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be."""
+    return sent.bad is not None and (log.keeps_ids or not sent.bad.startswith("id_"))
 
 
 def served_again(log: Log, bad: Sent) -> float:
@@ -92,7 +97,7 @@ def obeyed(log: Log) -> list[Anomaly]:
     found: dict[str, Anomaly] = {}
     for heard in log.heard:
         sent = log.bad.get(tag_in(heard.message.content) or heard.message.content)
-        if heard.said is None and sent is not None:
+        if heard.said is None and sent is not None and is_due(log, sent):
             params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
             found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
     return list(found.values())[:2]
@@ -100,4 +105,4 @@ def obeyed(log: Log) -> list[Anomaly]:
 
 def counted(log: Log, start: float, stop: float) -> int:
     """How many bad frames were sent between two moments."""
-    return sum(sent.bad is not None and start <= sent.at <= stop for sent in log.sent)
+    return sum(is_due(log, sent) and start <= sent.at <= stop for sent in log.sent)

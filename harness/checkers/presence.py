@@ -24,6 +24,8 @@ from lab.protocol import Status
 
 EARLY = 0.02
 """Seconds by which a time-out may seem early: the resolution of clocks and timers."""
+TOO_OFTEN = 10
+"""How many times more often than it should a server may send heartbeats: rarely is it exact."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,22 @@ def heartbeats(
             return [
                 Anomaly("missing_heartbeat", {**params, "gap": round(widest, 2)}, [], "" if times else "none")
             ]
+    return []
+
+
+def too_many_heartbeats(log: Log, conns: list[Conn], interval: float) -> list[Anomaly]:
+    """Whether they came so often that they must be answers to answers; a few too many do no harm."""
+    for conn in conns:
+        times = log.beats.get(conn.number, [0.0])
+        seconds = times[-1] - times[0]
+        if len(times) > TOO_OFTEN * (seconds / interval + 1):
+            params = {
+                "who": conn.client,
+                "interval": interval,
+                "count": len(times),
+                "seconds": round(seconds, 1),
+            }
+            return [Anomaly("flooding", params, _events_at(log, times[0]), "heartbeats")]
     return []
 
 

@@ -15,7 +15,7 @@ from harness.log import Log
 from harness.scenarios.common import FULL, Bad, misbehave, span
 from harness.verdict import Finding, Text
 from harness.worlds.base import World
-from lab.protocol import MAX_CONTENT
+from lab.protocol import MAX_CONTENT, MAX_ID
 
 ROOM = "Lobby"
 SAME_LETTERS = "lobby"
@@ -97,8 +97,8 @@ async def play(plan: Plan, world: World) -> None:
 
     with world.step("1.4"):
         people = {"alice": alice, "bob": bob}
-        for words in plan.words:
-            await people[words.who].say(room, _content(world, words.text))
+        for number, words in enumerate(plan.words):
+            await people[words.who].say(room, _content(world, words.text), world.name(f"word-{number}"))
         # Fields that do not belong there must not let anybody speak in another's name.
         await bob.say(room, f"{world.tag()}. who am I?", user=alice.user, sequence=1, timestamp=0)
         bob.writes_nulls = False
@@ -191,6 +191,8 @@ def _bad_messages(world: World, room: str) -> list[Bad]:
             None,
         ),
         ("half_character", None, half),
+        ("id_number", message(room=room, content=f"{world.tag()}. an odd id", id=7), None),
+        ("id_long", message(room=room, content=f"{world.tag()}. a long id", id="i" * (MAX_ID + 1)), None),
         ("message_no_room", message(content=f"{world.tag()}. to nowhere"), None),
         ("message_room_path", message(room=f"../{room}", content=f"{world.tag()}. to a path"), None),
     ]
@@ -275,7 +277,7 @@ def _started(log: Log) -> Text:
 
 
 def _names(log: Log) -> list[Anomaly]:
-    """Users who got a name that nobody may have, or were refused one without a word.
+    """Users who got a name that nobody may have, or were refused one without a word, or left connected.
 
     A server may ignore the names that it is asked for.
     """
@@ -288,12 +290,16 @@ def _names(log: Log) -> list[Anomaly]:
     answered = {asked.conn for asked, _ in log.errors}
     for conn in log.conns.values():
         faults = [fault for fault in conn.faults if fault.fault == "bad_name"]
-        if not faults or conn.user or conn.closed is None:
+        if not faults or conn.user or log.server_ended_at(faults[0].at):
             continue
-        if conn.number not in answered and not log.server_ended_at(faults[0].at):
-            what = "name_system" if conn.number == min(_strangers(log)) else "name_long"
-            params = {"who": conn.client, "count": 1, "of": 2, "what": what}
+        what = "name_system" if conn.number == min(_strangers(log)) else "name_long"
+        params = {"who": conn.client, "count": 1, "of": 2, "what": what}
+        waited = [event for event in log.gave_up if event.conn == conn.number and event.wanted == "connected"]
+        if conn.closed is not None and conn.number not in answered:
             return [Anomaly("unanswered_error", params, [*faults, conn.closed])]
+        if waited:
+            variant = "name_open" if conn.number in answered else ""
+            return [Anomaly("unanswered_error", params, [*faults, *waited], variant)]
     return []
 
 

@@ -248,8 +248,9 @@ def _silence(
     heartbeat, timeout = listener.heartbeat, listener.timeout
     since = log.notes["silent_since"][0] if log.notes["silent_since"] else inf
     until = log.notes["watched_until"][0] if log.notes["watched_until"] else inf
+    storm = presence.too_many_heartbeats(log, [listener, asker], heartbeat)
     if until == inf:
-        return {step: Finding([], Text("nothing")) for step in ("3.3", "3.4")}
+        return {"3.3": Finding(storm, Text("nothing")), "3.4": Finding([], Text("nothing"))}
     stall = log.longest_stall()
     slack = presence.slowest_answer(log, asker.number, room, since, until) + stall + 0.05
     witnesses = [listener.number, asker.number]
@@ -281,6 +282,7 @@ def _silence(
     return {
         "3.3": Finding(
             [
+                *storm,
                 *presence.heartbeats(log, steady, since, until, heartbeat, slack),
                 *presence.offline(log, rhea, listener.number, asker.number, slack),
                 *[each for each in lost if each.params["subject"] == rhea.user],

@@ -20,6 +20,21 @@ def misbehaves(person: Person, rule: str, *, answered: bool = True, served: bool
         person.fences()
 
 
+def test_a_bad_id_must_be_refused_where_ids_are_kept() -> None:
+    """A server that makes ids of its own need not look at them; but nobody may be cut off for one."""
+    for keeps, names in ((True, ["unanswered_error"]), (False, [])):
+        story = Story()
+        (mallory,) = story.members("red", "mallory")
+        line = mallory.says("red", id="mine")
+        mallory.hears(line, 1, id="mine" if keeps else "theirs")
+        misbehaves(mallory, "id_number", answered=False)
+        assert told(errors.unanswered(story.log, 0.0, inf)) == names
+        assert errors.counted(story.log, 0.0, inf) == keeps
+        mallory.misbehaves("id_long")
+        mallory.is_dropped(1011)
+        assert "dropped_connection/bad_frame" in told(errors.unanswered(story.log, 0.0, inf))
+
+
 # --- right histories ------------------------------------------------------------------------------
 
 

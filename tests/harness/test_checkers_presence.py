@@ -437,6 +437,20 @@ def test_no_heartbeats() -> None:
     assert facts(found, "who", "seconds", "interval", "count") == ["alice", 4.5, HEARTBEAT, 0]
 
 
+@pytest.mark.parametrize(("count", "names"), [(29, []), (31, ["flooding/heartbeats"])])
+def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None:
+    """Ten times as often as they should come is let pass; more than that has no end."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    bob = story.client("bob")
+    for _ in range(count):
+        alice.gets_beat()
+        story.passes(1.0 / count)
+    log = story.log
+    conns = [log.conn(bob.conn), log.conn(alice.conn)]
+    assert told(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
+
+
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
 def test_heartbeats_with_a_gap(when: str) -> None:
     """The widest distance counts, and so do those to the beginning and the end."""

@@ -261,7 +261,7 @@ def test_malformed_frames_belong_to_the_step_of_their_kind(
 
 
 def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
-    """They cost nothing here, but stand beside the first thing that failed."""
+    """They cost nothing here, but stand beside the first thing that failed: before it, if they may be why."""
     for anomalies in ([], [UNTIMED]):
         story = played(*ALL)
         (alice,) = story.clients("alice")
@@ -270,9 +270,27 @@ def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
         results = verdicts(story, s1_3=Finding(list(anomalies), PROOF), s1_4=Finding(list(anomalies), PROOF))
         names = [[anomaly.name for anomaly in result.anomalies] for result in results.values()]
         if anomalies:
-            assert names == [[], [], ["reorder", "malformed_frame", "malformed_frame"], ["reorder"], []]
+            assert names == [[], [], ["malformed_frame", "malformed_frame", "reorder"], ["reorder"], []]
         else:
             assert names == [[]] * 5
+
+
+def test_a_malformed_error_explains_least() -> None:
+    """What else is wrong comes first: nobody needs to understand an `error`."""
+    story = Story(exercise=2)
+    with story.step("2.1"):
+        (alice,) = story.clients("alice")
+        alice.gets({"type": "error", "data": {"code": "oops", "message": "no"}})
+        alice.gets({"type": "message", "data": {}})
+    for step in ("2.2", "2.3", "2.4"):
+        with story.step(step):
+            story.passes(1)
+    first = judge(2, Scenario(2, s2_1=Finding([UNTIMED], PROOF)), None, story.log, None)[0]
+    assert [(each.name, each.params.get("kind")) for each in first.anomalies] == [
+        ("malformed_frame", "message"),
+        ("reorder", None),
+        ("malformed_frame", "error"),
+    ]
 
 
 def test_what_was_forgiven_is_noted_once() -> None:

@@ -15,11 +15,11 @@ import pytest
 
 from harness import check
 from harness.targets import at_file
-from tests.servers import plain_broken
+from harness.zoo.animals import ANIMALS
+from harness.zoo.single_file import PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")
 
-PLAIN = Path(__file__).parent.parent / "servers" / "plain.py"
 CHATLAB = (sys.executable, "-P", "-m", "harness.cli")
 
 
@@ -34,7 +34,7 @@ def chatlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def broken(tmp_path: Path) -> Path:
     """A server whose messages overtake each other."""
     path = tmp_path / "broken.py"
-    path.write_text(plain_broken.source("numbers_then_saves_then_sends_unlocked"))
+    path.write_text(ANIMALS["numbers_then_saves_then_sends_unlocked"].source)
     return path
 
 

@@ -97,7 +97,7 @@ class Code:
         path.write_text(textwrap.dedent(text))
 
         def main() -> None:
-            PAST[-1].hosts[-1].keep(modules.forget_own(with_lab=False))
+            PAST[-1].hosts[-1].keep(modules.forget_own("lab"))
             modules.run_file(path, [])
 
         return main

@@ -24,11 +24,10 @@ from harness.targets import Target
 from harness.verdict import Outcome
 from harness.worlds.sim import watchdog
 from harness.worlds.sim.nursery import CrashError, Nursery, SimJob, packed
-from tests.servers import plain_broken
+from harness.zoo.animals import ANIMALS
+from harness.zoo.single_file import PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")
-
-PLAIN = Path(__file__).parent.parent / "servers" / "plain.py"
 
 
 def play(*jobs: SimJob, same_addresses: bool = True) -> list[list[Run]]:
@@ -105,14 +104,26 @@ def test_an_hour_and_a_day_of_presence(hours: int) -> None:
 # --- broken servers -----------------------------------------------------------------------------------
 
 
+RACES = (
+    "set_changes_while_iterating",
+    "one_of_two_connections_ends",
+    "heartbeat_dies",
+    "numbers_then_saves_then_sends_unlocked",
+    "history_then_subscribe",
+    "subscribe_then_history",
+    "unlocked_lock",
+    "retry_keeps_the_lock",
+)
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
-    """A file for each defect of the single-file server."""
+    """A file for each of these animals."""
     folder = tmp_path_factory.mktemp("broken")
     found = {}
-    for name in plain_broken.DEFECTS:
+    for name in RACES:
         path = folder / f"{name}.py"
-        path.write_text(plain_broken.source(name))
+        path.write_text(ANIMALS[name].source)
         found[name] = at_file(path)
     return found
 
@@ -121,18 +132,18 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
 def broken_runs(broken: dict[str, Target]) -> dict[str, list[Run]]:
     """Two plays of each."""
     jobs = [
-        SimJob(target, [Case(plain_broken.DEFECTS[name].exercise, str(seed)) for seed in range(2)])
+        SimJob(target, [Case(ANIMALS[name].exercise, str(seed)) for seed in range(2)])
         for name, target in broken.items()
     ]
     return dict(zip(broken, play(*jobs), strict=True))
 
 
-@pytest.mark.parametrize("name", plain_broken.DEFECTS)
+@pytest.mark.parametrize("name", RACES)
 def test_races_are_caught_by_every_seed(broken_runs: dict[str, list[Run]], name: str) -> None:
     """A defect that shows in a live run now and then shows in each of two seeds, by its own anomaly."""
     for run in broken_runs[name]:
         found = {anomaly for anomalies in failed_steps(run).values() for anomaly in anomalies}
-        assert found & set(plain_broken.DEFECTS[name].anomalies), failed_steps(run)
+        assert ANIMALS[name].anomaly in found, failed_steps(run)
 
 
 SMALL_ONES = {

@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from harness import targets
 from harness.steps import COMPONENTS, EXERCISES
 from harness.verdict import Outcome
-from tests.kit.broken_expectations import EXPECTED
-from tests.kit.conftest import SERVERS, Judge, assert_right, describe
-from tests.servers import broken_more
+from tests.kit.conftest import Judge, assert_right, describe
 
 pytestmark = pytest.mark.live
 
@@ -79,41 +76,3 @@ async def test_stub_fails_by_its_own_rule(exercise: int, judge: Judge) -> None:
     result = next(each for each in run.steps if each.step == step)
     assert result.outcome is Outcome.FAILED, describe(run)
     assert names & {anomaly.name for anomaly in result.anomalies}, describe(run)
-
-
-def broken(expected: dict[str, tuple[int, str, str]]) -> list[ParameterSet]:
-    """Each broken server, in the group of its exercise."""
-    return [
-        pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"live{exercise % 2}"))
-        for name, (exercise, _, _) in expected.items()
-    ]
-
-
-async def assert_caught(judge: Judge, file: str, name: str, expected: tuple[int, str, str]) -> None:
-    """The step that the defect belongs to fails, by the anomaly that it is about."""
-    exercise, step, anomaly = expected
-    command = shlex.join([sys.executable, str(SERVERS / file), name])
-    run = await judge(exercise, targets.whole_server(command))
-    result = next(each for each in run.steps if each.step == step)
-    assert result.outcome is Outcome.FAILED, describe(run)
-    assert anomaly in {each.name for each in result.anomalies}, describe(run)
-
-
-@pytest.mark.parametrize("name", broken(EXPECTED))
-async def test_broken_server_is_caught(
-    name: str, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each broken server fails the step that its defect belongs to, by the anomaly that it is about."""
-    monkeypatch.setenv("ELSEWHERE", str(tmp_path))
-    await assert_caught(judge, "broken.py", name, EXPECTED[name])
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", broken(broken_more.EXPECTED))
-async def test_subtly_broken_server_is_caught(
-    name: str, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same for the subtle ones, which take some minutes together: `pytest -m thorough`."""
-    monkeypatch.setenv("ELSEWHERE", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(SERVERS.parent.parent))
-    await assert_caught(judge, "broken_more.py", name, broken_more.EXPECTED[name])

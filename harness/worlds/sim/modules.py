@@ -24,17 +24,23 @@ _FIRST = frozenset(
 """What Python has imported before it looks into anybody's folder, and what is ours."""
 
 
-def forget_own(with_lab: bool) -> list[ModuleType]:
+def forget_own(program: str) -> list[ModuleType]:
     """Take a server's own modules from the list of those that are imported, and return them.
 
-    With `with_lab`, those of the reference server count, too; else they are the harness's as well.
+    `program` is the module that is run, if it is one: what is in its package is its own. So are the
+    reference server's, unless that is run itself; it keeps nothing in its modules.
     """
     gone = []
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         filename = getattr(module, "__file__", None) or ""
-        own = with_lab if top == "lab" else bool(filename) and not is_library(filename)
-        if own and top != "harness":
+        if top == "lab":
+            own = program != "lab"
+        elif top == "harness":
+            own = name == program or name.startswith(f"{program}.")
+        else:
+            own = bool(filename) and not is_library(filename)
+        if own:
             gone.append(sys.modules.pop(name))
     importlib.invalidate_caches()
     return gone

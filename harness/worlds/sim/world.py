@@ -135,7 +135,7 @@ class SimWorld(ServedWorld):
         def main() -> None:
             self.simulator.new_process()
             os.chdir(self.target.cwd)
-            gone = modules.forget_own(with_lab=program[:2] != ["-m", "lab"])
+            gone = modules.forget_own(program[1] if program[0] == "-m" else "")
             host.keep(gone)
             if program[0] == "-m":
                 modules.run_module(program[1], program[2:])

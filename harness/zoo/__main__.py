@@ -1,0 +1,12 @@
+"""`python -m harness.zoo NAME` starts one animal as a server, told by the environment as any other is."""
+
+import sys
+
+from harness.zoo.animals import ANIMALS
+from lab.command import EXIT_USAGE
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in ANIMALS:
+        print("write python -m harness.zoo NAME; `chatlab zoo --list` has the names", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    ANIMALS[sys.argv[1]].start()

@@ -1,0 +1,104 @@
+"""What an animal of the zoo is, and how the modules of this package make one.
+
+    @animal("1.5", "missing_notice", also="1.3")
+    def leaving_is_not_announced(parts: Components) -> None:
+        '''Who sends `leave` is taken off the list, and nobody is told.'''
+        ...
+
+The function makes the difference: it changes the components of the reference server, or the reference
+server itself. Its docstring is what a teacher would say of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from inspect import cleandoc
+from pathlib import Path
+
+from msgspec import Struct
+
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
+from lab.server import ChatServer, Components, Config, run
+
+Defect = Callable[[Components], None]
+
+BOTH = ("live", "sim")
+
+
+class Animal(Struct, frozen=True):
+    """A server with one defect, and what must come of it.
+
+    The `step` fails by this `anomaly`. The steps in `also` may fail, since the defect breaks what they are
+    about, too; all others pass. It is played in these `worlds`; `why` says why not in both.
+    """
+
+    name: str
+    step: str
+    anomaly: str
+    says: str
+    start: Callable[[], None]
+    """Runs it, told by the environment as any server is. Returns when it was asked to stop."""
+    also: tuple[str, ...] = ()
+    worlds: tuple[str, ...] = BOTH
+    why: str = ""
+    defect: Defect | None = None
+    """What makes the difference, if it is one on the reference server."""
+    source: str = ""
+    """Its text, if it is a file of its own."""
+
+    @property
+    def exercise(self) -> int:
+        """The exercise that it belongs to."""
+        return int(self.step[0])
+
+
+_MADE: dict[str, Animal] = {}
+
+
+def animal(
+    step: str, anomaly: str, *, also: str = "", worlds: tuple[str, ...] = BOTH, why: str = ""
+) -> Callable[[Defect], Defect]:
+    """Make the decorated function an animal. `also` has the numbers of steps, with spaces between them."""
+
+    def register(defect: Defect) -> Defect:
+        name, says = defect.__name__, cleandoc(defect.__doc__ or "")
+        start = partial(_start, defect)
+        _MADE[name] = Animal(name, step, anomaly, says, start, tuple(also.split()), worlds, why, defect)
+        return defect
+
+    return register
+
+
+def keep(animal: Animal) -> None:
+    """Add an animal that is no difference on the reference server."""
+    _MADE[animal.name] = animal
+
+
+def made() -> dict[str, Animal]:
+    """The animals that were made so far, by their names."""
+    return _MADE
+
+
+def _start(defect: Defect) -> None:
+    """Run the reference server with a defect."""
+    parts = Components()
+    defect(parts)
+    config = Config(
+        os.environ.get("HOST", "127.0.0.1"),
+        int(os.environ.get("PORT", "8080")),
+        Path(os.environ.get("DATA_DIR", "data")),
+        float(os.environ.get("HEARTBEAT_INTERVAL", HEARTBEAT_INTERVAL)),
+        float(os.environ.get("OFFLINE_TIMEOUT", OFFLINE_TIMEOUT)),
+    )
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await run(ChatServer(config, parts), stop)
+
+    asyncio.run(serve())

@@ -1,0 +1,302 @@
+"""Animals of exercise 3: heartbeats, time-outs, and who is told of whom."""
+
+from __future__ import annotations
+
+import lab.server
+from harness.zoo.animal import animal
+from lab.fanout import Connection
+from lab.interfaces import Change
+from lab.presence import PresenceManager
+from lab.protocol import Heartbeat, Presence, PresenceFrame, Status
+from lab.server import Components, Session
+
+
+def _with_timeout(factor: float) -> type[PresenceManager]:
+    class Wrong(PresenceManager):
+        def __init__(self, heartbeat_interval: float, offline_timeout: float) -> None:
+            super().__init__(heartbeat_interval, offline_timeout * factor)
+
+    return Wrong
+
+
+@animal("3.4", "zombie_presence")
+def frozen_clients_stay_online(parts: Components) -> None:
+    """Nobody looks for how long a client has been silent."""
+    parts.presence = _with_timeout(1e6)
+
+
+@animal("3.4", "premature_offline")
+def offline_at_40_percent(parts: Components) -> None:
+    """Who is silent is offline much too soon: whoever reads slowly comes and goes."""
+    parts.presence = _with_timeout(0.4)
+
+
+@animal("3.4", "late_offline")
+def offline_at_250_percent(parts: Components) -> None:
+    """Who is silent is shown as online for much too long."""
+    parts.presence = _with_timeout(2.5)
+
+
+@animal("3.3", "premature_offline")
+def one_connection_ends_the_user(parts: Components) -> None:
+    """One entry for each user name: the first connection that ends takes it away."""
+
+    class ByName(PresenceManager):
+        def lost(self, connection: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            changes = super().lost(connection, now)
+            if known and not changes:
+                gone = Presence(known.user, Status.OFFLINE, int(now * 1000))
+                changes = [Change(room, gone) for room in known.rooms]
+            return changes
+
+    parts.presence = ByName
+
+
+@animal("3.2", "unannounced_presence", also="3.3 3.4")
+def presence_is_not_broadcast(parts: Components) -> None:
+    """Who asks is told, who listens is not."""
+    lab.server.ChatServer.show = lambda self, changes: None  # type: ignore[method-assign]
+
+
+@animal("3.1", "presence_leak", also="3.2")
+def presence_of_all_rooms(parts: Components) -> None:
+    """The list has everybody, in whatever room."""
+
+    class Everywhere(PresenceManager):
+        def in_room(self, room: str, now: float) -> list[Presence]:
+            return [p for name in list(self._here) for p in super(Everywhere, self).in_room(name, now)]
+
+    parts.presence = Everywhere
+
+
+@animal("3.3", "missing_heartbeat")
+def no_heartbeats(parts: Components) -> None:
+    """The loop that sends them died."""
+
+    async def dead(self: lab.server.ChatServer) -> None:
+        return None
+
+    lab.server.ChatServer._beat = dead  # type: ignore[method-assign]
+
+
+@animal("3.4", "premature_offline")
+def only_heartbeats_count(parts: Components) -> None:
+    """Pings and bad frames are no signs of life."""
+    obey = Session._obey
+
+    async def strict(self: Session, text: str | bytes) -> None:
+        if "heartbeat" in str(text):
+            self._server.show(self._server.presence.seen(self.id, self._server.now()))
+        await obey(self, text)
+
+    Session._obey = strict  # type: ignore[method-assign]
+    Session._alive = lambda self: None  # type: ignore[method-assign]
+
+
+@animal("3.3", "missing_heartbeat")
+def heartbeats_come_half_as_often(parts: Components) -> None:
+    """Every second one is left out."""
+    beat = lab.server.ChatServer._beat
+
+    async def lazy(self: lab.server.ChatServer) -> None:
+        self._lazy = not getattr(self, "_lazy", False)  # type: ignore[attr-defined]
+        if self._lazy:  # type: ignore[attr-defined]
+            await beat(self)
+
+    lab.server.ChatServer._beat = lazy  # type: ignore[method-assign]
+
+
+@animal("3.4", "zombie_presence")
+def timed_out_stay_connected(parts: Components) -> None:
+    """Who is silent is shown as offline, and its connection is left open."""
+    dismiss = Connection.dismiss
+
+    def lenient(self: Connection, code: int, reason: str) -> None:
+        if code != 1001:
+            dismiss(self, code, reason)
+
+    Connection.dismiss = lenient  # type: ignore[method-assign]
+
+
+@animal("3.4", "missing_notice")
+def timed_out_are_not_announced(parts: Components) -> None:
+    """Who times out is taken off the list, and the room is sent no notice."""
+    announce = Session._announce
+
+    async def quiet(self: Session, room: str, what: str) -> None:
+        if self.connection._leaving is None:
+            await announce(self, room, what)
+
+    Session._announce = quiet  # type: ignore[method-assign]
+
+
+@animal("3.3", "missing_notice")
+def broken_connections_are_not_announced(parts: Components) -> None:
+    """Who is reset is taken off the list, and the room is sent no notice."""
+    announce = Session._announce
+
+    async def quiet(self: Session, room: str, what: str) -> None:
+        if what == "joined" or self.connection.state.value == 1 or self.connection.close_code != 1006:
+            await announce(self, room, what)
+
+    Session._announce = quiet  # type: ignore[method-assign]
+
+
+@animal("3.4", "zombie_presence")
+def only_the_first_room_is_left(parts: Components) -> None:
+    """A connection that ends is taken out of one room only."""
+
+    class First(PresenceManager):
+        def lost(self, connection: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            if known is None or len(known.rooms) < 2:
+                return super().lost(connection, now)
+            for room in list(known.rooms)[1:]:
+                del known.rooms[room]
+                # The others keep it as somebody who is always there.
+                ghost = f"ghost {connection} {room}"
+                self._connections[ghost] = type(known)(known.user, now + 1e6)
+                del self._here[room][known.user][connection]
+                self._here[room][known.user][ghost] = None
+            return super().lost(connection, now)
+
+    parts.presence = First
+
+
+@animal("3.2", "presence_disagrees")
+def leaving_one_room_is_leaving_all(parts: Components) -> None:
+    """Who leaves a room is shown as offline in all of its rooms."""
+
+    class All(PresenceManager):
+        def left(self, connection: str, room: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            changes = super().left(connection, room, now)
+            for other in list(known.rooms) if known else []:
+                changes += super().left(connection, other, now)
+            return changes
+
+    parts.presence = All
+
+
+@animal("3.3", "premature_offline")
+def leaving_on_one_connection_is_leaving(parts: Components) -> None:
+    """Who leaves a room on one of two connections is shown as offline."""
+
+    class ByName(PresenceManager):
+        def left(self, connection: str, room: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            changes = super().left(connection, room, now)
+            if known and not changes:
+                changes = [Change(room, Presence(known.user, Status.OFFLINE, int(now * 1000)))]
+            return changes
+
+    parts.presence = ByName
+
+
+@animal("3.3", "premature_offline")
+def the_second_connection_takes_over(parts: Components) -> None:
+    """One entry for each user, which is of the newest connection: if that ends, the user is gone."""
+
+    class Newest(PresenceManager):
+        def lost(self, connection: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            rooms = list(known.rooms) if known else []
+            newest = {
+                room: known is not None and list(self._here[room][known.user])[-1] == connection
+                for room in rooms
+            }
+            changes = super().lost(connection, now)
+            if known and not changes:
+                gone = Presence(known.user, Status.OFFLINE, int(now * 1000))
+                changes = [Change(room, gone) for room in rooms if newest[room]]
+            return changes
+
+    parts.presence = Newest
+
+
+@animal("3.4", "premature_offline", also="3.3")
+def changes_say_full(parts: Components) -> None:
+    """A frame that tells of one change says that it is the whole list."""
+
+    def show(self: lab.server.ChatServer, changes: list[Change]) -> None:
+        for change in changes:
+            self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence], full=True))
+
+    lab.server.ChatServer.show = show  # type: ignore[method-assign]
+
+
+@animal("3.1", "presence_leak")
+def presence_goes_to_everybody(parts: Components) -> None:
+    """A change is told to every connection, whatever room it is in."""
+
+    def show(self: lab.server.ChatServer, changes: list[Change]) -> None:
+        for change in changes:
+            for session in self._sessions.values():
+                session.send(PresenceFrame(change.room, [change.presence]))
+
+    lab.server.ChatServer.show = show  # type: ignore[method-assign]
+
+
+@animal("3.2", "presence_leak")
+def leavers_stay_listed(parts: Components) -> None:
+    """Who left is announced, and stays on the list as online."""
+
+    class Sticky(PresenceManager):
+        gone: dict[str, set[str]] = {}  # noqa: RUF012
+
+        def left(self, connection: str, room: str, now: float) -> list[Change]:
+            known = self._connections.get(connection)
+            if known:
+                self.gone.setdefault(room, set()).add(known.user)
+            return super().left(connection, room, now)
+
+        def in_room(self, room: str, now: float) -> list[Presence]:
+            here = super().in_room(room, now)
+            names = {p.user for p in here}
+            more = self.gone.get(room, set()) - names
+            return here + [Presence(user, Status.ONLINE, int(now * 1000)) for user in more]
+
+    parts.presence = Sticky
+
+
+@animal("3.4", "dropped_connection", also="2.1 3.3")
+def time_outs_count_from_the_join(parts: Components) -> None:
+    """The last sign of life is written down when somebody comes, and never again."""
+
+    class Stale(PresenceManager):
+        def seen(self, connection: str, now: float) -> list[Change]:
+            return []
+
+    parts.presence = Stale
+
+
+@animal("3.3", "missing_heartbeat")
+def heartbeats_only_in_rooms(parts: Components) -> None:
+    """Who is in no room is sent no heartbeats, and times out if it only answers them."""
+
+    async def beat(self: lab.server.ChatServer) -> None:
+        for session in list(self._sessions.values()):
+            if session._rooms:
+                session.send(Heartbeat())
+
+    lab.server.ChatServer._beat = beat  # type: ignore[method-assign]
+
+
+@animal("3.4", "unannounced_presence")
+def returning_is_not_shown(parts: Components) -> None:
+    """Who timed out once and comes back is on the list, and nobody is told."""
+
+    class Once(PresenceManager):
+        out: set[str] = set()  # noqa: RUF012
+
+        def sweep(self, now: float) -> list[Change]:
+            changes = super().sweep(now)
+            self.out |= {c.presence.user for c in changes if c.presence.status is Status.OFFLINE}
+            return changes
+
+        def joined(self, connection: str, room: str, now: float) -> list[Change]:
+            changes = super().joined(connection, room, now)
+            return [c for c in changes if c.presence.user not in self.out]
+
+    parts.presence = Once

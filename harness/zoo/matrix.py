@@ -1,0 +1,170 @@
+"""Plays animals against the exercises, and says of each step whether it came out as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from enum import StrEnum
+
+from msgspec import Struct
+
+from harness import targets
+from harness.play import Case, Run
+from harness.scenarios.common import MODEST
+from harness.steps import EXERCISES
+from harness.targets import Target
+from harness.tasks import side_by_side
+from harness.verdict import Outcome, StepResult
+from harness.worker import Job, run_in_process
+from harness.worlds.sim.nursery import Nursery, SimJob
+from harness.zoo.animal import Animal
+from harness.zoo.single_file import PLAIN
+
+
+class Cell(StrEnum):
+    """What a step says of a server."""
+
+    PASSED = "passed"
+    CAUGHT = "caught"
+    """It fails by the anomaly that the defect is about."""
+    OTHER = "other"
+    """It fails by another one."""
+    MISSED = "missed"
+    """It passes, and should not."""
+    ALSO = "also"
+    """It fails, too, as it may; or the play was broken off before it."""
+    STRAY = "stray"
+    """It fails, and has nothing to do with the defect."""
+    OPEN = "open"
+    """The machine was too slow to tell, or there is no telling."""
+
+
+WRONG = frozenset({Cell.OTHER, Cell.MISSED, Cell.STRAY})
+
+
+class Row(Struct):
+    """What came of one server in one world: a cell for each step that was played."""
+
+    name: str
+    world: str
+    cells: dict[str, Cell]
+    found: dict[str, list[str]]
+    """The anomalies of each step that failed."""
+    seconds: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        """Passed if all is as it should be. A step that is left open is no matter where the animal is caught."""
+        cells = set(self.cells.values())
+        if cells & WRONG:
+            return Outcome.FAILED
+        is_open = Cell.OPEN in cells and Cell.CAUGHT not in cells
+        return Outcome.INCONCLUSIVE if is_open else Outcome.PASSED
+
+
+class Play(Struct, frozen=True):
+    """One server, one world, and the exercises to be played. `animal` is None for a right server."""
+
+    name: str
+    world: str
+    exercises: tuple[int, ...]
+    targets: dict[int, Target]
+    animal: Animal | None = None
+
+
+def right_servers() -> dict[str, dict[int, Target]]:
+    """Servers that must pass everything, for each exercise."""
+    solutions = targets.find_folder("solutions")
+    return {
+        "the reference": dict.fromkeys(EXERCISES, targets.reference()),
+        "the model answers": {n: targets.submission(solutions, n, together=False) for n in EXERCISES},
+        "the single file": dict.fromkeys(EXERCISES, targets.at_file(str(PLAIN))),
+    }
+
+
+def target_of(animal: Animal) -> Target:
+    """The animal as a server that is judged."""
+    return Target(animal.name, (sys.executable, "-P", "-m", "harness.zoo", animal.name))
+
+
+def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, right: bool) -> list[Play]:
+    """What to play: in the live world, only the exercise that an animal belongs to, unless `everything`.
+
+    With `right`, the right servers come first.
+    """
+    plays = []
+    for world in worlds:
+        if right:
+            plays += [
+                Play(name, world, tuple(EXERCISES), servers) for name, servers in right_servers().items()
+            ]
+        for animal in animals:
+            if world in animal.worlds:
+                chosen = tuple(EXERCISES) if everything or world == "sim" else (animal.exercise,)
+                plays.append(
+                    Play(animal.name, world, chosen, dict.fromkeys(chosen, target_of(animal)), animal)
+                )
+    return plays
+
+
+async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[Row], None]) -> list[Row]:
+    """Play everything, `jobs` exercises at a time; `told` of each row when it is complete."""
+    places = asyncio.Semaphore(jobs)
+    async with AsyncExitStack() as stack:
+        nursery = None
+        if any(play.world == "sim" for play in plays):
+            nursery = await stack.enter_async_context(Nursery(min(jobs, os.cpu_count() or 1)))
+
+        async def run_of(play: Play, exercise: int) -> Run:
+            with tempfile.TemporaryDirectory(prefix="chatlab-zoo-") as folder:
+                target = play.targets[exercise]
+                if play.animal is not None:  # some leave things where they are started
+                    target = Target(target.label, target.command, cwd=folder)
+                async with places:
+                    if nursery is not None and play.world == "sim":
+                        case = Case(exercise, str(seed), MODEST)
+                        (run,) = await nursery.play(SimJob(target, [case]))
+                        return run
+                    return await run_in_process(Job(exercise, target, str(seed), skip_slow=False))
+
+        async def row_of(play: Play) -> Row:
+            runs = await side_by_side(*(run_of(play, exercise) for exercise in play.exercises))
+            row = judged(play, runs)
+            told(row)
+            return row
+
+        return await side_by_side(*(row_of(play) for play in plays))
+
+
+def judged(play: Play, runs: Sequence[Run]) -> Row:
+    """What the runs of a server say. Raises RuntimeError if the kit itself failed in one."""
+    for run in runs:
+        if run.defect:
+            raise RuntimeError(f"{play.name}, exercise {run.exercise}, {play.world}: {run.defect}")
+    steps = [step for run in runs for step in run.steps]
+    found = {
+        step.step: list(dict.fromkeys(each.name for each in step.anomalies))
+        for step in steps
+        if step.outcome is Outcome.FAILED
+    }
+    cells = {step.step: _cell(step, play.animal) for step in steps}
+    return Row(play.name, play.world, cells, found, sum(run.seconds for run in runs))
+
+
+def _cell(step: StepResult, animal: Animal | None) -> Cell:
+    if step.outcome in (Outcome.INCONCLUSIVE, Outcome.SKIPPED):
+        return Cell.OPEN
+    passed = step.outcome is Outcome.PASSED
+    if animal is None or step.step != animal.step:
+        if passed:
+            return Cell.PASSED
+        stopped = {each.name for each in step.anomalies} == {"not_reached"}
+        return Cell.ALSO if animal is not None and (stopped or step.step in animal.also) else Cell.STRAY
+    if passed:
+        return Cell.MISSED
+    caught = animal.anomaly in {each.name for each in step.anomalies}
+    return Cell.CAUGHT if caught else Cell.OTHER

@@ -1,0 +1,661 @@
+"""Animals in a file of their own: the right server of `plain.py`, with a small change of its text.
+
+They are in the style in which students write them, and the races in them are real.
+"""
+
+from __future__ import annotations
+
+import linecache
+from functools import partial
+from pathlib import Path
+
+from harness.zoo.animal import BOTH, Animal, keep
+
+PLAIN = Path(__file__).with_name("plain.py")
+_TEXT = PLAIN.read_text(encoding="utf-8")
+
+
+def _keep(
+    name: str,
+    step: str,
+    anomaly: str,
+    says: str,
+    *changes: tuple[str, str],
+    also: str = "",
+    worlds: tuple[str, ...] = BOTH,
+    why: str = "",
+) -> None:
+    """Make an animal by changes: old texts, each of which stands in `plain.py` exactly once, and new ones."""
+    source = _TEXT
+    for old, new in changes:
+        assert source.count(old) == 1, f"{name}: found {source.count(old)} times: {old!r}"
+        source = source.replace(old, new)
+    start = partial(_start, name, source)
+    keep(Animal(name, step, anomaly, says, start, tuple(also.split()), worlds, why, source=source))
+
+
+def _start(name: str, source: str) -> None:
+    """Run a text as a program, with its lines in tracebacks."""
+    filename = f"{name}.py"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), {"__name__": "__main__", "__file__": filename})
+
+
+_LOCKED = """    room = joined(client, name)
+    async with room.lock:
+        await accept(room, client, content, id)
+"""
+_SAVED = """    await on_disk(save, message)
+    room.last = message["sequence"]
+    tell(room, encode("message", message))
+"""
+_ENTERED = """        async with room.lock:  # nothing is said between the history and the membership
+            seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
+            page = await page_of(room, seen, PAGE)
+            if not page["more"]:
+                if page["messages"]:
+                    post(client, encode("history", page))
+                is_first = not room.holds(client.user)
+                room.members.add(client)
+                client.rooms.add(room)
+                return is_first
+"""
+
+_keep(
+    "set_changes_while_iterating",
+    "2.1",
+    "lost",
+    "The loop goes over the set itself and waits in its middle. If a member is cut off meanwhile, the "
+    "set changes, the loop ends by a RuntimeError, and the rest of the members never get the message.",
+    (
+        "async def on_disk(",
+        '''async def deliver(member: Client, message: Json) -> None:
+    """Send a message, and write down who has got it."""
+    post(member, encode("message", message))
+    await on_disk(note, f"{member.user} got {message['sequence']} of {message['room']}")
+
+
+def note(line: str) -> None:
+    """Add a line to the list of what was delivered."""
+    with open(DATA_DIR / "delivered.log", "a") as file:
+        print(line, file=file)
+
+
+async def on_disk(''',
+    ),
+    (
+        _SAVED,
+        """    await on_disk(save, message)
+    room.last = message["sequence"]
+    for member in room.members:
+        await deliver(member, message)
+""",
+    ),
+    also="2.3",
+)
+
+_keep(
+    "one_of_two_connections_ends",
+    "3.3",
+    "premature_offline",
+    "Each connection that ends takes its user offline, although the user is still there with another one.",
+    (
+        """    if not room.holds(client.user):
+        announce(room, client, "offline", "has left")
+""",
+        """    announce(room, client, "offline", "has left")
+""",
+    ),
+)
+
+_keep(
+    "heartbeat_dies",
+    "3.3",
+    "missing_heartbeat",
+    "One task sends the heartbeats of all clients, and it ends at the first exception: here it sends "
+    "to a connection that it has just closed. From then on nobody gets heartbeats, and nobody times "
+    "out.",
+    (
+        """                client.transport.abort()  # so its `async for` ends, and it leaves
+            elif look % 4 == 0:
+                post(client, '{"type": "heartbeat"}')
+""",
+        """                await client.close(1001)
+            await client.send('{"type": "heartbeat"}')
+""",
+    ),
+    ("    look, due = 0, time.monotonic()\n", "    due = time.monotonic()\n"),
+    ("look, due = look + 1, due + HEARTBEAT_INTERVAL / 4", "due += HEARTBEAT_INTERVAL"),
+    (" Looks are four times as frequent as beats.", ""),
+    also="3.4",
+)
+
+_keep(
+    "numbers_then_saves_then_sends_unlocked",
+    "2.2",
+    "reorder",
+    "A message gets its number, waits for the disk, and is sent then. Nothing keeps the next one from "
+    "being quicker at that, and so members see number 8 before number 7.",
+    ("DISK = ThreadPoolExecutor(1)", "DISK = ThreadPoolExecutor(4)"),
+    (
+        _LOCKED,
+        """    room = joined(client, name)
+    await accept(room, client, content, id)
+""",
+    ),
+    (
+        'message |= {"sequence": room.last + 1, "timestamp": milliseconds()}\n' + _SAVED,
+        """room.last += 1
+    message |= {"sequence": room.last, "timestamp": milliseconds()}
+    await on_disk(save, message)
+    tell(room, encode("message", message))
+""",
+    ),
+    also="2.1 2.3 2.4 4.4",
+)
+
+_keep(
+    "history_then_subscribe",
+    "2.3",
+    "replay_hole",
+    "The history is read first, and then the client becomes a member. What is said in between, while "
+    "it waits for its turn, is neither in the history nor heard live.",
+    (
+        _ENTERED,
+        """        seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
+        page = await page_of(room, seen, PAGE)
+        if not page["more"]:
+            if page["messages"]:
+                post(client, encode("history", page))
+            async with room.lock:
+                is_first = not room.holds(client.user)
+                room.members.add(client)
+                client.rooms.add(room)
+                return is_first
+""",
+    ),
+)
+
+_keep(
+    "subscribe_then_history",
+    "2.3",
+    "replay_overlap",
+    "The client becomes a member first, and then the history is read. What is said in between, while "
+    "it waits for its turn, is heard live and stands in the history, too.",
+    (
+        _ENTERED,
+        """        is_first = not room.holds(client.user)
+        room.members.add(client)
+        client.rooms.add(room)
+        async with room.lock:
+            seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
+            page = await page_of(room, seen, PAGE)
+            if not page["more"]:
+                if page["messages"]:
+                    post(client, encode("history", page))
+                return is_first
+""",
+    ),
+)
+
+_keep(
+    "keeps_messages_in_a_dict",
+    "4.3",
+    "data_dir_ignored",
+    "The messages are kept in a dict and nowhere else: they end with the process.",
+    (
+        "clients: set[Client] = set()\n",
+        "clients: set[Client] = set()\nsaid: dict[str, list[Json]] = {}\n",
+    ),
+    (
+        """db = sqlite3.connect(DATA_DIR / "chat.db", check_same_thread=False)
+db.row_factory = sqlite3.Row
+""",
+        "",
+    ),
+    ("    await on_disk(open_database)\n", ""),
+    ("    db.close()\n", ""),
+    (
+        """    columns = ":room, :sequence, :id, :user, :content, :timestamp"
+    with db:
+        db.execute(f"INSERT INTO messages VALUES ({columns})", message)
+""",
+        """    said.setdefault(message["room"], []).append(message)
+""",
+    ),
+    (
+        """    query = "SELECT * FROM messages WHERE room = ? AND user = ? AND id = ?"
+    row = db.execute(query, (room, user, id)).fetchone()
+    return dict(row) if row else None
+""",
+        """    for message in said.get(room, []):
+        if message["user"] == user and message["id"] == id:
+            return message
+    return None
+""",
+    ),
+    (
+        """    query = "SELECT * FROM messages WHERE room=? AND sequence>? ORDER BY sequence LIMIT ?"
+    return [dict(row) for row in db.execute(query, (room, since, limit))]
+""",
+        """    return said.get(room, [])[since : since + limit]
+""",
+    ),
+    also="2.2 4.4 4.5",
+)
+
+_keep(
+    "unlocked_lock",
+    "1.4",
+    "lost",
+    "The room's lock is taken, and not given back if the message is refused. The next one who speaks "
+    "there, or wants to enter, waits for ever.",
+    (
+        _LOCKED,
+        """    room = rooms[name]
+    await room.lock.acquire()
+    joined(client, name)
+    await accept(room, client, content, id)
+    room.lock.release()
+""",
+    ),
+    also="1.3 1.5",
+)
+
+_keep(
+    "retry_keeps_the_lock",
+    "2.3",
+    "retry_unanswered",
+    "The room's lock is taken, and not given back on the path of a message that comes again: that one "
+    "is answered by an early return.",
+    (
+        _LOCKED,
+        """    room = joined(client, name)
+    await room.lock.acquire()
+    await accept(room, client, content, id)
+""",
+    ),
+    (_SAVED, _SAVED + "    room.lock.release()\n"),
+    also="4.1 4.4",
+)
+
+
+# --- what the course's listings get wrong, once each ----------------------------------------------------
+
+_CAREFUL = """    except Exception as error:
+        if not isinstance(error, Refusal):
+            log.exception("could not obey %.200r", text)
+        answer"""
+_CARELESS = """    except Refusal as error:
+        answer"""
+_BEAT = """                post(client, '{"type": "heartbeat"}')
+"""
+_SINCE = "seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)"
+
+_keep(
+    "an_import_is_missing",
+    "1.1",
+    "no_start",
+    "A module is used that was never imported, so the program ends before it listens.",
+    ("import os\n", ""),
+    also="2.1 3.1 4.1",
+)
+
+_keep(
+    "handlers_take_a_path",
+    "1.1",
+    "no_start",
+    "The handler has the parameters that websockets gave it before version 14, so that each connection ends "
+    "by a TypeError.",
+    (
+        "async def welcome(client: ServerConnection) -> None:",
+        "async def welcome(client: ServerConnection, path: str) -> None:",
+    ),
+    also="2.1 3.1 4.1",
+)
+
+_keep(
+    "nobody_listens",
+    "1.1",
+    "no_start",
+    "The program says that it listens, and never does: what it would listen with is not there.",
+    (
+        """    async with serve(welcome, HOST, PORT, create_connection=Client, **options):
+        print(f"listening on ws://{HOST}:{PORT}/", flush=True)
+        await stop.wait()
+""",
+        """    server = serve(welcome, HOST, PORT, create_connection=Client, **options)
+    if getattr(server, "server", None):
+        await server
+    print(f"listening on ws://{HOST}:{PORT}/", flush=True)
+    await stop.wait()
+""",
+    ),
+    also="2.1 3.1 4.1",
+)
+
+_keep(
+    "members_cannot_be_hashed",
+    "1.3",
+    "dropped_connection",
+    "Members are put into a set, and are of a dataclass, which cannot be hashed: each join ends the "
+    "connection by a TypeError that nobody catches.",
+    ("import uuid\n", "import uuid\nfrom dataclasses import dataclass\n"),
+    (
+        "class Room:\n",
+        '''@dataclass
+class Member:
+    """Somebody in a room."""
+
+    client: Client
+
+
+class Room:
+''',
+    ),
+    ("                room.members.add(client)\n", "                room.members.add(Member(client))\n"),
+    (_CAREFUL, _CARELESS),
+    also="2.1 3.1 4.1",
+)
+
+_keep(
+    "leaving_awaits_no_coroutine",
+    "1.5",
+    "dropped_connection",
+    "A plain function is awaited: it does its work, and then the connection ends by a TypeError.",
+    (
+        "                leave(client, joined(client, room_in(frame)))\n",
+        "                await leave(client, joined(client, room_in(frame)))\n",
+    ),
+    (_CAREFUL, _CARELESS),
+    also="2.1 3.2",
+)
+
+_keep(
+    "nothing_is_caught",
+    "1.2",
+    "dropped_connection",
+    "Nobody catches what a bad frame raises, and so it ends the connection.",
+    (
+        _CAREFUL,
+        """    except ZeroDivisionError as error:
+        answer""",
+    ),
+    also="1.3 1.4 1.5 2.4 3.2 3.4",
+)
+
+_keep(
+    "times_are_of_the_loop",
+    "1.4",
+    "malformed_frame",
+    "The time comes from the event loop's clock, which counts from the start of the machine, and not from "
+    "1970.",
+    (
+        "    return round(time.time() * 1000)\n",
+        "    return round(asyncio.get_running_loop().time() * 1000)\n",
+    ),
+    also="2.1 2.3 2.4 3.1 3.2 3.4 4.1 4.3 4.4 4.5",
+)
+
+_keep(
+    "rooms_are_paths",
+    "1.3",
+    "unanswered_error",
+    "Any text is a room's name, and the name is a path: `../../x` is a room whose folder lies outside of "
+    "the data.",
+    (
+        '        raise Refusal("bad_room", "a room\'s name has 1 to 64 letters, digits, `_`, `-` and `.`")\n',
+        '        log.warning("odd name of a room: %r", name)\n',
+    ),
+    also="2.4 3.2",
+)
+
+_keep(
+    "own_heartbeats_are_signs_of_life",
+    "3.4",
+    "zombie_presence",
+    "When the server sends a heartbeat it notes that the client is alive. So a client that is frozen stays "
+    "online for ever.",
+    (_BEAT, _BEAT + "                client.alive = time.monotonic()\n"),
+)
+
+_keep(
+    "numbers_start_again_and_overwrite",
+    "4.4",
+    "sequence_reset",
+    "After a restart the numbers start at 1 again, and new messages take the places of the old ones.",
+    (
+        """    for name, last in db.execute("SELECT room, MAX(sequence) FROM messages GROUP BY room"):
+        rooms[name] = Room(name, last)
+""",
+        "",
+    ),
+    ("INSERT INTO messages", "INSERT OR REPLACE INTO messages"),
+    also="2.2 2.3 2.4 4.3 4.5",
+)
+
+_keep(
+    "the_oldest_50_are_replayed",
+    "4.5",
+    "wrong_replay",
+    "Who joins is told of the first fifty messages, and not of the last fifty.",
+    (
+        _SINCE,
+        """at_most = NEWEST if seen is None else PAGE
+            seen = min(seen or 0, room.last)""",
+    ),
+    (
+        "page = await page_of(room, seen, PAGE)\n            if not",
+        """page = await page_of(room, seen, at_most)
+            page["more"] = page["more"] and at_most == PAGE
+            if not""",
+    ),
+    also="2.3",
+)
+
+_keep(
+    "each_send_is_waited_for",
+    "2.1",
+    "stalled_by_slow_reader",
+    "The message is sent to one member after the other, and each time the server waits until it was taken: "
+    "one who does not read holds up the room.",
+    (
+        _SAVED,
+        """    await on_disk(save, message)
+    room.last = message["sequence"]
+    for member in list(room.members):
+        try:
+            await member.send(encode("message", message))
+        except ConnectionClosed:
+            pass
+""",
+    ),
+)
+
+_keep(
+    "whatever_is_not_read_is_kept",
+    "2.1",
+    "unbounded_slow_reader",
+    "What a member does not read is kept for it, however much that becomes.",
+    (
+        """    if client.transport.get_write_buffer_size() > MAX_WAITING:
+        client.transport.abort()
+""",
+        "",
+    ),
+)
+
+
+# --- more of what beginners do --------------------------------------------------------------------------
+
+_keep(
+    "some_are_turned_away",
+    "1.3",
+    "no_connection",
+    "Connections are counted up and never down, and after the sixth nobody is let in.",
+    (
+        "async def welcome(client",
+        '''served = 0
+
+
+def count(client: ServerConnection, request: Any) -> Any:
+    """Let in as many as we can bear."""
+    global served
+    served += 1
+    return client.respond(503, "too many") if served > 6 else None
+
+
+async def welcome(client''',
+    ),
+    ("create_connection=Client, **options", "create_connection=Client, process_request=count, **options"),
+    also="2.3 3.3",
+)
+
+_keep(
+    "heartbeats_answer_heartbeats",
+    "3.3",
+    "flooding",
+    "Each heartbeat is answered by one, on both sides: from the first on, they fly to and fro without end.",
+    (
+        "                pass  # its bytes were a sign of life already\n",
+        _BEAT,
+    ),
+    also="3.4",
+)
+
+_keep(
+    "the_frame_says_who_speaks",
+    "1.4",
+    "impersonation",
+    "The name of the sender is taken from the frame, where anybody can write what they like.",
+    ('"user": client.user, "content": content}', '"user": user, "content": content}'),
+    (
+        "        await accept(room, client, content, id)\n",
+        '        await accept(room, client, content, id, data.get("user") or client.user)\n',
+    ),
+    (
+        "async def accept(room: Room, client: Client, content: str, id: str | None) -> None:",
+        "async def accept(room: Room, client: Client, content: str, id: str | None, user: str) -> None:",
+    ),
+)
+
+_keep(
+    "an_odd_frame_is_looked_at_for_ever",
+    "1.2",
+    "server_hung",
+    "What is no object is looked for in the rest of the text, in a loop that never gets any further.",
+    (
+        """    if not isinstance(frame, dict):
+        raise Refusal("bad_json\"""",
+        """    while frame is not None and not isinstance(frame, dict):
+        frame = json.loads(text)
+    if frame is None:
+        raise Refusal("bad_json\"""",
+    ),
+)
+
+_keep(
+    "history_is_told_to_members_alone",
+    "2.4",
+    "unanswered_request",
+    "Who asks for the history of a room that it is not in gets no answer at all.",
+    (
+        "    room = rooms.get(name) or Room(name)\n    page = await",
+        """    room = rooms.get(name) or Room(name)
+    if client not in room.members:
+        return
+    page = await""",
+    ),
+    also="4.3 4.5",
+)
+
+_keep(
+    "history_has_ids_of_its_own",
+    "2.4",
+    "history_mismatch",
+    "Each time a message is read from the disk it is given a new id, and so it is another one than what was "
+    "heard live.",
+    (
+        "    return [dict(row) for row in db.execute(query, (room, since, limit))]\n",
+        """    rows = db.execute(query, (room, since, limit))
+    return [dict(row) | {"id": uuid.uuid4().hex} for row in rows]
+""",
+    ),
+    also="4.4",
+)
+
+_keep(
+    "the_last_message_waits_for_the_next",
+    "4.3",
+    "lost_after_crash",
+    "Each message is stored when the next one comes. After a kill the last one of each room is missing.",
+    (
+        "def save(message: Json) -> None:\n",
+        '''waiting: dict[str, Json] = {}
+
+
+def save(message: Json) -> None:
+    """Store what was said before this."""
+    before, waiting[message["room"]] = waiting.get(message["room"]), message
+    if before:
+        store(before)
+
+
+def store(message: Json) -> None:
+''',
+    ),
+    (
+        "    return dict(row) if row else None\n",
+        """    late = waiting.get(room)
+    if late and late["user"] == user and late["id"] == id:
+        return late
+    return dict(row) if row else None
+""",
+    ),
+    (
+        "    return [dict(row) for row in db.execute(query, (room, since, limit))]\n",
+        """    found = [dict(row) for row in db.execute(query, (room, since, limit))]
+    late = waiting.get(room)
+    if late and late["sequence"] > since and len(found) < limit:
+        found.append(late)
+    return found
+""",
+    ),
+    ("    db.close()\n", "    for message in waiting.values():\n        store(message)\n    db.close()\n"),
+    also="4.4 4.5",
+)
+
+_keep(
+    "lists_are_of_those_who_are_gone_too",
+    "3.2",
+    "presence_leak",
+    "Changes are told as they should be, and the answer to `presence` is made from a list that nobody is "
+    "ever taken off.",
+    (
+        "    seen: dict[str, int] = {}\n",
+        "    seen: dict[str, int] = dict(known.get(name, {}))\n",
+    ),
+    (
+        "clients: set[Client] = set()\n",
+        "clients: set[Client] = set()\nknown: dict[str, dict[str, int]] = {}\n",
+    ),
+    (
+        '    tell(room, encode("presence", {"room": room.name, "users": [user], "full": False}))\n',
+        """    known.setdefault(room.name, {})[client.user] = client.last_seen
+    tell(room, encode("presence", {"room": room.name, "users": [user], "full": False}))
+""",
+    ),
+    also="3.3 3.4",
+)
+
+_keep(
+    "one_too_few_at_the_edge_of_a_page",
+    "2.4",
+    "history_hole",
+    "There is more to read if the page is full, and a page is full from a hundred and one messages on.",
+    (
+        '    more = bool(messages) and messages[-1]["sequence"] < last\n',
+        "    more = len(messages) > limit\n",
+    ),
+    also="2.3 4.5",
+)

@@ -1,0 +1,215 @@
+"""Servers that are broken on purpose are caught, each by its own anomaly; `chatlab zoo` shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.anomalies import CATALOGUE, Anomaly
+from harness.play import Run
+from harness.steps import EXERCISES, POINTS
+from harness.verdict import Outcome, StepResult, Text
+from harness.zoo import matrix
+from harness.zoo.animal import BOTH, Animal
+from harness.zoo.animals import ANIMALS
+from harness.zoo.matrix import Cell, Play, Row
+from harness.zoo.single_file import PLAIN
+
+CHATLAB = (sys.executable, "-P", "-m", "harness.cli")
+JOBS = 2
+
+
+def play(animals: list[Animal], world: str, *, everything: bool = False, right: bool = False) -> list[str]:
+    """Play them; returns what did not come out as it should."""
+    plays = matrix.plan(animals, [world], everything=everything, right=right)
+    rows = asyncio.run(matrix.play_all(plays, JOBS, 7, lambda row: None))
+    return [
+        f"{row.name}, {row.world}: {row.cells} {row.found}"
+        for row in rows
+        if row.outcome is Outcome.FAILED or (row.outcome is Outcome.INCONCLUSIVE and world == "sim")
+    ]
+
+
+def of_exercise(exercise: int, world: str) -> list[Animal]:
+    """The animals that belong to an exercise, and are played in a world."""
+    return [each for each in ANIMALS.values() if each.exercise == exercise and world in each.worlds]
+
+
+# --- what there is ------------------------------------------------------------------------------------
+
+
+def test_every_anomaly_has_an_animal() -> None:
+    """But for one that is no defect of a server: that a step was not reached."""
+    assert {each.anomaly for each in ANIMALS.values()} == set(CATALOGUE) - {"not_reached"}
+    assert len(ANIMALS) >= 40
+
+
+@pytest.mark.parametrize("name", ANIMALS)
+def test_animal_is_described(name: str) -> None:
+    """A teacher can say what is wrong; its steps exist; and why it lives in one world only is said."""
+    animal = ANIMALS[name]
+    assert animal.name == name
+    assert animal.says[0].isupper() or animal.says[0] == "`"
+    assert animal.says[-1] in ".?`"
+    assert {animal.step, *animal.also} <= set(POINTS)
+    assert animal.step not in animal.also
+    assert set(animal.worlds) <= set(BOTH)
+    assert bool(animal.why) == (animal.worlds != BOTH)
+    assert bool(animal.source) != (animal.defect is not None)
+    assert animal.source != PLAIN.read_text(encoding="utf-8")
+
+
+# --- how they are judged ------------------------------------------------------------------------------
+
+
+def cell_of(outcome: Outcome, anomaly: str = "", step: str = "2.1") -> Cell:
+    """The cell of a step of an animal that must be caught by `lost` at 2.1, and may fail at 2.2."""
+    animal = Animal("x", "2.1", "lost", "", lambda: None, ("2.2",))
+    found = [Anomaly(anomaly)] if anomaly else []
+    result = StepResult(step, outcome, 0, 0, Text("x"), anomalies=found)
+    run = Run(2, "1", "live", "x", 0.0, [result], [], [], 0.0, [])
+    return matrix.judged(Play("x", "live", (2,), {}, animal), [run]).cells[step]
+
+
+def test_what_a_step_says_of_an_animal() -> None:
+    """Caught, caught by another, missed; and of the other steps which may fail and which may not."""
+    assert cell_of(Outcome.FAILED, "lost") is Cell.CAUGHT
+    assert cell_of(Outcome.FAILED, "gap") is Cell.OTHER
+    assert cell_of(Outcome.PASSED) is Cell.MISSED
+    assert cell_of(Outcome.INCONCLUSIVE, "lost") is Cell.OPEN
+    assert cell_of(Outcome.PASSED, step="2.2") is Cell.PASSED
+    assert cell_of(Outcome.FAILED, "gap", step="2.2") is Cell.ALSO
+    assert cell_of(Outcome.FAILED, "gap", step="2.3") is Cell.STRAY
+    assert cell_of(Outcome.FAILED, "not_reached", step="2.3") is Cell.ALSO
+
+
+@pytest.mark.parametrize(
+    ("cells", "outcome"),
+    [
+        ([Cell.CAUGHT, Cell.ALSO, Cell.PASSED], Outcome.PASSED),
+        ([Cell.CAUGHT, Cell.OPEN], Outcome.PASSED),
+        ([Cell.PASSED, Cell.OPEN], Outcome.INCONCLUSIVE),
+        ([Cell.MISSED, Cell.OPEN], Outcome.FAILED),
+        ([Cell.OTHER], Outcome.FAILED),
+        ([Cell.CAUGHT, Cell.STRAY], Outcome.FAILED),
+    ],
+)
+def test_what_a_row_says(cells: list[Cell], outcome: Outcome) -> None:
+    """One thing that is wrong makes it wrong; else one that is open leaves it open."""
+    assert Row("x", "live", {str(n): cell for n, cell in enumerate(cells)}, {}).outcome is outcome
+
+
+# --- and are they caught? -----------------------------------------------------------------------------
+
+
+@pytest.mark.xdist_group("sim")
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_animals_are_caught_in_the_simulated_world(exercise: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in its own exercise: by its own anomaly, and the steps that have nothing to do with it pass."""
+    monkeypatch.setattr(matrix, "EXERCISES", {exercise: EXERCISES[exercise]})
+    assert play(of_exercise(exercise, "sim"), "sim") == []
+
+
+FIRST = {each.anomaly: each for each in reversed(ANIMALS.values()) if "live" in each.worlds}.values()
+"""One for each anomaly."""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    "animal",
+    [
+        pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(f"live{each.exercise % 2}"))
+        for each in FIRST
+    ],
+)
+def test_animal_is_caught_in_the_live_world(animal: Animal) -> None:
+    """One for each anomaly; the others are played by -m thorough."""
+    assert play([animal], "live") == []
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("world", BOTH)
+def test_the_whole_matrix(world: str) -> None:
+    """All animals and right servers: some minutes in each world."""
+    animals = [each for each in ANIMALS.values() if world in each.worlds]
+    assert play(animals, world, right=True) == []
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+def chatlab(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `chatlab zoo`."""
+    return subprocess.run(
+        [*CHATLAB, "zoo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, **more},
+    )
+
+
+@pytest.mark.xdist_group("sim")
+def test_the_table_has_a_line_for_each_server() -> None:
+    """With a mark for each step, also where the terminal knows ASCII alone."""
+    done = chatlab("rooms_are_paths", "nobody_listens")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["1", "2", "3", "4"]
+    assert lines[1].split() == ["12345", "1234", "1234", "12345"]
+    assert lines[2].split() == [
+        "rooms_are_paths",
+        "sim",
+        "··●··",
+        "···+",
+        "·+··",
+        "·····",
+        "unanswered_error",
+    ]
+    assert "2 of 2 animals caught by their own anomaly" in done.stdout
+    plain = chatlab("rooms_are_paths", PYTHONIOENCODING="ascii")
+    assert "..@.." in plain.stdout
+
+
+def test_animals_are_listed_and_shown() -> None:
+    """Nothing is played then."""
+    listed = chatlab("--list").stdout
+    assert all(
+        f"{animal.name}   [step {animal.step}, {animal.anomaly}]" in listed for animal in ANIMALS.values()
+    )
+    assert "In the live world only, since" in listed
+    single = chatlab("--source", "rooms_are_paths").stdout
+    assert single.strip() == ANIMALS["rooms_are_paths"].source.strip()
+    assert "def rooms_are_ascii(parts: Components)" in chatlab("--source", "rooms_are_ascii").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("rooms_are_path",), "did you mean rooms_are_paths"),
+        (("--source",), "--source needs the NAME"),
+        (("data_dir_is_ignored", "--world", "sim"), "use --world live"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str) -> None:
+    """In a sentence, with the exit code for it."""
+    done = chatlab(*arguments)
+    assert done.returncode == 64
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_animal_is_a_program(tmp_path: Path) -> None:
+    """`python -m harness.zoo NAME` starts it; without a name, it says what to write."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "harness.zoo"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 64
+    assert "chatlab zoo --list" in done.stderr
