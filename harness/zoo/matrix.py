@@ -58,7 +58,7 @@ class Row(Struct):
 
     @property
     def outcome(self) -> Outcome:
-        """Passed if all is as it should be. A step that is left open is no matter where the animal is caught."""
+        """Passed if all is as it should be. Where an animal is caught, no other step needs to be decided."""
         cells = set(self.cells.values())
         if cells & WRONG:
             return Outcome.FAILED
