@@ -92,12 +92,12 @@ def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
 
 
 def unacknowledged(log: Log) -> list[int]:
-    """For each kill: how many messages had been sent then that nobody had heard of."""
+    """For each kill in a burst: how many messages had been sent then that nobody had heard of."""
     first_heard: dict[str, float] = {}
     for heard in log.heard:
         if heard.said and heard.live:
             first_heard.setdefault(heard.said.tag, heard.at)
-    kills = [event.at for event in log.server if event.what == "killed" and not event.copy]
+    kills = [event.at for event in log.server if event.what == "killed" and not (event.copy or event.detail)]
     return [
         sum(said.at < kill <= first_heard.get(said.tag, kill) for said in log.said.values()) for kill in kills
     ]

@@ -18,6 +18,8 @@ from lab.protocol import NEWEST
 
 ROOMS = ("north", "nor.th", "North")
 """Names that look alike: they are three rooms, also in a folder of files."""
+LAST_WORDS = "last_words"
+"""The room of somebody who writes down what nobody else hears."""
 PEOPLE = ("alice", "bob", "carol")
 BURST = 4
 """Messages of each client before a kill, for each of the plan's size: some must be under way then."""
@@ -29,6 +31,8 @@ class Plan(Struct, frozen=True):
     said: dict[str, int]
     burst: int
     kills: list[int]
+    kept: float
+    """How much (0 to 1) stays of what the server was writing when it was killed."""
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
@@ -36,7 +40,8 @@ def plan(rng: Random, size: int = FULL) -> Plan:
     most = NEWEST // len(PEOPLE) + size // 3 if size >= MODEST else size
     said = {ROOMS[0]: most, ROOMS[1]: max(size // 3, 1), ROOMS[2]: 2}
     burst = BURST * size
-    return Plan(said, burst, [rng.randint(min(5, size), burst * 5 // 6) for _ in range(2)])
+    kills = [rng.randint(min(5, size), burst * 5 // 6) for _ in range(2)]
+    return Plan(said, burst, kills, rng.random())
 
 
 async def play(plan: Plan, world: World) -> None:
@@ -58,16 +63,22 @@ async def play(plan: Plan, world: World) -> None:
             await _come_back(world, people, rooms)
             await _kill_in_a_burst(world, people, rooms, plan.burst, plan.kills[0])
         with world.step("4.3"):
-            world.note("stored_bytes", world.stored_bytes())
+            world.note("stored_files", len(world.stored()))
             async with world.second_server():
                 inspector = await world.client("inspector", copy=True)
                 for room in rooms:
                     await inspector.read_all(room)
         with world.step("4.4"):
+            await world.start_server()
+            await _come_back(world, people, rooms)
+            await _say_again(world, people)
+            scribe = await world.client("scribe")
+            await _torn_last_words(world, scribe, plan.kept)
             for kill in (*plan.kills[1:], None):
                 await world.start_server()
                 await _come_back(world, people, rooms)
-                await _say_again(world, people)
+                await _come_back(world, [scribe], [world.name(LAST_WORDS)])
+                await _say_again(world, [*people, scribe])
                 if kill is not None:
                     await _kill_in_a_burst(world, people, rooms, plan.burst, kill)
             for room in rooms:
@@ -77,7 +88,7 @@ async def play(plan: Plan, world: World) -> None:
         newcomer = await world.client("newcomer")
         await newcomer.join(rooms[0])
         reader = await world.client("reader")
-        for room in rooms:
+        for room in (*rooms, world.name(LAST_WORDS)):
             await reader.read_all(room)
 
 
@@ -129,6 +140,19 @@ async def _kill_in_a_burst(
             await task
 
 
+async def _torn_last_words(world: World, scribe: Client, kept: float) -> None:
+    """Somebody says something that nobody hears: whatever is written of it may be torn."""
+    room = world.name(LAST_WORDS)
+    await scribe.join(room)
+    await scribe.say(room, f"{world.tag()}. this is heard", world.name("heard"))
+    await world.until(lambda: 1 - len(scribe.tags[room]))
+    await world.settle()
+    with world.watch_files() as watch:
+        scribe.stop_reading()
+        await scribe.say(room, f"{world.tag()}. this is not", world.name("not-heard"))
+        world.note("torn", await world.kill_while_writing(watch, kept))
+
+
 async def _come_back(world: World, people: list[Client], rooms: list[str]) -> None:
     """Everybody connects again, and joins with what they had seen."""
     for person in people:
@@ -162,6 +186,7 @@ async def _say_again(world: World, people: list[Client]) -> None:
 def check(plan: Plan, log: Log) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     rooms = [f"{room}-{log.began.nonce}" for room in ROOMS]
+    all_rooms = [*rooms, f"{LAST_WORDS}-{log.began.nonce}"]
     restarts = any(e.what == "started" for e in log.server) or not log.finished("4.1")
     left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
     unseen = durability.unacknowledged(log)
@@ -199,20 +224,26 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         ),
         "4.4": Finding(
             [
-                *(each for room in rooms for each in durability.lost(log, room, copy=False)),
-                *(each for room in rooms for each in ordering.numbering(log, room)),
-                *(each for room in rooms for each in ordering.order(log, room)),
-                *(each for room in rooms for each in pages.mismatches(log, room, "changed_after_restart")),
-                *(each for room in rooms for each in durability.replayed_as_new(log, room)),
-                *(each for name in PEOPLE for room in rooms for each in replay.seams(log, room, name)),
-                *(each for room in rooms for each in delivery.numbered_twice(log, room)),
-                *(each for room in rooms for each in replay.retries(log, room)),
+                *(each for room in all_rooms for each in durability.lost(log, room, copy=False)),
+                *(each for room in all_rooms for each in ordering.numbering(log, room)),
+                *(each for room in all_rooms for each in ordering.order(log, room)),
+                *(
+                    each
+                    for room in all_rooms
+                    for each in pages.mismatches(log, room, "changed_after_restart")
+                ),
+                *(each for room in all_rooms for each in durability.replayed_as_new(log, room)),
+                *(
+                    each
+                    for name in (*PEOPLE, "scribe")
+                    for room in all_rooms
+                    for each in replay.seams(log, room, name)
+                ),
+                *(each for room in all_rooms for each in delivery.numbered_twice(log, room)),
+                *(each for room in all_rooms for each in replay.retries(log, room)),
             ],
-            Text(
-                "restarted",
-                {"kept": sum(ordering.newest(log, room) for room in rooms), "again": _repeated(log)},
-            ),
-            notes=[] if all(replay.offers_retries(log, room) for room in rooms) else [Text("no_retries")],
+            _restarted(log, all_rooms),
+            notes=_notes(log, all_rooms),
         ),
         "4.5": Finding(
             [
@@ -228,9 +259,23 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     return result
 
 
+def _restarted(log: Log, rooms: list[str]) -> Text:
+    kept, torn = sum(ordering.newest(log, room) for room in rooms), sum(log.notes["torn"])
+    return Text(
+        "restarted_torn" if torn else "restarted", {"kept": kept, "again": _repeated(log), "torn": torn}
+    )
+
+
+def _notes(log: Log, rooms: list[str]) -> list[Text]:
+    """What was not judged."""
+    retries = all(replay.offers_retries(log, room) for room in rooms)
+    torn = log.notes["torn"] != [0]
+    return [*([] if retries else [Text("no_retries")]), *([] if torn else [Text("nothing_torn")])]
+
+
 def _data_dir(log: Log) -> list[Anomaly]:
     """Nothing is in DATA_DIR, although messages were accepted: the server stores elsewhere, or not at all."""
-    if log.notes["stored_bytes"] and log.notes["stored_bytes"][0] == 0 and log.heard:
+    if log.notes["stored_files"] == [0] and log.heard:
         return [Anomaly("data_dir_ignored", {"messages": len({h.message.sequence for h in log.heard})})]
     return []
 

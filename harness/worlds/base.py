@@ -18,6 +18,7 @@ from harness import history
 from harness.client import Client, PlayStopped
 from harness.frames import Reading
 from harness.history import Event, History
+from harness.worlds.torn import Sizes, Watch
 
 POLL = 0.005
 """Seconds between two looks at what is waited for."""
@@ -212,6 +213,14 @@ class World(ABC):
         """End the server at once (SIGKILL)."""
 
     @abstractmethod
+    async def kill_while_writing(self, watch: Watch, fraction: float) -> int:
+        """SIGKILL as soon as the server has written something since `watch` looks, or after a while.
+
+        Of what it has written then, the end is torn off, and about so much of it (0 to 1) stays. Returns how
+        many bytes were torn off.
+        """
+
+    @abstractmethod
     def check_server(self) -> None:
         """Raise PlayStopped if the server ended without being told to."""
 
@@ -228,8 +237,12 @@ class World(ABC):
         """End the second server."""
 
     @abstractmethod
-    def stored_bytes(self) -> int:
-        """How many bytes the server's data folder holds."""
+    def stored(self) -> Sizes:
+        """The files in the server's data folder."""
+
+    @abstractmethod
+    def watch_files(self) -> Watch:
+        """Look what the server writes there from now on."""
 
     def second_server(self) -> AbstractAsyncContextManager[None]:
         """A second server on a copy of the data, for clients made with `copy`."""

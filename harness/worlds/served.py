@@ -25,6 +25,7 @@ from harness.client import PlayStopped
 from harness.targets import CommandNotFound, Target, as_user
 from harness.verdict import Outcome, Text
 from harness.worlds.base import World
+from harness.worlds.torn import Sizes, Watch, sizes
 
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -32,6 +33,8 @@ LAST_LINES = 40
 """Lines of output that are kept of a server's last words."""
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output from which on a server is told that it prints too much."""
+WRITE_SECONDS = 1.0
+"""Seconds within which a server writes down what it was told, if it ever does."""
 DYING_SECONDS = 1.0
 """Seconds that a process may take to end once its connections are gone: the system closes those first."""
 HANG_TRIES = 3
@@ -270,10 +273,22 @@ class ServedWorld(World):
 
     async def kill_server(self) -> None:
         """SIGKILL to the whole process group."""
+        await self._kill({})
+
+    async def kill_while_writing(self, watch: Watch, fraction: float) -> int:
+        """SIGKILL at what it writes next; the end of that is torn off."""
+        waited = 0.0
+        while not watch.grown() and waited < WRITE_SECONDS:
+            self.check_server()
+            waited += await self.moment()
+        await self._kill({"while_writing": True})
+        return watch.tear(fraction)
+
+    async def _kill(self, detail: dict[str, object]) -> None:
         assert self._process is not None
         process, self._process = self._process, None
         process.kill()
-        self._event("killed")
+        self.record(history.Server(self.now(), "killed", detail))
         self._keep_output(process)
         await self._all_hang_up()
 
@@ -350,11 +365,15 @@ class ServedWorld(World):
             self._copy.kill()
             self._copy = None
 
-    def stored_bytes(self) -> int:
-        """Bytes in all files of DATA_DIR."""
+    def stored(self) -> Sizes:
+        """The files in DATA_DIR."""
         assert self._folder is not None
-        files = [each for each in (self._folder / self._data).rglob("*") if each.is_file()]
-        return sum(each.stat().st_size for each in files)
+        return sizes(self._folder / self._data)
+
+    def watch_files(self) -> Watch:
+        """Look what is written in DATA_DIR from now on."""
+        assert self._folder is not None
+        return Watch(self._folder / self._data)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
         """What this world has to say of the server beside the verdict, which came out like this."""

@@ -3,9 +3,13 @@
 import sys
 
 from harness.zoo.animals import ANIMALS
+from harness.zoo.single_file import run_journal
 from lab.command import EXIT_USAGE
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["journal"]:  # which is a right one
+        run_journal()
+        sys.exit()
     if len(sys.argv) != 2 or sys.argv[1] not in ANIMALS:
         print("write python -m harness.zoo NAME; `chatlab zoo --list` has the names", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -32,12 +32,13 @@ BOTH = ("live", "sim")
 class Animal(Struct, frozen=True):
     """A server with one defect, and what must come of it.
 
-    The `step` fails by this `anomaly`. The steps in `also` may fail, since the defect breaks what they are
-    about, too; all others pass. It is played in these `worlds`; `why` says why not in both.
+    One of the `steps` fails by this `anomaly`: mostly there is one only. The steps in `also` may fail, since
+    the defect breaks what they are about, too; all others pass. It is played in these `worlds`; `why` says
+    why not in both.
     """
 
     name: str
-    step: str
+    steps: tuple[str, ...]
     anomaly: str
     says: str
     start: Callable[[], None]
@@ -53,7 +54,7 @@ class Animal(Struct, frozen=True):
     @property
     def exercise(self) -> int:
         """The exercise that it belongs to."""
-        return int(self.step[0])
+        return int(self.steps[0][0])
 
 
 _MADE: dict[str, Animal] = {}
@@ -62,12 +63,14 @@ _MADE: dict[str, Animal] = {}
 def animal(
     step: str, anomaly: str, *, also: str = "", worlds: tuple[str, ...] = BOTH, why: str = ""
 ) -> Callable[[Defect], Defect]:
-    """Make the decorated function an animal. `also` has the numbers of steps, with spaces between them."""
+    """Make the decorated function an animal. `step` and `also` may be several, with spaces between them."""
 
     def register(defect: Defect) -> Defect:
         name, says = defect.__name__, cleandoc(defect.__doc__ or "")
         start = partial(_start, defect)
-        _MADE[name] = Animal(name, step, anomaly, says, start, tuple(also.split()), worlds, why, defect)
+        _MADE[name] = Animal(
+            name, tuple(step.split()), anomaly, says, start, tuple(also.split()), worlds, why, defect
+        )
         return defect
 
     return register

@@ -100,7 +100,7 @@ def zoo(
 
 
 def _described(animal: Animal) -> str:
-    about = f"{animal.name}   [step {animal.step}, {animal.anomaly}]"
+    about = f"{animal.name}   [step {' or '.join(animal.steps)}, {animal.anomaly}]"
     if animal.why:
         about += f"\n    In the {animal.worlds[0]} world only, since {animal.why}."
     return about + "\n" + textwrap.indent(textwrap.fill(animal.says, 100), "    ")

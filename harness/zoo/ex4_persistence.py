@@ -115,7 +115,7 @@ def data_dir_is_ignored(parts: Components) -> None:
     parts.store = Fixed
 
 
-@animal("4.4", "lost_after_crash", also="4.3 4.5")
+@animal("4.3 4.4", "lost_after_crash", also="4.5")
 def published_before_saved(parts: Components) -> None:
     """Everybody hears a message, and then it is stored."""
 

@@ -83,12 +83,12 @@ def right_servers() -> dict[str, dict[int, Target]]:
         "the reference": dict.fromkeys(EXERCISES, targets.reference()),
         "the model answers": {n: targets.submission(solutions, n, together=False) for n in EXERCISES},
         "the single file": dict.fromkeys(EXERCISES, targets.at_file(str(PLAIN))),
+        "the single file with a journal": dict.fromkeys(EXERCISES, _in_zoo("journal")),
     }
 
 
-def target_of(animal: Animal) -> Target:
-    """The animal as a server that is judged."""
-    return Target(animal.name, (sys.executable, "-P", "-m", "harness.zoo", animal.name))
+def _in_zoo(name: str) -> Target:
+    return Target(name, (sys.executable, "-P", "-m", "harness.zoo", name))
 
 
 def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, right: bool) -> list[Play]:
@@ -106,7 +106,7 @@ def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, 
             if world in animal.worlds:
                 chosen = tuple(EXERCISES) if everything or world == "sim" else (animal.exercise,)
                 plays.append(
-                    Play(animal.name, world, chosen, dict.fromkeys(chosen, target_of(animal)), animal)
+                    Play(animal.name, world, chosen, dict.fromkeys(chosen, _in_zoo(animal.name)), animal)
                 )
     return plays
 
@@ -152,6 +152,9 @@ def judged(play: Play, runs: Sequence[Run]) -> Row:
         if step.outcome is Outcome.FAILED
     }
     cells = {step.step: _cell(step, play.animal) for step in steps}
+    if Cell.CAUGHT in cells.values():  # where it may be caught at several steps, one is enough
+        enough = {Cell.OTHER: Cell.ALSO, Cell.MISSED: Cell.PASSED}
+        cells = {step: enough.get(cell, cell) for step, cell in cells.items()}
     return Row(play.name, play.world, cells, found, sum(run.seconds for run in runs))
 
 
@@ -159,7 +162,7 @@ def _cell(step: StepResult, animal: Animal | None) -> Cell:
     if step.outcome in (Outcome.INCONCLUSIVE, Outcome.SKIPPED):
         return Cell.OPEN
     passed = step.outcome is Outcome.PASSED
-    if animal is None or step.step != animal.step:
+    if animal is None or step.step not in animal.steps:
         if passed:
             return Cell.PASSED
         stopped = {each.name for each in step.anomalies} == {"not_reached"}

@@ -6,6 +6,7 @@ They are in the style in which students write them, and the races in them are re
 from __future__ import annotations
 
 import linecache
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,15 @@ from harness.zoo.animal import BOTH, Animal, keep
 
 PLAIN = Path(__file__).with_name("plain.py")
 _TEXT = PLAIN.read_text(encoding="utf-8")
+
+
+def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
+    """The text after changes: old texts, each of which stands in it exactly once then, and new ones."""
+    source = _TEXT
+    for old, new in changes:
+        assert source.count(old) == 1, f"{name}: found {source.count(old)} times: {old!r}"
+        source = source.replace(old, new)
+    return source
 
 
 def _keep(
@@ -25,13 +35,14 @@ def _keep(
     worlds: tuple[str, ...] = BOTH,
     why: str = "",
 ) -> None:
-    """Make an animal by changes: old texts, each of which stands in `plain.py` exactly once, and new ones."""
-    source = _TEXT
-    for old, new in changes:
-        assert source.count(old) == 1, f"{name}: found {source.count(old)} times: {old!r}"
-        source = source.replace(old, new)
+    """Make an animal by changes of the text of `plain.py`."""
+    source = _changed(name, changes)
     start = partial(_start, name, source)
-    keep(Animal(name, step, anomaly, says, start, tuple(also.split()), worlds, why, source=source))
+    keep(
+        Animal(
+            name, tuple(step.split()), anomaly, says, start, tuple(also.split()), worlds, why, source=source
+        )
+    )
 
 
 def _start(name: str, source: str) -> None:
@@ -658,4 +669,174 @@ _keep(
         "    more = len(messages) > limit\n",
     ),
     also="2.3 4.5",
+)
+
+
+# --- messages in files of their own making --------------------------------------------------------------
+
+_DATABASE = """db = sqlite3.connect(DATA_DIR / "chat.db", check_same_thread=False)
+db.row_factory = sqlite3.Row
+"""
+_OPEN_DATABASE = _TEXT[_TEXT.index("def open_database()") : _TEXT.index("def save(")]
+_STATEMENTS = _TEXT[_TEXT.index("def save(") : _TEXT.index("# --- sending")]
+_FROM_MEMORY = '''def find(room: str, user: str, id: str) -> Json | None:
+    """The message that this user has said in this room with this id."""
+    for message in said.get(room, []):
+        if message["user"] == user and message["id"] == id:
+            return message
+    return None
+
+
+def read(room: str, since: int, limit: int) -> list[Json]:
+    """The first messages after number `since`."""
+    return said.get(room, [])[since : since + limit]
+
+
+'''
+_KEPT = '''said: dict[str, list[Json]] = {}
+
+
+def keep(message: Json) -> None:
+    """Remember a message that is on the disk."""
+    room = rooms.setdefault(message["room"], Room(message["room"]))
+    room.last = message["sequence"]
+    said.setdefault(room.name, []).append(message)
+
+
+'''
+
+
+def _stored_by(reading: str, saving: str) -> tuple[tuple[str, str], ...]:
+    """Changes by which messages are kept in memory, and on the disk in another way than in a database."""
+    return (
+        (_DATABASE, ""),
+        (_OPEN_DATABASE, _KEPT + reading),
+        (_STATEMENTS, saving + _FROM_MEMORY),
+        ("    await on_disk(open_database)\n", "    await on_disk(read_all)\n"),
+        ("    db.close()\n", ""),
+    )
+
+
+_READ_JOURNAL = '''def read_all() -> None:
+    """Read the journal: a line for each message. Whatever was torn off the last line was heard by nobody."""
+    whole = 0
+    journal.seek(0)
+    for line in journal:
+        if not line.endswith(b"\\n"):
+            break
+        keep(json.loads(line))
+        whole += len(line)
+    journal.truncate(whole)
+
+
+'''
+_SAVE_IN_JOURNAL = '''journal = open(DATA_DIR / "journal", "a+b")
+
+
+def save(message: Json) -> None:
+    """Add a line to the journal; when this returns, it survives a power cut, too."""
+    journal.write(json.dumps(message).encode() + b"\\n")
+    journal.flush()
+    os.fsync(journal.fileno())
+    said.setdefault(message["room"], []).append(message)
+
+
+'''
+_JOURNAL = _stored_by(_READ_JOURNAL, _SAVE_IN_JOURNAL)
+
+JOURNAL = _changed("journal", _JOURNAL)
+"""The text of a right server that keeps a journal and no database."""
+
+run_journal = partial(_start, "journal", JOURNAL)
+
+_keep(
+    "a_torn_line_ends_the_start",
+    "4.4",
+    "no_start",
+    "Each line of the journal is parsed as it is. If the last one was not written to its end when the server "
+    "was killed, the server never starts again.",
+    *_JOURNAL,
+    (
+        """        if not line.endswith(b"\\n"):
+            break
+        keep""",
+        "        keep",
+    ),
+)
+
+_keep(
+    "the_journal_goes_on_after_a_torn_line",
+    "4.4",
+    "lost_after_crash",
+    "A torn last line is left out, and left where it is: the next message is written right behind it, into "
+    "the same line, and at the start after that both are gone.",
+    *_JOURNAL,
+    (
+        """        if not line.endswith(b"\\n"):
+            break
+        keep(json.loads(line))
+        whole += len(line)
+    journal.truncate(whole)
+""",
+        """        try:
+            keep(json.loads(line))
+        except ValueError:
+            log.warning("not a message: %.60r", line)
+""",
+    ),
+    ("    whole = 0\n", ""),
+)
+
+_keep(
+    "the_whole_file_is_written_anew",
+    "4.3 4.4",
+    "no_start",
+    "All messages are in one JSON file, which is written from its beginning for each new message. A kill in "
+    "the middle of that leaves half a file, and the server does not start with it.",
+    *_stored_by(
+        '''FILE = DATA_DIR / "messages.json"
+
+
+def read_all() -> None:
+    """Read what was said."""
+    if FILE.exists():
+        for message in json.loads(FILE.read_text()):
+            keep(message)
+
+
+''',
+        '''def save(message: Json) -> None:
+    """Write all messages."""
+    said.setdefault(message["room"], []).append(message)
+    FILE.write_text(json.dumps([each for room in said.values() for each in room]))
+
+
+''',
+    ),
+)
+
+_keep(
+    "one_torn_file_breaks_the_start",
+    "4.4",
+    "no_start",
+    "Each message has a file of its own, and all are parsed when the server starts. One that was not written "
+    "to its end is enough to break that.",
+    *_stored_by(
+        '''def read_all() -> None:
+    """Read what was said."""
+    for path in sorted(DATA_DIR.glob("*/*.json"), key=lambda path: int(path.stem)):
+        keep(json.loads(path.read_text()))
+
+
+''',
+        '''def save(message: Json) -> None:
+    """Write a file for the message."""
+    folder = DATA_DIR / message["room"]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{message['sequence']}.json").write_text(json.dumps(message))
+    said.setdefault(message["room"], []).append(message)
+
+
+''',
+    ),
 )

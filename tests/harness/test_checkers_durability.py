@@ -289,5 +289,7 @@ def test_what_was_in_flight_at_each_kill_is_counted() -> None:
         alice.hears(line, 4 + number)
     story.server("asked_to_stop")
     story.server("ready")
+    story.server("killed", while_writing=True)  # which is about what is written, and not about bursts
+    story.server("ready")
     story.server("killed")
     assert durability.unacknowledged(story.log) == [3, 0]

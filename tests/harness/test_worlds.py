@@ -240,6 +240,41 @@ def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
     stage.play(scene)
 
 
+def test_what_was_being_written_at_a_kill_is_torn(stage: Stage) -> None:
+    """Of what nobody had heard of; what was heard before is there again, and the rest can be said again."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        alice = await member(world, "alice", room)
+        await alice.say(room, f"{world.tag()}. heard")
+        assert await world.until(lambda: not alice.live[room])
+        with world.watch_files() as watch:
+            alice.stop_reading()
+            await alice.say(room, f"{world.tag()}. not heard")
+            assert await world.kill_while_writing(watch, 0.5) > 0
+        assert [e.detail for e in world.history if isinstance(e, history.Server) and e.what == "killed"] == [
+            {"while_writing": True}
+        ]
+        await world.start_server()
+        await alice.connect()
+        assert [message.sequence for message in await alice.read_all(room)] == [1]
+
+    stage.play(scene)
+
+
+def test_a_kill_comes_also_where_nothing_is_written(stage: Stage) -> None:
+    """Then nothing is torn."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        with world.watch_files() as watch:
+            assert await world.kill_while_writing(watch, 0.5) == 0
+        await world.start_server()
+
+    stage.play(scene)
+
+
 def test_a_second_server_has_a_copy(stage: Stage) -> None:
     """The second server has what the first one stored, and what is said there stays there."""
 
@@ -250,14 +285,14 @@ def test_a_second_server_has_a_copy(stage: Stage) -> None:
         await alice.say(room, f"{world.tag()}. before")
         assert await world.until(lambda: not alice.live[room])
         await world.stop_server()
-        stored = world.stored_bytes()
-        assert stored > 0
+        stored = world.stored()
+        assert sum(file.size for file in stored.values()) > 0
         async with world.second_server():
             inspector = await world.client("inspector", copy=True)
             await inspector.join(room)
             await inspector.say(room, f"{world.tag()}. on the copy")
             assert await world.until(lambda: len(inspector.tags[room]) < 2)
-        assert world.stored_bytes() == stored
+        assert world.stored() == stored
         await world.start_server()
         await alice.connect()
         assert len(await alice.read_all(room)) == 1

@@ -56,8 +56,9 @@ def test_animal_is_described(name: str) -> None:
     assert animal.name == name
     assert animal.says[0].isupper() or animal.says[0] == "`"
     assert animal.says[-1] in ".?`"
-    assert {animal.step, *animal.also} <= set(POINTS)
-    assert animal.step not in animal.also
+    assert {*animal.steps, *animal.also} <= set(POINTS)
+    assert not set(animal.steps) & set(animal.also)
+    assert len({step[0] for step in animal.steps}) == 1
     assert set(animal.worlds) <= set(BOTH)
     assert bool(animal.why) == (animal.worlds != BOTH)
     assert bool(animal.source) != (animal.defect is not None)
@@ -69,7 +70,7 @@ def test_animal_is_described(name: str) -> None:
 
 def cell_of(outcome: Outcome, anomaly: str = "", step: str = "2.1") -> Cell:
     """The cell of a step of an animal that must be caught by `lost` at 2.1, and may fail at 2.2."""
-    animal = Animal("x", "2.1", "lost", "", lambda: None, ("2.2",))
+    animal = Animal("x", ("2.1",), "lost", "", lambda: None, ("2.2",))
     found = [Anomaly(anomaly)] if anomaly else []
     result = StepResult(step, outcome, 0, 0, Text("x"), anomalies=found)
     run = Run(2, "1", "live", "x", 0.0, [result], [], [], 0.0, [])
@@ -86,6 +87,29 @@ def test_what_a_step_says_of_an_animal() -> None:
     assert cell_of(Outcome.FAILED, "gap", step="2.2") is Cell.ALSO
     assert cell_of(Outcome.FAILED, "gap", step="2.3") is Cell.STRAY
     assert cell_of(Outcome.FAILED, "not_reached", step="2.3") is Cell.ALSO
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "cells"),
+    [
+        ("lost", "lost", ["caught", "caught"]),
+        ("lost", "gap", ["caught", "also"]),
+        ("", "lost", ["passed", "caught"]),
+        ("gap", "", ["other", "missed"]),
+    ],
+)
+def test_an_animal_that_may_be_caught_at_one_of_two_steps(first: str, second: str, cells: list[str]) -> None:
+    """As it is where a kill comes at a moment that nobody can choose: once is enough."""
+    animal = Animal("x", ("4.3", "4.4"), "lost", "", lambda: None)
+    results = [
+        StepResult(step, Outcome.FAILED, 0, 0, None, anomalies=[Anomaly(name)])
+        if name
+        else StepResult(step, Outcome.PASSED, 0, 0, None)
+        for step, name in (("4.3", first), ("4.4", second))
+    ]
+    run = Run(4, "1", "live", "x", 0.0, results, [], [], 0.0, [])
+    row = matrix.judged(Play("x", "live", (4,), {}, animal), [run])
+    assert list(row.cells.values()) == cells
 
 
 @pytest.mark.parametrize(
@@ -182,7 +206,8 @@ def test_animals_are_listed_and_shown() -> None:
     """Nothing is played then."""
     listed = chatlab("--list").stdout
     assert all(
-        f"{animal.name}   [step {animal.step}, {animal.anomaly}]" in listed for animal in ANIMALS.values()
+        f"{animal.name}   [step {' or '.join(animal.steps)}, {animal.anomaly}]" in listed
+        for animal in ANIMALS.values()
     )
     assert "In the live world only, since" in listed
     single = chatlab("--source", "rooms_are_paths").stdout
