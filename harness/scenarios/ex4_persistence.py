@@ -269,8 +269,14 @@ def _restarted(log: Log, rooms: list[str]) -> Text:
 def _notes(log: Log, rooms: list[str]) -> list[Text]:
     """What was not judged."""
     retries = all(replay.offers_retries(log, room) for room in rooms)
-    torn = log.notes["torn"] != [0]
-    return [*([] if retries else [Text("no_retries")]), *([] if torn else [Text("nothing_torn")])]
+    notes = [] if retries else [Text("no_retries")]
+    if log.notes["torn"] == [0]:
+        notes.append(Text("nothing_torn"))
+    for found in log.notes["unsynced"]:
+        count = sum(log.first_heard.get(tag, inf) <= found["at"] for tag in set(found["tags"]))
+        if count:
+            return [*notes, Text("not_synced", {"count": count, "file": found["file"]})]
+    return notes
 
 
 def _data_dir(log: Log) -> list[Anomaly]:

@@ -99,10 +99,11 @@ class Watch:
                 database = path.with_name(path.name.removesuffix(_WAL_SUFFIX))
                 return now.get(database) == self._before.get(database)
             file.seek(start)
-            return _is_text(file.read())
+            return is_text(file.read())
 
 
-def _is_text(data: bytes) -> bool:
+def is_text(data: bytes) -> bool:
+    """Whether these bytes are text, as far as can be told."""
     try:
         return "\0" not in data.decode()
     except UnicodeDecodeError:

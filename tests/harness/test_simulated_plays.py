@@ -25,7 +25,7 @@ from harness.verdict import Outcome
 from harness.worlds.sim import watchdog
 from harness.worlds.sim.nursery import CrashError, Nursery, SimJob, packed
 from harness.zoo.animals import ANIMALS
-from harness.zoo.single_file import PLAIN
+from harness.zoo.single_file import JOURNAL, PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")
 
@@ -464,6 +464,43 @@ def test_an_exception_is_shown(tmp_path: Path) -> None:
     run = play_with(tmp_path, "raise ValueError('oh dear')")
     assert any("oh dear" in line for line in run.output)
     assert any("odd.py" in line for line in run.output)
+
+
+_SYNC = "    os.fsync(journal.fileno())\n"
+
+
+@pytest.mark.parametrize(
+    ("sync", "is_noted"),
+    [
+        (_SYNC, False),
+        ("    os.fsync(journal)\n", False),
+        ("    os.fdatasync(journal.fileno())\n", False),
+        ("", True),
+        ("    os.fsync(journal.fileno()) if message['sequence'] == 1 else None\n", True),
+    ],
+)
+def test_what_was_not_synced_is_noted(tmp_path: Path, sync: str, is_noted: bool) -> None:
+    """A power cut would lose it, which SIGKILL does not; so it costs nothing."""
+    path = tmp_path / "journal.py"
+    path.write_text(JOURNAL.replace(_SYNC, sync))
+    ((run,),) = play(SimJob(at_file(path), [Case(4, "1", SMALL)]))
+    assert run.outcome is Outcome.PASSED, failed_steps(run)
+    notes = [note.params for step in run.steps for note in step.notes if note.key == "not_synced"]
+    assert [note["file"] for note in notes] == ["journal"] * is_noted
+
+
+def test_what_is_opened_to_be_synced_is_synced(tmp_path: Path) -> None:
+    """O_DSYNC does with each write what fsync does."""
+    path = tmp_path / "journal.py"
+    opened = (
+        "os.fdopen(os.open(DATA_DIR / 'journal', os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_DSYNC), 'a+b')"
+    )
+    text = JOURNAL.replace(_SYNC, "").replace('open(DATA_DIR / "journal", "a+b")', opened)
+    assert opened in text
+    path.write_text(text)
+    ((run,),) = play(SimJob(at_file(path), [Case(4, "1", SMALL)]))
+    assert run.outcome is Outcome.PASSED, failed_steps(run)
+    assert [note for step in run.steps for note in step.notes if note.key == "not_synced"] == []
 
 
 # --- processes ----------------------------------------------------------------------------------------

@@ -84,6 +84,8 @@ class Host:
         """What `signal.signal` was given, by number."""
         self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
         """What was registered, and how it is called."""
+        self.synced: dict[int, int] = {}
+        """Of its files, by their inodes: how many bytes are surely on the disk."""
         self.files: list[weakref.ref[io.IOBase]] = []
         """What it has opened, as long as it has it."""
         self._line = ""

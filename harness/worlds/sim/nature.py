@@ -60,6 +60,8 @@ _MONOTONIC = [
     getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")
     if hasattr(time, name)
 ]  # fmt: skip
+_SYNCED = getattr(os, "O_SYNC", 0) | getattr(os, "O_DSYNC", 0)
+"""With one of these, what is written to a file is on the disk when that returns."""
 _PROCESSES = ("fork", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
 """What makes, or becomes, another process; the rest of `os` and `subprocess` is made from these."""
 _MANY_READINGS = 1000
@@ -268,6 +270,7 @@ class Nature:
 
     def _of_files(self) -> Iterator[tuple[Any, str, Any]]:
         real_open, real_listdir, real_scandir, real_id = builtins.open, os.listdir, os.scandir, builtins.id
+        real_os_open = os.open
 
         def remembering_open(*args: Any, **more: Any) -> Any:
             host = self._server()
@@ -276,6 +279,21 @@ class Nature:
             file = real_open(*args, **more)
             if host is not None:
                 host.files.append(weakref.ref(file, host.files.remove))
+            return file
+
+        def syncing(real: Callable[[Any], None]) -> Callable[[Any], None]:
+            def sync(file: Any) -> None:
+                real(file)
+                if (host := self._server()) is not None:
+                    stat = os.fstat(file if isinstance(file, int) else file.fileno())
+                    host.synced[stat.st_ino] = stat.st_size
+
+            return sync
+
+        def open_synced(path: Any, flags: int, *args: Any, **more: Any) -> int:
+            file = real_os_open(path, flags, *args, **more)
+            if flags & _SYNCED and (host := self._server()) is not None:
+                host.synced[os.fstat(file).st_ino] = sys.maxsize
             return file
 
         def listdir(path: Any = ".") -> list[Any]:
@@ -290,6 +308,10 @@ class Nature:
 
         yield builtins, "open", remembering_open
         yield io, "open", remembering_open
+        for name in ("fsync", "fdatasync"):
+            if hasattr(os, name):
+                yield os, name, syncing(getattr(os, name))
+        yield os, "open", open_synced
         yield os, "listdir", listdir
         yield os, "scandir", scandir
         yield builtins, "id", numbered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import Simulator
+from harness.worlds.torn import is_text, sizes
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
@@ -132,6 +134,8 @@ class SimWorld(ServedWorld):
         self._hosts.append(host)
         folders = str(self._folder)
 
+        host.synced = {size.inode: size.size for size in sizes(folder).values()}
+
         def main() -> None:
             self.simulator.new_process()
             os.chdir(self.target.cwd)
@@ -144,6 +148,20 @@ class SimWorld(ServedWorld):
 
         host.start(main, {**os.environ, **self._settings(port, folder)})
         return SimProcess(host, folders)
+
+    async def _kill(self, detail: dict[str, object]) -> None:
+        """SIGKILL; before, it is written down which messages a power cut would lose."""
+        assert isinstance(self._process, SimProcess)
+        synced = self._process.host.synced
+        for path, size in sorted(self.stored().items()):
+            if size.size > synced.get(size.inode, 0):
+                with path.open("rb") as file:
+                    file.seek(synced.get(size.inode, 0))
+                    text = file.read()
+                tags = re.findall(rf"{self.nonce}-\d+", text.decode()) if is_text(text) else []
+                if tags:
+                    self.note("unsynced", {"at": self.now(), "file": path.name, "tags": tags})
+        await super()._kill(detail)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
         """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or have died."""
