@@ -104,8 +104,11 @@ def _result(
         return StepResult(step, Outcome.FAILED, 0, of, None, notes, anomalies)
     if anomalies or finding.shaky is not None:
         return StepResult(step, Outcome.INCONCLUSIVE, 0, of, shaky, notes, anomalies)
-    if finding.doubt is not None:
-        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, finding.doubt, notes)
+    doubt = finding.doubt
+    if any(type(count) is int and count == 0 for count in finding.proof.params.values()):
+        doubt = doubt or Text("nothing_done")  # a receipt for nothing is none
+    if doubt is not None:
+        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, doubt, notes)
     return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
 
 

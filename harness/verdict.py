@@ -45,7 +45,8 @@ class Finding(Struct):
     """What a scenario's checks say of one step: what is wrong, or the proof, or the doubt.
 
     `doubt` says why a pass would prove nothing; `shaky` that the machine was too slow for anything that
-    rests on time, a failure included.
+    rests on time, a failure included. A proof counts what was done; where a whole number in it is 0, that was
+    not done, and it proves nothing.
     """
 
     anomalies: list[Anomaly]

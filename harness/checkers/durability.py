@@ -16,6 +16,11 @@ def ends(log: Log) -> list[float]:
     return [event.at for event in log.server if event.what in ("asked_to_stop", "killed") and not event.copy]
 
 
+def kills(log: Log) -> list[float]:
+    """When the server was killed."""
+    return [event.at for event in log.server if event.what == "killed" and not event.copy]
+
+
 def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     """Messages that somebody had heard before the server ended, and that are in no page read after it.
 

@@ -226,7 +226,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         "1.1": Finding([], _started(log)),
         "1.2": Finding(
             [*_names(log), *errors.unanswered(log, *span(log, "1.2")), *errors.stray(log)],
-            Text("connected", {"clients": 5, "bad": errors.counted(log, *span(log, "1.2"))}),
+            Text("connected", {"clients": _connected(log), "bad": errors.counted(log, *span(log, "1.2"))}),
         ),
         "1.3": Finding(
             [
@@ -274,6 +274,11 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
 def _started(log: Log) -> Text:
     ready = [event for event in log.server if event.what == "ready"]
     return Text("started", {"seconds": ready[0].detail.get("seconds", 0.0) if ready else 0.0})
+
+
+def _connected(log: Log) -> int:
+    start, stop = span(log, "1.2")
+    return sum(start <= conn.opened <= stop for conn in log.conns.values())
 
 
 def _names(log: Log) -> list[Anomaly]:

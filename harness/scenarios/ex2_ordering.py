@@ -307,6 +307,12 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     in_flight = _in_flight(log)
     cuts, used = _cuts(log, seam)
     owed = slow.owed_bytes(log, slow_room)
+    spoken = {
+        "messages": sum(said.room in [*rooms, slow_room] for said in log.said.values()),
+        "rooms": len(rooms) + (not plan.is_small),
+    }
+    if not plan.is_small:
+        spoken["mebibytes"] = round(owed / 2**20)
     return {
         "2.1": Finding(
             [
@@ -317,14 +323,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in [*rooms, slow_room] for each in delivery.duplicates(log, room)),
                 *(each for room in every for each in delivery.altered(log, room)),
             ],
-            Text(
-                "burst_alone" if plan.is_small else "burst",
-                {
-                    "messages": sum(said.room in [*rooms, slow_room] for said in log.said.values()),
-                    "rooms": len(rooms) + (not plan.is_small),
-                    "mebibytes": round(owed / 2**20),
-                },
-            ),
+            Text("burst_alone" if plan.is_small else "burst", spoken),
             doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,
             notes=[Text("no_slow_reader")] if plan.is_small else [],
         ),

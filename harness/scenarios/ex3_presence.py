@@ -201,6 +201,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     listener, asker, carol = (people[name] for name in ("listener", "asker", "carol"))
     everybody = {conn.user for conn in log.conns.values()}
     first, second = span(log, "3.1"), span(log, "3.2")
+    answers = sum(roster.room in (room, other) and asked.at <= first[1] for asked, roster in log.rosters)
     return {
         "3.1": Finding(
             [
@@ -208,11 +209,11 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *presence.listed(log, carol.number, other, {carol.user}, *first, everybody),
                 *presence.leaks(log),
             ],
-            Text("rooms_apart", {"rooms": 2, "answers": len(log.rosters)}),
+            Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(log.members(other))}),
         ),
         "3.2": Finding(
             [*_dora(log, people, room, other), *errors.unanswered(log, *second)],
-            Text("presence_told", {"bad": errors.counted(log, *second)}),
+            Text("presence_told", {"bad": errors.counted(log, *second), "left": _left(log, "dora", room)}),
         ),
         **_silence(plan, log, room, other, people, listener, asker),
     }
@@ -291,7 +292,14 @@ def _silence(
             ],
             Text(
                 "faults_bit",
-                {"beats": len(log.beats[listener.number]), "interval": heartbeat, "twins": len(TWINS)},
+                {
+                    "beats": len(log.beats[listener.number]),
+                    "interval": heartbeat,
+                    "resets": _faults(log, "rhea", "reset"),
+                    "twins": sum(
+                        _faults(log, name, fault) + _left(log, name, room) for name, fault in TWINS.items()
+                    ),
+                },
             ),
             shaky=_too_slow(slack, heartbeat),
             notes=[] if one_user else [Text("names_ignored")],
@@ -312,11 +320,24 @@ def _silence(
                     "timeout": timeout,
                     "watched": round(until - since, 1),
                     "slack": round(slack, 2),
+                    "vanished": _faults(log, "vera", "vanish"),
                 },
             ),
             shaky=_too_slow(slack, heartbeat),
         ),
     }
+
+
+def _faults(log: Log, client: str, fault: str) -> int:
+    """How often a fault hit one of the connections of a client."""
+    return sum(
+        each.fault == fault for conn in log.conns.values() if conn.client == client for each in conn.faults
+    )
+
+
+def _left(log: Log, client: str, room: str) -> int:
+    """How often a client left a room."""
+    return sum(m.client == client and m.end == "leave" for m in log.members(room))
 
 
 def _too_slow(slack: float, heartbeat: float) -> Text | None:

@@ -261,9 +261,8 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
 
 def _restarted(log: Log, rooms: list[str]) -> Text:
     kept, torn = sum(ordering.newest(log, room) for room in rooms), sum(log.notes["torn"])
-    return Text(
-        "restarted_torn" if torn else "restarted", {"kept": kept, "again": _repeated(log), "torn": torn}
-    )
+    counts = {"kept": kept, "kills": len(durability.kills(log)), "again": _repeated(log)}
+    return Text("restarted_torn", counts | {"torn": torn}) if torn else Text("restarted", counts)
 
 
 def _notes(log: Log, rooms: list[str]) -> list[Text]:

@@ -260,6 +260,19 @@ def test_malformed_frames_belong_to_the_step_of_their_kind(
     assert [anomaly.params[key] for key in ("who", "kind", "field", "count")] == ["alice", kind, field, 3]
 
 
+def test_a_receipt_for_nothing_is_none() -> None:
+    """Where a proof counts nothing, the step is left open; measures of time may be 0."""
+    story = played(*ALL)
+    results = verdicts(
+        story,
+        s1_2=Finding([], Text("connected", {"clients": 5, "bad": 0})),
+        s1_3=Finding([], Text("started", {"seconds": 0.0})),
+        s1_4=Finding([UNTIMED], Text("connected", {"clients": 5, "bad": 0})),
+    )
+    assert outcomes(results) == ["passed", "inconclusive", "passed", "failed", "passed"]
+    assert results["1.2"].receipt == Text("nothing_done")
+
+
 def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
     """They cost nothing here, but stand beside the first thing that failed: before it, if they may be why."""
     for anomalies in ([], [UNTIMED]):

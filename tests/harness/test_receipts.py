@@ -1,0 +1,133 @@
+"""Each pass proves that its fault bit: with the fault taken out of the scenario, the step is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import targets
+from harness.client import Client
+from harness.play import Case, Run
+from harness.scenarios import ex1_chat, ex2_ordering, ex3_presence, ex4_persistence
+from harness.scenarios.common import MODEST
+from harness.verdict import Outcome
+from harness.worlds.base import World
+from harness.worlds.sim.simulate import simulate
+
+pytestmark = pytest.mark.xdist_group("sim")
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """What is done in place of a fault."""
+
+
+def without(place: Any, name: str) -> Patch:
+    """A deed that waits is not done."""
+    return lambda patch: patch.setattr(place, name, nothing)
+
+
+def no_bad_frames(patch: pytest.MonkeyPatch) -> None:
+    """Everybody behaves."""
+
+    async def behave(world: World, client: Client, bad: Any) -> Client:
+        return client
+
+    patch.setattr(ex1_chat, "misbehave", behave)
+    patch.setattr(ex2_ordering, "misbehave", behave)
+    patch.setattr(ex3_presence, "misbehave", behave)
+
+
+def nobody_stops_reading(patch: pytest.MonkeyPatch) -> None:
+    """The slow reader reads."""
+    patch.setattr(Client, "stop_reading", lambda self: None)
+
+
+def nobody_vanishes(patch: pytest.MonkeyPatch) -> None:
+    """Nobody falls silent."""
+    patch.setattr(Client, "vanish", lambda self: None)
+
+
+def one_at_a_time(patch: pytest.MonkeyPatch) -> None:
+    """Whoever says something waits until it is there, and nobody else speaks meanwhile."""
+    say, turns = Client.say, []
+
+    async def politely(self: Client, room: str, content: str, *more: Any, **fields: Any) -> None:
+        turn = object()
+        turns.append(turn)
+        try:
+            while turns[0] is not turn:
+                await self.world.moment()
+            await say(self, room, content, *more, **fields)
+            await self.fence()
+        finally:
+            turns.remove(turn)
+
+    patch.setattr(Client, "say", politely)
+
+
+def nobody_is_cut_off(patch: pytest.MonkeyPatch) -> None:
+    """Who would be reset hangs up politely."""
+    patch.setattr(Client, "reset", Client.close)
+
+
+def nothing_is_repeated(patch: pytest.MonkeyPatch) -> None:
+    """No message is sent again after a restart."""
+    patch.setattr(ex4_persistence, "_say_again", nothing)
+
+
+def nothing_is_in_flight(patch: pytest.MonkeyPatch) -> None:
+    """The server is killed when everybody has heard everything."""
+
+    async def kill_in_silence(world: World, *_: Any) -> None:
+        await world.settle()
+        await world.kill_server()
+
+    patch.setattr(ex4_persistence, "_kill_in_a_burst", kill_in_silence)
+
+
+def nobody_reads(patch: pytest.MonkeyPatch) -> None:
+    """No history is read."""
+
+    patch.setattr(Client, "ask_history", nothing)
+
+
+# 1.1, 3.1 and 4.1 are about what a right server does when nothing is done to it.
+TAKEN_OUT: list[tuple[str, Patch]] = [
+    ("1.2", no_bad_frames),
+    ("1.3", no_bad_frames),
+    ("1.4", no_bad_frames),
+    ("1.5", without(Client, "leave")),
+    ("2.1", nobody_stops_reading),
+    ("2.2", one_at_a_time),
+    ("2.3", nobody_is_cut_off),
+    ("2.4", nobody_reads),
+    ("3.2", no_bad_frames),
+    ("3.3", without(Client, "reset")),
+    ("3.4", nobody_vanishes),
+    ("4.2", nothing_is_in_flight),
+    ("4.3", nobody_reads),
+    ("4.4", nothing_is_repeated),
+    ("4.5", nobody_reads),
+]
+
+
+def play(step: str) -> Run:
+    """The exercise of a step, against the reference."""
+    return simulate(Case(int(step[0]), "1", MODEST), targets.reference())
+
+
+@pytest.mark.parametrize(("step", "taken_out"), TAKEN_OUT, ids=[step for step, _ in TAKEN_OUT])
+def test_without_its_fault_a_step_is_left_open(
+    step: str, taken_out: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right server must not pass it then, since nothing was shown; nor does it fail."""
+    taken_out(monkeypatch)
+    run = play(step)
+    assert not run.defect, run.defect
+    result = next(each for each in run.steps if each.step == step)
+    told = (result.outcome, result.receipt, [anomaly.name for anomaly in result.anomalies])
+    assert result.outcome is Outcome.INCONCLUSIVE, told
