@@ -74,7 +74,7 @@ _ENTERED = """        async with room.lock:  # nothing is said between the histo
 
 _keep(
     "set_changes_while_iterating",
-    "2.1",
+    "2.1 2.3",
     "lost",
     "The loop goes over the set itself and waits in its middle. If a member is cut off meanwhile, the "
     "set changes, the loop ends by a RuntimeError, and the rest of the members never get the message.",
@@ -102,7 +102,6 @@ async def on_disk(''',
         await deliver(member, message)
 """,
     ),
-    also="2.3",
 )
 
 _keep(
