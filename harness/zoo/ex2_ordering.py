@@ -210,7 +210,7 @@ def newcomers_miss_the_first(parts: Components) -> None:
     parts.pubsub = Late
 
 
-@animal("2.2", "reorder", also="2.1 4.1 4.4")
+@animal("2.2", "reorder", also="2.1 2.3 4.1 4.4")
 def one_member_hears_out_of_order(parts: Components) -> None:
     """The second member hears each tenth message after the one that follows it."""
 
