@@ -97,7 +97,8 @@ class Client:
         return self.is_open and room in self._inside
 
     async def connect(self) -> None:
-        """Open a connection and wait for `connected`. Raises Gone if there is none."""
+        """Open a connection, in place of any that still stands, and wait for `connected`. Raises Gone."""
+        await self.dispose()
         self.conn = self.world.next_conn()
         self.greeting = None
         self._ended_by_us = self._silent = False

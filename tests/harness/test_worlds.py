@@ -240,6 +240,25 @@ def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
     stage.play(scene)
 
 
+def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
+    """Also where the old one still stands: what would come by that is not taken for the new one's."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        alice, bob = [await member(world, name, room) for name in ("alice", "bob")]
+        old = alice.conn
+        await alice.connect()
+        assert alice.conn != old
+        await bob.say(room, f"{world.tag()}. who hears this?")
+        assert await world.until(lambda: not bob.live[room])
+        assert await world.until(lambda: not left(bob, alice))
+        await alice.fence()
+        assert not alice.live[room]
+
+    stage.play(scene)
+
+
 def test_what_was_being_written_at_a_kill_is_torn(stage: Stage) -> None:
     """Of what nobody had heard of; what was heard before is there again, and the rest can be said again."""
 
