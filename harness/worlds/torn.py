@@ -111,7 +111,6 @@ def is_text(data: bytes) -> bool:
 
 
 _MOVED_TO = 0x80
-_NONBLOCK = 0o4000
 _EVENT = struct.Struct("iIII")
 """How an event of inotify begins: the number of the folder, what it is, a cookie, the size of the name."""
 
@@ -130,7 +129,7 @@ class _Moves:
         if sys.platform != "linux":
             return
         libc = ctypes.CDLL(None, use_errno=True)
-        self._file = libc.inotify_init1(_NONBLOCK | os.O_CLOEXEC)
+        self._file = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         for place, _, _ in os.walk(folder):
             number = libc.inotify_add_watch(self._file, os.fsencode(place), _MOVED_TO)
             if number >= 0:
@@ -145,15 +144,21 @@ class _Moves:
         return path in self._moved or path.parent not in self._folders.values()
 
     def _read(self) -> None:
-        try:
-            events = os.read(self._file, 1 << 16)
-        except OSError:  # there are none, or there is no inotify
-            return
-        while events:
-            number, _, _, size = _EVENT.unpack_from(events)
-            name = events[_EVENT.size : _EVENT.size + size].rstrip(b"\0")
-            self._moved.add(self._folders[number] / os.fsdecode(name))
-            events = events[_EVENT.size + size :]
+        with suppress(OSError):  # there is nothing more, or there is no inotify
+            while events := os.read(self._file, 1 << 16):
+                self._take(events)
+
+    def _take(self, events: bytes) -> None:
+        place = 0
+        while place < len(events):
+            number, _, _, size = _EVENT.unpack_from(events, place)
+            place += _EVENT.size
+            name = events[place : place + size].rstrip(b"\0")
+            place += size
+            if number in self._folders:
+                self._moved.add(self._folders[number] / os.fsdecode(name))
+            else:  # the system has lost count
+                self._folders.clear()
 
     def close(self) -> None:
         """Look no more."""

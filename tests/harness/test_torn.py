@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,28 @@ def test_what_was_moved_to_its_place_is_left_alone(tmp_path: Path) -> None:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / "temporary").rename(tmp_path / name)
         assert names(watch) == []
+
+
+def test_a_move_is_known_after_very_many(tmp_path: Path) -> None:
+    """There are more than the system tells at once."""
+    with Watch(tmp_path) as watch:
+        for name in (*["often.json"] * 10_000, "last.json"):
+            (tmp_path / "temporary").touch()
+            (tmp_path / "temporary").rename(tmp_path / name)
+        (tmp_path / "last.json").write_text("[1, 2, 3]")
+        assert names(watch) == []
+
+
+def test_where_the_system_loses_count_nothing_new_is_torn(tmp_path: Path) -> None:
+    """A queue that has run over could hide any move; what was there before cannot have been moved."""
+    old = tmp_path / "journal"
+    old.write_text("first\n")
+    with Watch(tmp_path) as watch:
+        (tmp_path / "new.json").write_text("[1, 2, 3]")
+        old.write_text("first\nsecond\n")
+        assert sorted(names(watch)) == ["journal", "new.json"]
+        watch._moves._take(struct.pack("iIII", -1, 0x4000, 0, 0))
+        assert names(watch) == ["journal"]
 
 
 @pytest.mark.parametrize("data", [b"\x00\x01\x02\x03", b"\xff\xfe\xfd", b"text\x00"])
