@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.steps import EXERCISES, steps_of
+from harness.targets import BadTarget, check_simulated, reference
 from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 from lab.command import EXIT_INTERRUPTED
 
@@ -84,8 +85,11 @@ def zoo(
             click.echo(_source(animal) if source else _described(animal))
         return 0
     worlds = ["live", "sim"] if world == "both" else [world]
-    if "sim" in worlds and not hasattr(os, "fork"):
-        raise click.UsageError("--world sim forks processes, which this system cannot do; use --world live")
+    if "sim" in worlds:
+        try:
+            check_simulated(reference())
+        except BadTarget as error:
+            raise click.UsageError(str(error)) from error
     from harness.zoo.matrix import plan
 
     for animal in chosen:
@@ -149,8 +153,9 @@ class _Table:
     """The matrix as text: a line for each server, a column for each step."""
 
     def __init__(self, plays: Sequence[Play]) -> None:
-        self._plays = plays
+        self._animals = {play.name: play.animal for play in plays if play.animal}
         self._waiting = [(play.name, play.world) for play in plays]
+        self._count = len(plays)
         self._there: dict[tuple[str, str], Row] = {}
         self._width = max(len(play.name) for play in plays) + 6
         self._plain = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
@@ -167,9 +172,10 @@ class _Table:
         while self._waiting and self._waiting[0] in self._there:
             shown = self._there[self._waiting.pop(0)]
             marks = {n: "".join(self._mark(shown, step) for step in steps_of(n)) for n in EXERCISES}
-            self._line(f"{shown.name}  {shown.world}", marks, _expected(self._plays, shown))
+            animal = self._animals.get(shown.name)
+            self._line(f"{shown.name}  {shown.world}", marks, animal.anomaly if animal else "")
         if sys.stdout.isatty():
-            click.echo(f"{len(self._there)} of {len(self._plays)} played", nl=False)
+            click.echo(f"{len(self._there)} of {self._count} played", nl=False)
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -183,9 +189,7 @@ class _Table:
                 if row.outcome is not Outcome.PASSED and cell in _IN_WORDS:
                     found = ", ".join(row.found.get(step, []))
                     self._echo(f"{row.name}, {row.world}: {_IN_WORDS[cell].format(step=step, found=found)}")
-        animals = [
-            row for row in rows if any(cell in ("caught", "other", "missed") for cell in row.cells.values())
-        ]
+        animals = [row for row in rows if row.name in self._animals]
         caught = sum("caught" in row.cells.values() for row in animals)
         good = sum(row.outcome is Outcome.PASSED for row in rows)
         self._echo(
@@ -214,8 +218,3 @@ _IN_WORDS = {
     "stray": "step {step} failed by {found}, and has nothing to do with what is wrong",
     "open": "step {step} was left open",
 }
-
-
-def _expected(plays: Sequence[Play], row: Row) -> str:
-    """What it should be caught by."""
-    return next((play.animal.anomaly for play in plays if play.animal and play.name == row.name), "")

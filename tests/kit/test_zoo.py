@@ -17,6 +17,7 @@ from harness.verdict import Outcome, StepResult, Text
 from harness.zoo import matrix
 from harness.zoo.animal import BOTH, Animal
 from harness.zoo.animals import ANIMALS
+from harness.zoo.command import _Table
 from harness.zoo.matrix import Cell, Play, Row
 from harness.zoo.single_file import PLAIN
 
@@ -74,7 +75,7 @@ def cell_of(outcome: Outcome, anomaly: str = "", step: str = "2.1") -> Cell:
     found = [Anomaly(anomaly)] if anomaly else []
     result = StepResult(step, outcome, 0, 0, Text("x"), anomalies=found)
     run = Run(2, "1", "live", "x", 0.0, [result], [], [], 0.0, [])
-    return matrix.judged(Play("x", "live", (2,), {}, animal), [run]).cells[step]
+    return matrix.judged(Play("x", "live", {}, animal), [run]).cells[step]
 
 
 def test_what_a_step_says_of_an_animal() -> None:
@@ -108,7 +109,7 @@ def test_an_animal_that_may_be_caught_at_one_of_two_steps(first: str, second: st
         for step, name in (("4.3", first), ("4.4", second))
     ]
     run = Run(4, "1", "live", "x", 0.0, results, [], [], 0.0, [])
-    row = matrix.judged(Play("x", "live", (4,), {}, animal), [run])
+    row = matrix.judged(Play("x", "live", {}, animal), [run])
     assert list(row.cells.values()) == cells
 
 
@@ -126,6 +127,17 @@ def test_an_animal_that_may_be_caught_at_one_of_two_steps(first: str, second: st
 def test_what_a_row_says(cells: list[Cell], outcome: Outcome) -> None:
     """One thing that is wrong makes it wrong; else one that is open leaves it open."""
     assert Row("x", "live", {str(n): cell for n, cell in enumerate(cells)}, {}).outcome is outcome
+
+
+def test_an_animal_that_was_left_open_is_not_caught(capsys: pytest.CaptureFixture[str]) -> None:
+    """It counts as an animal, and the step is told; a right server counts as none."""
+    animal = Animal("x", ("2.1",), "lost", "", lambda: None)
+    table = _Table([Play("right", "live", {}), Play("x", "live", {}, animal)])
+    rows = [Row("right", "live", {"2.1": Cell.PASSED}, {}), Row("x", "live", {"2.1": Cell.OPEN}, {})]
+    table.sum_up(rows, 1.0)
+    told = capsys.readouterr().out
+    assert "0 of 1 animals caught by their own anomaly; 1 of 2 servers came out as they should" in told
+    assert "x, live: step 2.1 was left open" in told
 
 
 # --- and are they caught? -----------------------------------------------------------------------------
@@ -236,7 +248,7 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str) -> None:
 
 
 def test_an_animal_is_a_program(tmp_path: Path) -> None:
-    """`python -m harness.zoo NAME` starts it; without a name, it says what to write."""
+    """`python -m harness.zoo NAME` is what the plays start; without a name, it says what to write."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.zoo"], capture_output=True, text=True, cwd=tmp_path, check=False
     )
