@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from harness import targets
 from harness.grading.command import grade_class
 from harness.load.command import load
 from harness.steps import EXERCISES
-from harness.targets import BadTarget, Target
+from harness.targets import BadTarget
 from harness.texts import LANGUAGES, texts
 from harness.verdict import EXIT_CODES, EXIT_DEFECT
 from harness.zoo.command import zoo
@@ -140,13 +139,13 @@ def check(
             )
             for number in exercises
         }
+        if world != "live":
+            for target in chosen.values():
+                targets.check_simulated(target)
     except BadTarget as error:
         raise click.UsageError(str(error)) from error
     if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
         raise click.UsageError(f"--json {json_file}: there is no such folder to write into")
-    if world != "live":
-        for target in chosen.values():
-            _check_simulated(target)
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.check import Options
     from harness.check import check as play_and_report
@@ -166,21 +165,6 @@ def check(
             hints=not given or of_exercises,
         )
     )
-
-
-def _check_simulated(target: Target) -> None:
-    """Raise UsageError if a target cannot be played in the simulated world."""
-    if not hasattr(os, "fork"):
-        raise click.UsageError(
-            "--world sim forks processes, which this system cannot do; use WSL, or --world live"
-        )
-    if target.command is None:
-        raise click.UsageError("--world sim starts the server itself; it cannot play one at a --url")
-    if targets.python_program(target.command) is None:
-        raise click.UsageError(
-            f"--world sim plays servers in Python only, and {shlex.join(target.command)!r} is not one; "
-            "write --server-module FILE.py, or use --world live"
-        )
 
 
 @cli.command("replay")

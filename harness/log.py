@@ -21,8 +21,8 @@ ENDS = ("asked_to_stop", "killed", "died", "hung", "flooding")
 """What ends the server, or the play with it: nothing is due after that."""
 AT_ONCE = 0.5
 """Seconds before the end of the server in which connections break because of it."""
-DYING_SECONDS = 1.5
-"""The same for a process that ends by itself: its connections end first, and it is looked at now and then."""
+DYING_SECONDS = 1.0
+"""Seconds that a process may take to end once its connections are gone: the system closes those first."""
 
 
 @dataclass
@@ -343,7 +343,7 @@ class Log:
         if end.what != "died":
             return end.at - AT_ONCE
         heard = (e.at for e in reversed(self.received) if e.at <= end.at and not self.conn(e.conn).copy)
-        return min(end.at - AT_ONCE, max(next(heard, 0.0), end.at - DYING_SECONDS))
+        return min(end.at - AT_ONCE, max(next(heard, 0.0), end.at - AT_ONCE - DYING_SECONDS))
 
     def start_before(self, at: float) -> float:
         """When the server had last become ready before a moment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tomllib
@@ -79,6 +80,19 @@ def python_program(command: tuple[str, ...]) -> list[str] | None:
     if not words or (words[0] != "-m" and words[0].startswith("-")) or words == ["-m"]:
         return None
     return words
+
+
+def check_simulated(target: Target) -> None:
+    """Raise BadTarget if a target cannot be played in the simulated world."""
+    if not hasattr(os, "fork"):
+        raise BadTarget("--world sim forks processes, which this system cannot do; use WSL, or --world live")
+    if target.command is None:
+        raise BadTarget("--world sim starts the server itself; it cannot play one at a --url")
+    if python_program(target.command) is None:
+        raise BadTarget(
+            f"--world sim plays servers in Python only, and {shlex.join(target.command)!r} is not one; "
+            "write --server-module FILE.py, or use --world live"
+        )
 
 
 def at_url(url: str) -> Target:

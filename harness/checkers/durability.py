@@ -16,9 +16,10 @@ def ends(log: Log) -> list[float]:
     return [event.at for event in log.server if event.what in ("asked_to_stop", "killed") and not event.copy]
 
 
-def kills(log: Log) -> list[float]:
-    """When the server was killed."""
-    return [event.at for event in log.server if event.what == "killed" and not event.copy]
+def kills(log: Log, *, in_bursts: bool = False) -> list[float]:
+    """When the server was killed; or only where that was in the middle of a burst, and nothing special."""
+    found = [event for event in log.server if event.what == "killed" and not event.copy]
+    return [event.at for event in found if not (in_bursts and event.detail)]
 
 
 def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
@@ -102,7 +103,7 @@ def unacknowledged(log: Log) -> list[int]:
     for heard in log.heard:
         if heard.said and heard.live:
             first_heard.setdefault(heard.said.tag, heard.at)
-    kills = [event.at for event in log.server if event.what == "killed" and not (event.copy or event.detail)]
     return [
-        sum(said.at < kill <= first_heard.get(said.tag, kill) for said in log.said.values()) for kill in kills
+        sum(said.at < kill <= first_heard.get(said.tag, kill) for said in log.said.values())
+        for kill in kills(log, in_bursts=True)
     ]

@@ -43,7 +43,7 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
 
 def is_due(log: Log, sent: Sent) -> bool:
     """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be."""
-    return sent.bad is not None and (log.keeps_ids or not sent.bad.startswith("id_"))
+    return sent.bad is not None and (not sent.bad.startswith("id_") or log.keeps_ids)
 
 
 def served_again(log: Log, bad: Sent) -> float:

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from harness import frames, history
 from harness.client import PlayStopped
+from harness.log import DYING_SECONDS
 from harness.targets import CommandNotFound, Target, as_user
 from harness.verdict import Outcome, Text
 from harness.worlds.base import World
@@ -35,8 +36,6 @@ MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output from which on a server is told that it prints too much."""
 WRITE_SECONDS = 1.0
 """Seconds within which a server writes down what it was told, if it ever does."""
-DYING_SECONDS = 1.0
-"""Seconds that a process may take to end once its connections are gone: the system closes those first."""
 HANG_TRIES = 3
 """Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024

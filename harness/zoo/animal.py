@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -60,25 +61,23 @@ class Animal(Struct, frozen=True):
 _MADE: dict[str, Animal] = {}
 
 
-def animal(
-    step: str, anomaly: str, *, also: str = "", worlds: tuple[str, ...] = BOTH, why: str = ""
-) -> Callable[[Defect], Defect]:
-    """Make the decorated function an animal. `step` and `also` may be several, with spaces between them."""
+def animal(step: str, anomaly: str, **more: Any) -> Callable[[Defect], Defect]:
+    """Make the decorated function an animal: see `keep`."""
 
     def register(defect: Defect) -> Defect:
-        name, says = defect.__name__, cleandoc(defect.__doc__ or "")
-        start = partial(_start, defect)
-        _MADE[name] = Animal(
-            name, tuple(step.split()), anomaly, says, start, tuple(also.split()), worlds, why, defect
-        )
+        says = cleandoc(defect.__doc__ or "")
+        keep(defect.__name__, step, anomaly, says, partial(_start, defect), defect=defect, **more)
         return defect
 
     return register
 
 
-def keep(animal: Animal) -> None:
-    """Add an animal that is no difference on the reference server."""
-    _MADE[animal.name] = animal
+def keep(
+    name: str, step: str, anomaly: str, says: str, start: Callable[[], None], *, also: str = "", **more: Any
+) -> None:
+    """Add an animal. `step` and `also` may be several, with spaces between them; for `more` see Animal."""
+    steps = tuple(step.split())
+    _MADE[name] = Animal(name, steps, anomaly, says, start, also=tuple(also.split()), **more)
 
 
 def made() -> dict[str, Animal]:

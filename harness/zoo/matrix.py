@@ -54,7 +54,6 @@ class Row(Struct):
     cells: dict[str, Cell]
     found: dict[str, list[str]]
     """The anomalies of each step that failed."""
-    seconds: float = 0.0
 
     @property
     def outcome(self) -> Outcome:
@@ -67,11 +66,10 @@ class Row(Struct):
 
 
 class Play(Struct, frozen=True):
-    """One server, one world, and the exercises to be played. `animal` is None for a right server."""
+    """One server in one world, with what is judged in each exercise. `animal` is None for a right server."""
 
     name: str
     world: str
-    exercises: tuple[int, ...]
     targets: dict[int, Target]
     animal: Animal | None = None
 
@@ -99,15 +97,12 @@ def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, 
     plays = []
     for world in worlds:
         if right:
-            plays += [
-                Play(name, world, tuple(EXERCISES), servers) for name, servers in right_servers().items()
-            ]
+            plays += [Play(name, world, servers) for name, servers in right_servers().items()]
         for animal in animals:
             if world in animal.worlds:
-                chosen = tuple(EXERCISES) if everything or world == "sim" else (animal.exercise,)
-                plays.append(
-                    Play(animal.name, world, chosen, dict.fromkeys(chosen, _in_zoo(animal.name)), animal)
-                )
+                chosen = EXERCISES if everything or world == "sim" else (animal.exercise,)
+                servers = dict.fromkeys(chosen, _in_zoo(animal.name))
+                plays.append(Play(animal.name, world, servers, animal))
     return plays
 
 
@@ -119,9 +114,8 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
         if any(play.world == "sim" for play in plays):
             nursery = await stack.enter_async_context(Nursery(min(jobs, os.cpu_count() or 1)))
 
-        async def run_of(play: Play, exercise: int) -> Run:
+        async def run_of(play: Play, exercise: int, target: Target) -> Run:
             with tempfile.TemporaryDirectory(prefix="chatlab-zoo-") as folder:
-                target = play.targets[exercise]
                 if play.animal is not None:  # some leave things where they are started
                     target = Target(target.label, target.command, cwd=folder)
                 async with places:
@@ -132,7 +126,7 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
                     return await run_in_process(Job(exercise, target, str(seed), skip_slow=False))
 
         async def row_of(play: Play) -> Row:
-            runs = await side_by_side(*(run_of(play, exercise) for exercise in play.exercises))
+            runs = await side_by_side(*(run_of(play, *each) for each in play.targets.items()))
             row = judged(play, runs)
             told(row)
             return row
@@ -155,7 +149,7 @@ def judged(play: Play, runs: Sequence[Run]) -> Row:
     if Cell.CAUGHT in cells.values():  # where it may be caught at several steps, one is enough
         enough = {Cell.OTHER: Cell.ALSO, Cell.MISSED: Cell.PASSED}
         cells = {step: enough.get(cell, cell) for step, cell in cells.items()}
-    return Row(play.name, play.world, cells, found, sum(run.seconds for run in runs))
+    return Row(play.name, play.world, cells, found)
 
 
 def _cell(step: StepResult, animal: Animal | None) -> Cell:

@@ -9,8 +9,9 @@ import linecache
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from harness.zoo.animal import BOTH, Animal, keep
+from harness.zoo.animal import keep
 
 PLAIN = Path(__file__).with_name("plain.py")
 _TEXT = PLAIN.read_text(encoding="utf-8")
@@ -25,24 +26,10 @@ def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
     return source
 
 
-def _keep(
-    name: str,
-    step: str,
-    anomaly: str,
-    says: str,
-    *changes: tuple[str, str],
-    also: str = "",
-    worlds: tuple[str, ...] = BOTH,
-    why: str = "",
-) -> None:
+def _keep(name: str, step: str, anomaly: str, says: str, *changes: tuple[str, str], **more: Any) -> None:
     """Make an animal by changes of the text of `plain.py`."""
     source = _changed(name, changes)
-    start = partial(_start, name, source)
-    keep(
-        Animal(
-            name, tuple(step.split()), anomaly, says, start, tuple(also.split()), worlds, why, source=source
-        )
-    )
+    keep(name, step, anomaly, says, partial(_start, name, source), source=source, **more)
 
 
 def _start(name: str, source: str) -> None:
@@ -206,52 +193,6 @@ _keep(
                 return is_first
 """,
     ),
-)
-
-_keep(
-    "keeps_messages_in_a_dict",
-    "4.3",
-    "data_dir_ignored",
-    "The messages are kept in a dict and nowhere else: they end with the process.",
-    (
-        "clients: set[Client] = set()\n",
-        "clients: set[Client] = set()\nsaid: dict[str, list[Json]] = {}\n",
-    ),
-    (
-        """db = sqlite3.connect(DATA_DIR / "chat.db", check_same_thread=False)
-db.row_factory = sqlite3.Row
-""",
-        "",
-    ),
-    ("    await on_disk(open_database)\n", ""),
-    ("    db.close()\n", ""),
-    (
-        """    columns = ":room, :sequence, :id, :user, :content, :timestamp"
-    with db:
-        db.execute(f"INSERT INTO messages VALUES ({columns})", message)
-""",
-        """    said.setdefault(message["room"], []).append(message)
-""",
-    ),
-    (
-        """    query = "SELECT * FROM messages WHERE room = ? AND user = ? AND id = ?"
-    row = db.execute(query, (room, user, id)).fetchone()
-    return dict(row) if row else None
-""",
-        """    for message in said.get(room, []):
-        if message["user"] == user and message["id"] == id:
-            return message
-    return None
-""",
-    ),
-    (
-        """    query = "SELECT * FROM messages WHERE room=? AND sequence>? ORDER BY sequence LIMIT ?"
-    return [dict(row) for row in db.execute(query, (room, since, limit))]
-""",
-        """    return said.get(room, [])[since : since + limit]
-""",
-    ),
-    also="2.2 4.4 4.5",
 )
 
 _keep(
@@ -671,7 +612,7 @@ _keep(
 )
 
 
-# --- messages in files of their own making --------------------------------------------------------------
+# --- messages in memory, or in files of their own making ------------------------------------------------
 
 _DATABASE = """db = sqlite3.connect(DATA_DIR / "chat.db", check_same_thread=False)
 db.row_factory = sqlite3.Row
@@ -692,6 +633,36 @@ def read(room: str, since: int, limit: int) -> list[Json]:
 
 
 '''
+
+
+def _without_database(opening: str, saving: str, at_start: str = "") -> tuple[tuple[str, str], ...]:
+    """Changes by which messages are read from a dict, `said`: how that is made, and how one is saved."""
+    return (
+        (_DATABASE, ""),
+        (_OPEN_DATABASE, opening),
+        (_STATEMENTS, saving + _FROM_MEMORY),
+        ("    await on_disk(open_database)\n", at_start),
+        ("    db.close()\n", ""),
+    )
+
+
+_keep(
+    "keeps_messages_in_a_dict",
+    "4.3",
+    "data_dir_ignored",
+    "The messages are kept in a dict and nowhere else: they end with the process.",
+    *_without_database(
+        "said: dict[str, list[Json]] = {}\n\n\n",
+        '''def save(message: Json) -> None:
+    """Remember a message."""
+    said.setdefault(message["room"], []).append(message)
+
+
+''',
+    ),
+    also="2.2 4.4 4.5",
+)
+
 _KEPT = '''said: dict[str, list[Json]] = {}
 
 
@@ -707,13 +678,7 @@ def keep(message: Json) -> None:
 
 def _stored_by(reading: str, saving: str) -> tuple[tuple[str, str], ...]:
     """Changes by which messages are kept in memory, and on the disk in another way than in a database."""
-    return (
-        (_DATABASE, ""),
-        (_OPEN_DATABASE, _KEPT + reading),
-        (_STATEMENTS, saving + _FROM_MEMORY),
-        ("    await on_disk(open_database)\n", "    await on_disk(read_all)\n"),
-        ("    db.close()\n", ""),
-    )
+    return _without_database(_KEPT + reading, saving, "    await on_disk(read_all)\n")
 
 
 _READ_JOURNAL = '''def read_all() -> None:
