@@ -14,9 +14,10 @@ import click
 from msgspec import Struct
 
 from harness import replay
+from harness.history import shortened
 from harness.play import Case, Run, play
 from harness.reports.jsonreport import report
-from harness.reports.summary import Summary
+from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.scenarios.common import MODEST, SMALL
 from harness.shrink import anomalies_of, shrink
@@ -31,6 +32,8 @@ from lab.command import EXIT_INTERRUPTED
 
 REPLAYS = Path("replays")
 """The folder that replay files are written to."""
+LAST_PAGE = Path("chatlab-report.html")
+"""Where a failure is written as a page, unless --html says another place."""
 SHOWN_FAILURES = 3
 """Ways to fail that are shown in full, if there are many."""
 SHOWN_SEEDS = 8
@@ -52,6 +55,9 @@ class Options(Struct, frozen=True):
     lang: str
     verbose: bool
     json_file: str | None
+    html_file: str | None
+    command: str
+    """What plays the same again, as it is typed."""
     hints: bool
 
     @property
@@ -76,6 +82,7 @@ def check(options: Options) -> int:
     if len(summaries) > 1:
         terminal.agreement(summaries)
     _write_json(summaries, options, terminal)
+    _write_page(summaries, options, terminal)
     defect = any(summary.defect for summary in summaries)
     return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
 
@@ -106,6 +113,22 @@ def _write_json(summaries: list[Summary], options: Options, terminal: Terminal) 
         Path(options.json_file).write_text(text, encoding="utf-8")
 
 
+def _write_page(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
+    """Write the page that was asked for; after a failure, write one also if none was, and name it."""
+    has_failed = overall([summary.outcome for summary in summaries]) is Outcome.FAILED
+    if options.html_file is None and (options.quiet or not has_failed):
+        return
+    from harness.reports.page import page  # late: a check that passes needs none of it
+
+    path, say = Path(options.html_file or LAST_PAGE), terminal.texts.say
+    try:
+        path.write_text(page(summaries, terminal.texts, options.command), encoding="utf-8")
+    except OSError as error:
+        click.echo(say("ui.no_page", path=path, why=error.strerror), err=True)
+        return
+    terminal.line(say("ui.page", path=path))
+
+
 class _Check:
     """All runs in one world."""
 
@@ -114,6 +137,8 @@ class _Check:
     def __init__(self, options: Options, terminal: Terminal) -> None:
         self.options = options
         self.terminal = terminal
+        self.scenes: list[Scene] = []
+        self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
 
     async def summary(self) -> Summary:
         """Play everything, show it, and sum it up."""
@@ -123,13 +148,26 @@ class _Check:
         played = await self.play()
         labels = dict.fromkeys(target.label for target in self.options.chosen.values())
         seconds = time.monotonic() - began
-        summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played)
+        summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played, self.scenes)
         self.terminal.summary(summary, hints=self.options.hints)
         return summary
 
     async def play(self) -> list[list[Run]]:
         """The runs, each with its exercises; whatever is worth showing is shown."""
         raise NotImplementedError
+
+    def forget(self, runs: list[Run]) -> None:
+        """Drop the histories of runs that nobody will look at, and shorten those that somebody will."""
+        for run in runs:
+            before = self._shown.get(run.exercise)
+            self._shown[run.exercise] = shown = worst_of([before, run]) if before else run
+            for each in (before, run):
+                if each is not None and (each is not shown or not self._is_worth_a_page(each)):
+                    each.history = []
+            run.history = shortened(run.history)
+
+    def _is_worth_a_page(self, run: Run) -> bool:
+        return self.options.html_file is not None or run.outcome is not Outcome.PASSED
 
     def show(self, number: int, runs: list[Run]) -> None:
         """One run in full."""
@@ -158,9 +196,9 @@ class _Live(_Check):
             with self.terminal.progress(exercise) as tell:
                 seed = str(self.options.seed + number)
                 run = await play(exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell)
-            run.history = [] if self.options.runs > 1 else run.history
             found.append(run)
             self.terminal.run(run)
+            self.forget([run])
         return found
 
     async def _side_by_side(self) -> list[list[Run]]:
@@ -170,11 +208,13 @@ class _Live(_Check):
         async def one(number: int, exercise: int) -> Run:
             async with places:
                 target, seed = self.options.chosen[exercise], str(self.options.seed + number)
-                return await run_in_process(Job(exercise, target, seed, self.options.skip_slow))
+                keep = self.options.html_file is not None
+                return await run_in_process(Job(exercise, target, seed, self.options.skip_slow, keep))
 
         async def all_of(number: int) -> list[Run]:
             found = await side_by_side(*(one(number, exercise) for exercise in self.options.chosen))
             self.show(number, found)
+            self.forget(found)
             return found
 
         return await side_by_side(*(all_of(number) for number in range(self.options.runs)))
@@ -195,7 +235,17 @@ class _Sim(_Check):
                 failed = [run for run in runs if run.outcome is Outcome.FAILED]
                 if failed:
                     await self._explain(nursery, failed[0])
+                if failed or self.options.html_file:
+                    await self._recall(nursery, worst_of(runs))
         return played
+
+    async def _recall(self, nursery: Nursery, run: Run) -> None:
+        """Play a run again to have its history, which is not kept of so many."""
+        assert run.case is not None
+        job = SimJob(self.options.chosen[run.exercise], [run.case], lean=False)
+        (again,) = await nursery.play(job)
+        if again.digest == run.digest:
+            run.history = shortened(again.history)
 
     def _show_some(self, played: list[list[Run]]) -> None:
         """The first run in full, and of the others those that failed in a way not shown yet."""
@@ -263,16 +313,23 @@ class _Sim(_Check):
         if not name:
             self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.seed), 2, "yellow")
             return
-        kept = replay.of(small or run, target, name)
-        path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}-{run.seed}.json"
         self.terminal.small(run.exercise, name, small)
+        path = REPLAYS / f"{EXERCISES[run.exercise]}-{name}-{run.seed}.json"
+        is_kept = self._keep(small or run, name, path)
+        if small is not None:
+            self.scenes.append(Scene(run.exercise, name, small, str(path) if is_kept else ""))
+
+    def _keep(self, run: Run, name: str, path: Path) -> bool:
+        """Write a failure down to be played again; returns whether that went well."""
+        say = self.terminal.texts.say
         try:
-            replay.write(kept, path)
+            replay.write(replay.of(run, self.options.chosen[run.exercise], name), path)
         except OSError as error:
             self.terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")
-            return
+            return False
         self.terminal.line(f"  {say('ui.replay', path=path)}")
         self.terminal.line()
+        return True
 
 
 _WEIGHT = {1: 1, 2: 9, 3: 2, 4: 5}

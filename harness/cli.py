@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,12 @@ def _language(default: str = "en") -> Callable[[F], F]:
     help="Play so many at once.  [default: 1 live; simulated, one for each core]",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Also write the verdict as JSON; - is the output.")
+@click.option(
+    "--html",
+    "html_file",
+    metavar="FILE",
+    help="Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]",
+)
 @click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long time-outs.")
 @_language()
 @click.option("--verbose", is_flag=True, help="Tell more.")
@@ -101,6 +108,7 @@ def check(
     small: bool,
     jobs: int | None,
     json_file: str | None,
+    html_file: str | None,
     skip_slow: bool,
     lang: str,
     verbose: bool,
@@ -144,8 +152,12 @@ def check(
                 targets.check_simulated(target)
     except BadTarget as error:
         raise click.UsageError(str(error)) from error
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise click.UsageError(f"--json {json_file}: there is no such folder to write into")
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file not in (None, "-") and not Path(str(file)).absolute().parent.is_dir():
+            raise click.UsageError(f"{option} {file}: there is no such folder to write into")
+    if html_file == "-":
+        raise click.UsageError("--html -: a page goes into a file; name one, such as report.html")
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.check import Options
     from harness.check import check as play_and_report
@@ -153,7 +165,7 @@ def check(
     return play_and_report(
         Options(
             chosen=chosen,
-            seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
+            seed=seed,
             world=world,
             runs=runs,
             jobs=jobs or (1 if world == "live" else os.cpu_count() or 1),
@@ -162,9 +174,26 @@ def check(
             lang=lang,
             verbose=verbose,
             json_file=json_file,
+            html_file=html_file,
+            command=_command(seed),
             hints=not given or of_exercises,
         )
     )
+
+
+def _command(seed: int) -> str:
+    """What was typed, without what it wrote where, and with the seed: so that the same is played again."""
+    words: list[str] = []
+    rest = iter(sys.argv[1:])
+    for word in rest:
+        if word in _NOT_AGAIN:
+            next(rest, None)
+        elif word.split("=")[0] not in _NOT_AGAIN:
+            words.append(word)
+    return shlex.join(["chatlab", *words, "--seed", str(seed)])
+
+
+_NOT_AGAIN = ("--json", "--html", "--seed")
 
 
 @cli.command("replay")

@@ -134,6 +134,7 @@ class Client:
         )
 
     async def _read(self, ws: ClientConnection) -> None:
+        how = ""
         try:
             async for text in ws:
                 if self.world.flooded:
@@ -142,12 +143,14 @@ class Client:
                 if self.answers_heartbeats and self.beats > 0 and not self._silent:
                     self.beats = 0
                     await self._send({"type": "heartbeat"})
-        except (ConnectionClosed, PlayStopped):
+        except PlayStopped:
             pass
+        except ConnectionClosed as error:
+            how = _how_it_ended(error)
         by = "client" if self._ended_by_us else "server"
         self.world.record(
             history.Closed(
-                self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or ""
+                self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or how
             )
         )
 
@@ -433,3 +436,10 @@ class Client:
                 room,
             )
         )
+
+
+def _how_it_ended(error: ConnectionClosed) -> str:
+    """How a connection ended that nobody closed by a closing frame: `reset` or `eof` (end of file)."""
+    if error.rcvd is not None or error.sent is not None:
+        return ""
+    return "reset" if isinstance(error.__cause__, ConnectionError) else "eof"

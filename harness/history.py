@@ -62,7 +62,10 @@ class Received(Struct, frozen=True, tag="received"):
 
 
 class Closed(Struct, frozen=True, tag="closed"):
-    """A connection ended; `by` is "client" where the client wanted that or had it cut, else "server"."""
+    """A connection ended; `by` is "client" where the client wanted that or had it cut, else "server".
+
+    Without a closing frame (code 1006), `reason` says what came instead: `reset`, or `eof` (end of file).
+    """
 
     at: float
     client: str
@@ -162,6 +165,31 @@ Event = (
     | Stalled
 )
 History = list[Event]
+
+
+LONG = 300
+"""Characters from which on a text is cut in a history that is only looked at."""
+
+
+def shortened(history: History) -> History:
+    """The same history with long texts cut, to be looked at: megabytes of chat show nothing more."""
+    return [
+        msgspec.structs.replace(event, frame=_cut(event.frame), text=_cut(event.text))
+        if isinstance(event, Sent | Received)
+        else event
+        for event in history
+    ]
+
+
+def _cut(value: Any) -> Any:
+    match value:
+        case str() if len(value) > LONG:
+            return f"{value[:LONG]}…"
+        case dict():
+            return {key: _cut(each) for key, each in value.items()}
+        case list():
+            return [_cut(each) for each in value]
+    return value
 
 
 def digest(history: History) -> str:

@@ -74,6 +74,11 @@ class Run(Struct):
     """A digest of the history, likewise: the same case has the same."""
 
     @property
+    def lag(self) -> float:
+        """Seconds by which the harness was late at the most."""
+        return max((step.lag for step in self.steps), default=0.0)
+
+    @property
     def outcome(self) -> Outcome:
         """The verdict on the exercise."""
         return overall([step.outcome for step in self.steps])
@@ -150,6 +155,8 @@ def judged(world: ServedWorld, piece: Piece, defect: str = "") -> Run:
     output = world.output()
     log = Log(world.history, world.readings)
     steps = [] if defect else piece.judge(log)
+    for step in steps:
+        step.lag = round(world.lags.get(step.step, 0.0), 4)
     notes = [*leniencies(log), *world.remarks(overall([step.outcome for step in steps]))]
     if log.notes["printed_much"]:
         notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))

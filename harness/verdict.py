@@ -67,6 +67,8 @@ class StepResult(Struct):
     receipt: Text | None
     notes: list[Text] = field(default_factory=list)
     anomalies: list[Anomaly] = field(default_factory=list)
+    lag: float = 0.0
+    """Seconds by which the harness's own event loop was late at the most, so that times are that much off."""
 
 
 def overall(outcomes: list[Outcome]) -> Outcome:

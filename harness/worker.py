@@ -14,8 +14,10 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from harness.history import shortened
 from harness.play import Run, play
 from harness.targets import Target
+from harness.verdict import Outcome
 from harness.worlds.process import adopt_orphans, end_with_parent
 
 CLEAN_UP_SECONDS = 10.0
@@ -28,10 +30,12 @@ class Job(Struct):
     target: Target
     seed: str
     skip_slow: bool
+    keep: bool = False
+    """Whether its history is wanted also if it passes."""
 
 
 async def run_in_process(job: Job, environment: dict[str, str] | None = None) -> Run:
-    """Play a job in a new process, and return the run without its history.
+    """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
 
     The process gets these environment variables, or ours. Raises RuntimeError with what the process printed
     if it returns no run.
@@ -79,7 +83,8 @@ async def _main() -> None:
     adopt_orphans()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
-    run.history = []
+    is_wanted = job.keep or run.outcome is not Outcome.PASSED
+    run.history = shortened(run.history) if is_wanted else []
     sys.stdout.buffer.write(msgspec.json.encode(run))
 
 

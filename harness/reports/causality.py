@@ -20,24 +20,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import frames, history
-from harness.frames import Complaint, Page, Roster, tag_in
+from harness.frames import Beat, Complaint, Page, Roster, tag_in
 from harness.history import History
 from harness.log import ENDS
+from harness.reports.excerpt import Excerpt, Fold
 from harness.reports.svg import shorten
+from harness.texts import Texts, texts
 from lab.protocol import SYSTEM, Message
 
 SERVER = ""
 """The name of the server's lane."""
 SHOWN = ("join", "message", "notice", "replay")
-"""What is shown unless asked for otherwise; there is also "presence"."""
+"""What is shown unless asked for otherwise."""
+EVERYTHING = (*SHOWN, "presence", "heartbeat")
+"""All that can be shown."""
 MOST = 150
 """Moments of clients that are shown; the rest of a longer history is only counted."""
-_FAULTS = {
-    "reset": "is cut off",
-    "vanish": "vanishes",
-    "close": "hangs up",
-    "stop_reading": "stops reading",
-}
+_FAULTS = ("reset", "vanish", "close", "stop_reading")
+_ASKED_AS = {"leave": "join", "history": "replay"}
+"""What is shown together with something else."""
 
 
 @dataclass(eq=False)
@@ -52,6 +53,12 @@ class Moment:
     if_possible_after: list[Moment] = field(default_factory=list)
     rank: int = -1
     odd: bool = False
+    heard: bool = False
+    """Whether a frame arrives here at a client."""
+    fold: bool = False
+    """Whether something is left out here."""
+    at: float | None = None
+    """When it was seen, in seconds since the run began; None for what we only conclude."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +89,28 @@ class Causality:
     left_out: int = 0
 
 
-def causality(events: History, show: Collection[str] = SHOWN) -> Causality:
-    """Read a history; events that do not fit together are shown as well as they can be."""
-    builder = _Builder(show)
-    for event in events:
+def causality(
+    events: History | Excerpt, show: Collection[str] = SHOWN, language: Texts | None = None
+) -> Causality:
+    """Read a history; events that do not fit together are shown as well as they can be.
+
+    What is odd in a whole history is seen here. In an excerpt that is what the checkers have blamed, since a
+    part of a history does not tell.
+    """
+    excerpt = events if isinstance(events, Excerpt) else None
+    builder = _Builder(show, language or texts(), excerpt)
+    for event in events.events if isinstance(events, Excerpt) else events:
         builder.take(event)
     return builder.finish()
 
 
 class _Builder:
-    def __init__(self, show: Collection[str]) -> None:
+    def __init__(self, show: Collection[str], language: Texts, excerpt: Excerpt | None) -> None:
         self.show = show
+        self.texts = language
+        self.excerpt = excerpt
+        self._guilty = {id(event) for event in excerpt.guilty} if excerpt else set()
+        self._now: history.Event | Fold | None = None  # what is being read
         self.suffix = ""
         self.lanes: dict[str, list[Moment]] = {}
         self.server: list[Moment] = []
@@ -118,15 +136,22 @@ class _Builder:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def take(self, event: history.Event) -> None:
+    def take(self, event: history.Event | Fold) -> None:
+        self._now = event
         match event:
+            case Fold(count=count, seconds=seconds):
+                label = self._say("fold", count=count, seconds=f"{seconds:.2f}")
+                self._barrier = self._at_server(label, (2, 0, ""), self._everything())
+                self._barrier.fold = True
             case history.Began(nonce=nonce):
                 self.suffix = f"-{nonce}" if nonce else ""
             case history.Opened(client=client, user=user, copy=False):
                 self._names[user] = client
                 self.lanes.setdefault(client, [])
                 if client in self._broken:
-                    self._broken.pop(client).end = self._on(client, "comes back")
+                    self._broken.pop(client).end = self._on(client, self._say("comes_back"))
+            case history.GaveUp(client=client, wanted=wanted) if self._is_odd(False):
+                self._on(client, self._say("gave_up", wanted=wanted))
             case history.Left(client=client, room=room):
                 self._gone.add((client, room))
             case history.Sent():
@@ -134,20 +159,23 @@ class _Builder:
             case history.Received():
                 self._receives(event)
             case history.Fault(client=client, fault="read_again") if client in self._broken:
-                self._broken.pop(client).end = self._on(client, "reads again")
+                self._broken.pop(client).end = self._on(client, self._say("read_again"))
             case history.Fault(client=client, fault=fault) if fault in _FAULTS:
-                self._breaks(client, _FAULTS[fault])
+                self._breaks(client, self._say(fault))
             case history.Closed(client=client, by="server") if client not in self._broken:
-                self._breaks(client, "" if self._down else "is disconnected")
+                self._breaks(client, "" if self._down else self._say("disconnected"))
             case history.Server(what=what, copy=False) if what in ENDS and self._down is None:
-                label = {"asked_to_stop": "is stopped", "killed": "is killed"}.get(what, "ends")
+                label = self._say(what if what in ("asked_to_stop", "killed") else "ends")
                 self._down = self._barrier = self._at_server(label, (2, 0, ""), self._everything())
                 self._broken[SERVER] = Band(self._down)
                 self.bands.append(self._broken[SERVER])
             case history.Server(what="ready", copy=False) if self._down:
-                self._barrier = self._at_server("runs again", (2, 0, ""), self._everything())
+                self._barrier = self._at_server(self._say("ready"), (2, 0, ""), self._everything())
                 self._broken.pop(SERVER).end = self._barrier
                 self._down = None
+
+    def _say(self, key: str, **params: Any) -> str:
+        return self.texts.say(f"diagram.{key}", **params)
 
     def _everything(self) -> list[Moment]:
         """What a fault comes after: all that was seen so far."""
@@ -157,7 +185,7 @@ class _Builder:
         self, client: str, label: str, after: Collection[Moment | None] = (), *, odd: bool = False
     ) -> Moment:
         lane = self.lanes.setdefault(client, [])
-        moment = Moment(client, label, odd=odd)
+        moment = Moment(client, label, odd=self._is_odd(odd), at=self._seen())
         moment.after = [each for each in (*lane[-1:], *after, self._barrier) if each is not None]
         if sum(map(len, self.lanes.values())) < MOST:
             lane.append(moment)
@@ -167,9 +195,18 @@ class _Builder:
 
     def _at_server(self, label: str, order: tuple[int, int, str], after: Collection[Moment | None]) -> Moment:
         moment = Moment(SERVER, label, order)
+        if label:
+            moment.at, moment.odd = self._seen(), self._is_odd(False)
         moment.after = [each for each in (*after, self._barrier) if each is not None]
         self.server.append(moment)
         return moment
+
+    def _is_odd(self, seems: bool) -> bool:
+        """Whether what is being read is out of place; in an excerpt, that has been found out before."""
+        return seems if self.excerpt is None else id(self._now) in self._guilty
+
+    def _seen(self) -> float | None:
+        return None if self._now is None or isinstance(self._now, Fold) else self._now.at
 
     def _breaks(self, client: str, label: str) -> None:
         moment = self._on(client, label, after=self._everything() if label else [])
@@ -189,20 +226,25 @@ class _Builder:
         kind, content = frame.get("type"), data.get("content")
         tag = None
         if event.bad is not None:
-            kind, label = "message", f"sends nonsense ({event.bad})"
+            bad = f"bad.{event.bad}"
+            what = self.texts.say(bad) if self.texts.has(bad) else event.bad
+            kind, label = "message", self._say("nonsense", what=shorten(what, 30))
         elif kind == "message" and isinstance(content, str):
-            label, tag = f"says “{self._said(content)}”", tag_in(content)
+            label, tag = self._say("says", content=self._said(content)), tag_in(content)
         elif kind == "join":
             since = frame.get("since")
-            label = f"joins {self._clean(frame.get('room'))}"
-            if since is not None:
-                label += f" since #{since}" if since else " from the start"
+            how = "joins" if since is None else "joins_since" if since else "joins_from_start"
+            label = self._say(how, room=self._clean(frame.get("room")), since=since)
             self._asks_since[event.client] = since is not None
         elif kind == "leave":
-            label = f"leaves {self._clean(frame.get('room'))}"
+            label = self._say("leaves", room=self._clean(frame.get("room")))
+        elif kind == "heartbeat":
+            label = self._say("heartbeat")
+        elif self.excerpt and kind in ("history", "presence"):
+            label = self._say("asks", what=kind, room=self._clean(frame.get("room")))
         else:
             return
-        if ("join" if kind == "leave" else kind) not in self.show:
+        if _ASKED_AS.get(kind, kind) not in self.show:
             return
         start = self._on(event.client, label)
         arrival = self._at_server("", (0, len(self.arrows), ""), [start])
@@ -214,6 +256,8 @@ class _Builder:
         if tag is not None:
             self._arrived["tag", tag] = arrival
             self._repeated[event.client, tag] += 1
+        if kind == "history":
+            self._arrived[event.client, "join"] = arrival  # it is answered by a page, as a join is
         if kind in ("join", "leave"):
             self._gone.discard((event.client, str(frame.get("room"))))
             self._causes[event.client] = arrival
@@ -237,15 +281,35 @@ class _Builder:
                 if numbers:
                     self._newest[client, page.room] = max(numbers)
                     span = f"#{numbers[0]}" + (f" – #{numbers[-1]}" if len(numbers) > 1 else "")
-                    self._hears(client, "replay", f"replay: {span}", f"{client} {page.room}", 0, before)
-                elif self._asks_since.get(client):
-                    self._hears(client, "replay", "replay: nothing", f"{client} {page.room}", 0, [asked])
-            case Roster(full=full) as roster if not full:
+                    self._hears(
+                        client,
+                        "replay",
+                        self._say("replay", numbers=span),
+                        f"{client} {page.room}",
+                        0,
+                        before,
+                    )
+                elif self._asks_since.get(client) or self.excerpt:
+                    self._hears(
+                        client, "replay", self._say("replay_nothing"), f"{client} {page.room}", 0, [asked]
+                    )
+            case Roster(full=full) as roster if not full or self.excerpt:
                 shown = ", ".join(f"{self._clean(user)} {roster.users[user].status}" for user in roster.users)
-                self._hears(client, "presence", shown, roster.room, 0, self._about(list(roster.users)))
+                causes = self._about(list(roster.users))
+                if full:
+                    shown = self._say("list", users=shown or "–")
+                    causes = [self._arrived.get((client, "presence"))]
+                self._hears(client, "presence", shorten(shown, 36), roster.room, 0, causes)
             case Complaint(code=code):
                 asked = self._arrived.get((client, "message"))
-                self._hears(client, "message", f"error {code or ''}".strip(), client, 0, [asked])
+                self._hears(
+                    client, "message", self._say("error", code=code or "").strip(), client, 0, [asked]
+                )
+            case Beat():
+                self._hears(client, "heartbeat", self._say("heartbeat"), client, 0, [])
+            case _ if self._is_odd(False):
+                kind = event.frame.get("type") if isinstance(event.frame, dict) else None
+                self._hears(client, "other", shorten(str(kind or "?")), client, 0, [])
 
     def _hears_message(self, client: str, message: Message) -> None:
         tag, number = tag_in(message.content) or "", message.sequence
@@ -256,17 +320,19 @@ class _Builder:
         self._newest[client, message.room] = max(newest, number)
         wrong = ""
         if (client, message.room) in self._gone:
-            wrong = "after leaving"
+            wrong = "after_leaving"
         elif known != message.content:
-            wrong = "number taken"
+            wrong = "number_taken"
         elif self._copies[client, f"message {what}"]:
             wrong = "again"
         elif number < newest:
             wrong = "late"
         asked_for = wrong == "again" and self._repeated[client, tag] > 1
-        label = f"#{number} “{self._said(message.content)}” {wrong}".strip()
+        is_odd = self._is_odd(bool(wrong) and not asked_for)
+        marked = wrong and (is_odd or self.excerpt is None)
+        label = f"#{number} “{self._said(message.content)}”" + (f" {self._say(wrong)}" if marked else "")
         said = self._arrived.get(("tag", tag))
-        self._hears(client, "message", label, what, number, [said], odd=bool(wrong) and not asked_for)
+        self._hears(client, "message", label, what, number, [said], odd=is_odd)
 
     def _hears(
         self,
@@ -280,7 +346,7 @@ class _Builder:
         odd: bool = False,
     ) -> None:
         """A client hears something, which the server sent to all who hear it at the same moment."""
-        if kind not in self.show:
+        if kind not in self.show and not self._is_odd(False):
             return
         what = f"{kind} {what} {label if kind != 'message' else ''}"
         self._copies[client, what.strip()] += 1
@@ -294,6 +360,7 @@ class _Builder:
             sent.if_possible_after.append(before)
         self._sent_to[client] = sent
         end = self._on(client, label, after=[sent], odd=odd)
+        end.heard = True
         self.arrows.append(Arrow(sent, end, replay=kind == "replay"))
 
     def _about(self, users: list[str]) -> list[Moment | None]:
@@ -313,8 +380,12 @@ class _Builder:
 
     def finish(self) -> Causality:
         for (where, tag), arrival in self._arrived.items():
-            if where == "tag" and tag not in self._heard:
-                arrival.label, arrival.odd = "nobody hears it", True
+            if (
+                where == "tag"
+                and tag not in self._heard
+                and (not self.excerpt or tag in self.excerpt.unheard)
+            ):
+                arrival.label, arrival.odd = self._say("unheard"), True
         clients = [moment for lane in self.lanes.values() for moment in lane]
         kept = {id(moment) for moment in clients}
         arrows = [

@@ -159,10 +159,40 @@ def delivery_times(events: History) -> dict[int, list[float]]:
     return dict(sorted(times.items()))
 
 
+def delivery_seconds(log: Log) -> list[float]:
+    """For each live delivery the seconds since the message was first said."""
+    return [heard.at - heard.said.at for heard in log.heard if heard.live and heard.said is not None]
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest of `values` that `share` of them (0 to 1) do not exceed; 0.0 of none."""
     ordered = sorted(values)
     return ordered[min(max(math.ceil(share * len(ordered)) - 1, 0), len(ordered) - 1)] if ordered else 0.0
+
+
+def histogram(seconds: Sequence[float], title: str, across: str, up: str) -> Drawing:
+    """How many of some times fall between powers of ten, each divided at 2 and 5; drawn in milliseconds."""
+    edges = [unit * 10.0**power for power in range(-5, 4) for unit in (1, 2, 5)]
+    counts = [sum(low < each <= high for each in seconds) for low, high in pairwise(edges)]
+    counts[0] += sum(each <= edges[0] for each in seconds)
+    first = next((place for place, count in enumerate(counts) if count), 0)
+    last = max((place for place, count in enumerate(counts) if count), default=first)
+    shown = [(edges[place + 1], counts[place]) for place in range(first, last + 1)]
+    left, top, height, bar = 70, 44, 150, 56
+    floor, most = top + height, max(*counts, 1)
+    told = ", ".join(f"≤ {1000 * high:g} ms: {count}" for high, count in shown)
+    sheet = Sheet(max(left + bar * len(shown) + 40, 420), floor + 56, title, f"{up}. {told}.")
+    sheet.text(12, 22, title, bold=True)
+    for place, (high, count) in enumerate(shown):
+        x, tall = left + bar * place, height * count / most
+        if count:
+            sheet.box(x + 4, floor - tall, bar - 8, tall, "#ccc")
+        sheet.text(x + bar / 2, floor - tall - 6, str(count), anchor="middle")
+        sheet.text(x + bar / 2, floor + 18, f"≤ {1000 * high:g}", anchor="middle")
+    sheet.line(left, floor, left + bar * len(shown), floor)
+    sheet.text(left + bar * len(shown) / 2, floor + 42, across, anchor="middle")
+    sheet.text(30, top + height / 2, up, anchor="middle", upright=True)
+    return sheet.finish()
 
 
 def chart(series: dict[str, Series], title: str, across: str, up: str) -> Drawing:

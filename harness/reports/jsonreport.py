@@ -54,6 +54,7 @@ def _step(step: StepResult, words: Words) -> dict[str, Any]:
         "of": step.of,
         "receipt": receipt(step, words),
         "notes": [words.text("note", note) for note in step.notes],
+        "lag": step.lag,
         "anomalies": [
             anomaly_as_json(anomaly, words)
             | {

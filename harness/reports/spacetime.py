@@ -10,32 +10,44 @@ from collections.abc import Collection
 
 from harness.history import History
 from harness.reports.causality import SERVER, SHOWN, Band, Causality, Moment, causality
+from harness.reports.excerpt import Excerpt
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
+from harness.texts import Texts, texts
 
 LANE = 195
 """Pixels from one lane to the next."""
 MARGIN = 185
 """Pixels left and right of the outer lanes, for what is written there."""
+TIMED = 40
+"""Pixels more for each lane and margin, where it is said when each moment was seen."""
 ROW = 25
 """Pixels from one moment to the next."""
 TOP = 78
 """Pixels above the first moment: the title, and the names of the lanes."""
 
 
-def spacetime(events: History, title: str, show: Collection[str] = SHOWN) -> Drawing:
-    """Draw a history. `show` names what is drawn: any of join, message, notice, replay and presence."""
-    found = causality(events, show)
-    places = _places(found.lanes)
+def spacetime(
+    events: History | Excerpt, title: str, show: Collection[str] = SHOWN, language: Texts | None = None
+) -> Drawing:
+    """Draw a history. `show` names what is drawn: any of `EVERYTHING` in `causality.py`.
+
+    In an excerpt, it also says when each moment was seen, since the time between them may be what matters.
+    """
+    said = language or texts()
+    found = causality(events, show, said)
+    is_timed = isinstance(events, Excerpt)
+    extra = TIMED if is_timed else 0
+    places = _places(found.lanes, extra)
     rows = 1 + max((moment.rank for moment in found.moments), default=0)
-    width = 2 * MARGIN + LANE * len(found.lanes)
+    width = 2 * (MARGIN + extra) + (LANE + extra) * len(found.lanes)
     bottom = TOP + ROW * rows
-    more = f"And {found.left_out} moments more, which are left out." if found.left_out else ""
-    sheet = Sheet(width, bottom + (40 if more else 20), title, _told(found, more))
+    more = said.say("diagram.more", count=found.left_out) if found.left_out else ""
+    sheet = Sheet(width, bottom + (40 if more else 20), title, _told(found, more, said))
     sheet.text(12, 22, title, bold=True)
     for lane, x in places.items():
         sheet.line(x, 58, x, bottom, FAINT)
         sheet.box(x - 45, 36, 90, 22)
-        sheet.text(x, 51, shorten(lane or "server", 13), anchor="middle", bold=lane == SERVER)
+        sheet.text(x, 51, shorten(lane or said.say("event.server"), 13), anchor="middle", bold=lane == SERVER)
     for band in found.bands:
         _band(sheet, band, places, bottom)
     for arrow in found.arrows:
@@ -44,17 +56,20 @@ def spacetime(events: History, title: str, show: Collection[str] = SHOWN) -> Dra
         ends = (places[start.lane], _height(start), places[end.lane], _height(end))
         sheet.arrow(*ends, colour, dashed=arrow.replay)
     for moment in found.moments:
-        _moment(sheet, moment, places)
+        if moment.fold:
+            _fold(sheet, moment, width)
+        else:
+            _moment(sheet, moment, places, is_timed=is_timed)
     if more:
         sheet.text(width / 2, bottom + 24, more, anchor="middle")
     return sheet.finish()
 
 
-def _places(lanes: list[str]) -> dict[str, float]:
+def _places(lanes: list[str], extra: float) -> dict[str, float]:
     """Where each lane stands: the server in the middle, the clients in their order around it."""
     left = (len(lanes) + 1) // 2
     order = [*lanes[:left], SERVER, *lanes[left:]]
-    return {lane: MARGIN + LANE * number for number, lane in enumerate(order)}
+    return {lane: MARGIN + extra + (LANE + extra) * number for number, lane in enumerate(order)}
 
 
 def _height(moment: Moment) -> float:
@@ -67,16 +82,26 @@ def _band(sheet: Sheet, band: Band, places: dict[str, float], bottom: float) -> 
     sheet.box(x - 8, top, 16, end - top, "#eee", hatched=True)
 
 
-def _moment(sheet: Sheet, moment: Moment, places: dict[str, float]) -> None:
-    """A dot, and beside it, away from the server, what happens."""
+def _fold(sheet: Sheet, moment: Moment, width: float) -> None:
+    """A line across all lanes, where something is left out."""
+    y = _height(moment)
+    sheet.line(8, y, width - 8, y, FAINT, dashed=True)
+    sheet.text(12, y - 4, moment.label, FAINT)
+
+
+def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed: bool) -> None:
+    """A dot, and beside it, away from the server, what happens. What to look at has a ring."""
     x, y = places[moment.lane], _height(moment)
     colour = ALARM if moment.odd else INK
     sheet.dot(x, y, colour)
     if moment.label == "":
         return
-    if moment.lane == SERVER and moment.odd:
+    if moment.odd and moment.lane == SERVER:
         sheet.cross(x, y)
+    elif moment.odd and is_timed:
+        sheet.ring(x, y, colour)
     is_left = x < places[SERVER]
+    aside = f"{moment.at:.3f} s" if is_timed and moment.at is not None else ""
     sheet.text(
         x - 13 if is_left else x + 13,
         y + 4,
@@ -84,21 +109,23 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float]) -> None:
         colour,
         anchor="end" if is_left else "start",
         bold=moment.odd,
+        aside=aside,
     )
 
 
-def _told(found: Causality, more: str) -> str:
+def _told(found: Causality, more: str, said: Texts) -> str:
     """The diagram in words, for those who do not see it."""
-    clients = ", ".join(found.lanes) or "nobody"
+    server = said.say("event.server")
     told = [
-        f"{moment.lane or 'the server'} {_verb(moment)}{moment.label}"
+        moment.label
+        if moment.fold
+        else said.say(
+            f"diagram.told_{'heard' if moment.heard else 'done'}{'_odd' if moment.odd else ''}",
+            who=moment.lane or server,
+            what=moment.label,
+        )
         for moment in sorted(found.moments, key=lambda moment: moment.rank)
         if moment.label
     ]
-    return (
-        f"Lanes: {clients}, and the server. In logical order: {'; '.join(told) or 'nothing happens'}. {more}"
-    )
-
-
-def _verb(moment: Moment) -> str:
-    return "hears " if moment.label.startswith(("#", "replay", "error")) else ""
+    lanes = ", ".join([*found.lanes, server])
+    return said.say("diagram.told", lanes=lanes, what="; ".join(told) or "–", more=more).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from harness.play import Run
 from harness.steps import steps_of
@@ -10,6 +10,18 @@ from harness.verdict import Outcome, StepResult, overall
 
 BOUND_CONFIDENCE = 0.05
 """The share of cases in which a defect of the stated frequency would stay unseen."""
+
+
+class Scene(Struct):
+    """The smallest play that was found to fail as an exercise did, by the anomaly `name`.
+
+    `path` is where it was written to, to be played again; empty if it could not be.
+    """
+
+    exercise: int
+    name: str
+    run: Run
+    path: str
 
 
 class Summary(Struct):
@@ -20,6 +32,7 @@ class Summary(Struct):
     target: str
     seconds: float
     runs: list[list[Run]]
+    scenes: list[Scene] = field(default_factory=list)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -48,6 +61,18 @@ class Summary(Struct):
                     found.append(next(result for result in results if result.outcome is worst))
         return found
 
+    def shown(self) -> list[Run]:
+        """For each exercise the run to look at: the first of those that came out worst."""
+        found: dict[int, list[Run]] = {}
+        for runs in self.runs:
+            for run in runs:
+                found.setdefault(run.exercise, []).append(run)
+        return [worst_of(runs) for runs in found.values()]
+
+    def scene(self, exercise: int) -> Scene | None:
+        """The small scene that shows how an exercise failed, if one was found."""
+        return next((scene for scene in self.scenes if scene.exercise == exercise), None)
+
     def count(self, outcome: Outcome) -> int:
         """How many runs came out like this."""
         return sum(each is outcome for each in self.outcomes)
@@ -56,6 +81,12 @@ class Summary(Struct):
     def points(self) -> tuple[int, int]:
         """Points reached, and points that could be."""
         return sum(step.points for step in self.steps), sum(step.of for step in self.steps)
+
+
+def worst_of(runs: list[Run]) -> Run:
+    """The first of those runs that came out worst."""
+    worst = overall([run.outcome for run in runs])
+    return next((run for run in runs if run.outcome is worst), runs[0])
 
 
 def excluded_frequency(runs: int) -> float:

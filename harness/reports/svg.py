@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
-INK, FAINT, ALARM = "#222", "#999", "#b00020"
+INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 """What is drawn, what only guides the eye, and what is out of place."""
 FONT = 12
 """Pixels."""
@@ -23,13 +23,13 @@ class Drawing:
 
     def __init__(self, svg: str, title: str) -> None:
         self._svg = svg
-        self._title = title
+        self.title = title
 
     def __str__(self) -> str:
         return self._svg
 
     def __repr__(self) -> str:
-        return f"<drawing: {self._title}>"
+        return f"<drawing: {self.title}>"
 
     def _repr_svg_(self) -> str:
         """What a notebook asks for."""
@@ -78,12 +78,31 @@ class Sheet:
             f'<circle cx="{_px(x)}" cy="{_px(y)}" r="{_px(radius)}" fill="{fill}" stroke="{colour}"/>'
         )
 
+    def ring(self, x: float, y: float, colour: str = ALARM) -> None:
+        """Look here."""
+        self._shapes.append(
+            f'<circle cx="{_px(x)}" cy="{_px(y)}" r="7" fill="none" stroke="{colour}" stroke-width="2"/>'
+        )
+
+    def triangle(self, x: float, y: float, colour: str = ALARM) -> None:
+        """A mark that points down, to what is below (x, y)."""
+        corners = f"{_px(x)},{_px(y)} {_px(x - 4)},{_px(y - 8)} {_px(x + 4)},{_px(y - 8)}"
+        self._shapes.append(f'<polygon points="{corners}" fill="{colour}"/>')
+
     def box(
-        self, x: float, y: float, width: float, height: float, fill: str = "white", *, hatched: bool = False
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        fill: str = "white",
+        *,
+        hatched: bool = False,
+        edge: str = INK,
     ) -> None:
         """A rectangle with an outline; hatched, it can be told from the others without colour."""
         shape = f'x="{_px(x)}" y="{_px(y)}" width="{_px(width)}" height="{_px(height)}"'
-        self._shapes.append(f'<rect {shape} fill="{fill}" stroke="{INK}"/>')
+        self._shapes.append(f'<rect {shape} fill="{fill}" stroke="{edge}"/>')
         if hatched:
             for start in range(6, int(width + height), 6):  # strokes that rise to the right
                 x1, y1 = x + max(start - height, 0), y + min(start, height)
@@ -106,19 +125,25 @@ class Sheet:
         bold: bool = False,
         upright: bool = False,
         rim: bool = True,
+        aside: str = "",
     ) -> None:
         """Text, on a white rim, so that lines behind it do not disturb; `anchor` is start, middle or end.
 
-        With `upright`, it runs upwards.
+        With `upright`, it runs upwards. What is said `aside` follows in small and grey.
         """
         more = ' font-weight="bold"' if bold else ""
         if rim:
             more += ' stroke="white" stroke-width="3" paint-order="stroke"'
         if upright:
             more += f' transform="rotate(-90 {_px(x)} {_px(y)})"'
+        small = (
+            f'<tspan fill="{FAINT}" font-size="10" font-weight="normal"> {_xml(aside)}</tspan>'
+            if aside
+            else ""
+        )
         self._shapes.append(
             f'<text x="{_px(x)}" y="{_px(y)}" fill="{colour}" text-anchor="{anchor}"{more}>'
-            f"{_xml(text)}</text>"
+            f"{_xml(text)}{small}</text>"
         )
 
     def finish(self) -> Drawing:

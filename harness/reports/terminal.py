@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
-from harness.history import Began, Closed, Event, Noted, Received, Sent, Stalled, Step
+from harness.history import Began, Event, History, Noted, Received, Sent, Step
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
+from harness.reports.excerpt import Fold, contents, excerpt, is_telling
+from harness.reports.findings import by_kind, is_not_reached, raised
 from harness.reports.jsonreport import receipt
+from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
 from harness.texts import Texts
@@ -29,9 +31,10 @@ _MARKS = {
     Outcome.SKIPPED: ("-", "dim"),
 }
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
-_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 _EVIDENCE = 6
 """Events that are shown of each finding."""
+_AROUND = 1
+"""Events that are shown before and after each of them."""
 _ROWS = 80
 """Events that are shown in a table."""
 _KINDS = 3
@@ -134,8 +137,10 @@ class Terminal:
             self._step(step, words)
         self._explain(run, run.steps, words)
         self._notes(run, words)
-        if self.verbose or run.stall > 1.0:
+        if run.stall > 1.0:
             self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
+        elif self.verbose and run.case is None:
+            self.line(f"  {self.texts.say('ui.lag', milliseconds=f'{1000 * run.lag:.0f}')}", "dim")
         self.line()
 
     def _notes(self, run: Run, words: Words) -> None:
@@ -149,16 +154,18 @@ class Terminal:
     def step(self, run: Run, step: StepResult) -> None:
         """One step of an exercise alone, and why it came out like this."""
         words = Words(self.texts, run.nonce, run.component)
-        if not step.anomalies or _not_reached(step):
+        if not step.anomalies or is_not_reached(step):
             self._step(step, words)
         self._explain(run, [step], words)
 
-    def anomalies(self, found: list[Anomaly], nonce: str, component: str | None = None) -> None:
-        """What went wrong in a history that is no exercise's."""
+    def anomalies(
+        self, found: list[Anomaly], nonce: str, component: str | None = None, history: History | None = None
+    ) -> None:
+        """What went wrong in a history that is no exercise's. With the history, each is shown in it."""
         told: set[str] = set()
         words = Words(self.texts, nonce, component)
-        for alike in _by_kind(found):
-            self._anomaly(alike[0], len(alike) - 1, words, told)
+        for alike in by_kind(found):
+            self._anomaly(alike[0], len(alike) - 1, words, told, history or [])
 
     def _explain(self, run: Run, steps: list[StepResult], words: Words) -> None:
         """What failed in these steps and why, with what the server printed."""
@@ -170,7 +177,7 @@ class Terminal:
                 self.line(f"    {each}")
             told.add("output")
         for step in steps:
-            self._failures(step, words, told)
+            self._failures(step, words, told, run.history)
         passed = overall([step.outcome for step in steps]) is Outcome.PASSED
         if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
@@ -184,20 +191,20 @@ class Terminal:
         if step.of == 0 and step.outcome is not Outcome.SKIPPED:
             worth = self.texts.say("ui.no_points")
         self.line(f"  {mark} {step.step}  {words.step(step.step):<58}{worth:>12}", style)
-        proof = words.message(step.anomalies[0]) if _not_reached(step) else receipt(step, words)
+        proof = words.message(step.anomalies[0]) if is_not_reached(step) else receipt(step, words)
         if proof:
             self.block(proof, 9, "dim")
 
-    def _failures(self, step: StepResult, words: Words, told: set[str]) -> None:
-        if not step.anomalies or _not_reached(step):
+    def _failures(self, step: StepResult, words: Words, told: set[str], history: History) -> None:
+        if not step.anomalies or is_not_reached(step):
             return
         mark, style = _MARKS[step.outcome]
         self.line()
         self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
-        kinds = _by_kind(step.anomalies)
+        kinds = by_kind(step.anomalies)
         shown = kinds if self.verbose else kinds[:_KINDS]
         for alike in shown:
-            self._anomaly(alike[0], len(alike) - 1, words, told)
+            self._anomaly(alike[0], len(alike) - 1, words, told, history)
         also = [alike[0] for alike in kinds if alike not in shown]
         if also:
             known = {alike[0].name for alike in shown}
@@ -207,15 +214,18 @@ class Terminal:
             if names:
                 self.block(self.texts.say("ui.also", names=names), 4)
 
-    def _anomaly(self, anomaly: Anomaly, more: int, words: Words, told: set[str]) -> None:
+    def _anomaly(self, anomaly: Anomaly, more: int, words: Words, told: set[str], history: History) -> None:
         if "output" in anomaly.params:
             told.add("output")
         self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
         self.block(words.message(anomaly), 6)
         if more:
             self.block(self.texts.say("ui.more", count=more), 6, "dim")
-        for at, who, what in [words.event(each) for each in anomaly.evidence[:_EVIDENCE]]:
-            self.line(f"        {at:8.3f} s  {who:<10} {what}", "cyan")
+        self._evidence(anomaly, words, history)
+        for line in pointed_at(anomaly):
+            self.line(f"        {line}", "cyan")
+        for sentence in words.explained(anomaly):
+            self.block(sentence, 6)
         cause = words.cause(anomaly)
         if cause not in told:  # the same advice once is enough
             told.add(cause)
@@ -224,6 +234,21 @@ class Terminal:
             if look not in told:
                 told.add(look)
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
+
+    def _evidence(self, anomaly: Anomaly, words: Words, history: History) -> None:
+        """The blamed events; where the history is known, among those just before and after them."""
+        evidence = anomaly.evidence[:_EVIDENCE]
+        found = excerpt(history, evidence, around=_AROUND, others=False)
+        guilty = {id(event) for event in found.guilty}
+        for event in found.events or evidence:
+            if isinstance(event, Fold):
+                text = self.texts.say("diagram.fold", count=event.count, seconds=f"{event.seconds:.2f}")
+                self.line(f"                     {text}", "dim")
+            elif not isinstance(event, Began):
+                at, who, what = words.event(event)
+                is_guilty = id(event) in guilty or not found.events
+                mark, style = (">", "cyan") if is_guilty else (" ", "dim")
+                self.line(f"      {mark} {at:8.3f} s  {who:<10} {what}", style)
 
     def small(self, exercise: int, name: str, run: Run | None) -> None:
         """The smallest scene that was found to fail in the same way; None if there is none."""
@@ -271,7 +296,7 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
-        self.anomalies(found, run.nonce, run.component)
+        self.anomalies(found, run.nonce, run.component, run.history)
         self._notes(run, Words(self.texts, run.nonce, run.component))
         if not found:
             title = say(f"anomaly.{kept.anomaly}.title")
@@ -342,63 +367,16 @@ class Terminal:
                 self.line(say("ui.again", seed=summary.seed))
 
 
-def is_telling(event: Event) -> bool:
-    """Whether an event belongs into a table of what happened, and is not just how we look at it."""
-    if isinstance(event, Received | Sent):
-        frame, data = _contents(event)
-        room = str((data or frame).get("room") or "")
-        return not room.startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
-    if isinstance(event, Closed):
-        return event.by == "server"  # else somebody was told to do so, which is an event of its own
-    return not isinstance(event, Began | Noted | Step | Stalled)
-
-
 def _is_heartbeat(event: Event) -> bool:
     """Whether somebody received a heartbeat."""
-    return isinstance(event, Received) and _contents(event)[0].get("type") == "heartbeat"
+    return isinstance(event, Received) and contents(event)[0].get("type") == "heartbeat"
 
 
 def _is_said_again(event: Event, ids: set[tuple[str, str]]) -> bool:
     """Whether somebody sends a message with an id that it has used before; `ids` has those so far."""
-    id = _contents(event)[1].get("id") if isinstance(event, Sent) else None
+    id = contents(event)[1].get("id") if isinstance(event, Sent) else None
     if not isinstance(event, Sent) or not isinstance(id, str):
         return False
     again = (event.client, id) in ids
     ids.add((event.client, id))
     return again
-
-
-def _contents(event: Received | Sent) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The frame, and what is under `data` in it; empty where it has none, or is no object."""
-    frame = event.frame if isinstance(event.frame, dict) else {}
-    data = frame.get("data")
-    return frame, data if isinstance(data, dict) else {}
-
-
-def _not_reached(step: StepResult) -> bool:
-    """Whether all there is to say is that an earlier step stopped the play."""
-    return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
-
-
-def _by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
-    """The findings, those of one kind together."""
-    kinds: dict[tuple[str, str], list[Anomaly]] = {}
-    for anomaly in found:
-        kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
-    return list(kinds.values())
-
-
-def raised(output: list[str]) -> list[list[str]]:
-    """The exceptions in a Python server's output: of each, the last place and the exception itself."""
-    found: list[list[str]] = []
-    place: list[str] = []
-    for line in output:
-        if line.startswith("  File "):
-            place = [line.strip()]
-        elif place and line.startswith("    ") and len(place) == 1:
-            place.append(line)
-        elif place and _EXCEPTION.match(line):
-            if [*place, line] not in found:
-                found.append([*place, line])
-            place = []
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from harness import history
@@ -13,6 +14,9 @@ from harness.texts import Texts
 from harness.verdict import Text
 from lab.protocol import SYSTEM
 
+ENDED = ("reset", "eof")
+"""How a connection may end without a closing frame."""
+_PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use|\[Errno (48|98|10048)\]", re.IGNORECASE)
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -85,6 +89,21 @@ class Words:
         """The section of the course."""
         return self.texts.say("ui.course", section=self.texts.say(f"section.{anomaly.kind.section}"))
 
+    def explained(self, anomaly: Anomaly) -> list[str]:
+        """What the codes and errors of a finding mean, a sentence for each: they say little by themselves."""
+        keys: list[str] = []
+        for event in anomaly.evidence:
+            match event:
+                case history.Closed(by="server", code=1006, reason=reason) if reason in ENDED:
+                    keys.append(reason)
+                case history.Closed(by="server", code=code):
+                    keys.append(str(code))
+                case history.GaveUp(wanted=wanted):
+                    keys.append(wanted.split(" ")[-1])
+        if _PORT_TAKEN.search(str(anomaly.params.get("output", ""))):
+            keys.append("port_taken")
+        return [self.texts.say(f"help.{key}") for key in dict.fromkeys(keys) if self.texts.has(f"help.{key}")]
+
     # --- events -----------------------------------------------------------------------------------
 
     def event(self, event: Event) -> tuple[float, str, str]:
@@ -97,7 +116,8 @@ class Words:
             case history.Sent(frame=frame, text=text, bad=bad):
                 what = say("event.sent_bad" if bad else "event.sent", what=self._frame(frame, text))
             case history.Closed(by="server", code=code, reason=reason):
-                more = f": {reason}" if reason else ""
+                how = say(f"ended.{reason}") if reason in ENDED else reason
+                more = f": {how}" if how else ""
                 what = say("event.closed_server", code=code, reason=more)
             case history.Closed():
                 what = say("event.closed_client")

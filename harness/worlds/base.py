@@ -50,6 +50,8 @@ class World(ABC):
         """Whether steps that wait for long time-outs are left out."""
         self.on_step: Callable[[Event], None] = lambda event: None
         """Told of each step that begins or ends, and of long waits, to show progress."""
+        self.lags: dict[str, float] = {}
+        """For each step that was played, the seconds by which our own event loop was late at the most."""
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
         self.heartbeat = 0.0
@@ -139,6 +141,7 @@ class World(ABC):
     @contextmanager
     def step(self, step: str) -> Iterator[None]:
         """Mark what is played inside as one of the course's steps."""
+        self.lags[step] = 0.0
         for done in (False, True):
             event = history.Step(self.now(), step, done)
             self.record(event)

@@ -93,6 +93,9 @@ class LiveWorld(ServedWorld):
             before = self.now()
             await asyncio.sleep(tick)
             late = self.now() - before - tick
+            if self.lags:
+                step = next(reversed(self.lags))  # the one that is being played
+                self.lags[step] = max(self.lags[step], late)
             if late > STALL:
                 self.record(history.Stalled(self.now(), round(late, 3)))
             ticks += 1

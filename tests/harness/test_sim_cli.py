@@ -108,6 +108,8 @@ def test_with_json_nothing_else_is_printed_whatever_happens(
         lang="en",
         verbose=False,
         json_file="-",
+        html_file=None,
+        command="chatlab check",
         hints=True,
     )
     assert check.check(options) == 1

@@ -1,0 +1,87 @@
+"""All that happened in a run, as tables for a page: what is quiet is folded, what is blamed stands open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from itertools import groupby
+
+from msgspec import Struct
+
+from harness.history import Event, History, Step
+from harness.reports.excerpt import is_telling
+from harness.reports.words import Words
+
+OPEN = 8
+"""Events before and after a blamed one that are not folded."""
+MOST = 20_000
+"""Events of a run that are listed."""
+_FEW = 12
+"""So few quiet events are not folded."""
+
+
+class _Part(Struct):
+    """A step, or what came before the first, with the places of its events in the history."""
+
+    step: str
+    places: list[int]
+
+
+def events_as_html(history: History, guilty: list[int], words: Words) -> str:
+    """The events, step by step. `guilty` are the places of those that are blamed, in rising order."""
+    near = {place + by for place in guilty for by in range(-OPEN, OPEN + 1)}
+    told = [_part(part, history, set(guilty), near, words) for part in _parts(history) if part.places]
+    more = sum(map(is_telling, history)) - MOST
+    if more > 0:
+        told.append(f"<p>{escape(words.texts.say('page.left_out', count=more))}</p>")
+    return "\n".join(told)
+
+
+def _parts(history: History) -> Iterator[_Part]:
+    part, listed = _Part("", []), 0
+    for place, event in enumerate(history):
+        if isinstance(event, Step) and not event.done:
+            yield part
+            part = _Part(event.step, [])
+        elif is_telling(event):
+            listed += 1
+            if listed <= MOST:
+                part.places.append(place)
+    yield part
+
+
+def _part(part: _Part, history: History, guilty: set[int], near: set[int], words: Words) -> str:
+    is_open = bool(guilty & set(part.places))
+    title = f"{part.step} {words.step(part.step)}" if part.step else words.texts.say("page.beginning")
+    pieces = []
+    for is_near, group in groupby(part.places, key=lambda place: place in near):
+        places = list(group)
+        table = _table(places, history, guilty, words)
+        is_folded = is_open and not is_near and len(places) > _FEW
+        pieces.append(_folded(_span(places, history, words), table) if is_folded else table)
+    return _folded(f"{title} · {_span(part.places, history, words)}", "\n".join(pieces), is_open=is_open)
+
+
+def _folded(summary: str, inside: str, *, is_open: bool = False) -> str:
+    return f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>\n{inside}\n</details>"
+
+
+def _span(places: list[int], history: History, words: Words) -> str:
+    seconds = history[places[-1]].at - history[places[0]].at
+    return words.texts.say("page.span", count=len(places), seconds=f"{seconds:.2f}")
+
+
+def _table(places: list[int], history: History, guilty: set[int], words: Words) -> str:
+    say = words.texts.say
+    heads = "".join(f'<th scope="col">{escape(say(f"page.{each}"))}' for each in ("when", "who", "what"))
+    rows = "\n".join(_row(history[place], words, is_guilty=place in guilty) for place in places)
+    return f'<table class="events"><thead class="unseen"><tr>{heads}<tbody>\n{rows}\n</table>'
+
+
+def _row(event: Event, words: Words, *, is_guilty: bool) -> str:
+    at, who, what = words.event(event)
+    mark, style = "", ""
+    if is_guilty:
+        mark = f'&gt;<span class="unseen">{escape(words.texts.say("page.guilty"))}</span> '
+        style = ' class="guilty"'
+    return f'<tr{style}><td class="number">{at:.4f}<td>{escape(who)}<td>{mark}{escape(what)}'

@@ -1,0 +1,273 @@
+"""The part of a history that shows what went wrong: the blamed events, and what belongs to them.
+
+A play has thousands of events, of which a finding names a few. Beside them it takes what was said in them on
+its whole way, what the same clients saw just before and after, and the faults that lie between. What is left
+out in between is folded: a line says how much it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from harness.frames import tag_in
+from harness.history import (
+    Began,
+    Closed,
+    Event,
+    Fault,
+    History,
+    Noted,
+    Opened,
+    Received,
+    Sent,
+    Server,
+    Stalled,
+    Step,
+)
+from harness.log import ENDS
+from lab.protocol import SYSTEM
+
+AROUND = 2
+"""Events that are shown before and after a blamed one, of the same client and room."""
+MOST = 40
+"""Events in an excerpt, beside those that are blamed."""
+LANES = 3
+"""Clients in an excerpt, if fewer are blamed, named, or said what it is about."""
+_SMALL = 3
+"""So few events are shown rather than folded."""
+
+
+class Fold(Struct, frozen=True):
+    """Something that is left out: events of clients that are shown, and the seconds that it took."""
+
+    count: int
+    seconds: float
+
+
+class Excerpt(Struct):
+    """Some events of a history in their order, with folds between them.
+
+    `guilty` are those of them that are blamed, and `unheard` the tags of what nobody received in the whole
+    history.
+    """
+
+    events: list[Event | Fold]
+    guilty: list[Event]
+    unheard: set[str]
+
+
+def excerpt(
+    history: History,
+    evidence: Sequence[Event],
+    *,
+    named: Iterable[str] = (),
+    around: int = AROUND,
+    others: bool = True,
+) -> Excerpt:
+    """What shows a finding, of which `evidence` names the blamed events. It is empty if none are known.
+
+    `named` are clients (and other words, which are ignored) that the finding speaks of. Without `others`,
+    only those that are blamed, and those that said what it is about, are in it.
+    """
+    guilty = blamed(history, evidence)
+    if not guilty:
+        return Excerpt([], [], set())
+    chosen = _Chosen(history, guilty, around, set(named), others=others)
+    began = history[:1] if isinstance(history[0], Began) else []
+    events = [*began, *_folded(history, chosen, _SMALL if others else 1)]
+    return Excerpt(events, [history[place] for place in guilty], _unheard(history, guilty))
+
+
+def blamed(history: History, evidence: Iterable[Event]) -> list[int]:
+    """Where the events of a finding stand. It may come from another process, so they are not the same."""
+    wanted: dict[float, list[Event]] = {}
+    for event in evidence:
+        wanted.setdefault(event.at, []).append(event)
+    return [place for place, event in enumerate(history) if event in wanted.get(event.at, ())]
+
+
+def is_telling(event: Event) -> bool:
+    """Whether an event belongs into a table of what happened, and is not just how we look at it."""
+    if isinstance(event, Received | Sent):
+        frame, _ = contents(event)
+        return not room_of(event).startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
+    if isinstance(event, Closed):
+        return event.by == "server"  # else somebody was told to do so, which is an event of its own
+    return not isinstance(event, Began | Noted | Step | Stalled)
+
+
+def contents(event: Received | Sent) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The frame, and what is under `data` in it; empty where it has none, or is no object."""
+    frame = event.frame if isinstance(event.frame, dict) else {}
+    data = frame.get("data")
+    return frame, data if isinstance(data, dict) else {}
+
+
+def room_of(event: Event) -> str:
+    """The room that an event is about; empty if it is about none."""
+    if isinstance(event, Received | Sent):
+        frame, data = contents(event)
+        return str(data.get("room") or frame.get("room") or "")
+    return str(getattr(event, "room", ""))
+
+
+def tags_of(event: Event) -> set[str]:
+    """What the messages begin with that an event carries."""
+    if not isinstance(event, Received | Sent):
+        return set()
+    frame, data = contents(event)
+    if frame.get("type") not in ("message", "history"):
+        return set()
+    pages = data.get("messages")
+    said = [data, *(pages if isinstance(pages, list) else [])]
+    texts = [each.get("content") for each in said if isinstance(each, dict)]
+    return {tag for tag in (tag_in(text) for text in texts if isinstance(text, str)) if tag}
+
+
+class _Chosen:
+    """Chooses what belongs to the blamed events."""
+
+    def __init__(
+        self, history: History, guilty: list[int], around: int, named: set[str], *, others: bool
+    ) -> None:
+        self.history = history
+        self.guilty = guilty
+        self.around = around
+        self.others = others
+        blamed_events = [history[place] for place in guilty]
+        # A page holds many messages: those that are blamed alone count, or those around would fill the space.
+        self.tags = {tag for event in blamed_events if not _is_page(event) for tag in tags_of(event)}
+        self.rooms = {room_of(event) for event in blamed_events} - {""}
+        self.named = [name for name in named if any(_client(event) == name for event in history)]
+        self.clients = self._clients(blamed_events)
+
+    def is_about(self, event: Event) -> bool:
+        """Whether an event is one of these clients or the server, and of these rooms, if it is of any."""
+        is_in = not self.rooms or room_of(event) in ("", *self.rooms)
+        return is_in and is_telling(event) and _client(event) in ("", *self.clients)
+
+    def places(self) -> list[int]:
+        """The places in the history of what is shown, in rising order."""
+        near = self._said_and_heard() | self._faults() | self._neighbours()
+        far = sorted(near - set(self.guilty), key=self._distance)
+        return sorted({*self.guilty, *far[:MOST]})
+
+    def _clients(self, blamed_events: list[Event]) -> list[str]:
+        """The clients that are shown: those that are blamed or said it; and some that were to hear it."""
+        about = [event for event in self.history if tags_of(event) & self.tags]
+        said_it = [_client(event) for event in about if isinstance(event, Sent)]
+        found = dict.fromkeys(client for client in (*map(_client, blamed_events), *said_it) if client)
+        if self.others:
+            found |= dict.fromkeys(self.named)
+            for event in about:
+                if len(found) < LANES:
+                    found[_client(event)] = None
+        return list(found)
+
+    def _distance(self, place: int) -> int:
+        return min(abs(place - other) for other in self.guilty)
+
+    def _said_and_heard(self) -> set[int]:
+        """All that these clients did with the messages in question."""
+        return {
+            place
+            for place, event in enumerate(self.history)
+            if _client(event) in self.clients
+            and (isinstance(event, Sent) or (self.others and not _is_page(event)))
+            and tags_of(event) & self.tags
+        }
+
+    def _faults(self) -> set[int]:
+        """What broke these clients or the server meanwhile, and the last of that before."""
+        found: list[list[int]] = []  # each break, with what mended it
+        broken: dict[str, list[int]] = {}
+        for place, event in enumerate(self.history[: self.guilty[-1] + 1]):
+            match event:
+                case Fault(client=client) if client in self.clients:
+                    found.append([place])
+                    broken[client] = found[-1]
+                case Server(what=what, copy=False) if what in ENDS:
+                    found.append([place])
+                    broken[""] = found[-1]
+                case Opened(client=client) if client in broken:
+                    broken.pop(client).append(place)
+                case Server(what="ready", copy=False) if "" in broken:
+                    broken.pop("").append(place)
+        first = self.guilty[0]
+        before = [each for each in found if each[-1] < first]
+        rest = [each for each in found if each[-1] >= first]
+        return {place for each in (*before[-1:], *rest) for place in each} if self.others else set()
+
+    def _neighbours(self) -> set[int]:
+        """What the blamed clients saw just before and after of the like, and the named ones of anything."""
+        found: set[int] = set()
+        for place in self.guilty:
+            event = self.history[place]
+            for step in (-1, 1):
+                if _client(event):
+                    found |= self._next(place, step, _client(event), event)
+                for name in self.named if self.others else ():
+                    found |= self._next(place, step, name, None)
+        return found
+
+    def _next(self, place: int, step: int, client: str, like: Event | None) -> set[int]:
+        """The nearest events of a client in one direction, of the kind that `like` has."""
+        found: set[int] = set()
+        place += step
+        while 0 <= place < len(self.history) and len(found) < self.around:
+            event = self.history[place]
+            if _client(event) == client and self.is_about(event) and (like is None or _is_like(event, like)):
+                found.add(place)
+            place += step
+        return found
+
+
+def _folded(history: History, chosen: _Chosen, few: int) -> list[Event | Fold]:
+    """The events that are shown. Where no more than `few` are missing, they are put in; else a fold."""
+    events: list[Event | Fold] = []
+    before: int | None = None
+    for place in chosen.places():
+        if before is not None:
+            between = [event for event in history[before + 1 : place] if chosen.is_about(event)]
+            if len(between) > few:
+                events.append(Fold(len(between), history[place].at - history[before].at))
+            else:
+                events.extend(between)
+        events.append(history[place])
+        before = place
+    return events
+
+
+def _unheard(history: History, guilty: list[int]) -> set[str]:
+    said = {tag for place in guilty for tag in tags_of(history[place])}
+    if not said:
+        return set()
+    heard = {tag for event in history if isinstance(event, Received) for tag in tags_of(event)}
+    return said - heard
+
+
+def _is_like(event: Event, other: Event) -> bool:
+    """Whether two events are of one room, and likewise said, announced, asked or broken."""
+    if isinstance(event, Sent) and event.bad is not None:
+        return isinstance(other, Sent) and other.bad is not None
+    if not room_of(event) or not room_of(other):
+        return True
+    return room_of(event) == room_of(other) and _likeness(event) == _likeness(other)
+
+
+def _likeness(event: Event) -> str:
+    if not isinstance(event, Received | Sent):
+        return ""
+    frame, data = contents(event)
+    return "notice" if data.get("user") == SYSTEM else str(frame.get("type"))
+
+
+def _client(event: Event) -> str:
+    return str(getattr(event, "client", ""))
+
+
+def _is_page(event: Event) -> bool:
+    return isinstance(event, Received) and contents(event)[0].get("type") == "history"

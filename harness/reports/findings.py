@@ -1,0 +1,44 @@
+"""What reports ask of findings, whatever form they give them."""
+
+from __future__ import annotations
+
+import re
+
+from harness.anomalies import Anomaly
+from harness.verdict import StepResult
+
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
+
+
+def is_not_reached(step: StepResult) -> bool:
+    """Whether all there is to say is that an earlier step stopped the play."""
+    return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
+
+
+def named_in(anomaly: Anomaly) -> list[str]:
+    """All names that a finding mentions, among them those of clients."""
+    return [value for value in anomaly.params.values() if isinstance(value, str)]
+
+
+def by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
+    """The findings, those of one kind together."""
+    kinds: dict[tuple[str, str], list[Anomaly]] = {}
+    for anomaly in found:
+        kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
+    return list(kinds.values())
+
+
+def raised(output: list[str]) -> list[list[str]]:
+    """The exceptions in a Python server's output: of each, the last place and the exception itself."""
+    found: list[list[str]] = []
+    place: list[str] = []
+    for line in output:
+        if line.startswith("  File "):
+            place = [line.strip()]
+        elif place and line.startswith("    ") and len(place) == 1:
+            place.append(line)
+        elif place and _EXCEPTION.match(line):
+            if [*place, line] not in found:
+                found.append([*place, line])
+            place = []
+    return found

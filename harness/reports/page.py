@@ -1,0 +1,287 @@
+"""The report as one HTML file, which needs no network and runs no script: to look at, to keep, to hand in.
+
+It is read from top to bottom: the verdict and the steps, then for each exercise what went wrong, with a
+diagram of the guilty moment, and what happened as strips, times and a list of events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+
+from harness.anomalies import Anomaly
+from harness.history import Event, Fault, Server
+from harness.log import ENDS, Log
+from harness.play import Run
+from harness.reports.causality import EVERYTHING
+from harness.reports.charts import delivery_seconds, histogram, percentile
+from harness.reports.events import events_as_html
+from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
+from harness.reports.findings import by_kind, is_not_reached, named_in
+from harness.reports.jsonreport import receipt
+from harness.reports.malformed import pointed_at
+from harness.reports.spacetime import spacetime
+from harness.reports.strip import strips
+from harness.reports.summary import Scene, Summary, excluded_frequency
+from harness.reports.svg import Drawing
+from harness.reports.words import Words
+from harness.texts import Texts
+from harness.verdict import Outcome, StepResult
+
+_CODE = re.compile(r"`([^`]+)`")
+_MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "–"}
+_KINDS = 3
+"""Kinds of findings of each step that are explained; the others are named."""
+_ROOMS = 3
+"""Rooms whose numbers are drawn."""
+_AROUND_A_FAULT = 6
+"""Events on both sides of a fault, in the diagram of a run that passed."""
+
+
+def page(summaries: list[Summary], texts: Texts, command: str) -> str:
+    """The whole page, of one world or of both. `command` is what plays the same again, as it is typed."""
+    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    headlines = [_headline(summary, texts) for summary in summaries]
+    worlds = "\n".join(
+        _world(summary, headline, texts) for summary, headline in zip(summaries, headlines, strict=True)
+    )
+    again = f"<h2>{_safe(texts.say('page.again'))}</h2>\n<pre>{_safe(command)}</pre>"
+    return (
+        f'<!doctype html>\n<html lang="{texts.language}">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>chatlab · {_safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
+        f'<a class="skip" href="#main">{_safe(texts.say("page.skip"))}</a>\n'
+        f'<main id="main">\n{worlds}\n{again}\n</main>\n</body>\n</html>\n'
+    )
+
+
+# --- the verdict ----------------------------------------------------------------------------------
+
+
+def _headline(summary: Summary, texts: Texts) -> str:
+    steps = summary.steps
+    passed = sum(step.outcome is Outcome.PASSED for step in steps)
+    asked = sum(step.outcome is not Outcome.SKIPPED for step in steps)
+    counted = texts.say("ui.passed", passed=passed, all=asked)
+    return f"{texts.say(f'outcome.{summary.outcome}').capitalize()}: {counted}"
+
+
+def _world(summary: Summary, headline: str, texts: Texts) -> str:
+    """Everything about the runs in one world."""
+    say = texts.say
+    points, of = summary.points
+    facts = [
+        summary.target,
+        say(f"page.world_{summary.world}"),
+        say("ui.score", points=points, of=of),
+        say("ui.seed", seed=summary.seed),
+        say("ui.seconds", seconds=f"{summary.seconds:.1f}"),
+    ]
+    runs = [(run, Words(texts, run.nonce, run.component)) for run in summary.shown()]
+    return "\n".join(
+        [
+            f'<h1 class="{summary.outcome}">{_MARKS[summary.outcome]} {_safe(headline)}</h1>',
+            f'<p class="soft">{_safe(" · ".join(facts))}</p>',
+            *_paragraphs(_frequency(summary, texts)),
+            _steps(summary, runs, texts),
+            *(_run(run, words, summary.scene(run.exercise)) for run, words in runs),
+        ]
+    )
+
+
+def _frequency(summary: Summary, texts: Texts) -> list[str]:
+    """How many of several runs passed, and what that says."""
+    if len(summary.runs) == 1:
+        return []
+    passed = summary.count(Outcome.PASSED)
+    counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
+    found = [texts.say("ui.runs_sum", n=len(summary.runs), **counts)]
+    if passed == len(summary.runs):
+        found.append(texts.say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
+    return found
+
+
+def _steps(summary: Summary, runs: list[tuple[Run, Words]], texts: Texts) -> str:
+    heads = "".join(
+        f'<th scope="col">{_safe(texts.say(f"page.{each}"))}' for each in ("step", "verdict", "points", "why")
+    )
+    rows = []
+    for step in summary.steps:
+        words = next((words for run, words in runs if str(run.exercise) == step.step[0]), Words(texts))
+        rows.append(_step(step, words))
+    return (
+        f'<h2>{_safe(texts.say("page.steps"))}</h2>\n<div class="wide" role="region" tabindex="0"'
+        f' aria-label="{_safe(texts.say("page.steps"))}">\n'
+        f'<table class="steps"><thead><tr>{heads}<tbody>\n' + "\n".join(rows) + "\n</table>\n</div>"
+    )
+
+
+def _step(step: StepResult, words: Words) -> str:
+    say = words.texts.say
+    verdict = f"{_MARKS[step.outcome]} {say(f'outcome.{step.outcome}')}"
+    worth = say("ui.points", points=step.points, of=step.of) if step.of else "–"
+    why = _safe(receipt(step, words))
+    if is_not_reached(step):
+        why = _safe(words.message(step.anomalies[0]))
+    elif step.anomalies:
+        links = {words.title(alike[0]): _name(step, alike[0]) for alike in by_kind(step.anomalies)[:_KINDS]}
+        why = "<br>".join(f'<a href="#{name}">{_marked_up(title)}</a>' for title, name in links.items())
+    return (
+        f'<tr><th scope="row">{step.step} {_safe(words.step(step.step))}'
+        f'<td class="verdict {step.outcome}">{_safe(verdict)}<td class="number">{_safe(worth)}<td>{why}'
+    )
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def _run(run: Run, words: Words, scene: Scene | None) -> str:
+    """One exercise: what went wrong, and what happened."""
+    say = words.texts.say
+    title = say("ui.exercise", number=run.exercise, title=say(f"exercise.{run.exercise}"))
+    if run.defect:
+        return f"<h2>{_safe(title)}</h2>\n<p>{_safe(say('ui.defect'))}</p>\n<pre>{_safe(run.defect)}</pre>"
+    pieces = [f'<h2 id="exercise-{run.exercise}">{_safe(title)}</h2>']
+    for step in run.steps:
+        if step.anomalies and not is_not_reached(step):
+            pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:_KINDS]]
+    pieces += _notes(run, words)
+    if scene is not None:
+        pieces.append(_scene(scene, words))
+    if not any(step.anomalies for step in run.steps):
+        pieces.append(_fault(run, words))
+    log = Log(run.history)
+    guilty = blamed(run.history, _evidence(run))
+    pieces += [_numbers(run, log, guilty, words), _times(run, log, words)]
+    if run.history:
+        heading = f"<h3>{_safe(say('page.happened'))}</h3>"
+        pieces.append(f"{heading}\n{events_as_html(run.history, guilty, words)}")
+    if run.output:
+        pieces.append(f"<h3>{_safe(say('ui.output'))}</h3>\n<pre>{_safe(chr(10).join(run.output))}</pre>")
+    return "\n".join(piece for piece in pieces if piece)
+
+
+def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> str:
+    """One way in which a step failed."""
+    say, anomaly = words.texts.say, alike[0]
+    title = f"{step.step} · {words.title(anomaly)}"
+    more = [say("ui.more", count=len(alike) - 1)] if len(alike) > 1 else []
+    look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+    moment = say("page.moment", title=words.title(anomaly))
+    pieces = [
+        f'<article class="{step.outcome}" id="{_name(step, anomaly)}">',
+        f'<h3>{_marked_up(title)} <span class="soft">({_safe(anomaly.name)})</span></h3>',
+        *_paragraphs([*words.message(anomaly).splitlines(), *more]),
+        f"<p><strong>{_safe(say('ui.cause'))}</strong> {_marked_up(words.cause(anomaly))}</p>",
+        *_paragraphs(words.explained(anomaly)),
+        f'<p class="soft">{_safe(say("ui.look"))} {_safe(look)}</p>',
+        *_shape(anomaly),
+        _diagram(excerpt(run.history, anomaly.evidence, named=named_in(anomaly)), moment, words),
+        "</article>",
+    ]
+    return "\n".join(piece for piece in pieces if piece)
+
+
+def _shape(anomaly: Anomaly) -> list[str]:
+    """The malformed frame, with a mark under what is wrong in it."""
+    pointed = pointed_at(anomaly)
+    return [f"<pre>{_safe(chr(10).join(pointed))}</pre>"] if pointed else []
+
+
+def _scene(scene: Scene, words: Words) -> str:
+    """The smallest play that fails in the same way, as a whole."""
+    say, run = words.texts.say, scene.run
+    title = say("page.scene", title=say(f"anomaly.{scene.name}.title"))
+    guilty = [run.history[place] for place in blamed(run.history, _evidence(run))]
+    whole = Excerpt(list(run.history), guilty, set())
+    replay = f"<pre>{_safe(f'chatlab replay {scene.path}')}</pre>" if scene.path else ""
+    return f"<h3>{_safe(title)}</h3>\n{_diagram(whole, title, Words(words.texts, run.nonce))}\n{replay}"
+
+
+def _fault(run: Run, words: Words) -> str:
+    """What the run's first fault did, where nothing went wrong."""
+    faults = [each for each in run.history if isinstance(each, Fault) or _is_end(each)]
+    found = excerpt(run.history, faults[:1], around=_AROUND_A_FAULT)
+    title = words.texts.say("page.fault")
+    diagram = _diagram(Excerpt(found.events, [], set()), title, words)
+    return f"<h3>{_safe(title)}</h3>\n{diagram}" if diagram else ""
+
+
+def _is_end(event: Event) -> bool:
+    return isinstance(event, Server) and event.what in ENDS
+
+
+def _numbers(run: Run, log: Log, guilty: list[int], words: Words) -> str:
+    """Strips of the rooms in which something went wrong, else of those with the most messages."""
+    blamed_events = [run.history[place] for place in guilty]
+    counts = Counter(heard.message.room for heard in log.heard)
+    rooms = dict.fromkeys(room for room in map(room_of, blamed_events) if room in counts)
+    rooms |= dict.fromkeys(room for room, _count in counts.most_common(_ROOMS))
+    drawn = []
+    for room in list(rooms)[:_ROOMS]:
+        title = words.texts.say("page.strip", room=words.clean(room))
+        drawn.append(_figure(strips(log, room, title, words.texts, blamed_events)))
+    return f"<h3>{_safe(words.texts.say('page.numbers'))}</h3>\n" + "\n".join(drawn) if drawn else ""
+
+
+def _times(run: Run, log: Log, words: Words) -> str:
+    """How long delivery took, beside how long the harness itself was held up."""
+    say = words.texts.say
+    seconds = delivery_seconds(log)
+    if not seconds:
+        return ""
+    shares = {
+        name: f"{1000 * percentile(seconds, share):.1f}"
+        for name, share in (("median", 0.5), ("high", 0.99), ("highest", 1.0))
+    }
+    told = say("page.times_told", count=len(seconds), **shares)
+    lag = say("ui.lag", milliseconds=f"{1000 * run.lag:.0f}")
+    drawing = histogram(seconds, say("page.times"), say("page.times_across"), say("page.times_up"))
+    return f"<h3>{_safe(say('page.times'))}</h3>\n<p>{_safe(told)} {_safe(lag)}</p>\n{_figure(drawing)}"
+
+
+def _notes(run: Run, words: Words) -> list[str]:
+    told = [*run.notes, *(note for step in run.steps for note in step.notes)]
+    notes = [words.text("note", note) for note in told]
+    return _paragraphs(f"{words.texts.say('ui.note')} {note}" for note in dict.fromkeys(notes))
+
+
+# --- small pieces ---------------------------------------------------------------------------------
+
+
+def _diagram(found: Excerpt, title: str, words: Words) -> str:
+    plain = title.replace("`", "")
+    return _figure(spacetime(found, plain, EVERYTHING, words.texts)) if found.events else ""
+
+
+def _figure(drawing: Drawing) -> str:
+    """A drawing that can be moved about in, by the keyboard too."""
+    label = _safe(drawing.title)
+    return f'<figure class="wide" role="group" tabindex="0" aria-label="{label}">\n{drawing}</figure>'
+
+
+def _evidence(run: Run) -> list[Event]:
+    return [event for step in run.steps for anomaly in step.anomalies for event in anomaly.evidence]
+
+
+def _name(step: StepResult, anomaly: Anomaly) -> str:
+    """What a finding is linked by."""
+    variant = f"-{anomaly.variant}" if anomaly.variant else ""
+    return f"step-{step.step.replace('.', '-')}-{anomaly.name}{variant}"
+
+
+def _paragraphs(lines: Iterable[str]) -> list[str]:
+    return [f"<p>{_marked_up(line)}</p>" for line in lines if line]
+
+
+def _marked_up(text: str) -> str:
+    """A sentence, in which code stands between backticks."""
+    return _CODE.sub(r"<code>\1</code>", _safe(text))
+
+
+def _safe(text: str) -> str:
+    """Text as HTML may hold it, without control characters and halves of characters."""
+    return escape("".join(char if char.isprintable() or char == "\n" else "�" for char in text))
