@@ -299,7 +299,7 @@ class _Builder:
                 if full:
                     shown = self._say("list", users=shown or "–")
                     causes = [self._arrived.get((client, "presence"))]
-                self._hears(client, "presence", shorten(shown, 36), roster.room, 0, causes)
+                self._hears(client, "presence", shorten(shown, 30), roster.room, 0, causes)
             case Complaint(code=code):
                 asked = self._arrived.get((client, "message"))
                 self._hears(

@@ -82,11 +82,9 @@ def excerpt(
 
 
 def blamed(history: History, evidence: Iterable[Event]) -> list[int]:
-    """Where the events of a finding stand. It may come from another process, so they are not the same."""
-    wanted: dict[float, list[Event]] = {}
-    for event in evidence:
-        wanted.setdefault(event.at, []).append(event)
-    return [place for place, event in enumerate(history) if event in wanted.get(event.at, ())]
+    """Where the events of a finding stand, by what and when they are, since long texts may have been cut."""
+    wanted = {(type(event), event.at, _client(event)) for event in evidence}
+    return [place for place, event in enumerate(history) if (type(event), event.at, _client(event)) in wanted]
 
 
 def is_telling(event: Event) -> bool:
@@ -259,10 +257,12 @@ def _is_like(event: Event, other: Event) -> bool:
 
 
 def _likeness(event: Event) -> str:
+    """Whether it is sent or received, and of which type; empty for what is neither."""
     if not isinstance(event, Received | Sent):
         return ""
     frame, data = contents(event)
-    return "notice" if data.get("user") == SYSTEM else str(frame.get("type"))
+    kind = "notice" if data.get("user") == SYSTEM else str(frame.get("type"))
+    return f"{type(event).__name__} {kind}"
 
 
 def _client(event: Event) -> str:

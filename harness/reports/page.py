@@ -13,7 +13,7 @@ from html import escape
 from importlib import resources
 
 from harness.anomalies import Anomaly
-from harness.history import Event, Fault, Server
+from harness.history import Event, Fault, Received, Sent, Server
 from harness.log import ENDS, Log
 from harness.play import Run
 from harness.reports.causality import EVERYTHING
@@ -37,8 +37,11 @@ _KINDS = 3
 """Kinds of findings of each step that are explained; the others are named."""
 _ROOMS = 3
 """Rooms whose numbers are drawn."""
-_AROUND_A_FAULT = 6
-"""Events on both sides of a fault, in the diagram of a run that passed."""
+_TALKERS = 2
+"""Clients that are shown beside one that is broken, in the diagram of a run that passed."""
+_AROUND_AN_EXAMPLE = 4
+"""Events on both sides of the moment that is shown of a run that passed."""
+_QUIET = 2
 
 
 def page(summaries: list[Summary], texts: Texts, command: str) -> str:
@@ -123,7 +126,7 @@ def _step(step: StepResult, words: Words) -> str:
     say = words.texts.say
     verdict = f"{_MARKS[step.outcome]} {say(f'outcome.{step.outcome}')}"
     worth = say("ui.points", points=step.points, of=step.of) if step.of else "–"
-    why = _safe(receipt(step, words))
+    why = _marked_up(receipt(step, words))
     if is_not_reached(step):
         why = _safe(words.message(step.anomalies[0]))
     elif step.anomalies:
@@ -152,7 +155,7 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     if scene is not None:
         pieces.append(_scene(scene, words))
     if not any(step.anomalies for step in run.steps):
-        pieces.append(_fault(run, words))
+        pieces.append(_example(run, words))
     log = Log(run.history)
     guilty = blamed(run.history, _evidence(run))
     pieces += [_numbers(run, log, guilty, words), _times(run, log, words)]
@@ -201,17 +204,30 @@ def _scene(scene: Scene, words: Words) -> str:
     return f"<h3>{_safe(title)}</h3>\n{_diagram(whole, title, Words(words.texts, run.nonce))}\n{replay}"
 
 
-def _fault(run: Run, words: Words) -> str:
-    """What the run's first fault did, where nothing went wrong."""
-    faults = [each for each in run.history if isinstance(each, Fault) or _is_end(each)]
-    found = excerpt(run.history, faults[:1], around=_AROUND_A_FAULT)
-    title = words.texts.say("page.fault")
+def _example(run: Run, words: Words) -> str:
+    """A moment of a run in which nothing went wrong: a fault and what came of it, if there was one."""
+    moments = sorted(run.history, key=_dullness)[:1]
+    talkers = Counter(each.client for each in run.history if isinstance(each, Sent))
+    named = [client for client, _count in talkers.most_common(_TALKERS)]
+    found = excerpt(run.history, moments, named=named, around=_AROUND_AN_EXAMPLE)
+    is_fault = bool(moments) and _dullness(moments[0]) < _QUIET
+    title = words.texts.say("page.fault" if is_fault else "page.example")
     diagram = _diagram(Excerpt(found.events, [], set()), title, words)
     return f"<h3>{_safe(title)}</h3>\n{diagram}" if diagram else ""
 
 
-def _is_end(event: Event) -> bool:
-    return isinstance(event, Server) and event.what in ENDS
+def _dullness(event: Event) -> int:
+    """How little an event shows of what chats must bear: least where somebody is cut off in mid-sentence."""
+    match event:
+        case Fault(fault="reset"):
+            return 0
+        case Fault(fault="vanish" | "stop_reading" | "close"):
+            return 1
+        case Server(what=what) if what in ENDS:
+            return 1
+        case Received(frame={"type": "message", "data": {"sequence": int(number)}}) if number > 0:
+            return _QUIET
+    return _QUIET + 1
 
 
 def _numbers(run: Run, log: Log, guilty: list[int], words: Words) -> str:

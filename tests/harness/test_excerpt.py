@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.anomalies import Anomaly
+from harness.history import LONG, Closed, Event, GaveUp, Received, Sent, shortened
+from harness.reports.causality import EVERYTHING, SERVER, Causality, causality
+from harness.reports.excerpt import LANES, MOST, Excerpt, Fold, blamed, excerpt, is_telling
+from harness.reports.spacetime import spacetime
+from harness.reports.words import Words
+from harness.texts import texts
+from tests.harness.stories import NONCE, Person, Story
+
+RED, BLUE = f"red-{NONCE}", f"blue-{NONCE}"
+
+
+def swapped() -> tuple[Story, list[Person], list[Event]]:
+    """A long talk of three in which Alice alone hears two messages in the wrong order; both are blamed."""
+    story = Story()
+    people = story.members(RED, "alice", "bob", "carol")
+    story.talk(people, RED, 30)
+    one, two = people[1].says(RED, "one"), people[2].says(RED, "two")
+    people[0].hears(two, 32)
+    guilty = [story.events[-1]]
+    people[0].hears(one, 31)
+    guilty.append(story.events[-1])
+    story.all_hear(people[1:], (one, 31), (two, 32))
+    story.talk(people, RED, 30, first=33)
+    return story, people, guilty
+
+
+def shown(found: Excerpt) -> list[Event]:
+    """The events of an excerpt, without its folds."""
+    return [event for event in found.events if not isinstance(event, Fold)]
+
+
+def folded(found: Excerpt) -> int:
+    """How many events are left out."""
+    return sum(each.count for each in found.events if isinstance(each, Fold))
+
+
+def labels(found: Causality, *, odd: bool | None = None) -> list[str]:
+    """What is written beside the moments."""
+    return [each.label for each in found.moments if each.label and odd in (None, each.odd)]
+
+
+def test_an_excerpt_has_the_blamed_events_and_what_was_said_in_them_on_its_way() -> None:
+    """Who said it, what the blamed client heard before and after, and that others heard it in order."""
+    story, _, guilty = swapped()
+    found = excerpt(story.events, guilty)
+    assert found.guilty == guilty
+    said = [event for event in shown(found) if isinstance(event, Sent) and event.client != "alice"]
+    assert {"one", "two"} <= {str(event.frame["data"]["content"]).split(". ")[-1] for event in said}
+    numbers = [
+        event.frame["data"]["sequence"]
+        for event in shown(found)
+        if isinstance(event, Received) and event.client == "alice"
+    ]
+    assert numbers == [29, 30, 32, 31, 33, 34]
+    assert shown(found) == [event for event in story.events if event in shown(found)], "in their order"
+
+
+def test_quiet_parts_are_folded_and_counted() -> None:
+    """A fold says how many events of those who are shown it stands for; a few are shown instead."""
+    story, _, guilty = swapped()
+    found = excerpt(story.events, guilty)
+    first, last = shown(found)[1], shown(found)[-1]
+    between = story.events[story.events.index(first) : story.events.index(last) + 1]
+    theirs = [event for event in between if is_telling(event)]
+    assert len(shown(found)) - 1 + folded(found) == len(theirs)
+    assert folded(found) > 3
+    assert all(each.count > 3 for each in found.events if isinstance(each, Fold))
+
+
+def test_an_excerpt_stays_small() -> None:
+    """However long the history and however many heard it, there is room for it on a page."""
+    story = Story()
+    people = story.members(RED, *(f"person{n}" for n in range(40)))
+    story.talk(people, RED, 200)
+    line = people[0].says(RED, "look")
+    story.all_hear(people, (line, 201))
+    found = excerpt(story.events, [story.events[-1]])
+    assert len(found.events) <= 2 * (MOST + 1) + 4 * MOST
+    assert len({getattr(event, "client", "") for event in shown(found)} - {""}) <= LANES
+
+
+def test_what_is_about_other_rooms_is_left_out() -> None:
+    """It is not even counted."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    for person in (alice, bob):
+        person.joins(RED)
+        person.joins(BLUE)
+    (guilty,) = [event for _ in story.talk([alice], RED, 1) for event in story.events[-1:]]
+    story.talk([alice, bob], BLUE, 20)
+    story.talk([alice, bob], RED, 2, first=2)
+    rooms = {
+        event.frame["data"]["room"]
+        for event in shown(excerpt(story.events, [guilty]))
+        if isinstance(event, Sent) and event.frame["type"] == "message"
+    }
+    assert rooms == {RED}
+    assert folded(excerpt(story.events, [guilty])) == 0
+
+
+def test_a_named_client_has_a_lane_although_it_did_nothing() -> None:
+    """Who was not told something is blamed for nothing, and what it saw instead is what matters."""
+    story = Story()
+    alice, bob = story.members(RED, "alice", "bob")
+    story.talk([alice, bob], RED, 3)
+    bob.asks_to_leave(RED)
+    guilty = story.events[-1]
+    story.talk([alice], RED, 3, first=4)
+    found = excerpt(story.events, [guilty], named=["alice", "offline", RED])
+    assert {getattr(event, "client", "bob") for event in shown(found)[1:]} == {"alice", "bob"}
+    without = excerpt(story.events, [guilty])
+    assert {getattr(event, "client", "bob") for event in shown(without)[1:]} == {"bob"}
+
+
+def test_the_last_fault_before_is_shown_with_its_end() -> None:
+    """It may be the cause, such as a restart after which numbers begin anew."""
+    story = Story()
+    people = story.members(RED, "alice", "bob")
+    story.talk(people, RED, 10)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins(RED)
+    story.talk(people, RED, 10)
+    drawn = causality(excerpt(story.events, [story.events[-1]]), EVERYTHING)
+    assert [each.label for each in drawn.moments if each.lane == SERVER and each.label and not each.fold] == [
+        "is killed",
+        "runs again",
+    ]
+
+
+def test_in_an_excerpt_only_what_is_blamed_is_odd() -> None:
+    """A part of a history does not tell what is wrong; the checkers have seen all of it."""
+    story, _, guilty = swapped()
+    both = causality(excerpt(story.events, guilty), EVERYTHING)
+    assert labels(both, odd=True) == ["#32 “two”", "#31 “one” late"]
+    (late,) = guilty[1:]
+    assert labels(causality(excerpt(story.events, [late]), EVERYTHING), odd=True) == ["#31 “one” late"]
+
+
+def test_what_nobody_heard_ends_at_the_server_and_what_others_heard_does_not() -> None:
+    """An excerpt leaves clients out, and one of them may have heard it."""
+    story = Story()
+    people = story.members(RED, *(f"person{n}" for n in range(10)))
+    lost, heard = people[0].says(RED, "lost"), people[0].says(RED, "heard")
+    story.all_hear(people[9:], (heard, 2))
+    sent = [event for event in story.events if isinstance(event, Sent) and event.frame["type"] == "message"]
+    assert excerpt(story.events, sent[:1]).unheard == {lost.tag}
+    assert excerpt(story.events, sent[1:]).unheard == set()
+    assert "nobody hears it" in labels(causality(excerpt(story.events, sent[:1]), EVERYTHING))
+    assert "nobody hears it" not in labels(causality(excerpt(story.events, sent[1:]), EVERYTHING))
+
+
+def test_all_kinds_of_blamed_events_are_drawn() -> None:
+    """Also those that no diagram shows otherwise: a list, an unknown frame, waiting in vain, a bad frame."""
+    story = Story()
+    (alice,) = story.members(RED, "alice")
+    begin = len(story.events)
+    alice.asks_presence(RED)
+    alice.gets({"type": "presence", "data": {"room": RED, "full": True, "users": []}})
+    alice.asks_history(RED, 0)
+    alice.gets_page(RED, [])
+    alice.gets({"type": "dance"})
+    alice.gets({"type": "heartbeat"})
+    story.add(GaveUp(story.tick(), "alice", alice.conn, "history", 3.0, RED))
+    alice.misbehaves("not_json", text="{")
+    alice.is_dropped(1011)
+    drawn = causality(excerpt(story.events, story.events[begin:]), EVERYTHING)
+    assert [each.label for each in sorted(drawn.moments, key=lambda m: m.at or 0) if each.odd] == [
+        "asks for presence of red",
+        "list: –",
+        "asks for history of red",
+        "replay: nothing",
+        "dance",
+        "heartbeat",
+        "waits for history, in vain",
+        "sends text that is not JSON",
+        "is disconnected",
+    ]
+
+
+def test_a_diagram_of_an_excerpt_says_when() -> None:
+    """The time between two moments may be what matters; a diagram of a whole history has none."""
+    story, _, guilty = swapped()
+    assert f"{guilty[0].at:.3f} s" in str(spacetime(excerpt(story.events, guilty), "t", EVERYTHING))
+    assert f"{guilty[0].at:.3f} s" not in str(spacetime(story.events[:40], "t", EVERYTHING))
+
+
+def test_a_diagram_speaks_french() -> None:
+    """All that is written in it, but for what people said and the words of the protocol."""
+    story, _, guilty = swapped()
+    drawn = str(spacetime(excerpt(story.events, guilty), "t", EVERYTHING, texts("fr")))
+    assert "en retard" in drawn
+    assert "serveur" in drawn
+    assert " late" not in drawn
+    assert "left out" not in drawn
+
+
+def test_evidence_is_known_again_after_a_journey() -> None:
+    """Findings come from other processes, and histories with long texts cut."""
+    story = Story()
+    (alice,) = story.members(RED, "alice")
+    line = alice.says(RED, "x" * 5000)
+    alice.hears(line, 1)
+    guilty = story.events[-1]
+    short = shortened(story.events)
+    assert blamed(short, [guilty]) == [len(short) - 1]
+    assert blamed(short, []) == []
+    assert excerpt(short, []) == Excerpt([], [], set())
+
+
+def test_shortened_histories_keep_their_form() -> None:
+    """Only long texts are cut, wherever they are; the rest is as it was."""
+    story = Story()
+    (alice,) = story.members(RED, "alice")
+    line = alice.says(RED, "x" * 5000)
+    alice.gets_page(RED, [(line, 1)])
+    alice.misbehaves("not_json", text="{" * 5000)
+    short = shortened(story.events)
+    assert len(short) == len(story.events)
+    assert short[:-3] == story.events[:-3]
+    sent, page, bad = short[-3:]
+    assert isinstance(sent, Sent)
+    assert isinstance(page, Received)
+    assert isinstance(bad, Sent)
+    assert len(sent.frame["data"]["content"]) == len(page.frame["data"]["messages"][0]["content"]) == LONG + 1
+    assert len(bad.text or "") == LONG + 1
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (Closed(0.0, "a", 1, "server", 1006, "reset"), "A reset"),
+        (Closed(0.0, "a", 1, "server", 1006, "eof"), "An end of file"),
+        (Closed(0.0, "a", 1, "server", 1006, ""), "Code 1006"),
+        (Closed(0.0, "a", 1, "server", 1011, "reset"), "Code 1011"),
+        (GaveUp(0.0, "a", 1, "connection ConnectionRefusedError", 0.0), "The connection was refused"),
+    ],
+)
+def test_codes_and_errors_are_explained(event: Event, words: str) -> None:
+    """By one sentence each, since a number says nothing to a beginner; what is not known has none."""
+    said = Words(texts("en"))
+    (sentence,) = said.explained(Anomaly("dropped_connection", {}, [event, event]))
+    assert sentence.startswith(words)
+    assert said.explained(Anomaly("dropped_connection", {}, [Closed(0.0, "a", 1, "server", 4321, "")])) == []
+    assert said.explained(Anomaly("dropped_connection", {}, [Closed(0.0, "a", 1, "client", 1011, "")])) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OSError: [Errno 98] error while attempting to bind",
+        "Error: listen EADDRINUSE: address already in use",
+    ],
+)
+def test_a_taken_port_is_explained(line: str) -> None:
+    """In whatever language the server says so."""
+    (sentence,) = Words(texts("en")).explained(Anomaly("no_start", {"output": f"x\n{line}"}, [], "exited"))
+    assert "another process has the port" in sentence
