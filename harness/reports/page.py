@@ -159,6 +159,7 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     log = Log(run.history)
     guilty = blamed(run.history, _evidence(run))
     pieces += [_numbers(run, log, guilty, words), _times(run, log, words)]
+    pieces.append(_shown_by_faults(run, words))
     if run.history:
         heading = f"<h3>{_safe(say('page.happened'))}</h3>"
         pieces.append(f"{heading}\n{events_as_html(run.history, guilty, words)}")
@@ -257,6 +258,16 @@ def _times(run: Run, log: Log, words: Words) -> str:
     lag = say("ui.lag", milliseconds=f"{1000 * run.lag:.0f}")
     drawing = histogram(seconds, say("page.times"), say("page.times_across"), say("page.times_up"))
     return f"<h3>{_safe(say('page.times'))}</h3>\n<p>{_safe(told)} {_safe(lag)}</p>\n{_figure(drawing)}"
+
+
+def _shown_by_faults(run: Run, words: Words) -> str:
+    """What the faults of this run can show, and what they cannot."""
+    kinds = [event.fault for event in run.history if isinstance(event, Fault)]
+    kinds += [event.what for event in run.history if isinstance(event, Server) and not event.copy]
+    kinds += ["torn" for step in run.steps if step.receipt and step.receipt.key == "restarted_torn"]
+    say = words.texts.say
+    told = [say(f"shows.{kind}") for kind in dict.fromkeys(kinds) if words.texts.has(f"shows.{kind}")]
+    return "\n".join([f"<h3>{_safe(say('page.shows'))}</h3>", *_paragraphs(told)]) if told else ""
 
 
 def _notes(run: Run, words: Words) -> list[str]:

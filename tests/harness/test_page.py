@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+
+from harness.anomalies import Anomaly
+from harness.history import Event, Sent
+from harness.log import Log
+from harness.play import Run
+from harness.reports.charts import histogram
+from harness.reports.events import MOST, events_as_html
+from harness.reports.page import page
+from harness.reports.strip import MOST_CLIENTS, Row, Span, rows, strips
+from harness.reports.summary import Scene, Summary
+from harness.reports.words import Words
+from harness.texts import texts
+from harness.verdict import Outcome, StepResult, Text
+from tests.harness.stories import NONCE, Person, Story
+
+RED = f"red-{NONCE}"
+_VOID = {"meta", "br", "link", "img"}
+_OPTIONAL = {"tr", "td", "th", "thead", "tbody"}
+
+
+class _Reader(HTMLParser):
+    """Reads a page as a browser would, and fails where it would have to guess."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.outside: list[str] = []
+        self.folds = 0
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _VOID | _OPTIONAL:
+            self.open.append(tag)
+        self.folds += tag == "details"
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "href":
+                self.links.append(value or "")
+            if name in ("src", "href") and not (value or "").startswith("#"):
+                self.outside.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _OPTIONAL:
+            assert self.open.pop() == tag
+
+
+def story_of(messages: int) -> tuple[Story, list[Person]]:
+    """Three people in a room who talk, in two steps."""
+    story = Story(2)
+    people = story.members(RED, "alice", "bob", "carol")
+    with story.step("2.1"):
+        story.talk(people, RED, messages // 2)
+    with story.step("2.2"):
+        story.talk(people, RED, messages - messages // 2, first=messages // 2 + 1)
+    return story, people
+
+
+def run_of(story: Story, found: dict[str, list[Anomaly]], output: list[str] | None = None) -> Run:
+    """A run of exercise 2, in which these anomalies were found at these steps."""
+    steps = [
+        StepResult(
+            step,
+            Outcome.FAILED if found.get(step) else Outcome.PASSED,
+            0 if found.get(step) else 2,
+            2,
+            None if found.get(step) else Text("said", {"messages": 3, "rooms": 1}),
+            anomalies=found.get(step, []),
+            lag=0.0123,
+        )
+        for step in ("2.1", "2.2", "2.3", "2.4")
+    ]
+    return Run(2, "7", "live", "my <server>", 1.5, steps, [], output or [], 0.0, story.events, nonce=NONCE)
+
+
+def summary_of(*runs: Run, scenes: list[Scene] | None = None) -> Summary:
+    """What came of several runs of one exercise."""
+    return Summary(7, "live", "my <server>", 2.0, [[run] for run in runs], scenes or [])
+
+
+def swapped(messages: int = 60) -> Run:
+    """A run in which Alice hears two messages in the wrong order, and a checker says so."""
+    story, (alice, bob, carol) = story_of(messages)
+    one, two = bob.says(RED, "one"), carol.says(RED, "two")
+    guilty: list[Event] = []
+    for line, number in ((two, messages + 2), (one, messages + 1)):
+        alice.hears(line, number)
+        guilty.append(story.events[-1])
+    params = {"room": RED, "who": "alice", "first": messages + 2, "then": messages + 1, "count": 1}
+    found = Anomaly("reorder", params, guilty)
+    return run_of(story, {"2.2": [found, found]}, ["listening", "a <b> & c"])
+
+
+def page_of(summary: Summary, lang: str = "en") -> str:
+    """The page, which is well formed, asks for nothing, and has no name twice."""
+    text = page([summary], texts(lang), "chatlab check 2 --seed 7")
+    read = _Reader(text)
+    assert read.outside == []
+    assert "<script" not in text
+    assert "url(" not in text
+    assert len(read.ids) == len(set(read.ids))
+    assert {link[1:] for link in read.links} <= set(read.ids)
+    return text
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_told_at_the_top_and_explained_below() -> None:
+    """The verdict, each step, what went wrong once for each kind, the diagram, and how to play it again."""
+    text = page_of(summary_of(swapped()))
+    assert '<h1 class="failed">✗ Failed: 3 of 4 steps passed</h1>' in text
+    assert 'href="#step-2-2-reorder"' in text
+    assert text.count("In red, alice received number 62, and then number 61.") == 1
+    assert "… and 1 more like this" in text
+    assert "The moment: Messages arrive out of order" in text
+    assert "#61 “one” late" in text
+    assert "<pre>chatlab check 2 --seed 7</pre>" in text
+    assert "a &lt;b&gt; &amp; c" in text
+    assert "my &lt;server&gt;" in text
+    assert "late by 12 ms" in text
+
+
+def test_a_pass_has_a_page_too() -> None:
+    """With its proofs, and a moment of what happened in which nothing is blamed."""
+    story, (alice, *others) = story_of(40)
+    alice.is_cut()
+    story.talk(others, RED, 4, first=41)
+    alice.connects()
+    text = page_of(summary_of(run_of(story, {})))
+    assert '<h1 class="passed">✓ Passed: 4 of 4 steps passed</h1>' in text
+    assert "3 messages in 1 rooms" in text
+    assert "A fault, and what came of it" in text
+    assert "is cut off" in text
+    assert "look here" not in text
+    quiet, _ = story_of(40)
+    assert "How the first messages went" in page_of(summary_of(run_of(quiet, {})))
+
+
+def test_what_is_missing_is_left_out() -> None:
+    """A run without a history, such as one that never began, has its verdict all the same."""
+    story = Story(2)
+    died = Anomaly("no_start", {"output": "boom", "code": 1, "seconds": 1}, [], "exited")
+    run = run_of(story, {"2.1": [died], "2.2": [Anomaly("not_reached", {"blocked": "2.1"})]})
+    run.history = []
+    text = page_of(summary_of(run))
+    assert "It exited with code 1" in text
+    assert "because step 2.1 had come to a stop" in text
+    assert "<figure" not in text
+
+
+def test_a_fault_of_the_kit_is_no_verdict() -> None:
+    """It is told as such, with its traceback."""
+    run = run_of(Story(2), {})
+    run.steps, run.defect = [], "Traceback: <x>"
+    assert "Traceback: &lt;x&gt;" in page_of(summary_of(run))
+
+
+def test_of_several_runs_the_first_that_came_out_worst_is_shown() -> None:
+    """Beside how many passed, and, if all did, what that excludes."""
+    right, _ = story_of(20)
+    text = page_of(summary_of(run_of(right, {}), swapped(), swapped(80)))
+    assert "1 of 3 runs passed (2 failed, 0 inconclusive)" in text
+    assert "received number 62" in text
+    assert "received number 82" not in text
+    assert "95 % certainty" in page_of(summary_of(run_of(right, {}), run_of(right, {})))
+
+
+def test_a_small_scene_is_drawn_as_a_whole() -> None:
+    """With the command that plays it again."""
+    run = swapped()
+    scene = Scene(2, "reorder", swapped(4), "replays/x.json")
+    text = page_of(summary_of(run, scenes=[scene]))
+    assert "The smallest play that fails so: Messages arrive out of order" in text
+    assert "<pre>chatlab replay replays/x.json</pre>" in text
+
+
+def test_a_page_is_in_one_language() -> None:
+    """No English stands in a French page, but for names and the words of the protocol."""
+    text = page_of(summary_of(swapped()), "fr")
+    assert '<html lang="fr">' in text
+    prose = re.sub(r"<style>.*?</style>", "", text, flags=re.S)
+    for word in ("the", "and", "events", "late", "steps", "heard", "received", "server", "Numbers"):
+        assert not re.search(rf"\b{word}\b", re.sub(r"<[^>]*>|my &lt;server&gt;", " ", prose)), word
+
+
+def test_two_thousand_events_stay_under_a_megabyte_and_ten_thousand_are_folded() -> None:
+    """What is quiet is closed, what is blamed stands open, so that a browser has little to lay out."""
+    assert len(page_of(summary_of(swapped(500)))) < 1_000_000
+    run = swapped(2500)
+    assert len(run.history) > 10_000
+    text = page_of(summary_of(run))
+    opened = re.sub(r"<details>.*?</details>", "", text, flags=re.S)
+    assert opened.count("<tr") < 60
+    assert 'class="guilty"' in opened
+    assert text.count("<tr") > 10_000
+
+
+def test_any_text_can_stand_in_a_page() -> None:
+    """Markup, control characters and halves of characters come from servers, too."""
+    story, (alice, *_) = story_of(4)
+    line = alice.says(RED, "<script>alert(1)</script>\x00\ud83d]]>")
+    alice.hears(line, 5)
+    text = page_of(summary_of(run_of(story, {"2.1": [Anomaly("lost", {"who": "<b>"}, story.events[-1:])]})))
+    text.encode("utf-8")
+    assert "&lt;script&gt;" in text
+
+
+# --- its parts ------------------------------------------------------------------------------------
+
+
+def test_strips_show_holes_repeats_and_swaps() -> None:
+    """What came live from one join on rises by one; what is in a page is no hole, and what one was away
+    for is none either."""
+    story = Story()
+    alice, bob, eve = story.members(RED, "alice", "bob", "eve")
+    said = [(alice.says(RED, str(n)), n) for n in range(1, 11)]
+    story.all_hear([alice], *said)
+    story.all_hear([bob], *said[:3], *said[4:6], said[3], said[5], *said[7:])
+    story.all_hear([eve], *said[:2])
+    eve.is_cut()
+    eve.connects()
+    eve.joins(RED, 2, said[2:5])
+    story.all_hear([eve], *said[5:])
+    assert rows(story.log, RED) == [
+        Row("bob", [Span(1, 6), Span(8, 10)], [], [Span(7, 7)], [4], [6]),
+        Row("alice", [Span(1, 10)]),
+        Row("eve", [Span(1, 2), Span(6, 10)], [Span(3, 5)]),
+    ]
+
+
+def test_an_answer_to_a_retry_is_not_out_of_line() -> None:
+    """It comes late, or once more, because it was asked for."""
+    story = Story()
+    (alice,) = story.members(RED, "alice")
+    line = alice.says(RED, "one", id="x")
+    alice.hears(line, 1)
+    story.talk([alice], RED, 3, first=2)
+    alice.repeats(line)
+    alice.hears(line, 1)
+    (row,) = rows(story.log, RED)
+    assert not row.is_odd
+
+
+def test_strips_stay_readable_for_many() -> None:
+    """They have a row for each of so many clients, say who is left out, and are told in words."""
+    story = Story()
+    people = story.members(RED, *(f"p{n:02}" for n in range(MOST_CLIENTS + 6)))
+    story.talk(people, RED, 3)
+    drawn = strips(Log(story.events), RED, "t", texts("en"), story.events[-1:])
+    root = ET.fromstring(str(drawn))
+    written = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert sum(text.startswith(("p0", "p1", "p2")) for text in written) == 24
+    assert any("6 more clients are left out" in text for text in written)
+    assert "p00: live 1–3." in (root[1].text or "")
+
+
+def test_an_empty_room_can_be_drawn() -> None:
+    """There is nothing in it, and that is no error."""
+    ET.fromstring(str(strips(Log(Story().events), RED, "t", texts("en"))))
+    ET.fromstring(str(histogram([], "t", "x", "y")))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bars"),
+    [([0.001], {"≤ 1": 1}), ([0.0010001, 0.002], {"≤ 2": 2}), ([0.0, 3.0], {"≤ 0.02": 1, "≤ 5000": 1})],
+)
+def test_a_histogram_counts_each_time_once(seconds: list[float], bars: dict[str, int]) -> None:
+    """A time that is an edge belongs to the bar that ends there; the smallest and largest have one, too."""
+    root = ET.fromstring(str(histogram(seconds, "t", "x", "y")))
+    written = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    found = {
+        label: int(written[place - 1])
+        for place, label in enumerate(written)
+        if label.startswith("≤") and written[place - 1] != "0"
+    }
+    assert found == bars
+
+
+def test_what_happened_is_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what lies beyond is counted."""
+    monkeypatch.setattr("harness.reports.events.MOST", 50)
+    story, _ = story_of(60)
+    text = events_as_html(story.events, [], Words(texts("en"), NONCE))
+    assert text.count('<td class="number">') == 50
+    listed = sum(isinstance(event, Sent) for event in story.events)
+    assert listed > 50
+    assert re.search(r"\d+ more events are left out", text)
+    assert MOST >= 10_000
