@@ -225,7 +225,9 @@ class Terminal:
         for line in pointed_at(anomaly):
             self.line(f"        {line}", "cyan")
         for sentence in words.explained(anomaly):
-            self.block(sentence, 6)
+            if sentence not in told:
+                told.add(sentence)
+                self.block(sentence, 6)
         cause = words.cause(anomaly)
         if cause not in told:  # the same advice once is enough
             told.add(cause)
