@@ -196,6 +196,36 @@ def _command(seed: int) -> str:
 _NOT_AGAIN = ("--json", "--html", "--seed")
 
 
+@cli.command()
+@click.option("--reference", "of_reference", is_flag=True, help="Look at the reference server.")
+@click.option("--server", metavar="COMMAND", help='Look at any server, such as "node server.js".')
+@click.option("--server-module", metavar="FILE.py", help="Look at a whole server in a Python file.")
+@click.option("--url", help="Look at a server that runs already, such as ws://127.0.0.1:8080/.")
+@_language()
+def doctor(
+    of_reference: bool, server: str | None, server_module: str | None, url: str | None, lang: str
+) -> int:
+    """Ask a server one question of each kind, and show what it answers. It is no verdict.
+
+    Exit codes: 0 if every question is answered by frames as they should be, else 1; 64 for wrong usage.
+    """
+    given = {"--reference": of_reference, "--server": server, "--server-module": server_module, "--url": url}
+    if sum(bool(value) for value in given.values()) != 1:
+        raise click.UsageError(f"name one server to look at: {', '.join(given)}")
+    try:
+        target = targets.choose(
+            1, of_reference=of_reference, server=server, server_module=server_module, url=url
+        )
+    except BadTarget as error:
+        raise click.UsageError(str(error)) from error
+    from harness.doctor import look_at
+    from harness.reports.terminal import Terminal
+
+    name, value = next((name, value) for name, value in given.items() if value)
+    words = [name] if isinstance(value, bool) else [name, str(value)]
+    return look_at(target, Terminal(texts(lang)), shlex.join(["chatlab", "check", *words]))
+
+
 @cli.command("replay")
 @click.argument("file", type=click.Path(path_type=Path))
 @_language()

@@ -215,6 +215,10 @@ class Client:
             self._give_up("reading", SEND_PATIENCE)
             raise Gone from error
 
+    async def send(self, frame: Any) -> None:
+        """Send a good frame as it is; does not wait for an answer."""
+        await self._send(frame)
+
     async def join(self, room: str, since: int | None = None) -> None:
         """Join a room, and wait until the server has done all that this asks for."""
         frame: dict[str, Any] = {"type": "join", "room": room}

@@ -167,6 +167,11 @@ def flaws_in(log: Log) -> dict[str, Anomaly]:
     return found
 
 
+def first_flaw(log: Log) -> Anomaly | None:
+    """The first malformed frame of a history, if there is one."""
+    return min(flaws_in(log).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
+
+
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
     """What another exercise's step is about may be the reason why one of these failed: say so there.
 

@@ -112,9 +112,9 @@ class Words:
         who = str(getattr(event, "client", "")) or say("event.server")
         match event:
             case history.Received(frame=frame, text=text):
-                what = say("event.received", what=self._frame(frame, text))
+                what = say("event.received", what=self.frame(frame, text))
             case history.Sent(frame=frame, text=text, bad=bad):
-                what = say("event.sent_bad" if bad else "event.sent", what=self._frame(frame, text))
+                what = say("event.sent_bad" if bad else "event.sent", what=self.frame(frame, text))
             case history.Closed(by="server", code=code, reason=reason):
                 how = say(f"ended.{reason}") if reason in ENDED else reason
                 more = f": {how}" if how else ""
@@ -138,7 +138,7 @@ class Words:
                 what = type(event).__name__
         return event.at, who, what
 
-    def _frame(self, frame: Any, text: str | None) -> str:
+    def frame(self, frame: Any, text: str | None) -> str:
         """A frame in one short line."""
         if not isinstance(frame, dict):
             return excerpt(text or str(frame), width=60)

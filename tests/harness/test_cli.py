@@ -29,6 +29,12 @@ def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     )
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a failure leaves behind is left in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -41,7 +47,12 @@ def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
         (["check", "--server", ""], "the command is empty"),
         (["check", "--server", "node 'server.js"], "cannot be read"),
         (["check", "--json", "/no/such/folder/x.json"], "no such folder"),
+        (["check", "--html", "/no/such/folder/x.html"], "no such folder"),
+        (["check", "--html", "-"], "a page goes into a file"),
         (["check", "--lang", "de"], "'de'"),
+        (["doctor"], "name one server"),
+        (["doctor", "--reference", "--url", "ws://127.0.0.1/"], "name one server"),
+        (["doctor", "--server-module", "no.py"], "no Python file no.py"),
         (["hint", "7"], "7 is not in the range"),
         (["serve", "--use", "sequencer"], "COMPONENT=WHERE"),
         (["serve", "--use", "brain=x.py"], "the components are"),

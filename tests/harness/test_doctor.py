@@ -1,0 +1,99 @@
+"""`chatlab doctor`, as somebody at a terminal sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.zoo.animals import ANIMALS
+from harness.zoo.single_file import PLAIN
+
+pytestmark = pytest.mark.live
+
+
+def doctor(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command; nobody is at the terminal."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "harness.cli", "doctor", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def changed(folder: Path, *changes: tuple[str, str]) -> str:
+    """The right server in one file, with some changes of its text."""
+    text = PLAIN.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "server.py").write_text(text)
+    return "server.py"
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_a_right_server_answers_everything(lang: str) -> None:
+    """Twelve questions, each with its answer, nothing forgiven; and what to do next."""
+    done = doctor("--server-module", str(PLAIN), "--lang", lang)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" ✓ ") == 12
+    assert "✗" not in done.stdout
+    assert "message #1 ward ada: “" in done.stdout
+    assert f"chatlab check --server-module {PLAIN}" in done.stdout
+    words = ("All as in", "Missing") if lang == "en" else ("Tout est comme dans", "Il manque")
+    assert words[0] in done.stdout
+    assert words[1] not in done.stdout
+
+
+def test_what_is_not_answered_is_named(tmp_path: Path) -> None:
+    """With the type of frame that is owed."""
+    file = changed(tmp_path, ('case "history":', 'case "hist0ry":'))
+    done = doctor("--server-module", file, folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ `history`" in done.stdout
+    assert "Missing: `history`" in done.stdout
+    assert done.stdout.count(" ✓ ") == 11
+
+
+def test_spellings_that_are_forgiven_are_told(tmp_path: Path) -> None:
+    """The server is right all the same."""
+    file = changed(tmp_path, ('"lastSeen"', '"last_seen"'))
+    done = doctor("--server-module", file, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "`last_seen` was taken for `lastSeen`" in done.stdout
+
+
+def test_the_first_malformed_frame_is_shown_with_a_mark(tmp_path: Path) -> None:
+    """Whatever else is answered well."""
+    (tmp_path / "server.py").write_text(ANIMALS["times_are_of_the_loop"].source)
+    done = doctor("--server-module", "server.py", folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if set(line.strip()) == {"^"})
+    start, end = lines[place].index("^"), lines[place].rindex("^") + 1
+    assert lines[place - 1][start:end].isdigit()
+    assert lines[place - 1][:start].endswith('"lastSeen": ')
+
+
+def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """Nothing was asked, so nothing is said of answers."""
+    (tmp_path / "server.py").write_text("raise SystemExit('no luck today')")
+    done = doctor("--server-module", "server.py", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no luck today" in done.stdout
+    assert "It cannot be asked anything before that is mended" in done.stdout
+    assert "Spellings" not in done.stdout
+
+
+def test_who_hangs_up_is_asked_the_rest(tmp_path: Path) -> None:
+    """A question that costs the connection does not cost the answers to the others."""
+    (tmp_path / "server.py").write_text(ANIMALS["nothing_is_caught"].source)
+    done = doctor("--server-module", "server.py", folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "and ada's connection is gone" in done.stdout
+    assert "✓ `leave`" in done.stdout
