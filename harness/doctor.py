@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
-from harness.checkers import lifecycle
+from harness.checkers import errors, lifecycle
 from harness.client import Client, Gone, PlayStopped
 from harness.history import History, Opened, Received
 from harness.judge import first_flaw, leniencies
@@ -33,13 +33,15 @@ ROOM = "ward"
 class Question(Struct, frozen=True):
     """What a client sends, and the types of frames that must come back: to it, and to another member.
 
-    `key` names it in the texts; `frame` is None where `text` is sent as it is.
+    `key` names it in the texts. `bad` is the rule that it breaks on purpose; `frame` is None where `text` is
+    sent as it is.
     """
 
     key: str
     frame: dict[str, Any] | None
     owed: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    bad: str = ""
     text: str | None = None
 
 
@@ -95,10 +97,10 @@ def questions(room: str, tag: str) -> list[Question]:
         Question("presence", {"type": "presence", "room": room}, ("presence",)),
         Question("history", {"type": "history", "room": room}, ("history",)),
         Question("heartbeat", {"type": "heartbeat"}),
-        Question("unknown", {"type": "dance"}, ("error",)),
-        Question("not_json", None, ("error",), text="hello"),
-        Question("no_room", {"type": "join"}, ("error",)),
-        Question("outside", outside, ("error",)),
+        Question("unknown", {"type": "dance"}, ("error",), bad="unknown_type"),
+        Question("not_json", None, ("error",), bad="not_json", text="hello"),
+        Question("no_room", {"type": "join"}, ("error",), bad="no_room"),
+        Question("outside", outside, ("error",), bad="not_joined"),
         Question("leave", {"type": "leave", "room": room}, (), ("message", "presence")),
     ]
 
@@ -121,7 +123,11 @@ async def examine(target: Target) -> Examination:
         except PlayStopped:
             pass
         log = Log(world.history, world.readings)
-        trouble = [*lifecycle.server(log, 0.0, inf), *lifecycle.connections(log, 0.0, inf)]
+        trouble = [
+            *lifecycle.server(log, 0.0, inf),
+            *lifecycle.connections(log, 0.0, inf),
+            *errors.unanswered(log, 0.0, inf),
+        ]
         flaw = first_flaw(log)
         if flaw is not None:
             trouble.append(flaw)
@@ -144,8 +150,8 @@ async def _ask(world: LiveWorld, question: Question, client: Client, other: Clie
     """Ask, and wait until the server has done all that it does about it."""
     start = len(world.history)
     try:
-        if question.frame is None:
-            await client.send_bad(None, question.key, question.text)
+        if question.bad:
+            await client.send_bad(question.frame, question.bad, question.text)
         else:
             await client.send(question.frame)
         await client.fence()

@@ -23,6 +23,9 @@ def show(found: Examination, terminal: Terminal, command: str) -> None:
         terminal.line()
         terminal.line(say("doctor.trouble"), "bold red")
         terminal.anomalies(found.trouble, found.nonce, history=found.history)
+    if found.output and found.answers and not found.is_right:
+        terminal.line()
+        terminal.output(found.output)
     terminal.line()
     follows = "next_right" if found.is_right else "next_wrong" if found.answers else "next_none"
     terminal.line(say(f"doctor.{follows}", command=command))

@@ -181,9 +181,13 @@ class Terminal:
         passed = overall([step.outcome for step in steps]) is Outcome.PASSED
         if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
-            self.line(f"  {self.texts.say('ui.output')}", "bold")
-            for each in run.output[-12:]:
-                self.line(f"    {each}", "dim")
+            self.output(run.output)
+
+    def output(self, lines: list[str]) -> None:
+        """The last lines that a server printed."""
+        self.line(f"  {self.texts.say('ui.output')}", "bold")
+        for each in lines[-12:]:
+            self.line(f"    {each}", "dim")
 
     def _step(self, step: StepResult, words: Words) -> None:
         mark, style = _MARKS[step.outcome]
