@@ -116,8 +116,8 @@ class Fault(Struct, frozen=True, tag="fault"):
 class Server(Struct, frozen=True, tag="server"):
     """What became of the server process.
 
-    `what` is one of started, ready, asked_to_stop, stopped, killed, died, hung, not_ready; `copy` tells
-    that it is the second server, on a copy of the data.
+    `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
+    died, hung, not_ready; `copy` tells that it is the second server, on a copy of the data.
     """
 
     at: float

@@ -7,8 +7,11 @@ from math import inf
 from harness.anomalies import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.checkers.pages import Answer, answers
-from harness.history import Event
+from harness.history import Event, Server
 from harness.log import Heard, Log
+
+_NEXT = 3
+"""New messages that may stand in one line with a torn end: writers put several into one write."""
 
 
 def ends(log: Log) -> list[float]:
@@ -57,7 +60,19 @@ def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
         "of": len(seen),
     }
     evidence: list[Event] = [example.event, ended]
-    return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]
+    torn = _torn_before(log, example)
+    if copy or torn is None:
+        return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]
+    return [Anomaly("lost_after_crash", params, [torn, *evidence], "torn")]
+
+
+def _torn_before(log: Log, heard: Heard) -> Server | None:
+    """The torn end that a message was most likely written behind: it was among the next to be stored."""
+    for torn in (event for event in log.server if event.what == "torn"):
+        new = sorted((at, tag) for tag, at in log.first_heard.items() if at > torn.at)
+        if heard.said is not None and heard.said.tag in [tag for _, tag in new[:_NEXT]]:
+            return torn
+    return None
 
 
 def _reaches(answer: Answer, number: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.anomalies import Anomaly
 from harness.checkers.errors import served_again
 from harness.history import Closed, Event, GaveUp, Server
@@ -18,7 +20,7 @@ def server(log: Log, start: float, stop: float) -> list[Anomaly]:
         params = {**event.detail, "output": "\n".join(event.detail.get("output", []))}
         if event.what == "not_ready":
             params["which"] = "copy" if event.copy else "again" if again else "first"
-            found.append(Anomaly("no_start", params, [event], str(event.detail.get("why", ""))))
+            found.append(_no_start(log, event, params))
         elif event.what == "died":
             found.append(Anomaly("server_died", params, [event]))
         elif event.what == "flooding":
@@ -28,6 +30,15 @@ def server(log: Log, start: float, stop: float) -> list[Anomaly]:
         elif event.what == "stopped" and not event.detail.get("in_time", True):
             found.append(Anomaly("slow_stop", params, [event]))
     return found
+
+
+def _no_start(log: Log, event: Server, params: dict[str, Any]) -> Anomaly:
+    """A start that failed; if it was the first after the end of a file was torn off, with that."""
+    why = str(event.detail.get("why", ""))
+    torn = [e for e in log.server if e.what == "torn" and log.start_before(event.at) < e.at < event.at]
+    if why != "exited" or not torn or event.copy:
+        return Anomaly("no_start", params, [event], why)
+    return Anomaly("no_start", params | torn[-1].detail, [torn[-1], event], "exited_torn")
 
 
 def connections(log: Log, start: float, stop: float) -> list[Anomaly]:

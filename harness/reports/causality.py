@@ -169,6 +169,8 @@ class _Builder:
                 self._down = self._barrier = self._at_server(label, (2, 0, ""), self._everything())
                 self._broken[SERVER] = Band(self._down)
                 self.bands.append(self._broken[SERVER])
+            case history.Server(what="torn"):
+                self._barrier = self._at_server(self._say("torn"), (2, 0, ""), self._everything())
             case history.Server(what="ready", copy=False) if self._down:
                 self._barrier = self._at_server(self._say("ready"), (2, 0, ""), self._everything())
                 self._broken.pop(SERVER).end = self._barrier

@@ -194,6 +194,8 @@ class _Chosen:
                     broken.pop(client).append(place)
                 case Server(what="ready", copy=False) if "" in broken:
                     broken.pop("").append(place)
+                case Server(what="torn") if found:
+                    found[-1].append(place)
         first = self.guilty[0]
         before = [each for each in found if each[-1] < first]
         rest = [each for each in found if each[-1] >= first]
@@ -205,7 +207,7 @@ class _Chosen:
         for place in self.guilty:
             event = self.history[place]
             for step in (-1, 1):
-                if _client(event):
+                if _client(event) or isinstance(event, Server):
                     found |= self._next(place, step, _client(event), event)
                 for name in self.named if self.others else ():
                     found |= self._next(place, step, name, None)

@@ -7,6 +7,7 @@ import re
 from harness.anomalies import Anomaly
 from harness.verdict import StepResult
 
+_LIBRARY = re.compile(r"[/\\\\](site-packages|lib[/\\\\]python3[^/]*)[/\\\\]|<frozen ", re.IGNORECASE)
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 
 
@@ -29,13 +30,18 @@ def by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
 
 
 def raised(output: list[str]) -> list[list[str]]:
-    """The exceptions in a Python server's output: of each, the last place and the exception itself."""
+    """The exceptions in a Python server's output: of each, where it came from, and the exception itself.
+
+    That is the last place in the server's own code, or in a library if none of its own is there.
+    """
     found: list[list[str]] = []
     place: list[str] = []
+    is_taken = False
     for line in output:
         if line.startswith("  File "):
-            place = [line.strip()]
-        elif place and line.startswith("    ") and len(place) == 1:
+            is_taken = not place or not _LIBRARY.search(line)
+            place = [line.strip()] if is_taken else place
+        elif line.startswith("    ") and is_taken and len(place) == 1:
             place.append(line)
         elif place and _EXCEPTION.match(line):
             if [*place, line] not in found:

@@ -132,7 +132,7 @@ class Words:
             case history.Fault(fault=fault):
                 what = say(f"event.fault_{fault}")
             case history.Server(what=kind, detail=detail, copy=copy):
-                what = say(f"event.server_{kind}", code=detail.get("code", "?"))
+                what = say(f"event.server_{kind}", **{"code": "?", **detail})
                 who = say("event.copy") if copy else who
             case _:
                 what = type(event).__name__

@@ -281,7 +281,10 @@ class ServedWorld(World):
             self.check_server()
             waited += await self.moment()
         await self._kill({"while_writing": True})
-        return watch.tear(fraction)
+        torn = watch.tear(fraction)
+        if torn:
+            self._event("torn", files=", ".join(torn), bytes=sum(torn.values()))
+        return sum(torn.values())
 
     async def _kill(self, detail: dict[str, object]) -> None:
         assert self._process is not None

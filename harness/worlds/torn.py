@@ -78,13 +78,16 @@ class Watch:
             if self._may_tear(path, size, now)
         ]
 
-    def tear(self, fraction: float) -> int:
-        """Cut these ends, so that about so much (0 to 1) of what is new stays; returns the bytes torn off."""
-        torn = 0
+    def tear(self, fraction: float) -> dict[str, int]:
+        """Cut these ends, so that about so much (0 to 1) of what is new stays.
+
+        Returns the bytes torn off each file, by its path in the folder.
+        """
+        torn: dict[str, int] = {}
         for each in self.grown():
             kept = min(max(int((each.end - each.start) * fraction), 1), each.end - each.start - 1)
             os.truncate(each.path, each.start + kept)
-            torn += each.end - each.start - kept
+            torn[each.path.relative_to(self._folder).as_posix()] = each.end - each.start - kept
         return torn
 
     def _may_tear(self, path: Path, size: Size, now: Sizes) -> bool:
