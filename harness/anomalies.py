@@ -85,6 +85,16 @@ CATALOGUE: dict[str, Kind] = {
 }
 
 
+RULES_OF_VARIANTS = {
+    ("lost", "id_of_user"): "R",
+    ("lost", "id_of_room"): "R",
+    ("duplicate", "retry"): "R",
+    ("duplicate", "id_of_user"): "R",
+    ("premature_offline", "notice"): "L",
+}
+"""The rule that some variants break, where it is not that of their entry."""
+
+
 class Anomaly(Struct, frozen=True):
     """One finding: an entry of the catalogue, what its text is filled with, and the events that show it.
 
@@ -95,6 +105,11 @@ class Anomaly(Struct, frozen=True):
     params: dict[str, Any] = field(default_factory=dict)
     evidence: list[Event] = field(default_factory=list)
     variant: str = ""
+
+    @property
+    def rule(self) -> str:
+        """The rule that is broken."""
+        return RULES_OF_VARIANTS.get((self.name, self.variant), self.kind.rule)
 
     @property
     def kind(self) -> Kind:

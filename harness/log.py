@@ -325,6 +325,21 @@ class Log:
         """What was said in a room."""
         return [said for said in self.said.values() if said.room == room]
 
+    def last_break(self, user: str, room: str, before: float) -> tuple[str, list[history.Event]]:
+        """How a user last lost a connection, or left a room with it: close, reset, vanish or leave.
+
+        With the event; nothing if that never happened.
+        """
+        mine = {conn.number for conn in self.conns.values() if conn.user == user}
+        leave = {"type": "leave", "room": room}
+        found: list[tuple[float, str, history.Event]] = [
+            (fault.at, fault.fault, fault) for number in mine for fault in self.conns[number].faults
+        ]
+        found += [(sent.at, "leave", sent) for sent in self.sent if sent.conn in mine and sent.frame == leave]
+        found = [each for each in found if each[0] <= before]
+        _, how, event = max(found, key=lambda each: each[0], default=(0.0, "", None))
+        return how, [event] if event is not None else []
+
     def server_ended_at(self, at: float) -> bool:
         """Whether the server had ended then, or was about to (connections may break a moment before)."""
         for event in self.server:

@@ -55,28 +55,46 @@ def lost(log: Log, room: str) -> list[Anomaly]:
         own = all(said.conn == membership.conn for said in missing)
         nobody = all(said.tag not in anywhere for said in missing)
         others = [h.event for h in log.in_room(room) if h.said is first][:2]
-        found.append(
-            Anomaly(
-                "lost",
-                {
-                    "who": membership.client,
-                    "room": room,
-                    "count": len(missing),
-                    "of": len(due),
-                    "sender": first.client,
-                    "content": excerpt(first.content),
-                },
-                [*first.sent[:1], *others],
-                "nobody" if nobody else "own" if own else "",
-            )
-        )
+        params = {
+            "who": membership.client,
+            "room": room,
+            "count": len(missing),
+            "of": len(due),
+            "sender": first.client,
+            "content": excerpt(first.content),
+        }
+        same = _said_with_its_id(log, first) if nobody else None
+        if same is not None:
+            params |= {"other": same.client, "other_room": same.room}
+            variant = "id_of_user" if same.room == room else "id_of_room"
+            evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
+            found.append(Anomaly("lost", params, evidence, variant))
+            continue
+        variant = "nobody" if nobody else "own" if own else ""
+        found.append(Anomaly("lost", params, [*first.sent[:1], *others], variant))
     return _nobody_first(found)
+
+
+def _said_with_its_id(log: Log, said: Said) -> Said | None:
+    """What had been said before with the same id by another user, or in another room: that is no retry."""
+    return next(
+        (
+            other
+            for other in log.said.values()
+            if said.id is not None
+            and other.id == said.id
+            and other.at < said.at
+            and (other.user, other.room) != (said.user, said.room)
+        ),
+        None,
+    )
 
 
 def _nobody_first(found: list[Anomaly]) -> list[Anomaly]:
     """If nobody heard a message, that is one finding, and not one for each member."""
-    nobody = [anomaly for anomaly in found if anomaly.variant == "nobody"]
-    return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant != "nobody")]
+    by_all = ("nobody", "id_of_user", "id_of_room")
+    nobody = [anomaly for anomaly in found if anomaly.variant in by_all]
+    return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in by_all)]
 
 
 def duplicates(log: Log, room: str) -> list[Anomaly]:
@@ -104,11 +122,22 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
                             "content": excerpt(said.content),
                         },
                         [heard.event for heard in copies[:3]],
-                        "retry" if len(said.sent) > 1 else "",
+                        _why_again(log, said, copies[-1]),
                     )
                 )
                 break
     return found
+
+
+def _why_again(log: Log, said: Said, copy: Heard) -> str:
+    """Whether a message came again after a retry of it, or in answer to something else with the same id."""
+    if any(
+        other.conn == copy.conn and other.user != said.user and other.at <= copy.at
+        for other in log.said.values()
+        if said.id is not None and other.id == said.id
+    ):
+        return "id_of_user"
+    return "retry" if len(said.sent) > 1 else ""
 
 
 def _allowed_copies(log: Log, said: Said, heard: Heard) -> int:

@@ -128,8 +128,9 @@ def unjustified(log: Log, room: str) -> list[Anomaly]:
             heard_by[notice.conn] += 1
             late = notice.message.content in before or heard_by[notice.conn] <= due
             if subject.stop <= notice.at and _accompanied(log, subject, notice.at) and not late:
-                params = {"who": notice.client, "subject": subject.user, "room": room}
-                found.append(Anomaly("premature_offline", params, [notice.event], "notice"))
+                how, cause = log.last_break(subject.user, room, notice.at)
+                params = {"who": notice.client, "subject": subject.user, "room": room, "how": how}
+                found.append(Anomaly("premature_offline", params, [*cause, notice.event], "notice"))
                 break
     return found[:1]
 

@@ -183,7 +183,8 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
         if age <= silence.timeout + silence.heartbeat + slack:
             return []  # nobody was told anything after that, so nobody was told a wrong thing
         base["watched"] = round(age, 2)
-        return [Anomaly("zombie_presence", {**base, "who": log.conn(asker).client}, evidence)]
+        params = {**base, "who": log.conn(asker).client}
+        return [Anomaly("zombie_presence", params, evidence, _why_still_here(log, asker, silence))]
     if told is None:
         who = log.conn(listener).client
         evidence = [*signs, *([asked.event] if asked else [])]
@@ -206,6 +207,21 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
     return found[:1]
 
 
+def _why_still_here(log: Log, asker: int, silence: Silence) -> str:
+    """What `lastSeen` tells of a zombie, by the server's own clock: `refreshed` if it went on, `stale` if it
+    stood still, and nothing where it is not clear."""
+    seen = [
+        (asked.at, roster.users[silence.user].last_seen / 1000)
+        for asked, roster in log.rosters
+        if asked.conn == asker and roster.room == silence.room and silence.user in roster.users
+        if silence.last_sign + silence.heartbeat < asked.at <= silence.watched_until
+    ]
+    if not seen or seen[-1][0] - seen[0][0] < silence.timeout:
+        return ""
+    share = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+    return "refreshed" if share > 0.5 else "stale" if share == 0 else ""
+
+
 def delay(log: Log, silence: Silence, listener: int) -> float:
     """Seconds from the last sign of life to the news that the user is offline; infinite without news."""
     told = _first_gone(shown(log, listener, silence.room, silence.user, answers=False), silence)
@@ -222,7 +238,7 @@ def _first_gone(history: list[Shown], silence: Silence) -> Shown | None:
 def always_here(
     log: Log, user: str, room: str, witnesses: list[int], since: float, until: float, why: str
 ) -> list[Anomaly]:
-    """Whether a user who shows signs of life was ever shown as gone."""
+    """Whether a user who shows signs of life was ever shown as gone; a `twin` may have lost a connection."""
     for witness in witnesses:
         for answers in (False, True):
             for each in shown(log, witness, room, user, answers=answers):
@@ -233,8 +249,24 @@ def always_here(
                         "room": room,
                         "seconds": round(each.at - since, 2),
                     }
-                    return [Anomaly("premature_offline", params, [each.event], why)]
+                    if why != "twin":
+                        return [Anomaly("premature_offline", params, [each.event], why)]
+                    params["how"], cause = log.last_break(user, room, each.at)
+                    listed_still = not answers and _is_listed(log, user, room, witnesses, each.at, until)
+                    variant = "twin_told" if listed_still else "twin"
+                    return [Anomaly("premature_offline", params, [*cause, each.event], variant)]
     return []
+
+
+def _is_listed(log: Log, user: str, room: str, witnesses: list[int], since: float, until: float) -> bool:
+    """Whether all answers in a span of time, of which there are some, show a user as present."""
+    answers = [
+        each.here
+        for witness in witnesses
+        for each in shown(log, witness, room, user, answers=True)
+        if since < each.at <= until
+    ]
+    return bool(answers) and all(answers)
 
 
 def heartbeats(

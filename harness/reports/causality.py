@@ -334,7 +334,9 @@ class _Builder:
         marked = wrong and (is_odd or self.excerpt is None)
         label = f"#{number} “{self._said(message.content)}”" + (f" {self._say(wrong)}" if marked else "")
         said = self._arrived.get(("tag", tag))
-        self._hears(client, "message", label, what, number, [said], odd=is_odd)
+        # After a retry, it may be the answer to that, which goes to one client alone.
+        is_retried = sum(count for (_, other), count in self._repeated.items() if other == tag) > 1
+        self._hears(client, "message", label, what, number, [said], odd=is_odd, alone=is_retried)
 
     def _hears(
         self,
@@ -346,13 +348,14 @@ class _Builder:
         after: Collection[Moment | None],
         *,
         odd: bool = False,
+        alone: bool = False,
     ) -> None:
-        """A client hears something, which the server sent to all who hear it at the same moment."""
+        """A client hears something; unless `alone`, it was sent to all who hear it at the same moment."""
         if kind not in self.show and not self._is_odd(False):
             return
         what = f"{kind} {what} {label if kind != 'message' else ''}"
         self._copies[client, what.strip()] += 1
-        copy = (what, self._copies[client, what.strip()])
+        copy = (f"{what} {client}" if alone else what, self._copies[client, what.strip()])
         sent = self._published.get(copy)
         if sent is None:
             order = (1, number, f"{what} {copy[1]}")

@@ -30,20 +30,21 @@ class _Part(Struct):
 def events_as_html(history: History, guilty: list[int], words: Words) -> str:
     """The events, step by step. `guilty` are the places of those that are blamed, in rising order."""
     near = {place + by for place in guilty for by in range(-OPEN, OPEN + 1)}
-    told = [_part(part, history, set(guilty), near, words) for part in _parts(history) if part.places]
+    parts = _parts(history, set(guilty))
+    told = [_part(part, history, set(guilty), near, words) for part in parts if part.places]
     more = sum(map(is_telling, history)) - MOST
     if more > 0:
         told.append(f"<p>{escape(words.texts.say('page.left_out', count=more))}</p>")
     return "\n".join(told)
 
 
-def _parts(history: History) -> Iterator[_Part]:
+def _parts(history: History, guilty: set[int]) -> Iterator[_Part]:
     part, listed = _Part("", []), 0
     for place, event in enumerate(history):
         if isinstance(event, Step) and not event.done:
             yield part
             part = _Part(event.step, [])
-        elif is_telling(event):
+        elif is_telling(event) or place in guilty:
             listed += 1
             if listed <= MOST:
                 part.places.append(place)

@@ -38,6 +38,8 @@ LANES = 3
 """Clients in an excerpt, if fewer are blamed, named, or said what it is about."""
 _SMALL = 3
 """So few events are shown rather than folded."""
+_SOON, _JUST_BEFORE = 1.0, 0.05
+"""Seconds before a blamed event in which a fault may be its cause: of these clients, and of others."""
 
 
 class Fold(Struct, frozen=True):
@@ -69,8 +71,8 @@ def excerpt(
 ) -> Excerpt:
     """What shows a finding, of which `evidence` names the blamed events. It is empty if none are known.
 
-    `named` are clients (and other words, which are ignored) that the finding speaks of. Without `others`,
-    only those that are blamed, and those that said what it is about, are in it.
+    `named` are clients or their users (and other words, which are ignored) that the finding speaks of.
+    Without `others`, only those that are blamed or named, and those that said what it is about, are in it.
     """
     guilty = blamed(history, evidence)
     if not guilty:
@@ -139,7 +141,7 @@ class _Chosen:
         # A page holds many messages: those that are blamed alone count, or those around would fill the space.
         self.tags = {tag for event in blamed_events if not _is_page(event) for tag in tags_of(event)}
         self.rooms = {room_of(event) for event in blamed_events} - {""}
-        self.named = [name for name in named if any(_client(event) == name for event in history)]
+        self.named = _named(history, named)
         self.clients = self._clients(blamed_events)
 
     def is_about(self, event: Event) -> bool:
@@ -158,11 +160,10 @@ class _Chosen:
         about = [event for event in self.history if tags_of(event) & self.tags]
         said_it = [_client(event) for event in about if isinstance(event, Sent)]
         found = dict.fromkeys(client for client in (*map(_client, blamed_events), *said_it) if client)
-        if self.others:
-            found |= dict.fromkeys(self.named)
-            for event in about:
-                if len(found) < LANES:
-                    found[_client(event)] = None
+        found |= dict.fromkeys(self.named)
+        for event in about if self.others else ():
+            if len(found) < LANES:
+                found[_client(event)] = None
         return list(found)
 
     def _distance(self, place: int) -> int:
@@ -184,7 +185,7 @@ class _Chosen:
         broken: dict[str, list[int]] = {}
         for place, event in enumerate(self.history[: self.guilty[-1] + 1]):
             match event:
-                case Fault(client=client) if client in self.clients:
+                case Fault(client=client) if client in self.clients or self._is_between(place):
                     found.append([place])
                     broken[client] = found[-1]
                 case Server(what=what, copy=False) if what in ENDS:
@@ -197,9 +198,15 @@ class _Chosen:
                 case Server(what="torn") if found:
                     found[-1].append(place)
         first = self.guilty[0]
-        before = [each for each in found if each[-1] < first]
+        soon = self.history[first].at - _SOON
+        before = [each for each in found if each[-1] < first and self.history[each[-1]].at >= soon]
         rest = [each for each in found if each[-1] >= first]
-        return {place for each in (*before[-1:], *rest) for place in each} if self.others else set()
+        return {place for each in (*before[-1:], *rest) for place in each}
+
+    def _is_between(self, place: int) -> bool:
+        """Whether something happened between blamed events, or just before the first of them."""
+        event, first = self.history[place], self.history[self.guilty[0]]
+        return first.at - _JUST_BEFORE <= event.at and place <= self.guilty[-1]
 
     def _neighbours(self) -> set[int]:
         """What the blamed clients saw just before and after of the like, and the named ones of anything."""
@@ -209,7 +216,7 @@ class _Chosen:
             for step in (-1, 1):
                 if _client(event) or isinstance(event, Server):
                     found |= self._next(place, step, _client(event), event)
-                for name in self.named if self.others else ():
+                for name in self.named:
                     found |= self._next(place, step, name, None)
         return found
 
@@ -223,6 +230,12 @@ class _Chosen:
                 found.add(place)
             place += step
         return found
+
+
+def _named(history: History, words: set[str]) -> list[str]:
+    """The clients that are named by their own names, or by those of their users."""
+    found = [e.client for e in history if isinstance(e, Opened) and {e.client, e.user} & words]
+    return list(dict.fromkeys(found))
 
 
 def _folded(history: History, chosen: _Chosen, few: int) -> list[Event | Fold]:

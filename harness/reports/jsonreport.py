@@ -73,7 +73,7 @@ def anomaly_as_json(anomaly: Anomaly, words: Words) -> dict[str, Any]:
     """What every report says of an anomaly, as JSON values."""
     return {
         "name": anomaly.name,
-        "rule": anomaly.kind.rule,
+        "rule": anomaly.rule,
         "title": words.title(anomaly),
         "message": words.message(anomaly),
         "cause": words.cause(anomaly),

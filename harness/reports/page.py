@@ -130,7 +130,9 @@ def _step(step: StepResult, words: Words) -> str:
     if is_not_reached(step):
         why = _safe(words.message(step.anomalies[0]))
     elif step.anomalies:
-        links = {words.title(alike[0]): _name(step, alike[0]) for alike in by_kind(step.anomalies)[:_KINDS]}
+        links: dict[str, str] = {}
+        for alike in by_kind(step.anomalies)[:_KINDS]:
+            links.setdefault(words.title(alike[0]), _name(step, alike[0]))
         why = "<br>".join(f'<a href="#{name}">{_marked_up(title)}</a>' for title, name in links.items())
     return (
         f'<tr><th scope="row">{step.step} {_safe(words.step(step.step))}'
@@ -151,6 +153,8 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
             pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:_KINDS]]
+    if sum(len(by_kind(step.anomalies)) for step in run.steps) > 1:
+        pieces.append(f'<p class="soft">{_safe(say("ui.together"))}</p>')
     pieces += _notes(run, words)
     if scene is not None:
         pieces.append(_scene(scene, words))
@@ -267,7 +271,11 @@ def _shown_by_faults(run: Run, words: Words) -> str:
     kinds += ["torn" for step in run.steps if step.receipt and step.receipt.key == "restarted_torn"]
     say = words.texts.say
     told = [say(f"shows.{kind}") for kind in dict.fromkeys(kinds) if words.texts.has(f"shows.{kind}")]
-    return "\n".join([f"<h3>{_safe(say('page.shows'))}</h3>", *_paragraphs(told)]) if told else ""
+    if not told:
+        return ""
+    return "\n".join(
+        [f"<details><summary>{_safe(say('page.shows'))}</summary>", *_paragraphs(told), "</details>"]
+    )
 
 
 def _notes(run: Run, words: Words) -> list[str]:

@@ -69,12 +69,22 @@ def _row(client: str, log: Log, room: str, heard: list[Heard]) -> Row:
     everything = {each.message.sequence for each in heard}
     for membership in log.memberships:
         if (membership.client, membership.room) == (client, room):
-            _follow(row, log.live_in(membership), everything)
+            replay = [
+                each.message.sequence
+                for each in heard
+                if not each.live
+                and each.conn == membership.conn
+                and membership.asked <= each.at <= membership.start
+            ]
+            _follow(row, replay, log.live_in(membership), everything)
     return row
 
 
-def _follow(row: Row, heard: list[Heard], everything: set[int]) -> None:
-    """Note what is out of line in what came live from one join on. What is in a page is no hole."""
+def _follow(row: Row, replay: list[int], heard: list[Heard], everything: set[int]) -> None:
+    """Note what is out of line in what came from one join on: holes after its replay began, too.
+
+    What came by any page is no hole.
+    """
     numbers = [each.message.sequence for each in heard if not each.may_answer_retry]
     seen: set[int] = set()
     newest = 0
@@ -85,8 +95,9 @@ def _follow(row: Row, heard: list[Heard], everything: set[int]) -> None:
             row.late.append(number)
         seen.add(number)
         newest = max(newest, number)
-    if seen:
-        row.holes += _spans({n for n in range(min(seen), newest) if n not in everything})
+    if seen or replay:
+        begin, end = min(seen | set(replay)), max(newest, *replay, 0)
+        row.holes += _spans({n for n in range(begin, end) if n not in everything})
 
 
 def _spans(numbers: Collection[int]) -> list[Span]:

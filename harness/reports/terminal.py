@@ -13,7 +13,7 @@ from harness.history import Began, Event, History, Noted, Received, Sent, Step
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
-from harness.reports.findings import by_kind, is_not_reached, raised
+from harness.reports.findings import by_kind, is_not_reached, named_in, raised
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary, excluded_frequency
@@ -178,6 +178,9 @@ class Terminal:
             told.add("output")
         for step in steps:
             self._failures(step, words, told, run.history)
+        if sum(len(by_kind(step.anomalies)) for step in steps if not is_not_reached(step)) > 1:
+            self.line()
+            self.block(self.texts.say("ui.together"), 2, "dim")
         passed = overall([step.outcome for step in steps]) is Outcome.PASSED
         if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
@@ -244,7 +247,7 @@ class Terminal:
     def _evidence(self, anomaly: Anomaly, words: Words, history: History) -> None:
         """The blamed events; where the history is known, among those just before and after them."""
         evidence = anomaly.evidence[:_EVIDENCE]
-        found = excerpt(history, evidence, around=_AROUND, others=False)
+        found = excerpt(history, evidence, named=named_in(anomaly), around=_AROUND, others=False)
         guilty = {id(event) for event in found.guilty}
         for event in found.events or evidence:
             if isinstance(event, Fold):

@@ -43,6 +43,8 @@ class Words:
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
         if isinstance(said.get("expected"), str):
             said["expected"] = self._known("expected", said["expected"])
+        if isinstance(said.get("how"), str):
+            said["how"] = self._known("how", said["how"])
         return said
 
     def _known(self, table: str, key: str) -> str:
@@ -68,9 +70,10 @@ class Words:
 
     def cause(self, anomaly: Anomaly) -> str:
         """The likely cause; where one component is judged, what it is in that one."""
-        own = f"anomaly.{anomaly.name}.cause_for_{self._component}"
-        if self._component and self.texts.has(own):
-            return self.texts.say(own, **self.params(anomaly.params))
+        key = f"anomaly.{anomaly.name}.cause"
+        for own in (f"{key}_{anomaly.variant}_for_{self._component}", f"{key}_for_{self._component}"):
+            if self._component and self.texts.has(own):
+                return self.texts.say(own, **self.params(anomaly.params))
         return self.texts.say(self._variant(anomaly, "cause"), **self.params(anomaly.params))
 
     def _variant(self, anomaly: Anomaly, what: str) -> str:
@@ -80,7 +83,7 @@ class Words:
 
     def rule(self, anomaly: Anomaly) -> str:
         """Where the broken rule stands."""
-        rule = anomaly.kind.rule
+        rule = anomaly.rule
         if rule in _RULES_IN_WORDS:
             return self.texts.say(f"ui.rule_{rule}")
         return self.texts.say("ui.rule", rule=rule)
@@ -114,7 +117,8 @@ class Words:
             case history.Received(frame=frame, text=text):
                 what = say("event.received", what=self.frame(frame, text))
             case history.Sent(frame=frame, text=text, bad=bad):
-                what = say("event.sent_bad" if bad else "event.sent", what=self.frame(frame, text))
+                said = self.frame(frame, text) + self._id_in(frame)
+                what = say("event.sent_bad" if bad else "event.sent", what=said)
             case history.Closed(by="server", code=code, reason=reason):
                 how = say(f"ended.{reason}") if reason in ENDED else reason
                 more = f": {how}" if how else ""
@@ -137,6 +141,12 @@ class Words:
             case _:
                 what = type(event).__name__
         return event.at, who, what
+
+    def _id_in(self, frame: Any) -> str:
+        """The id that a message is sent with, by which it may be sent again."""
+        data = frame.get("data") if isinstance(frame, dict) else None
+        id = data.get("id") if isinstance(data, dict) else None
+        return f" id={excerpt(self.clean(id))}" if isinstance(id, str) else ""
 
     def frame(self, frame: Any, text: str | None) -> str:
         """A frame in one short line."""

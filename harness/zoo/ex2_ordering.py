@@ -133,10 +133,12 @@ def subscribed_after_the_replay(parts: Components) -> None:
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
             if since is None:
                 newest = await self._store.newest(room_name, 50)
-                page = History(room_name, newest, newest[-1].sequence if newest else 0, False)
+                member.send(History(room_name, newest, newest[-1].sequence if newest else 0, False))
             else:
-                page = await self.history(room_name, since, 100)
-            member.send(page)
+                while (page := await self.history(room_name, since, 100)).messages:
+                    member.send(page)
+                    await member.drain()
+                    since = page.messages[-1].sequence
             await asyncio.sleep(0.02)
             self._pubsub.subscribe(room_name, member)
 

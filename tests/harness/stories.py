@@ -89,6 +89,8 @@ class Story:
     def __init__(self, exercise: int = 1) -> None:
         self.at = 0.0
         self.events: History = [Began(0.0, exercise, "1", NONCE, "story", EPOCH / 1000)]
+        self.seen = 0.0
+        """How much `lastSeen` goes on in a second."""
         self._conns = 0
         self._lines = 0
 
@@ -367,7 +369,8 @@ class Person:
 
     def is_shown(self, room: str, users: dict[str, str], full: bool | None = None) -> None:
         """Receives presence: of changes, or the whole list, or a list that does not say."""
-        shown = [{"user": user, "status": status, "lastSeen": EPOCH} for user, status in users.items()]
+        seen = EPOCH + round(1000 * self.story.at * self.story.seen)
+        shown = [{"user": user, "status": status, "lastSeen": seen} for user, status in users.items()]
         more = {} if full is None else {"full": full}
         self.gets({"type": "presence", "data": {"room": room, "users": shown, **more}})
 

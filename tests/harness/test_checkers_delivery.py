@@ -8,6 +8,7 @@ import pytest
 
 from harness.checkers import delivery
 from harness.checkers.delivery import LONG_AGO
+from harness.history import Sent
 from tests.harness.stories import Story, facts, told
 
 
@@ -650,3 +651,43 @@ def test_excerpts_are_short_and_visible() -> None:
     assert delivery.excerpt("a\tb\u200b") == "a\\tb\\u200b"
     assert delivery.excerpt("x" * 50) == "x" * 40 + "…"
     assert delivery.excerpt("x" * 50 + "y" + "z" * 50, around=50) == "…" + "x" * 20 + "y" + "z" * 19 + "…"
+
+
+@pytest.mark.parametrize(("other_room", "variant"), [("red", "lost/id_of_user"), ("blue", "lost/id_of_room")])
+def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant: str) -> None:
+    """An id that another user, or the same user in another room, had used: nobody hears what is new."""
+    story = Story()
+    people = story.members("red", "alice", "bob")
+    for person in people:
+        person.joins("blue")
+    first = people[0].says(other_room, "first", id="x")
+    story.all_hear(people, (first, 1))
+    again = people[1 if other_room == "red" else 0].says("red", "second", id="x")
+    story.passes(5)
+    found = delivery.lost(story.log, "red")
+    assert told(found) == [variant]
+    assert facts(found, "other", "other_room") == ["alice", other_room]
+    said = [event.frame["data"]["content"] for event in found[0].evidence if isinstance(event, Sent)]
+    assert said == [first.content, again.content]
+
+
+def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
+    """Who says something with another's id, and is sent that other message once more, is told why."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    first = alice.says("red", "first", id="x")
+    story.all_hear([alice, bob], (first, 1))
+    bob.says("red", "second", id="x")
+    bob.hears(first, 1)
+    assert told(delivery.duplicates(story.log, "red")) == ["duplicate/id_of_user"]
+    alice.repeats(first)
+    story.all_hear([alice, bob], (first, 1))
+    assert told(delivery.duplicates(story.log, "red")) == ["duplicate/id_of_user"]
+    other = Story()
+    alice, bob = other.members("red", "alice", "bob")
+    first = alice.says("red", "first", id="x")
+    other.all_hear([alice, bob], (first, 1))
+    alice.repeats(first)
+    other.all_hear([alice, bob], (first, 1))
+    bob.says("red", "second", id="x")
+    assert told(delivery.duplicates(other.log, "red")) == ["duplicate/retry"]

@@ -215,6 +215,29 @@ def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
     assert told(presence.always_here(den.story.log, "tina", "den", witnesses, 0.5, inf, "twin")) == []
 
 
+@pytest.mark.parametrize(
+    ("listed", "variant"), [(True, "premature_offline/twin_told"), (False, "premature_offline/twin")]
+)
+def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) -> None:
+    """It is said how one of them ended, and whether the lists know better than the announcement."""
+    den = Den()
+    one, two = den.story.client("tina"), den.story.client("tina")
+    den.enters(one)
+    two.joins("den")
+    one.is_cut()
+    cut = den.story.events[-2]
+    den.tell("tina", "offline", but=one)
+    gone = [e for e in den.story.events if getattr(e, "client", "") == "listener"][-1]
+    if not listed:
+        den.users.pop("tina")
+    den.watches(3)
+    witnesses = [den.listener.conn, den.asker.conn]
+    found = presence.always_here(den.story.log, "tina", "den", witnesses, 0.0, inf, "twin")
+    assert told(found) == [variant]
+    assert facts(found, "who", "subject", "how") == ["listener", "tina", "reset"]
+    assert found[0].evidence == [cut, gone]
+
+
 def test_heartbeats_that_come_every_interval() -> None:
     """Also where they are a little late, and where we watched for less than one interval."""
     story = Story()
@@ -248,13 +271,24 @@ def test_the_slowest_answer_is_the_slack() -> None:
 # --- going offline --------------------------------------------------------------------------------
 
 
-def test_somebody_who_is_never_offline() -> None:
-    """Neither told nor listed as gone: a zombie, with the time for which we watched."""
+@pytest.mark.parametrize(
+    ("seen", "name"),
+    [
+        (0.0, "zombie_presence/stale"),
+        (0.4, "zombie_presence"),
+        (0.6, "zombie_presence/refreshed"),
+        (1.0, "zombie_presence/refreshed"),
+    ],
+)
+def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
+    """Neither told nor listed as gone: a zombie, with the time for which we watched, and what `lastSeen` says
+    of the cause."""
     den = Den()
+    den.story.seen = seen
     den.vera.sends({"type": "heartbeat"})
     den.watches(4.5)
     found = den.offline()
-    assert told(found) == ["zombie_presence"]
+    assert told(found) == [name]
     assert facts(found, "who", "subject", "watched", "timeout") == ["asker", "vera", 4.5, TIMEOUT]
     assert presence.delay(den.story.log, den.silence(), den.listener.conn) == inf
 

@@ -486,5 +486,11 @@ def test_every_text_of_an_anomaly_is_of_a_variant() -> None:
     named = set(re.findall(r'"(\w+)"', sources)) | set(BREAKABLE)
     for key in texts("en").keys():  # noqa: SIM118
         if key.startswith("anomaly.") and "_" in key.rsplit(".", 1)[1]:
-            variant = key.rsplit(".", 1)[1].split("_", 1)[1].removeprefix("for_")
+            variant = _variant_in(key)
             assert variant in named or variant.isdigit(), key
+
+
+def _variant_in(key: str) -> str:
+    """The variant in `….cause_VARIANT` and `….cause_VARIANT_for_COMPONENT`, or the component."""
+    what = key.rsplit(".", 1)[1].split("_", 1)[1]
+    return re.sub(r"_for_\w+$", "", what).removeprefix("for_")
