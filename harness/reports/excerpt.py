@@ -38,8 +38,12 @@ LANES = 3
 """Clients in an excerpt, if fewer are blamed, named, or said what it is about."""
 _SMALL = 3
 """So few events are shown rather than folded."""
-_SOON, _JUST_BEFORE = 1.0, 0.05
-"""Seconds before a blamed event in which a fault may be its cause: of these clients, and of others."""
+_BREAKS = 3
+"""Faults that are shown, with what mended them."""
+_SOON = 1.0
+"""Seconds before the first blamed event in which a fault may be its cause."""
+_AT_ONCE = 0.05
+"""Seconds from a blamed event in which even a fault of somebody else may be."""
 
 
 class Fold(Struct, frozen=True):
@@ -185,7 +189,7 @@ class _Chosen:
         broken: dict[str, list[int]] = {}
         for place, event in enumerate(self.history[: self.guilty[-1] + 1]):
             match event:
-                case Fault(client=client) if client in self.clients or self._is_between(place):
+                case Fault(client=client) if client in self.clients or self._seconds_off(place) < _AT_ONCE:
                     found.append([place])
                     broken[client] = found[-1]
                 case Server(what=what, copy=False) if what in ENDS:
@@ -197,16 +201,14 @@ class _Chosen:
                     broken.pop("").append(place)
                 case Server(what="torn") if found:
                     found[-1].append(place)
-        first = self.guilty[0]
-        soon = self.history[first].at - _SOON
-        before = [each for each in found if each[-1] < first and self.history[each[-1]].at >= soon]
-        rest = [each for each in found if each[-1] >= first]
-        return {place for each in (*before[-1:], *rest) for place in each}
+        began = self.history[self.guilty[0]].at - _SOON
+        recent = [each for each in found if self.history[each[-1]].at >= began]
+        nearest = sorted(recent, key=lambda each: min(map(self._seconds_off, each)))[:_BREAKS]
+        return {place for each in nearest for place in each}
 
-    def _is_between(self, place: int) -> bool:
-        """Whether something happened between blamed events, or just before the first of them."""
-        event, first = self.history[place], self.history[self.guilty[0]]
-        return first.at - _JUST_BEFORE <= event.at and place <= self.guilty[-1]
+    def _seconds_off(self, place: int) -> float:
+        """How far in time something is from the nearest blamed event."""
+        return min(abs(self.history[place].at - self.history[other].at) for other in self.guilty)
 
     def _neighbours(self) -> set[int]:
         """What the blamed clients saw just before and after of the like, and the named ones of anything."""

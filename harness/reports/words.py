@@ -146,7 +146,7 @@ class Words:
         """The id that a message is sent with, by which it may be sent again."""
         data = frame.get("data") if isinstance(frame, dict) else None
         id = data.get("id") if isinstance(data, dict) else None
-        return f" id={excerpt(self.clean(id))}" if isinstance(id, str) else ""
+        return f" id={excerpt(self.clean(id), width=12)}" if isinstance(id, str) else ""
 
     def frame(self, frame: Any, text: str | None) -> str:
         """A frame in one short line."""
