@@ -27,6 +27,7 @@ from harness.reports.spacetime import spacetime
 from harness.reports.strip import strips
 from harness.reports.summary import Scene, Summary, excluded_frequency
 from harness.reports.svg import Drawing
+from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict import Outcome, StepResult
@@ -162,7 +163,7 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
         pieces.append(_example(run, words))
     log = Log(run.history)
     guilty = blamed(run.history, _evidence(run))
-    pieces += [_numbers(run, log, guilty, words), _times(run, log, words)]
+    pieces += [_numbers(run, log, guilty, words), _presence(log, words), _times(run, log, words)]
     pieces.append(_shown_by_faults(run, words))
     if run.history:
         heading = f"<h3>{_safe(say('page.happened'))}</h3>"
@@ -246,6 +247,14 @@ def _numbers(run: Run, log: Log, guilty: list[int], words: Words) -> str:
         title = words.texts.say("page.strip", room=words.clean(room))
         drawn.append(_figure(strips(log, room, title, words.texts, blamed_events)))
     return f"<h3>{_safe(words.texts.say('page.numbers'))}</h3>\n" + "\n".join(drawn) if drawn else ""
+
+
+def _presence(log: Log, words: Words) -> str:
+    """Who seemed to be present, to the client that was shown the most."""
+    witness = best_witness(log)
+    if witness is None:
+        return ""
+    return f"<h3>{_safe(words.texts.say('page.people'))}</h3>\n{_figure(timeline(log, *witness, words))}"
 
 
 def _times(run: Run, log: Log, words: Words) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.reports.page import page
+from harness.steps import EXERCISES
 from harness.texts import texts
 from tests.browser.test_accessible import faults
 from tests.harness.test_page import run_of, story_of, summary_of, swapped
@@ -65,3 +68,31 @@ def test_ten_thousand_events_are_laid_out_at_once(tmp_path: Path, new_page: Call
         tab.goto(written(tmp_path, failing=True, messages=messages))
         heights.append(tab.evaluate("document.documentElement.scrollHeight"))
     assert heights[1] < heights[0] + 1000
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("exercise", EXERCISES)
+@pytest.mark.parametrize("target", ["--solutions", "--exercises"])
+def test_the_page_of_a_real_run(
+    tmp_path: Path, new_page: Callable[..., Page], exercise: int, target: str
+) -> None:
+    """Failing as it is handed out, and passing: the page is small, and nothing is in the way."""
+    file = tmp_path / "report.html"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "harness.cli", "check", str(exercise), target, "--html", str(file)],
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == (0 if target == "--solutions" else 1), done.stdout + done.stderr
+    assert str(file) in done.stdout
+    assert file.stat().st_size < 1_000_000
+    tab = new_page()
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.goto(file.as_uri())
+    assert faults(tab) == []
+    assert said == []
+    assert tab.locator("svg").count() >= (2 if target == "--solutions" else 3)

@@ -15,6 +15,8 @@ from harness.reports.events import MOST, events_as_html
 from harness.reports.page import page
 from harness.reports.strip import MOST_CLIENTS, Row, Span, rows, strips
 from harness.reports.summary import Scene, Summary
+from harness.reports.timeline import best_witness, timeline
+from harness.reports.timeline import rows as timeline_rows
 from harness.reports.words import Words
 from harness.texts import texts
 from harness.verdict import Outcome, StepResult, Text
@@ -301,3 +303,25 @@ def test_what_happened_is_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
     assert listed > 50
     assert re.search(r"\d+ more events are left out", text)
     assert MOST >= 10_000
+
+
+def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
+    """A bar for each status, from when it was shown; who is missing from a full list is offline."""
+    story = Story(3)
+    alice, bob = story.members(RED, "alice", "bob")
+    both = {alice.user: "online", bob.user: "online"}
+    alice.is_shown(RED, both, True)
+    bob.faults("vanish")
+    broken = story.at
+    alice.is_shown(RED, {bob.user: "away"}, False)
+    alice.is_shown(RED, both, True)
+    alice.is_shown(RED, {alice.user: "online"}, True)
+    log = story.log
+    assert best_witness(log) == ("alice", RED)
+    one, two = timeline_rows(log, "alice", RED)
+    assert [str(status) for _, status in one.shown] == ["online"]
+    assert [str(status) for _, status in two.shown] == ["online", "away", "online", "offline"]
+    assert two.breaks == [broken]
+    drawn = str(timeline(log, "alice", RED, Words(texts("en"), NONCE)))
+    assert "What alice was shown of red, by time" in drawn
+    assert best_witness(Story().log) is None
