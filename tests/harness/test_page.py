@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.anomalies import Anomaly
-from harness.history import Event, Sent
+from harness.history import Event, Received, Sent
 from harness.log import Log
 from harness.play import Run
 from harness.reports.charts import histogram
@@ -15,12 +19,13 @@ from harness.reports.events import MOST, events_as_html
 from harness.reports.page import page
 from harness.reports.strip import MOST_CLIENTS, Row, Span, rows, strips
 from harness.reports.summary import Scene, Summary
+from harness.reports.terminal import Terminal
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.timeline import rows as timeline_rows
 from harness.reports.words import Words
 from harness.texts import texts
 from harness.verdict import Outcome, StepResult, Text
-from tests.harness.stories import NONCE, Person, Story
+from tests.harness.stories import NONCE, PROPERTY, Person, Story
 
 RED = f"red-{NONCE}"
 _VOID = {"meta", "br", "link", "img"}
@@ -325,3 +330,33 @@ def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
     drawn = str(timeline(log, "alice", RED, Words(texts("en"), NONCE)))
     assert "What alice was shown of red, by time" in drawn
     assert best_witness(Story().log) is None
+
+
+_TYPES = st.sampled_from(["message", "history", "presence", "error", "connected", "heartbeat", "dance"])
+_KEYS = st.sampled_from(["room", "messages", "users", "user", "status", "content", "sequence", "code", "id"])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@PROPERTY
+@given(st.lists(st.tuples(_TYPES, _JSON), min_size=1, max_size=6))
+def test_whatever_a_server_sends_there_is_a_page(frames: list[tuple[str, Any]]) -> None:
+    """A report that fails would take the verdict with it: any frame can be blamed, drawn and listed."""
+    story, (alice, *_) = story_of(4)
+    begin = len(story.events)
+    for kind, data in frames:
+        alice.gets({"type": kind, "data": data, "room": data})
+        alice.gets(data)
+    blamed = [each for each in story.events[begin:] if isinstance(each, Received)]
+    found = Anomaly("malformed_frame", {"who": "alice", "field": "data.room[0].x"}, blamed)
+    run = run_of(story, {"2.1": [found]})
+    page_of(summary_of(run))
+    out = io.StringIO()
+    Terminal(texts("en"), out=out).run(run)
+    Terminal(texts("en"), out=out).table(run)
+    assert out.getvalue()
