@@ -218,7 +218,7 @@ class _Chosen:
             for step in (-1, 1):
                 if _client(event) or isinstance(event, Server):
                     found |= self._next(place, step, _client(event), event)
-                for name in self.named:
+                for name in set(self.named) - {_client(event)}:
                     found |= self._next(place, step, name, None)
         return found
 

@@ -173,6 +173,7 @@ class Words:
                 return f"presence {room} [{shown}{', …' if len(users) > 12 else ''}]"
             case "error":
                 return f"error {data.get('code', '')} “{excerpt(str(data.get('message', '')))}”"
-        fields = {key: value for key, value in frame.items() if key not in ("type", "data", "room")}
+        apart = ("type", "data", "room")
+        fields = {key: each for key, each in frame.items() if key not in apart and each is not None}
         more = " ".join(f"{key}={excerpt(str(value))}" for key, value in fields.items())
         return " ".join(part for part in (str(kind), str(room), more) if part)
