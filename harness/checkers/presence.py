@@ -283,12 +283,21 @@ def heartbeats(
             "seconds": round(end - since, 1),
         }
         edges = [since, *times, end]
-        widest = max(later - earlier for earlier, later in pairwise(edges))
-        if widest > 1.5 * interval + slack:
-            return [
-                Anomaly("missing_heartbeat", {**params, "gap": round(widest, 2)}, [], "" if times else "none")
-            ]
+        start, after = max(pairwise(edges), key=lambda each: each[1] - each[0])
+        if after - start > 1.5 * interval + slack:
+            params["gap"] = round(after - start, 2)
+            evidence = [*_beat_at(log, conn, start), *_beat_at(log, conn, after)]
+            return [Anomaly("missing_heartbeat", params, evidence, "" if times else "none")]
     return []
+
+
+def _beat_at(log: Log, conn: Conn, moment: float) -> list[Event]:
+    """The heartbeat that a connection got at a moment, if it got one then."""
+    return [
+        asked.event
+        for asked in log.received
+        if asked.conn == conn.number and asked.at == moment and asked.reading.kind == "heartbeat"
+    ]
 
 
 def too_many_heartbeats(log: Log, conns: list[Conn], interval: float) -> list[Anomaly]:
