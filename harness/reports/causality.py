@@ -230,7 +230,7 @@ class _Builder:
         if event.bad is not None:
             bad = f"bad.{event.bad}"
             what = self.texts.say(bad) if self.texts.has(bad) else event.bad
-            kind, label = "message", self._say("nonsense", what=shorten(what, 30))
+            kind, label = "message", self._say("nonsense", what=shorten(what, 22))
         elif kind == "message" and isinstance(content, str):
             label, tag = self._say("says", content=self._said(content)), tag_in(content)
         elif kind == "join":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from itertools import groupby
 
 from msgspec import Struct
 
 from harness.history import Event, History, Step
 from harness.reports.excerpt import is_telling
+from harness.reports.markup import safe
 from harness.reports.words import Words
 
 OPEN = 8
@@ -34,7 +34,7 @@ def events_as_html(history: History, guilty: list[int], words: Words) -> str:
     told = [_part(part, history, set(guilty), near, words) for part in parts if part.places]
     more = sum(map(is_telling, history)) - MOST
     if more > 0:
-        told.append(f"<p>{escape(words.texts.say('page.left_out', count=more))}</p>")
+        told.append(f"<p>{safe(words.texts.say('page.left_out', count=more))}</p>")
     return "\n".join(told)
 
 
@@ -64,7 +64,7 @@ def _part(part: _Part, history: History, guilty: set[int], near: set[int], words
 
 
 def _folded(summary: str, inside: str, *, is_open: bool = False) -> str:
-    return f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>\n{inside}\n</details>"
+    return f"<details{' open' if is_open else ''}><summary>{safe(summary)}</summary>\n{inside}\n</details>"
 
 
 def _span(places: list[int], history: History, words: Words) -> str:
@@ -74,7 +74,7 @@ def _span(places: list[int], history: History, words: Words) -> str:
 
 def _table(places: list[int], history: History, guilty: set[int], words: Words) -> str:
     say = words.texts.say
-    heads = "".join(f'<th scope="col">{escape(say(f"page.{each}"))}' for each in ("when", "who", "what"))
+    heads = "".join(f'<th scope="col">{safe(say(f"page.{each}"))}' for each in ("when", "who", "what"))
     rows = "\n".join(_row(history[place], words, is_guilty=place in guilty) for place in places)
     return f'<table class="events"><thead class="unseen"><tr>{heads}<tbody>\n{rows}\n</table>'
 
@@ -83,6 +83,6 @@ def _row(event: Event, words: Words, *, is_guilty: bool) -> str:
     at, who, what = words.event(event)
     mark, style = "", ""
     if is_guilty:
-        mark = f'&gt;<span class="unseen">{escape(words.texts.say("page.guilty"))}</span> '
+        mark = f'&gt;<span class="unseen">{safe(words.texts.say("page.guilty"))}</span> '
         style = ' class="guilty"'
-    return f'<tr{style}><td class="number">{at:.4f}<td>{escape(who)}<td>{mark}{escape(what)}'
+    return f'<tr{style}><td class="number">{at:.4f}<td>{safe(who)}<td>{mark}{safe(what)}'

@@ -6,10 +6,7 @@ diagram of the guilty moment, and what happened as strips, times and a list of e
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable
-from html import escape
 from importlib import resources
 
 from harness.anomalies import Anomaly
@@ -23,6 +20,7 @@ from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
 from harness.reports.findings import by_kind, is_not_reached, named_in
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
+from harness.reports.markup import marked_up, paragraphs, safe
 from harness.reports.spacetime import spacetime
 from harness.reports.strip import strips
 from harness.reports.summary import Scene, Summary, excluded_frequency
@@ -32,7 +30,6 @@ from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict import Outcome, StepResult
 
-_CODE = re.compile(r"`([^`]+)`")
 _MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "–"}
 _KINDS = 3
 """Kinds of findings of each step that are explained; the others are named."""
@@ -52,12 +49,12 @@ def page(summaries: list[Summary], texts: Texts, command: str) -> str:
     worlds = "\n".join(
         _world(summary, headline, texts) for summary, headline in zip(summaries, headlines, strict=True)
     )
-    again = f"<h2>{_safe(texts.say('page.again'))}</h2>\n<pre>{_safe(command)}</pre>"
+    again = f"<h2>{safe(texts.say('page.again'))}</h2>\n<pre>{safe(command)}</pre>"
     return (
         f'<!doctype html>\n<html lang="{texts.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>chatlab · {_safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
-        f'<a class="skip" href="#main">{_safe(texts.say("page.skip"))}</a>\n'
+        f"<title>chatlab · {safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
+        f'<a class="skip" href="#main">{safe(texts.say("page.skip"))}</a>\n'
         f'<main id="main">\n{worlds}\n{again}\n</main>\n</body>\n</html>\n'
     )
 
@@ -87,9 +84,9 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
     runs = [(run, Words(texts, run.nonce, run.component)) for run in summary.shown()]
     return "\n".join(
         [
-            f'<h1 class="{summary.outcome}">{_MARKS[summary.outcome]} {_safe(headline)}</h1>',
-            f'<p class="soft">{_safe(" · ".join(facts))}</p>',
-            *_paragraphs(_frequency(summary, texts)),
+            f'<h1 class="{summary.outcome}">{_MARKS[summary.outcome]} {safe(headline)}</h1>',
+            f'<p class="soft">{safe(" · ".join(facts))}</p>',
+            *paragraphs(_frequency(summary, texts)),
             _steps(summary, runs, texts),
             *(_run(run, words, summary.scene(run.exercise)) for run, words in runs),
         ]
@@ -110,15 +107,15 @@ def _frequency(summary: Summary, texts: Texts) -> list[str]:
 
 def _steps(summary: Summary, runs: list[tuple[Run, Words]], texts: Texts) -> str:
     heads = "".join(
-        f'<th scope="col">{_safe(texts.say(f"page.{each}"))}' for each in ("step", "verdict", "points", "why")
+        f'<th scope="col">{safe(texts.say(f"page.{each}"))}' for each in ("step", "verdict", "points", "why")
     )
     rows = []
     for step in summary.steps:
         words = next((words for run, words in runs if str(run.exercise) == step.step[0]), Words(texts))
         rows.append(_step(step, words))
     return (
-        f'<h2>{_safe(texts.say("page.steps"))}</h2>\n<div class="wide" role="region" tabindex="0"'
-        f' aria-label="{_safe(texts.say("page.steps"))}">\n'
+        f'<h2>{safe(texts.say("page.steps"))}</h2>\n<div class="wide" role="region" tabindex="0"'
+        f' aria-label="{safe(texts.say("page.steps"))}">\n'
         f'<table class="steps"><thead><tr>{heads}<tbody>\n' + "\n".join(rows) + "\n</table>\n</div>"
     )
 
@@ -127,17 +124,17 @@ def _step(step: StepResult, words: Words) -> str:
     say = words.texts.say
     verdict = f"{_MARKS[step.outcome]} {say(f'outcome.{step.outcome}')}"
     worth = say("ui.points", points=step.points, of=step.of) if step.of else "–"
-    why = _marked_up(receipt(step, words))
+    why = marked_up(receipt(step, words))
     if is_not_reached(step):
-        why = _safe(words.message(step.anomalies[0]))
+        why = safe(words.message(step.anomalies[0]))
     elif step.anomalies:
         links: dict[str, str] = {}
         for alike in by_kind(step.anomalies)[:_KINDS]:
             links.setdefault(words.title(alike[0]), _name(step, alike[0]))
-        why = "<br>".join(f'<a href="#{name}">{_marked_up(title)}</a>' for title, name in links.items())
+        why = "<br>".join(f'<a href="#{name}">{marked_up(title)}</a>' for title, name in links.items())
     return (
-        f'<tr><th scope="row">{step.step} {_safe(words.step(step.step))}'
-        f'<td class="verdict {step.outcome}">{_safe(verdict)}<td class="number">{_safe(worth)}<td>{why}'
+        f'<tr><th scope="row">{step.step} {safe(words.step(step.step))}'
+        f'<td class="verdict {step.outcome}">{safe(verdict)}<td class="number">{safe(worth)}<td>{why}'
     )
 
 
@@ -149,13 +146,13 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     say = words.texts.say
     title = say("ui.exercise", number=run.exercise, title=say(f"exercise.{run.exercise}"))
     if run.defect:
-        return f"<h2>{_safe(title)}</h2>\n<p>{_safe(say('ui.defect'))}</p>\n<pre>{_safe(run.defect)}</pre>"
-    pieces = [f'<h2 id="exercise-{run.exercise}">{_safe(title)}</h2>']
+        return f"<h2>{safe(title)}</h2>\n<p>{safe(say('ui.defect'))}</p>\n<pre>{safe(run.defect)}</pre>"
+    pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
             pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:_KINDS]]
     if sum(len(by_kind(step.anomalies)) for step in run.steps) > 1:
-        pieces.append(f'<p class="soft">{_safe(say("ui.together"))}</p>')
+        pieces.append(f'<p class="soft">{safe(say("ui.together"))}</p>')
     pieces += _notes(run, words)
     if scene is not None:
         pieces.append(_scene(scene, words))
@@ -166,10 +163,10 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     pieces += [_numbers(run, log, guilty, words), _presence(log, words), _times(run, log, words)]
     pieces.append(_shown_by_faults(run, words))
     if run.history:
-        heading = f"<h3>{_safe(say('page.happened'))}</h3>"
+        heading = f"<h3>{safe(say('page.happened'))}</h3>"
         pieces.append(f"{heading}\n{events_as_html(run.history, guilty, words)}")
     if run.output:
-        pieces.append(f"<h3>{_safe(say('ui.output'))}</h3>\n<pre>{_safe(chr(10).join(run.output))}</pre>")
+        pieces.append(f"<h3>{safe(say('ui.output'))}</h3>\n<pre>{safe(chr(10).join(run.output))}</pre>")
     return "\n".join(piece for piece in pieces if piece)
 
 
@@ -182,11 +179,11 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
     moment = say("page.moment", title=words.title(anomaly))
     pieces = [
         f'<article class="{step.outcome}" id="{_name(step, anomaly)}">',
-        f'<h3>{_marked_up(title)} <span class="soft">({_safe(anomaly.name)})</span></h3>',
-        *_paragraphs([*words.message(anomaly).splitlines(), *more]),
-        f"<p><strong>{_safe(say('ui.cause'))}</strong> {_marked_up(words.cause(anomaly))}</p>",
-        *_paragraphs(words.explained(anomaly)),
-        f'<p class="soft">{_safe(say("ui.look"))} {_safe(look)}</p>',
+        f'<h3>{marked_up(title)} <span class="soft">({safe(anomaly.name)})</span></h3>',
+        *paragraphs([*words.message(anomaly).splitlines(), *more]),
+        f"<p><strong>{safe(say('ui.cause'))}</strong> {marked_up(words.cause(anomaly))}</p>",
+        *paragraphs(words.explained(anomaly)),
+        f'<p class="soft">{safe(say("ui.look"))} {safe(look)}</p>',
         *_shape(anomaly),
         _diagram(excerpt(run.history, anomaly.evidence, named=named_in(anomaly)), moment, words),
         "</article>",
@@ -197,7 +194,7 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
 def _shape(anomaly: Anomaly) -> list[str]:
     """The malformed frame, with a mark under what is wrong in it."""
     pointed = pointed_at(anomaly)
-    return [f"<pre>{_safe(chr(10).join(pointed))}</pre>"] if pointed else []
+    return [f"<pre>{safe(chr(10).join(pointed))}</pre>"] if pointed else []
 
 
 def _scene(scene: Scene, words: Words) -> str:
@@ -206,8 +203,8 @@ def _scene(scene: Scene, words: Words) -> str:
     title = say("page.scene", title=say(f"anomaly.{scene.name}.title"))
     guilty = [run.history[place] for place in blamed(run.history, _evidence(run))]
     whole = Excerpt(list(run.history), guilty, set())
-    replay = f"<pre>{_safe(f'chatlab replay {scene.path}')}</pre>" if scene.path else ""
-    return f"<h3>{_safe(title)}</h3>\n{_diagram(whole, title, Words(words.texts, run.nonce))}\n{replay}"
+    replay = f"<pre>{safe(f'chatlab replay {scene.path}')}</pre>" if scene.path else ""
+    return f"<h3>{safe(title)}</h3>\n{_diagram(whole, title, Words(words.texts, run.nonce))}\n{replay}"
 
 
 def _example(run: Run, words: Words) -> str:
@@ -219,7 +216,7 @@ def _example(run: Run, words: Words) -> str:
     is_fault = bool(moments) and _dullness(moments[0]) < _QUIET
     title = words.texts.say("page.fault" if is_fault else "page.example")
     diagram = _diagram(Excerpt(found.events, [], set()), title, words)
-    return f"<h3>{_safe(title)}</h3>\n{diagram}" if diagram else ""
+    return f"<h3>{safe(title)}</h3>\n{diagram}" if diagram else ""
 
 
 def _dullness(event: Event) -> int:
@@ -246,7 +243,7 @@ def _numbers(run: Run, log: Log, guilty: list[int], words: Words) -> str:
     for room in list(rooms)[:_ROOMS]:
         title = words.texts.say("page.strip", room=words.clean(room))
         drawn.append(_figure(strips(log, room, title, words.texts, blamed_events)))
-    return f"<h3>{_safe(words.texts.say('page.numbers'))}</h3>\n" + "\n".join(drawn) if drawn else ""
+    return f"<h3>{safe(words.texts.say('page.numbers'))}</h3>\n" + "\n".join(drawn) if drawn else ""
 
 
 def _presence(log: Log, words: Words) -> str:
@@ -254,7 +251,7 @@ def _presence(log: Log, words: Words) -> str:
     witness = best_witness(log)
     if witness is None:
         return ""
-    return f"<h3>{_safe(words.texts.say('page.people'))}</h3>\n{_figure(timeline(log, *witness, words))}"
+    return f"<h3>{safe(words.texts.say('page.people'))}</h3>\n{_figure(timeline(log, *witness, words))}"
 
 
 def _times(run: Run, log: Log, words: Words) -> str:
@@ -270,7 +267,7 @@ def _times(run: Run, log: Log, words: Words) -> str:
     told = say("page.times_told", count=len(seconds), **shares)
     lag = say("ui.lag", milliseconds=f"{1000 * run.lag:.0f}")
     drawing = histogram(seconds, say("page.times"), say("page.times_across"), say("page.times_up"))
-    return f"<h3>{_safe(say('page.times'))}</h3>\n<p>{_safe(told)} {_safe(lag)}</p>\n{_figure(drawing)}"
+    return f"<h3>{safe(say('page.times'))}</h3>\n<p>{safe(told)} {safe(lag)}</p>\n{_figure(drawing)}"
 
 
 def _shown_by_faults(run: Run, words: Words) -> str:
@@ -283,14 +280,14 @@ def _shown_by_faults(run: Run, words: Words) -> str:
     if not told:
         return ""
     return "\n".join(
-        [f"<details><summary>{_safe(say('page.shows'))}</summary>", *_paragraphs(told), "</details>"]
+        [f"<details><summary>{safe(say('page.shows'))}</summary>", *paragraphs(told), "</details>"]
     )
 
 
 def _notes(run: Run, words: Words) -> list[str]:
     told = [*run.notes, *(note for step in run.steps for note in step.notes)]
     notes = [words.text("note", note) for note in told]
-    return _paragraphs(f"{words.texts.say('ui.note')} {note}" for note in dict.fromkeys(notes))
+    return paragraphs(f"{words.texts.say('ui.note')} {note}" for note in dict.fromkeys(notes))
 
 
 # --- small pieces ---------------------------------------------------------------------------------
@@ -303,7 +300,7 @@ def _diagram(found: Excerpt, title: str, words: Words) -> str:
 
 def _figure(drawing: Drawing) -> str:
     """A drawing that can be moved about in, by the keyboard too."""
-    label = _safe(drawing.title)
+    label = safe(drawing.title)
     return f'<figure class="wide" role="group" tabindex="0" aria-label="{label}">\n{drawing}</figure>'
 
 
@@ -315,17 +312,3 @@ def _name(step: StepResult, anomaly: Anomaly) -> str:
     """What a finding is linked by."""
     variant = f"-{anomaly.variant}" if anomaly.variant else ""
     return f"step-{step.step.replace('.', '-')}-{anomaly.name}{variant}"
-
-
-def _paragraphs(lines: Iterable[str]) -> list[str]:
-    return [f"<p>{_marked_up(line)}</p>" for line in lines if line]
-
-
-def _marked_up(text: str) -> str:
-    """A sentence, in which code stands between backticks."""
-    return _CODE.sub(r"<code>\1</code>", _safe(text))
-
-
-def _safe(text: str) -> str:
-    """Text as HTML may hold it, without control characters and halves of characters."""
-    return escape("".join(char if char.isprintable() or char == "\n" else "�" for char in text))

@@ -15,7 +15,9 @@ INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 """What is drawn, what only guides the eye, and what is out of place."""
 FONT = 12
 """Pixels."""
-_ALLOWED = {"\t", "\n"}
+_ALLOWED = {"\t", "\n", "\u00a0", "\u202f", "\u200d"}
+"""Beside what can be printed: white space, also that which does not break a line (French has it before some
+signs), and what joins the parts of an emoji."""
 
 
 class Drawing:
@@ -175,5 +177,10 @@ def _px(value: float) -> str:
 
 
 def _xml(text: str) -> str:
-    """Text as XML may hold it: escaped, and without control characters and halves of characters."""
-    return escape("".join(char if char.isprintable() or char in _ALLOWED else "�" for char in text))
+    """Text as XML may hold it."""
+    return escape(showable(text))
+
+
+def showable(text: str) -> str:
+    """A text without control characters and halves of characters."""
+    return "".join(char if char.isprintable() or char in _ALLOWED else "�" for char in text)

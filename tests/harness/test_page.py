@@ -201,6 +201,8 @@ def test_a_page_is_in_one_language() -> None:
     text = page_of(summary_of(swapped()), "fr")
     assert '<html lang="fr">' in text
     prose = re.sub(r"<style>.*?</style>", "", text, flags=re.S)
+    assert "�" not in text, "spaces that do not break are spaces"
+    assert "\u00a0" in text
     for word in ("the", "and", "events", "late", "steps", "heard", "received", "server", "Numbers"):
         assert not re.search(rf"\b{word}\b", re.sub(r"<[^>]*>|my &lt;server&gt;", " ", prose)), word
 

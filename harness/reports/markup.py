@@ -1,0 +1,26 @@
+"""Text as HTML may hold it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+from harness.reports.svg import showable
+
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def safe(text: str) -> str:
+    """Any text, to stand between tags or in an attribute."""
+    return escape(showable(text))
+
+
+def marked_up(text: str) -> str:
+    """A sentence, in which code stands between backticks."""
+    return _CODE.sub(r"<code>\1</code>", safe(text))
+
+
+def paragraphs(lines: Iterable[str]) -> list[str]:
+    """A paragraph for each line that is not empty."""
+    return [f"<p>{marked_up(line)}</p>" for line in lines if line]
