@@ -1,4 +1,4 @@
-"""What `chatlab check` does: plays what was asked for in one world or in both, and reports."""
+"""What `chatlab check`, `replay` and `doctor` do: they play what was asked for, and report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import click
 from msgspec import Struct
 
 from harness import replay
+from harness.doctor import Examination, examine
 from harness.history import shortened
 from harness.play import Case, Run, play
+from harness.reports import examined
 from harness.reports.jsonreport import report
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
@@ -357,3 +359,21 @@ def play_again(kept: replay.Replay, terminal: Terminal) -> int:
         return _tell_defect(error, terminal)
     terminal.replayed(kept, run)
     return EXIT_DEFECT if run.defect else EXIT_CODES[run.outcome]
+
+
+def look_at(target: Target, terminal: Terminal, command: str) -> int:
+    """What `chatlab doctor` does: ask, show, and return the exit code. `command` judges the same server."""
+
+    async def asked() -> Examination:
+        cancel_on_sigterm()
+        return await examine(target)
+
+    say = terminal.texts.say
+    try:
+        with terminal.waiting(say("doctor.asking", server=target.label)):
+            found = asyncio.run(asked())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo(say("ui.interrupted"), err=True)
+        return EXIT_INTERRUPTED
+    examined.show(found, terminal, command)
+    return EXIT_CODES[Outcome.PASSED if found.is_right else Outcome.FAILED]

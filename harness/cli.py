@@ -218,7 +218,7 @@ def doctor(
         )
     except BadTarget as error:
         raise click.UsageError(str(error)) from error
-    from harness.doctor import look_at
+    from harness.check import look_at
     from harness.reports.terminal import Terminal
 
     name, value = next((name, value) for name, value in given.items() if value)

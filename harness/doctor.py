@@ -6,11 +6,9 @@ each type of frame, and which frame was the first to depart from the contract.
 
 from __future__ import annotations
 
-import asyncio
 from math import inf
 from typing import Any
 
-import click
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
@@ -20,12 +18,9 @@ from harness.history import History, Opened, Received
 from harness.judge import first_flaw, leniencies
 from harness.log import Log
 from harness.reports.excerpt import contents
-from harness.reports.terminal import Terminal
 from harness.targets import Target
-from harness.verdict import EXIT_CODES, Outcome, Text
-from harness.worker import cancel_on_sigterm
+from harness.verdict import Text
 from harness.worlds.live import LiveWorld
-from lab.command import EXIT_INTERRUPTED
 
 ROOM = "ward"
 
@@ -168,22 +163,3 @@ def _is_ours(event: Received) -> bool:
     """Whether a frame is no heartbeat, nor the answer to how we wait for the others."""
     frame, data = contents(event)
     return frame.get("type") != "heartbeat" and not str(data.get("room", "")).startswith("fence-")
-
-
-def look_at(target: Target, terminal: Terminal, command: str) -> int:
-    """What `chatlab doctor` does: ask, show, and return the exit code. `command` judges the same server."""
-    from harness.reports.examined import show
-
-    async def asked() -> Examination:
-        cancel_on_sigterm()
-        return await examine(target)
-
-    say = terminal.texts.say
-    try:
-        with terminal.waiting(say("doctor.asking", server=target.label)):
-            found = asyncio.run(asked())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo(say("ui.interrupted"), err=True)
-        return EXIT_INTERRUPTED
-    show(found, terminal, command)
-    return EXIT_CODES[Outcome.PASSED if found.is_right else Outcome.FAILED]
