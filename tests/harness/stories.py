@@ -86,11 +86,12 @@ Numbered = tuple[Line, int]
 class Story:
     """A history in the making."""
 
-    def __init__(self, exercise: int = 1) -> None:
+    def __init__(self, exercise: int = 1, world: str = "story") -> None:
         self.at = 0.0
-        self.events: History = [Began(0.0, exercise, "1", NONCE, "story", EPOCH / 1000)]
+        self.events: History = [Began(0.0, exercise, "1", NONCE, world, EPOCH / 1000)]
         self.seen = 0.0
         """How much `lastSeen` goes on in a second."""
+        self._tick = TICK
         self._conns = 0
         self._lines = 0
 
@@ -99,10 +100,29 @@ class Story:
         """The history so far, read."""
         return Log(self.events)
 
+    @property
+    def last(self) -> Event:
+        """What happened last."""
+        return self.events[-1]
+
     def tick(self) -> float:
         """The moment of the next event."""
-        self.at = round(self.at + TICK, 6)
+        self.at = round(self.at + self._tick, 6)
         return self.at
+
+    def next_at(self, moment: float) -> None:
+        """Let time go by until just before a moment: it is then that the next thing happens."""
+        self.at = round(moment - TICK, 6)
+
+    @contextmanager
+    def moment(self, at: float | None = None) -> Iterator[float]:
+        """What is told inside happens all at once: a simulated clock stands still while programs compute."""
+        if at is not None:
+            self.next_at(at)
+        now = self.tick()
+        self._tick = 0.0
+        yield now
+        self._tick = TICK
 
     def add(self, event: Event) -> None:
         """Write an event down."""

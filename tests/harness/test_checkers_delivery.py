@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import delivery
 from harness.checkers.delivery import LONG_AGO
 from harness.history import Sent
@@ -133,6 +134,43 @@ def test_who_left_before_a_retry_was_accepted_is_not_owed_it() -> None:
     assert every(story) == []
 
 
+def test_who_was_killed_with_its_server_is_no_witness() -> None:
+    """What had reached its machine by then and was never read is as good as lost, however old it is."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.hears(alice.says("red"), 1)
+    story.passes(2 * LONG_AGO)
+    story.ends("killed", alice, bob)
+    assert every(story) == []
+
+
+def test_repeating_without_an_id_is_saying_it_again() -> None:
+    """Nothing tells the server that it is the same message, so it may come as often as it was said."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    alice.repeats(line)
+    story.all_hear([alice, bob, bob], (line, 1))
+    assert every(story) == []
+
+
+def test_who_hears_a_room_in_the_moment_of_joining_is_in_it() -> None:
+    """From when it asked to be; and what was said in the moment of its leaving may come, too."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    (carol,) = story.clients("carol")
+    with story.moment():
+        carol.asks_to_join("red")
+        carol.is_told("red", "carol is here")
+    carol.is_member("red")
+    bob.asks_to_leave("red")
+    with story.moment():
+        line = alice.says("red")
+        bob.has_left("red")
+    story.all_hear([alice, bob, carol], (line, 1))
+    assert every(story) == []
+
+
 def test_what_was_said_before_a_member_joined_is_not_owed() -> None:
     """Nor what was said between its join and the moment when that was certainly done."""
     story = Story()
@@ -230,17 +268,22 @@ def test_the_retry_of_an_outsider_is_answered_where_it_is() -> None:
 
 
 def test_a_message_that_one_member_misses_is_lost() -> None:
-    """The finding names who misses how many of how many, and the first of them."""
+    """The finding names who misses how many of how many, and the first of them; two who got it are shown."""
     story = Story()
-    alice, bob, carol = story.members("red", "alice", "bob", "carol")
-    story.talk([alice, bob, carol], "red", 3)
-    first, second = alice.says("red", "first"), bob.says("red", "second")
-    story.all_hear([alice, bob], (first, 4), (second, 5))
+    alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
+    story.talk([alice, bob, carol, dave], "red", 3)
+    first = alice.says("red", "first", id="m4")
+    said = story.last
+    alice.repeats(first)
+    second = bob.says("red", "second")
+    story.all_hear([alice, bob, dave], (first, 4))
+    heard = story.events[-3:-1]
+    story.all_hear([alice, bob, dave], (second, 5))
     found = delivery.lost(story.log, "red")
+    example = {"sender": "alice", "content": first.content}
+    params = {"who": "carol", "room": "red", "count": 2, "of": 5, **example}
+    assert found == [Anomaly("lost", params, [said, *heard])]
     assert told(found) == ["lost"]
-    assert facts(found, "who", "count", "of", "sender") == ["carol", 2, 5, "alice"]
-    assert found[0].params["content"] == first.content
-    assert len(found[0].evidence) == 3
 
 
 def test_the_very_last_message_may_be_the_lost_one() -> None:
@@ -332,6 +375,50 @@ def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
     assert facts(found, "who") == ["bob"]
 
 
+def test_what_somebody_heard_was_accepted_though_its_sender_was_cut() -> None:
+    """So it is owed to everybody else."""
+    story = Story()
+    alice, bob, _ = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red")
+    alice.is_cut()
+    bob.hears(line, 1)
+    assert facts(delivery.lost(story.log, "red"), "who") == ["carol"]
+
+
+@pytest.mark.parametrize("seconds", [0.75, LONG_AGO])
+def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
+    """A second, for one who says it and is cut off then, and for one who leaves when others had heard it."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    story.next_at(2.0)
+    alice.says("red")
+    story.next_at(2.0 + seconds)
+    alice.is_cut()
+    names = ["lost"] * (seconds == LONG_AGO)
+    assert [each.name for each in delivery.lost(story.log, "red")] == names
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    story.next_at(2.0)
+    alice.hears(line, 1)
+    story.next_at(2.0 + seconds)
+    bob.asks_to_leave("red")
+    assert [each.name for each in delivery.lost(story.log, "red")] == names
+
+
+def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
+    """From then on the member is certainly in the room."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    (bob,) = story.clients("bob")
+    bob.asks_to_join("red")
+    with story.moment():
+        bob.is_member("red")
+        line = alice.says("red")
+    alice.hears(line, 1)
+    assert facts(delivery.lost(story.log, "red"), "who") == ["bob"]
+
+
 # --- duplicate ------------------------------------------------------------------------------------
 
 
@@ -340,11 +427,11 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
-    story.all_hear([alice, bob, bob, bob], (line, 1))
+    story.all_hear([alice, bob, bob, bob, bob], (line, 1))
     found = delivery.duplicates(story.log, "red")
+    params = {"who": "bob", "room": "red", "count": 4, "sender": "alice", "content": line.content}
+    assert found == [Anomaly("duplicate", params, story.events[-4:-1])]
     assert told(found) == ["duplicate"]
-    assert facts(found, "who", "sender", "count", "content") == ["bob", "alice", 3, line.content]
-    assert len(found[0].evidence) == 3
 
 
 def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None:
@@ -389,15 +476,24 @@ def test_a_retry_is_answered_once() -> None:
 
 
 def test_one_message_under_two_numbers_is_a_duplicate() -> None:
-    """Said once, accepted twice: the finding names both numbers."""
+    """Said once, accepted twice: the finding names both numbers; who hears both has a duplicate besides."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
-    line = alice.says("red")
-    alice.hears(line, 1)
-    bob.hears(line, 2)
+    line, other = alice.says("red"), bob.says("red")
+    said = story.events[-2]
+    bob.hears(line, 1)
+    alice.hears(line, 2)
+    heard = story.events[-2:]
+    alice.hears(other, 3)
+    bob.hears(other, 4)
     found = delivery.numbered_twice(story.log, "red")
+    message = {"sender": "alice", "room": "red", "content": line.content, "id": ""}
+    params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
+    assert found == [Anomaly("duplicate", params, [said, *heard], "numbers")]
     assert told(found) == ["duplicate/numbers"]
-    assert facts(found, "first", "second", "sender") == [1, 2, "alice"]
+    assert told(delivery.duplicates(story.log, "red")) == []
+    bob.hears(line, 2)
+    assert told(delivery.duplicates(story.log, "red")) == ["duplicate"]
 
 
 def test_a_retry_that_is_stored_again() -> None:
@@ -405,13 +501,35 @@ def test_a_retry_that_is_stored_again() -> None:
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
+    said = story.last
+    bob.hears(line, 1)
+    first = story.last
+    alice.hears(line, 1)
+    alice.repeats(line)
+    again = story.last
+    alice.repeats(line)
+    bob.hears(line, 2)
+    second = story.last
+    alice.hears(line, 2)
+    found = delivery.numbered_twice(story.log, "red")
+    message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
+    params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
+    assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
+    assert told(found) == ["stored_twice"]
+
+
+def test_what_is_stored_again_is_not_told_as_a_duplicate() -> None:
+    """It is told by its two numbers, once; another message that comes twice is told beside it."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 2))
-    found = delivery.numbered_twice(story.log, "red")
-    assert told(found) == ["stored_twice"]
-    assert facts(found, "first", "second", "id", "sender") == [1, 2, "m1", "alice"]
-    assert len(found[0].evidence) == 4
+    assert told(delivery.duplicates(story.log, "red")) == []
+    other = alice.says("red")
+    story.all_hear([alice, bob, bob], (other, 3))
+    assert facts(delivery.duplicates(story.log, "red"), "who", "content") == ["bob", other.content]
 
 
 # --- altered, impersonation -----------------------------------------------------------------------
@@ -432,10 +550,14 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", text)
     alice.hears(line, 1)
+    said = story.events[-2]
+    alice.repeats(line)
     bob.hears(line, 1, content=f"{line.tag}. {altered}")
     found = delivery.altered(story.log, "red")
+    contents = {"sent": line.content, "got": f"{line.tag}. {altered}", "position": position}
+    params = {"who": "bob", "sender": "alice", "room": "red", **contents}
+    assert found == [Anomaly("altered", params, [said, story.last])]
     assert told(found) == ["altered"]
-    assert facts(found, "who", "sender", "position") == ["bob", "alice", position]
 
 
 def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
@@ -492,10 +614,12 @@ def test_a_message_in_another_name() -> None:
     alice, bob = story.members("red", "alice", "bob")
     line = bob.says("red")
     alice.hears(line, 1, user="alice")
+    evidence = story.events[-2:]
     bob.hears(line, 1)
     found = delivery.altered(story.log, "red")
+    params = {"who": "alice", "room": "red", "user": "bob", "shown": "alice"}
+    assert found == [Anomaly("impersonation", params, evidence)]
     assert told(found) == ["impersonation"]
-    assert facts(found, "who", "user", "shown") == ["alice", "bob", "alice"]
 
 
 def test_each_kind_of_change_is_told_once() -> None:
@@ -504,9 +628,9 @@ def test_each_kind_of_change_is_told_once() -> None:
     alice, bob = story.members("red", "alice", "bob")
     for number in range(1, 9):
         line = alice.says("red", "text ")
-        bob.hears(line, number, content=line.content.strip(), user="bob")
         bob.hears(line, number, content="?")
-    assert told(delivery.altered(story.log, "red")) == ["altered", "impersonation", "altered/unknown"]
+        bob.hears(line, number, content=line.content.strip(), user="bob")
+    assert told(delivery.altered(story.log, "red")) == ["altered/unknown", "altered", "impersonation"]
 
 
 # --- leaks ----------------------------------------------------------------------------------------
@@ -519,13 +643,32 @@ def test_a_message_that_reaches_an_outsider() -> None:
     carol, dave = story.clients("carol", "dave")
     carol.joins("blue")
     line = alice.says("red")
-    story.all_hear([alice, bob, carol, dave], (line, 1))
+    story.all_hear([carol, dave, alice, bob], (line, 1))
+    evidence = story.events[-4:-2]
     carol.hears(line, 1)
     found = delivery.leaks(story.log)
+    params = {"room": "red", "content": line.content, "user": "alice"}
+    assert found == [
+        Anomaly("room_leak", {"who": who, **params}, [event])
+        for who, event in zip(("carol", "dave"), evidence, strict=True)
+    ]
     assert told(found) == ["room_leak", "room_leak"]
-    assert [each.params["who"] for each in found] == ["carol", "dave"]
-    assert found[0].params["room"] == "red"
-    assert (found[0].params["user"], found[0].params["content"]) == ("alice", line.content)
+
+
+def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
+    """What one asked for is no leak, and does not excuse others."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, bob], (line, 1))
+    alice.is_cut()
+    alice.connects()
+    alice.repeats(line)
+    alice.hears(line, 1)
+    assert told(delivery.leaks(story.log)) == []
+    other = bob.says("red")
+    alice.hears(other, 2)
+    assert facts(delivery.leaks(story.log), "who", "content") == ["alice", other.content]
 
 
 def test_a_notice_that_reaches_an_outsider() -> None:
@@ -553,15 +696,29 @@ def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
 
 
 def test_who_left_hears_nothing_more() -> None:
-    """What is said after a `leave` was done does not concern the one who left."""
+    """What is said after a `leave` was done does not concern those who left; the last time counts."""
     story = Story()
-    alice, bob = story.members("red", "alice", "bob")
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
     bob.leaves("red")
-    line = alice.says("red")
-    story.all_hear([alice, bob], (line, 1))
+    bob.joins("red")
+    bob.leaves("red")
+    left = {"bob": story.last}
+    carol.leaves("red")
+    left |= {"carol": story.last}
+    bob.joins("blue")
+    bob.leaves("blue")
+    line = alice.says("red", id="m1")
+    said = story.last
+    alice.repeats(line)
+    story.all_hear([alice, bob, carol], (line, 1))
+    heard = dict(zip(("bob", "carol"), story.events[-2:], strict=True))
     found = delivery.leaks(story.log)
-    assert told(found) == ["heard_after_leave"]
-    assert facts(found, "who", "room", "content") == ["bob", "red", line.content]
+    params = {"room": "red", "content": line.content, "user": "alice"}
+    assert found == [
+        Anomaly("heard_after_leave", {"who": who, **params}, [left[who], said, heard[who]])
+        for who in ("bob", "carol")
+    ]
+    assert told(found) == ["heard_after_leave"] * 2
 
 
 def test_what_was_said_before_leaving_may_still_arrive() -> None:
@@ -594,13 +751,46 @@ def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     good, bad = alice.says("red", id="m1"), alice.says("red", id="m2")
+    said = story.last
+    alice.repeats(bad)
     story.all_hear([alice, bob], (good, 1))
     alice.is_refused("rate_limited", "slow down", "m2")
     found = delivery.refused(story.log, "red")
+    error = {"content": bad.content, "error": "rate_limited: slow down"}
+    params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
+    assert found == [Anomaly("refused", params, [said, story.last])]
     assert told(found) == ["refused"]
-    assert facts(found, "who", "count", "of", "content") == ["alice", 1, 2, bad.content]
-    assert facts(found, "error") == ["rate_limited: slow down"]
     assert told(delivery.lost(story.log, "red")) == []
+
+
+def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
+    """Not for an older one that nobody heard, and also where the sender sends bad frames too."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    lost, refused = (bob.says("red", id=f"m{n}") for n in (1, 2))
+    bob.misbehaves("no_type")
+    bob.is_refused()
+    bob.is_refused("unavailable", "x" * 300, "m2")
+    found = delivery.refused(story.log, "red")
+    assert facts(found, "content", "error") == [refused.content, "unavailable: " + "x" * 187]
+    assert facts(delivery.lost(story.log, "red")[:1], "content") == [lost.content]
+    alice.says("red", id="m3")
+    alice.is_refused(None, "no")
+    assert facts(delivery.refused(story.log, "red"), "count", "content") == [2, refused.content]
+
+
+def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
+    """In the moment when it comes, it may be for what was said in that moment."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.is_refused(None, "no")
+    late = alice.says("red")
+    assert every(story) == ["lost/nobody"]
+    with story.moment():
+        alice.says("red")
+        alice.is_refused(None, "no")
+        alice.is_refused(None, "no")
+    assert facts(delivery.refused(story.log, "red"), "count", "content") == [2, late.content]
 
 
 def test_the_same_id_in_two_rooms_is_two_messages() -> None:
@@ -649,6 +839,8 @@ def test_excerpts_are_short_and_visible() -> None:
     """What cannot be seen is written as an escape, and what is left out as an ellipsis."""
     assert delivery.excerpt("plain") == "plain"
     assert delivery.excerpt("a\tb\u200b") == "a\\tb\\u200b"
+    assert delivery.excerpt("it's a \\o/") == "it's a \\o/"
+    assert delivery.excerpt("x" * 40) == "x" * 40
     assert delivery.excerpt("x" * 50) == "x" * 40 + "…"
     assert delivery.excerpt("x" * 50 + "y" + "z" * 50, around=50) == "…" + "x" * 20 + "y" + "z" * 19 + "…"
 

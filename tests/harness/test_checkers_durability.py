@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import durability
 from tests.harness.stories import Numbered, Person, Story, facts, told
 
@@ -79,6 +80,14 @@ def test_unseen_messages_may_turn_out_to_be_stored_or_not() -> None:
         assert durability.unacknowledged(story.log) == [2]
 
 
+def test_a_page_of_newer_messages_says_nothing_of_older_ones() -> None:
+    """Not even of the number after which it was asked for."""
+    story, people, said = room_of(5)
+    story.restarts("killed", *people)
+    story.client("reader").reads("red", said[3:], since=3)
+    assert every(story) == []
+
+
 def test_what_was_not_asked_for_is_not_missing() -> None:
     """A play that stops before the history was read says nothing of what is in it."""
     story, people, said = room_of(5)
@@ -124,11 +133,16 @@ def test_since_beyond_the_newest_makes_new_messages_not_old() -> None:
 
 
 def test_who_comes_back_on_the_same_connection_has_heard_old_messages_before() -> None:
-    """Live messages of an earlier stay are not replayed ones of the later."""
+    """Live messages of an earlier stay are not replayed ones of the later, be it in the last moment."""
     story, people, _ = room_of(5)
     people[1].leaves("red")
     people[1].joins("red", since=5)
     story.talk(people, "red", 1, first=6)
+    line = people[0].says("red")
+    people[1].leaves("red")
+    with story.moment():
+        people[1].hears(line, 7)
+        people[1].joins("red", since=7)
     assert every(story) == []
 
 
@@ -151,13 +165,41 @@ def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
 def test_messages_that_are_gone_after_a_restart() -> None:
     """The finding names the first of them, who had seen it, and how many of how many are gone."""
     story, people, said = room_of(8)
+    seen = next(heard.event for heard in story.log.heard if heard.message.sequence == 4)
     story.restarts("killed", *people)
+    end = next(event for event in story.log.server if event.what == "killed")
     reads_all(story, [*said[:3], *said[5:7]])
     found = durability.lost(story.log, "red", copy=False)
+    first = {"who": "alice", "sequence": 4, "content": said[3][0].content}
+    assert found == [Anomaly("lost_after_crash", {**first, "room": "red", "count": 3, "of": 8}, [seen, end])]
     assert told(found) == ["lost_after_crash"]
-    assert facts(found, "sequence", "who", "count", "of") == [4, "alice", 3, 8]
-    assert facts(found, "content") == [said[3][0].content]
-    assert len(found[0].evidence) == 2
+
+
+@pytest.mark.parametrize("kept", ["copy", "restarted"])
+def test_the_copy_and_the_restarted_server_do_not_speak_for_each_other(kept: str) -> None:
+    """What one of the two has, the other may have lost; to hear it live once more proves nothing, either."""
+    story, people, said = room_of(4)
+    story.ends("killed", *people)
+    reads_all(story, said if kept == "copy" else said[:2], copy=True)
+    story.server("ready")
+    for person in people:
+        person.connects()
+        person.joins("red", since=4)
+    story.all_hear(people, *said)
+    reads_all(story, said if kept == "restarted" else said[:2])
+    assert told(durability.lost(story.log, "red", copy=kept == "restarted")) == [
+        "lost_after_crash/copy" if kept == "restarted" else "lost_after_crash"
+    ]
+    assert told(durability.lost(story.log, "red", copy=kept == "copy")) == []
+
+
+def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
+    """Where another message has that number now, the page that ends with it tells so."""
+    story, people, said = room_of(3)
+    story.restarts("killed", *people)
+    new = (people[0].says("red"), 3)
+    story.client("reader").reads("red", [*said[:2], new])
+    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count") == [3, 1]
 
 
 def test_messages_that_are_not_in_the_copy() -> None:
@@ -229,6 +271,23 @@ def test_each_end_counts() -> None:
     assert getattr(found[0].evidence[1], "what", "") == "killed"
 
 
+def test_what_is_read_between_two_ends_is_no_witness_to_the_second() -> None:
+    """The server is held to all that was heard before its last end, and a copy to what it was made of."""
+    story, people, said = room_of(2)
+    story.ends("asked_to_stop", *people)
+    reads_all(story, said[:1], copy=True)
+    story.server("ready")
+    for person in people:
+        person.connects()
+        person.joins("red", since=2)
+    reads_all(story, said)
+    story.talk(people, "red", 2, first=3)
+    story.restarts("killed", *people)
+    reads_all(story, said)
+    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count", "of") == [3, 2, 4]
+    assert facts(durability.lost(story.log, "red", copy=True), "sequence", "count", "of") == [2, 1, 2]
+
+
 def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
     """The end that counts for it is the last one before it was read."""
     story, people, said = room_of(2)
@@ -257,8 +316,9 @@ def test_old_messages_that_come_as_new_ones() -> None:
         person.joins("red", since=4, replay=[])
     story.all_hear([people[1]], *said[1:3])
     found = durability.replayed_as_new(story.log, "red")
+    params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
+    assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
     assert told(found) == ["replayed_as_new"]
-    assert facts(found, "who", "since", "sequence", "count") == ["bob", 4, 2, 2]
 
 
 def test_without_since_nothing_is_known_to_be_old() -> None:
@@ -291,5 +351,9 @@ def test_what_was_in_flight_at_each_kill_is_counted() -> None:
     story.server("ready")
     story.server("killed", while_writing=True)  # which is about what is written, and not about bursts
     story.server("ready")
-    story.server("killed")
+    with story.moment():
+        alice.says("red")
+        story.server("killed")
     assert durability.unacknowledged(story.log) == [3, 0]
+    assert len(durability.kills(story.log)) == 3
+    assert len(durability.kills(story.log, in_bursts=True)) == 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import errors
 from tests.harness.stories import Person, Story, facts, told
 
@@ -71,6 +72,29 @@ def test_a_frame_may_be_answered_after_the_fence() -> None:
     assert told(errors.unanswered(story.log, 0.0, inf)) == []
 
 
+def test_an_error_of_the_moment_when_a_bad_frame_is_sent_answers_that_one() -> None:
+    """It comes at once where the clock stands still; it is never the answer to the bad frame before."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_type")
+    with story.moment():
+        mallory.misbehaves("not_json")
+        mallory.is_refused()
+    assert facts(errors.unanswered(story.log, 0.0, inf), "what", "count") == ["no_type", 1]
+
+
+def test_both_ends_of_the_span_belong_to_it() -> None:
+    """A bad frame that was sent in the moment when a step began or ended is one of that step."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_type")
+    first = story.at
+    mallory.misbehaves("not_json")
+    log, last = story.log, story.at
+    assert errors.counted(log, first, first) == errors.counted(log, last, last) == 1
+    assert facts(errors.unanswered(log, first, last), "count", "of") == [2, 2]
+
+
 def test_only_the_span_of_the_step_is_judged() -> None:
     """Bad frames of other steps are left to those."""
     story = Story()
@@ -96,23 +120,47 @@ def test_a_connection_that_ends_with_the_server_is_not_dropped_for_a_bad_frame(h
 
 
 def test_a_frame_that_the_server_ended_upon_is_not_unanswered() -> None:
-    """There was nobody to answer; the end itself is another checker's."""
+    """There was nobody to answer; the end itself is another checker's, and later bad frames are judged."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("no_type")
     mallory.is_dropped(1006)
     story.server("died", code=1)
     assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    story.server("ready")
+    mallory.connects()
+    misbehaves(mallory, "not_json", answered=False)
+    assert facts(errors.unanswered(story.log, 0.0, inf), "what", "count", "of") == ["not_json", 1, 2]
 
 
 def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
-    """If it is dropped later, that has another reason, which other checkers look for."""
+    """If it is dropped after that, be it at once, that has another reason, which other checkers look for."""
+    for seconds in (0, 5):
+        story = Story()
+        (mallory,) = story.clients("mallory")
+        mallory.misbehaves("no_type")
+        mallory.is_refused()
+        mallory.asks_presence("fence-1")
+        with story.moment():
+            mallory.is_shown("fence-1", {}, full=True)
+            story.passes(seconds)
+            mallory.is_dropped(1006)
+        assert told(errors.unanswered(story.log, 0.0, inf)) == []
+
+
+def test_what_was_asked_no_later_than_a_bad_frame_does_not_show_that_it_was_outlived() -> None:
+    """Its answer may have been on the way already: only what is asked afterwards counts."""
     story = Story()
     (mallory,) = story.clients("mallory")
-    misbehaves(mallory, "no_type")
-    story.passes(5)
-    mallory.is_dropped(1006)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    with story.moment():
+        mallory.asks_presence("fence-1")
+        mallory.misbehaves("no_type")
+    bad = story.log.sent[-1]
+    mallory.is_shown("fence-1", {}, full=True)
+    mallory.is_refused()
+    assert errors.served_again(story.log, bad) == inf
+    mallory.fences()
+    assert errors.served_again(story.log, bad) == story.at
 
 
 def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
@@ -179,6 +227,18 @@ def test_a_sender_that_is_thrown_out(answered: bool) -> None:
     assert facts(found, "who", "what", "code") == ["mallory", "no_data", 1011]
 
 
+def test_a_sender_that_is_thrown_out_at_once() -> None:
+    """In the very moment when the bad frame was sent."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    with story.moment():
+        mallory.misbehaves("no_data")
+        mallory.is_dropped(1011)
+    found = errors.unanswered(story.log, 0.0, inf)
+    params = {"who": "mallory", "what": "no_data", "code": 1011}
+    assert found == [Anomaly("dropped_connection", params, story.events[-2:], "bad_frame")]
+
+
 def test_at_most_three_are_told_of() -> None:
     """A server that throws out everybody is told so three times."""
     story = Story()
@@ -213,10 +273,35 @@ def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None
     mallory.misbehaves(rule, frame, text)
     line = story.line(mallory, "red")
     alice.hears(line, 1, content=heard)
+    evidence = story.events[-2:]
     mallory.hears(line, 1, content=heard)
     found = errors.obeyed(story.log)
+    params = {"who": "alice", "sender": "mallory", "what": rule}
+    assert found == [Anomaly("obeyed_bad_frame", params, evidence)]
     assert told(found) == ["obeyed_bad_frame"]
-    assert facts(found, "who", "sender", "what") == ["alice", "mallory", rule]
+
+
+def test_bad_messages_that_are_passed_on_are_told_of_twice_at_the_most() -> None:
+    """Once for each rule that they break, and the first two of those are enough."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    for number, rule in enumerate(("not_joined", "not_joined", "no_room", "room_path"), 2):
+        content = f"a1b2c3-{number}. x"
+        mallory.misbehaves(rule, {"type": "message", "data": {"room": "blue", "content": content}})
+        alice.hears(story.line(mallory, "red"), 1, content=content)
+    assert [each.params["what"] for each in errors.obeyed(story.log)] == ["not_joined", "no_room"]
+
+
+@pytest.mark.parametrize(("id", "names"), [("m1", ["obeyed_bad_frame"]), ("server-1", [])])
+def test_a_message_with_a_bad_id_may_be_passed_on_where_no_ids_are_kept(id: str, names: list[str]) -> None:
+    """A server that makes ids of its own need not look at it; one that keeps ids must refuse it."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    alice.hears(alice.says("red", id="m1"), 1, id=id)
+    data = {"room": "red", "content": "a1b2c3-9. x", "id": 5}
+    mallory.misbehaves("id_number", {"type": "message", "data": data})
+    alice.hears(story.line(mallory, "red"), 2, content="a1b2c3-9. x")
+    assert told(errors.obeyed(story.log)) == names
 
 
 def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
@@ -249,26 +334,49 @@ def test_an_error_that_reaches_somebody_else() -> None:
     story = Story()
     dave, mallory = story.clients("dave", "mallory")
     dave.fences()
-    dave.sends({"type": "heartbeat"})
     mallory.misbehaves("no_type")
-    for person in (mallory, dave):
-        person.is_refused(message="a type is missing")
+    cause = story.last
+    mallory.is_refused(message="a type is missing")
+    dave.sends({"type": "heartbeat"})
+    dave.is_refused(message="a type is missing")
+    error = story.last
+    mallory.misbehaves("not_json")
+    dave.is_refused(message="no JSON")
+    found = errors.stray(story.log)
+    params = {"who": "dave", "room": "", "user": "mallory", "content": "a type is missing"}
+    assert found == [Anomaly("room_leak", params, [cause, error], "error")]
+    assert told(found) == ["room_leak/error"]
+
+
+def test_an_error_that_reaches_somebody_else_at_once() -> None:
+    """In the moment when it was caused, and when the receiver's own question was asked and answered."""
+    story = Story()
+    dave, mallory = story.clients("dave", "mallory")
+    with story.moment():
+        dave.fences()
+        mallory.misbehaves("no_type")
+        dave.is_refused()
     found = errors.stray(story.log)
     assert told(found) == ["room_leak/error"]
-    assert facts(found, "who", "user", "content") == ["dave", "mallory", "a type is missing"]
+    assert facts(found, "who", "user") == ["dave", "mallory"]
 
 
 def test_an_error_that_may_be_ones_own() -> None:
     """For something that one said or asked, or for one's bad name, or before anybody sent a bad frame."""
     story = Story()
     alice, bob, stranger, early, mallory = story.clients("alice", "bob", "stranger", "early", "mallory")
+    newcomer, mute = story.clients("newcomer", "mute")
     early.fences()
     early.is_refused()
-    misbehaves(mallory, "no_type")
+    misbehaves(mallory, "no_type", answered=False)
     alice.says("red")
+    alice.fences()
+    bob.fences()
     bob.joins("red", confirmed=False)
     stranger.fences()
     stranger.faults("bad_name")
-    for person in (alice, bob, stranger):
+    newcomer.asks_who("red", {})
+    newcomer.asks_presence("blue")
+    for person in (alice, bob, stranger, mallory, newcomer, mute):
         person.is_refused()
     assert told(errors.stray(story.log)) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import delivery, lifecycle
 from tests.harness.stories import Story, facts, told
 
@@ -44,6 +45,7 @@ def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
     for what in ("started", "ready", "killed"):
         story.server(what)
     story.server("ready", copy=True)
+    story.server("stopped", copy=True)
     assert told(lifecycle.server(story.log, 0.0, inf)) == []
     assert lifecycle.stopped_by(story.log) is None
 
@@ -52,7 +54,8 @@ def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
 def test_a_start_that_fails(why: str) -> None:
     """Each reason has its own text, filled with what the harness found out."""
     story = Story()
-    event = story.server("not_ready", why=why, **NOT_READY[why])
+    story.server("started")
+    event = story.server("not_ready", **({"why": why} if why else {}), **NOT_READY[why])
     found = lifecycle.server(story.log, 0.0, inf)
     assert told(found) == [f"no_start/{why}" if why else "no_start"]
     assert facts(found, "which") == ["first"]
@@ -72,14 +75,15 @@ def test_a_second_start_that_fails(copy: bool, which: str) -> None:
 def test_a_server_that_dies_or_hangs() -> None:
     """The last lines of its output are in the finding."""
     story = Story()
-    story.server("died", code=1, output=["Traceback", "KeyError: 'room'"])
-    story.server("hung", output=["File server.py, line 3"])
+    died = story.server("died", code=1, output=["Traceback", "KeyError: 'room'"])
+    hung = story.server("hung", output=["File server.py, line 3"])
     found = lifecycle.server(story.log, 0.0, inf)
+    assert found == [
+        Anomaly("server_died", {"code": 1, "output": "Traceback\nKeyError: 'room'"}, [died]),
+        Anomaly("server_hung", {"output": "File server.py, line 3"}, [hung]),
+    ]
     assert told(found) == ["server_died", "server_hung"]
-    assert found[0].params["output"] == "Traceback\nKeyError: 'room'"
-    stopped = lifecycle.stopped_by(story.log)
-    assert stopped is not None
-    assert stopped.what == "hung"
+    assert lifecycle.stopped_by(story.log) == hung
 
 
 def test_a_server_that_sends_without_end() -> None:
@@ -89,6 +93,7 @@ def test_a_server_that_sends_without_end() -> None:
     alice.says("red")
     event = story.server("flooding", events=9)
     found = lifecycle.server(story.log, 0.0, inf)
+    assert found == [Anomaly("flooding", {"events": 9, "output": ""}, [event])]
     assert told(found) == ["flooding"]
     assert lifecycle.stopped_by(story.log) == event
     assert delivery.lost(story.log, "red") == []
@@ -98,8 +103,10 @@ def test_a_server_that_does_not_stop_in_time() -> None:
     """SIGTERM was not enough."""
     story = Story()
     story.server("asked_to_stop")
-    story.server("stopped", in_time=False, code=-9, seconds=5.0)
-    assert told(lifecycle.server(story.log, 0.0, inf)) == ["slow_stop"]
+    stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0)
+    found = lifecycle.server(story.log, 0.0, inf)
+    assert told(found) == ["slow_stop"]
+    assert found[0].evidence == [stopped]
 
 
 def test_only_what_happened_in_the_step_is_told() -> None:
@@ -111,6 +118,9 @@ def test_only_what_happened_in_the_step_is_told() -> None:
     log = story.log
     assert lifecycle.server(log, 0.5, inf) == lifecycle.server(log, 0.0, 0.0005) == []
     assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
+    died, gave_up = log.server[0].at, log.gave_up[0].at
+    assert told(lifecycle.server(log, died, died)) == ["server_died"]
+    assert told(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
 
 
 # --- connections that end -------------------------------------------------------------------------
@@ -157,37 +167,60 @@ def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died(
 
 
 def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
-    """Whatever kept it from answering heartbeats."""
+    """Whatever kept it from answering heartbeats, and whatever the others sent meanwhile."""
     story = Story()
-    (alice,) = story.members("red", "alice")
-    story.passes(1.5)
+    alice, bob = story.members("red", "alice", "bob")
+    story.passes(1.4)
+    bob.says("red")
+    story.passes(0.1)
     alice.is_dropped(1001)
     assert told(lifecycle.connections(story.log, 0.0, inf)) == []
 
 
+@pytest.mark.parametrize(("seconds", "names"), [(1.0, []), (0.5, ["dropped_connection/1001"])])
+def test_the_time_out_counts_from_what_was_sent_last(seconds: float, names: list[str]) -> None:
+    """It is not over before its time, whoever else is silent; only a little is forgiven."""
+    story = Story()
+    alice = story.client("alice", timeout=1.02)
+    story.client("bob").joins("red")
+    story.next_at(16.0)
+    alice.sends({"type": "heartbeat"})
+    story.next_at(16.0 + seconds)
+    alice.is_dropped(1001)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == names
+
+
 @pytest.mark.parametrize("code", [1006, 1011, 1013])
 def test_somebody_who_did_nothing_wrong_is_disconnected(code: int) -> None:
-    """The finding names the code, and shows what was sent last."""
+    """The finding names the code and the reason, and shows what was sent last."""
     story = Story()
-    (alice,) = story.members("red", "alice")
+    alice, bob = story.members("red", "alice", "bob")
     alice.says("red")
-    alice.is_dropped(code)
+    with story.moment():
+        alice.sends({"type": "heartbeat"})
+        last = story.last
+        bob.says("red")
+        alice.is_closed("server", code, "oops")
     found = lifecycle.connections(story.log, 0.0, inf)
+    params = {"who": "alice", "code": code, "reason": "oops"}
+    assert found == [Anomaly("dropped_connection", params, [last, story.last], str(code))]
     assert told(found) == [f"dropped_connection/{code}"]
-    assert facts(found, "who", "code") == ["alice", code]
-    assert len(found[0].evidence) == 2
 
 
 def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
-    """`errors.unanswered` tells that; who is dropped after it was served again is told of here."""
-    for served, expected in ((False, []), (True, ["dropped_connection/1006"])):
+    """`errors.unanswered` tells that; who is dropped after being served again, even at once, is told here."""
+    for served, seconds in ((False, 0), (True, 0), (True, 1)):
         story = Story()
         (mallory,) = story.clients("mallory")
         mallory.misbehaves("no_type")
         mallory.is_refused()
-        if served:
-            mallory.fences()
-        mallory.is_dropped(1006)
+        mallory.asks_presence("fence-1")
+        with story.moment():
+            if served:
+                mallory.is_shown("fence-1", {}, full=True)
+            story.passes(seconds)
+            mallory.is_dropped(1006)
+        expected = ["dropped_connection/1006"] if served else []
         assert told(lifecycle.connections(story.log, 0.0, inf)) == expected
 
 
@@ -210,8 +243,10 @@ def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
     (alice,) = story.clients("alice")
     alice.gives_up(wanted, 6.0, "red")
     found = lifecycle.connections(story.log, 0.0, inf)
+    name, variant = expected.split("/")
+    params = {"who": "alice", "wanted": variant, "seconds": 6.0, "room": "red"}
+    assert found == [Anomaly(name, params, [story.last], variant)]
     assert told(found) == [expected]
-    assert facts(found, "who", "seconds", "room") == ["alice", 6.0, "red"]
 
 
 def test_who_has_a_bad_name_is_not_let_in() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import notices
+from harness.checkers.notices import SOON
 from tests.harness.stories import Person, Story, facts, told
 
 
@@ -96,16 +98,23 @@ def test_the_second_connection_of_a_user_need_not_be_announced() -> None:
     assert every(story) == []
 
 
-def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced() -> None:
-    """A server may see the new connection first: then the user was never gone."""
+@pytest.mark.parametrize(
+    ("seconds", "names"), [(0.5, []), (1.75, []), (2.0, ["missing_notice/joined", "missing_notice/left"])]
+)
+def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
+    seconds: float, names: list[str]
+) -> None:
+    """A server may see the new connection first, until the time-out and an interval are over."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob, alice)
-    bob.is_cut()
+    story.next_at(2.0)
+    bob.faults("vanish")
     bob.connects()
+    story.next_at(2.0 + seconds)
     joins(bob)
-    assert every(story) == []
+    assert every(story) == names
 
 
 def test_who_is_disturbed_may_miss_announcements() -> None:
@@ -132,7 +141,7 @@ def test_the_end_of_the_server_is_not_announced() -> None:
 
 
 def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
-    """A witness that left at the same time is excused; one that was still there is not."""
+    """A witness that left at the same time is excused, also if nobody else was there to be told."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -142,6 +151,57 @@ def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
     alice.is_told("red", "carol joined, then bob left")
     alice.is_told("red", "bob left")
     carol.is_told("red", "bob left")
+    assert every(story) == []
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    joins(alice)
+    joins(bob)
+    leaves(alice, bob)
+    assert every(story) == []
+
+
+@pytest.mark.parametrize(("seconds", "names"), [(0.5, []), (1.25, ["missing_notice/joined"])])
+def test_who_closed_its_connection_soon_after_others_were_told_may_have_missed_it(
+    seconds: float, names: list[str]
+) -> None:
+    """Within a second, an announcement may have been on its way when nobody read it any more."""
+    story = Story()
+    alice, bob, carol = story.clients("alice", "bob", "carol")
+    joins(alice)
+    joins(bob, alice)
+    story.passes(3)
+    joins(carol, alice)
+    story.passes(seconds)
+    bob.closes()
+    for person in (alice, carol):
+        person.is_told("red", "bob left")
+    assert every(story) == names
+
+
+def test_what_happens_in_one_moment_may_be_announced_in_it() -> None:
+    """And who comes or goes in that very moment need not be told of it."""
+    story = Story()
+    alice, bob, carol = story.clients("alice", "bob", "carol")
+    joins(alice)
+    bob.asks_to_join("red")
+    with story.moment():
+        alice.is_told("red", "bob joined")
+        bob.is_member("red")
+        joins(carol, alice)
+    assert every(story) == []
+    with story.moment():
+        carol.leaves("red")
+        alice.is_told("red", "carol left")
+        bob.leaves("red")
+    alice.is_told("red", "bob left")
+    assert every(story) == []
+    joins(bob, alice)
+    joins(carol, alice, bob)
+    carol.leaves("red")
+    with story.moment():
+        alice.is_told("red", "carol left")
+        bob.leaves("red")
+    alice.is_told("red", "bob left")
     assert every(story) == []
 
 
@@ -154,8 +214,42 @@ def test_a_server_that_drops_somebody_may_tell_the_others_first() -> None:
     bob.sends({"type": "heartbeat"})
     story.passes(2)
     alice.is_told("red", "bob left")
+    alice.sends({"type": "heartbeat"})
     bob.is_dropped(1001)
     assert every(story) == []
+
+
+def test_a_notice_that_comes_late_is_not_taken_for_another_change() -> None:
+    """That of a join may arrive after one of two connections was lost: so many of them were due."""
+    story = Story()
+    alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
+    joins(alice)
+    joins(one)
+    joins(two)
+    one.is_cut()
+    alice.is_told("red", "tina has joined, welcome!")
+    assert every(story) == []
+
+
+def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
+    """Nothing is told too early of one who left, came back, or left with both of two connections."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    joins(alice)
+    joins(bob, alice)
+    leaves(bob, alice)
+    joins(bob, alice)
+    alice.is_told("red", "bob has been here before")
+    assert told(notices.unjustified(story.log, "red")) == []
+    story = Story()
+    alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
+    joins(alice)
+    joins(one, alice)
+    joins(two)
+    one.is_cut()
+    leaves(two, alice)
+    alice.is_told("red", "we shall miss tina")
+    assert told(notices.unjustified(story.log, "red")) == []
 
 
 # --- missing --------------------------------------------------------------------------------------
@@ -167,12 +261,74 @@ def test_a_join_that_somebody_was_not_told_of() -> None:
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
     joins(bob, alice)
-    joins(carol, alice)
+    carol.sends({"type": "heartbeat"})
+    with story.moment():
+        carol.asks_to_join("red")
+        join = story.last
+        alice.is_told("red", "carol joined")
+        carol.is_member("red")
     found = notices.missing(story.log, "red", "joined")
+    params = {"who": "bob", "subject": "carol", "room": "red"}
+    assert found == [Anomaly("missing_notice", params, [join], "joined")]
     assert told(found) == ["missing_notice/joined"]
-    assert facts(found, "who", "subject", "room") == ["bob", "carol", "red"]
-    assert len(found[0].evidence) == 1
     assert notices.missing(story.log, "red", "left") == []
+
+
+def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
+    """All who are there are witnesses, whenever they came."""
+    story = Story()
+    alice, bob, carol = story.clients("alice", "bob", "carol")
+    joins(alice)
+    joins(bob, alice)
+    joins(carol, alice, bob)
+    leaves(bob, alice)
+    assert facts(notices.missing(story.log, "red", "left"), "who", "subject") == ["carol", "bob"]
+
+
+def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missing() -> None:
+    """Only what ended with it is excused; a change half a second before, or after the restart, is not."""
+    story = Story()
+    people = alice, bob, carol = story.clients("alice", "bob", "carol")
+    joins(alice)
+    joins(bob, alice)
+    story.passes(3)
+    joins(carol, alice)
+    bob.leaves("red")
+    for person in (alice, carol):
+        person.is_told("red", "bob left")
+    story.passes(0.5)
+    assert every(story) == ["missing_notice/joined"]
+    story.restarts("asked_to_stop", *people)
+    assert every(story) == ["missing_notice/joined"]
+    joins(alice)
+    joins(bob)
+    found = notices.missing(story.log, "red", "joined")
+    assert [each.params["subject"] for each in found] == ["carol", "bob"]
+
+
+def test_one_notice_does_not_announce_two_changes() -> None:
+    """Not even where it comes in the moment of the second."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    joins(alice)
+    joins(bob)
+    with story.moment():
+        bob.asks_to_leave("red")
+        alice.is_told("red", "bob …")
+    assert every(story) == ["missing_notice/joined"]
+
+
+def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
+    """Neither of them is there any more to stand for the other."""
+    story = Story()
+    alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
+    joins(alice)
+    joins(one, alice)
+    joins(two)
+    with story.moment():
+        one.is_cut()
+        two.is_cut()
+    assert every(story) == ["missing_notice/left"]
 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
@@ -253,16 +409,45 @@ def test_each_user_is_told_of_once() -> None:
 
 
 def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None:
-    """The finding names the user, and who was told."""
+    """The finding names the user, and who was told; one is enough."""
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
+    dora, other = story.client("dora"), story.client("dora")
     joins(alice)
     joins(one, alice)
     joins(two)
-    leaves(one, alice, two, how="is_cut")
+    joins(dora, alice)
+    joins(other)
+    begin = len(story.events)
+    with story.moment():
+        leaves(one, alice, how="is_cut")
+        cut, notice = story.events[begin], story.last
+    leaves(dora, alice, how="is_cut")
+    found = notices.unjustified(story.log, "red")
+    params = {"who": "alice", "subject": "tina", "room": "red", "how": "reset"}
+    assert found == [Anomaly("premature_offline", params, [cut, notice], "notice")]
+    assert told(found) == ["premature_offline/notice"]
+
+
+def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> None:
+    """After a restart so many notices of a user are due as it has come and gone otherwise."""
+    story = Story()
+    alice, one = story.clients("alice", "tina")
+    joins(alice)
+    joins(one, alice)
+    story.restarts("asked_to_stop", alice, one)
+    two = story.client("tina")
+    joins(alice)
+    joins(one, alice)
+    joins(two)
+    begin = len(story.events)
+    one.is_cut()
+    cut = story.events[begin]
+    alice.is_told("red", "tina has lost a connection")
+    alice.is_told("red", "* tina left")
     found = notices.unjustified(story.log, "red")
     assert told(found) == ["premature_offline/notice"]
-    assert facts(found, "who", "subject", "room") == ["alice", "tina", "red"]
+    assert found[0].evidence == [cut, story.last]
 
 
 def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
@@ -287,12 +472,31 @@ def test_a_second_join_that_is_announced() -> None:
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
-    joins(bob, alice)
+    with story.moment():
+        joins(bob)
+    alice.is_told("red", "bob joined")
     assert told(notices.repeated(story.log, "red")) == []
     joins(bob, alice)
     found = notices.repeated(story.log, "red")
+    params = {"who": "alice", "subject": "bob", "room": "red"}
+    assert found == [Anomaly("duplicate", params, story.events[-3:-1], "notice")]
     assert told(found) == ["duplicate/notice"]
-    assert facts(found, "who", "subject", "room") == ["alice", "bob", "red"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "leaves", "count"), [(0.0, False, 0), (0.75, False, 1), (0.75, True, 0), (SOON, False, 0)]
+)
+def test_which_notices_are_taken_for_those_of_a_second_join(seconds: float, leaves: bool, count: int) -> None:
+    """They come after that join, sooner than a second later, and before the user has left."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    story.next_at(2.0)
+    bob.asks_to_join("red")
+    with story.moment(2.0 + seconds):
+        if leaves:
+            bob.asks_to_leave("red")
+        alice.is_told("red", "bob …")
+    assert told(notices.repeated(story.log, "red")) == ["duplicate/notice"] * count
 
 
 def test_what_is_announced_after_a_second_join_for_another_reason() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import ordering
 from tests.harness.stories import EPOCH, Story, facts, told
 
@@ -127,9 +128,9 @@ def test_a_number_that_nobody_ever_saw() -> None:
     lines = [alice.says("red") for _ in range(4)]
     story.all_hear([alice], *zip(lines, (1, 2, 5, 7), strict=True))
     found = ordering.numbering(story.log, "red")
+    params = {"room": "red", "missing": 3, "after": 5, "count": 3, "largest": 7}
+    assert found == [Anomaly("gap", params, story.events[-3:-1])]
     assert told(found) == ["gap"]
-    assert facts(found, "missing", "after", "count", "largest") == [3, 5, 3, 7]
-    assert len(found[0].evidence) == 2
 
 
 def test_numbers_that_do_not_begin_with_one() -> None:
@@ -170,12 +171,24 @@ def test_one_number_for_two_messages() -> None:
     """The finding names both, who heard them, and how many numbers are taken twice."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
-    one, two, three, four = alice.says("red"), bob.says("red"), alice.says("red"), bob.says("red")
-    story.all_hear([alice, bob], (one, 1), (two, 1), (three, 2), (four, 2))
+    one, two, three, four, five = (person.says("red") for person in (alice, bob, alice, bob, alice))
+    bob.hears(one, 1)
+    alice.hears(two, 1)
+    evidence = story.events[-2:]
+    story.all_hear([alice, bob], (three, 1), (four, 2), (five, 2))
     found = ordering.numbering(story.log, "red")
+    params = {
+        "room": "red",
+        "sequence": 1,
+        "who": "bob",
+        "one": one.content,
+        "other_who": "alice",
+        "other": two.content,
+        "count": 2,
+    }
+    assert found == [Anomaly("split_sequence", params, evidence)]
     assert told(found) == ["split_sequence"]
-    assert facts(found, "sequence", "one", "other", "count") == [1, one.content, two.content, 2]
-    assert facts(found, "who", "other_who") == ["alice", "alice"]
+    assert told(ordering.order(story.log, "red")) == []
 
 
 def test_members_who_see_different_messages_under_one_number() -> None:
@@ -192,18 +205,46 @@ def test_members_who_see_different_messages_under_one_number() -> None:
 
 @pytest.mark.parametrize("how", ["asked_to_stop", "killed"])
 def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
-    """A number that stands for one message before a restart and for another after it."""
+    """A number stands for one message before a restart and for another after it; the last start is shown."""
     story = Story()
-    people = story.members("red", "alice", "bob")
-    old = story.talk(people, "red", 3)
+    people = alice, bob = story.members("red", "alice", "bob")
+    old = [(alice.says("red"), n) for n in (1, 2)]
+    bob.hears(*old[0])
+    first = story.last
+    story.all_hear([alice, bob], *old)
     story.restarts(how, *people)
+    story.ends(how)
+    start = story.server("ready")
     for person in people:
-        person.joins("red", since=3)
-    new = story.talk(people, "red", 2)
+        person.joins("red", since=2)
+    new = [(bob.says("red"), n) for n in (1, 2)]
+    alice.hears(*new[0])
+    evidence = [first, start, story.last]
+    story.all_hear([alice, bob], *new)
     found = ordering.numbering(story.log, "red")
+    params = {
+        "room": "red",
+        "sequence": 1,
+        "who": "bob",
+        "one": old[0][0].content,
+        "other_who": "alice",
+        "other": new[0][0].content,
+        "count": 2,
+    }
+    assert found == [Anomaly("sequence_reset", params, evidence)]
     assert told(found) == ["sequence_reset"]
-    assert facts(found, "sequence", "one", "other", "count") == [1, old[0][0].content, new[0][0].content, 2]
-    assert len(found[0].evidence) == 3
+
+
+def test_numbers_taken_twice_at_once_and_over_a_restart_are_two_findings() -> None:
+    """They are different mistakes, and each is told once."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    lines = [alice.says("red") for _ in range(4)]
+    story.all_hear([alice], *zip(lines, (1, 2, 2, 3), strict=True))
+    story.restarts("killed", alice)
+    alice.joins("red", since=3)
+    story.talk([alice], "red", 1)
+    assert told(ordering.numbering(story.log, "red")) == ["sequence_reset", "split_sequence"]
 
 
 def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
@@ -218,13 +259,25 @@ def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
 
 
 def test_contents_that_nobody_said_are_told_apart_by_themselves() -> None:
-    """Without a tag, another content is another message."""
+    """Without a tag, another content is another message, also over a restart; with one, it is the same."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = story.line(alice, "red")
     alice.hears(line, 1, content="one")
     bob.hears(line, 1, content="other")
     assert told(ordering.numbering(story.log, "red")) == ["split_sequence"]
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.hears(line, 1, content="one")
+    story.restarts("killed", alice)
+    alice.hears(line, 1, content="other")
+    assert told(ordering.numbering(story.log, "red")) == ["sequence_reset"]
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", "text ")
+    alice.hears(line, 1)
+    bob.hears(line, 1, content=line.content.strip())
+    assert told(ordering.numbering(story.log, "red")) == []
 
 
 # --- reorder --------------------------------------------------------------------------------------
@@ -238,9 +291,33 @@ def test_a_member_that_hears_a_lower_number_later() -> None:
     story.all_hear([alice], *zip(lines, range(1, 6), strict=True))
     story.all_hear([bob], *((lines[n - 1], n) for n in (1, 4, 2, 3, 5)))
     found = ordering.order(story.log, "red")
+    params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
+    assert found == [Anomaly("reorder", params, story.events[-4:-2])]
     assert told(found) == ["reorder"]
-    assert facts(found, "who", "first", "then", "count") == ["bob", 4, 2, 2]
-    assert len(found[0].evidence) == 2
+
+
+def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
+    """That is told as a duplicate, or as one number for two messages."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), alice.says("red")
+    story.all_hear([alice], (one, 1), (one, 1), (two, 1))
+    story.all_hear([bob], (two, 1))
+    assert told(ordering.order(story.log, "red")) == []
+
+
+def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
+    """It is left out itself, and the other messages are held to their order."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    lines = [alice.says("red", id=f"m{n}") for n in range(1, 4)]
+    alice.hears(lines[0], 1)
+    alice.repeats(lines[0])
+    alice.hears(lines[0], 1)
+    story.all_hear([alice], (lines[2], 3), (lines[1], 2))
+    found = ordering.order(story.log, "red")
+    assert told(found) == ["reorder"]
+    assert facts(found, "who", "first", "then") == ["alice", 3, 2]
 
 
 def test_a_retry_does_not_excuse_the_first_delivery() -> None:
@@ -258,15 +335,22 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
 
 
 def test_messages_of_one_connection_that_overtake_each_other() -> None:
-    """All hear the same order, and it is not that of their sending."""
+    """All hear the same order, and it is not that of their sending; one of them is told of."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red", "one"), alice.says("red", "two")
-    story.all_hear([alice, bob], (two, 1), (one, 2))
+    sent = story.events[-2:]
+    bob.hears(two, 1)
+    heard = story.last
+    bob.hears(one, 2)
+    story.all_hear([alice], (two, 1), (one, 2))
+    three, four = bob.says("red"), bob.says("red")
+    story.all_hear([alice, bob], (four, 3), (three, 4))
     found = ordering.order(story.log, "red")
+    contents = {"one": one.content, "other": two.content}
+    params = {"who": "alice", "room": "red", "first": 2, "then": 1, **contents}
+    assert found == [Anomaly("reorder", params, [*sent, heard], "sender")]
     assert told(found) == ["reorder/sender"]
-    assert facts(found, "who", "first", "then") == ["alice", 2, 1]
-    assert facts(found, "one", "other") == [one.content, two.content]
 
 
 def test_no_more_than_three_receivers_are_told_of() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import pages
 from lab.protocol import MAX_PAGE
 from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
@@ -102,7 +103,30 @@ def test_pages_of_a_copy_are_not_judged_here() -> None:
     """What a copy must have depends on when it was made."""
     story, _, said = room_of(5)
     inspector = story.client("inspector", copy=True)
-    inspector.reads("red", said[:2])
+    inspector.reads("red", [*said[:2], said[3]])
+    inspector.reads("red", [], since=4)
+    assert every(story) == []
+
+
+def test_requests_and_answers_of_several_clients_at_the_same_moment() -> None:
+    """Each is answered on its own connection, also where the clock stands still between the two."""
+    story, reader, said = room_of(3)
+    other = story.client("other")
+    with story.moment():
+        for each in (reader, other):
+            each.asks_history("red", since=1)
+        for each in (other, reader):
+            each.gets_page("red", said[1:])
+    assert [answer.asked.client for answer in pages.answers(story.log, "red")] == ["other", "reader"]
+    assert every(story) == []
+
+
+def test_a_message_with_the_number_zero_is_on_no_page() -> None:
+    """A page holds what is above `since`, which is 0 at the least; the number itself is told elsewhere."""
+    story = Story()
+    alice, reader = story.members("red", "alice", "reader")
+    story.talk([alice], "red", 1, first=0)
+    reader.reads("red", [], last=0, more=False)
     assert every(story) == []
 
 
@@ -131,8 +155,10 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     story, reader, said = room_of(4)
     reader.reads("red", [said[n] for n in order])
     found = pages.wrong(story.log, "red")
+    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
+    params = {**asked, "first": first, "then": then}
+    assert found == [Anomaly("history_disorder", params, story.events[-2:])]
     assert told(found) == ["history_disorder"]
-    assert facts(found, "who", "first", "then", "count") == ["reader", first, then, len(order)]
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
@@ -163,8 +189,9 @@ def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
     story, reader, said = room_of(5)
     reader.reads("red", [each for each in said if each[1] != missing])
     found = pages.wrong(story.log, "red")
+    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
+    assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
     assert told(found) == ["history_hole"]
-    assert facts(found, "who", "missing", "since", "count") == ["reader", missing, 0, 4]
 
 
 def test_a_page_that_begins_too_late() -> None:
@@ -197,10 +224,11 @@ def test_a_hole_between_huge_numbers() -> None:
 def test_a_page_that_is_empty_though_there_is_more() -> None:
     """Nothing is told of what was said."""
     story, reader, _ = room_of(5)
-    reader.reads("red", [], since=2)
+    reader.reads("red", [], since=2, limit=7)
     found = pages.wrong(story.log, "red")
+    params = {"who": "reader", "room": "red", "since": 2, "limit": 7, "count": 0, "missing": 3}
+    assert found == [Anomaly("history_hole", params, story.events[-2:])]
     assert told(found) == ["history_hole"]
-    assert facts(found, "missing", "count") == [3, 0]
 
 
 def test_a_page_with_a_wrong_last() -> None:
@@ -213,6 +241,22 @@ def test_a_page_with_a_wrong_last() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", [*said, (story.line(reader, "red"), 6)], last=5)
     assert facts(pages.wrong(story.log, "red"), "last", "newest") == [5, 6]
+
+
+@pytest.mark.parametrize("how", ["alone", "restart", "older"])
+def test_the_newest_number_is_that_of_the_last_message_that_anybody_heard(how: str) -> None:
+    """Heard by one only, first after a restart, and before older ones were heard once more."""
+    story, reader, said = room_of(3)
+    (alice,) = story.members("red", "alice")
+    if how == "restart":
+        story.restarts("killed", reader, alice)
+    alice.hears(alice.says("red"), 4)
+    if how == "older":
+        reader.reads("red", said[:2], limit=2)
+    reader.reads("red", said, limit=3, last=3)
+    found = pages.wrong(story.log, "red")
+    assert told(found) == ["history_hole/last"]
+    assert facts(found, "last", "newest") == [3, 4]
 
 
 def test_a_page_that_denies_that_there_is_more() -> None:
@@ -230,8 +274,17 @@ def test_a_page_that_knows_of_messages_that_never_were(shown: int, since: int) -
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, limit=max(shown, 1), last=6)
     found = pages.wrong(story.log, "red")
+    params = {"room": "red", "since": since, "count": shown, "newest": 5, "last": 6}
+    assert found == [Anomaly("history_hole", params, story.events[-2:], "last_high")]
     assert told(found) == ["history_hole/last_high"]
-    assert facts(found, "last", "newest") == [6, 5]
+
+
+def test_a_page_that_knows_of_a_message_where_nothing_was_said() -> None:
+    """The newest number of an empty room is 0."""
+    story = Story()
+    reader = story.client("reader")
+    reader.reads("red", [], last=1)
+    assert facts(pages.wrong(story.log, "red"), "last", "newest") == [1, 0]
 
 
 @pytest.mark.parametrize(("shown", "since"), [(5, 0), (0, 5), (0, 90)])
@@ -240,8 +293,9 @@ def test_a_page_that_promises_more_where_nothing_is(shown: int, since: int) -> N
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, last=5, more=True)
     found = pages.wrong(story.log, "red")
+    params = {"room": "red", "since": since, "count": shown, "newest": 5}
+    assert found == [Anomaly("history_hole", params, story.events[-2:], "more_high")]
     assert told(found) == ["history_hole/more_high"]
-    assert facts(found, "since", "newest") == [since, 5]
 
 
 def test_each_kind_of_wrong_page_is_told_once() -> None:
@@ -269,19 +323,23 @@ def test_each_kind_of_wrong_page_is_told_once() -> None:
 def test_history_that_tells_it_differently(field: str, now: Any) -> None:
     """Each field that a client received is kept; the finding shows both values, and who had which."""
     story, reader, said = room_of(3)
+    first = next(heard.event for heard in story.log.heard)
     reader.asks_history("red")
     messages = [line.numbered(number) for line, number in said]
-    messages[0][field] = now
+    was, messages[0][field] = messages[0][field], now
     reader.gets({"type": "history", "data": {"room": "red", "messages": messages}})
     found = pages.mismatches(story.log, "red")
+    params = {
+        "who": "reader",
+        "room": "red",
+        "sequence": 1,
+        "field": field,
+        "was": str(was),
+        "now": str(now),
+        "first_who": "alice",
+    }
+    assert found == [Anomaly("history_mismatch", params, [first, story.last])]
     assert told(found) == ["history_mismatch"]
-    assert facts(found, "who", "first_who", "sequence", "field", "now") == [
-        "reader",
-        "alice",
-        1,
-        field,
-        str(now),
-    ]
     again = pages.mismatches(story.log, "red", "changed_after_restart")
     assert told(again) == ["changed_after_restart"]
 
@@ -302,10 +360,13 @@ def test_a_content_that_is_trimmed_in_the_history_only() -> None:
 
 
 def test_two_messages_under_one_number_are_no_mismatch() -> None:
-    """That is told by the checkers of the order."""
-    story, reader, said = room_of(2)
+    """That is told by the checkers of the order; other messages are looked at all the same."""
+    story, reader, said = room_of(3)
     reader.reads("red", [(said[1][0], 1), (said[0][0], 2)])
     assert told(pages.mismatches(story.log, "red")) == []
+    reader.asks_history("red", since=2)
+    reader.gets({"type": "history", "data": {"room": "red", "messages": [said[2][0].numbered(3, id="x")]}})
+    assert facts(pages.mismatches(story.log, "red"), "sequence", "field") == [3, "id"]
 
 
 def test_what_nobody_said_is_no_mismatch_while_it_is_live() -> None:

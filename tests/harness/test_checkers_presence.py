@@ -9,11 +9,14 @@ import pytest
 
 from harness.anomalies import Anomaly
 from harness.checkers import presence
-from harness.checkers.presence import Silence
+from harness.checkers.presence import EARLY, Silence
 from harness.frames import Roster
+from harness.history import Event
 from tests.harness.stories import EPOCH, Person, Story, facts, told
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
+TIMES = {"timeout": TIMEOUT, "interval": HEARTBEAT}
+"""What every finding about a time-out says of the server's times."""
 
 
 class Den:
@@ -238,6 +241,95 @@ def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) 
     assert found[0].evidence == [cut, gone]
 
 
+def test_what_is_shown_in_the_moment_of_a_change_is_of_it() -> None:
+    """Where the clock stands still, the list for who joins, and what others are told, have the same time."""
+    den = Den()
+    (dora,) = den.story.clients("dora")
+    with den.story.moment() as came:
+        dora.asks_to_join("den")
+        dora.is_shown("den", den.users, full=True)
+        den.show(den.listener, "dora", "online")
+        den.asker.is_shown("den", {**den.users, "dora": "online"}, full=True)
+    dora.is_member("den")
+    dora.asks_to_leave("den")
+    with den.story.moment():
+        den.show(dora, "dora", "offline")
+        dora.has_left("den")
+    (carol,) = den.story.clients("carol")
+    with den.story.moment():
+        carol.asks_who("den", den.users)
+    log = den.story.log
+    assert told(presence.leaks(log)) == []
+    for witness in (den.listener, den.asker):
+        assert told(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
+
+
+def test_who_comes_while_another_is_silent_is_no_news_of_that_one() -> None:
+    """A list that is sent for a join still holds the silent one, and tells nothing of it."""
+    den = Den("full")
+    den.story.passes(9)
+    den.vera.sends({"type": "heartbeat"})
+    den.watches(0.5)
+    den.enters(den.story.client("dora"))
+    den.watches(1.2)
+    den.goes(den.vera)
+    den.watches(1)
+    assert told(den.offline()) == []
+    assert presence.delay(den.story.log, den.silence(), den.listener.conn) == pytest.approx(1.7, abs=0.05)
+
+
+def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
+    """Where lists do not say that they are full, only one that follows a question of its receiver is one."""
+    den = Den("bare")
+    (carol,) = den.story.clients("carol")
+    carol.sends({"type": "heartbeat"})
+    den.ask()
+    carol.is_shown("den", den.users)
+    log = den.story.log
+    assert presence.shown(log, carol.conn, "den", "vera", answers=True) == []
+    assert [each.here for each in presence.shown(log, carol.conn, "den", "vera", answers=False)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names"),
+    [
+        (TIMEOUT - EARLY - 0.25, ["premature_offline"]),
+        (TIMEOUT - EARLY, []),
+        (TIMEOUT + 1.5 * HEARTBEAT + 0.25, []),
+        (TIMEOUT + 1.5 * HEARTBEAT + 0.5, ["late_offline"]),
+    ],
+)
+def test_the_earliest_and_the_latest_moment_to_be_offline(seconds: float, names: list[str]) -> None:
+    """The time-out, short of what clocks differ; and an interval and a half more, beside the slack."""
+    den = Den()
+    den.story.next_at(2.0)
+    den.vera.sends({"type": "heartbeat"})
+    with den.story.moment(2.0 + seconds):
+        den.goes(den.vera)
+        den.ask()
+    assert told(den.offline(slack=0.25)) == names
+
+
+@pytest.mark.parametrize(("more", "names"), [(0.0, []), (0.25, ["zombie_presence"])])
+def test_who_is_still_shown_while_it_may_be_is_no_zombie(more: float, names: list[str]) -> None:
+    """Until the time-out, an interval and the slack are over, whoever asks may be told that it is there."""
+    den = Den()
+    den.story.next_at(2.0)
+    den.vera.sends({"type": "heartbeat"})
+    den.asker.asks_presence("den")
+    den.story.next_at(2.0 + TIMEOUT + HEARTBEAT + 0.25 + more)
+    den.asker.is_shown("den", den.users, full=True)
+    assert told(den.offline(slack=0.25)) == names
+
+
+def test_where_nobody_was_told_anything_nothing_wrong_was_told() -> None:
+    """However short the time-out is."""
+    den = Den()
+    silence = Silence("vera", "den", den.story.at, den.story.passes(9), 0.125, 0.25, False)
+    log = den.story.log
+    assert presence.offline(log, silence, den.listener.conn, den.story.client("mute").conn, 0.0) == []
+
+
 def test_heartbeats_that_come_every_interval() -> None:
     """Also where they are a little late, and where we watched for less than one interval."""
     story = Story()
@@ -250,6 +342,32 @@ def test_heartbeats_that_come_every_interval() -> None:
     conns = [log.conn(alice.conn)]
     assert told(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
     assert told(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
+
+
+def test_who_is_gone_is_sent_no_heartbeats() -> None:
+    """After the end of a connection none is due, for however long we watched."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    began = story.at
+    story.passes(0.5)
+    alice.gets_beat()
+    alice.closes()
+    story.passes(5)
+    log = story.log
+    assert told(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
+
+
+@pytest.mark.parametrize(("pause", "names"), [(1.0, []), (1.25, ["missing_heartbeat"])])
+def test_a_heartbeat_may_be_late_by_half_an_interval_and_the_slack(pause: float, names: list[str]) -> None:
+    """That much is a matter of timers; what is later is missing."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    for moment in (2.0, 2.0 + pause):
+        story.next_at(moment)
+        alice.gets_beat()
+    log = story.log
+    found = presence.heartbeats(log, [log.conn(alice.conn)], 2.0, 2.0 + pause, HEARTBEAT, 0.25)
+    assert told(found) == names
 
 
 def test_the_slowest_answer_is_the_slack() -> None:
@@ -266,6 +384,18 @@ def test_the_slowest_answer_is_the_slack() -> None:
     log = den.story.log
     assert presence.slowest_answer(log, den.asker.conn, "den", began, inf) == pytest.approx(0.402)
     assert presence.slowest_answer(log, den.asker.conn, "den", den.story.at, inf) == 0.0
+
+
+def test_the_slowest_answer_to_questions_of_a_span() -> None:
+    """Both ends belong to it, and a list that does not say that it is full is an answer, too."""
+    den = Den("bare")
+    den.asker.asks_presence("den")
+    asked = den.story.at
+    den.show(den.asker, "vera", "online")
+    came = den.story.at
+    log = den.story.log
+    assert presence.slowest_answer(log, den.asker.conn, "den", asked, asked) == pytest.approx(came - asked)
+    assert presence.slowest_answer(log, den.asker.conn, "den", came, inf) == 0.0
 
 
 # --- going offline --------------------------------------------------------------------------------
@@ -285,21 +415,36 @@ def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
     of the cause."""
     den = Den()
     den.story.seen = seen
+    den.story.passes(9)
     den.vera.sends({"type": "heartbeat"})
+    sign = den.story.last
     den.watches(4.5)
+    den.story.passes(0.0464)
+    den.ask()
+    answer = den.story.last
+    den.story.passes(1)
     found = den.offline()
+    params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES}
     assert told(found) == [name]
-    assert facts(found, "who", "subject", "watched", "timeout") == ["asker", "vera", 4.5, TIMEOUT]
+    assert found == [Anomaly("zombie_presence", params, [sign, answer], name.partition("/")[2])]
     assert presence.delay(den.story.log, den.silence(), den.listener.conn) == inf
 
 
 def test_somebody_whose_time_out_is_not_broadcast() -> None:
     """Who asks is told, who only listens is not."""
     den = Den()
-    den.vera_vanishes(1.6, told=False)
+    den.story.next_at(2.0)
+    den.vera.sends({"type": "heartbeat"})
+    sign = den.story.last
+    den.watches(1.6)
+    den.goes(den.vera, told=False)
+    den.ask()
+    answer = den.story.last
+    den.story.next_at(6.05)
     found = den.offline()
+    params = {"who": "listener", "subject": "vera", "room": "den", "watched": 4.05, **TIMES}
+    assert found == [Anomaly("unannounced_presence", params, [sign, answer], "timeout")]
     assert told(found) == ["unannounced_presence/timeout"]
-    assert facts(found, "who", "subject") == ["listener", "vera"]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -325,6 +470,44 @@ def test_somebody_who_is_offline_too_early(after: float, seconds: float) -> None
     assert facts(found, "who", "subject", "timeout") == ["listener", "vera", TIMEOUT]
     assert found[0].params["seconds"] == pytest.approx(seconds, abs=0.02)
     assert told(den.offline(at_once=True)) == []
+
+
+@pytest.mark.parametrize(("after", "name"), [(0.6, "premature_offline"), (3.5, "late_offline")])
+def test_who_is_offline_at_the_wrong_time_is_told_of_with_both_times(after: float, name: str) -> None:
+    """The finding has the seconds, to a hundredth, and shows the last sign of life and the news."""
+    den = Den()
+    den.story.next_at(2.0)
+    den.vera.sends({"type": "heartbeat"})
+    sign = den.story.last
+    den.story.next_at(2.0 + after + 0.0456)
+    den.goes(den.vera)
+    news = next(asked.event for asked, _ in den.story.log.rosters if asked.at >= 2.0)
+    den.ask()
+    den.story.next_at(7.0)
+    den.ask()
+    found = den.offline()
+    spans = {"seconds": round(after + 0.05, 2), "watched": 5.0}
+    params = {"who": "listener", "subject": "vera", "room": "den", **spans, **TIMES}
+    assert found == [Anomaly(name, params, [sign, news])]
+    assert told(found) == [name]
+
+
+def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
+    """In the moment of the last sign of life, and in that until which we watched."""
+    den = Den()
+    den.story.passes(9)
+    with den.story.moment():
+        den.vera.sends({"type": "heartbeat"})
+        den.goes(den.vera)
+    log = den.story.log
+    assert presence.delay(log, den.silence(), den.listener.conn) == 0.0
+    den = Den()
+    den.vera.sends({"type": "heartbeat"})
+    den.story.passes(1.6)
+    with den.story.moment():
+        den.goes(den.vera)
+        den.ask()
+    assert told(den.offline()) == []
 
 
 def test_somebody_who_is_listed_as_gone_too_early() -> None:
@@ -375,18 +558,44 @@ def test_somebody_who_is_there_and_shown_as_gone(style: str, why: str) -> None:
     assert facts(found, "who") == ["asker"]
 
 
+def test_who_is_shown_as_gone_at_an_end_of_the_span() -> None:
+    """Both ends belong to it; the finding has the seconds since it began, to a hundredth."""
+    den = Den()
+    den.story.passes(2)
+    den.show(den.listener, "vera", "offline")
+    at, news = den.story.at, den.story.last
+    for since, until, seconds in ((at, at, 0.0), (at - 1.2345, at, 1.23)):
+        log = den.story.log
+        found = presence.always_here(log, "vera", "den", [den.listener.conn], since, until, "quiet")
+        params = {"who": "listener", "subject": "vera", "room": "den", "seconds": seconds}
+        assert found == [Anomaly("premature_offline", params, [news], "quiet")]
+
+
 @pytest.mark.parametrize(("why", "here"), [("join", True), ("leave", False), ("return", True)])
 def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
     """The finding names who was not told of whom; what was told before does not count."""
     den = Den()
     den.show(den.listener, "dora", "online" if here else "offline")
     den.story.client("dora").asks_to_join("den")
-    moment = den.story.at
-    den.show(den.listener, "dora", "offline" if here else "online")
+    moment, change = den.story.at, den.story.last
+    with den.story.moment():
+        den.show(den.listener, "dora", "offline" if here else "online")
     found = presence.announced(den.story.log, den.listener.conn, "den", "dora", moment, here=here, why=why)
+    params = {"who": "listener", "subject": "dora", "room": "den"}
+    assert found == [Anomaly("unannounced_presence", params, [change], why)]
     assert told(found) == [f"unannounced_presence/{why}"]
-    assert facts(found, "who", "subject", "room") == ["listener", "dora", "den"]
-    assert len(found[0].evidence) == 1
+
+
+def test_one_event_shows_when_a_change_was() -> None:
+    """Though several may have happened in that moment: the first is enough."""
+    den = Den()
+    with den.story.moment() as moment:
+        den.story.client("dora").joins("den")
+    first = next(event for event in den.story.events if event.at == moment)
+    (found,) = presence.announced(
+        den.story.log, den.listener.conn, "den", "dora", moment, here=True, why="join"
+    )
+    assert found.evidence == [first]
 
 
 def test_somebody_who_is_missing_in_the_list() -> None:
@@ -400,6 +609,16 @@ def test_somebody_who_is_missing_in_the_list() -> None:
     )
     assert told(found) == ["presence_disagrees/missing"] * 2
     assert [each.params["subject"] for each in found] == ["asker", "vera"]
+    at, four = den.story.at, {"dora", "listener", "asker", "vera"}
+    assert presence.listed(den.story.log, den.asker.conn, "den", four, at, at, set()) == [
+        Anomaly(
+            "presence_disagrees",
+            {"who": "asker", "subject": user, "room": "den"},
+            den.story.events[-1:],
+            "missing",
+        )
+        for user in ("asker", "dora")
+    ]
 
 
 def test_somebody_in_the_list_who_does_not_belong_there() -> None:
@@ -414,17 +633,41 @@ def test_somebody_in_the_list_who_does_not_belong_there() -> None:
     assert facts(found, "who", "subject") == ["asker", "carol"]
 
 
+@pytest.mark.parametrize("how", ["vanished", "left", "elsewhere"])
+def test_somebody_who_was_in_the_room_and_is_listed_still(how: str) -> None:
+    """Who was lost there is a zombie; who left, or was in another room only, does not belong there."""
+    den = Den()
+    everybody = dict(den.users)
+    if how == "elsewhere":
+        den.story.client("carol").joins("attic")
+        everybody["carol"] = "online"
+    elif how == "left":
+        den.vera.leaves("den")
+    else:
+        den.vera.faults("vanish")
+    den.ask(everybody)
+    users = {"vera", "carol"}
+    found = presence.listed(den.story.log, den.asker.conn, "den", set(everybody) - users, 0.0, inf, users)
+    subject = "carol" if how == "elsewhere" else "vera"
+    params = {"who": "asker", "subject": subject, "room": "den"}
+    name = "zombie_presence" if how == "vanished" else "presence_leak"
+    assert found[:1] == [Anomaly(name, params, [den.story.last], "listed")]
+    assert told(found[:1]) == [f"{name}/listed"]
+
+
 # --- leaks ----------------------------------------------------------------------------------------
 
 
 def test_presence_that_reaches_an_outsider() -> None:
-    """Somebody who is not in the room and did not ask."""
+    """Somebody who is not in the room and did not ask who is in it, though it asked about another."""
     den = Den()
     (carol,) = den.story.members("attic", "carol")
-    den.show(carol, "vera", "online")
+    carol.asks_who("attic", {"carol": "online"})
+    carol.is_shown("den", {"vera": "online", "asker": "online"}, full=False)
     found = presence.leaks(den.story.log)
+    params = {"who": "carol", "room": "den", "subject": "vera, asker"}
+    assert found == [Anomaly("presence_leak", params, [den.story.last])]
     assert told(found) == ["presence_leak"]
-    assert facts(found, "who", "room", "subject") == ["carol", "den", "vera"]
 
 
 def test_presence_that_reaches_somebody_who_left() -> None:
@@ -461,8 +704,8 @@ def test_no_heartbeats() -> None:
     """None at all for as long as we watched."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
-    began = story.at
-    story.passes(4.5)
+    began = story.passes(3)
+    story.passes(4.46)
     log = story.log
     found = presence.heartbeats(
         log, [log.conn(alice.conn), log.conn(bob.conn)], began, story.at, HEARTBEAT, SLACK
@@ -485,21 +728,56 @@ def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None
     assert told(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
 
 
-@pytest.mark.parametrize("when", ["first", "middle", "last"])
-def test_heartbeats_with_a_gap(when: str) -> None:
-    """The widest distance counts, and so do those to the beginning and the end."""
+@pytest.mark.parametrize(("count", "names"), [(20, []), (21, ["flooding/heartbeats"])])
+def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list[str]) -> None:
+    """Whatever was before it: ten for each interval, and ten more, are let pass."""
     story = Story()
     (alice,) = story.clients("alice")
-    began = story.at
-    for number, name in enumerate(("first", "middle", "last")):
-        story.passes(1.4 if name == when else 0.5)
-        if number < 2:
+    story.next_at(8.0)
+    alice.gets_beat()
+    first = story.last
+    with story.moment(8.25):
+        for _ in range(count - 1):
             alice.gets_beat()
     log = story.log
+    found = presence.too_many_heartbeats(log, [log.conn(alice.conn)], 0.25)
+    params = {"who": "alice", "interval": 0.25, "count": count, "seconds": 0.2}
+    assert found == [Anomaly("flooding", params, [first], "heartbeats") for _ in names]
+    assert told(found) == names
+
+
+@pytest.mark.parametrize("when", ["first", "middle", "last"])
+def test_heartbeats_with_a_gap(when: str) -> None:
+    """The widest distance counts, to a hundredth, and so do those to the beginning and the end."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    began = story.passes(3)
+    beats: list[Event] = []
+    for number, name in enumerate(("first", "middle", "last")):
+        story.passes(1.4037 if name == when else 0.5)
+        if number < 2:
+            alice.gets_beat()
+            beats.append(story.last)
+    log = story.log
     found = presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)
+    params = {"who": "alice", "interval": HEARTBEAT, "count": 2, "seconds": 2.4, "gap": 1.4}
+    around = {"first": beats[:1], "middle": beats, "last": beats[1:]}[when]
+    assert found == [Anomaly("missing_heartbeat", params, around)]
     assert told(found) == ["missing_heartbeat"]
-    assert facts(found, "who", "interval") == ["alice", HEARTBEAT]
-    assert found[0].params["gap"] == pytest.approx(1.4, abs=0.01)
+
+
+def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
+    """They came in it, so that it is not said that there were none."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    for moment in (2.0, 5.0):
+        story.next_at(moment)
+        alice.gets_beat()
+    log = story.log
+    for since, until, count in ((2.0, 5.0, 2), (2.0, 4.0, 1), (3.0, 5.0, 1)):
+        found = presence.heartbeats(log, [log.conn(alice.conn)], since, until, HEARTBEAT, SLACK)
+        assert told(found) == ["missing_heartbeat"]
+        assert facts(found, "count") == [count]
 
 
 def test_presence_is_read_as_it_is_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.anomalies import Anomaly
 from harness.checkers import replay
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import NEWEST
@@ -106,6 +107,20 @@ def test_what_is_said_while_somebody_joins_is_in_the_replay_or_comes_live() -> N
         assert every(story) == []
 
 
+def test_a_join_may_be_done_in_the_moment_when_it_is_asked_for() -> None:
+    """The history of that moment is its replay, and what others hear in that moment may be left out of it."""
+    story, people, said = room_of(3)
+    eve = story.client("eve")
+    with story.moment():
+        story.talk(people, "red", 1, first=4)
+        eve.joins("red", since=1, replay=said[1:])
+    assert every(story) == []
+    (stay,) = (m for m in story.log.members("red") if m.client == "eve")
+    assert replay.replayed(story.log, stay) == [
+        (page, story.events[-2]) for page in story.log.pages[0][1].messages
+    ]
+
+
 def test_who_is_cut_in_mid_burst_and_comes_back() -> None:
     """Each connection hears an unbroken stretch, the next one begins where it ended."""
     story, people, _ = room_of(3)
@@ -181,6 +196,27 @@ def test_what_a_restart_lost_is_not_asked_of_the_replay() -> None:
     assert every(story) == []
 
 
+def test_a_join_without_since_after_a_restart_that_lost_the_history() -> None:
+    """It is answered by nothing, as nobody has heard anything since: its hole is another checker's matter."""
+    story, people, _ = room_of(5)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red")
+    story.talk(people, "red", 2, first=6)
+    assert every(story) == []
+
+
+def test_an_old_message_that_comes_as_a_new_one_makes_no_hole() -> None:
+    """What is between it and the next live message had been seen: that is told by `durability`."""
+    story, people, said = room_of(3)
+    story.restarts("killed", *people)
+    for person in people:
+        person.joins("red", since=3)
+    story.all_hear(people, said[0])
+    story.talk(people, "red", 2, first=4)
+    assert every(story) == []
+
+
 def test_messages_that_a_kill_left_unseen_may_be_in_the_replay() -> None:
     """Stored and not delivered: they come with the next join, and nobody had heard them before."""
     story, people, _ = room_of(2)
@@ -201,14 +237,18 @@ def test_a_hole_at_the_seam() -> None:
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
-    during = story.talk(people, "red", 3, first=5)
+    during = story.talk(people, "red", 4, first=5)
+    elsewhere = next(heard.event for heard in story.log.heard if heard.message.sequence == 5)
     eve.gets_page("red", said[1:])
+    page = story.last
     eve.hears(*during[2])
+    live = story.last
+    eve.hears(*during[3])
     eve.is_member("red")
     found = replay.seams(story.log, "red")
+    params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2, "replayed": 3}
+    assert found == [Anomaly("replay_hole", params, [page, elsewhere, live])]
     assert told(found) == ["replay_hole"]
-    assert facts(found, "who", "since", "sequence", "count", "replayed") == ["eve", 1, 5, 2, 3]
-    assert len(found[0].evidence) == 3
 
 
 def test_a_hole_within_the_replay() -> None:
@@ -235,14 +275,18 @@ def test_a_replay_that_does_not_come() -> None:
     """With `since` as without it, what was said must be told."""
     story, _, _ = room_of(3)
     eve, mia = story.clients("eve", "mia")
-    eve.joins("red", since=1)
+    eve.joins("red", since=2)
     found = replay.seams(story.log, "red", "eve")
     assert told(found) == ["replay_hole"]
-    assert facts(found, "sequence", "count", "replayed", "since") == [2, 2, 0, 1]
+    assert facts(found, "sequence", "count", "replayed", "since") == [3, 1, 0, 2]
+    begin = len(story.events)
     mia.joins("red", replay=[])
+    asked = story.events[begin]
     found = replay.seams(story.log, "red", "mia")
+    newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
+    params = {"who": "mia", "room": "red", "since": 0, **newest}
+    assert found == [Anomaly("replay_hole", params, [asked], "none")]
     assert told(found) == ["replay_hole/none"]
-    assert facts(found, "who", "sequence") == ["mia", 3]
     assert told(replay.seams(story.log, "red")) == ["replay_hole", "replay_hole/none"]
 
 
@@ -257,6 +301,8 @@ def test_a_hole_among_live_messages() -> None:
     found = replay.seams(story.log, "red")
     assert told(found) == ["lost/hole"]
     assert facts(found, "who", "sequence", "count", "of") == ["eve", 4, 3, 6]
+    numbers = [getattr(event, "frame", {})["data"]["sequence"] for event in found[0].evidence]
+    assert numbers == [4, 6]
 
 
 def test_a_hole_between_messages_with_huge_numbers() -> None:
@@ -280,12 +326,16 @@ def test_an_overlap_at_the_seam() -> None:
     eve.asks_to_join("red", since=1)
     during = story.talk(people, "red", 2, first=5)
     eve.gets_page("red", [*said[1:], *during])
-    story.all_hear([eve], *during)
+    page = story.last
+    eve.hears(*during[1])
+    eve.hears(*during[0])
+    live = story.last
+    eve.hears(*during[0])
     eve.is_member("red")
     found = replay.seams(story.log, "red")
+    params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
+    assert found == [Anomaly("replay_overlap", params, [page, live])]
     assert told(found) == ["replay_overlap"]
-    assert facts(found, "who", "since", "sequence", "count") == ["eve", 1, 5, 2]
-    assert len(found[0].evidence) == 2
 
 
 def test_a_replay_of_what_was_seen() -> None:
@@ -323,12 +373,14 @@ def test_live_messages_before_the_replay() -> None:
     eve = story.client("eve")
     eve.asks_to_join("red", since=0)
     during = story.talk(people, "red", 1, first=4)
-    story.all_hear([eve], *during)
-    eve.gets_page("red", said)
-    eve.is_member("red")
+    with story.moment():
+        story.all_hear([eve], *during)
+        eve.gets_page("red", said)
+        eve.is_member("red")
     found = replay.seams(story.log, "red")
+    params = {"who": "eve", "room": "red", "since": 0, "first": 4, "then": 1, "count": 1}
+    assert found == [Anomaly("reorder", params, story.events[-3:-1])]
     assert told(found) == ["reorder"]
-    assert facts(found, "who", "first", "then") == ["eve", 4, 1]
 
 
 def test_the_oldest_messages_instead_of_the_newest() -> None:
@@ -358,16 +410,21 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     eve = story.client("eve")
     eve.joins("red", replay=said[-shown:])
     found = replay.seams(story.log, "red")
+    span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
+    params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
+    assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
     assert told(found) == ["wrong_replay"]
-    assert facts(found, "count", "expected", "last") == [shown, 50, 60]
 
 
 def test_fifty_with_a_hole_in_them() -> None:
-    """The right number of messages, and still one is missing."""
-    story, _, said = room_of(60)
+    """The right number of messages, and still one is missing; what is older than the first is not due."""
+    story, people, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=[*said[9:30], *said[31:]])
-    assert told(replay.seams(story.log, "red")) == ["replay_hole"]
+    story.talk([*people, eve], "red", 2, first=61)
+    found = replay.seams(story.log, "red", "eve")
+    assert told(found) == ["replay_hole"]
+    assert facts(found, "sequence", "count", "replayed") == [31, 1, 50]
 
 
 def test_no_more_than_three_seams_are_told_of() -> None:
@@ -382,12 +439,14 @@ def test_no_more_than_three_seams_are_told_of() -> None:
 
 
 def test_a_retry_that_is_answered() -> None:
-    """On the same connection, or on the next one, the stored message comes back."""
+    """On the same connection, or on the next one, the stored message comes back, be it at once."""
     story, (alice, bob), _ = room_of(2)
     line = alice.says("red", id="m1")
     story.all_hear([alice, bob], (line, 3))
-    alice.repeats(line)
-    alice.hears(line, 3)
+    with story.moment():
+        alice.repeats(line)
+        alice.hears(line, 3)
+    story.passes(LONG_AGO)
     alice.is_cut()
     alice.connects()
     alice.joins("red", since=3)
@@ -400,16 +459,43 @@ def test_a_retry_that_is_not_answered() -> None:
     """The finding names who repeated what; to have had it by the replay is no answer."""
     story, (alice, bob), _ = room_of(2)
     line = alice.says("red", id="m1")
+    said = story.last
     bob.hears(line, 3)
     alice.is_cut()
     alice.connects()
     alice.joins("red", since=2, replay=[(line, 3)])
     alice.repeats(line)
+    again = story.last
     story.passes(5)
     found = replay.retries(story.log, "red")
+    params = {"who": "alice", "room": "red", "id": "m1", "content": line.content}
+    assert found == [Anomaly("retry_unanswered", params, [said, again])]
     assert told(found) == ["retry_unanswered"]
-    assert facts(found, "who", "id", "content") == ["alice", "m1", line.content]
-    assert len(found[0].evidence) == 2
+
+
+def test_retries_that_are_not_answered_are_one_finding() -> None:
+    """The first of them is shown."""
+    story, (alice, bob), _ = room_of(2)
+    for number in (3, 4):
+        line = alice.says("red", id=f"m{number}")
+        story.all_hear([alice, bob], (line, number))
+        alice.repeats(line)
+    assert facts(replay.retries(story.log, "red"), "id") == ["m3"]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.75, []), (LONG_AGO, ["retry_unanswered"])])
+def test_a_retry_is_due_an_answer_if_its_connection_stood_for_a_second(
+    seconds: float, expected: list[str]
+) -> None:
+    """A second is long enough, and less than that is not."""
+    story, people, _ = room_of(2)
+    line = people[0].says("red", id="m1")
+    story.all_hear(people, (line, 3))
+    story.next_at(2.0)
+    people[0].repeats(line)
+    story.next_at(2.0 + seconds)
+    people[0].closes()
+    assert told(replay.retries(story.log, "red")) == expected
 
 
 @pytest.mark.parametrize("how", ["reset", "closes", "killed", "asked_to_stop"])
