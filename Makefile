@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: check test test-all lint types unit extra notebooks format clean
+.PHONY: check test test-all lint types unit extra notebooks mutants format clean
 
 check: .venv/ready
 	$(BIN)/chatlab check --solutions
@@ -36,6 +36,12 @@ extra: .venv/ready-all
 notebooks: .venv/ready-all
 	$(BIN)/python notebooks/run.py
 
+# Changes the checkers in thousands of small ways, and sees which of them no test notices: half an hour.
+mutants: .venv/ready
+	$(INSTALL) "mutmut>=3.8,<3.9"
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -52,4 +58,4 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	touch .venv/ready-all
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis
