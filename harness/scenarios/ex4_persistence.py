@@ -36,11 +36,15 @@ class Plan(Struct, frozen=True):
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
-    """In the first room more is said than a join shows (unless it is small); two kills, early in a burst."""
+    """In the first room more is said than a join shows (unless it is small); some kills, early in a burst.
+
+    A server that publishes first and saves then escapes one kill in ten to twenty; so where chance is not
+    drawn from a seed, there are more of them.
+    """
     most = NEWEST // len(PEOPLE) + size // 3 if size >= MODEST else size
     said = {ROOMS[0]: most, ROOMS[1]: max(size // 3, 1), ROOMS[2]: 2}
     burst = BURST * size
-    kills = [rng.randint(min(5, size), burst * 5 // 6) for _ in range(2)]
+    kills = [rng.randint(min(5, size), burst * 5 // 6) for _ in range(4 if size >= FULL else 2)]
     return Plan(said, burst, kills, rng.random())
 
 
