@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from harness.anomalies import Anomaly
 from harness.checkers.errors import served_again
 from harness.history import Closed, Event, GaveUp, Server
 from harness.log import Log
+
+_UNDER_WAY = 0.25
+"""Seconds that the end of a connection may take to reach us: what was sent meanwhile came too late."""
 
 
 def server(log: Log, start: float, stop: float) -> list[Anomaly]:
@@ -72,10 +76,17 @@ def _excused(log: Log, event: Closed) -> bool:
     bad = [sent for sent in log.sent if sent.conn == event.conn and sent.bad is not None]
     if bad and served_again(log, bad[-1]) > event.at:
         return True  # errors.unanswered looks at those
-    last = max((s.at for s in log.sent if s.conn == event.conn and s.at <= event.at), default=0.0)
-    if conn.timeout and event.at - last >= conn.timeout - 0.02:
+    if conn.timeout and _silence_before(log, event) >= conn.timeout - 0.02:
         return True  # it had been silent for so long that the server had to
     return log.server_ended_at(event.at)
+
+
+def _silence_before(log: Log, end: Closed) -> float:
+    """Seconds for which a connection had sent nothing when it was closed, or while that was under way."""
+    opened = log.conn(end.conn).opened
+    sent = [s.at for s in log.sent if s.conn == end.conn and s.at <= end.at]
+    signs = [opened if opened < end.at else 0.0, *sent, end.at]
+    return max(later - before for before, later in pairwise(signs) if later >= end.at - _UNDER_WAY)
 
 
 def _unwelcome(log: Log, conn: int) -> bool:

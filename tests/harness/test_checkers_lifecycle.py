@@ -264,3 +264,31 @@ def test_at_most_three_are_told_of() -> None:
     for person in story.members("red", *"abcde"):
         person.is_dropped(1011)
     assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection/1011"] * 3
+
+
+@pytest.mark.parametrize(
+    ("silent", "after", "names"), [(2.0, 0.1, []), (2.0, 0.5, ["dropped_connection/1001"])]
+)
+def test_what_was_sent_while_the_end_was_under_way_came_too_late(
+    silent: float, after: float, names: list[str]
+) -> None:
+    """A server may have given somebody up who then speaks, and is told of it only then."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.passes(silent)
+    alice.sends({"type": "heartbeat"})
+    story.passes(after)
+    alice.is_dropped(1001)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == names
+
+
+@pytest.mark.parametrize("says", [False, True])
+def test_a_newcomer_has_not_been_silent(says: bool) -> None:
+    """However late in a run it comes: its silence begins with its connection."""
+    story = Story()
+    story.passes(60)
+    alice = story.client("alice")
+    if says:
+        alice.asks_to_join("red")
+    alice.is_dropped(1011)
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection"]
