@@ -36,6 +36,10 @@ Notebook = Any
 """An `nbformat` notebook; the extra may be missing, so its type is not named here."""
 
 
+LANGUAGE = {"name": "python"}
+"""What a notebook says of the language: the same on every machine."""
+
+
 class CellFailed(Exception):  # noqa: N818 - named for what it says
     """A cell raised an exception, or took too long; the text tells which, and why."""
 
@@ -47,7 +51,7 @@ def from_source(name: str) -> Notebook:
     notebook = jupytext.read(HERE / f"{name}.py", fmt="py:percent")
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
+        "language_info": dict(LANGUAGE),
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
@@ -82,6 +86,7 @@ def execute(notebook: Notebook) -> None:
             raise CellFailed(f"a cell took longer than {CELL_SECONDS} s") from error
         except (DeadKernelError, RuntimeError) as error:
             raise CellFailed(f"the kernel ended, or did not start ({error})") from error
+    notebook.metadata["language_info"] = dict(LANGUAGE)  # the kernel has noted which Python this one is
 
 
 def _to_its_end(work: Coroutine[Any, Any, object]) -> None:

@@ -335,7 +335,8 @@ class _Builder:
         label = f"#{number} “{self._said(message.content)}”" + (f" {self._say(wrong)}" if marked else "")
         said = self._arrived.get(("tag", tag))
         # After a retry, it may be the answer to that, which goes to one client alone.
-        is_retried = sum(count for (_, other), count in self._repeated.items() if other == tag) > 1
+        times = sum(count for (_, other), count in self._repeated.items() if other == tag)
+        is_retried = self.excerpt is not None and times > 1
         self._hears(client, "message", label, what, number, [said], odd=is_odd, alone=is_retried)
 
     def _hears(

@@ -275,7 +275,7 @@ def test_what_was_sent_while_the_end_was_under_way_came_too_late(
     """A server may have given somebody up who then speaks, and is told of it only then."""
     story = Story()
     (alice,) = story.members("red", "alice")
-    story.passes(silent)
+    story.passes(2.0)
     alice.sends({"type": "heartbeat"})
     story.passes(after)
     alice.is_dropped(1001)
@@ -291,4 +291,4 @@ def test_a_newcomer_has_not_been_silent(says: bool) -> None:
     if says:
         alice.asks_to_join("red")
     alice.is_dropped(1011)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection"]
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection/1011"]
