@@ -60,7 +60,7 @@ CLASS: dict[str, Author] = {
     "emil-stub-4": _with_stub(4),
     "fay-syntax-error": _with_presence(_SWEEP, _SWEEP.replace(":\n", "\n")),
     "gus-endless-loop": _with_presence(_SWEEP, _SWEEP + "        while True:\n            pass\n"),
-    "hana-output-flood": _with_presence(_SWEEP, _SWEEP + "        print('x' * 50_000_000)\n"),
+    "hana-output-flood": _with_presence(_SWEEP, _SWEEP + "        print('x' * 10_000_000)\n"),
     "ivan-exits": _with_presence(
         "class PresenceManager", "import os\n\nos._exit(0)\n\n\nclass PresenceManager"
     ),
