@@ -16,8 +16,8 @@ ended later; what ended a connection sooner may have kept it back. Scenarios wai
 
 
 def undisturbed(log: Log, membership: Membership) -> bool:
-    """Whether a membership ended in good order, or not at all, and its client kept on reading."""
-    faults = {fault.fault for fault in log.conn(membership.conn).faults}
+    """Whether a membership ended in good order, or not at all, and its client kept on reading until then."""
+    faults = {fault.fault for fault in log.conn(membership.conn).faults if fault.at <= membership.stop}
     return membership.end != "fault" and not faults & {"reset", "vanish", "stop_reading"}
 
 

@@ -189,12 +189,15 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
         who = log.conn(listener).client
         evidence = [*signs, *([asked.event] if asked else [])]
         return [Anomaly("unannounced_presence", {**base, "who": who}, evidence, "timeout")]
-    if asked is None or answers[-1].here:
+    later = [answer for answer in answers if answer.at > told.at]
+    if later and later[-1].here:
         who = log.conn(asker).client
-        evidence = [told.event, *(answer.event for answer in answers[-1:])]
+        evidence = [told.event, later[-1].event]
         return [Anomaly("presence_disagrees", {**base, "who": who}, evidence, "still_listed")]
     latest = since + silence.timeout + silence.heartbeat
     for first, witness in ((told, listener), (asked, asker)):
+        if first is None:
+            continue
         params = {
             **base,
             "who": log.conn(witness).client,

@@ -883,3 +883,16 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     other.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
     assert told(delivery.duplicates(other.log, "red")) == ["duplicate/retry"]
+
+
+def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
+    """A member who missed something, left in good order, and was cut off only then."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    story.passes(3)
+    bob.leaves("red")
+    assert told(delivery.lost(story.log, "red")) == ["lost"]
+    bob.is_cut()
+    assert told(delivery.lost(story.log, "red")) == ["lost"]

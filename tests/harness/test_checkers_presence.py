@@ -786,3 +786,15 @@ def test_presence_is_read_as_it_is_told() -> None:
     rosters = [roster for _, roster in den.story.log.rosters]
     assert rosters[0] == Roster("den", rosters[0].users, None)
     assert len(rosters) == 3 + 2 + 1
+
+
+def test_who_asked_before_the_news_does_not_disagree_with_it() -> None:
+    """Only an answer that comes after the broadcast can tell something else than it."""
+    den = Den()
+    den.vera.sends({"type": "heartbeat"})
+    den.vera.faults("vanish")
+    den.watches(1.6)
+    den.goes(den.vera)
+    assert told(den.offline()) == []
+    den.ask({**den.users, "vera": "online"})
+    assert told(den.offline()) == ["presence_disagrees/still_listed"]
