@@ -361,6 +361,15 @@ def test_an_error_that_reaches_somebody_else_at_once() -> None:
     assert facts(found, "who", "user") == ["dave", "mallory"]
 
 
+def test_an_error_that_nobody_can_have_caused() -> None:
+    """Without a single bad frame, an error is not somebody else's."""
+    story = Story()
+    (alice,) = story.clients("alice")
+    alice.fences()
+    alice.is_refused()
+    assert told(errors.stray(story.log)) == []
+
+
 def test_an_error_that_may_be_ones_own() -> None:
     """For something that one said or asked, or for one's bad name, or before anybody sent a bad frame."""
     story = Story()
@@ -371,7 +380,6 @@ def test_an_error_that_may_be_ones_own() -> None:
     misbehaves(mallory, "no_type", answered=False)
     alice.says("red")
     alice.fences()
-    bob.fences()
     bob.joins("red", confirmed=False)
     stranger.fences()
     stranger.faults("bad_name")
