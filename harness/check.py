@@ -67,6 +67,10 @@ class Options(Struct, frozen=True):
         """Whether standard output belongs to the JSON report."""
         return self.json_file == "-"
 
+    def is_worth_a_page(self, outcome: Outcome) -> bool:
+        """Whether what came out like this is shown on a page: if one was asked for, or after a failure."""
+        return self.html_file is not None or (outcome is Outcome.FAILED and not self.quiet)
+
 
 def check(options: Options) -> int:
     """Play, report, and return the exit code."""
@@ -117,8 +121,7 @@ def _write_json(summaries: list[Summary], options: Options, terminal: Terminal) 
 
 def _write_page(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
     """Write the page that was asked for; after a failure, write one also if none was, and name it."""
-    has_failed = overall([summary.outcome for summary in summaries]) is Outcome.FAILED
-    if options.html_file is None and (options.quiet or not has_failed):
+    if not options.is_worth_a_page(overall([summary.outcome for summary in summaries])):
         return
     from harness.reports.page import page  # late: a check that passes needs none of it
 
@@ -159,17 +162,13 @@ class _Check:
         raise NotImplementedError
 
     def forget(self, runs: list[Run]) -> None:
-        """Drop the histories of runs that nobody will look at, and shorten those that somebody will."""
+        """Drop the histories of runs that no page will show."""
         for run in runs:
             before = self._shown.get(run.exercise)
             self._shown[run.exercise] = shown = worst_of([before, run]) if before else run
             for each in (before, run):
-                if each is not None and (each is not shown or not self._is_worth_a_page(each)):
+                if each is not None and (each is not shown or not self.options.is_worth_a_page(each.outcome)):
                     each.history = []
-            run.history = shortened(run.history)
-
-    def _is_worth_a_page(self, run: Run) -> bool:
-        return self.options.html_file is not None or run.outcome is not Outcome.PASSED
 
     def show(self, number: int, runs: list[Run]) -> None:
         """One run in full."""
@@ -201,6 +200,7 @@ class _Live(_Check):
             found.append(run)
             self.terminal.run(run)
             self.forget([run])
+            run.history = shortened(run.history)
         return found
 
     async def _side_by_side(self) -> list[list[Run]]:
@@ -237,8 +237,9 @@ class _Sim(_Check):
                 failed = [run for run in runs if run.outcome is Outcome.FAILED]
                 if failed:
                     await self._explain(nursery, failed[0])
-                if failed or self.options.html_file:
-                    await self._recall(nursery, worst_of(runs))
+                shown = worst_of(runs)
+                if self.options.is_worth_a_page(shown.outcome):
+                    await self._recall(nursery, shown)
         return played
 
     async def _recall(self, nursery: Nursery, run: Run) -> None:

@@ -17,7 +17,7 @@ from harness.client import Client, Gone, PlayStopped
 from harness.history import History, Opened, Received
 from harness.judge import first_flaw, leniencies
 from harness.log import Log
-from harness.reports.excerpt import contents
+from harness.reports.excerpt import contents, is_telling
 from harness.targets import Target
 from harness.verdict import Text
 from harness.worlds.live import LiveWorld
@@ -154,12 +154,6 @@ async def _ask(world: LiveWorld, question: Question, client: Client, other: Clie
         pass
     if other.is_open:
         await other.fence()
-    heard = [event for event in world.history[start:] if isinstance(event, Received) and _is_ours(event)]
+    heard = [event for event in world.history[start:] if isinstance(event, Received) and is_telling(event)]
     got, others = ([each for each in heard if each.conn == who.conn] for who in (client, other))
     return Answer(question, got, others, not client.is_open)
-
-
-def _is_ours(event: Received) -> bool:
-    """Whether a frame is no heartbeat, nor the answer to how we wait for the others."""
-    frame, data = contents(event)
-    return frame.get("type") != "heartbeat" and not str(data.get("room", "")).startswith("fence-")

@@ -76,6 +76,7 @@ class Membership:
     room: str
     since: int | None
     asked: float
+    event: history.Sent
     start: float = inf
     stop: float = inf
     end: str = ""
@@ -245,6 +246,7 @@ class Log:
                             room,
                             since if isinstance(since, int) else None,
                             event.at,
+                            event,
                         )
                     )
             case {"type": "leave", "room": str(room)}:

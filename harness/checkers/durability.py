@@ -25,6 +25,11 @@ def kills(log: Log, *, in_bursts: bool = False) -> list[float]:
     return [event.at for event in found if not (in_bursts and event.detail)]
 
 
+def torn_off(log: Log) -> int:
+    """How many bytes were torn off the ends of what the server was writing when it was killed."""
+    return sum(event.detail["bytes"] for event in log.server if event.what == "torn")
+
+
 def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     """Messages that somebody had heard before the server ended, and that are in no page read after it.
 

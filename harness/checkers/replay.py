@@ -38,7 +38,7 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
     numbers = [message.sequence for message, _ in replay]
     live = _fresh(log, membership)
     params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
-    evidence: list[Event] = [event for _, event in replay[:1]] or _asked(log, membership)
+    evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
 
     if numbers != sorted(set(numbers)):
         at = next(n for n, (a, b) in enumerate(pairwise(numbers)) if b <= a)
@@ -86,11 +86,6 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
     if missing[0] < first_live:
         return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
     return [Anomaly("lost", {**what, "of": len(got) + len(missing)}, [*seen_by, *after], "hole")]
-
-
-def _asked(log: Log, membership: Membership) -> list[Event]:
-    """The frame by which a client asked to be a member."""
-    return [sent for sent in log.sent if sent.conn == membership.conn and sent.at == membership.asked]
 
 
 def _fresh(log: Log, membership: Membership) -> list[Heard]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from harness.anomalies import Anomaly
-from harness.verdict import StepResult
+from harness.play import Run
+from harness.reports.summary import Summary, excluded_frequency
+from harness.reports.words import Words
+from harness.texts import Texts
+from harness.verdict import Outcome, StepResult
+
+MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
+KINDS = 3
+"""Kinds of findings that are explained for each step; the others are named."""
 
 _LIBRARY = re.compile(r"[/\\\\](site-packages|lib[/\\\\]python3[^/]*)[/\\\\]|<frozen ", re.IGNORECASE)
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
@@ -14,6 +22,29 @@ _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 def is_not_reached(step: StepResult) -> bool:
     """Whether all there is to say is that an earlier step stopped the play."""
     return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
+
+
+def are_several(steps: list[StepResult]) -> bool:
+    """Whether there are findings of several kinds, or at several steps."""
+    return sum(len(by_kind(step.anomalies)) for step in steps if not is_not_reached(step)) > 1
+
+
+def notes_of(run: Run, words: Words) -> list[str]:
+    """What is worth knowing beside the verdict, each once."""
+    notes = [*run.notes, *(note for step in run.steps for note in step.notes)]
+    return list(dict.fromkeys(words.text("note", note) for note in notes))
+
+
+def frequency(summary: Summary, texts: Texts) -> list[str]:
+    """How many of several runs passed, and what that excludes; nothing of a single one."""
+    if len(summary.runs) == 1:
+        return []
+    counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
+    found = [texts.say("ui.runs_sum", n=len(summary.runs), **counts)]
+    passed = summary.count(Outcome.PASSED)
+    if passed == len(summary.runs):
+        found.append(texts.say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
+    return found
 
 
 def named_in(anomaly: Anomaly) -> list[str]:

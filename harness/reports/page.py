@@ -17,22 +17,28 @@ from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
 from harness.reports.events import events_as_html
 from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
-from harness.reports.findings import by_kind, is_not_reached, named_in
+from harness.reports.findings import (
+    KINDS,
+    MARKS,
+    are_several,
+    by_kind,
+    frequency,
+    is_not_reached,
+    named_in,
+    notes_of,
+)
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
 from harness.reports.markup import marked_up, paragraphs, safe
 from harness.reports.spacetime import spacetime
 from harness.reports.strip import strips
-from harness.reports.summary import Scene, Summary, excluded_frequency
+from harness.reports.summary import Scene, Summary
 from harness.reports.svg import Drawing
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict import Outcome, StepResult
 
-_MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "–"}
-_KINDS = 3
-"""Kinds of findings of each step that are explained; the others are named."""
 _ROOMS = 3
 """Rooms whose numbers are drawn."""
 _TALKERS = 2
@@ -84,25 +90,13 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
     runs = [(run, Words(texts, run.nonce, run.component)) for run in summary.shown()]
     return "\n".join(
         [
-            f'<h1 class="{summary.outcome}">{_MARKS[summary.outcome]} {safe(headline)}</h1>',
+            f'<h1 class="{summary.outcome}">{MARKS[summary.outcome]} {safe(headline)}</h1>',
             f'<p class="soft">{safe(" · ".join(facts))}</p>',
-            *paragraphs(_frequency(summary, texts)),
+            *paragraphs(frequency(summary, texts)),
             _steps(summary, runs, texts),
             *(_run(run, words, summary.scene(run.exercise)) for run, words in runs),
         ]
     )
-
-
-def _frequency(summary: Summary, texts: Texts) -> list[str]:
-    """How many of several runs passed, and what that says."""
-    if len(summary.runs) == 1:
-        return []
-    passed = summary.count(Outcome.PASSED)
-    counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
-    found = [texts.say("ui.runs_sum", n=len(summary.runs), **counts)]
-    if passed == len(summary.runs):
-        found.append(texts.say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
-    return found
 
 
 def _steps(summary: Summary, runs: list[tuple[Run, Words]], texts: Texts) -> str:
@@ -122,14 +116,14 @@ def _steps(summary: Summary, runs: list[tuple[Run, Words]], texts: Texts) -> str
 
 def _step(step: StepResult, words: Words) -> str:
     say = words.texts.say
-    verdict = f"{_MARKS[step.outcome]} {say(f'outcome.{step.outcome}')}"
+    verdict = f"{MARKS[step.outcome]} {say(f'outcome.{step.outcome}')}"
     worth = say("ui.points", points=step.points, of=step.of) if step.of else "–"
     why = marked_up(receipt(step, words))
     if is_not_reached(step):
         why = safe(words.message(step.anomalies[0]))
     elif step.anomalies:
         links: dict[str, str] = {}
-        for alike in by_kind(step.anomalies)[:_KINDS]:
+        for alike in by_kind(step.anomalies)[:KINDS]:
             links.setdefault(words.title(alike[0]), _name(step, alike[0]))
         why = "<br>".join(f'<a href="#{name}">{marked_up(title)}</a>' for title, name in links.items())
     return (
@@ -150,10 +144,10 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
-            pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:_KINDS]]
-    if sum(len(by_kind(step.anomalies)) for step in run.steps) > 1:
+            pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:KINDS]]
+    if are_several(run.steps):
         pieces.append(f'<p class="soft">{safe(say("ui.together"))}</p>')
-    pieces += _notes(run, words)
+    pieces += paragraphs(f"{say('ui.note')} {note}" for note in notes_of(run, words))
     if scene is not None:
         pieces.append(_scene(scene, words))
     if not any(step.anomalies for step in run.steps):
@@ -209,7 +203,7 @@ def _scene(scene: Scene, words: Words) -> str:
 
 def _example(run: Run, words: Words) -> str:
     """A moment of a run in which nothing went wrong: a fault and what came of it, if there was one."""
-    moments = sorted(run.history, key=_dullness)[:1]
+    moments = [min(run.history, key=_dullness)] if run.history else []
     talkers = Counter(each.client for each in run.history if isinstance(each, Sent))
     named = [client for client, _count in talkers.most_common(_TALKERS)]
     found = excerpt(run.history, moments, named=named, around=_AROUND_AN_EXAMPLE)
@@ -274,7 +268,6 @@ def _shown_by_faults(run: Run, words: Words) -> str:
     """What the faults of this run can show, and what they cannot."""
     kinds = [event.fault for event in run.history if isinstance(event, Fault)]
     kinds += [event.what for event in run.history if isinstance(event, Server) and not event.copy]
-    kinds += ["torn" for step in run.steps if step.receipt and step.receipt.key == "restarted_torn"]
     say = words.texts.say
     told = [say(f"shows.{kind}") for kind in dict.fromkeys(kinds) if words.texts.has(f"shows.{kind}")]
     if not told:
@@ -282,12 +275,6 @@ def _shown_by_faults(run: Run, words: Words) -> str:
     return "\n".join(
         [f"<details><summary>{safe(say('page.shows'))}</summary>", *paragraphs(told), "</details>"]
     )
-
-
-def _notes(run: Run, words: Words) -> list[str]:
-    told = [*run.notes, *(note for step in run.steps for note in step.notes)]
-    notes = [words.text("note", note) for note in told]
-    return paragraphs(f"{words.texts.say('ui.note')} {note}" for note in dict.fromkeys(notes))
 
 
 # --- small pieces ---------------------------------------------------------------------------------

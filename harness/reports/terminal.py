@@ -13,10 +13,20 @@ from harness.history import Began, Event, History, Noted, Received, Sent, Step
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
-from harness.reports.findings import by_kind, is_not_reached, named_in, raised
+from harness.reports.findings import (
+    KINDS,
+    MARKS,
+    are_several,
+    by_kind,
+    frequency,
+    is_not_reached,
+    named_in,
+    notes_of,
+    raised,
+)
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
-from harness.reports.summary import Summary, excluded_frequency
+from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict import Outcome, StepResult, overall
@@ -24,11 +34,11 @@ from harness.verdict import Outcome, StepResult, overall
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MARKS = {
-    Outcome.PASSED: ("✓", "green"),
-    Outcome.FAILED: ("✗", "bold red"),
-    Outcome.INCONCLUSIVE: ("?", "yellow"),
-    Outcome.SKIPPED: ("-", "dim"),
+_STYLES = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.SKIPPED: "dim",
 }
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
 _EVIDENCE = 6
@@ -37,8 +47,6 @@ _AROUND = 1
 """Events that are shown before and after each of them."""
 _ROWS = 80
 """Events that are shown in a table."""
-_KINDS = 3
-"""Kinds of findings that are explained for each step; the others are named."""
 
 
 class Terminal:
@@ -145,10 +153,8 @@ class Terminal:
 
     def _notes(self, run: Run, words: Words) -> None:
         """What is worth knowing beside the verdict; after a failure it may be the cause."""
-        notes = [words.text("note", note) for note in run.notes]
-        notes += [words.text("note", note) for step in run.steps for note in step.notes]
         style = "dim" if run.outcome is Outcome.PASSED else ""
-        for note in dict.fromkeys(notes):
+        for note in notes_of(run, words):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, style)
 
     def step(self, run: Run, step: StepResult) -> None:
@@ -178,7 +184,7 @@ class Terminal:
             told.add("output")
         for step in steps:
             self._failures(step, words, told, run.history)
-        if sum(len(by_kind(step.anomalies)) for step in steps if not is_not_reached(step)) > 1:
+        if are_several(steps):
             self.line()
             self.block(self.texts.say("ui.together"), 2, "dim")
         passed = overall([step.outcome for step in steps]) is Outcome.PASSED
@@ -193,7 +199,7 @@ class Terminal:
             self.line(f"    {each}", "dim")
 
     def _step(self, step: StepResult, words: Words) -> None:
-        mark, style = _MARKS[step.outcome]
+        mark, style = MARKS[step.outcome], _STYLES[step.outcome]
         worth = self.texts.say("ui.points", points=step.points, of=step.of)
         if step.of == 0 and step.outcome is not Outcome.SKIPPED:
             worth = self.texts.say("ui.no_points")
@@ -205,11 +211,11 @@ class Terminal:
     def _failures(self, step: StepResult, words: Words, told: set[str], history: History) -> None:
         if not step.anomalies or is_not_reached(step):
             return
-        mark, style = _MARKS[step.outcome]
+        mark, style = MARKS[step.outcome], _STYLES[step.outcome]
         self.line()
         self.line(f"  {mark} {step.step}  {words.step(step.step)}", style)
         kinds = by_kind(step.anomalies)
-        shown = kinds if self.verbose else kinds[:_KINDS]
+        shown = kinds if self.verbose else kinds[:KINDS]
         for alike in shown:
             self._anomaly(alike[0], len(alike) - 1, words, told, history)
         also = [alike[0] for alike in kinds if alike not in shown]
@@ -354,20 +360,9 @@ class Terminal:
         points, of = summary.points
         seconds = say("ui.seconds", seconds=f"{summary.seconds:.1f}")
         text += f", {say('ui.score', points=points, of=of)}, {seconds}"
-        self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _MARKS[summary.outcome][1])
-        if len(summary.runs) > 1:
-            passed = summary.count(Outcome.PASSED)
-            self.line(
-                say(
-                    "ui.runs_sum",
-                    passed=passed,
-                    n=len(summary.runs),
-                    failed=summary.count(Outcome.FAILED),
-                    inconclusive=summary.count(Outcome.INCONCLUSIVE),
-                )
-            )
-            if passed == len(summary.runs):
-                self.line(say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
+        self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _STYLES[summary.outcome])
+        for sentence in frequency(summary, self.texts):
+            self.line(sentence)
         if summary.outcome is Outcome.FAILED:
             failed = [int(step.step[0]) for step in steps if step.outcome is Outcome.FAILED]
             if hints:

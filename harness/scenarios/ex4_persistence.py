@@ -154,7 +154,7 @@ async def _torn_last_words(world: World, scribe: Client, kept: float) -> None:
     with world.watch_files() as watch:
         scribe.stop_reading()
         await scribe.say(room, f"{world.tag()}. this is not", world.name("not-heard"))
-        world.note("torn", await world.kill_while_writing(watch, kept))
+        await world.kill_while_writing(watch, kept)
 
 
 async def _come_back(world: World, people: list[Client], rooms: list[str]) -> None:
@@ -264,7 +264,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
 
 
 def _restarted(log: Log, rooms: list[str]) -> Text:
-    kept, torn = sum(ordering.newest(log, room) for room in rooms), sum(log.notes["torn"])
+    kept, torn = sum(ordering.newest(log, room) for room in rooms), durability.torn_off(log)
     counts = {"kept": kept, "kills": len(durability.kills(log)), "again": _repeated(log)}
     return Text("restarted_torn", counts | {"torn": torn}) if torn else Text("restarted", counts)
 
@@ -273,7 +273,9 @@ def _notes(log: Log, rooms: list[str]) -> list[Text]:
     """What was not judged."""
     retries = all(replay.offers_retries(log, room) for room in rooms)
     notes = [] if retries else [Text("no_retries")]
-    if log.notes["torn"] == [0]:
+    if len(durability.kills(log)) > len(durability.kills(log, in_bursts=True)) and not durability.torn_off(
+        log
+    ):
         notes.append(Text("nothing_torn"))
     for found in log.notes["unsynced"]:
         count = sum(log.first_heard.get(tag, inf) <= found["at"] for tag in set(found["tags"]))
