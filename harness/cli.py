@@ -82,10 +82,17 @@ def _language(default: str = "en") -> Callable[[F], F]:
     type=click.IntRange(1, 64),
     help="Play so many at once.  [default: 1 live; simulated, one for each core]",
 )
-@click.option("--json", "json_file", metavar="FILE", help="Also write the verdict as JSON; - is the output.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Also write the verdict as JSON; - is the output.",
+)
 @click.option(
     "--html",
     "html_file",
+    type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]",
 )

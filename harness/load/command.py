@@ -69,7 +69,13 @@ class NoLocust(click.ClickException):
 @click.option("--seed", type=click.IntRange(0), help="Have users with the habits of this seed.")
 @click.option("--web", is_flag=True, help="Start and watch the load on Locust's web page.")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8089, show_default=True, help="Its port.")
-@click.option("--json", "json_file", metavar="FILE", help="Also write the verdict as JSON.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also write the verdict as JSON.",
+)
 @click.option(
     "--csv", metavar="PREFIX", help="Also have Locust write its tables, PREFIX_stats.csv and so on."
 )

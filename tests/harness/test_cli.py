@@ -48,6 +48,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["check", "--server", "node 'server.js"], "cannot be read"),
         (["check", "--json", "/no/such/folder/x.json"], "no such folder"),
         (["check", "--html", "/no/such/folder/x.html"], "no such folder"),
+        (["check", "--html", "/"], "is a directory"),
         (["check", "--html", "-"], "a page goes into a file"),
         (["check", "--lang", "de"], "'de'"),
         (["doctor"], "name one server"),
