@@ -83,6 +83,7 @@ def _anomalies_of(log: Log, room: str) -> list[Anomaly]:
         *delivery.numbered_twice(log, room),
         *delivery.duplicates(log, room),
         *delivery.altered(log, room),
+        *delivery.strays(log, room),
         *ordering.numbering(log, room),
         *ordering.order(log, room),
         *replay.seams(log, room),

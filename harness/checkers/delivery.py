@@ -70,9 +70,30 @@ def lost(log: Log, room: str) -> list[Anomaly]:
             evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
             found.append(Anomaly("lost", params, evidence, variant))
             continue
-        variant = "nobody" if nobody else "own" if own else ""
-        found.append(Anomaly("lost", params, [*first.sent[:1], *others], variant))
+        again = _came_back(log, membership)
+        variant = "nobody" if nobody else "again" if again else "own" if own else ""
+        evidence = [*first.sent[:1], *others]
+        if variant == "again":
+            evidence = [*again, *evidence]
+        found.append(Anomaly("lost", params, evidence, variant))
     return _nobody_first(found)
+
+
+def _came_back(log: Log, membership: Membership) -> list[Event]:
+    """The `leave` and the `join`, if it had left the room on the same connection before."""
+    before = [
+        each
+        for each in log.memberships
+        if (each.conn, each.room, each.end) == (membership.conn, membership.room, "leave")
+        and each.stop <= membership.asked
+    ]
+    if not before:
+        return []
+    left = [e for e in log.events if isinstance(e, Left) and e.conn == membership.conn]
+    return [
+        *[e for e in left if e.room == membership.room and e.at <= membership.asked][-1:],
+        membership.event,
+    ]
 
 
 def _said_with_its_id(log: Log, said: Said) -> Said | None:
@@ -254,6 +275,27 @@ def leaks(log: Log) -> list[Anomaly]:
                 ("heard_after_leave", heard.conn), Anomaly("heard_after_leave", params, evidence)
             )
     return list(found.values())
+
+
+def strays(log: Log, room: str, *, copy: bool = False) -> list[Anomaly]:
+    """Messages that stand in the history of `room`, and were said in another room.
+
+    With `copy`, in what the second server tells of it, which runs on a copy of the data.
+    """
+    for heard in log.in_room(room):
+        if heard.live or log.conn(heard.conn).copy is not copy:
+            continue
+        if heard.said is not None and heard.said.room != room:
+            params = {
+                "who": heard.client,
+                "room": room,
+                "other_room": heard.said.room,
+                "sequence": heard.message.sequence,
+                "content": excerpt(heard.message.content),
+                "user": heard.message.user,
+            }
+            return [Anomaly("room_leak", params, [*heard.said.sent[:1], heard.event], "stored")]
+    return []
 
 
 def _asked_to_say(log: Log, heard: Heard) -> bool:

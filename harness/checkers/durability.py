@@ -64,7 +64,8 @@ def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
         "count": len(missing),
         "of": len(seen),
     }
-    evidence: list[Event] = [example.event, ended]
+    without = next(answer.asked.event for answer in told if _reaches(answer, missing[0]))
+    evidence: list[Event] = [example.event, ended, without]
     torn = _torn_before(log, example)
     if copy or torn is None:
         return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]

@@ -85,7 +85,11 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
     what = {**params, "sequence": missing[0], "count": len(missing), "replayed": len(numbers)}
     if missing[0] < first_live:
         return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
-    return [Anomaly("lost", {**what, "of": len(got) + len(missing)}, [*seen_by, *after], "hole")]
+    # What was said while it read nothing was too much for somebody's queue.
+    stopped = [fault for fault in log.conn(membership.conn).faults if fault.fault == "stop_reading"][:1]
+    variant = "hole_unread" if any(fault.at <= seen.at for fault in stopped for seen in seen_by) else "hole"
+    what["of"] = len(got) + len(missing)
+    return [Anomaly("lost", what, [*seen_by, *after], variant)]
 
 
 def _fresh(log: Log, membership: Membership) -> list[Heard]:

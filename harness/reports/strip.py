@@ -21,6 +21,8 @@ MOST_CLIENTS = 24
 _LEFT, _WIDTH, _RIGHT, _TOP, _ROW = 130, 760, 190, 62, 44
 _WIDEST = 22
 """Pixels that one number takes at the most."""
+_LABEL = 45
+"""Pixels that the number of a blamed message takes."""
 _TOLD = 40
 """Bars of each kind that are said in words."""
 
@@ -184,8 +186,12 @@ def _draw(sheet: Sheet, row: Row, top: float, lowest: int, scale: float, blamed:
         sheet.triangle(left(number) + scale / 2, top - 1)
     for number in row.again:
         sheet.box(left(number), top - 5, max(scale, 3), 4, ALARM)
+    free = 0.0
     for number in sorted(blamed):
-        sheet.text(left(number) + scale / 2, top + 31, f"↑{number}", ALARM, anchor="middle", bold=True)
+        x = left(number) + scale / 2
+        if x >= free:  # of many that stand close together, the first of each heap is named
+            sheet.text(x, top + 31, f"↑{number}", ALARM, anchor="middle", bold=True)
+            free = x + _LABEL
 
 
 def _told(shown: Sequence[Row], said: Texts) -> str:

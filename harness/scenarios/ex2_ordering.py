@@ -357,6 +357,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         ),
         "2.4": Finding(
             [
+                *(each for room in every for each in delivery.strays(log, room)),
                 *(each for room in every for each in pages.wrong(log, room)),
                 *(each for room in every for each in pages.mismatches(log, room)),
                 *errors.unanswered(log, *span(log, "2.4")),

@@ -222,12 +222,14 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         "4.3": Finding(
             [
                 *_data_dir(log),
+                *(each for room in rooms for each in delivery.strays(log, room, copy=True)),
                 *(each for room in rooms for each in durability.lost(log, room, copy=True)),
             ],
             Text("on_disk", {"messages": copied}),
         ),
         "4.4": Finding(
             [
+                *(each for room in all_rooms for each in delivery.strays(log, room)),
                 *(each for room in all_rooms for each in durability.lost(log, room, copy=False)),
                 *(each for room in all_rooms for each in ordering.numbering(log, room)),
                 *(each for room in all_rooms for each in ordering.order(log, room)),

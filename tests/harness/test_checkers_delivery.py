@@ -896,3 +896,52 @@ def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
     assert told(delivery.lost(story.log, "red")) == ["lost"]
     bob.is_cut()
     assert told(delivery.lost(story.log, "red")) == ["lost"]
+
+
+def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
+    """What somebody misses after a second stay is told as that, and the evidence begins with both frames."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.joins("blue")
+    bob.leaves("blue")
+    missed = alice.says("red")
+    alice.hears(missed, 1)
+    story.passes(3)
+    assert told(delivery.lost(story.log, "red")) == ["lost"]  # what it left was another room
+    bob.hears(missed, 1)
+    bob.leaves("red")
+    left = story.last
+    bob.joins("red")
+    joined = next(e for e in reversed(story.events) if isinstance(e, Sent))
+    line = alice.says("red")
+    alice.hears(line, 2)
+    story.passes(3)
+    found = delivery.lost(story.log, "red")
+    assert told(found) == ["lost/again"]
+    assert found[0].evidence[:2] == [left, joined]
+    assert facts(found, "who", "count", "of") == ["bob", 1, 1]
+
+
+def test_a_message_that_stands_in_the_history_of_another_room() -> None:
+    """It was said in one room and is read in another: named with both rooms, for the copy by itself."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    said = story.talk([alice, bob], "red", 3)
+    bob.joins("blue")
+    other = alice.says("red", "elsewhere")
+    bob.hears(other, 1, room="blue")  # live, which `leaks` is for
+    bob.reads("red", said)
+    assert told(delivery.strays(story.log, "red")) == []
+    assert told(delivery.strays(story.log, "blue")) == []
+    stray = other.numbered(4, room="blue")
+    page = {"type": "history", "data": {"room": "blue", "messages": [stray], "last": 4, "more": False}}
+    inspector = story.client("inspector", copy=True)
+    for reader, copy in ((inspector, True), (bob, False)):
+        assert told(delivery.strays(story.log, "blue", copy=copy)) == []
+        reader.asks_history("blue")
+        reader.gets(page)
+        found = delivery.strays(story.log, "blue", copy=copy)
+        assert told(found) == ["room_leak/stored"]
+        assert facts(found, "who", "other_room", "sequence", "user") == [reader.name, "red", 4, "alice"]
+        assert isinstance(found[0].evidence[0], Sent)
+        assert found[0].evidence[1] is story.last

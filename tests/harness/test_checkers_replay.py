@@ -307,6 +307,27 @@ def test_a_hole_among_live_messages() -> None:
     assert numbers == [4, 6]
 
 
+def test_a_hole_in_what_a_reader_that_had_stopped_was_sent() -> None:
+    """Who did not read for a while and stayed a member is said to have had its messages thrown away."""
+    story, people, _ = room_of(2)
+    eve = story.client("eve")
+    eve.joins("red", since=2)
+    lines = [(people[0].says("red"), number) for number in range(3, 9)]
+    story.all_hear(people, *lines[:3])
+    story.all_hear([eve], lines[0], lines[2])
+    eve.faults("stop_reading")
+    assert told(replay.seams(story.log, "red")) == [
+        "lost/hole"
+    ]  # it is 4 that it missed, and that was before
+    story.all_hear(people, *lines[3:])
+    eve.faults("read_again")
+    eve.hears(*lines[1])
+    eve.hears(*lines[5])
+    found = replay.seams(story.log, "red")
+    assert told(found) == ["lost/hole_unread"]
+    assert facts(found, "who", "sequence", "count") == ["eve", 6, 2]
+
+
 def test_a_hole_between_messages_with_huge_numbers() -> None:
     """What is between is looked up among what was heard, and not counted through."""
     story = Story()
