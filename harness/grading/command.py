@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,8 @@ async def _grade_all(
             click.echo(f"{place}: {_line(known, said)}, {said.say('grade.kept')}")
             continue
         progress = _Progress(place)
-        mark = await grade(folder, name, numbers, rules, said, known, progress.show)
+        keep_page = partial(register.keep_page, name)
+        mark = await grade(folder, name, numbers, rules, said, known, progress.show, keep_page)
         progress.end()
         grades[folder] = mark
         register.keep(mark, said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,10 +22,11 @@ from msgspec import Struct
 
 from harness.play import Run
 from harness.reports.jsonreport import report
+from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.steps import COMPONENTS, points_for, steps_of
-from harness.targets import ROOT, BadTarget, Target, submission
+from harness.targets import ROOT, BadTarget, submission
 from harness.texts import Texts
 from harness.verdict import Outcome
 from harness.worker import Job, run_in_process
@@ -95,25 +97,29 @@ class Grade(Struct):
         return [step for _, part in sorted(self.parts.items()) for step in part.open_steps]
 
 
-async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> Part:
-    """Judge one exercise of the submission in `folder`, whatever it is like."""
+async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
+    """Judge one exercise of the submission in `folder`, whatever it is like.
+
+    Returns what came of it and, where not all is well, a page of HTML that shows what happened.
+    """
     began = time.monotonic()
+    shown = ""
     try:
-        part = await _judge(folder, exercise, rules, texts)
+        part, shown = await _judge(folder, exercise, rules, texts)
     except (OSError, UnicodeError, ValueError, RuntimeError) as error:
         last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=last[0]))
     part.seconds = round(time.monotonic() - began, 1)
-    return part
+    return part, shown
 
 
-async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> Part:
+async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
     try:
         target = submission(folder, exercise, rules.together)
     except BadTarget as error:
         problem = texts.say("grade.nothing", why=str(error))
         possible = _possible(exercise, _alone(exercise, rules))
-        return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n")
+        return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
     runs: list[Run] = []
     for number in range(rules.runs):
         job = Job(exercise, target, str(rules.seed + number), skip_slow=False)
@@ -122,20 +128,30 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> Par
                 runs.append(await run_in_process(job, environment()))
         except TimeoutError:
             why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
-            return _open(exercise, target.component, why)
+            return _open(exercise, target.component, why), ""
     defect = next((run.defect for run in runs if run.defect), "")
     if defect:
         why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])
-        return _open(exercise, target.component, why)
-    return _part(runs, target, rules, texts)
+        return _open(exercise, target.component, why), ""
+    summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
+    if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
+        return _part(summary, texts), ""
+    return _part(summary, texts), page([summary], texts, _command(folder, exercise, rules))
 
 
-def _part(runs: list[Run], target: Target, rules: Rules, texts: Texts) -> Part:
+def _command(folder: Path, exercise: int, rules: Rules) -> str:
+    """What plays the same again, for who stands beside the submission."""
+    command = f"chatlab check {exercise} --submission {shlex.quote(os.fsdecode(folder.name))}"
+    command += " --together" if rules.together else ""
+    command += f" --runs {rules.runs}" if rules.runs > 1 else ""
+    return f"{command} --seed {rules.seed}"
+
+
+def _part(summary: Summary, texts: Texts) -> Part:
     text = StringIO()
     terminal = Terminal(texts, out=text)
-    for run in runs:
+    for (run,) in summary.runs:
         terminal.run(run)
-    summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
     said = report(summary, texts)
     points, of = summary.points
     still_open = [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE]
@@ -183,17 +199,20 @@ async def grade(
     texts: Texts,
     known: Grade | None,
     progress: Callable[[int], None],
+    keep_page: Callable[[int, str], None],
 ) -> Grade:
     """The grade of the submission in `folder`; exercises that `known` has a verdict on are not played again.
 
-    `progress` is told of each exercise as it begins.
+    `progress` is told of each exercise as it begins, and `keep_page` of its page, which is empty where there
+    is nothing to show.
     """
     kept = known.parts if known else {}
     mark = Grade(name, "", parts={n: part for n, part in kept.items() if part.verdict in _HAS_VERDICT})
     for exercise in exercises:
         if exercise not in mark.parts:
             progress(exercise)
-            mark.parts[exercise] = await judge(folder, exercise, rules, texts)
+            mark.parts[exercise], shown = await judge(folder, exercise, rules, texts)
+            keep_page(exercise, shown)
     # Taken at the end: a server may well have written into its folder.
     mark.fingerprint = fingerprint(folder, rules)
     mark.sum_up()

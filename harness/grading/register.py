@@ -1,4 +1,4 @@
-"""The folder of the results: a JSON file and a log for each submission, and the table of all."""
+"""The folder of the results: for each submission a grade, a log and pages, and the table of all."""
 
 from __future__ import annotations
 
@@ -73,11 +73,24 @@ class Register:
 
     def keep(self, mark: Grade, said: Texts) -> None:
         """Write the log, then the grade: whoever has a grade has a log."""
-        parts = [part.log.strip("\n") for _, part in sorted(mark.parts.items())]
+        parts = []
+        for exercise, part in sorted(mark.parts.items()):
+            parts.append(part.log.strip("\n"))
+            page = self._page(mark.name, exercise)
+            if page.exists():
+                parts.append(said.say("ui.page", path=page.name))
         verdict = said.say(f"outcome.{mark.verdict}")
         parts.append(said.say("grade.total", points=mark.points, of=mark.of, verdict=verdict))
         _write(self._file(mark.name, "log"), "\n\n".join(parts) + "\n")
         _write(self._file(mark.name, "json"), msgspec.json.format(msgspec.json.encode(mark)).decode() + "\n")
+
+    def keep_page(self, name: str, exercise: int, page: str) -> None:
+        """Write the page that shows how an exercise went wrong; without one, remove what was there before."""
+        path = self._page(name, exercise)
+        if page:
+            _write(path, page)
+        else:
+            path.unlink(missing_ok=True)
 
     def write_table(self, grades: Iterable[Grade]) -> None:
         """Write grades.csv, one line for each submission that has a grade."""
@@ -103,6 +116,9 @@ class Register:
                 ]
             )
         _write(self.table, text.getvalue())
+
+    def _page(self, name: str, exercise: int) -> Path:
+        return self._file(name, f"ex{exercise}.html")
 
     def _file(self, name: str, kind: str) -> Path:
         """The file for a submission of this name; names may be longer than a file's can be."""

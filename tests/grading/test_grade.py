@@ -74,6 +74,9 @@ def test_a_class_of_twelve(tmp_path: Path) -> None:
         kept = json.loads((tmp_path / "class-grades" / f"{name}.json").read_text())
         assert kept["name"] == name
         assert (tmp_path / "class-grades" / f"{name}.log").stat().st_size > 0
+    shown = {path.name for path in (tmp_path / "class-grades").glob("*.html")}
+    exercises = {name: {step[0] for step in failed.split()} for name, (_, _, failed) in EXPECTED.items()}
+    assert shown == {f"{name}.ex{number}.html" for name, numbers in exercises.items() for number in numbers}
     assert not list((tmp_path / "class-grades").glob(".*")), "nothing is left behind"
 
 
@@ -247,6 +250,19 @@ async def test_a_failed_step_does_not_close_an_open_one(
 
     monkeypatch.setattr("harness.grading.grade.run_in_process", play)
     CLASS["ada-right"](tmp_path / "ada")
-    mark = await grade(tmp_path / "ada", "ada", [3], RULES, texts("en"), None, lambda exercise: None)
+    shown: list[tuple[int, str]] = []
+    mark = await grade(
+        tmp_path / "ada",
+        "ada",
+        [3],
+        RULES,
+        texts("en"),
+        None,
+        progress=lambda exercise: None,
+        keep_page=lambda exercise, page: shown.append((exercise, page)),
+    )
+    ((exercise, page),) = shown
+    assert exercise == 3
+    assert "chatlab check 3 --submission ada --seed 1" in page
     assert (mark.verdict, mark.failed_steps, mark.open_steps) == (Outcome.INCONCLUSIVE, ["3.1"], ["3.2"])
     assert not is_complete(mark, [3])
