@@ -459,7 +459,7 @@ def count(client: ServerConnection, request: Any) -> Any:
 async def welcome(client''',
     ),
     ("create_connection=Client, **options", "create_connection=Client, process_request=count, **options"),
-    also="2.3 3.3",
+    also="2.3 3.3 4.5",
 )
 
 _keep(
