@@ -133,7 +133,11 @@ def test_interrupted_runner_leaves_nothing_behind(tmp_path: Path) -> None:
     kept = (FOLDER / "ex3_presence.ipynb").read_bytes()
     command = [sys.executable, str(FOLDER / "run.py"), "ex3_presence"]
     with subprocess.Popen(
-        command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     ) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("*/chatlab-*")):  # a server's folder: it is playing

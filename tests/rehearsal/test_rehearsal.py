@@ -161,7 +161,14 @@ def test_grade(folder: Path) -> None:
     with (grades / "grades.csv").open(newline="") as file:
         points = {row["submission"]: int(row["ex1"]) for row in csv.DictReader(file)}
     assert points["ada"] > points["bob"] == 0
-    assert set(contents(grades)) == {"grades.csv", "ada.json", "ada.log", "bob.json", "bob.log"}
+    assert set(contents(grades)) == {
+        "grades.csv",
+        "ada.json",
+        "ada.log",
+        "bob.json",
+        "bob.log",
+        "bob.ex1.html",
+    }
     assert contents(submissions) == handed_in
 
 
