@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from lab.protocol import MAX_UNREAD, ServerFrame, encode
+
+log = logging.getLogger("lab.fanout")
 
 TRANSPORT_BUFFER = 256 * 1024
 """Bytes that the transport may hold before frames wait in our own queue."""
@@ -35,15 +38,44 @@ class FrameCache:
     """Remembers the last frame's bytes: a broadcast asks for the same frame a thousand times."""
 
     def __init__(self) -> None:
-        self._frame: ServerFrame | None = None
-        self._bytes = b""
+        self.last: ServerFrame | None = None
+        self.last_wire = b""
 
     def wire(self, frame: ServerFrame) -> bytes:
         """The frame as a WebSocket text frame, header and all."""
-        if frame is not self._frame:
-            self._bytes = Frame(Opcode.TEXT, encode(frame)).serialize(mask=False)
-            self._frame = frame
-        return self._bytes
+        if frame is not self.last:
+            self.last_wire = Frame(Opcode.TEXT, encode(frame)).serialize(mask=False)
+            self.last = frame
+        return self.last_wire
+
+
+class Replay(bytes):
+    """A frame that is not live: for it, the reader has all the time that it takes."""
+
+
+class Turn:
+    """The connections that something was posted to in this turn of the event loop.
+
+    At its end each of them is written to once. One duty for all of them costs the loop less than one each.
+    """
+
+    def __init__(self) -> None:
+        self._due: list[Connection] = []
+
+    def add(self, connection: Connection) -> None:
+        """Have `connection` flushed when the turn ends."""
+        if not self._due:
+            connection.loop.call_soon(self._end)
+        self._due.append(connection)
+
+    def _end(self) -> None:
+        due, self._due = self._due, []
+        for connection in due:
+            try:
+                connection.flush()
+            except Exception:  # what is wrong with one connection must not concern the others
+                log.exception("could not write to %s", connection.remote_address)
+                connection.transport.abort()
 
 
 class Connection(ServerConnection):
@@ -54,38 +86,50 @@ class Connection(ServerConnection):
         self.on_life: Callable[[], object] = lambda: None
         self.patience = 60.0
         """Seconds for which a replay waits for a reader that takes nothing of it."""
-        self._waiting: deque[tuple[bytes, bool]] = deque()  # each frame, and whether it is live
-        self._waiting_bytes = 0
-        self._live_bytes = 0  # those of them that are live
+        self.turn = Turn()
+        """At the end of which it is written to; a server has all its connections share one."""
+        self._posted: list[bytes] = []  # in this turn
+        self._waiting: deque[bytes] = deque()  # what the transport would not take yet
+        self._live_bytes = 0  # of what waits, without replays
         self._written_bytes = 0
         self._awaits_reader = False
         self._read_at_last_look = 0
-        self._flush_due = False
         self._drained = asyncio.Event()
         self._drained.set()
         self._leaving: asyncio.Task[None] | None = None
 
-    def post(self, wire: bytes, *, live: bool = True) -> None:
-        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped.
+    def post(self, wire: bytes) -> None:
+        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped."""
+        if not self._posted:
+            self.turn.add(self)
+        self._posted.append(wire)
 
-        What is not `live` is a replay, for which the reader has all the time that it takes.
-        """
+    def flush(self) -> None:
+        """Write what was posted, in one go where the transport takes it; the rest waits."""
+        posted, self._posted = self._posted, []
         if self._leaving or self.state is not State.OPEN:
-            return
-        self._waiting.append((wire, live))
-        self._waiting_bytes += len(wire)
-        self._live_bytes += len(wire) * live
+            self._forget_waiting()
+        elif self._waiting or self.paused or self.send_in_progress is not None:
+            self._wait_with(posted)
+        elif posted:
+            size = sum(map(len, posted))
+            if size > TRANSPORT_BUFFER:
+                self._wait_with(posted)
+            else:
+                self._written_bytes += size
+                self.transport.write(b"".join(posted))
+
+    def _wait_with(self, posted: list[bytes]) -> None:
+        self._waiting.extend(posted)
+        self._live_bytes += sum(len(wire) for wire in posted if not isinstance(wire, Replay))
         self._drained.clear()
-        if not self._flush_due:
-            self._flush_due = True
-            self.loop.call_soon(self._flush)
+        self._write_on()  # perhaps it is only that nobody had the time to write
         if self._live_bytes > MAX_WAITING:
-            self._flush()  # perhaps it is only that nobody had the time to write
-            if self._live_bytes > MAX_WAITING:
-                self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
+            self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
 
     async def drained(self) -> None:
         """Wait until the queue is empty, or the connection is gone. A reader that stops altogether is."""
+        self.flush()
         self._awaits_reader = True
         while not self._drained.is_set():
             before = self._read_bytes
@@ -103,7 +147,7 @@ class Connection(ServerConnection):
 
     async def finish(self, code: int, reason: str) -> None:
         """Close the connection after what was posted."""
-        self._flush()
+        self.flush()
         await self.close(code, reason)
 
     def dismiss(self, code: int, reason: str) -> None:
@@ -119,32 +163,29 @@ class Connection(ServerConnection):
         except TimeoutError:
             self.transport.abort()
 
-    def _flush(self) -> None:
-        self._flush_due = False
-        if self.state is not State.OPEN:
-            self._forget_waiting()
-        elif self.send_in_progress is None:
-            while self._waiting and not self.paused:
-                wire = self._take()
-                self._written_bytes += len(wire)
-                self.transport.write(wire)
-            if not self._waiting:
-                self._drained.set()
+    def _write_on(self) -> None:
+        """Give the transport what waits, while it takes it."""
+        while self._waiting and not self.paused and self.send_in_progress is None:
+            wire = self._take()
+            self._written_bytes += len(wire)
+            self.transport.write(wire)
+        if not self._waiting:
+            self._drained.set()
 
     def _take(self) -> bytes:
         """As many frames as the transport should have at once, one at the least."""
         taken, size = [], 0
         while self._waiting and size < TRANSPORT_BUFFER:
-            wire, live = self._waiting.popleft()
+            wire = self._waiting.popleft()
             taken.append(wire)
             size += len(wire)
-            self._live_bytes -= len(wire) * live
-        self._waiting_bytes -= size
+            self._live_bytes -= 0 if isinstance(wire, Replay) else len(wire)
         return b"".join(taken)
 
     def _forget_waiting(self) -> None:
+        self._posted.clear()
         self._waiting.clear()
-        self._waiting_bytes = self._live_bytes = 0
+        self._live_bytes = 0
         self._drained.set()
 
     # What the transport tells us.
@@ -160,7 +201,10 @@ class Connection(ServerConnection):
     def resume_writing(self) -> None:
         """The transport has room again."""
         super().resume_writing()
-        self._flush()
+        if self.state is State.OPEN:
+            self._write_on()
+        else:
+            self._forget_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; whoever waits for its reader must not wait for ever."""

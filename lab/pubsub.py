@@ -27,9 +27,10 @@ class PubSub:
 
     def publish(self, room: str, frame: ServerFrame) -> None:
         """See `interfaces.PubSub`."""
+        members = self._rooms.get(room, {})
         # A copy, because a member may leave while we are sending. Whoever left is not sent the frame.
-        for member in self.members(room):
-            if member in self._rooms.get(room, {}):
+        for member in list(members):
+            if member in members:
                 member.send(frame)
 
     def members(self, room: str) -> list[Member]:

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from lab import interfaces, protocol
-from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache
+from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache, Replay, Turn
 from lab.interfaces import Change, Draft
 from lab.pages import Pages
 from lab.presence import PresenceManager
@@ -92,21 +92,21 @@ class Session:
         self.connection = connection
         self._server = server
         self._rooms: dict[str, None] = {}  # an ordered set
-        self._own: tuple[str, str | None] | None = None  # room and id of what it is just saying
-        self._own_heard = False
+        self._post, self._frames = connection.post, server.frames
         self._running: asyncio.Task[None] | None = None
 
     # What a member owes the components.
 
     def send(self, frame: ServerFrame) -> None:
         """Queue a frame for the client."""
-        if self._own and isinstance(frame, Message) and frame.user == self.user:
-            self._own_heard |= self._own == (frame.room, frame.id)
-        if isinstance(frame, History):
+        frames = self._frames
+        if frame is frames.last:  # as it is for all members but the first whom a message goes to
+            self._post(frames.last_wire)
+        elif isinstance(frame, History):
             for page in protocol.split(frame):
-                self.connection.post(self._server.frames.wire(page), live=False)
+                self._post(Replay(frames.wire(page)))
         else:
-            self.connection.post(self._server.frames.wire(frame))
+            self._post(frames.wire(frame))
 
     async def drain(self) -> None:
         """Wait until the client has read what was queued."""
@@ -186,7 +186,9 @@ class Session:
         if words.room not in self._rooms:
             reason = f"join the room `{words.room}` before you speak in it"
             raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
-        self._own, self._own_heard = (words.room, words.id), False
+        key = (words.room, self.user, words.id)
+        unheard = self._server.unheard.setdefault(key, set())
+        unheard.add(self)
         try:
             message = await self._server.sequencer.accept(
                 Draft(words.room, self.user, words.content, words.id)
@@ -196,11 +198,14 @@ class Session:
             reason = "the message could not be accepted; send it again later"
             raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
         finally:
-            self._own = None
+            is_known = self in unheard
+            unheard.discard(self)
+            if not unheard:
+                self._server.unheard.pop(key, None)
         self._server.accepted += 1
         # A message with an `id` that we had already is not published again. Its sender, who asks
         # because it lost our answer, is told all the same.
-        if words.id is not None and not self._own_heard:
+        if words.id is not None and is_known:
             self.send(message)
 
     async def _join(self, frame: Join) -> None:
@@ -277,6 +282,9 @@ class ChatServer:
         self.sequencer = make.sequencer(self.store, _Noting(self.pubsub, self))
         self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
         self.frames = FrameCache()
+        self.turn = Turn()
+        self.unheard: dict[tuple[str, str, str | None], set[Session]] = {}
+        """Who waits for its message to be accepted, by room, user and id, and did not hear it yet."""
         self.accepted = 0
         self.published: dict[str, int] = {}  # the newest number that was published in each room
         self._swept = time.monotonic()
@@ -359,6 +367,7 @@ class ChatServer:
     async def _welcome(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
         assert connection.request is not None
+        connection.turn = self.turn
         try:
             user = protocol.user_in(connection.request.path)
         except BadFrame as bad:
@@ -432,6 +441,7 @@ class _Noting:
     def publish(self, room: str, frame: ServerFrame) -> None:
         if isinstance(frame, Message):
             self._server.published[room] = frame.sequence
+            self._server.unheard.get((room, frame.user, frame.id), set()).clear()
         self._server.pubsub.publish(room, frame)
 
 

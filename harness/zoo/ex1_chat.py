@@ -38,7 +38,7 @@ def leaving_is_not_announced(parts: Components) -> None:
     Session._leave = leave  # type: ignore[method-assign]
 
 
-@animal("1.4", "lost", also="2.1 2.3 4.4")
+@animal("1.4", "lost", also="2.1 2.3 4.1 4.4")
 def sender_is_left_out(parts: Components) -> None:
     """The message goes to everybody but the one who said it."""
 
@@ -326,7 +326,7 @@ def bad_names_are_let_stand(parts: Components) -> None:
     """A bad name is answered by an error, and the connection is left open."""
 
     async def tell(self: Connection, code: int, reason: str) -> None:
-        self._flush()
+        self.flush()
         await self.wait_closed()
 
     Connection.finish = tell  # type: ignore[method-assign]

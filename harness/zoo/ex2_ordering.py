@@ -319,7 +319,7 @@ def retries_are_known_across_users(parts: Components) -> None:
 
     class Anybody(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
-            found = await self._run(self._select, "room = ? AND id = ? LIMIT 1", room, id)
+            found = await self._ask("room = ? AND id = ? LIMIT 1", room, id)
             return found[0] if found else None
 
     parts.store = Anybody
@@ -331,7 +331,7 @@ def retries_are_known_across_rooms(parts: Components) -> None:
 
     class Anywhere(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
-            found = await self._run(self._select, "user = ? AND id = ? LIMIT 1", user, id)
+            found = await self._ask("user = ? AND id = ? LIMIT 1", user, id)
             return found[0] if found else None
 
     parts.store = Anywhere
@@ -398,8 +398,8 @@ def replays_count_as_unread(parts: Components) -> None:
                     since = page.messages[-1].sequence
                 self._pubsub.subscribe(room_name, member)
 
-    def counting(self: Connection, wire: bytes, *, live: bool = True) -> None:
-        post(self, wire)
+    def counting(self: Connection, wire: bytes) -> None:
+        post(self, bytes(wire))  # as if it were live
 
     post = Connection.post
     Connection.post = counting  # type: ignore[method-assign]
@@ -410,10 +410,9 @@ def replays_count_as_unread(parts: Components) -> None:
 def slow_readers_lose_messages(parts: Components) -> None:
     """What does not fit is dropped, and nobody is told."""
 
-    def dropping(self: Connection, wire: bytes, *, live: bool = True) -> None:
-        if self._waiting_bytes + len(wire) > 1024 * 1024:
-            return
-        post(self, wire, live=live)
+    def dropping(self: Connection, wire: bytes) -> None:
+        if self._live_bytes + len(wire) <= 1024 * 1024:
+            post(self, wire)
 
     post = Connection.post
     Connection.post = dropping  # type: ignore[method-assign]

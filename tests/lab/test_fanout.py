@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from lab import fanout
-from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache
+from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache, Replay, Turn
 from lab.protocol import MAX_UNREAD, Heartbeat, Message, encode
 from tests.lab.helpers import CLOSE, PATIENCE, TEXT, Mute, eventually, message, unwire
 
@@ -96,6 +96,43 @@ async def test_frames_arrive_whole_and_in_order() -> None:
         await asyncio.wait_for(ours.drained(), PATIENCE)
 
 
+async def test_a_turn_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is posted in one turn of the event loop is one write for each connection, whoever posts it."""
+    async with listening() as (port, accept), Mute(port, "ada") as ada, Mute(port, "bob") as bob:
+        ours, turn = [await accept(), await accept()], Turn()
+        writes: list[bytes] = []
+        for each in ours:
+            each.turn = turn
+            monkeypatch.setattr(each.transport, "write", writes.append, raising=False)
+        for number in range(10):
+            for each in ours:
+                each.post(packed("hi", number))
+        assert writes == []
+        await asyncio.sleep(0)
+        assert writes == [b"".join(packed("hi", number) for number in range(10))] * 2
+        ours[0].post(packed("more"))
+        await asyncio.sleep(0)
+        assert len(writes) == 3
+        assert ada.socket.fileno() != bob.socket.fileno()
+
+
+async def test_what_is_wrong_with_one_connection_concerns_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport that raises is cut off, and those behind it are written to."""
+
+    def broken(data: bytes) -> None:
+        raise RuntimeError("unable to perform operation")
+
+    async with listening() as (port, accept), Mute(port, "ada"), Mute(port, "bob"):
+        ours, turn = [await accept(), await accept()], Turn()
+        writes: list[bytes] = []
+        for each, write in zip(ours, (broken, writes.append), strict=True):
+            each.turn = turn
+            monkeypatch.setattr(each.transport, "write", write, raising=False)
+            each.post(packed("hi"))
+        await asyncio.wait_for(ours[0].wait_closed(), PATIENCE)
+        assert writes == [packed("hi")]
+
+
 async def test_drained_waits_for_the_reader() -> None:
     """While the peer reads nothing, `drained` waits; it returns when all was read, or the peer is gone."""
     async with listening() as (port, accept):
@@ -147,7 +184,7 @@ async def test_a_replay_is_not_counted() -> None:
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
         for _ in range(4 * MAX_WAITING // len(BIG)):
-            ours.post(packed(BIG), live=False)
+            ours.post(Replay(packed(BIG)))
         for _ in range(MAX_WAITING // len(BIG) - 1):
             ours.post(packed(BIG))
         await asyncio.sleep(0)
@@ -173,8 +210,8 @@ async def test_a_replay_behind_live_frames_is_not_counted() -> None:
             ours.post(packed(BIG))
         replay = 2 * MAX_WAITING // len(BIG)
         for _ in range(replay):
-            ours.post(packed(BIG), live=False)
-        await mute.read_until(lambda: ours._waiting_bytes <= replay * len(BIG))
+            ours.post(Replay(packed(BIG)))
+        await mute.read_until(lambda: ours._live_bytes == 0)
         for _ in range(MAX_WAITING // 2 // len(BIG)):
             ours.post(packed(BIG))
         await asyncio.sleep(0)
@@ -187,13 +224,13 @@ async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
         ours = await accept()
         ours.patience = 0.3
         for _ in range(2 * MAX_WAITING // len(BIG)):
-            ours.post(packed(BIG), live=False)
+            ours.post(Replay(packed(BIG)))
         waiting, begun = asyncio.create_task(ours.drained()), time.monotonic()
         await mute.read_until(waiting.done, pause=0.015)
         assert ours.state is State.OPEN
         assert time.monotonic() - begun > ours.patience, "that was no slow reader"
         for _ in range(2 * MAX_WAITING // len(BIG)):
-            ours.post(packed(BIG), live=False)
+            ours.post(Replay(packed(BIG)))
         await asyncio.wait_for(ours.drained(), PATIENCE)
         await eventually(lambda: ours.state is not State.OPEN)
         assert ours.transport.get_write_buffer_size() > 0, "it was read"

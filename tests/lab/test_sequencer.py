@@ -228,6 +228,26 @@ async def test_a_retry_is_answered_with_what_is_stored() -> None:
     assert store.saves == 3
 
 
+async def test_a_batch_asks_for_all_its_ids_at_once() -> None:
+    """Whether drafts are retries is asked of the store for a batch as a whole, not one after the other."""
+
+    class Asked(SlowStore):
+        asked = most = 0
+
+        async def find(self, room: str, user: str, id: str) -> Message | None:
+            self.asked += 1
+            self.most = max(self.most, self.asked)
+            await asyncio.sleep(0)
+            self.asked -= 1
+            return await super().find(room, user, id)
+
+    store = Asked()
+    sequencer = Sequencer(store, PubSub())
+    await asyncio.gather(*[sequencer.accept(draft(id=f"x{number % 5}")) for number in range(10)])
+    assert store.most == 5
+    assert [each.sequence for each in store.all("r")] == [1, 2, 3, 4, 5]
+
+
 async def test_rooms_do_not_wait_for_each_other() -> None:
     """While one room's save takes its time, another room's messages are accepted."""
     store = SlowStore()

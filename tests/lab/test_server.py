@@ -379,6 +379,18 @@ async def test_a_retry_is_answered_to_its_sender_alone(tmp_path: Path) -> None:
         assert numbers(messages(await ada.settle())) == [3]
 
 
+async def test_two_who_retry_the_same_at_once_are_both_answered(tmp_path: Path) -> None:
+    """Both connections of one user send again what was stored long ago: each is told of it, once."""
+    await fill(tmp_path, [message(1, user="ada", id="x")])
+    async with serving(tmp_path) as server, dial(server, "ada") as ada, dial(server, "ada") as twin:
+        for each in (ada, twin):
+            await each.join(since=1)
+        await asyncio.gather(ada.say("again", id="x"), twin.say("again", id="x"))
+        for each in (ada, twin):
+            assert numbers(messages(await each.settle())) == [1]
+        assert server.unheard == {}
+
+
 async def test_a_retry_that_overtakes_its_answer(server: ChatServer) -> None:
     """Sent twice before the first was answered, and on a second connection: stored once, heard by all."""
     async with dial(server, "ada") as ada, dial(server, "ada") as twin, dial(server, "bob") as bob:
@@ -972,7 +984,7 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | 
         await ada.write(b"".join(wire(TEXT, each.encode()) for each in asked) * 60)
         quiet, before = 0, -1
         while quiet < 150:  # until the server does no more for this client
-            waiting = connection._waiting_bytes + connection.transport.get_write_buffer_size()
+            waiting = sum(map(len, connection._waiting)) + connection.transport.get_write_buffer_size()
             assert waiting < 2 * MAX_UNREAD
             quiet, before = (quiet + 1, before) if waiting == before else (0, waiting)
             await asyncio.sleep(0.005)
