@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from lab.protocol import Message
+
+T = TypeVar("T")
 
 # The first index answers "what came after number N in this room?" without a look at anything else, and
 # the second one "did this user say that already?".
@@ -31,10 +33,6 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
 """
 _COLUMNS = "id, room, user, content, sequence, timestamp"
-_MAX_SAVES = 10_000
-"""Saves in one transaction."""
-_MAX_QUESTIONS = 64
-"""Questions that the thread answers in one go: a commit waits behind them."""
 
 
 class StoreError(Exception):
@@ -50,8 +48,8 @@ class MessageStore:
     def __init__(self, data_dir: Path) -> None:
         self._path = Path(data_dir) / "messages.db"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._saves = _Groups(self._thread, self._commit, most=_MAX_SAVES)
-        self._questions = _Groups(self._thread, self._answer, most=_MAX_QUESTIONS)
+        self._queue: list[tuple[list[Message], asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
@@ -76,30 +74,50 @@ class MessageStore:
 
     async def save(self, messages: list[Message]) -> None:
         """See `interfaces.MessageStore`. Raises sqlite3.Error if the disk is full or fails."""
-        await self._saves.do(messages)
+        saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((messages, saved))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        await saved
 
-    def _commit(self, group: list[list[Message]]) -> list[Exception | None]:
-        rows = [
-            (m.id, m.room, m.user, m.content, m.sequence, m.timestamp) for messages in group for m in messages
-        ]
-        failure: Exception | None = None
+    async def _write(self) -> None:
+        """Commit what waits, as one group, until nothing waits any more."""
+        while self._queue:
+            group, self._queue = self._queue, []
+            failure: Exception | None = None
+            try:
+                await self._run(self._commit, [each for messages, _ in group for each in messages])
+            except Exception as error:  # whatever it is, those who wait must hear of it
+                failure = error
+            for _, saved in group:
+                if saved.done():
+                    continue
+                if failure:
+                    saved.set_exception(failure)
+                else:
+                    saved.set_result(None)
+        self._writer = None
+
+    def _commit(self, messages: list[Message]) -> None:
+        rows = [(m.id, m.room, m.user, m.content, m.sequence, m.timestamp) for m in messages]
+        self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(f"REPLACE INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
-        except Exception as error:
-            failure = error  # all of them failed: a transaction is done as a whole, or not at all
+        except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-        return [failure] * len(group)
+            raise
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
-        return await self._ask("room = ? AND sequence > ? ORDER BY sequence LIMIT ?", room, since, limit)
+        return await self._run(
+            self._select, "room = ? AND sequence > ? ORDER BY sequence LIMIT ?", room, since, limit
+        )
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
-        newest_first = await self._ask("room = ? ORDER BY sequence DESC LIMIT ?", room, count)
+        newest_first = await self._run(self._select, "room = ? ORDER BY sequence DESC LIMIT ?", room, count)
         return newest_first[::-1]
 
     async def last(self, room: str) -> int:
@@ -109,7 +127,9 @@ class MessageStore:
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
         """See `interfaces.MessageStore`."""
-        found = await self._ask("room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1", room, user, id)
+        found = await self._run(
+            self._select, "room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1", room, user, id
+        )
         return found[0] if found else None
 
     def close(self) -> None:
@@ -117,71 +137,13 @@ class MessageStore:
         self._thread.shutdown(wait=True)
         self._db.close()
 
-    async def _ask(self, condition: str, *values: str | int) -> list[Message]:
-        found: list[Message] = await self._questions.do((condition, values))
-        return found
+    def _select(self, condition: str, *values: str | int) -> list[Message]:
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values)
+        return [Message(*row) for row in rows]
 
-    def _answer(self, group: list[tuple[str, tuple[str | int, ...]]]) -> list[list[Message] | Exception]:
-        answers: list[list[Message] | Exception] = []
-        for condition, values in group:
-            try:
-                rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values)
-                answers.append([Message(*row) for row in rows])
-            except Exception as error:
-                answers.append(error)
-        return answers
-
-
-class _Groups:
-    """Jobs that wait for a thread, which does as many of them at once as have gathered.
-
-    `work` is called in the thread with a list of jobs, and returns the result of each, or its exception.
-    """
-
-    def __init__(self, thread: Executor, work: Callable[[list[Any]], Sequence[Any]], most: int) -> None:
-        self._thread = thread
-        self._work = work
-        self._most = most
-        self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
-        self._group: list[tuple[Any, asyncio.Future[Any]]] = []  # which the thread is at
-        self._worker: asyncio.Task[None] | None = None
-
-    async def do(self, job: Any) -> Any:
-        """Have a job done with the next group; returns its result, or raises."""
-        result = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, result))
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._do_all())
-            self._worker.add_done_callback(self._give_up_if_cancelled)
-        return await result
-
-    async def _do_all(self) -> None:
-        while self._waiting:
-            self._group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            await self._do(self._group)
-        self._worker = None
-
-    def _give_up_if_cancelled(self, worker: asyncio.Task[None]) -> None:
-        """At the end of a program all tasks are cancelled: nobody may wait for us then."""
-        if worker.cancelled():
-            self._worker = None
-            for _, result in [*self._group, *self._waiting]:
-                result.cancel()
-            self._waiting.clear()
-
-    async def _do(self, group: list[tuple[Any, asyncio.Future[Any]]]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            outcomes = await loop.run_in_executor(self._thread, self._work, [job for job, _ in group])
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            outcomes = [error] * len(group)
-        for (_, result), outcome in zip(group, outcomes, strict=True):
-            if result.done():
-                continue  # whoever asked does not wait any more
-            if isinstance(outcome, Exception):
-                result.set_exception(outcome)
-            else:
-                result.set_result(outcome)
+    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run in the store's own thread, one call after the other, while the server goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -319,7 +319,7 @@ def retries_are_known_across_users(parts: Components) -> None:
 
     class Anybody(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
-            found = await self._ask("room = ? AND id = ? LIMIT 1", room, id)
+            found = await self._run(self._select, "room = ? AND id = ? LIMIT 1", room, id)
             return found[0] if found else None
 
     parts.store = Anybody
@@ -331,7 +331,7 @@ def retries_are_known_across_rooms(parts: Components) -> None:
 
     class Anywhere(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
-            found = await self._ask("user = ? AND id = ? LIMIT 1", user, id)
+            found = await self._run(self._select, "user = ? AND id = ? LIMIT 1", user, id)
             return found[0] if found else None
 
     parts.store = Anywhere

@@ -61,7 +61,7 @@ def written_only_at_a_clean_stop(parts: Components) -> None:
     class AtTheEnd(_InMemory):
         def close(self) -> None:
             if self._late:
-                self._commit([self._late])
+                self._commit(self._late)
             super().close()
 
     parts.store = AtTheEnd
@@ -160,11 +160,11 @@ def _flushing_every(seconds: float) -> type[MessageStore]:
                 await asyncio.sleep(seconds)
                 late, self._late = self._late, []
                 if late:
-                    self._commit([late])
+                    self._commit(late)
 
         def close(self) -> None:
             if self._late:
-                self._commit([self._late])
+                self._commit(self._late)
             super().close()
 
     return Flushing

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lab.protocol import Message
 from lab.store import MessageStore, StoreError
-from tests.lab.helpers import PATIENCE, PROPERTY, message
+from tests.lab.helpers import PROPERTY, message
 
 rooms = st.sampled_from(["r", "R", "é", "e\u0301"])
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
@@ -91,37 +91,6 @@ async def test_a_thousand_saves_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*[save(number) for number in range(1, 1001)])
     for room in ("r", "s"):
         assert [each.sequence for each in await store.newest(room, 2000)] == list(range(1, 1001))
-    store.close()
-
-
-async def test_who_saves_at_the_same_time_shares_a_transaction(tmp_path: Path) -> None:
-    """Saves that wait together are committed together, and questions are answered without one each."""
-    store = MessageStore(tmp_path)
-    statements: list[str] = []
-    store._db.set_trace_callback(statements.append)
-    await asyncio.gather(*[store.save([message(number)]) for number in range(1, 201)])
-    assert 1 <= statements.count("COMMIT") <= 2
-    store._db.set_trace_callback(None)
-    store.close()
-
-
-async def test_who_waits_hears_of_the_end_of_the_store(tmp_path: Path) -> None:
-    """A store whose thread is gone, or whose worker was cancelled, leaves nobody waiting."""
-    store = MessageStore(tmp_path)
-    for turns in (1, 2):  # before the worker runs, and while the thread does
-        waiting = asyncio.create_task(store.save([message(1)]))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        assert store._saves._worker is not None
-        store._saves._worker.cancel()
-        done, _ = await asyncio.wait({waiting}, timeout=PATIENCE)
-        assert [each.cancelled() for each in done] == [True]
-    async with asyncio.timeout(PATIENCE):
-        await store.save([message(2)])
-        store._thread.shutdown()
-        for ask in (store.save([message(3)]), store.last("r")):
-            with pytest.raises(RuntimeError):
-                await ask
     store.close()
 
 
