@@ -88,9 +88,9 @@ CATALOGUE: dict[str, Kind] = {
 RULES_OF_VARIANTS = {
     ("lost", "id_of_user"): "R",
     ("lost", "id_of_room"): "R",
+    ("lost", "hole_unread"): "S",
     ("duplicate", "retry"): "R",
     ("duplicate", "id_of_user"): "R",
-    ("lost", "hole_unread"): "S",
     ("premature_offline", "notice"): "L",
 }
 """The rule that some variants break, where it is not that of their entry."""

@@ -92,7 +92,7 @@ def _language(default: str = "en") -> Callable[[F], F]:
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=click.Path(dir_okay=False),
     metavar="FILE",
     help="Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]",
 )

@@ -53,6 +53,11 @@ class Replay(bytes):
     """A frame that is not live: for it, the reader has all the time that it takes."""
 
 
+def _live_size(wire: bytes) -> int:
+    """The bytes of a frame that count against a reader who is behind."""
+    return 0 if isinstance(wire, Replay) else len(wire)
+
+
 class Turn:
     """The connections that something was posted to in this turn of the event loop.
 
@@ -121,7 +126,7 @@ class Connection(ServerConnection):
 
     def _wait_with(self, posted: list[bytes]) -> None:
         self._waiting.extend(posted)
-        self._live_bytes += sum(len(wire) for wire in posted if not isinstance(wire, Replay))
+        self._live_bytes += sum(map(_live_size, posted))
         self._drained.clear()
         self._write_on()  # perhaps it is only that nobody had the time to write
         if self._live_bytes > MAX_WAITING:
@@ -179,7 +184,7 @@ class Connection(ServerConnection):
             wire = self._waiting.popleft()
             taken.append(wire)
             size += len(wire)
-            self._live_bytes -= 0 if isinstance(wire, Replay) else len(wire)
+            self._live_bytes -= _live_size(wire)
         return b"".join(taken)
 
     def _forget_waiting(self) -> None:

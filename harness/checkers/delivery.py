@@ -70,30 +70,21 @@ def lost(log: Log, room: str) -> list[Anomaly]:
             evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
             found.append(Anomaly("lost", params, evidence, variant))
             continue
-        again = _came_back(log, membership)
+        again = [] if nobody else _came_back(log, membership)
         variant = "nobody" if nobody else "again" if again else "own" if own else ""
-        evidence = [*first.sent[:1], *others]
-        if variant == "again":
-            evidence = [*again, *evidence]
-        found.append(Anomaly("lost", params, evidence, variant))
+        found.append(Anomaly("lost", params, [*again, *first.sent[:1], *others], variant))
     return _nobody_first(found)
 
 
 def _came_back(log: Log, membership: Membership) -> list[Event]:
-    """The `leave` and the `join`, if it had left the room on the same connection before."""
-    before = [
-        each
-        for each in log.memberships
-        if (each.conn, each.room, each.end) == (membership.conn, membership.room, "leave")
-        and each.stop <= membership.asked
-    ]
-    if not before:
-        return []
-    left = [e for e in log.events if isinstance(e, Left) and e.conn == membership.conn]
-    return [
-        *[e for e in left if e.room == membership.room and e.at <= membership.asked][-1:],
-        membership.event,
-    ]
+    """Its leaving and its `join`, if it had left the room on the same connection before."""
+    left = [each for each in _left(log, membership.conn, membership.room) if each.at <= membership.asked]
+    return [left[-1], membership.event] if left else []
+
+
+def _left(log: Log, conn: int, room: str) -> list[Left]:
+    """Each time that a connection had left a room."""
+    return [e for e in log.events if isinstance(e, Left) and (e.conn, e.room) == (conn, room)]
 
 
 def _said_with_its_id(log: Log, said: Said) -> Said | None:
@@ -269,7 +260,7 @@ def leaks(log: Log) -> list[Anomaly]:
         last = mine[-1]
         spoken = heard.said.at if heard.said else heard.at
         if last.end == "leave" and spoken > last.left and not _asked_to_say(log, heard):
-            left = [e for e in log.events if isinstance(e, Left) and e.conn == heard.conn and e.room == room]
+            left = _left(log, heard.conn, room)
             evidence: list[Event] = [*left[-1:], *(heard.said.sent[:1] if heard.said else []), heard.event]
             found.setdefault(
                 ("heard_after_leave", heard.conn), Anomaly("heard_after_leave", params, evidence)

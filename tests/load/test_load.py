@@ -59,7 +59,7 @@ def test_reference_is_found_right(processes: str, shape: str, tmp_path: Path) ->
     assert value["anomalies"] == []
     assert value["users"] == 25
     if value["verdict"] == "inconclusive":
-        return  # there may have been no time to talk
+        pytest.skip("this machine was too slow: there may have been no time to talk")
     assert value["deliveries"] > value["messages"] > 0
     assert value["times_ms"]["delivery"]["count"] > 0
     if shape == "storm":
