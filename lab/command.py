@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import math
@@ -15,13 +16,18 @@ from typing import Any, TypeVar
 import click
 
 from lab import protocol
+from lab.interfaces import StoreError
+from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
-from lab.server import ChatServer, Components, Config, run
-from lab.store import StoreError
+from lab.server import HALLWAY, ChatServer, Components, Config, run
 
 F = TypeVar("F", bound=Callable[..., object])
 
+log = logging.getLogger("lab.command")
+
 EXIT_FAILED = 1
+_OWN_FILES = 50
+"""Files that the server itself has open, at the most."""
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 
@@ -61,6 +67,32 @@ def _option(name: str, help: str, **more: Any) -> Callable[[F], F]:
     default=protocol.OFFLINE_TIMEOUT,
     type=Seconds(),
 )
+@_option("--max-frame", "Bytes of a frame.", default=Limits.frame, type=click.IntRange(1024, Limits.frame))
+@_option("--max-name", "Characters of a name.", default=Limits.name, type=click.IntRange(1, Limits.name))
+@_option(
+    "--max-rate",
+    "Messages, joins and leaves a second of each connection; twice as many may come at once.",
+    default=Limits.rate,
+    type=click.FloatRange(1),
+)
+@_option("--max-rooms", "Rooms of each connection.", default=Limits.rooms, type=click.IntRange(1))
+@_option("--max-connections", "Connections.", default=Limits.connections, type=click.IntRange(1))
+@click.option(
+    "--access-key",
+    envvar="ACCESS_KEY",
+    show_envvar=True,
+    default="",
+    help="Let in only those who connect with ?key= and this.",
+)
+@click.option(
+    "--origin",
+    "origins",
+    envvar="ORIGIN",
+    show_envvar=True,
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let in scripts of this page only, such as https://chat.example.  [default: of all pages]",
+)
 @_option("--log-level", "How much to log.", default="info", type=click.Choice(["debug", "info", "warning"]))
 @click.option(
     "--use",
@@ -74,6 +106,13 @@ def serve(
     data_dir: Path,
     heartbeat_interval: float,
     offline_timeout: float,
+    max_frame: int,
+    max_name: int,
+    max_rate: float,
+    max_rooms: int,
+    max_connections: int,
+    access_key: str,
+    origins: tuple[str, ...],
     log_level: str,
     use: tuple[str, ...],
 ) -> None:
@@ -88,7 +127,10 @@ def serve(
             f"{offline_timeout:g} s, users who are there will be shown as offline",
             err=True,
         )
-    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout)
+    limits = Limits(max_frame, max_name, max_rate, max_rooms, _connections(max_connections))
+    if limits.connections < max_connections:
+        log.info("%d connections at the most: the system allows no more files", limits.connections)
+    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origins)
     try:
         components = load_components(use)
         asyncio.run(_until_told_to_stop(config, components, use))
@@ -96,6 +138,23 @@ def serve(
         raise click.ClickException(str(error)) from error
     except (OSError, UnicodeError) as error:
         raise click.ClickException(_cannot_listen(config, error)) from error
+
+
+def _connections(wanted: int) -> int:
+    """How many connections there can be, each of which takes a file; the system is asked for as many."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + HALLWAY + _OWN_FILES
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return wanted
+    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(min(wanted, files - HALLWAY - _OWN_FILES), 1)
 
 
 def load_components(use: Sequence[str]) -> Components:

@@ -1,9 +1,9 @@
 """Bytes to many sockets: a frame is made once, a tick's frames go out in one write, nobody waits.
 
-What sending costs is the call into the operating system, so a connection gathers what the current turn
-of the event loop has for it and writes it at once. This goes past the `send` of the websockets library,
-which would make each frame anew for each connection; it may do so because nothing here is compressed or
-fragmented, and because the state is looked at before each write.
+What sending costs is the call into the operating system, so a connection gathers what a tick has for it and
+writes it at once. This goes past the `send` of the websockets library, which would make each frame anew for
+each connection; it may do so because nothing here is compressed or fragmented, and because the state is
+looked at before each write.
 
 Back-pressure is ours then. The transport is given frames while it takes them; the rest waits here, up to
 a cap. Whoever is further behind than that is told to go (1013) and comes back with `since`.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,8 @@ TRANSPORT_BUFFER = 256 * 1024
 """Bytes that the transport may hold before frames wait in our own queue."""
 MAX_WAITING = MAX_UNREAD // 2
 """Bytes that may wait in our queue. The system's socket buffers hold some megabytes more."""
+GATHER = 0.5
+"""For how long to gather after a tick, as a share of the time that it took."""
 GOODBYE_SECONDS = 5.0
 """How long a connection that is told to go may take to read that."""
 
@@ -58,29 +61,39 @@ def _live_size(wire: bytes) -> int:
     return 0 if isinstance(wire, Replay) else len(wire)
 
 
-class Turn:
-    """The connections that something was posted to in this turn of the event loop.
+class Tick:
+    """Writes to all connections that something was posted to, in one go for each.
 
-    At its end each of them is written to once. One duty for all of them costs the loop less than one each.
+    What costs is the number of writes, so when many have just been made, what comes next is gathered for half
+    of the time that they took. In a small room, or after a pause, that is nothing: a lone message never
+    waits.
     """
 
     def __init__(self) -> None:
         self._due: list[Connection] = []
+        self._not_before = 0.0
 
     def add(self, connection: Connection) -> None:
-        """Have `connection` flushed when the turn ends."""
+        """Have `connection` flushed soon."""
         if not self._due:
-            connection.loop.call_soon(self._end)
+            loop = connection.loop
+            if loop.time() < self._not_before:
+                loop.call_at(self._not_before, self._flush, loop)
+            else:
+                loop.call_soon(self._flush, loop)
         self._due.append(connection)
 
-    def _end(self) -> None:
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         due, self._due = self._due, []
+        began = loop.time()
         for connection in due:
             try:
                 connection.flush()
             except Exception:  # what is wrong with one connection must not concern the others
                 log.exception("could not write to %s", connection.remote_address)
                 connection.transport.abort()
+        ended = loop.time()
+        self._not_before = ended + GATHER * (ended - began)
 
 
 class Connection(ServerConnection):
@@ -91,9 +104,11 @@ class Connection(ServerConnection):
         self.on_life: Callable[[], object] = lambda: None
         self.patience = 60.0
         """Seconds for which a replay waits for a reader that takes nothing of it."""
-        self.turn = Turn()
-        """At the end of which it is written to; a server has all its connections share one."""
-        self._posted: list[bytes] = []  # in this turn
+        self.tick = Tick()
+        """What it is written to with; a server has all its connections share one."""
+        self.most = sys.maxsize
+        """Connections of its server beyond which it is cut off before it has said anything."""
+        self._posted: list[bytes] = []  # since the last tick
         self._waiting: deque[bytes] = deque()  # what the transport would not take yet
         self._live_bytes = 0  # of what waits, without replays
         self._written_bytes = 0
@@ -106,7 +121,7 @@ class Connection(ServerConnection):
     def post(self, wire: bytes) -> None:
         """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped."""
         if not self._posted:
-            self.turn.add(self)
+            self.tick.add(self)
         self._posted.append(wire)
 
     def flush(self) -> None:
@@ -194,6 +209,12 @@ class Connection(ServerConnection):
         self._drained.set()
 
     # What the transport tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody is there."""
+        super().connection_made(transport)
+        if len(self.server.handler_tasks) > self.most:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Any byte at all is a sign of life: pings, pongs and bad frames too."""

@@ -68,10 +68,15 @@ class PubSub(Protocol):
         """The rooms that have members; a room that everybody left is not among them."""
 
 
+class StoreError(Exception):
+    """The store cannot do what it should. The text says why, and what the server's owner can do."""
+
+
 class MessageStore(Protocol):
     """What survives (exercise 4). Made with `MessageStore(data_dir)`; it may create files there only.
 
-    It keeps what it is told, under the number it is told: numbering is the sequencer's duty.
+    It keeps what it is told, under the number it is told: numbering is the sequencer's duty. A method
+    may raise, best a StoreError: the client is then told that the server is `unavailable`.
     """
 
     def __init__(self, data_dir: Path) -> None: ...

@@ -10,6 +10,7 @@ writes what the server answers; nothing in this module does any input or output.
 from __future__ import annotations
 
 import difflib
+import hmac
 import json
 import re
 import unicodedata
@@ -373,14 +374,24 @@ def user_in(path: str) -> str | None:
 
     Raises BadFrame for a name that cannot be had.
     """
-    query = parse_qs(path.partition("?")[2], keep_blank_values=True, errors="surrogateescape")
-    if "user" not in query:
+    name = _asked(path, "user")
+    if name is None:
         return None
-    name = query["user"][0]
     if not 1 <= len(name) <= MAX_NAME or name == SYSTEM or _has_lone_surrogate(name):
         reason = f"a user's name has 1 to {MAX_NAME} characters, and is not `{SYSTEM}`"
         raise BadFrame(ErrorCode.BAD_NAME, reason)
     return name
+
+
+def is_key_in(path: str, key: str) -> bool:
+    """Whether a connection to `path` gives the key. The time that it takes tells nothing about the key."""
+    return not key or hmac.compare_digest((_asked(path, "key") or "").encode(errors="replace"), key.encode())
+
+
+def _asked(path: str, name: str) -> str | None:
+    """The first value of a name in the query of an address."""
+    query = parse_qs(path.partition("?")[2], keep_blank_values=True, errors="surrogateescape")
+    return query[name][0] if name in query else None
 
 
 def schema() -> dict[str, Any]:

@@ -24,9 +24,8 @@ from lab.protocol import MAX_PAGE, NEWEST, History, Message
 
 _MAX_BATCH = 1000
 """Messages saved at once: enough to share the cost of a sync, few enough not to keep anyone waiting."""
-_GATHER = 0.5
-"""How long a line gathers before the next batch, as a share of the time that the last one took to be written
-to its members. In a small room that is nothing; in one of a thousand it halves the number of writes."""
+_MAX_BATCH_SIZE = 4 * 1024 * 1024
+"""Characters saved at once; a message is never too long to go alone."""
 _RECENT = 10_000
 """Uses of a room after which an idle one is forgotten; its last number is then the store's to say."""
 
@@ -99,23 +98,25 @@ class Sequencer:
 
     async def _serve(self, room: _Room) -> None:
         """Serve the line until it is empty."""
-        while room.line:
-            async with room.turn:
-                batch, room.line = room.line[:_MAX_BATCH], room.line[_MAX_BATCH:]
-                try:
-                    await self._number_save_publish(room, batch)
-                except Exception as error:
-                    room.last = None  # how much was saved is the store's to say
-                    for _, accepted in batch:
-                        if not accepted.done():
-                            accepted.set_exception(error)
-            if room.line:
-                # Others wait already. Who has just heard the batch is about to answer: so that not two
-                # halves of a lively room cross in turns, each with a write for every member.
-                began = time.monotonic()
-                await asyncio.sleep(0)  # in this turn of the event loop, the batch is written out
-                await asyncio.sleep((time.monotonic() - began) * _GATHER)
-        room.server = None
+        batch: list[tuple[Draft, asyncio.Future[Message]]] = []
+        try:
+            while room.line:
+                async with room.turn:
+                    size = _batch_size(room.line)
+                    batch, room.line = room.line[:size], room.line[size:]
+                    try:
+                        await self._number_save_publish(room, batch)
+                    except Exception as error:
+                        for _, accepted in batch:
+                            if not accepted.done():
+                                accepted.set_exception(error)
+                        room.last = None  # how much was saved is the store's to say
+        finally:
+            room.server = None
+            for _, accepted in batch + room.line:
+                if accepted.cancel():  # this task was cancelled: nobody shall wait for it for ever
+                    room.last = None
+            room.line = []
 
     async def _number_save_publish(
         self, room: _Room, batch: list[tuple[Draft, asyncio.Future[Message]]]
@@ -151,3 +152,13 @@ class Sequencer:
         for (_, accepted), message in zip(batch, answers, strict=True):
             if not accepted.done():
                 accepted.set_result(message)
+
+
+def _batch_size(line: list[tuple[Draft, asyncio.Future[Message]]]) -> int:
+    """How many of the drafts that wait are saved at once."""
+    size = 0
+    for count, (draft, _) in enumerate(line[:_MAX_BATCH]):
+        size += len(draft.content)
+        if count and size > _MAX_BATCH_SIZE:
+            return count
+    return min(len(line), _MAX_BATCH)

@@ -18,15 +18,20 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+from websockets.typing import Origin
 
 from lab import interfaces, protocol
-from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache, Replay, Turn
+from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache, Replay, Tick
 from lab.interfaces import Change, Draft
+from lab.limits import Limits, RateLimit
 from lab.pages import Pages
 from lab.presence import PresenceManager
 from lab.protocol import (
@@ -58,8 +63,11 @@ STOP_SECONDS = 1.5
 """How long a stop waits for clients to say goodbye."""
 LEAST_PATIENCE = 4.0
 """Seconds for which a replay waits at least for a reader that takes nothing: networks stutter."""
-READ_AHEAD = 64
+READ_AHEAD = 16
 """Frames of one connection that wait unread before its socket is left alone."""
+
+HALLWAY = 100
+"""Connections beyond the limit that may be there to be told that the server is full."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,11 @@ class Config:
     data_dir: Path = Path("data")
     heartbeat_interval: float = protocol.HEARTBEAT_INTERVAL
     offline_timeout: float = protocol.OFFLINE_TIMEOUT
+    limits: Limits = field(default_factory=Limits)
+    access_key: str = ""
+    """Who comes must give it as `?key=`; empty, everybody may come."""
+    origins: tuple[str, ...] = ()
+    """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
 
 
 @dataclass
@@ -93,6 +106,8 @@ class Session:
         self._server = server
         self._rooms: dict[str, None] = {}  # an ordered set
         self._post, self._frames = connection.post, server.frames
+        self._limits = server.config.limits
+        self._rate = RateLimit(self._limits.rate, self._limits.burst, server.now())
         self._running: asyncio.Task[None] | None = None
 
     # What a member owes the components.
@@ -134,17 +149,16 @@ class Session:
         except ConnectionClosed:
             pass  # without a farewell; that is no error in a chat
         finally:
-            await self.end()
+            self.end()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Leave every room and be forgotten; a second time changes nothing."""
         rooms, self._rooms = self._rooms, {}
         for room in rooms:
             self._server.pubsub.unsubscribe(room, self)
         self._server.show(self._server.presence.lost(self.id, self._server.now()))
         for room in rooms:
-            await self._announce(room, "left")
-            self._server.forget_if_empty(room)
+            self._gone(room)
 
     def _alive(self) -> None:
         try:
@@ -166,7 +180,7 @@ class Session:
                 case Join():
                     await self._join(frame)
                 case Leave():
-                    await self._leave(frame)
+                    self._leave(frame)
                 case AskPresence(room=room):
                     self._tell_presence(room)
                 case AskHistory():
@@ -177,12 +191,14 @@ class Session:
             self.send(Error(bad.code, bad.message, bad.id))
         except ConnectionClosed:
             raise
-        except Exception:
-            log.exception("could not obey user=%s frame=%.200r", self.user, text)
-            self.send(Error(ErrorCode.UNAVAILABLE, "that went wrong on our side; try again later"))
+        except Exception as error:
+            _log_failure(error, "could not obey user=%s frame=%.200r", self.user, text)
+            reason = "that went wrong on our side (the server's log says why); try again later"
+            self.send(Error(ErrorCode.UNAVAILABLE, reason))
 
     async def _say(self, frame: Say) -> None:
         words = frame.data
+        self._rate.take(self._server.now(), words.id)
         if words.room not in self._rooms:
             reason = f"join the room `{words.room}` before you speak in it"
             raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
@@ -194,8 +210,8 @@ class Session:
                 Draft(words.room, self.user, words.content, words.id)
             )
         except Exception as error:
-            log.exception("could not accept user=%s room=%s", self.user, words.room)
-            reason = "the message could not be accepted; send it again later"
+            _log_failure(error, "could not accept user=%s room=%s", self.user, words.room)
+            reason = "the message could not be accepted (the server's log says why); send it again later"
             raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
         finally:
             is_known = self in unheard
@@ -210,27 +226,46 @@ class Session:
 
     async def _join(self, frame: Join) -> None:
         room = frame.room
+        self._rate.take(self._server.now())
         if room not in self._rooms:
+            self._check_room(room)
             await self._server.sequencer.attach(room, self, frame.since)
+            # Now, before others of the same user come along: of several that come at once, the first is told.
             is_first = not self._others(room)
             self._rooms[room] = None
+            await self._server.learn_newest(room)
+            # All that a join has for a room is said in one go: in a full room each write costs.
             self._server.show(self._server.presence.joined(self.id, room, self._server.now()))
             self._tell_presence(room)
             if is_first:
-                await self._announce(room, "joined")
+                self._announce(room, "joined")
             await self.drain()
         else:
             self._server.pubsub.subscribe(room, self)  # twice is the same as once
             self._tell_presence(room)
 
-    async def _leave(self, frame: Leave) -> None:
+    def _check_room(self, room: str) -> None:
+        if len(room) > self._limits.name:
+            reason = f"names have at most {self._limits.name} characters on this server"
+            raise BadFrame(ErrorCode.BAD_ROOM, reason)
+        if len(self._rooms) >= self._limits.rooms:
+            reason = f"you are in {len(self._rooms)} rooms, which is the most; leave one first"
+            raise BadFrame(ErrorCode.BAD_REQUEST, reason)
+
+    def _leave(self, frame: Leave) -> None:
         room = frame.room
+        self._rate.take(self._server.now())
         if room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
         del self._rooms[room]
         self._server.pubsub.unsubscribe(room, self)
         self._server.show(self._server.presence.left(self.id, room, self._server.now()))
-        await self._announce(room, "left")
+        self._gone(room)
+
+    def _gone(self, room: str) -> None:
+        """Tell a room that it was left, unless another connection of the user is there."""
+        if not self._others(room):
+            self._announce(room, "left")
         self._server.forget_if_empty(room)
 
     def _tell_presence(self, room: str) -> None:
@@ -249,17 +284,14 @@ class Session:
         members = self._server.pubsub.members(room)
         return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
 
-    async def _announce(self, room: str, what: str) -> None:
-        """Tell the room that this user came or went, unless another connection of the user is there."""
-        if what == "left" and self._others(room):
-            return
-        last = await self._server.newest(room)
+    def _announce(self, room: str, what: str) -> None:
+        """Tell the room that this user came or went."""
         notice = Message(
             id=uuid.uuid4().hex,
             room=room,
             user=SYSTEM,
             content=f"{self.user} {what}",
-            sequence=last,
+            sequence=self._server.newest.get(room, 0),
             timestamp=int(time.time() * 1000),
         )
         self._server.pubsub.publish(room, notice)
@@ -282,11 +314,12 @@ class ChatServer:
         self.sequencer = make.sequencer(self.store, _Noting(self.pubsub, self))
         self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
         self.frames = FrameCache()
-        self.turn = Turn()
+        self.tick = Tick()
         self.unheard: dict[tuple[str, str, str | None], set[Session]] = {}
         """Who waits for its message to be accepted, by room, user and id, and did not hear it yet."""
         self.accepted = 0
-        self.published: dict[str, int] = {}  # the newest number that was published in each room
+        self.newest: dict[str, int] = {}
+        """The newest number of each room that somebody is in: what its notices carry."""
         self._swept = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -302,10 +335,11 @@ class ChatServer:
                 self._welcome,
                 self.config.host,
                 self.config.port,
-                process_request=self.pages.answer,
-                create_connection=Connection,
+                process_request=self._answer_plainly,
+                create_connection=self._connection,  # type: ignore[arg-type]  # no class, but it makes one
+                origins=[*map(Origin, self.config.origins), None] if self.config.origins else None,
                 compression=None,
-                max_size=protocol.MAX_FRAME,
+                max_size=self.config.limits.frame,
                 max_queue=READ_AHEAD,
                 ping_interval=None,  # silence is the presence manager's business
                 close_timeout=1.0,
@@ -353,23 +387,52 @@ class ChatServer:
     def forget_if_empty(self, room: str) -> None:
         """A room that nobody is in costs no memory."""
         if not self.pubsub.members(room):
-            self.published.pop(room, None)
+            self.newest.pop(room, None)
 
-    async def newest(self, room: str) -> int:
-        """The newest number of a room, as far as the store can be asked."""
+    async def learn_newest(self, room: str) -> None:
+        """Ask the store for the newest number of a room, for the first who comes; then it is known."""
+        if room in self.newest:
+            return
         last = 0
         try:
             last = (await self.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
-        except Exception:
-            log.exception("could not ask for the newest number room=%s", room)
-        return max(last, self.published.get(room, 0))  # something may have been published meanwhile
+        except Exception as error:
+            _log_failure(error, "could not ask for the newest number room=%s", room)
+        self.newest[room] = max(last, self.newest.get(room, 0))  # something may have come meanwhile
+
+    # Who is let in.
+
+    def _connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """A connection at its very beginning."""
+        connection = Connection(*args, **kwargs)
+        connection.tick = self.tick
+        connection.most = self.config.limits.connections + HALLWAY
+        return connection
+
+    def _answer_plainly(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to who wants no WebSocket, or cannot have one."""
+        page = self.pages.answer(connection, request)
+        if page is None and len(self._sessions) >= self.config.limits.connections:
+            return connection.respond(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The server is full: come again later.\n"
+            )
+        return page
+
+    def _user(self, path: str) -> str | None:
+        """Whom a connection to `path` is for. Raises BadFrame if it cannot be let in."""
+        if not protocol.is_key_in(path, self.config.access_key):
+            raise BadFrame(ErrorCode.BAD_REQUEST, "this server asks for a key: connect with `?key=`")
+        user = protocol.user_in(path)
+        if user is not None and len(user) > self.config.limits.name:
+            reason = f"names have at most {self.config.limits.name} characters on this server"
+            raise BadFrame(ErrorCode.BAD_NAME, reason)
+        return user
 
     async def _welcome(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
         assert connection.request is not None
-        connection.turn = self.turn
         try:
-            user = protocol.user_in(connection.request.path)
+            user = self._user(connection.request.path)
         except BadFrame as bad:
             connection.post(self.frames.wire(Error(bad.code, bad.message)))
             await connection.finish(CloseCode.POLICY_VIOLATION, bad.message)
@@ -417,7 +480,7 @@ class ChatServer:
         for session in silent:
             reason = f"no sign of life for {self.config.offline_timeout:g} s"
             session.connection.dismiss(CloseCode.GOING_AWAY, reason)
-            await session.end()
+            session.end()
 
     def figures(self) -> dict[str, int]:
         """What `/metrics` shows."""
@@ -440,9 +503,15 @@ class _Noting:
 
     def publish(self, room: str, frame: ServerFrame) -> None:
         if isinstance(frame, Message):
-            self._server.published[room] = frame.sequence
+            self._server.newest[room] = frame.sequence
             self._server.unheard.get((room, frame.user, frame.id), set()).clear()
         self._server.pubsub.publish(room, frame)
+
+
+def _log_failure(error: Exception, what: str, *values: object) -> None:
+    """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
+    is_explained = isinstance(error, interfaces.StoreError)
+    log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
 
 
 async def run(server: ChatServer, stop: asyncio.Event) -> None:

@@ -6,7 +6,10 @@ survives SIGKILL and a power cut alike.
 
 A sync of the disk takes about as long for a thousand messages as for one. So `save` does not sync for
 itself: it puts its messages into a queue, and the one thread that may touch the database takes all that
-wait and commits them together (group commit). Under load the groups grow by themselves.
+wait and commits them together (group commit). Under load the groups grow by themselves. When the disk
+stalls, the queue grows up to a bound, and `save` refuses what is beyond.
+
+Whatever the disk does, a save ends: its messages are stored, or it raises and they are not.
 """
 
 from __future__ import annotations
@@ -14,14 +17,24 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from lab.interfaces import StoreError
 from lab.protocol import Message
 
 T = TypeVar("T")
+
+MAX_WAITING = 10_000
+"""Messages that may wait while others are being committed."""
+MAX_WAITING_BYTES = 16 * 1024 * 1024
+"""Memory that their contents may take."""
+_CHECKED_AT_START = 32 * 1024 * 1024
+"""Bytes up to which a file is searched for damage at the start. A cold disk takes half a second for that."""
 
 # The first index answers "what came after number N in this room?" without a look at anything else, and
 # the second one "did this user say that already?".
@@ -34,29 +47,31 @@ CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
 """
 _COLUMNS = "id, room, user, content, sequence, timestamp"
 
-
-class StoreError(Exception):
-    """The data folder cannot be used; the text says why, and what to do."""
+_Group = list[tuple[list[Message], asyncio.Future[None]]]
+"""What is committed together: the messages of each save, and the future that it waits for."""
 
 
 class MessageStore:
     """The messages of all rooms in `data_dir/messages.db`; one process at a time.
 
-    Raises StoreError if the folder cannot be written, or another server has it open.
+    Raises StoreError if the folder cannot be used, and from every method when the disk fails.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = Path(data_dir) / "messages.db"
+        self._journal = self._path.with_name("messages.db-wal")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._queue: list[tuple[list[Message], asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"cannot keep messages in {self._path}: {_reason(error, self._path)}") from error
+        self._queue: _Group = []
+        self._queued = self._queued_bytes = 0
+        self._is_writing = False
+        self._is_damaged = False
+        self._db = self._do(self._open)
+        self._files = self._identity()
 
     def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if _size(self._path) == 0 < _size(self._journal):  # SQLite would delete the journal
+            raise self._error(_damaged("it is empty, and its journal is not"))
         db = sqlite3.connect(
             self._path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
@@ -64,41 +79,76 @@ class MessageStore:
             # An exclusive lock, which the system takes back when we die: two servers with one folder
             # would give the same number to two messages.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._check(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.executescript(_SCHEMA)
-        except sqlite3.Error:
+        except BaseException:
             db.close()
             raise
         return db
 
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Before anything is written: is this file ours, and whole as far as can be told quickly?"""
+        columns = {name for _, name, *_ in db.execute("PRAGMA table_info(messages)").fetchall()}
+        is_new = db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if not is_new and columns != set(_COLUMNS.split(", ")):
+            raise self._error("the file is another program's. Choose another --data-dir")
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        if _size(self._path) % page and not _size(self._journal):  # SQLite would fill it up with zeros
+            raise self._error(_damaged("its end is missing"))
+        if _size(self._path) + _size(self._journal) <= _CHECKED_AT_START:
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise self._error(_damaged(" ".join(found.split())))
+
     async def save(self, messages: list[Message]) -> None:
-        """See `interfaces.MessageStore`. Raises sqlite3.Error if the disk is full or fails."""
-        saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """See `interfaces.MessageStore`. Raises StoreError, too, if too much waits for the disk."""
+        size = sum(sys.getsizeof(each.content) for each in messages)
+        is_full = self._queued + len(messages) > MAX_WAITING or self._queued_bytes + size > MAX_WAITING_BYTES
+        if is_full and self._queue:  # a save that is too large for any queue goes alone
+            raise self._error(f"the disk is too slow, {self._queued:,} messages wait. See what holds it up")
+        loop = asyncio.get_running_loop()
+        saved: asyncio.Future[None] = loop.create_future()
         self._queue.append((messages, saved))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        self._queued += len(messages)
+        self._queued_bytes += size
+        if not self._is_writing:
+            self._is_writing = True
+            loop.call_soon(self._write)  # soon, and not now: who else saves in this turn comes along
         await saved
 
-    async def _write(self) -> None:
-        """Commit what waits, as one group, until nothing waits any more."""
-        while self._queue:
-            group, self._queue = self._queue, []
-            failure: Exception | None = None
-            try:
-                await self._run(self._commit, [each for messages, _ in group for each in messages])
-            except Exception as error:  # whatever it is, those who wait must hear of it
-                failure = error
-            for _, saved in group:
-                if saved.done():
-                    continue
-                if failure:
-                    saved.set_exception(failure)
-                else:
-                    saved.set_result(None)
-        self._writer = None
+    # Callbacks, and not a task: a task can be cancelled, and those who wait for it would wait for ever.
+
+    def _write(self) -> None:
+        """Hand all that waits to the thread, as one group."""
+        group, self._queue = self._queue, []
+        self._queued = self._queued_bytes = 0
+        try:
+            writing = self._run(self._commit, [each for messages, _ in group for each in messages])
+        except StoreError as error:
+            self._written(group, error)
+        else:
+            writing.add_done_callback(lambda done: self._written(group, done.exception()))
+
+    def _written(self, group: _Group, failure: BaseException | None) -> None:
+        """Tell those who wait how it went, and go on with those who came meanwhile."""
+        for _, saved in group:
+            if saved.done():
+                continue
+            if failure:
+                saved.set_exception(failure)
+            else:
+                saved.set_result(None)
+        self._is_writing = bool(self._queue)
+        if self._is_writing:
+            self._write()
 
     def _commit(self, messages: list[Message]) -> None:
+        if self._is_damaged:  # to write into a damaged file may damage more of it
+            raise self._error(_damaged("as was seen before"))
+        if self._identity() != self._files:
+            raise self._error("it was moved or removed. Put it back, or restart the server")
         rows = [(m.id, m.room, m.user, m.content, m.sequence, m.timestamp) for m in messages]
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -138,25 +188,69 @@ class MessageStore:
         self._db.close()
 
     def _select(self, condition: str, *values: str | int) -> list[Message]:
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values)
+        # All at once, so that no cursor is left to an error's traceback: it would keep the file locked.
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values).fetchall()
         return [Message(*row) for row in rows]
 
-    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
+    def _run(self, function: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Run in the store's own thread, one call after the other, while the server goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        loop = asyncio.get_running_loop()
+        try:
+            return loop.run_in_executor(self._thread, partial(self._do, function, *arguments))
+        except RuntimeError as error:  # the thread has ended
+            raise self._error("the store is closed") from error
+
+    def _do(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call, and put into words what is wrong with the disk. A caller's mistake stays what it is."""
+        try:
+            return function(*arguments)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except (OSError, sqlite3.DatabaseError) as error:
+            self._is_damaged |= _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            raise self._error(_reason(error, self._path)) from error
+
+    def _identity(self) -> list[tuple[int, int]]:
+        """Which files bear our names. The system lets us write into files that were removed, to no avail."""
+        try:
+            return [(each.st_dev, each.st_ino) for each in (os.stat(self._path), os.stat(self._journal))]
+        except FileNotFoundError:
+            return []
+
+    def _error(self, reason: str) -> StoreError:
+        return StoreError(f"cannot keep messages in {self._path}: {reason}")
 
 
 def _reason(error: Exception, path: Path) -> str:
-    text = str(error)
-    if "locked" in text:
+    """What is wrong with the disk, and what to do."""
+    code, elsewhere = _code(error), "or choose another --data-dir"
+    if code == sqlite3.SQLITE_BUSY:
         return "another server has it open. Stop that one, or give this one a --data-dir of its own"
+    if code == sqlite3.SQLITE_FULL:
+        return f"the disk is full. Make room on it (a server that runs goes on then), {elsewhere}"
     # SQLite calls a file that may only be read a "disk I/O error".
     read_only = path.is_file() and not os.access(path, os.W_OK)
-    if read_only or "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        return f"it cannot be written ({text}). Check who owns the folder, or choose another --data-dir"
-    if "malformed" in text or "not a database" in text:
-        return (
-            f"the file is damaged ({text}). Keep a copy, and start with another --data-dir; "
-            "`sqlite3 messages.db .recover` saves what can be saved"
-        )
-    return text
+    is_refused = code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    if read_only or is_refused or isinstance(error, PermissionError):
+        return f"it cannot be written ({error}). Check who owns the folder, {elsewhere}"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"a file is in the way ({error}). Move it, {elsewhere}"
+    if isinstance(error, OSError) or code == sqlite3.SQLITE_IOERR:
+        return f"the disk fails ({error}). See whether it is there and has room, {elsewhere}"
+    return _damaged(str(error))
+
+
+def _code(error: Exception) -> int:
+    """SQLite's code, without its details; 0 for other errors."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _damaged(how: str) -> str:
+    return (
+        f"the file is damaged ({how}). Keep a copy, and start with another --data-dir; "
+        "`sqlite3 messages.db .recover` saves what can be saved"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -201,6 +201,9 @@ export class Client {
     if (code === "bad_name") {
       this.stop();
       this.turnedAway();
+    } else if (this.state !== "online") {
+      this.trouble = { code, message }; // we are not let in, and to try again would not help
+      this.stop();
     } else if (!entry) {
       this.trouble = { code, message };
     } else if (code === "rate_limited") {

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -140,12 +142,47 @@ def test_intervals_that_do_not_fit_are_warned_of(command: Run, taken_port: str) 
     assert "warning: with a heartbeat every 5 s and an offline time-out of 2.5 s" in said
 
 
-def test_a_folder_that_cannot_be_used(command: Run) -> None:
-    """What the store says of its folder is what the program says, and it ends with 1."""
-    Path("mine").write_text("a file in the way")
+def _file_in_the_way() -> None:
+    Path("mine").write_text("a file")
+
+
+def _another_program() -> None:
+    Path("mine").mkdir()
+    with contextlib.closing(sqlite3.connect("mine/messages.db")) as db:
+        db.execute("CREATE TABLE notes (a)")
+
+
+def _garbage() -> None:
+    Path("mine").mkdir()
+    Path("mine/messages.db").write_bytes(b"SQLite format 4" * 500)
+
+
+def _folder_in_the_way() -> None:
+    Path("mine/messages.db").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_file_in_the_way, "a file is in the way ("),
+        (_another_program, "the file is another program's. Choose another --data-dir"),
+        (
+            _garbage,
+            "the file is damaged (file is not a database). Keep a copy, and start with another --data",
+        ),
+        (
+            _folder_in_the_way,
+            "it cannot be written (unable to open database file). Check who owns the folder",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_used(command: Run, spoil: Callable[[], None], sentence: str) -> None:
+    """What the store says of its folder is what the program says, in one line, and it ends with 1."""
+    spoil()
     code, said = command("--port", "0", "--data-dir", "mine")
     assert code == 1
-    assert said.startswith("Error: cannot keep messages in mine/messages.db: ")
+    assert said.startswith(f"Error: cannot keep messages in mine/messages.db: {sentence}")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from lab import fanout
-from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache, Replay, Turn
+from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache, Replay, Tick
 from lab.protocol import MAX_UNREAD, Heartbeat, Message, encode
 from tests.lab.helpers import CLOSE, PATIENCE, TEXT, Mute, eventually, message, unwire
 
@@ -96,13 +96,14 @@ async def test_frames_arrive_whole_and_in_order() -> None:
         await asyncio.wait_for(ours.drained(), PATIENCE)
 
 
-async def test_a_turn_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is posted in one turn of the event loop is one write for each connection, whoever posts it."""
+async def test_a_tick_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is posted in one tick is one write for each connection, whoever posts it."""
+    monkeypatch.setattr("lab.fanout.GATHER", 0)  # how long a tick takes is not ours here
     async with listening() as (port, accept), Mute(port, "ada"), Mute(port, "bob"):
-        ours, turn = [await accept(), await accept()], Turn()
+        ours, tick = [await accept(), await accept()], Tick()
         writes: list[bytes] = []
         for each in ours:
-            each.turn = turn
+            each.tick = tick
             monkeypatch.setattr(each.transport, "write", writes.append, raising=False)
         for number in range(10):
             for each in ours:
@@ -115,6 +116,49 @@ async def test_a_turn_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(writes) == 3
 
 
+class Clock:
+    """An event loop as far as a tick sees it, whose time stands still."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., None], *arguments: object) -> None:
+        """Have something called at a time."""
+        self.due.append((when, lambda: callback(*arguments)))
+
+    def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
+        """Have something called now."""
+        self.call_at(self.now, callback, *arguments)
+
+    def run(self) -> None:
+        """Let the time pass that the next callback waits for, and call it."""
+        self.now, callback = self.due.pop(0)
+        callback()
+
+
+def test_after_much_writing_a_tick_gathers() -> None:
+    """When a tick took its time, the next one is put off for half of that; after a pause it is not."""
+    clock, tick, writes = Clock(), Tick(), []
+
+    class Slow:
+        loop = clock
+
+        def flush(self) -> None:
+            writes.append(clock.now)
+            clock.now += 10
+
+    for pause in (0, 1, 100):
+        clock.now += pause
+        tick.add(Slow())
+        clock.run()
+    assert writes == [1000, 1015, 1125]
+
+
 async def test_what_is_wrong_with_one_connection_concerns_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transport that raises is cut off, and those behind it are written to."""
 
@@ -122,10 +166,10 @@ async def test_what_is_wrong_with_one_connection_concerns_no_other(monkeypatch: 
         raise RuntimeError("unable to perform operation")
 
     async with listening() as (port, accept), Mute(port, "ada"), Mute(port, "bob"):
-        ours, turn = [await accept(), await accept()], Turn()
+        ours, tick = [await accept(), await accept()], Tick()
         writes: list[bytes] = []
         for each, write in zip(ours, (broken, writes.append), strict=True):
-            each.turn = turn
+            each.tick = tick
             monkeypatch.setattr(each.transport, "write", write, raising=False)
             each.post(packed("hi"))
         await asyncio.wait_for(ours[0].wait_closed(), PATIENCE)

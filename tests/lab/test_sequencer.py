@@ -385,3 +385,32 @@ async def test_history_of_a_room_in_which_nothing_was_said() -> None:
     """A page of an unknown room is empty, and its newest number is 0."""
     page = await Sequencer(SlowStore(already=3), PubSub()).history("silent", 0, 100)
     assert page == History("silent", [], 0, more=False)
+
+
+async def test_a_batch_is_bounded_in_size_too() -> None:
+    """Large drafts that gather in the line are saved in parts; each is saved, also one that is too large."""
+    store = SlowStore()
+    sequencer = Sequencer(store, PubSub())
+    sizes = [5_000_000, *[64_000] * 100]
+    await asyncio.gather(*[sequencer.accept(draft("x" * size)) for size in sizes])
+    assert numbers(store.all("r")) == list(range(1, 102))
+    assert store.saves == 3
+
+
+async def test_a_line_that_is_cancelled_keeps_nobody_waiting() -> None:
+    """If every other task is cancelled, who waits in the line hears of it, and the next are served."""
+    store = SlowStore()
+    store.held = {"r"}
+    store.open.clear()
+    sequencer = Sequencer(store, PubSub())
+    talkers = [asyncio.create_task(sequencer.accept(draft(f"{number}"))) for number in range(2)]
+    await eventually(lambda: store.saves)
+    talkers.append(asyncio.create_task(sequencer.accept(draft("late"))))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {*talkers, asyncio.current_task()}:
+        task.cancel()
+    done, waiting = await asyncio.wait(talkers, timeout=PATIENCE)
+    assert not waiting
+    assert all(each.cancelled() for each in done)
+    store.open.set()
+    assert (await asyncio.wait_for(sequencer.accept(draft("next")), PATIENCE)).sequence == 1

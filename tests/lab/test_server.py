@@ -456,6 +456,42 @@ async def test_only_the_last_connection_of_a_user_counts(server: ChatServer) -> 
             assert statuses(came) == [("ada", "offline")]
 
 
+async def test_two_tabs_that_join_at_once_are_announced_once(tmp_path: Path) -> None:
+    """Two connections of one user that join a fresh room at once: the room is told of one coming."""
+    asked = asyncio.Event()
+
+    class Slow(Sequencer):
+        async def history(self, room: str, since: int, limit: int) -> History:
+            await asked.wait()  # which is asked for a number to announce with
+            return await super().history(room, since, limit)
+
+    serve = serving(tmp_path, Components(sequencer=Slow))
+    async with serve as server, dial(server, "ada") as first, dial(server, "ada") as second:
+        for each in (first, second):
+            await each.send("join", room="r")
+        await eventually(lambda: len(list(server.pubsub.members("r"))) == 2)
+        asked.set()
+        told = [each["content"] for each in notices(await first.settle() + await second.settle())]
+        assert told == ["ada joined"] * 2  # one notice, heard by both
+
+
+async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) -> None:
+    """Two connections of one user, one in two rooms: when both end at once, each room is told once."""
+    async with serving(tmp_path) as server, dial(server, "bob") as bob:
+        await bob.join("r")
+        await bob.join("s")
+        async with dial(server, "ada") as first, dial(server, "ada") as second:
+            await first.join("r")
+            await first.join("s")
+            await second.join("s")
+            await bob.settle()
+            first.socket.transport.abort()
+            second.socket.transport.abort()
+            await eventually(lambda: server.figures()["chatlab_connections"] == 1)
+            told = [(each["room"], each["content"]) for each in notices(await bob.settle())]
+            assert sorted(told) == [("r", "ada left"), ("s", "ada left")]
+
+
 async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> None:
     """When a connection has left its rooms, one way or the other, nothing is kept of them in memory."""
     async with dial(server, "ada") as ada:
@@ -467,7 +503,7 @@ async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> N
         await ada.settle()
         assert len(server.pubsub.rooms()) == 10
     await eventually(lambda: not server.pubsub.rooms())
-    await eventually(lambda: not server.published)
+    await eventually(lambda: not server.newest)
     assert vars(server.presence) == vars(PresenceManager(30.0, 60.0))
 
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.interfaces import StoreError
 from lab.protocol import Message
-from lab.store import MessageStore, StoreError
+from lab.store import MessageStore
 from tests.lab.helpers import PROPERTY, message
 
 rooms = st.sampled_from(["r", "R", "é", "e\u0301"])
