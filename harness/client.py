@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from harness import frames, history
+from harness.connection import Connection
 from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
 from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
 
@@ -71,8 +71,12 @@ class Client:
         self.pages: list[Page] = []
         self.errors = 0
         self.beats = 0
-        self._ws: ClientConnection | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._ws: Connection | None = None
+        self._stay: asyncio.Task[None] | None = None
+        self._calls = asyncio.Event()
+        """Set when the stay has something to do: to answer heartbeats, or to end."""
+        self._unanswered = 0
+        self._defect: Exception | None = None
         self._ended_by_us = False
         self._silent = False
         self._inside: set[str] = set()
@@ -85,7 +89,7 @@ class Client:
     @property
     def is_open(self) -> bool:
         """Whether the connection stands, as far as this side knows."""
-        return self._reader is not None and not self._reader.done()
+        return self._stay is not None and not self._stay.done()
 
     @property
     def is_mute(self) -> bool:
@@ -102,6 +106,7 @@ class Client:
         self.conn = self.world.next_conn()
         self.greeting = None
         self._ended_by_us = self._silent = False
+        self._unanswered = 0
         self._inside.clear()
         if self.unwelcome:
             self._fault("bad_name")
@@ -110,12 +115,13 @@ class Client:
         except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
             self._give_up("connection", 0.0, detail=type(error).__name__)
             raise Gone from error
-        self._reader = asyncio.create_task(self._read(self._ws), name=f"{self.name} reads")
+        self._stay = asyncio.create_task(self._stays(self._ws), name=f"{self.name} stays")
+        self._ws.listen(self._take, self._calls.set)
         patience = self.world.patience
         answered = await self.world.until(lambda: self.greeting is None and self.is_open, patience)
         if self.greeting is None:
             if answered:  # it was closed instead
-                await self._reader
+                await self._stay
             else:
                 self._give_up("connected", patience)
             raise Gone
@@ -133,42 +139,57 @@ class Client:
             )
         )
 
-    async def _read(self, ws: ClientConnection) -> None:
-        how = ""
+    async def _stays(self, ws: Connection) -> None:
+        """Answer heartbeats until the connection ends, and write down how that was."""
         try:
-            async for text in ws:
-                if self.world.flooded:
-                    break
-                self._hear(text)
-                if self.answers_heartbeats and self.beats > 0 and not self._silent:
-                    self.beats = 0
+            while not (ws.is_lost or self.world.flooded or self._defect):
+                if self._unanswered and not self._silent:
+                    self._unanswered -= 1
                     await self._send({"type": "heartbeat"})
+                else:
+                    self._calls.clear()
+                    await self._calls.wait()
         except PlayStopped:
             pass
-        except ConnectionClosed as error:
-            how = _how_it_ended(error)
+        finally:
+            ws.listen(_ignore)
+        if self._defect:
+            raise self._defect
         by = "client" if self._ended_by_us else "server"
+        how = _how_it_ended(ws) if ws.is_lost else ""
         self.world.record(
             history.Closed(
                 self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or how
             )
         )
 
-    def _hear(self, text: str | bytes) -> None:
+    def _take(self, text: str | bytes) -> None:
+        """A frame came. An error of ours is raised by the stay, whose end is waited for."""
+        if self.world.flooded or self._defect:
+            self._calls.set()
+            return
         try:
-            frame = frames.decode(text)
-        except ValueError:
-            frame = None
-        size = len(text)
+            self._hear(text)
+        except Exception as error:
+            self._defect = error
+            self._calls.set()
+        if self.beats > 0 and self.answers_heartbeats and not self._silent:
+            self.beats = 0
+            self._unanswered += 1
+            self._calls.set()
+
+    def _hear(self, text: str | bytes) -> None:
+        world, size = self.world, len(text)
+        frame, reading = frames.hear(text)
         self.received += 1
         excerpt = None if frame is not None else repr(text[:200])
-        self.world.record(history.Received(self.world.now(), self.name, self.conn, frame, size, excerpt))
-        reading = frames.read(frame, size)
-        self.world.readings.append(reading)
+        world.record(history.Received(world.now(), self.name, self.conn, frame, size, excerpt))
+        world.readings.append(reading)
         # A frame that is too large is a flaw, and is understood all the same.
         match reading.meaning if size <= MAX_FRAME else frames.read(frame).meaning:
             case Message() as message:
-                frame["data"]["content"] = self.world.same(message.content)
+                if size > frames.SHORT:
+                    frame["data"]["content"] = world.same(message.content)
                 if message.user == SYSTEM:
                     self.notices.append(message)
                 else:
@@ -176,7 +197,7 @@ class Client:
                     self.live[message.room] += 1
             case Page() as page:
                 for message, raw in zip(page.messages, frame["data"]["messages"], strict=True):
-                    raw["content"] = self.world.same(message.content)
+                    raw["content"] = world.same(message.content)
                     self._remember(message)
                 self.pages.append(page)
             case Roster() as roster:
@@ -189,7 +210,8 @@ class Client:
                 self.beats += 1
 
     def _remember(self, message: Message) -> None:
-        self.newest[message.room] = max(self.newest[message.room], message.sequence)
+        if message.sequence > self.newest[message.room]:
+            self.newest[message.room] = message.sequence
         tag = tag_in(message.content)
         if tag:
             self.tags[message.room].add(tag)
@@ -372,8 +394,8 @@ class Client:
         self._ended_by_us = True
         self._fault("close")
         await self._ws.close()
-        if self._reader:
-            await self._reader
+        if self._stay:
+            await self._stay
 
     async def reset(self) -> None:
         """Break the connection: the server's next read or write on it fails."""
@@ -382,8 +404,8 @@ class Client:
         self._ended_by_us = True
         self._fault("reset")
         self.world.reset(self._ws)
-        if self._reader:
-            await self._reader
+        if self._stay:
+            await self._stay
 
     def vanish(self) -> None:
         """Neither read nor write any more, and leave the connection open."""
@@ -424,10 +446,10 @@ class Client:
         self._ended_by_us = True
         if self._ws is not None:
             self._ws.transport.abort()
-        if self._reader is not None:
-            self._reader.cancel()
+        if self._stay is not None:
+            self._stay.cancel()
             with suppress(asyncio.CancelledError):
-                await self._reader
+                await self._stay
 
     def _give_up(self, wanted: str, seconds: float, room: str = "", detail: str = "") -> None:
         self.world.record(
@@ -442,8 +464,13 @@ class Client:
         )
 
 
-def _how_it_ended(error: ConnectionClosed) -> str:
+def _how_it_ended(ws: Connection) -> str:
     """How a connection ended that nobody closed by a closing frame: `reset` or `eof` (end of file)."""
+    error = ws.close_exc
     if error.rcvd is not None or error.sent is not None:
         return ""
     return "reset" if isinstance(error.__cause__, ConnectionError) else "eof"
+
+
+def _ignore(text: str | bytes) -> None:
+    """Nobody listens any more."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 
-class Began(Struct, frozen=True, tag="began"):
+class Began(Struct, frozen=True, gc=False, tag="began"):
     """The first event: what is played. `nonce` is part of every room, user and message of the run."""
 
     at: float
@@ -25,7 +25,7 @@ class Began(Struct, frozen=True, tag="began"):
     """The time of day at the start, in seconds since the Unix epoch."""
 
 
-class Opened(Struct, frozen=True, tag="opened"):
+class Opened(Struct, frozen=True, gc=False, tag="opened"):
     """A connection was answered by `connected`. `user` is the name that the server says it has."""
 
     at: float
@@ -38,7 +38,7 @@ class Opened(Struct, frozen=True, tag="opened"):
     copy: bool = False
 
 
-class Sent(Struct, frozen=True, tag="sent"):
+class Sent(Struct, frozen=True, gc=False, tag="sent"):
     """A client sent a frame: `frame` is its JSON value, or None if `text` is not JSON."""
 
     at: float
@@ -50,7 +50,7 @@ class Sent(Struct, frozen=True, tag="sent"):
     """Which rule the frame breaks on purpose; None for a good one."""
 
 
-class Received(Struct, frozen=True, tag="received"):
+class Received(Struct, frozen=True, gc=False, tag="received"):
     """A client received a frame of `size` bytes; likewise."""
 
     at: float
@@ -61,7 +61,7 @@ class Received(Struct, frozen=True, tag="received"):
     text: str | None = None
 
 
-class Closed(Struct, frozen=True, tag="closed"):
+class Closed(Struct, frozen=True, gc=False, tag="closed"):
     """A connection ended; `by` is "client" where the client wanted that or had it cut, else "server".
 
     Without a closing frame (code 1006), `reason` says what came instead: `reset`, or `eof` (end of file).
@@ -75,7 +75,7 @@ class Closed(Struct, frozen=True, tag="closed"):
     reason: str
 
 
-class Joined(Struct, frozen=True, tag="joined"):
+class Joined(Struct, frozen=True, gc=False, tag="joined"):
     """Everything that a `join` asked for had been done by now: the client is a member."""
 
     at: float
@@ -84,7 +84,7 @@ class Joined(Struct, frozen=True, tag="joined"):
     room: str
 
 
-class Left(Struct, frozen=True, tag="left"):
+class Left(Struct, frozen=True, gc=False, tag="left"):
     """Everything that a `leave` asked for had been done by now."""
 
     at: float
@@ -93,7 +93,7 @@ class Left(Struct, frozen=True, tag="left"):
     room: str
 
 
-class GaveUp(Struct, frozen=True, tag="gave_up"):
+class GaveUp(Struct, frozen=True, gc=False, tag="gave_up"):
     """A client waited for something, and it did not come in `seconds`."""
 
     at: float
@@ -104,7 +104,7 @@ class GaveUp(Struct, frozen=True, tag="gave_up"):
     room: str = ""
 
 
-class Fault(Struct, frozen=True, tag="fault"):
+class Fault(Struct, frozen=True, gc=False, tag="fault"):
     """The harness broke something on purpose: reset, vanish, stop_reading, read_again, close, wake."""
 
     at: float
@@ -113,7 +113,7 @@ class Fault(Struct, frozen=True, tag="fault"):
     conn: int
 
 
-class Server(Struct, frozen=True, tag="server"):
+class Server(Struct, frozen=True, gc=False, tag="server"):
     """What became of the server process.
 
     `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
@@ -126,7 +126,7 @@ class Server(Struct, frozen=True, tag="server"):
     copy: bool = False
 
 
-class Step(Struct, frozen=True, tag="step"):
+class Step(Struct, frozen=True, gc=False, tag="step"):
     """One of the course's steps begins (`done` false), or was played to its end."""
 
     at: float
@@ -134,7 +134,7 @@ class Step(Struct, frozen=True, tag="step"):
     done: bool
 
 
-class Noted(Struct, frozen=True, tag="noted"):
+class Noted(Struct, frozen=True, gc=False, tag="noted"):
     """Something that a scenario counted or measured, for the receipt."""
 
     at: float
@@ -142,7 +142,7 @@ class Noted(Struct, frozen=True, tag="noted"):
     value: Any
 
 
-class Stalled(Struct, frozen=True, tag="stalled"):
+class Stalled(Struct, frozen=True, gc=False, tag="stalled"):
     """The harness itself was held up for `seconds`, until `at`."""
 
     at: float

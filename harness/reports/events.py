@@ -85,4 +85,4 @@ def _row(event: Event, words: Words, *, is_guilty: bool) -> str:
     if is_guilty:
         mark = f'&gt;<span class="unseen">{safe(words.texts.say("page.guilty"))}</span> '
         style = ' class="guilty"'
-    return f'<tr{style}><td class="number">{at:.4f}<td>{safe(who)}<td>{mark}{safe(what)}'
+    return f"<tr{style}><td>{at:.4f}<td>{safe(who)}<td>{mark}{safe(what)}"

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
-
 from harness import history
 from harness.client import Client, PlayStopped
+from harness.connection import Connection
 from harness.frames import Reading
 from harness.history import Event, History
 from harness.worlds.torn import Sizes, Watch
@@ -52,11 +51,14 @@ class World(ABC):
         """Told of each step that begins or ends, and of long waits, to show progress."""
         self.lags: dict[str, float] = {}
         """For each step that was played, the seconds by which our own event loop was late at the most."""
+        self.most_events = MAX_EVENTS
+        """Events after which a server counts as flooding."""
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
         self.heartbeat = 0.0
         self.timeout = 0.0
-        self._began = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
         self._conns = 0
         self._numbers = 0
         self._clients: list[Client] = []
@@ -67,14 +69,14 @@ class World(ABC):
 
     def now(self) -> float:
         """Seconds since the run began."""
-        return asyncio.get_running_loop().time() - self._began
+        return self._clock() - self._began
 
     def record(self, event: Event) -> None:
         """Add an event to the history. A server that sends without end is told of once."""
         self.history.append(event)
-        if len(self.history) > MAX_EVENTS and not self.flooded:
+        if len(self.history) > self.most_events and not self.flooded:
             self.flooded = True
-            self.record(history.Server(self.now(), "flooding", {"events": MAX_EVENTS}))
+            self.record(history.Server(self.now(), "flooding", {"events": self.most_events}))
 
     def note(self, what: str, value: Any) -> None:
         """Write down something that was counted or measured."""
@@ -191,11 +193,11 @@ class World(ABC):
             await client.dispose()
 
     @abstractmethod
-    async def dial(self, user: str, *, narrow: bool, copy: bool) -> ClientConnection:
+    async def dial(self, user: str, *, narrow: bool, copy: bool) -> Connection:
         """Open a WebSocket to the server. Raises OSError or TimeoutError."""
 
     @abstractmethod
-    def reset(self, connection: ClientConnection) -> None:
+    def reset(self, connection: Connection) -> None:
         """Break a connection without a farewell."""
 
     # --- the server -------------------------------------------------------------------------------

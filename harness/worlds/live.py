@@ -11,9 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from websockets.asyncio.client import ClientConnection
-
 from harness import history
+from harness.connection import Connection
 from harness.targets import Target
 from harness.worlds.base import POLL
 from harness.worlds.process import ServerProcess, free_port
@@ -42,7 +41,7 @@ class LiveWorld(ServedWorld):
         await asyncio.sleep(POLL)
         return min(self.now() - before, 4 * POLL)
 
-    def reset(self, connection: ClientConnection) -> None:
+    def reset(self, connection: Connection) -> None:
         """A TCP reset."""
         sock = connection.transport.get_extra_info("socket")
         if sock is not None:

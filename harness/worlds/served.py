@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidStatus
 
 from harness import frames, history
 from harness.client import PlayStopped
+from harness.connection import Connection
 from harness.log import DYING_SECONDS
 from harness.targets import CommandNotFound, Target, as_user
 from harness.verdict import Outcome, Text
@@ -126,20 +127,21 @@ class ServedWorld(World):
             return self.target.url
         return f"ws://127.0.0.1:{self._copy_port if copy else self._port}/"
 
-    async def dial(self, user: str, *, narrow: bool, copy: bool) -> ClientConnection:
+    async def dial(self, user: str, *, narrow: bool, copy: bool) -> Connection:
         """Open a WebSocket. Raises OSError, TimeoutError or InvalidHandshake's EOFError kin."""
         try:
             return await self._dial(self._address(copy), user, narrow)
         except InvalidHandshake as error:
             raise ConnectionRefusedError(str(error)) from error
 
-    async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> ClientConnection:
+    async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> Connection:
         parts = urlsplit(address)
         sock = None
         if narrow and parts.scheme == "ws":
             sock = await self._narrow_socket(parts.hostname or "127.0.0.1", parts.port or 80)
-        return await connect(
+        connection = await connect(
             as_user(address, user),
+            create_connection=Connection,
             sock=sock,
             proxy=None,
             compression=None,
@@ -150,6 +152,8 @@ class ServedWorld(World):
             close_timeout=1.0,
             user_agent_header=None,
         )
+        assert isinstance(connection, Connection)
+        return connection
 
     # --- the server -------------------------------------------------------------------------------
 
@@ -241,15 +245,27 @@ class ServedWorld(World):
         raise PlayStopped
 
     async def _greets(self, address: str) -> bool:
-        """Whether a client that connects there is sent `connected` within two seconds."""
+        """Whether a client that connects there is sent `connected` within two seconds.
+
+        Raises ConnectionClosedError if it is cut off instead.
+        """
         ws = await self._dial(address, self.name("probe"), narrow=False, timeout=2.0)
+        greeted, told = False, asyncio.Event()
+
+        def hear(text: str | bytes) -> None:
+            nonlocal greeted
+            with suppress(ValueError):
+                if frames.read(frames.decode(text)).kind == "connected":
+                    greeted = True
+                    told.set()
+
+        ws.listen(hear, told.set)
         try:
             async with asyncio.timeout(2.0):
-                async for text in ws:
-                    with suppress(ValueError):
-                        if frames.read(frames.decode(text)).kind == "connected":
-                            return True
-            return False
+                await told.wait()
+            if not greeted and isinstance(ws.close_exc, ConnectionClosedError):
+                raise ws.close_exc
+            return greeted
         except TimeoutError:
             return False
         finally:

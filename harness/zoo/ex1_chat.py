@@ -28,7 +28,7 @@ from lab.server import Components, Session
 def leaving_is_not_announced(parts: Components) -> None:
     """Who sends `leave` is taken off the list, and nobody is told."""
 
-    async def leave(self: Session, frame: Leave) -> None:
+    def leave(self: Session, frame: Leave) -> None:
         if frame.room not in self._rooms:
             raise BadFrame(lab.protocol.ErrorCode.NOT_JOINED, "not there")
         del self._rooms[frame.room]
@@ -316,7 +316,7 @@ def second_join_is_announced(parts: Components) -> None:
         known = frame.room in self._rooms
         await join(self, frame)
         if known:
-            await self._announce(frame.room, "joined")
+            self._announce(frame.room, "joined")
 
     Session._join = again  # type: ignore[method-assign]
 

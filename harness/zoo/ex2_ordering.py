@@ -265,10 +265,10 @@ def notices_burn_numbers(parts: Components) -> None:
     """Who joins or leaves is given a number."""
     announce = Session._announce
 
-    async def numbered(self: Session, room: str, what: str) -> None:
-        await announce(self, room, what)
+    def numbered(self: Session, room: str, what: str) -> None:
+        announce(self, room, what)
         known = self._server.sequencer._room(room)  # type: ignore[attr-defined]
-        known.last = (known.last if known.last is not None else await self._server.store.last(room)) + 1
+        known.last = (self._server.newest.get(room, 0) if known.last is None else known.last) + 1
 
     Session._announce = numbered  # type: ignore[method-assign]
 
@@ -277,8 +277,11 @@ def notices_burn_numbers(parts: Components) -> None:
 def notices_are_stored(parts: Components) -> None:
     """Who joins or leaves is told by a message like any other."""
 
-    async def stored(self: Session, room: str, what: str) -> None:
-        await self._server.sequencer.accept(Draft(room, "system", f"{self.user} {what}", None))
+    tasks = []
+
+    def stored(self: Session, room: str, what: str) -> None:
+        draft = Draft(room, "system", f"{self.user} {what}", None)
+        tasks.append(asyncio.ensure_future(self._server.sequencer.accept(draft)))
 
     Session._announce = stored  # type: ignore[method-assign]
 

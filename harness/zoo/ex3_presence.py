@@ -124,9 +124,9 @@ def timed_out_are_not_announced(parts: Components) -> None:
     """Who times out is taken off the list, and the room is sent no notice."""
     announce = Session._announce
 
-    async def quiet(self: Session, room: str, what: str) -> None:
+    def quiet(self: Session, room: str, what: str) -> None:
         if self.connection._leaving is None:
-            await announce(self, room, what)
+            announce(self, room, what)
 
     Session._announce = quiet  # type: ignore[method-assign]
 
@@ -136,9 +136,9 @@ def broken_connections_are_not_announced(parts: Components) -> None:
     """Who is reset is taken off the list, and the room is sent no notice."""
     announce = Session._announce
 
-    async def quiet(self: Session, room: str, what: str) -> None:
+    def quiet(self: Session, room: str, what: str) -> None:
         if what == "joined" or self.connection.state.value == 1 or self.connection.close_code != 1006:
-            await announce(self, room, what)
+            announce(self, room, what)
 
     Session._announce = quiet  # type: ignore[method-assign]
 

@@ -277,3 +277,73 @@ def test_no_frame_makes_reading_raise(frame: Any) -> None:
 def test_every_tag_of_the_harness_is_found_again(number: int, text: str) -> None:
     """A content that begins with a tag has that tag, whatever follows."""
     assert frames.tag_in(f"{NONCE}-{number}. {text}") == f"{NONCE}-{number}"
+
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.integers(),
+    st.sampled_from(
+        [
+            7.0,
+            7.5,
+            EPOCH / 1000,
+            EPOCH,
+            10**12,
+            10**12 - 1,
+            10**14,
+            10**14 - 1,
+            "system",
+            "x",
+            "\ud800",
+            [],
+            {},
+        ]
+    ),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*MESSAGE, "more"]), values, max_size=3),
+    st.sets(st.sampled_from([*MESSAGE]), max_size=1),
+)
+def test_a_right_message_is_read_at_once_as_it_is_field_by_field(
+    changes: dict[str, Any], missing: set[str]
+) -> None:
+    """The short way for messages with nothing to forgive leads to the same place."""
+    data = {key: value for key, value in {**MESSAGE, **changes}.items() if key not in missing}
+    flaws: list[Flaw] = []
+    notes: list[str] = []
+    slowly = frames._message(frames._Fields(data, "data", flaws, notes))
+    reading = frames.read({"type": "message", "data": data})
+    assert reading == frames.Reading("message", None if flaws else slowly, tuple(flaws), tuple(notes))
+    if reading.meaning:
+        assert type(reading.meaning.sequence) is type(slowly.sequence)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "heartbeat"}',
+        "no JSON",
+        b'{"type": "heartbeat"}',
+        "[" * 10**5,
+        f'"{"x" * frames.SHORT}"',
+        "",
+    ],
+)
+def test_a_received_text_is_read_as_it_is_read_alone(text: str | bytes) -> None:
+    """Whether it is short or long, right or wrong, and also when it comes once more."""
+    try:
+        frame = frames.decode(text)
+    except ValueError:
+        frame = None
+    for _ in range(2):
+        assert frames.hear(text) == (frame, frames.read(frame, len(text)))
+
+
+def test_what_many_receive_is_read_once() -> None:
+    """The second one who receives a short text is given what the first one was given."""
+    text = encode(Message(**MESSAGE)).decode()
+    assert frames.hear(text)[1] is frames.hear(text)[1]

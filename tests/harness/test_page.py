@@ -305,7 +305,7 @@ def test_what_happened_is_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("harness.reports.events.MOST", 50)
     story, _ = story_of(60)
     text = events_as_html(story.events, [], Words(texts("en"), NONCE))
-    assert text.count('<td class="number">') == 50
+    assert len(re.findall(r"<tr[^>]*><td>\d", text)) == 50
     listed = sum(isinstance(event, Sent) for event in story.events)
     assert listed > 50
     assert re.search(r"\d+ more events are left out", text)

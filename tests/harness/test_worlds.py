@@ -518,6 +518,91 @@ def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None
     stage.play(scene, server_file(tmp_path, text))
 
 
+def test_a_server_that_hangs_up_instead_of_greeting(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its close code is told, and a good end without a greeting is told from that."""
+    monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
+    for code, detail in ((4000, ("hangs_up", "4000")), (1000, ("no_connected", ""))):
+        text = ECHO.replace("await ws.send(json.dumps(", f"return await ws.close({code})\n        print((")
+
+        async def scene(world: ServedWorld, detail: tuple[str, str] = detail) -> None:
+            with pytest.raises(PlayStopped):
+                await world.start_server()
+            (said,) = told(world, "not_ready")
+            assert (said["why"], said["more"]) == detail
+
+        stage.play(scene, server_file(tmp_path, text))
+
+
+def beats(world: ServedWorld) -> list[tuple[str, type]]:
+    """Who sent and who received heartbeats, in their order."""
+    return [
+        (event.client, type(event))
+        for event in world.history
+        if isinstance(event, history.Sent | history.Received) and event.frame == {"type": "heartbeat"}
+    ]
+
+
+def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
+    """Also two that come together; those of somebody who does not answer are not, nor those of the silent."""
+    twice = '[await ws.send(\'{"type": "heartbeat"}\') for _ in range(2)]'
+    text = ECHO.replace("await ws.send(text)", f"if 'join' in text: {twice}")
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice, bob = [await world.client(name) for name in ("alice", "bob")]
+        bob.answers_heartbeats = False
+        await alice.send({"type": "join"})
+        assert await world.until(lambda: 4 - len(beats(world)))
+        alice._take('{"type": "heartbeat"}')
+        alice.vanish()
+        await bob.send({"type": "join"})
+        assert await world.until(lambda: 7 - len(beats(world)))
+        told = beats(world)
+        assert sorted(told[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
+        assert told[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
+
+    stage.play(scene, server_file(tmp_path, text))
+
+
+def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a server that sends without end, so many events are kept, and the connection counts as ended."""
+    monkeypatch.setattr("harness.worlds.base.MAX_EVENTS", 100)
+    text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice = await world.client("alice")
+        await alice.send({"type": "presence"})
+        with pytest.raises(PlayStopped):
+            await world.until(lambda: True, LONG)
+        assert len(told(world, "flooding")) == 1
+        while alice.is_open:
+            await world.moment()
+        assert [type(event) for event in world.history[-2:]] == [history.Server, history.Closed]
+        assert len(world.history) == 103
+
+    stage.play(scene, server_file(tmp_path, text))
+
+
+def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the connection counts as ended; it is no silence of the server."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice = await world.client("alice")
+        monkeypatch.setattr(world, "readings", None)
+        await alice.send({"type": "presence"})
+        while alice.is_open:
+            await world.moment()
+
+    with pytest.raises(AttributeError, match="append"):
+        stage.play(scene, server_file(tmp_path, ECHO))
+
+
 # --- programs: what asyncio.run and the interpreter do at their end -----------------------------------
 
 
@@ -1890,10 +1975,16 @@ def test_gathering_with_an_exception(run: Run) -> None:
             await asyncio.sleep(0.001)
             raise ValueError("boom")
 
-        other = asyncio.create_task(asyncio.sleep(0.01, "other"))
+        async def wait() -> str:
+            await failed.wait()
+            return "other"
+
+        failed = asyncio.Event()
+        other = asyncio.create_task(wait())
         with pytest.raises(ValueError, match="boom"):
             await asyncio.gather(other, fail())
         assert not other.done()
+        failed.set()
         assert await other == "other"
         results = await asyncio.gather(fail(), asyncio.sleep(0, 1), return_exceptions=True)
         assert [repr(each) for each in results] == ["ValueError('boom')", "1"]

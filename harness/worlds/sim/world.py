@@ -12,8 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
-
+from harness.connection import Connection
 from harness.history import Event
 from harness.targets import CommandNotFound, Target, python_program
 from harness.verdict import Outcome, Text
@@ -105,7 +104,7 @@ class SimWorld(ServedWorld):
     async def _narrow_socket(self, host: str, port: int) -> Any:
         return Address(port, NARROW)
 
-    def reset(self, connection: ClientConnection) -> None:
+    def reset(self, connection: Connection) -> None:
         """A TCP reset."""
         transport = connection.transport
         assert isinstance(transport, Transport)

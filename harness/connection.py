@@ -1,0 +1,190 @@
+"""A WebSocket connection that is cheap to read from, and as strict as ever.
+
+Most of what a received message costs in the websockets library is its parser and the task that it is handed
+to. Nearly all frames of a chat are whole text frames; those are taken here at the moment when they come.
+Everything else (the handshake, pings, the closing, fragments, and whatever breaks RFC 6455) goes to the
+library, one whole frame at a time, so that its parser is always between two frames.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.messages import MAX_FRAGMENTS
+from websockets.exceptions import TooManyFragments
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import Event, Protocol, State
+
+_WHOLE_TEXT = 0x81
+_OPCODE = 0x0F
+_OPCODES = frozenset(Opcode)
+_MASKED = 0x80
+
+
+class Connection(ClientConnection):
+    """A client's connection; `listen` takes the place of `recv`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unheard: deque[str | bytes] = deque()  # what came before anybody listened
+        self._hear: Callable[[str | bytes], None] = self._unheard.append
+        self._on_end: Callable[[], None] | None = None
+        self._rest = bytearray()  # the beginning of a frame
+        self._need = 0  # bytes that the frame has, as far as we know
+        self._room = _room(self.protocol)  # bytes that the payload of the next frame may have
+        self._parts: list[Frame] = []  # of a message in fragments
+        self._is_over = False  # no message is heard any more, and what comes is the library's
+
+    def listen(self, hear: Callable[[str | bytes], None], on_end: Callable[[], None] | None = None) -> None:
+        """From now on call `hear` with each message as it comes, and at once with those that have come.
+
+        `on_end` is called when the connection is lost, after all messages. What `hear` raises is told to
+        the event loop's exception handler, and nothing is lost by it.
+        """
+        self._hear, self._on_end = hear, on_end
+        while self._unheard:
+            self._give(self._unheard.popleft())
+        if self.is_lost and on_end:
+            on_end()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, so that nothing more will come."""
+        return self.connection_lost_waiter.done()
+
+    # --- what asyncio and the library call --------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the server."""
+        if self.protocol.state is State.CONNECTING:
+            data = self._shake_hands(data)
+        self._rest += data
+        # Until a large frame is whole, its pieces are not looked at: that would be quadratic.
+        if len(self._rest) >= self._need:
+            data, self._rest = bytes(self._rest), bytearray()
+            self._rest += data[self._take_frames(data) :]
+
+    def process_event(self, event: Event) -> None:
+        """What the library has read: in place of its queue, messages go to who listens."""
+        if self.response is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif not self._is_over:
+            self._gather(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        super().connection_lost(exc)
+        if self._on_end:
+            self._on_end()
+
+    # --- the way of a frame -----------------------------------------------------------------------
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Give the library the answer to the handshake line by line; returns what comes behind it."""
+        at = 0
+        while at < len(data) and self.protocol.state is State.CONNECTING:
+            line = at
+            at = data.find(b"\n", line) + 1 or len(data)
+            super().data_received(data[line:at])
+        return data[at:]
+
+    def _take_frames(self, data: bytes) -> int:
+        """Take all whole frames; returns how many bytes that were."""
+        at, end = 0, len(data)
+        self._need = 0
+        while at < end and not self._is_over:
+            start, stop = _payload(data, at)
+            if stop > end:
+                if not self._will_be_refused(data[at:start], stop - start):
+                    self._need = stop - at
+                    return at
+                self._is_over = True
+            elif data[at] == _WHOLE_TEXT and stop - start <= self._room and not self._parts:
+                self._take(data[start:stop], is_text=True)
+                at = stop
+            else:
+                self._hand_over(data[at:stop])
+                at = stop
+        if self._is_over:
+            super().data_received(data[at:])
+        return end
+
+    def _will_be_refused(self, head: bytes, size: int) -> bool:
+        """Whether the library refuses a frame by its head, without waiting for the rest."""
+        if len(head) < 2:
+            return False
+        return head[0] & _OPCODE not in _OPCODES or head[1] >= _MASKED or size > self._room
+
+    def _hand_over(self, frame: bytes) -> None:
+        super().data_received(frame)
+        self._room = _room(self.protocol)
+        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
+            self._is_over = True
+
+    def _gather(self, part: Frame) -> None:
+        if len(self._parts) >= MAX_FRAGMENTS:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments", TooManyFragments(MAX_FRAGMENTS))
+            return
+        self._parts.append(part)
+        if part.fin:
+            parts, self._parts = self._parts, []
+            self._take(b"".join(each.data for each in parts), is_text=parts[0].opcode is Opcode.TEXT)
+
+    def _take(self, data: bytes, *, is_text: bool) -> None:
+        try:
+            message = data.decode() if is_text else data
+        except UnicodeDecodeError as error:
+            self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}", error)
+            return
+        self._give(message)
+
+    def _give(self, message: str | bytes) -> None:
+        try:
+            self._hear(message)
+        except Exception as error:
+            context = {"message": f"{self._hear!r} raised an error", "exception": error, "protocol": self}
+            self.loop.call_exception_handler(context)
+
+    def _fail(self, code: CloseCode, reason: str, error: Exception) -> None:
+        """End the connection as the library's `recv` does for a message that it cannot give out."""
+        self._is_over = True
+        self._parts.clear()
+        self.set_connection_exc(error)
+        if self.protocol.state is State.OPEN:
+            self.protocol.fail(code, reason)
+        self.send_data()
+        if self.close_timeout is not None:
+            self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+def _room(protocol: Protocol) -> float:
+    """Bytes that the payload of the next frame may have."""
+    message, fragment = protocol.max_message_size, protocol.max_fragment_size
+    return min(
+        math.inf if message is None else message - (protocol.current_size or 0),
+        math.inf if fragment is None else fragment,
+    )
+
+
+def _payload(data: bytes, at: int) -> tuple[int, int]:
+    """Where the payload of the frame at this place begins and ends; behind `data` if that is not known yet.
+
+    A masked frame, which a server must not send, is never whole: it is refused by its head.
+    """
+    have = len(data) - at
+    if have < 2:
+        return at + 2, at + 2
+    size = data[at + 1]
+    if size < 126:
+        return at + 2, at + 2 + size
+    if size >= _MASKED:
+        return at + 2, sys.maxsize
+    start = at + (4 if size == 126 else 10)
+    if have < start - at:
+        return start, start
+    return start, start + int.from_bytes(data[at + 2 : start])
