@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from harness import targets
+from harness.bench.command import bench
 from harness.grading.command import grade_class
 from harness.load.command import load
 from harness.steps import EXERCISES
@@ -41,6 +42,7 @@ cli.add_command(serve)
 cli.add_command(grade_class)
 cli.add_command(load)
 cli.add_command(zoo)
+cli.add_command(bench)
 
 
 def _language(default: str = "en") -> Callable[[F], F]:

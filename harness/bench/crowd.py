@@ -1,0 +1,257 @@
+"""A crowd of members on bare sockets. It counts what is delivered by one mark in each message, and parses no
+more than it must, so that the server is what a measurement measures.
+
+Everything happens in one thread, without an event loop: `talk` keeps a number of messages in flight, each
+sender saying the next one when its last has come back to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from harness.bench.plan import BenchError
+from harness.reports.charts import percentile
+
+MARK = b"|~"
+"""Stands once in each message that is said, and nowhere else in what a server sends. One byte would not do:
+it may also be the length of a frame."""
+PATIENCE = 60.0
+"""Seconds of silence after which a server counts as broken."""
+_PATIENCE_WITH_EACH = 0.1
+"""Seconds that a member more may take until all have joined."""
+SIZE = 200
+"""Bytes of the content of a message."""
+_SAMPLED = 20
+"""Members, beside the senders, whose delivery times are looked at."""
+_TOKEN = re.compile(rb"\|~(\d+)\.(\d+)\.(\d+)\.")  # who says it, its number, and when, in nanoseconds
+_LONGEST_TOKEN = 60
+_READ = 1 << 20
+_QUIET = 0.7
+"""Seconds without a byte after which a server is taken to have said everything."""
+
+
+class Chat:
+    """How to speak to a server that keeps lab/PROTOCOL.md, or looks like it."""
+
+    def greet(self, sock: socket.socket, number: int) -> None:
+        """Open the WebSocket. Raises BenchError."""
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            f"GET /?user=member{number} HTTP/1.1",
+            "Host: localhost",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+        ]
+        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            got = sock.recv(4096)
+            if not got:
+                raise BenchError("it closed a connection instead of opening a WebSocket")
+            answer += got
+        if b" 101 " not in answer.split(b"\r\n")[0]:
+            raise BenchError(f"it refused a WebSocket: {answer[:80]!r}")
+
+    def join(self, room: str) -> bytes:
+        """The bytes that make a connection a member."""
+        return self.frame({"type": "join", "room": room})
+
+    def say(self, room: str, text: str) -> bytes:
+        """The bytes that say something."""
+        return self.frame({"type": "message", "data": {"room": room, "content": text}})
+
+    @staticmethod
+    def frame(value: object) -> bytes:
+        """A JSON value as a text frame."""
+        return _masked(json.dumps(value).encode())
+
+
+class Nats(Chat):
+    """How to speak to nats-server over a WebSocket."""
+
+    def join(self, room: str) -> bytes:
+        """Subscribe."""
+        return _masked(f'CONNECT {{"verbose":false}}\r\nSUB {room} 1\r\n'.encode(), binary=True)
+
+    def say(self, room: str, text: str) -> bytes:
+        """Publish."""
+        return _masked(f"PUB {room} {len(text)}\r\n{text}\r\n".encode(), binary=True)
+
+
+class Bytes(Chat):
+    """No protocol at all: what is sent is what comes."""
+
+    def greet(self, sock: socket.socket, number: int) -> None:
+        """Nothing is to be said."""
+
+    def join(self, room: str) -> bytes:
+        """Who is connected is a member."""
+        return b""
+
+    def say(self, room: str, text: str) -> bytes:
+        """The text itself."""
+        return text.encode()
+
+
+def _masked(payload: bytes, binary: bool = False) -> bytes:
+    """A client's WebSocket frame; a mask of zeros leaves the payload as it is."""
+    size = len(payload)
+    length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0xFE, size)
+    return bytes([0x82 if binary else 0x81]) + length + bytes(4) + payload
+
+
+@dataclass
+class Talk:
+    """What came of talking: `latencies` are in milliseconds."""
+
+    messages: int
+    deliveries: int
+    seconds: float
+    latencies: list[float]
+
+    def percentile(self, share: float) -> float:
+        """The latency in milliseconds that this share of the deliveries stays within."""
+        return percentile(self.latencies, share)
+
+
+class Crowd:
+    """So many members, connected, and spread evenly over some rooms; `with` ends them.
+
+    Raises BenchError or OSError.
+    """
+
+    def __init__(self, port: int, dialect: Chat, members: int, rooms: int = 1) -> None:
+        self._dialect = dialect
+        self._rooms = rooms
+        self._sockets: list[socket.socket] = []
+        self._member: dict[int, int] = {}  # by file descriptor
+        self._marks = [0] * members  # seen by each member
+        self._poll = select.epoll()
+        self._halves: set[int] = set()  # members whose last byte may be half a mark
+        self._said = 0
+        try:
+            for number in range(members):
+                self._connect(port, number)
+            for number, sock in enumerate(self._sockets):
+                sock.sendall(dialect.join(self._room(number)))
+                self._read_all(0.0)  # or what the newcomers cause would pile up at the first
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, port: int, number: int) -> None:
+        sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._sockets.append(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._dialect.greet(sock, number)
+        sock.setblocking(False)
+        self._member[sock.fileno()] = number
+        self._poll.register(sock.fileno(), select.EPOLLIN)
+
+    def _room(self, member: int) -> str:
+        return f"bench{member % self._rooms}"
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for sock in self._sockets:
+            sock.close()
+        self._poll.close()
+
+    def settle(self) -> None:
+        """Wait until everybody hears what is said, and nothing more is on its way. Raises BenchError."""
+        deadline = time.monotonic() + PATIENCE + _PATIENCE_WITH_EACH * len(self._sockets)
+        while True:
+            self._read_until_quiet(deadline)
+            before = list(self._marks)
+            for sender in range(self._rooms):
+                self._say(sender)
+            self._read_until_quiet(deadline)
+            deaf = sum(now != then + 1 for now, then in zip(self._marks, before, strict=True))
+            if not deaf:
+                return
+            if time.monotonic() > deadline:
+                raise BenchError(f"{deaf} of {len(self._marks)} members did not hear a message just once")
+
+    def talk(self, in_flight: int, seconds: float) -> Talk:
+        """Keep so many messages in flight, for so long; returns when all of them have come to everybody."""
+        members, member = len(self._sockets), self._member
+        audience = members // self._rooms
+        watched = {*range(in_flight), *range(0, members, max(members // _SAMPLED, 1))}
+        tails = dict.fromkeys(watched, b"")
+        latencies: list[float] = []
+        heard, said = 0, in_flight
+        began = time.perf_counter()
+        for sender in range(in_flight):
+            self._say(sender)
+        while heard < said * audience:
+            events = self._poll.poll(PATIENCE)
+            if not events:
+                raise BenchError(f"it went silent: {heard} of {said * audience} deliveries had come")
+            for fd, _ in events:
+                number = member[fd]
+                data = self._receive(number)
+                heard += data.count(MARK)
+                if number not in watched:
+                    continue
+                tails[number], own = self._look(tails[number] + data, number, latencies)
+                if own and time.perf_counter() < began + seconds:
+                    self._say(number)
+                    said += 1
+        return Talk(said, heard, time.perf_counter() - began, latencies)
+
+    def _look(self, data: bytes, member: int, latencies: list[float]) -> tuple[bytes, bool]:
+        """Note when messages came; returns what may be half of one, and whether one was the member's own."""
+        now, end, own = time.perf_counter_ns(), 0, False
+        for found in _TOKEN.finditer(data):
+            end = found.end()
+            latencies.append((now - int(found[3])) / 1e6)
+            own |= int(found[1]) == member
+        return data[max(end, len(data) - _LONGEST_TOKEN) :], own
+
+    def _say(self, sender: int) -> None:
+        self._said += 1
+        text = f"|~{sender}.{self._said}.{time.perf_counter_ns()}.".ljust(SIZE, "x")
+        self._sockets[sender].sendall(self._dialect.say(self._room(sender), text))
+
+    def _read_until_quiet(self, deadline: float) -> None:
+        """Read until nothing has come for a while; behind the deadline nothing is read any more."""
+        while self._read_all(_QUIET) and time.monotonic() < deadline:
+            pass
+
+    def _read_all(self, timeout: float) -> bool:
+        """Read what has come, or comes within some seconds; whether that was anything."""
+        events = self._poll.poll(timeout)
+        for fd, _ in events:
+            number = self._member[fd]
+            self._marks[number] += self._receive(number).count(MARK)
+        return bool(events)
+
+    def _receive(self, number: int) -> bytes:
+        """What has come to a member; half a mark at its end is kept for the next time."""
+        sock = self._sockets[number]
+        data = sock.recv(_READ)
+        if not data:
+            raise BenchError("it closed a connection")
+        if number in self._halves:
+            self._halves.discard(number)
+            data = MARK[:1] + data
+        if data.endswith(MARK[:1]):
+            self._halves.add(number)
+            data = data[:-1]
+        return data

@@ -1,0 +1,49 @@
+"""How much is measured, and the order of it: peers in turns, so that what disturbs one disturbs all."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import click
+
+T = TypeVar("T")
+
+
+class BenchError(Exception):
+    """A measurement could not be made; the text says why."""
+
+
+@dataclass
+class Plan:
+    """`rounds` of `seconds` each, with `members` in a room; the order within a round is drawn from `seed`."""
+
+    rounds: int = 3
+    seconds: float = 3.0
+    members: int = 1000
+    seed: int = 0
+    _random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def interleaved(self, what: Sequence[T]) -> Iterator[tuple[int, T]]:
+        """Each round's number, with each of `what` in an order of that round."""
+        for number in range(1, self.rounds + 1):
+            for each in self._random.sample(what, len(what)):
+                yield number, each
+
+    def say(self, text: str) -> None:
+        """Tell what is under way, on a line of its own where that is read by a program."""
+        if sys.stderr.isatty():
+            click.echo(f"\r\033[K{text}", nl=False, err=True)
+        else:
+            click.echo(text, err=True)
+
+    def hush(self) -> None:
+        """Nothing is under way."""
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)

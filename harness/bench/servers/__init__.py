@@ -1,0 +1,1 @@
+"""Servers to compare with: they do less than the reference server, and keep none of its promises."""

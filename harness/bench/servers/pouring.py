@@ -1,0 +1,57 @@
+"""Pours messages over its clients as soon as enough of them are there, to see what it costs to receive them.
+
+`pouring MEMBERS MESSAGES AT_ONCE` writes so many messages at a time to each. No frame of a client is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+
+from harness.bench.crowd import SIZE
+
+_MOST_UNSENT = 1 << 20
+
+
+def _frame(kind: str, data: dict[str, Any]) -> bytes:
+    return Frame(Opcode.TEXT, json.dumps({"type": kind, "data": data}).encode()).serialize(mask=False)
+
+
+def _message(number: int) -> bytes:
+    words = {"id": f"m{number}", "room": "r", "user": "ada", "content": f"bench-{number}. ".ljust(SIZE, "x")}
+    return _frame("message", {**words, "sequence": number, "timestamp": 1767225600000})
+
+
+async def main(members: int, messages: int, at_once: int) -> None:
+    """Serve until the process ends."""
+    there: list[ServerConnection] = []
+    complete = asyncio.Event()
+    greeting = {"clientId": "c", "user": "u", "heartbeatInterval": 60.0, "offlineTimeout": 120.0}
+
+    async def welcome(connection: ServerConnection) -> None:
+        connection.transport.write(_frame("connected", {**greeting, "clientId": str(len(there))}))
+        there.append(connection)
+        if len(there) == members:
+            complete.set()
+        await connection.wait_closed()
+
+    async with serve(welcome, "127.0.0.1", int(os.environ["PORT"]), compression=None, ping_interval=None):
+        await complete.wait()
+        for start in range(1, messages + 1, at_once):
+            wire = b"".join(map(_message, range(start, min(start + at_once, messages + 1))))
+            for connection in there:
+                while connection.transport.get_write_buffer_size() > _MOST_UNSENT:
+                    await asyncio.sleep(0.001)
+                connection.transport.write(wire)
+            await asyncio.sleep(0)
+        await asyncio.get_running_loop().create_future()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*map(int, sys.argv[1:])))
