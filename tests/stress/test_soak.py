@@ -1,0 +1,29 @@
+"""The soak, for CHATLAB_SOAK_SECONDS. Twenty minutes, with a line of progress every few seconds, are
+
+CHATLAB_SOAK_SECONDS=1200 pytest tests/stress/test_soak.py -m stress -s
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stress.sizes import SEED, SOAK_SECONDS
+from tests.stress.soak import Soak
+
+pytestmark = pytest.mark.stress
+
+
+@pytest.mark.timeout(120 + 2 * SOAK_SECONDS)
+async def test_soak(tmp_path: Path) -> None:
+    """Through kills and churn nothing heard is lost, no number is given twice, and a long life does not leak.
+
+    Between warm-up and end of a long life memory grows by no more than `GROWTH`, descriptors and threads not.
+    """
+    print(f"\nseed {SEED}: {SOAK_SECONDS} s")
+    soak = Soak(tmp_path, SOAK_SECONDS, SEED)
+    await soak.run()
+    tally = soak.tally
+    print(tally)
+    assert min(tally.said, tally.heard, tally.visits, tally.kills, tally.read_back) > 0, tally
