@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: check test test-all lint types unit extra notebooks mutants format clean
+.PHONY: check test test-all lint types unit extra stress notebooks mutants format clean
 
 check: .venv/ready
 	$(BIN)/chatlab check --solutions
@@ -32,6 +32,10 @@ unit: .venv/ready
 # In the order of their time, so that the long ones do not come last: load and notebooks keep both cores busy.
 extra: .venv/ready-all
 	$(BIN)/pytest -n 2 --dist loadfile -m extra
+
+# Fuzzing, a soak and long plays, for a few minutes; tests/stress/sizes.py says how to have more of it.
+stress: .venv/ready
+	$(BIN)/pytest tests/stress -m stress -s
 
 notebooks: .venv/ready-all
 	$(BIN)/python notebooks/run.py

@@ -113,7 +113,7 @@ print([name for name in {extras} if name in sys.modules])
 
 
 def test_the_server_stays_small() -> None:
-    """The reference can be read in an evening: about 1,400 lines of code, not counting texts."""
+    """The reference can be read in an evening: about 1,600 lines of code, not counting texts."""
     lines = 0
     for path in files("lab/*.py"):
         source = path.read_text()
@@ -126,7 +126,7 @@ def test_the_server_stays_small() -> None:
         for number, line in enumerate(source.splitlines(), start=1):
             if line.strip() and not line.strip().startswith("#") and number not in texts:
                 lines += 1
-    assert lines < 1450
+    assert lines < 1700
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
