@@ -16,6 +16,7 @@ from msgspec import Struct
 from harness import replay
 from harness.doctor import Examination, examine
 from harness.history import shortened
+from harness.outfile import write_out
 from harness.play import Case, Run, play
 from harness.reports import examined
 from harness.reports.jsonreport import report
@@ -116,7 +117,7 @@ def _write_json(summaries: list[Summary], options: Options, terminal: Terminal) 
     if options.quiet:
         sys.stdout.write(text)
     else:
-        Path(options.json_file).write_text(text, encoding="utf-8")
+        write_out(options.json_file, text, terminal.texts)
 
 
 def _write_page(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
@@ -125,13 +126,9 @@ def _write_page(summaries: list[Summary], options: Options, terminal: Terminal) 
         return
     from harness.reports.page import page  # late: a check that passes needs none of it
 
-    path, say = Path(options.html_file or LAST_PAGE), terminal.texts.say
-    try:
-        path.write_text(page(summaries, terminal.texts, options.command), encoding="utf-8")
-    except OSError as error:
-        click.echo(say("ui.no_page", path=path, why=error.strerror), err=True)
-        return
-    terminal.line(say("ui.page", path=path))
+    path, words = options.html_file or LAST_PAGE, terminal.texts
+    if write_out(path, page(summaries, words, options.command), words):
+        terminal.line(words.say("ui.page", path=path))
 
 
 class _Check:

@@ -16,6 +16,7 @@ from harness import targets
 from harness.bench.command import bench
 from harness.grading.command import grade_class
 from harness.load.command import load
+from harness.outfile import OutFile
 from harness.steps import EXERCISES
 from harness.targets import BadTarget
 from harness.texts import LANGUAGES, texts
@@ -87,14 +88,14 @@ def _language(default: str = "en") -> Callable[[F], F]:
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=OutFile(dash=True),
     metavar="FILE",
     help="Also write the verdict as JSON; - is the output.",
 )
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(dir_okay=False),
+    type=OutFile(),
     metavar="FILE",
     help="Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]",
 )
@@ -161,11 +162,6 @@ def check(
                 targets.check_simulated(target)
     except BadTarget as error:
         raise click.UsageError(str(error)) from error
-    for option, file in (("--json", json_file), ("--html", html_file)):
-        if file not in (None, "-") and not Path(str(file)).absolute().parent.is_dir():
-            raise click.UsageError(f"{option} {file}: there is no such folder to write into")
-    if html_file == "-":
-        raise click.UsageError("--html -: a page goes into a file; name one, such as report.html")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.check import Options

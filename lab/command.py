@@ -142,19 +142,23 @@ def serve(
 
 def _connections(wanted: int) -> int:
     """How many connections there can be, each of which takes a file; the system is asked for as many."""
+    others = HALLWAY + _OWN_FILES
+    return max(allow_files(wanted + others) - others, 1)
+
+
+def allow_files(wanted: int) -> int:
+    """Ask the system for so many open files; how many of them this process may have, and its children too."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = wanted + HALLWAY + _OWN_FILES
-    if soft == resource.RLIM_INFINITY or soft >= files:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
-    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(min(wanted, files - HALLWAY - _OWN_FILES), 1)
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def load_components(use: Sequence[str]) -> Components:

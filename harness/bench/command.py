@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import click
 
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Part
+from harness.outfile import OutFile, write_out
+from harness.texts import texts
+from lab.command import EXIT_FAILED, allow_files
 
 _EXIT_TERMINATED = 128 + signal.SIGTERM
+_FILES = 65_536
+"""Files that all clients of a measurement need, and some more."""
 PARTS = {
     "fan-out": "fanout.fan_out",
     "store": "stores.stores",
@@ -24,17 +27,6 @@ PARTS = {
     "client": "clients.clients",
 }
 """What can be measured, in its order, and by what; imported late, since `chatlab --help` needs none of it."""
-
-
-def _allow_many_files() -> None:
-    """Let this process, and the servers that it starts, have as many files as the system allows at all."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _measure(name: str, plan: Plan) -> Part:
@@ -55,11 +47,11 @@ def _measure(name: str, plan: Plan) -> Part:
     "--members", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Members of a room."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order in a round.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help="Also as JSON.")
+@click.option("--json", "json_file", type=OutFile(), metavar="FILE", help="Also as JSON.")
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(dir_okay=False),
+    type=OutFile(),
     metavar="FILE",
     help="Also as a page with pictures.",
 )
@@ -77,12 +69,9 @@ def bench(
     Without a PART all of them are measured. Figures of a busy machine mean little; ratios stand it better,
     since peers take turns. A peer that is not installed is named and left out.
     """
-    for option, file in (("--json", json_file), ("--html", html_file)):
-        if file is not None and not Path(file).absolute().parent.is_dir():
-            raise click.UsageError(f"{option} {file}: there is no such folder to write into")
     from harness.bench.report import as_json, page, tell
 
-    _allow_many_files()
+    allow_files(_FILES)  # for this process and the servers that it starts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_EXIT_TERMINATED))  # so that all is cleaned up
     plan = Plan(rounds, seconds, members, seed)
     parts: list[Part] = []
@@ -95,8 +84,8 @@ def bench(
         plan.hush()
         tell(parts[-1])
         # What was measured is kept, whatever comes of the parts to come.
-        if json_file:
-            Path(json_file).write_text(as_json(parts), encoding="utf-8")
-        if html_file:
-            Path(html_file).write_text(page(parts), encoding="utf-8")
+        if json_file and not write_out(json_file, as_json(parts), texts("en")):
+            return EXIT_FAILED
+        if html_file and not write_out(html_file, page(parts), texts("en")):
+            return EXIT_FAILED
     return 0

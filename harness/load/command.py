@@ -6,12 +6,12 @@ import asyncio
 import importlib.util
 import random
 import re
-from pathlib import Path
 
 import click
 import msgspec
 
 from harness import targets
+from harness.outfile import OutFile
 from harness.targets import BadTarget, Target
 from harness.texts import LANGUAGES, texts
 from lab.command import EXIT_USAGE
@@ -72,12 +72,15 @@ class NoLocust(click.ClickException):
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False),
+    type=OutFile(),
     metavar="FILE",
     help="Also write the verdict as JSON.",
 )
 @click.option(
-    "--csv", metavar="PREFIX", help="Also have Locust write its tables, PREFIX_stats.csv and so on."
+    "--csv",
+    type=OutFile(),
+    metavar="PREFIX",
+    help="Also have Locust write its tables, PREFIX_stats.csv and so on.",
 )
 @click.option(
     "--lang",
@@ -115,9 +118,6 @@ def load(
     """
     if url is not None and server is not None:
         raise click.UsageError("--url and --server exclude each other; give one of them")
-    for option, file in (("--json", json_file), ("--csv", csv)):
-        if file is not None and not Path(file).absolute().parent.is_dir():
-            raise click.UsageError(f"{option} {file}: there is no such folder to write into")
     try:
         target = _target(url, server)
     except BadTarget as error:

@@ -21,6 +21,7 @@ from harness.checkers import lifecycle
 from harness.client import PlayStopped
 from harness.history import Server
 from harness.log import Log
+from harness.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.targets import Target
 from harness.texts import texts
@@ -105,7 +106,7 @@ class Launch:
             return EXIT_DEFECT
         text = result.read_text(encoding="utf-8")
         if self.json_file is not None:
-            Path(self.json_file).write_text(text, encoding="utf-8")
+            write_out(self.json_file, text, self.texts)
         return EXIT_CODES[Outcome(json.loads(text)["verdict"])]
 
     # --- Locust -----------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from harness.load.figures import percentile, rate
 from harness.load.judging import Result
+from harness.outfile import write_out
 from harness.reports.jsonreport import anomaly_as_json
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
@@ -32,7 +32,7 @@ def tell(result: Result, language: str, run: str, json_file: str | None) -> None
     words = Words(say, run)
     if json_file:
         text = json.dumps(as_json(result, words), indent=2, ensure_ascii=False) + "\n"
-        Path(json_file).write_text(text, encoding="utf-8")
+        write_out(json_file, text, say)
     terminal = Terminal(say)
     load = result.load
     terminal.line()

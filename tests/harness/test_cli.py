@@ -49,7 +49,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["check", "--json", "/no/such/folder/x.json"], "no such folder"),
         (["check", "--html", "/no/such/folder/x.html"], "no such folder"),
         (["check", "--html", "/"], "is a directory"),
-        (["check", "--html", "-"], "a page goes into a file"),
+        (["check", "--html", "-"], "this goes into a file"),
         (["check", "--lang", "de"], "'de'"),
         (["doctor"], "name one server"),
         (["doctor", "--reference", "--url", "ws://127.0.0.1/"], "name one server"),
