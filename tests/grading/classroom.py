@@ -51,6 +51,7 @@ def _empty(folder: Path) -> None:
 
 
 _SWEEP = "    def sweep(self, now: float) -> list[Change]:\n"
+_LEFT = "    def left(self, connection: str, room: str, now: float) -> list[Change]:\n"
 
 CLASS: dict[str, Author] = {
     "ada-right": _right,
@@ -59,7 +60,7 @@ CLASS: dict[str, Author] = {
     "dora-stub-3": _with_stub(3),
     "emil-stub-4": _with_stub(4),
     "fay-syntax-error": _with_presence(_SWEEP, _SWEEP.replace(":\n", "\n")),
-    "gus-endless-loop": _with_presence(_SWEEP, _SWEEP + "        while True:\n            pass\n"),
+    "gus-endless-loop": _with_presence(_LEFT, _LEFT + "        while True:\n            pass\n"),
     "hana-output-flood": _with_presence(_SWEEP, _SWEEP + "        print('x' * 10_000_000)\n"),
     "ivan-exits": _with_presence(
         "class PresenceManager", "import os\n\nos._exit(0)\n\n\nclass PresenceManager"
