@@ -128,6 +128,7 @@ class Log:
         self.began = history.Began(0.0, 0, "", "", "", 0.0)
         self.conns: dict[int, Conn] = {}
         self.said: dict[str, Said] = {}
+        self._said_in: dict[str, list[Said]] = defaultdict(list)
         self.bad: dict[str, history.Sent] = {}
         """What was said in bad frames, by its tag, or as it is where it has none."""
         self.heard: list[Heard] = []
@@ -137,6 +138,8 @@ class Log:
         """When anybody first heard what has a tag."""
         self.notices: list[Heard] = []
         self.memberships: list[Membership] = []
+        self._of_conn: dict[int, list[Membership]] = defaultdict(list)
+        self._of_room: dict[str, list[Membership]] = defaultdict(list)
         self.received: list[Asked] = []
         self.pages: list[tuple[Asked, Page]] = []
         self.rosters: list[tuple[Asked, Roster]] = []
@@ -165,8 +168,8 @@ class Log:
                 for membership in self._open(event.conn, event.room):
                     membership.start = min(membership.start, event.at)
             case history.Left():
-                for membership in self.memberships:
-                    if (membership.conn, membership.room) == (event.conn, event.room):
+                for membership in self._of_conn[event.conn]:
+                    if membership.room == event.room:
                         membership.left = min(membership.left, event.at)
             case history.Closed():
                 conn = self._conn(event.conn, event.client)
@@ -198,11 +201,7 @@ class Log:
         return self.conns.setdefault(number, Conn(number, client))
 
     def _open(self, conn: int, room: str | None) -> list[Membership]:
-        return [
-            m
-            for m in self.memberships
-            if m.conn == conn and m.stop == inf and (room is None or m.room == room)
-        ]
+        return [m for m in self._of_conn[conn] if m.stop == inf and (room is None or m.room == room)]
 
     def _end(self, conn: int, room: str | None, at: float, how: str) -> None:
         for membership in self._open(conn, room):
@@ -232,25 +231,21 @@ class Log:
                 if tag in self.said:
                     self.said[tag].sent.append(event)
                 elif tag is not None:
-                    self.said[tag] = Said(
-                        tag, event.conn, event.client, conn.user, room, content, id, [event]
-                    )
+                    said = Said(tag, event.conn, event.client, conn.user, room, content, id, [event])
+                    self.said[tag] = said
+                    self._said_in[room].append(said)
             case {"type": "join", "room": str(room)}:
                 since = event.frame.get("since")
                 if not self._open(event.conn, room):
-                    self.memberships.append(
-                        Membership(
-                            event.conn,
-                            event.client,
-                            conn.user,
-                            room,
-                            since if isinstance(since, int) else None,
-                            event.at,
-                            event,
-                        )
-                    )
+                    known = since if isinstance(since, int) else None
+                    self._joins(Membership(event.conn, event.client, conn.user, room, known, event.at, event))
             case {"type": "leave", "room": str(room)}:
                 self._end(event.conn, room, event.at, "leave")
+
+    def _joins(self, membership: Membership) -> None:
+        self.memberships.append(membership)
+        self._of_conn[membership.conn].append(membership)
+        self._of_room[membership.room].append(membership)
 
     def _sent_badly(self, event: history.Sent) -> None:
         """A bad frame changes nothing; we note its tag or content, to know it again if it did."""
@@ -314,18 +309,24 @@ class Log:
         """What a client heard live of a room from a join on, until it joined that room anew."""
         where = (membership.conn, membership.room)
         later = (
-            m.asked for m in self.memberships if (m.conn, m.room) == where and m.asked > membership.asked
+            m.asked
+            for m in self._of_conn[membership.conn]
+            if m.room == membership.room and m.asked > membership.asked
         )
         again = min(later, default=inf)
         return [heard for heard in self.live_on(*where) if membership.asked <= heard.at < again]
 
     def members(self, room: str) -> list[Membership]:
         """All memberships of a room that the server confirmed."""
-        return [m for m in self.memberships if m.room == room and m.confirmed]
+        return [m for m in self.memberships_of(room) if m.confirmed]
+
+    def memberships_of(self, room: str) -> list[Membership]:
+        """All memberships of a room, also those that the server never confirmed."""
+        return self._of_room.get(room, [])
 
     def said_in(self, room: str) -> list[Said]:
         """What was said in a room."""
-        return [said for said in self.said.values() if said.room == room]
+        return self._said_in.get(room, [])
 
     def last_break(self, user: str, room: str, before: float) -> tuple[str, list[history.Event]]:
         """How a user last lost a connection, or left a room with it: close, reset, vanish or leave.

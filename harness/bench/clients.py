@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness import targets
 from harness.anomalies import Anomaly
+from harness.bench import crowded
 from harness.bench.crowd import SIZE
 from harness.bench.listening import KINDS
 from harness.bench.peers import REFERENCE, Peer, running
@@ -18,6 +19,7 @@ from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, ratio, spread
 from harness.checkers import delivery, ordering
 from harness.client import Client
+from harness.load.judging import Load, judge
 from harness.log import Log
 from harness.worlds.live import LiveWorld
 
@@ -66,7 +68,24 @@ def clients(plan: Plan) -> Part:
         f"The checkers looked at them for {many.judged:.1f} s, "
         f"and found {many.anomalies} anomalies."
     )
+    plan.say("client: the record of a big chat")
+    part.sentences.append(_judging(plan))
     return part
+
+
+def _judging(plan: Plan) -> str:
+    """How long the judge of loads takes for the record of a right chat, from the record to the verdict."""
+    record = crowded.recording()
+    seconds: list[float] = []
+    for number in range(1, plan.rounds + 1):
+        plan.say(f"client: round {number} of {plan.rounds}, judging a big chat")
+        began = time.monotonic()
+        result = judge(Load("record", "steady", 0, 1, 60.0), [record])
+        seconds.append(time.monotonic() - began)
+    return (
+        f"The record of {result.deliveries:,} deliveries, with {result.findings.cuts:,} cuts, is judged in "
+        f"{median(seconds):.2f} s ({spread(seconds)}): {result.outcome.value}."
+    )
 
 
 def _listen(kind: str, at_once: int) -> float:

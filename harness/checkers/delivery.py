@@ -320,6 +320,8 @@ def _refused_tags(log: Log) -> dict[str, tuple[Event, str]]:
     message of the connection that nobody heard, unless the connection also sent bad frames.
     """
     found: dict[str, tuple[Event, str]] = {}
+    if not log.errors:
+        return found
     ids = {(said.conn, said.id) for said in log.said.values()}
     naughty = {sent.conn for sent in log.sent if sent.bad is not None}
     silent: dict[int, list[Said]] = defaultdict(list)

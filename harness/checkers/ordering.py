@@ -73,10 +73,11 @@ def _gaps(room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
 
 def order(log: Log, room: str) -> list[Anomaly]:
     """Live messages that came in another order than that of their numbers, or of their sending."""
-    return [*_receivers(log, room), *_senders(log, room)]
+    return [*by_receivers(log, room), *by_senders(log, room)]
 
 
-def _receivers(log: Log, room: str) -> list[Anomaly]:
+def by_receivers(log: Log, room: str) -> list[Anomaly]:
+    """Live messages that somebody heard in another order than that of their numbers."""
     found = []
     for conn in sorted({m.conn for m in log.members(room)}):
         newest: Heard | None = None
@@ -101,7 +102,8 @@ def _receivers(log: Log, room: str) -> list[Anomaly]:
     return found[:3]
 
 
-def _senders(log: Log, room: str) -> list[Anomaly]:
+def by_senders(log: Log, room: str) -> list[Anomaly]:
+    """Messages that are numbered in another order than the one in which somebody sent them."""
     numbers: dict[str, tuple[int, Heard]] = {}
     for heard in log.in_room(room):
         if heard.said:

@@ -26,23 +26,13 @@ import msgspec
 from harness import history
 from harness.frames import tag_in
 from harness.history import Event, History
-from harness.load.record import HeardPage, Recording, numbers, seconds
+from harness.load.record import HeardLive, HeardPage, Recording, numbers, seconds
+from harness.load.room import Column, Room
 from lab.protocol import SYSTEM
 
 WITNESS = 0
 SLICE = 12
 """Connections in one slice. Checkers take time by its square, and what all slices share by its inverse."""
-
-
-class _Heard:
-    """What one connection heard of one room: live messages (times and indexes) and pages."""
-
-    __slots__ = ("at", "messages", "pages")
-
-    def __init__(self) -> None:
-        self.at = array("d")
-        self.messages = array("I")
-        self.pages: list[tuple[float, array[int], HeardPage]] = []
 
 
 class Merged:
@@ -55,25 +45,30 @@ class Merged:
     def __init__(self, recordings: list[Recording], offsets: dict[str, float] | None = None) -> None:
         self.events: History = []
         """All events but deliveries, in order."""
-        self.deliveries = 0
-        """Messages that came live, counted once for each receiver; and so below."""
+        self.rooms: dict[str, Room] = {}
+        """All rooms that anything was heard of, or that anybody asked to join."""
+        self.tags: list[str] = []
+        """The tag of each message, by its index; empty if it has none, and for notices."""
+        self.hosts: dict[int, str] = {}
+        """Where each connection was."""
         self._offsets = offsets or {}
         self._messages: list[bytes] = []
-        self._room_of: list[str] = []
-        self._tags: list[str] = []
-        self._first: list[tuple[float, int, bool]] = []  # first heard when, by whom, and if live
-        self._of_room: dict[str, list[int]] = defaultdict(list)
+        self._room_of: list[Room] = []
         self._frames: dict[int, dict[str, Any]] = {}
-        self._hosts: dict[int, str] = {}
-        self._heard: dict[str, dict[int, _Heard]] = defaultdict(lambda: defaultdict(_Heard))
         self._clients: dict[int, str] = {}
         self._began = min((self._start_of(each) for each in recordings), default=0.0)
         known: dict[bytes, int] = {}
         conns = WITNESS
         for recording in recordings:
             conns = self._take(recording, known, conns)
+        self._settle()
         self.events.sort(key=lambda event: event.at)
         self._sort_events()
+
+    @property
+    def deliveries(self) -> int:
+        """Messages that came live, counted once for each receiver."""
+        return sum(len(column.at) for room in self.rooms.values() for column in room.live.values())
 
     def _start_of(self, recording: Recording) -> float:
         return min((event.at for event in recording.events), default=inf) + self._offset(recording)
@@ -81,11 +76,13 @@ class Merged:
     def _offset(self, recording: Recording) -> float:
         return self._offsets.get(recording.process, 0.0)
 
+    # --- putting them together --------------------------------------------------------------------
+
     def _take(self, recording: Recording, known: dict[bytes, int], before: int) -> int:
         """Add a recording, whose connections are numbered from `before` + 1 on; returns the last number."""
         shift = self._offset(recording) - self._began
         for number in range(before + 1, before + recording.conns + 1):
-            self._hosts[number] = recording.host
+            self.hosts[number] = recording.host
         for event in recording.events:
             changes: dict[str, Any] = {"at": event.at + shift}
             conn = getattr(event, "conn", None)
@@ -93,40 +90,48 @@ class Merged:
                 changes["conn"] = conn + before
                 self._clients[conn + before] = getattr(event, "client", "")
             self.events.append(msgspec.structs.replace(event, **changes))
-        index = array("I", (self._index(data, known) for data in recording.messages))
-        columns = (seconds(recording.at), numbers(recording.conn), numbers(recording.message))
-        for at, conn, message in zip(*columns, strict=True):
-            heard = self._heard[self._room_of[index[message]]][conn + before]
-            heard.at.append(at + shift)
-            heard.messages.append(index[message])
-            self._witness(index[message], at + shift, conn + before, live=True)
-            self.deliveries += bool(self._tags[index[message]])
+        index = [self._index(data, known) for data in recording.messages]
+        for heard in recording.live:
+            self._room(heard.room).live[heard.conn + before] = _column(heard, index, shift)
+        for heard in recording.notices:
+            self._room(heard.room).notices[heard.conn + before] = _column(heard, index, shift)
         for page in recording.pages:
-            its = array("I", (index[number] for number in numbers(page.messages)))
-            self._heard[page.room][page.conn + before].pages.append((page.at + shift, its, page))
-            for message in its:
-                self._witness(message, page.at + shift, page.conn + before, live=False)
+            its = array("I", map(index.__getitem__, numbers(page.messages))).tobytes()
+            conn = page.conn + before
+            here = msgspec.structs.replace(page, at=page.at + shift, conn=conn, messages=its)
+            self._room(page.room).pages[conn].append(here)
         return before + recording.conns
+
+    def _room(self, name: str) -> Room:
+        if name not in self.rooms:
+            self.rooms[name] = Room(intern(name))
+        return self.rooms[name]
 
     def _index(self, data: bytes, known: dict[bytes, int]) -> int:
         if data not in known:
             message = msgspec.json.decode(data)
-            room = intern(message["room"])
-            known[data] = len(self._messages)
-            self._of_room[room].append(len(self._messages))
+            index = known[data] = len(self._messages)
+            is_notice = message.get("user") == SYSTEM
+            room = self._room(message["room"])
+            if not is_notice:
+                room.numbers[index] = int(message["sequence"])
             self._messages.append(data)
             self._room_of.append(room)
-            self._tags.append("" if message.get("user") == SYSTEM else tag_in(message["content"]) or "")
-            self._first.append((inf, WITNESS, False))
+            self.tags.append("" if is_notice else tag_in(message["content"]) or "")
         return known[data]
 
-    def _witness(self, message: int, at: float, conn: int, live: bool) -> None:
-        if at < self._first[message][0]:
-            self._first[message] = (at, conn, live)
+    def _settle(self) -> None:
+        for room in self.rooms.values():
+            room.settle()
+        for page in (page for room in self.rooms.values() for pages in room.pages.values() for page in pages):
+            for message in numbers(page.messages):
+                room = self._room_of[message]
+                if message in room.numbers:
+                    room.note_first(message, page.at, page.conn, in_page=True)
 
     def _sort_events(self) -> None:
         """Put each event where slices look for it."""
-        self.rooms: list[str] = []
+        self.joined: list[str] = []
         """All rooms that anybody asked to join, in that order."""
         self.said: dict[str, list[history.Sent]] = defaultdict(list)
         """What was said in each room, retries included."""
@@ -138,18 +143,19 @@ class Merged:
                     self.said[room].append(event)
                 case history.Sent(frame={"type": "join" | "leave", "room": room}):
                     self._comings[event.conn, room].append(event)
-                    if room not in self.rooms:
-                        self.rooms.append(room)
                 case history.Joined() | history.Left():
                     self._comings[event.conn, event.room].append(event)
                 case history.Opened() | history.Closed() | history.Fault() | history.Received():
                     self._life[event.conn].append(event)
+        self.joined = list(dict.fromkeys(room for _, room in self._comings))
+        for name in self.joined:
+            self._room(name)
 
     # --- what checkers are given ------------------------------------------------------------------
 
     def whole(self) -> History:
         """Everything but deliveries; of these, each different message once, and the answers to retries."""
-        witness = (event for room in self._heard for event in self._witnessed(room))
+        witness = (event for room in self.rooms for event in self._witnessed(room))
         answers = (event for room in list(self.said) for event in self._answers_to_retries(room))
         return _in_order([*self.events, *witness, *answers])
 
@@ -162,19 +168,24 @@ class Merged:
             conns[tag].add(sent.conn)
             times[tag] += 1
         for conn in {conn for tag, count in times.items() if count > 1 for conn in conns[tag]}:
-            heard = self._heard[room][conn]
-            for at, message in zip(heard.at, heard.messages, strict=True):
-                tag = self._tags[message]
+            for at, message in self._live(conn, room):
+                tag = self.tags[message]
                 if times.get(tag, 0) > 1 and conn in conns[tag]:
                     yield self._received(at, conn, self._frame(message))
 
-    def slices(self, room: str) -> Iterator[History]:
-        """Histories of a room, each with all that some of its connections heard."""
+    def conns(self, room: str) -> set[int]:
+        """All connections that heard of a room, or asked to join it."""
+        heard = self.rooms[room]
+        came = (conn for conn, where in self._comings if where == room)
+        return {*heard.live, *heard.notices, *heard.pages, *came}
+
+    def slices(self, room: str, conns: Collection[int]) -> Iterator[History]:
+        """Histories of a room, each with all that some of these connections heard."""
         self._frames.clear()  # those of another room
         senders = {sent.conn for sent in self.said[room]}
-        conns = sorted({*self._heard[room], *(conn for conn, where in self._comings if where == room)})
-        for start in range(0, len(conns), SLICE):
-            some = conns[start : start + SLICE]
+        ordered = sorted(conns)
+        for start in range(0, len(ordered), SLICE):
+            some = ordered[start : start + SLICE]
             events = [*self._witnessed(room, some), *self.said[room]]
             for conn in {*some, *senders}:
                 events += self._life[conn]
@@ -183,20 +194,28 @@ class Merged:
                 events += self._heard_by(conn, room)
             yield _in_order(events)
 
+    def _live(self, conn: int, room: str) -> Iterator[tuple[float, int]]:
+        column = self.rooms[room].live.get(conn)
+        return zip(column.at, column.messages, strict=True) if column else iter(())
+
     def _heard_by(self, conn: int, room: str) -> Iterator[Event]:
-        heard = self._heard[room].get(conn, _Heard())
-        for at, message in zip(heard.at, heard.messages, strict=True):
-            yield self._received(at, conn, self._frame(message))
-        for at, messages, page in heard.pages:
-            yield self._received(at, conn, self._page(room, messages, page))
+        heard = self.rooms[room]
+        for column in (heard.live.get(conn), heard.notices.get(conn)):
+            for at, message in zip(column.at, column.messages, strict=True) if column else ():
+                yield self._received(at, conn, self._frame(message))
+        for page in heard.pages.get(conn, ()):
+            yield self._received(page.at, conn, self._page(room, numbers(page.messages), page))
 
     def _witnessed(self, room: str, but: Collection[int] = ()) -> Iterator[Event]:
         """Each message of a room as the witness heard it: when it was first heard, unless by one of `but`."""
         yield history.Sent(0.0, "", WITNESS, {"type": "join", "room": room})
-        for message in self._of_room[room]:
-            at, conn, live = self._first[message]
+        heard = self.rooms[room]
+        for place, (message, at, conn) in enumerate(
+            zip(heard.order, heard.first, heard.first_by, strict=True)
+        ):
             if at < inf and conn not in but:
-                frame = self._frame(message) if live else self._page(room, [message])
+                in_page = place in heard.first_in_page
+                frame = self._page(room, [message]) if in_page else self._frame(message)
                 yield history.Received(at, self._clients.get(conn, ""), WITNESS, frame, 0)
 
     def _received(self, at: float, conn: int, frame: dict[str, Any]) -> Event:
@@ -217,30 +236,10 @@ class Merged:
             data |= {"last": page.last, "more": page.more}
         return {"type": "history", "data": data}
 
-    # --- figures ----------------------------------------------------------------------------------
 
-    def latencies(self) -> tuple[list[float], list[float]]:
-        """Seconds from each message's sending to each of its live deliveries; and those to its own sender.
-
-        What was said twice is left out, and what came from another host, whose clock is another.
-        """
-        sent: dict[str, history.Sent] = {}
-        twice: set[str] = set()
-        for event in (each for said in self.said.values() for each in said):
-            tag = tag_in(event.frame["data"]["content"]) or ""
-            if sent.setdefault(tag, event) is not event:
-                twice.add(tag)
-        once = [sent.get(tag) if tag not in twice else None for tag in self._tags]
-        every, own = [], []
-        for conns in self._heard.values():
-            for conn, heard in conns.items():
-                for at, message in zip(heard.at, heard.messages, strict=True):
-                    said = once[message]
-                    if said is not None and self._hosts[said.conn] == self._hosts[conn]:
-                        every.append(at - said.at)
-                        if said.conn == conn:
-                            own.append(at - said.at)
-        return sorted(every), sorted(own)
+def _column(heard: HeardLive, index: list[int], shift: float) -> Column:
+    at = array("d", map(shift.__add__, seconds(heard.at)))
+    return Column(at, array("I", map(index.__getitem__, numbers(heard.messages))))
 
 
 def _in_order(events: History) -> History:

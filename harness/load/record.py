@@ -1,8 +1,9 @@
 """What the users of one process said and heard, small enough for millions of deliveries.
 
 A message that a room's members receive is kept once, as the JSON of its `data`; each delivery of it is a time
-and two numbers, 16 bytes in all. Everything rarer (connections, joins, what was said) is kept as the events
-that it is in any other history. `harness.load.merge` makes events of the deliveries again, for the checkers.
+and a number in the columns of its connection and room, 12 bytes in all. Everything rarer (connections, joins,
+what was said) is kept as the events that it is in any other history. `harness.load.merge` puts the records of
+all processes together, and makes events of deliveries again where a checker wants to see them.
 """
 
 from __future__ import annotations
@@ -22,15 +23,27 @@ from msgspec import Struct
 from harness import frames, history
 from harness.frames import Meaning, Page
 from harness.history import Event
-from lab.protocol import Message
+from lab.protocol import SYSTEM, Message
 
 MAX_DELIVERIES = 20_000_000
-"""Deliveries that one process keeps (320 MB). Beyond, the history is incomplete, and nothing is judged."""
+"""Deliveries that one process keeps (240 MB). Beyond, the history is incomplete, and nothing is judged."""
 PIECE = 512 * 1024
 """Bytes of one piece of a recording on its way to another process."""
 _MAX_ODD = 200
 """Frames of a wrong shape, and errors, of which each process keeps the whole."""
 _CACHED = 4096
+
+
+class HeardLive(Struct, array_like=True):
+    """What a connection received live of one room.
+
+    `at` and `messages` are arrays (types d and I) with one entry a delivery: its time, and which message.
+    """
+
+    conn: int
+    room: str
+    at: bytes
+    messages: bytes
 
 
 class HeardPage(Struct, array_like=True):
@@ -45,10 +58,7 @@ class HeardPage(Struct, array_like=True):
 
 
 class Recording(Struct):
-    """A finished record. `at`, `conn` and `message` are arrays (types d, I, I) with one entry a delivery.
-
-    Times are in seconds on the monotonic clock of `host`, which all of its processes share.
-    """
+    """A finished record. Times are in seconds on the monotonic clock of `host`, shared by its processes."""
 
     process: str
     host: str
@@ -56,9 +66,9 @@ class Recording(Struct):
     """How many connections it numbered, from 1."""
     events: list[Event]
     messages: list[bytes]
-    at: bytes
-    conn: bytes
-    message: bytes
+    live: list[HeardLive]
+    notices: list[HeardLive]
+    """Who came and who left, as the server said in between."""
     pages: list[HeardPage]
     timings: dict[str, bytes]
     lags: bytes
@@ -79,6 +89,35 @@ def this_host() -> str:
     return hashlib.sha256(machine.encode()).hexdigest()[:4]
 
 
+class _Column:
+    """What one connection receives live of one room: when, and which messages."""
+
+    __slots__ = ("at", "messages")
+
+    def __init__(self) -> None:
+        self.at = array("d")
+        self.messages = array("I")
+
+
+class _Columns:
+    """Columns by room and connection."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[int, _Column]] = defaultdict(lambda: defaultdict(_Column))
+
+    def of(self, room: str) -> dict[int, _Column]:
+        """Those of a room, by connection; each is there as soon as it is asked for."""
+        return self._of[room]
+
+    def finish(self) -> list[HeardLive]:
+        """All of them."""
+        return [
+            HeardLive(conn, room, column.at.tobytes(), column.messages.tobytes())
+            for room, columns in self._of.items()
+            for conn, column in columns.items()
+        ]
+
+
 class Recorder:
     """The record of one process, while it is being written. `now` is its clock, in seconds."""
 
@@ -95,9 +134,9 @@ class Recorder:
         """A traceback, if the kit itself failed."""
         self._events: list[Event] = []
         self._messages: dict[bytes, int] = {}
-        self._at, self._conn, self._message = array("d"), array("I"), array("I")
+        self._live, self._notices = _Columns(), _Columns()
         self._pages: list[HeardPage] = []
-        self._readings: dict[str, tuple[Meaning | None, int]] = {}
+        self._readings: dict[str, tuple[Meaning | None, int, dict[int, _Column]]] = {}
         self._conns = 0
         self._odd = 0
         self._complete = True
@@ -124,18 +163,21 @@ class Recorder:
         known = self._readings.get(text) if isinstance(text, str) else None
         if known is None:
             known = self._read(at, client, conn, text)
-        meaning, index = known
+        meaning, index, columns = known
         if isinstance(meaning, Message):
-            if len(self._at) >= MAX_DELIVERIES:
+            if self.heard >= MAX_DELIVERIES:
                 self._complete = False
                 return meaning
-            self._at.append(at)
-            self._conn.append(conn)
-            self._message.append(index)
+            column = columns[conn]
+            column.at.append(at)
+            column.messages.append(index)
             self.heard += 1
         return meaning
 
-    def _read(self, at: float, client: str, conn: int, text: str | bytes) -> tuple[Meaning | None, int]:
+    def _read(
+        self, at: float, client: str, conn: int, text: str | bytes
+    ) -> tuple[Meaning | None, int, dict[int, _Column]]:
+        """What a frame means; of a live message also its index, and the columns that it belongs into."""
         try:
             frame = frames.decode(text)
         except ValueError:
@@ -144,19 +186,22 @@ class Recorder:
         meaning = reading.meaning
         if meaning is None or isinstance(meaning, frames.Complaint):
             self._keep_whole(history.Received(at, client, conn, frame, len(text), repr(text[:200])))
-            return meaning, 0
+            return meaning, 0, {}
         if isinstance(meaning, Page):
             indexes = array("I", map(self._index, frame["data"]["messages"]))
             page = HeardPage(at, conn, meaning.room, indexes.tobytes(), meaning.last, meaning.more)
             self._pages.append(page)
             self.heard += 1
-            return meaning, 0
-        index = self._index(frame["data"]) if isinstance(meaning, Message) else 0
+            return meaning, 0, {}
+        index, columns = 0, {}
+        if isinstance(meaning, Message):
+            index = self._index(frame["data"])
+            columns = (self._notices if meaning.user == SYSTEM else self._live).of(meaning.room)
         if isinstance(text, str) and len(text) < _CACHED:
             if len(self._readings) >= _CACHED:
                 self._readings.clear()
-            self._readings[text] = meaning, index
-        return meaning, index
+            self._readings[text] = meaning, index, columns
+        return meaning, index, columns
 
     def _keep_whole(self, event: history.Received) -> None:
         self._odd += 1
@@ -174,9 +219,8 @@ class Recorder:
             self._conns,
             list(self._events),
             list(self._messages),
-            self._at.tobytes(),
-            self._conn.tobytes(),
-            self._message.tobytes(),
+            self._live.finish(),
+            self._notices.finish(),
             self._pages,
             {name: times.tobytes() for name, times in self.timings.items()},
             self.lags.tobytes(),

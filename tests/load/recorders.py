@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.history import Closed, Fault, Joined, Opened, Sent
+from harness.history import Closed, Fault, Joined, Left, Opened, Sent
 from harness.load.record import Recorder
 
 ROOM = "room1-run"
@@ -59,6 +59,19 @@ class Story:
         recorder, name, conn = self.recorder(person), f"user{person}", self.conns[person]
         recorder.add(Fault(self.clock, "reset", name, conn))
         recorder.add(Closed(self.clock, name, conn, "client", 1006, ""))
+
+    def leave(self, person: int) -> None:
+        """Leave the room, and stay connected."""
+        recorder, name, conn = self.recorder(person), f"user{person}", self.conns[person]
+        recorder.add(Sent(self.clock, name, conn, {"type": "leave", "room": ROOM}))
+        self.recorder(person).add(Left(self.clock, name, conn, ROOM))
+
+    def notice(self, person: int, hearers: list[int], what: str = "joined") -> None:
+        """The server tells these people of somebody who came or left."""
+        data = {"id": "n", "room": ROOM, "user": "system", "content": f"user{person} {what}"}
+        frame = {"type": "message", "data": {**data, "sequence": self.sequence, "timestamp": 0}}
+        for hearer in hearers:
+            self.hear(hearer, frame)
 
     def say(self, person: int, hearers: list[int], tag: str | None = None) -> dict[str, Any]:
         """Say something that these people hear; returns the message. With a `tag` it is said again."""

@@ -10,6 +10,7 @@ import pytest
 
 from harness.load import merge
 from harness.load.judging import LAG_LIMIT, Load, Result, judge
+from harness.load.latencies import latencies
 from harness.load.merge import Merged
 from harness.load.record import Recording, pack, unpack
 from harness.verdict import Outcome
@@ -145,13 +146,13 @@ def test_record_survives_its_journey() -> None:
 def test_latency_is_from_sending_to_each_receiver() -> None:
     """Latencies are the times between what the sender and a receiver recorded; across hosts there is none."""
     story = chat(processes=2)
-    every, own = Merged([recorder.finish() for recorder in story.recorders]).latencies()
+    every, own = latencies(Merged([recorder.finish() for recorder in story.recorders]))
     assert len(every) == 64
     assert len(own) == 8
     assert every[0] == pytest.approx(0.001)
     assert every[-1] == pytest.approx(0.008)
     story.recorders[1].host = "elsewhere"
-    every, own = Merged([recorder.finish() for recorder in story.recorders]).latencies()
+    every, own = latencies(Merged([recorder.finish() for recorder in story.recorders]))
     assert len(every) == 32
 
 
@@ -167,8 +168,12 @@ def test_clocks_of_several_hosts_are_put_together() -> None:
 def _shifted(recording: Recording, seconds: float) -> Recording:
     """A recording whose host's clock shows another time."""
     events = [msgspec.structs.replace(event, at=event.at + seconds) for event in recording.events]
-    at = array("d", [at + seconds for at in array("d", recording.at)]).tobytes()
-    return msgspec.structs.replace(recording, events=events, at=at)
+    live = [msgspec.structs.replace(heard, at=_later(heard.at, seconds)) for heard in recording.live]
+    return msgspec.structs.replace(recording, events=events, live=live)
+
+
+def _later(times: bytes, seconds: float) -> bytes:
+    return array("d", [at + seconds for at in array("d", times)]).tobytes()
 
 
 def test_objective_is_held_against_the_99th_percentile() -> None:
