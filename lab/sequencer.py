@@ -14,6 +14,7 @@ And it is fast for the reason that a ferry is: a hundred that cross together cos
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections import deque
@@ -46,6 +47,9 @@ class Sequencer:
     def __init__(self, store: MessageStore, pubsub: PubSub) -> None:
         self._store = store
         self._pubsub = pubsub
+        # For messages without an id: no other start has this beginning, and to count costs next to nothing.
+        beginning = uuid.uuid4().hex[:16]
+        self._ids = (f"{beginning}-{number}" for number in itertools.count(1))
         # A room lives while somebody works with it, or did lately; there is never a second of its name.
         self._rooms: WeakValueDictionary[str, _Room] = WeakValueDictionary()
         self._recent: deque[_Room] = deque(maxlen=_RECENT)
@@ -124,7 +128,8 @@ class Sequencer:
         name = batch[0][0].room
         last = room.last if room.last is not None else await self._store.last(name)
         ids = dict.fromkeys((draft.user, draft.id) for draft, _ in batch if draft.id)
-        stored = await asyncio.gather(*(self._store.find(name, user, id) for user, id in ids))
+        finding = (self._store.find(name, user, id) for user, id in ids)
+        stored = await asyncio.gather(*finding) if ids else []
         known = {key: message for key, message in zip(ids, stored, strict=True) if message}
         fresh: list[Message] = []
         answers: list[Message] = []
@@ -133,7 +138,7 @@ class Sequencer:
             if message is None:
                 last += 1
                 message = Message(
-                    id=draft.id or uuid.uuid4().hex,
+                    id=draft.id or next(self._ids),
                     room=name,
                     user=draft.user,
                     content=draft.content,

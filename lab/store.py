@@ -33,16 +33,21 @@ MAX_WAITING = 10_000
 """Messages that may wait while others are being committed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """Memory that their contents may take."""
+_PAGE = 2048
+"""Bytes of a page of a new file."""
+_JOURNAL = 16 * 1024 * 1024
+"""Bytes of the journal from which on its pages are put into the file. A start after a kill reads it."""
 _CHECKED_AT_START = 32 * 1024 * 1024
 """Bytes up to which a file is searched for damage at the start. A cold disk takes half a second for that."""
 
-# The first index answers "what came after number N in this room?" without a look at anything else, and
-# the second one "did this user say that already?".
-_SCHEMA = """
+# Messages stand in the file as they came, whatever their room: those that are committed together share
+# pages, and pages are what a commit writes. The primary key answers "what came after number N in this room?",
+# and the index "did this user say that already?".
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     room TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
     content TEXT NOT NULL, timestamp INTEGER NOT NULL, PRIMARY KEY (room, sequence)
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
 """
 _COLUMNS = "id, room, user, content, sequence, timestamp"
@@ -79,10 +84,14 @@ class MessageStore:
             # An exclusive lock, which the system takes back when we die: two servers with one folder
             # would give the same number to two messages.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            # A message changes a page of each index, so pages are small; and they are put into their place
+            # rarely, since most of them change again and again.
+            db.execute(f"PRAGMA page_size={_PAGE}")
+            db.execute(f"PRAGMA wal_autocheckpoint={_JOURNAL // _PAGE}")
             self._check(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            db.executescript(_SCHEMA)
+            db.executescript(SCHEMA)
         except BaseException:
             db.close()
             raise
@@ -95,7 +104,7 @@ class MessageStore:
         if not is_new and columns != set(_COLUMNS.split(", ")):
             raise self._error("the file is another program's. Choose another --data-dir")
         (page,) = db.execute("PRAGMA page_size").fetchone()
-        if _size(self._path) % page and not _size(self._journal):  # SQLite would fill it up with zeros
+        if _size(self._path) % page:  # SQLite would fill it up with zeros
             raise self._error(_damaged("its end is missing"))
         if _size(self._path) + _size(self._journal) <= _CHECKED_AT_START:
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
@@ -228,9 +237,11 @@ def _reason(error: Exception, path: Path) -> str:
         return "another server has it open. Stop that one, or give this one a --data-dir of its own"
     if code == sqlite3.SQLITE_FULL:
         return f"the disk is full. Make room on it (a server that runs goes on then), {elsewhere}"
-    # SQLite calls a file that may only be read a "disk I/O error".
+    # SQLite calls a file that may only be read a "disk I/O error"; and one with an odd head, read-only.
     read_only = path.is_file() and not os.access(path, os.W_OK)
     is_refused = code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    if code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return _damaged("its head says that it is read-only")
     if read_only or is_refused or isinstance(error, PermissionError):
         return f"it cannot be written ({error}). Check who owns the folder, {elsewhere}"
     if isinstance(error, FileExistsError | NotADirectoryError):

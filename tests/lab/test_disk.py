@@ -22,6 +22,8 @@ from lab.server import Components
 from lab.store import MAX_WAITING, MAX_WAITING_BYTES, MessageStore
 from tests.lab.helpers import PATIENCE, dial, errors, eventually, fill, message, messages, numbers, serving
 
+PAGE = store_module._PAGE
+
 
 class Stalling(MessageStore):
     """A store whose disk stalls while its gate is closed."""
@@ -362,7 +364,7 @@ async def look(folder: Path, database: bytes, journal: bytes = b"") -> list[Mess
 async def test_a_truncated_database(tmp_path: Path) -> None:
     """A database that lost its end is refused; a journal may make it whole again, and then all is there."""
     sent, database, journal = await crash(tmp_path, 40)
-    lengths = [1, 15, 16, 99, 100, 511, 512, 4095, 4096, len(database) - 1]
+    lengths = [1, 15, 16, 99, 100, 511, 512, PAGE - 1, PAGE, len(database) - 1]
     lengths += random.Random(1).sample(range(len(database)), 20)
     for length in lengths:
         assert await look(tmp_path / "cut", database[:length]) is None
@@ -402,7 +404,7 @@ async def test_flipped_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, che
         at = (
             dice.randrange(len(good))
             if number % 2
-            else dice.randrange(len(good) // 4096) * 4096 + number % 64
+            else dice.randrange(len(good) // PAGE) * PAGE + number % 64
         )
         damaged[at] ^= 1 << dice.randrange(8)
         refused += await look(tmp_path, bytes(damaged)) is None
@@ -417,8 +419,8 @@ async def test_a_damaged_file_is_not_written_into(
     await fill(tmp_path, many(1, 60, "x" * 300))
     path = tmp_path / "messages.db"
     damaged = bytearray(path.read_bytes())
-    for page in range(4, len(damaged) // 4096):
-        damaged[page * 4096 : page * 4096 + 8] = b"\xff" * 8
+    for page in range(4, len(damaged) // PAGE):
+        damaged[page * PAGE : page * PAGE + 8] = b"\xff" * 8
     path.write_bytes(damaged)
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         await ada.send("history", room="r")

@@ -1,4 +1,4 @@
-"""A store on aiosqlite: the same file and the same promise, and a transaction for each message.
+"""A store on aiosqlite: the same tables and the same promise, and a transaction for each message.
 
 `python -m lab --use store=harness/bench/servers/aiosqlite_store.py` runs the whole server on it.
 """
@@ -11,14 +11,8 @@ from pathlib import Path
 import aiosqlite
 
 from lab.protocol import Message
+from lab.store import SCHEMA
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages (
-    room TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
-    content TEXT NOT NULL, timestamp INTEGER NOT NULL, PRIMARY KEY (room, sequence)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
-"""
 _COLUMNS = "id, room, user, content, sequence, timestamp"
 
 
@@ -38,7 +32,7 @@ class MessageStore:
                 db = await aiosqlite.connect(self._path, isolation_level=None)
                 await db.execute("PRAGMA journal_mode=WAL")
                 await db.execute("PRAGMA synchronous=FULL")
-                await db.executescript(_SCHEMA)
+                await db.executescript(SCHEMA)
                 self._db = db
         return self._db
 
