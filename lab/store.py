@@ -43,7 +43,7 @@ _CHECKED_AT_START = 32 * 1024 * 1024
 # Messages stand in the file as they came, whatever their room: those that are committed together share
 # pages, and pages are what a commit writes. The primary key answers "what came after number N in this room?",
 # and the index "did this user say that already?".
-SCHEMA = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     room TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
     content TEXT NOT NULL, timestamp INTEGER NOT NULL, PRIMARY KEY (room, sequence)
@@ -91,7 +91,7 @@ class MessageStore:
             self._check(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            db.executescript(SCHEMA)
+            db.executescript(_SCHEMA)
         except BaseException:
             db.close()
             raise

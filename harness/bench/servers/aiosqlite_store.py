@@ -11,8 +11,14 @@ from pathlib import Path
 import aiosqlite
 
 from lab.protocol import Message
-from lab.store import SCHEMA
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (
+    room TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
+    content TEXT NOT NULL, timestamp INTEGER NOT NULL, PRIMARY KEY (room, sequence)
+);
+CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
+"""
 _COLUMNS = "id, room, user, content, sequence, timestamp"
 
 
@@ -32,7 +38,7 @@ class MessageStore:
                 db = await aiosqlite.connect(self._path, isolation_level=None)
                 await db.execute("PRAGMA journal_mode=WAL")
                 await db.execute("PRAGMA synchronous=FULL")
-                await db.executescript(SCHEMA)
+                await db.executescript(_SCHEMA)
                 self._db = db
         return self._db
 
