@@ -113,8 +113,8 @@ class Sequencer(Protocol):
 
         A room's messages are numbered 1, 2, 3, … and go on from what the store holds. Nobody receives
         a message that is not saved yet, and everybody receives them in the order of their numbers.
-        Callers run concurrently. If the store already has a message of this user, room and `id`,
-        that one is returned, and nothing is saved or published.
+        Callers run concurrently, and are not cancelled before the server ends. If the store already has a
+        message of this user, room and `id`, that one is returned, and nothing is saved or published.
         """
 
     async def attach(self, room: str, member: Member, since: int | None) -> None:

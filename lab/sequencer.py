@@ -1,14 +1,15 @@
 """One order for all: a room's messages are numbered, saved, and only then published (exercise 2).
 
-Every room has one line in which drafts wait. Whoever finds the line empty starts to serve it: it takes
-*all* drafts that wait, numbers them, saves them in one go, and publishes them in the order of their
-numbers. While it saves, the next drafts gather in the line. Two rules of the protocol then hold by
-construction, without a lock around each message:
+Every room has one line in which drafts wait. Who comes while nobody serves the line does so: it takes *all*
+drafts that wait, numbers them, saves them in one go, and publishes them in the order of their numbers.
+While it saves, the next drafts gather in the line. Two rules of the protocol then hold by construction,
+without a lock around each message:
 
 - **order**: only one task at a time numbers and publishes in a room;
 - **durability**: `publish` stands behind `await save`.
 
-And it is fast for the reason that a ferry is: a hundred that cross together cost hardly more than one.
+And it is fast for the reason that a ferry is: a hundred that cross together cost hardly more than one. Who
+is alone crosses at once, in its own boat; where more wait, a task of the room's own ferries them all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import itertools
 import time
 import uuid
 from collections import deque
+from typing import Any
 from weakref import WeakValueDictionary
 
 from lab.interfaces import Draft, Member, MessageStore, PubSub
@@ -38,7 +40,7 @@ class _Room:
         self.last: int | None = None  # the newest number; None until the store was asked
         self.line: list[tuple[Draft, asyncio.Future[Message]]] = []
         self.turn = asyncio.Lock()  # held while numbers are given and frames published
-        self.server: asyncio.Task[None] | None = None
+        self.server: asyncio.Task[Any] | None = None  # who serves the line at this moment
 
 
 class Sequencer:
@@ -60,8 +62,8 @@ class Sequencer:
         accepted: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         room.line.append((draft, accepted))
         if room.server is None:
-            # A task of its own: if the connection of the first in line ends, the others are served.
-            room.server = asyncio.create_task(self._serve(room))
+            room.server = asyncio.current_task()
+            await self._begin(room)
         return await accepted
 
     async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -100,27 +102,41 @@ class Sequencer:
         self._recent.append(room)
         return room
 
+    async def _begin(self, room: _Room) -> None:
+        """Serve the first in line, if it is alone there. If it is not, or not any more, a task goes on."""
+        try:
+            await asyncio.sleep(0)  # those whose frames came at the same moment shall be in the line too
+            if len(room.line) == 1 and not room.turn.locked():
+                await self._serve_batch(room)
+        finally:
+            room.server = asyncio.create_task(self._serve(room)) if room.line else None
+
     async def _serve(self, room: _Room) -> None:
-        """Serve the line until it is empty."""
-        batch: list[tuple[Draft, asyncio.Future[Message]]] = []
+        """Serve the line until it is empty. In a task of its own: nobody's connection can end that."""
         try:
             while room.line:
-                async with room.turn:
-                    size = _batch_size(room.line)
-                    batch, room.line = room.line[:size], room.line[size:]
-                    try:
-                        await self._number_save_publish(room, batch)
-                    except Exception as error:
-                        for _, accepted in batch:
-                            if not accepted.done():
-                                accepted.set_exception(error)
-                        room.last = None  # how much was saved is the store's to say
+                await self._serve_batch(room)
         finally:
             room.server = None
-            for _, accepted in batch + room.line:
-                if accepted.cancel():  # this task was cancelled: nobody shall wait for it for ever
-                    room.last = None
+            for _, accepted in room.line:
+                accepted.cancel()  # this task was cancelled: nobody shall wait for it for ever
             room.line = []
+
+    async def _serve_batch(self, room: _Room) -> None:
+        async with room.turn:
+            size = _batch_size(room.line)
+            batch, room.line = room.line[:size], room.line[size:]
+            try:
+                await self._number_save_publish(room, batch)
+            except Exception as error:
+                for _, accepted in batch:
+                    if not accepted.done():
+                        accepted.set_exception(error)
+                room.last = None  # how much was saved is the store's to say
+            finally:
+                for _, accepted in batch:
+                    if accepted.cancel():
+                        room.last = None
 
     async def _number_save_publish(
         self, room: _Room, batch: list[tuple[Draft, asyncio.Future[Message]]]
