@@ -8,6 +8,7 @@ library, one whole frame at a time, so that its parser is always between two fra
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 from collections import deque
@@ -24,6 +25,7 @@ _WHOLE_TEXT = 0x81
 _OPCODE = 0x0F
 _OPCODES = frozenset(Opcode)
 _MASKED = 0x80
+_READ_AT_ONCE = 64 * 1024  # bytes; for asyncio's own 256 KiB, glibc gets memory from the system each time
 
 
 class Connection(ClientConnection):
@@ -59,15 +61,25 @@ class Connection(ClientConnection):
 
     # --- what asyncio and the library call --------------------------------------------------------
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a server."""
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
+            transport.max_size = _READ_AT_ONCE
+
     def data_received(self, data: bytes) -> None:
         """Bytes from the server."""
         if self.protocol.state is State.CONNECTING:
             data = self._shake_hands(data)
-        self._rest += data
-        # Until a large frame is whole, its pieces are not looked at: that would be quadratic.
-        if len(self._rest) >= self._need:
+        if self._rest:
+            self._rest += data
+            # Until a large frame is whole, its pieces are not looked at: that would be quadratic.
+            if len(self._rest) < self._need:
+                return
             data, self._rest = bytes(self._rest), bytearray()
-            self._rest += data[self._take_frames(data) :]
+        taken = self._take_frames(data)
+        if taken < len(data):
+            self._rest += data[taken:]
 
     def process_event(self, event: Event) -> None:
         """What the library has read: in place of its queue, messages go to who listens."""
@@ -105,7 +117,7 @@ class Connection(ClientConnection):
                     return at
                 self._is_over = True
             elif data[at] == _WHOLE_TEXT and stop - start <= self._room and not self._parts:
-                self._take(data[start:stop], is_text=True)
+                self._take_text(data[start:stop])
                 at = stop
             else:
                 self._hand_over(data[at:stop])
@@ -133,15 +145,19 @@ class Connection(ClientConnection):
         self._parts.append(part)
         if part.fin:
             parts, self._parts = self._parts, []
-            self._take(b"".join(each.data for each in parts), is_text=parts[0].opcode is Opcode.TEXT)
+            data = b"".join(each.data for each in parts)
+            if parts[0].opcode is Opcode.TEXT:
+                self._take_text(data)
+            else:
+                self._give(data)
 
-    def _take(self, data: bytes, *, is_text: bool) -> None:
+    def _take_text(self, data: bytes) -> None:
         try:
-            message = data.decode() if is_text else data
+            text = data.decode()
         except UnicodeDecodeError as error:
             self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}", error)
-            return
-        self._give(message)
+        else:
+            self._give(text)
 
     def _give(self, message: str | bytes) -> None:
         try:
@@ -184,6 +200,8 @@ def _payload(data: bytes, at: int) -> tuple[int, int]:
         return at + 2, at + 2 + size
     if size >= _MASKED:
         return at + 2, sys.maxsize
+    if size == 126 and have >= 4:
+        return at + 4, at + 4 + 256 * data[at + 2] + data[at + 3]
     start = at + (4 if size == 126 else 10)
     if have < start - at:
         return start, start

@@ -31,6 +31,8 @@ TRANSPORT_BUFFER = 256 * 1024
 """Bytes that the transport may hold before frames wait in our own queue."""
 MAX_WAITING = MAX_UNREAD // 2
 """Bytes that may wait in our queue. The system's socket buffers hold some megabytes more."""
+READ_AT_ONCE = 64 * 1024
+"""Bytes that a read has room for. For asyncio's own 256 KiB, glibc gets memory from the system each time."""
 GATHER = 0.5
 """For how long to gather after a tick, as a share of the time that it took."""
 GOODBYE_SECONDS = 5.0
@@ -213,6 +215,8 @@ class Connection(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody is there."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
+            transport.max_size = READ_AT_ONCE
         if len(self.server.handler_tasks) > self.most:
             self.transport.abort()
 

@@ -143,10 +143,7 @@ class Sequencer:
     ) -> None:
         name = batch[0][0].room
         last = room.last if room.last is not None else await self._store.last(name)
-        ids = dict.fromkeys((draft.user, draft.id) for draft, _ in batch if draft.id)
-        finding = (self._store.find(name, user, id) for user, id in ids)
-        stored = await asyncio.gather(*finding) if ids else []
-        known = {key: message for key, message in zip(ids, stored, strict=True) if message}
+        known = await self._known(name, batch)
         fresh: list[Message] = []
         answers: list[Message] = []
         for draft, _ in batch:
@@ -173,6 +170,17 @@ class Sequencer:
         for (_, accepted), message in zip(batch, answers, strict=True):
             if not accepted.done():
                 accepted.set_result(message)
+
+    async def _known(
+        self, name: str, batch: list[tuple[Draft, asyncio.Future[Message]]]
+    ) -> dict[tuple[str, str], Message]:
+        """Those of the drafts that were stored before, by user and id."""
+        keys = list({(draft.user, draft.id): None for draft, _ in batch if draft.id})
+        if len(keys) < 2:  # to gather costs more than to ask
+            stored = [await self._store.find(name, *key) for key in keys]
+        else:
+            stored = await asyncio.gather(*[self._store.find(name, *key) for key in keys])
+        return {key: message for key, message in zip(keys, stored, strict=True) if message}
 
 
 def _batch_size(line: list[tuple[Draft, asyncio.Future[Message]]]) -> int:

@@ -325,6 +325,25 @@ async def test_who_gives_up_does_not_hold_up_the_line() -> None:
     listener.check(None)
 
 
+async def test_who_is_alone_and_gives_up_leaves_nobody_behind() -> None:
+    """If who was alone in line is gone while its message is saved, those who came meanwhile are served."""
+    store = SlowStore([1])
+    sequencer, listener = Sequencer(store, PubSub()), Listener(store)
+    await sequencer.attach("r", listener, None)
+    store.held = {"r"}
+    store.open.clear()
+    first = asyncio.create_task(sequencer.accept(draft("gone")))
+    await eventually(lambda: store.saves)
+    others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    store.open.set()
+    answers = await asyncio.wait_for(asyncio.gather(*others), PATIENCE)
+    assert first.cancelled()
+    assert [each.content for each in answers] == ["no. 0", "no. 1", "no. 2"]
+    listener.check(None)
+
+
 async def test_who_gives_up_before_a_failure_is_left_alone() -> None:
     """A failing save reaches those who still wait, and is no trouble to those who went."""
     store = SlowStore([1])
