@@ -195,14 +195,14 @@ class Crowd:
         watched = {*range(in_flight), *range(0, members, max(members // _SAMPLED, 1))}
         tails = dict.fromkeys(watched, b"")
         latencies: list[float] = []
-        heard, said = 0, in_flight
+        heard, said, waiting = 0, in_flight, in_flight  # a mark may come before the rest of its message
         began = time.perf_counter()
         for sender in range(in_flight):
             self._say(sender)
-        while heard < said * audience:
+        while waiting or heard < said * audience:
             events = self._poll.poll(PATIENCE)
             if not events:
-                raise BenchError(f"it went silent: {heard} of {said * audience} deliveries had come")
+                raise BenchError(f"it went silent: {heard} of {said * audience} deliveries had begun to come")
             for fd, _ in events:
                 number = member[fd]
                 data = self._receive(number)
@@ -213,6 +213,8 @@ class Crowd:
                 if own and time.perf_counter() < began + seconds:
                     self._say(number)
                     said += 1
+                elif own:
+                    waiting -= 1
         return Talk(said, heard, time.perf_counter() - began, latencies)
 
     def _look(self, data: bytes, member: int, latencies: list[float]) -> tuple[bytes, bool]:

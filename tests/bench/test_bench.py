@@ -18,6 +18,7 @@ from harness.bench.peers import PEERS, REFERENCE, Absent, Peer, running
 from harness.bench.plan import BenchError, Plan
 from harness.bench.report import as_json, page
 from harness.bench.result import Part, Table, ratio, shown
+from harness.bench.usage import cpu_seconds
 from harness.cli import cli
 
 pytestmark = pytest.mark.xdist_group("bench")
@@ -88,21 +89,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "PATIENCE", 1.0)
 
 
-def test_a_mark_may_come_in_two_halves() -> None:
-    """A message that is torn anywhere is counted once."""
-
-    def torn(data: bytes) -> list[bytes]:
-        return [data[:1], data[1:2], data[2:9], data[9:]]
-
-    with answering(torn) as port:
+@pytest.mark.parametrize("most", [1, 2, 3, 7])
+def test_a_message_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """A message that is torn anywhere, in its mark or behind it, is counted and timed once."""
+    monkeypatch.setattr(crowd, "_READ", most)
+    with answering(lambda data: [data]) as port:
         members = Crowd(port, Bytes(), 1)
         try:
             members.settle()
             talk = members.talk(1, 0.05)
         finally:
             members.close()
-    assert talk.messages == talk.deliveries > 1
-    assert len(talk.latencies) >= talk.messages - 1  # of the last one, the time may be still to come
+    assert talk.messages == talk.deliveries == len(talk.latencies)
 
 
 def test_a_length_is_no_mark() -> None:
@@ -143,6 +141,14 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words() -> None:
     broken = Peer("broken", "", lambda port, folder: ["sh", "-c", "echo cannot bind; exit 3"])
     with pytest.raises(BenchError, match=r"exited with code 3 .*: cannot bind"), running(broken):
         pass
+
+
+def test_the_cpu_of_a_server_that_ended_is_not_measured() -> None:
+    """While it is there it has used some; then it is said that it ended."""
+    with running(REFERENCE) as (_, process):
+        assert cpu_seconds(process) > 0
+    with pytest.raises(BenchError, match="it ended"):
+        cpu_seconds(process)
 
 
 def test_stores_alone_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
