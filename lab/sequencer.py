@@ -37,7 +37,7 @@ class _Room:
     """A room's line: the drafts that wait, each with the future of its `accept`."""
 
     def __init__(self) -> None:
-        self.last: int | None = None  # the newest number; None until the store was asked
+        self.last: int | None = None  # the newest number; None where the store is to be asked
         self.line: list[tuple[Draft, asyncio.Future[Message]]] = []
         self.turn = asyncio.Lock()  # held while numbers are given and frames published
         self.server: asyncio.Task[Any] | None = None  # who serves the line at this moment
@@ -132,17 +132,16 @@ class Sequencer:
                 for _, accepted in batch:
                     if not accepted.done():
                         accepted.set_exception(error)
-                room.last = None  # how much was saved is the store's to say
             finally:
                 for _, accepted in batch:
-                    if accepted.cancel():
-                        room.last = None
+                    accepted.cancel()  # who has no answer yet: this task was cancelled
 
     async def _number_save_publish(
         self, room: _Room, batch: list[tuple[Draft, asyncio.Future[Message]]]
     ) -> None:
         name = batch[0][0].room
         last = room.last if room.last is not None else await self._store.last(name)
+        room.last = None  # until all went well: how much a save that fails has saved is the store's to say
         known = await self._known(name, batch)
         fresh: list[Message] = []
         answers: list[Message] = []

@@ -308,13 +308,19 @@ async def test_a_save_that_fails_late_gives_no_number_twice() -> None:
     assert (await sequencer.accept(draft("perhaps", id="x"))).sequence == 6
 
 
-async def test_who_gives_up_does_not_hold_up_the_line() -> None:
-    """If the first in line is gone before its message is saved, the others are served all the same."""
+async def whose_saves_wait() -> tuple[SlowStore, Sequencer, Listener]:
+    """A store whose saves wait until it is `open`, with a sequencer, and who listens to it."""
     store = SlowStore([1])
     sequencer, listener = Sequencer(store, PubSub()), Listener(store)
     await sequencer.attach("r", listener, None)
     store.held = {"r"}
     store.open.clear()
+    return store, sequencer, listener
+
+
+async def test_who_gives_up_does_not_hold_up_the_line() -> None:
+    """If the first in line is gone before its message is saved, the others are served all the same."""
+    store, sequencer, listener = await whose_saves_wait()
     first, *others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
     await eventually(lambda: store.saves)
     first.cancel()
@@ -327,11 +333,7 @@ async def test_who_gives_up_does_not_hold_up_the_line() -> None:
 
 async def test_who_is_alone_and_gives_up_leaves_nobody_behind() -> None:
     """If who was alone in line is gone while its message is saved, those who came meanwhile are served."""
-    store = SlowStore([1])
-    sequencer, listener = Sequencer(store, PubSub()), Listener(store)
-    await sequencer.attach("r", listener, None)
-    store.held = {"r"}
-    store.open.clear()
+    store, sequencer, listener = await whose_saves_wait()
     first = asyncio.create_task(sequencer.accept(draft("gone")))
     await eventually(lambda: store.saves)
     others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
