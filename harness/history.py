@@ -149,8 +149,23 @@ class Stalled(Struct, frozen=True, gc=False, tag="stalled"):
     seconds: float
 
 
+class Called(Struct, frozen=True, gc=False, tag="called"):
+    """A call between components: it begins (`result` is None), or ends with that result.
+
+    `who` made it: `accept#2` is the second `accept` of the run, empty stands for the server. The two events
+    of a call share their `number`. `what` is the call as one would write it, and `result` likewise.
+    """
+
+    at: float
+    number: int
+    who: str
+    what: str
+    result: str | None = None
+
+
 Event = (
     Began
+    | Called
     | Opened
     | Sent
     | Received
