@@ -21,6 +21,10 @@ from msgspec import Struct, field
 from harness.history import Event
 
 
+INTERFACES = "interfaces"
+"""The rule of what a component owes to its neighbours: it stands in lab/interfaces.py."""
+
+
 class Kind(Struct, frozen=True):
     """An entry of the catalogue."""
 
@@ -82,6 +86,25 @@ CATALOGUE: dict[str, Kind] = {
     "lost_after_crash": Kind("D", "persistence"),
     "changed_after_restart": Kind("D", "persistence"),
     "replayed_as_new": Kind("O", "pitfalls"),
+    # Components that are called directly (harness/contracts).
+    "call_raised": Kind(INTERFACES, "components"),
+    "call_hangs": Kind(INTERFACES, "components"),
+    "call_ends": Kind(INTERFACES, "components"),
+    "wrong_answer": Kind(INTERFACES, "components"),
+    "wrong_delivery": Kind(INTERFACES, "components"),
+    "wrong_number": Kind(INTERFACES, "pitfalls"),
+    "wrong_message": Kind(INTERFACES, "flow"),
+    "wrong_publish": Kind(INTERFACES, "flow"),
+    "published_unsaved": Kind(INTERFACES, "persistence"),
+    "retry_new": Kind(INTERFACES, "pitfalls"),
+    "reader_delays": Kind(INTERFACES, "components"),
+    "wrong_join": Kind(INTERFACES, "pitfalls"),
+    "wrong_page": Kind(INTERFACES, "pitfalls"),
+    "wrong_change": Kind(INTERFACES, "presence"),
+    "wrong_last_seen": Kind(INTERFACES, "presence"),
+    "not_kept": Kind(INTERFACES, "persistence"),
+    "files_open": Kind(INTERFACES, "persistence"),
+    "files_elsewhere": Kind(INTERFACES, "persistence"),
 }
 
 
@@ -111,6 +134,11 @@ class Anomaly(Struct, frozen=True):
     def rule(self) -> str:
         """The rule that is broken."""
         return RULES_OF_VARIANTS.get((self.name, self.variant), self.kind.rule)
+
+    @property
+    def is_of_a_contract(self) -> bool:
+        """Whether the component was called directly: the evidence is then calls, and nothing else."""
+        return self.kind.rule == INTERFACES
 
     @property
     def kind(self) -> Kind:

@@ -27,6 +27,9 @@ MAX_SHOWN = 24
 _FEW = 4
 """Members of a list that are shown."""
 
+_VOID = ("save", "drain", "attach", "close")
+"""Methods that return nothing; others that return None have an answer."""
+
 _caller: ContextVar[str] = ContextVar("caller", default="")
 
 
@@ -43,9 +46,10 @@ class Calls:
         named: Callable[[object], str | None] = lambda value: None,
     ) -> None:
         self._record = record
-        self._now = now
+        self.now = now
         self._named = named
-        self._number = 0
+        self.made = 0
+        """Calls that were begun; the number of the last one."""
         self._counts: Counter[str] = Counter()
 
     def written(self, method: str, args: tuple[Any, ...]) -> str:
@@ -58,13 +62,13 @@ class Calls:
 
     def begin(self, what: str) -> int:
         """A call begins; returns its number."""
-        self._number += 1
-        self._record(Called(self._now(), self._number, _caller.get(), what))
-        return self._number
+        self.made += 1
+        self._record(Called(self.now(), self.made, _caller.get(), what))
+        return self.made
 
     def end(self, number: int, what: str, result: str) -> None:
         """The call of this number ends."""
-        self._record(Called(self._now(), number, _caller.get(), what, result))
+        self._record(Called(self.now(), number, _caller.get(), what, result))
 
     @contextmanager
     def on_behalf_of(self, method: str) -> Iterator[None]:
@@ -97,7 +101,8 @@ class Calls:
         except BaseException as error:
             self.end(number, what, raised(error))
             raise
-        self.end(number, what, "done" if value is None else self.shown(value))
+        is_void = value is None and what.partition("(")[0].rpartition(".")[2] in _VOID
+        self.end(number, what, "done" if is_void else self.shown(value))
         return value
 
 
@@ -109,12 +114,12 @@ def raised(error: BaseException) -> str:
 def _shown(value: object, shown: Callable[[object], str]) -> str:
     match value:
         case str():
-            return json.dumps(_cut(value), ensure_ascii=False)
+            return quoted(_cut(value))
         case Message():
-            return f"#{value.sequence} {json.dumps(_cut(value.content), ensure_ascii=False)}"
+            return f"#{value.sequence} {quoted(_cut(value.content))}"
         case Draft(user=user, content=content, id=id):
-            told = f"{user}: {json.dumps(_cut(content), ensure_ascii=False)}"
-            return told if id is None else f"{told}, id {json.dumps(_cut(id), ensure_ascii=False)}"
+            told = f"{user}: {quoted(_cut(content))}"
+            return told if id is None else f"{told}, id {quoted(_cut(id))}"
         case History(messages=messages, last=last, more=more):
             return f"history {numbers(messages)} last={last} more={str(more).lower()}"
         case Presence(user=user, status=status):
@@ -123,7 +128,7 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
             return f"{room}: {shown(presence)}"
         case PresenceFrame(users=users):
             return f"presence {shown(users)}"
-        case list() if value and all(isinstance(each, Message) for each in value) and len(value) > _FEW:
+        case list() if len(value) > _FEW and all(isinstance(each, Message) for each in value):
             return numbers(value)
         case list() | tuple() | set() | frozenset():
             told = ", ".join(shown(each) for each in [*value][:_FEW])
@@ -131,6 +136,12 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
             left, right = {list: "[]", tuple: "()"}.get(type(value), "{}")
             return f"{left}{told}{more}{right}"
     return _cut(repr(value), 60)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, in which all that cannot be seen is written as an escape."""
+    told = json.dumps(text, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in told)
 
 
 def numbers(messages: list[Message]) -> str:

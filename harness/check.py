@@ -17,7 +17,7 @@ from harness import replay
 from harness.doctor import Examination, examine
 from harness.history import shortened
 from harness.outfile import write_out
-from harness.play import Case, Run, play
+from harness.play import Case, Run, add_contract, play, played_directly
 from harness.reports import examined
 from harness.reports.jsonreport import report
 from harness.reports.summary import Scene, Summary, worst_of
@@ -231,7 +231,7 @@ class _Sim(_Check):
             self._show_some(played)
             for exercise in self.options.chosen:
                 runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
-                failed = [run for run in runs if run.outcome is Outcome.FAILED]
+                failed = [run for run in runs if anomalies_of(run)]
                 if failed:
                     await self._explain(nursery, failed[0])
                 shown = worst_of(runs)
@@ -285,11 +285,17 @@ class _Sim(_Check):
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
         ]
+        contracts = asyncio.gather(
+            *(played_directly(exercise, target) for exercise, target in self.options.chosen.items())
+        )
         found = await side_by_side(*(some(exercise, part) for part in parts for exercise in order))
         by_exercise = {
             exercise: [run for runs in found for run in runs if run.exercise == exercise]
             for exercise in self.options.chosen
         }
+        for runs, contract in zip(by_exercise.values(), await contracts, strict=True):
+            for run in runs:
+                add_contract(run, contract)
         return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]
 
     def _case(self, exercise: int, number: int) -> Case:

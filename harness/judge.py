@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.anomalies import Anomaly
 from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay
+from harness.contracts.result import Played
 from harness.history import Event, Server
 from harness.log import Asked, Log
 from harness.steps import points_for, steps_of
@@ -186,6 +187,22 @@ def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> N
         for anomaly in elsewhere:
             place = len(first.anomalies) if anomaly.params["kind"] == "error" else 0
             first.anomalies.insert(place, anomaly)
+
+
+def with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
+    """Put what came of a component's contract into the verdict on the steps.
+
+    It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
+    """
+    found = {each.breach.step: each.anomaly() for each in played.found}
+    for number, result in enumerate(results):
+        if result.step not in found:
+            continue
+        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
+        of = points_for(result.step, component)
+        results[number] = StepResult(
+            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
+        )
 
 
 def leniencies(log: Log) -> list[Text]:

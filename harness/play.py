@@ -18,13 +18,15 @@ from types import ModuleType
 from msgspec import Struct
 
 from harness.client import PlayStopped
+from harness.contracts.process import Job, play_directly
+from harness.contracts.result import Played
 from harness.history import Event, History, Step
-from harness.judge import judge, leniencies
+from harness.judge import judge, leniencies, with_contract
 from harness.log import Log
 from harness.scenarios import script
 from harness.scenarios.common import FULL, MODEST
 from harness.scenarios.script import Script
-from harness.steps import EXERCISES
+from harness.steps import COMPONENTS, EXERCISES
 from harness.targets import Target
 from harness.verdict import Outcome, StepResult, Text, overall
 from harness.worlds.base import World
@@ -72,6 +74,9 @@ class Run(Struct):
     """What was played, in the simulated world."""
     digest: str = ""
     """A digest of the history, likewise: the same case has the same."""
+
+    contract: Played | None = None
+    """What came of calling the component directly, if there is one."""
 
     @property
     def lag(self) -> float:
@@ -126,12 +131,37 @@ async def play(
     skip_slow: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Run:
-    """Play an exercise in the live world. `progress` is told of each step as it begins and ends."""
+    """Call the component directly, and play an exercise in the live world.
+
+    `progress` is told of each step as it begins and ends.
+    """
+    contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
     if progress:
         world.on_step = progress
-    return await play_in(world, piece_of(exercise, seed, FULL, target.component))
+    run = await play_in(world, piece_of(exercise, seed, FULL, target.component))
+    add_contract(run, contract)
+    return run
+
+
+async def played_directly(exercise: int, target: Target) -> Played | None:
+    """What comes of calling the exercise's component directly; None if a whole server is judged."""
+    component = COMPONENTS[exercise]
+    where = target.uses.get(component)
+    return await play_directly(Job(component, where)) if where else None
+
+
+def add_contract(run: Run, contract: Played | None) -> None:
+    """Make the contract's breaches a part of the verdict. The same for each run of a component."""
+    if contract is None or contract.problem:  # whoever starts the server is told the problem
+        return
+    run.contract = contract
+    run.defect = run.defect or contract.defect
+    with_contract(run.steps, contract, run.component)
+    run.notes += [Text(key, params) for key, params in contract.notes]
+    if contract.lacking:
+        run.notes.append(Text("contract_open", {"where": contract.where}))
 
 
 async def play_in(world: ServedWorld, piece: Piece) -> Run:

@@ -37,9 +37,13 @@ _SIZES = {
 
 
 def anomalies_of(run: Run) -> list[str]:
-    """The names of what went wrong in a run, those of its first failed step first."""
+    """The names of what went wrong in a run, those of its first failed step first.
+
+    What only direct calls have shown is not among them: it happened in no scene.
+    """
     failed = [step for step in run.steps if step.outcome is Outcome.FAILED]
-    return list(dict.fromkeys(anomaly.name for step in failed for anomaly in step.anomalies))
+    found = [anomaly for step in failed for anomaly in step.anomalies if not anomaly.is_of_a_contract]
+    return list(dict.fromkeys(anomaly.name for anomaly in found))
 
 
 async def shrink(

@@ -41,6 +41,8 @@ class Target(Struct, frozen=True):
     url: str | None = None
     component: str | None = None
     env: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)
+    """The files of the components that are the student's, by their names: these are called directly, too."""
 
 
 def reference() -> Target:
@@ -133,9 +135,10 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
             f"there is no {missing[0]}; a submission is laid out like exercises/, "
             "or has a submission.toml that says how to run a whole server"
         )
-    uses = [f"{COMPONENTS[n]}={_file(folder, n).resolve()}" for n in numbers]
+    uses = {COMPONENTS[n]: str(_file(folder, n).resolve()) for n in numbers}
     name = label or str(_file(folder, exercise))
-    return Target(name, _server_with(uses), component=None if together else COMPONENTS[exercise])
+    words = _server_with(f"{component}={path}" for component, path in uses.items())
+    return Target(name, words, component=None if together else COMPONENTS[exercise], uses=uses)
 
 
 def choose(

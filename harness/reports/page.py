@@ -179,7 +179,9 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
         *paragraphs(words.explained(anomaly)),
         f'<p class="soft">{safe(say("ui.look"))} {safe(look)}</p>',
         *_shape(anomaly),
-        _diagram(excerpt(run.history, anomaly.evidence, named=named_in(anomaly)), moment, words),
+        _calls(anomaly, words)
+        if anomaly.is_of_a_contract
+        else _diagram(excerpt(run.history, anomaly.evidence, named=named_in(anomaly)), moment, words),
         "</article>",
     ]
     return "\n".join(piece for piece in pieces if piece)
@@ -189,6 +191,26 @@ def _shape(anomaly: Anomaly) -> list[str]:
     """The malformed frame, with a mark under what is wrong in it."""
     pointed = pointed_at(anomaly)
     return [f"<pre>{safe(chr(10).join(pointed))}</pre>"] if pointed else []
+
+
+def _calls(anomaly: Anomaly, words: Words) -> str:
+    """The calls that show it: a column for each that acts by itself, so that who overtakes whom is seen."""
+    lines = words.calls(anomaly)
+    lanes = list(dict.fromkeys(line.who for line in lines)) or [""]
+    heads = "".join(f'<th scope="col">{safe(lane)}' for lane in lanes)
+    rows = []
+    for line in lines:
+        guilty = ' class="guilty"' if line is lines[-1] else ""
+        cells = ["<td>"] * len(lanes)
+        cells[lanes.index(line.who)] = f"<td><code>{'&emsp;' * 2 * line.depth}{safe(line.what)}</code>"
+        rows.append(f"<tr{guilty}>{''.join(cells)}")
+    label = safe(words.texts.say("page.calls"))
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}">\n'
+        f'<table class="calls"><thead{"" if len(lanes) > 1 else " class=unseen"}><tr>{heads}<tbody>\n'
+        + "\n".join(rows)
+        + "\n</table>\n</div>"
+    )
 
 
 def _scene(scene: Scene, words: Words) -> str:
@@ -292,7 +314,8 @@ def _figure(drawing: Drawing) -> str:
 
 
 def _evidence(run: Run) -> list[Event]:
-    return [event for step in run.steps for anomaly in step.anomalies for event in anomaly.evidence]
+    found = [anomaly for step in run.steps for anomaly in step.anomalies if not anomaly.is_of_a_contract]
+    return [event for anomaly in found for event in anomaly.evidence]
 
 
 def _name(step: StepResult, anomaly: Anomaly) -> str:

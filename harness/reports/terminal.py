@@ -43,6 +43,8 @@ _STYLES = {
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
 _EVIDENCE = 6
 """Events that are shown of each finding."""
+_CALLS = 24
+"""Calls that are shown of a component that was called directly."""
 _AROUND = 1
 """Events that are shown before and after each of them."""
 _ROWS = 80
@@ -145,6 +147,9 @@ class Terminal:
             self._step(step, words)
         self._explain(run, run.steps, words)
         self._notes(run, words)
+        if run.contract is not None and not run.contract.lacking:
+            told = self.texts.say("ui.contract", plays=run.contract.plays, calls=run.contract.calls)
+            self.block(told, 2, "dim")
         if run.stall > 1.0:
             self.line(f"  {self.texts.say('ui.stall', seconds=run.stall)}", "dim")
         elif self.verbose and run.case is None:
@@ -234,7 +239,10 @@ class Terminal:
         self.block(words.message(anomaly), 6)
         if more:
             self.block(self.texts.say("ui.more", count=more), 6, "dim")
-        self._evidence(anomaly, words, history)
+        if anomaly.is_of_a_contract:
+            self._calls(anomaly, words)
+        else:
+            self._evidence(anomaly, words, history)
         for line in pointed_at(anomaly):
             self.line(f"        {line}", "cyan")
         for sentence in words.explained(anomaly):
@@ -249,6 +257,15 @@ class Terminal:
             if look not in told:
                 told.add(look)
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
+
+    def _calls(self, anomaly: Anomaly, words: Words) -> None:
+        """What was called, one call a line; the last one shows what is wrong."""
+        shown = words.calls(anomaly)
+        width = max((len(line.who) for line in shown), default=0)
+        for line in shown[-_CALLS:]:
+            mark, style = (">", "cyan") if line is shown[-1] else (" ", "dim")
+            who = f"{line.who:<{width}}  " if width else ""
+            self.line(f"      {mark} {who}{'    ' * line.depth}{line.what}", style)
 
     def _evidence(self, anomaly: Anomaly, words: Words, history: History) -> None:
         """The blamed events; where the history is known, among those just before and after them."""

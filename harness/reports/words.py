@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from harness import history
-from harness.anomalies import Anomaly
+from harness.anomalies import INTERFACES, Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history import Event
+from harness.reports.calls import Line, lines_of
 from harness.texts import Texts
 from harness.verdict import Text
 from lab.protocol import SYSTEM
@@ -45,6 +46,8 @@ class Words:
             said["expected"] = self._known("expected", said["expected"])
         if isinstance(said.get("how"), str):
             said["how"] = self._known("how", said["how"])
+        if isinstance(said.get("after"), str):
+            said["after"] = self._known("after", said["after"])
         return said
 
     def _known(self, table: str, key: str) -> str:
@@ -84,6 +87,8 @@ class Words:
     def rule(self, anomaly: Anomaly) -> str:
         """Where the broken rule stands."""
         rule = anomaly.rule
+        if rule == INTERFACES:
+            return self.texts.say("ui.rule_interfaces", duty=anomaly.params.get("duty", ""))
         if rule in _RULES_IN_WORDS:
             return self.texts.say(f"ui.rule_{rule}")
         return self.texts.say("ui.rule", rule=rule)
@@ -91,6 +96,10 @@ class Words:
     def course(self, anomaly: Anomaly) -> str:
         """The section of the course."""
         return self.texts.say("ui.course", section=self.texts.say(f"section.{anomaly.kind.section}"))
+
+    def calls(self, anomaly: Anomaly) -> list[Line]:
+        """The calls that show a breach of a contract."""
+        return lines_of(anomaly.evidence)
 
     def explained(self, anomaly: Anomaly) -> list[str]:
         """What the codes and errors of a finding mean, a sentence for each: they say little by themselves."""
@@ -138,6 +147,8 @@ class Words:
             case history.Server(what=kind, detail=detail, copy=copy):
                 what = say(f"event.server_{kind}", **{"code": "?", **detail})
                 who = say("event.copy") if copy else who
+            case history.Called(who=caller, what=call, result=result):
+                who, what = caller or who, call if result is None else f"{call} → {result}"
             case _:
                 what = type(event).__name__
         return event.at, who, what

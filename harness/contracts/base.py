@@ -1,0 +1,100 @@
+"""What the contracts of the four components have in common: a plan, its play, and what it found.
+
+A contract is a module with
+
+    COMPONENT, SIZES, PLAYS           its name; the sizes of its plans; plays of each size
+    plan(rng, size) -> Plan           what is called, as data
+    async play(plan, stage)           calls it, and tells the stage of each breach
+
+A breach belongs to one of the course's steps. Each step keeps its smallest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from harness.calls import Calls
+from harness.contracts.result import Breach
+from harness.history import Called
+from harness.worlds.sim.host import Host
+from harness.worlds.sim.places import raised_where
+
+NEVER = 10.0
+"""Seconds after which a call that has not returned never will: everything it waits for takes milliseconds."""
+
+
+class Plan(Struct, frozen=True):
+    """What is called: a list of acts, whose meaning is the contract's, and a seed for all delays."""
+
+    seed: str
+    acts: list[Any]
+
+
+class Stage:
+    """One play: makes the component, records the calls, and gathers the breaches.
+
+    `fresh` imports the component's file anew and returns the class; `now` tells the seconds since the play
+    began.
+    """
+
+    def __init__(self, fresh: Callable[[], type], now: Callable[[], float], host: Host | None = None) -> None:
+        self.fresh = fresh
+        self.now = now
+        self.host = host
+        """The simulated host that it is played on."""
+        self.history: list[Called] = []
+        self.breaches: list[Breach] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        """Texts of notes, and what they are filled with."""
+        self._names: dict[int, str] = {}
+        self._named: list[object] = []  # what has a name is kept, so that no other gets its address
+        self.calls = Calls(self.history.append, now, lambda value: self._names.get(id(value)))
+
+    def name(self, thing: object, name: str) -> None:
+        """Have a thing be shown by this name."""
+        self._names[id(thing)] = name
+        self._named.append(thing)
+
+    def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Call a method of the component; what it calls itself is told as done by that method."""
+
+        def inside(*given: Any) -> Any:
+            with self.calls.on_behalf_of(method):
+                return function(*given)
+
+        return self.calls.call(method, inside, args)
+
+    def breach(self, step: str, name: str, duty: str, variant: str = "", **params: Any) -> None:
+        """Note something that is owed, and was not done by now. The first of each kind counts."""
+        self.breach_at(len(self.history), step, name, duty, variant, **params)
+
+    def breach_at(self, at: int, step: str, name: str, duty: str, variant: str = "", **params: Any) -> None:
+        """The same for something that had happened after so many events."""
+        found = Breach(step, name, variant, duty, params, at)
+        if all(each.kind != found.kind for each in self.breaches):
+            self.breaches.append(found)
+
+    def raised(self, step: str, duty: str, call: str, error: BaseException) -> None:
+        """A call raised what it must not."""
+        where = raised_where(error)
+        told = f"{type(error).__name__}: {error}".rstrip(": ")
+        variant = "changed_meanwhile" if "changed size during iteration" in str(error) else ""
+        self.breach(step, "call_raised", duty, variant, call=call, error=told[:200], where=where)
+
+
+class Contract(Protocol):
+    """A module of this package that has a component's contract."""
+
+    COMPONENT: str
+    SIZES: range
+    PLAYS: int
+
+    def plan(self, rng: Random, size: int) -> Plan:
+        """What is called."""
+
+    async def play(self, plan: Plan, stage: Stage) -> None:
+        """Call it."""

@@ -1,0 +1,394 @@
+"""PresenceManager: exactly what changed, each time, and who is here.
+
+The model keeps what it was told of each connection, and works out who is present. Two things are left to
+the component: whether it shows `away` (after one and a half intervals), and what it does at the very moment
+at which a time-out is reached. So no connection is ever silent for exactly as long as that here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from harness.contracts.base import Plan, Stage
+from lab.interfaces import Change
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, Presence, Status
+
+COMPONENT = "presence"
+SIZES = range(1, 17)
+PLAYS = 40
+
+BEGAN = 1_767_225_600.0
+"""When each play begins, in seconds since the Unix epoch."""
+AWAY_AFTER = 1.5 * HEARTBEAT_INTERVAL
+CONNECTIONS = {"c1": "ann", "c2": "bob", "c3": "ann", "c4": "cem"}
+"""Each connection's user; `ann` has two."""
+ROOMS = ("red", "blue")
+PAUSES = (1.37, 10.13, 29.3, 45.7, OFFLINE_TIMEOUT - 0.01, OFFLINE_TIMEOUT + 0.01, 75.9)
+"""Seconds; no sum of a few of them is the time-out."""
+_WEIGHTS = {
+    "connected": 4,
+    "joined": 6,
+    "seen": 3,
+    "left": 3,
+    "lost": 3,
+    "pass": 5,
+    "in_room": 3,
+    "is_connected": 1,
+}
+_STEPS = {"connected": "3.2", "joined": "3.2", "left": "3.3", "lost": "3.3", "seen": "3.4", "sweep": "3.4"}
+"""The step that each method's changes belong to."""
+
+
+class Act(Struct, frozen=True):
+    """A call for a connection and a room; or `pass`, upon which the server sweeps."""
+
+    what: str
+    connection: str = ""
+    room: str = ""
+    seconds: float = 0.0
+
+
+def plan(rng: Random, size: int) -> Plan:
+    """Some come and enter; then so many calls. What makes no sense when its turn comes is left out then."""
+    people = rng.choice((("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), tuple(CONNECTIONS)))
+    rooms = ROOMS[: rng.randint(1, len(ROOMS))]
+    acts = []
+    for name in people[:size]:
+        acts.append(Act("connected", name))
+        if rng.random() < 0.8:
+            acts.append(Act("joined", name, rng.choice(rooms)))
+    for _ in range(size):
+        what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        acts.append(Act(what, rng.choice(people), rng.choice(rooms), rng.choice(PAUSES)))
+    # What was called is looked at: without a question, a play shows little.
+    last = rng.choice(("in_room", "in_room", "pass", "is_connected", "lost"))
+    return Plan("", [*acts, Act(last, rng.choice(people), rng.choice(rooms), PAUSES[-1])])
+
+
+async def play(plan: Plan, stage: Stage) -> None:
+    """Call everything, and compare."""
+    _Play(plan, stage).all()
+
+
+class _Known(Struct):
+    """What the model knows of a connection: when it was seen last, and its rooms."""
+
+    user: str
+    seen: float
+    rooms: set[str]
+
+
+class _Play:
+    """One play. `shown` is what the component has told of each user in each room."""
+
+    def __init__(self, plan: Plan, stage: Stage) -> None:
+        self._acts: list[Act] = plan.acts
+        self._stage = stage
+        self._now = BEGAN
+        self._known: dict[str, _Known] = {}
+        self._ever: set[str] = set()
+        self._seen_ever: dict[str, float] = {}  # by user
+        self._shown: dict[tuple[str, str], Status] = {}
+        self._is_over = False
+
+    def all(self) -> None:
+        """Play to the end, or until a call raises."""
+        self._manager: Any = self._stage.fresh()(HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT)
+        for act in self._acts:
+            self._one(act)
+            if self._is_over:
+                return
+
+    def _one(self, act: Act) -> None:
+        name, known = act.connection, self._known.get(act.connection)
+        match act.what:
+            case "connected" if name not in self._ever:
+                self._ever.add(name)
+                self._known[name] = _Known(CONNECTIONS[name], self._now, set())
+                self._sign_of_life(name)
+                self._change("connected", name, CONNECTIONS[name])
+            case "seen" if name in self._ever:
+                if known is not None:
+                    self._sign_of_life(name)
+                    known.seen = self._now
+                self._change("seen", name)
+            case "joined" if name in self._ever:
+                if known is not None:
+                    self._see(name)  # so does the server, with each frame
+                    known.rooms.add(act.room)
+                self._change("joined", name, act.room)
+            case "left" if known is not None and act.room in known.rooms:
+                self._see(name)
+                known.rooms.discard(act.room)
+                self._change("left", name, act.room, ended=known)
+            case "lost":
+                self._known.pop(name, None)
+                self._change("lost", name, ended=known)
+            case "pass":
+                self._pass(act.seconds)
+            case "in_room":
+                self._in_room(act.room)
+            case "is_connected" if name in self._ever:
+                self._is_connected(name)
+
+    def _see(self, name: str) -> None:
+        known = self._known.get(name)
+        if known is not None and known.seen == self._now:
+            return  # at one moment, one sign of life is as good as two
+        if known is not None:
+            known.seen = self._now
+            self._sign_of_life(name)
+        self._change("seen", name)
+
+    def _sign_of_life(self, name: str) -> None:
+        self._seen_ever[self._known[name].user] = self._now
+
+    def _pass(self, seconds: float) -> None:
+        """Let time pass; then the server looks for who is silent."""
+        self._now += seconds
+        silent = [name for name, known in self._known.items() if self._now - known.seen > OFFLINE_TIMEOUT]
+        ended = [self._known.pop(name) for name in silent]
+        last = min((known.seen for known in ended), default=self._now)
+        self._change("sweep", ended=_Known("", last, set()))
+        if not self._is_over:
+            self._look_who_is_forgotten()
+
+    def _look_who_is_forgotten(self) -> None:
+        """Who was in no room is forgotten, or kept, without a word: it would show much later, elsewhere."""
+        for name in sorted(self._ever):
+            try:
+                is_right = bool(self._manager.is_connected(name)) == (name in self._known)
+            except Exception:
+                is_right = False
+            if not is_right:
+                self._is_connected(name)
+                self._is_over = True
+                return
+
+    # --- what should be ---------------------------------------------------------------------------
+
+    def _present(self) -> dict[tuple[str, str], float]:
+        """Who is present where, and when it was seen last by a connection there."""
+        found: dict[tuple[str, str], float] = {}
+        for known in self._known.values():
+            for room in known.rooms:
+                key = room, known.user
+                found[key] = max(found.get(key, 0.0), known.seen)
+        return found
+
+    def _change(self, method: str, *names: str, ended: _Known | None = None) -> None:
+        """Call a method, and compare what it says has changed."""
+        args = (*names, self._now)
+        call = self._written(method, names)
+        got = self._call(_STEPS[method], method, args, call)
+        if self._is_over:
+            return
+        if not isinstance(got, list) or not all(isinstance(each, Change) for each in got):
+            variant = "none" if got is None else "no_changes"
+            shown = {"call": call, "got": self._stage.calls.shown(got), "owed": "[]"}
+            self._stage.breach(_STEPS[method], "wrong_answer", f"PresenceManager.{method}", variant, **shown)
+            got = []
+        self._compare(method, call, got, ended)
+
+    def _compare(self, method: str, call: str, got: list[Change], ended: _Known | None) -> None:
+        present = self._present()
+        shown = {key: status for key, status in self._shown.items() if status is not Status.OFFLINE}
+        told = Counter((change.room, change.presence.user) for change in got)
+        for key in present.keys() - shown.keys():
+            if not told[key]:
+                self._wrong_change(method, "no_online", call, key, got)
+        for key in shown.keys() - present.keys():
+            if not told[key]:
+                self._wrong_change(method, "no_offline", call, key, got)
+        for change in got:
+            key = change.room, change.presence.user
+            if told[key] > 1:
+                self._wrong_change(method, "told_twice", call, key, got)
+            else:
+                self._one_change(method, call, change, key, present, got, ended)
+        # What is wrong is told once: from here on, what should have been shown counts as shown.
+        for key in {*self._shown, *present, *told}:
+            status = self._shown.get(key, Status.OFFLINE)
+            for change in got:
+                if (change.room, change.presence.user) == key:
+                    status = change.presence.status
+            is_shown = status is not Status.OFFLINE
+            if is_shown != (key in present):
+                status = Status.ONLINE if key in present else Status.OFFLINE
+            self._shown[key] = status
+
+    def _one_change(
+        self,
+        method: str,
+        call: str,
+        change: Change,
+        key: tuple[str, str],
+        present: dict[tuple[str, str], float],
+        got: list[Change],
+        ended: _Known | None,
+    ) -> None:
+        status, before = change.presence.status, self._shown.get(key, Status.OFFLINE)
+        if status is Status.OFFLINE and key in present:
+            self._wrong_change(method, "still_here", call, key, got)
+        elif status is not Status.OFFLINE and key not in present:
+            self._wrong_change(method, "not_here", call, key, got)
+        elif status == before:
+            self._wrong_change(method, "same", call, key, got)
+        elif status is Status.AWAY and self._now - present[key] < AWAY_AFTER:
+            self._wrong_change(method, "away_early", call, key, got)
+        else:
+            self._last_seen(_STEPS[method], method, call, change.presence, key, present, ended)
+
+    def _wrong_change(
+        self, method: str, variant: str, call: str, key: tuple[str, str], got: list[Change]
+    ) -> None:
+        room, user = key
+        self._stage.breach(
+            _STEPS[method],
+            "wrong_change",
+            f"PresenceManager.{method}",
+            variant,
+            call=call,
+            user=user,
+            room=room,
+            got=self._stage.calls.shown(got),
+        )
+        self._is_over = self._is_over or self._thinks_otherwise()
+
+    def _thinks_otherwise(self) -> bool:
+        """Whether others are in the rooms, as the component sees it: then what comes next only follows from that.
+
+        Where it just has told something wrong, the play goes on.
+        """
+        try:
+            listed = {
+                (room, each.user)
+                for room in ROOMS
+                for each in self._manager.in_room(room, self._now)
+                if each.status is not Status.OFFLINE
+            }
+            connected = {name for name in self._ever if self._manager.is_connected(name)}
+        except Exception:
+            return True
+        return listed != self._present().keys() or connected != self._known.keys()
+
+    def _last_seen(
+        self,
+        step: str,
+        method: str,
+        call: str,
+        presence: Presence,
+        key: tuple[str, str],
+        present: dict[tuple[str, str], float],
+        ended: _Known | None,
+    ) -> None:
+        """When a user was seen last: by a connection in this room, or by any of its connections."""
+        room, user = key
+        latest = self._seen_ever.get(user, 0.0)
+        if key in present:
+            earliest = present[key]
+        else:
+            earliest = ended.seen if ended is not None else 0.0
+            if method in ("left", "lost"):  # one may take the end of a connection for its last sign of life
+                latest = self._now
+        seen: Any = presence.last_seen
+        is_whole = isinstance(seen, int) and not isinstance(seen, bool)
+        if not is_whole or not 1000 * earliest - 1.5 <= seen <= 1000 * latest + 1.5:
+            variant = _how_wrong(seen, is_whole, earliest, latest)
+            self._stage.breach(
+                step,
+                "wrong_last_seen",
+                f"PresenceManager.{method}",
+                variant,
+                call=call,
+                user=user,
+                room=room,
+                got=seen,
+                owed=int(1000 * earliest),
+            )
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def _in_room(self, room: str) -> None:
+        call = self._written("in_room", (room,))
+        got = self._call("3.1", "in_room", (room, self._now), call)
+        if self._is_over:
+            return
+        owed = sorted(user for where, user in self._present() if where == room)
+        shown = {"call": call, "got": self._stage.calls.shown(got), "owed": ", ".join(owed) or "–"}
+        if not isinstance(got, list) or not all(isinstance(each, Presence) for each in got):
+            self._wrong_answer("3.1", "in_room", "none" if got is None else "no_presences", shown)
+            return
+        listed = Counter(each.user for each in got if each.status is not Status.OFFLINE)
+        if extra := sorted(listed.keys() - set(owed)):
+            elsewhere = any(user == extra[0] for _, user in self._present())
+            step, variant = ("3.1", "other_room") if elsewhere else ("3.3", "still_listed")
+            if self._shown.get((room, extra[0])) is not None:
+                step, variant = "3.3", "still_listed"
+            self._wrong_answer(step, "in_room", variant, shown)
+        elif max(listed.values(), default=1) > 1:
+            self._wrong_answer("3.1", "in_room", "listed_twice", shown)
+        elif set(owed) - listed.keys():
+            self._wrong_answer("3.1", "in_room", "not_listed", shown)
+        elif any(each.status is Status.OFFLINE for each in got):
+            self._wrong_answer("3.1", "in_room", "offline_listed", shown)
+        else:
+            for each in got:
+                self._listed(call, each, room, shown)
+
+    def _listed(self, call: str, each: Presence, room: str, shown: dict[str, Any]) -> None:
+        key, present = (room, each.user), self._present()
+        may_be_away = self._now - present[key] >= AWAY_AFTER
+        if each.status is Status.AWAY and not may_be_away:
+            self._wrong_answer("3.4", "in_room", "away_early", shown)
+        elif each.status is Status.ONLINE and self._shown.get(key) is Status.AWAY:
+            self._wrong_answer("3.4", "in_room", "away_unlike", shown)
+        else:
+            self._last_seen("3.1", "in_room", call, each, key, present, None)
+
+    def _is_connected(self, name: str) -> None:
+        call, owed = self._written("is_connected", (name,), at=False), name in self._known
+        got = self._call("3.4", "is_connected", (name,), call)
+        if not self._is_over and bool(got) != owed:
+            shown = {"call": call, "got": self._stage.calls.shown(got), "owed": str(owed)}
+            self._wrong_answer("3.4", "is_connected", "connected" if got else "not_connected", shown)
+
+    def _wrong_answer(self, step: str, method: str, variant: str, shown: dict[str, Any]) -> None:
+        self._stage.breach(step, "wrong_answer", f"PresenceManager.{method}", variant, **shown)
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def _call(self, step: str, method: str, args: tuple[Any, ...], call: str) -> Any:
+        """Call a method. If it raises, the play is over."""
+        calls = self._stage.calls
+        number = calls.begin(call)
+        try:
+            got = getattr(self._manager, method)(*args)
+        except (Exception, SystemExit) as error:
+            calls.end(number, call, f"{type(error).__name__}: {error}")
+            self._stage.raised(step, f"PresenceManager.{method}", call, error)
+            self._is_over = True
+            return None
+        calls.end(number, call, calls.shown(got))
+        return got
+
+    def _written(self, method: str, names: tuple[str, ...], *, at: bool = True) -> str:
+        """A call as one would write it, with the seconds since the play began."""
+        args = [f'"{name}"' for name in names] + ([f"now={self._now - BEGAN:g}"] if at else [])
+        return f"{method}({', '.join(args)})"
+
+
+def _how_wrong(seen: Any, is_whole: bool, earliest: float, latest: float) -> str:
+    """What may have gone wrong with a `last_seen`."""
+    if not is_whole:
+        return "no_whole_number"
+    if earliest - 1 <= seen <= latest + 1:
+        return "seconds"
+    return "later" if seen > 1000 * latest else "earlier" if seen < 1000 * earliest else ""
+
+
+__all__ = ["COMPONENT", "PLAYS", "SIZES", "plan", "play"]

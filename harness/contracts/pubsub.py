@@ -1,0 +1,285 @@
+"""PubSub: each member of exactly this room once, whoever comes and goes meanwhile.
+
+The model is a dictionary from rooms to members. While a frame is being published, whoever is told of it may
+subscribe and unsubscribe others: those who are concerned may hear the frame or not, all others must.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+from msgspec import Struct, field
+
+from harness.contracts.base import Plan, Stage
+from lab.protocol import Message, ServerFrame
+
+COMPONENT = "pubsub"
+SIZES = range(1, 13)
+PLAYS = 50
+
+ROOMS = ("red", "Red", "blue")
+MEMBERS = ("ann", "bob", "cem", "dan")
+FRAMES = ("hello", "hi", "hey", "ahoy", "salut", "ciao", "hola", "servus", "moin", "tag", "hej", "yo", "oi")
+_WEIGHTS = {"subscribe": 6, "unsubscribe": 3, "publish": 5, "members": 2, "rooms": 2, "change": 1}
+
+
+class Act(Struct, frozen=True):
+    """A call. `during` says what members do when a frame that is published reaches them."""
+
+    what: str
+    room: int = 0
+    member: int = 0
+    during: list[Reaction] = field(default_factory=list)
+
+
+class Reaction(Struct, frozen=True):
+    """When `who` is sent the frame, it subscribes or unsubscribes `member`."""
+
+    who: int
+    what: str
+    member: int
+
+
+def plan(rng: Random, size: int) -> Plan:
+    """So many calls, of all kinds, on a few rooms and members."""
+    rooms, members = rng.randint(1, len(ROOMS)), rng.randint(1, len(MEMBERS))
+    acts = []
+    for _ in range(size):
+        what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        during = []
+        if what == "publish" and rng.random() < 0.4:
+            during = [
+                Reaction(
+                    rng.randrange(members),
+                    rng.choice(("unsubscribe", "unsubscribe", "subscribe")),
+                    rng.randrange(members),
+                )
+            ]
+        acts.append(Act(what, rng.randrange(rooms), rng.randrange(members), during))
+    # What was called is looked at: without a question, a play shows little.
+    acts.append(Act(rng.choice(("publish", "members", "rooms")), rng.randrange(rooms)))
+    return Plan("", acts)
+
+
+class Member:
+    """Somebody who hears, and may react to it."""
+
+    def __init__(self, name: str, stage: Stage) -> None:
+        self.name = name
+        self.heard: list[ServerFrame] = []
+        self.reactions: list[tuple[str, Member]] = []
+        self.play: _Play | None = None
+        self._stage = stage
+
+    def send(self, frame: ServerFrame) -> None:
+        """Hear a frame."""
+        self._stage.calls.begin(self._stage.calls.written(f"{self.name}.send", (frame,)))
+        self.heard.append(frame)
+        reactions, self.reactions = self.reactions, []
+        for what, member in reactions:
+            assert self.play is not None
+            self.play.react(what, member)
+
+    async def drain(self) -> None:
+        """Everything was read already."""
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+async def play(plan: Plan, stage: Stage) -> None:
+    """Call everything, and compare."""
+    _Play(plan, stage).all()
+
+
+class _Play:
+    """One play, with its model: who is in which room."""
+
+    def __init__(self, plan: Plan, stage: Stage) -> None:
+        self._acts: list[Act] = plan.acts
+        self._stage = stage
+        self._members = [Member(name, stage) for name in MEMBERS]
+        for each in self._members:
+            stage.name(each, each.name)
+        self._model: dict[str, dict[Member, None]] = {}
+        self._kept: list[tuple[str, Any, list[Any]]] = []  # lists that are ours, and what was in them
+        self._room = ""
+        self._touched: set[Member] = set()
+
+    def all(self) -> None:
+        """Play to the end, or until a call raises: nothing can be said of what comes after."""
+        self._pubsub: Any = self._stage.fresh()()
+        frames = iter(FRAMES)
+        for act in self._acts:
+            if not self._one(act, next(frames)):
+                return
+        for call, got, was in self._kept:
+            if list(got) != was:
+                shown, then = self._stage.calls.shown(got), self._stage.calls.shown(was)
+                self._breach("1.3", "live", _method(call), call=call, got=shown, owed=then)
+
+    def _one(self, act: Act, frame: str) -> bool:
+        room, member = ROOMS[act.room], self._members[act.member]
+        match act.what:
+            case "subscribe":
+                if not self._call("1.3", "subscribe", room, member)[0]:
+                    return False
+                self._model.setdefault(room, {})[member] = None
+            case "unsubscribe":
+                if not self._call("1.5", "unsubscribe", room, member)[0]:
+                    return False
+                self._leave(room, member)
+            case "publish":
+                return self._publish(room, act.during, frame)
+            case "members" | "rooms":
+                return self._ask(act.what, room)
+            case "change":
+                return self._change_the_answer(room)
+        return True
+
+    def _call(self, step: str, method: str, *args: Any) -> tuple[bool, Any]:
+        """Call a method; returns whether it came back, and with what."""
+        try:
+            return True, self._stage.call(method, getattr(self._pubsub, method), args)
+        except (Exception, SystemExit) as error:
+            self._stage.raised(step, f"PubSub.{method}", self._stage.calls.written(method, args), error)
+            return False, None
+
+    def _leave(self, room: str, member: Member) -> None:
+        members = self._model.get(room, {})
+        members.pop(member, None)
+        if not members:
+            self._model.pop(room, None)
+
+    # --- publish ----------------------------------------------------------------------------------
+
+    def react(self, what: str, member: Member) -> None:
+        """In the middle of a `publish`."""
+        self._touched.add(member)
+        getattr(self, "_" + what)(member)
+
+    def _subscribe(self, member: Member) -> None:
+        self._stage.calls.call("subscribe", self._pubsub.subscribe, (self._room, member))
+        self._model.setdefault(self._room, {})[member] = None
+
+    def _unsubscribe(self, member: Member) -> None:
+        self._stage.calls.call("unsubscribe", self._pubsub.unsubscribe, (self._room, member))
+        self._leave(self._room, member)
+
+    def _publish(self, room: str, during: list[Reaction], name: str) -> bool:
+        frame: ServerFrame = Message(name, room, "eve", name, 1, 0)
+        self._stage.name(frame, name)
+        before = list(self._model.get(room, {}))
+        self._room, self._touched = room, set()
+        for each in self._members:
+            each.heard, each.reactions, each.play = [], [], self
+        for reaction in during:
+            self._members[reaction.who].reactions.append((reaction.what, self._members[reaction.member]))
+        came_back, _ = self._call("1.4", "publish", room, frame)
+        for each in self._members:
+            each.reactions = []
+        if not came_back:
+            return False
+        for each in self._members:
+            least = int(each in before and each not in self._touched)
+            most = int(each in before or each in self._touched)
+            if each.heard and any(heard != frame for heard in each.heard):
+                shown = self._stage.calls.shown(each.heard[0])
+                self._wrong_delivery("1.4", "changed", each, name, room, shown)
+            elif not least <= len(each.heard) <= most:
+                self._wrong_count(each, name, room, len(each.heard))
+        return True
+
+    def _wrong_count(self, member: Member, frame: str, room: str, heard: int) -> None:
+        if heard > 1:
+            self._wrong_delivery("1.4", "twice", member, frame, room, heard)
+        elif heard and self._was_ever_in(room, member):
+            self._wrong_delivery("1.5", "gone", member, frame, room, heard)
+        elif heard:
+            self._wrong_delivery("1.4", "other_room", member, frame, room, heard)
+        else:
+            self._wrong_delivery("1.4", "skipped" if self._touched else "missed", member, frame, room, heard)
+
+    def _was_ever_in(self, room: str, member: Member) -> bool:
+        call = self._stage.calls.written("subscribe", (room, member))
+        return any(event.what == call for event in self._stage.history)
+
+    def _wrong_delivery(
+        self, step: str, variant: str, member: Member, frame: str, room: str, got: object
+    ) -> None:
+        self._stage.breach(
+            step,
+            "wrong_delivery",
+            "PubSub.publish",
+            variant,
+            who=member.name,
+            frame=frame,
+            room=room,
+            got=got,
+        )
+
+    # --- members and rooms ------------------------------------------------------------------------
+
+    def _ask(self, method: str, room: str) -> bool:
+        args = (room,) if method == "members" else ()
+        came_back, got = self._call("1.3", method, *args)
+        if not came_back:
+            return False
+        self._compare(method, self._stage.calls.written(method, args), room, got)
+        return True
+
+    def _compare(self, method: str, call: str, room: str, got: Any) -> None:
+        owed: list[Any] = list(self._model.get(room, {})) if method == "members" else list(self._model)
+        shown = {"call": call, "got": self._stage.calls.shown(got), "owed": self._stage.calls.shown(owed)}
+        if not isinstance(got, list):
+            self._breach("1.3", "none" if got is None else "no_list", method, **shown)
+            return
+        self._kept.append((call, got, list(got)))
+        if Counter(map(id, got)) == Counter(map(id, owed)) or sorted(map(repr, got)) == sorted(
+            map(repr, owed)
+        ):
+            return
+        extra = [each for each in got if each not in owed]
+        if extra and self._is_past(method, room, extra[0]):
+            self._breach("1.5", "empty_room" if method == "rooms" else "still_there", method, **shown)
+        elif len(got) > len(set(map(id, got))) and not extra:
+            self._breach("1.3", "listed_twice", method, **shown)
+        else:
+            self._breach("1.3", "extra" if extra else "missing", method, **shown)
+
+    def _is_past(self, method: str, room: str, extra: Any) -> bool:
+        if method == "rooms":
+            return any(event.what.startswith(f'subscribe("{extra}"') for event in self._stage.history)
+        return isinstance(extra, Member) and self._was_ever_in(room, extra)
+
+    def _change_the_answer(self, room: str) -> bool:
+        """What is done to a list that was returned is nothing to anybody else."""
+        for method in ("members", "rooms"):
+            args = (room,) if method == "members" else ()
+            came_back, got = self._call("1.3", method, *args)
+            if not came_back:
+                return False
+            if not isinstance(got, list):
+                self._compare(method, self._stage.calls.written(method, args), room, got)
+                continue
+            call = self._stage.calls.written(method, args)
+            self._stage.calls.begin(f"{call}.clear()")
+            before = list(got)
+            got.clear()
+            came_back, again = self._call("1.3", method, *args)
+            if not came_back:
+                return False
+            if before and again != before:
+                shown, owed = self._stage.calls.shown(again), self._stage.calls.shown(before)
+                self._breach("1.3", "own", method, call=call, got=shown, owed=owed)
+                return False
+        return True
+
+    def _breach(self, step: str, variant: str, method: str, **params: Any) -> None:
+        self._stage.breach(step, "wrong_answer", f"PubSub.{method}", variant, **params)
+
+
+def _method(call: str) -> str:
+    return call.partition("(")[0]

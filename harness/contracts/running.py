@@ -1,0 +1,172 @@
+"""Plays a component's contract, from small to large, and makes what fails as small as it gets.
+
+All plays of a component take place on one simulated host, in virtual time. A component that does what cannot be
+simulated, such as starting a thread of its own, is played in real time instead, for some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+import traceback
+from collections.abc import Callable
+from math import inf
+from random import Random
+
+from msgspec.structs import replace
+
+from harness.contracts.base import Contract, Plan, Stage
+from harness.contracts.component import Component
+from harness.contracts.result import Breach, Found, Played
+from harness.steps import BREAKABLE
+from harness.worlds.sim.host import Host
+from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.watchdog import watching
+from harness.worlds.sim.world import NEW_YEAR
+from lab.loader import ComponentError
+
+CONTRACTS = ("pubsub", "sequencer", "presence", "store")
+"""The components that have a contract, each in the module of this name."""
+REAL_SECONDS = 4.0
+"""Seconds for plays in real time."""
+MOST_TRIES = 400
+"""Plays that are spent on making a failure smaller."""
+
+
+def contract_of(component: str) -> Contract:
+    """The module with a component's contract."""
+    module: Contract = importlib.import_module(f"harness.contracts.{component}")  # type: ignore[assignment]
+    return module
+
+
+def play_contract(
+    component: str, where: str, seed: str = "", *, stuck: Callable[[Played], None] = lambda played: None
+) -> Played:
+    """Play the contract of a component in a file.
+
+    The same file and seed give the same result. If its code never comes back, `stuck` is called in the middle
+    of it with the result up to then.
+    """
+    began = time.perf_counter()
+    simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
+    series = _Series(component, where, seed)
+
+    async def main() -> Host:
+        host = series.host = simulator.host("component")
+        host.start(series.run, {})
+        while host.is_alive:
+            await asyncio.sleep(1.0)
+        return host
+
+    def hung(place: str) -> None:
+        series.ended("call_hangs", "", place)
+        stuck(series.result)
+
+    with watching(simulator, hung):
+        host = simulator.run(main())
+    result = series.result
+    if host.refused is not None:
+        result.lacking, result.where = host.refused.what, host.refused.where
+    elif not series.is_over:
+        series.ended("call_ends", "", "")
+    result.output = host.lines()[-12:]
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def play_in_real_time(component: str, where: str, seed: str = "") -> Played:
+    """The same on an ordinary event loop, with real threads: as much of it as some seconds allow."""
+    began = time.perf_counter()
+    series = _Series(component, where, seed, REAL_SECONDS)
+    series.run()
+    series.result.seconds = time.perf_counter() - began
+    return series.result
+
+
+class _Series:
+    """The plays of one contract, one after the other."""
+
+    def __init__(self, component: str, where: str, seed: str, budget: float = inf) -> None:
+        self._contract = contract_of(component)
+        self._deadline = time.perf_counter() + budget
+        self._seed = seed
+        self._where = where
+        self.host: Host | None = None
+        self._steps = BREAKABLE[component]
+        self._stage: Stage | None = None
+        self._found: dict[str, Found] = {}
+        self.result = Played(component)
+        self.is_over = False
+
+    def run(self) -> None:
+        """Play until each step has its breach, or all plays were played."""
+        try:
+            self._component = Component(self.result.component, self._where)
+        except ComponentError as error:
+            self.result.problem = str(error)
+            self.is_over = True
+            return
+        try:
+            for size in self._contract.SIZES:
+                for number in range(self._contract.PLAYS):
+                    seed = f"{self._seed}/{size}/{number}"
+                    self._one(replace(self._contract.plan(Random(seed), size), seed=seed))
+                    is_late = time.perf_counter() > self._deadline
+                    if is_late or all(step in self._found for step in self._steps):
+                        return
+        except Exception:
+            self.result.defect = traceback.format_exc()
+        finally:
+            self.is_over = True
+
+    def _one(self, plan: Plan) -> None:
+        stage = self._play(plan)
+        for breach in stage.breaches:
+            if breach.step not in self._found:
+                self._keep(self._smaller(plan, stage, breach))
+        for note in stage.notes:
+            if note not in self.result.notes:
+                self.result.notes.append(note)
+
+    def _play(self, plan: Plan) -> Stage:
+        self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host)
+
+        async def in_a_loop() -> None:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            stage.now = stage.calls.now = lambda: loop.time() - began
+            await self._contract.play(plan, stage)
+
+        asyncio.run(in_a_loop())
+        self.result.plays += 1
+        self.result.calls += stage.calls.made
+        return stage
+
+    def _smaller(self, plan: Plan, stage: Stage, breach: Breach) -> Found:
+        """The breach in a play from which no act can be left out."""
+        tries, at = MOST_TRIES, len(plan.acts) - 1
+        while at >= 0 and tries:
+            fewer = replace(plan, acts=plan.acts[:at] + plan.acts[at + 1 :])
+            tries -= 1
+            other = self._play(fewer)
+            same = next((each for each in other.breaches if each.kind == breach.kind), None)
+            if same is not None:
+                plan, stage, breach, at = fewer, other, same, min(at, len(fewer.acts))
+            at -= 1
+        return Found(breach, stage.history[: breach.at])
+
+    def _keep(self, found: Found) -> None:
+        self._found[found.breach.step] = found
+        self.result.found = [self._found[step] for step in self._steps if step in self._found]
+
+    def ended(self, name: str, variant: str, place: str) -> None:
+        """The last call never came back, or ended the process."""
+        stage = self._stage
+        call = stage.history[-1] if stage and stage.history else None
+        params = {"call": call.what if call else self._where, "where": place}
+        history = list(stage.history) if stage else []
+        for step in self._steps:
+            if step not in self._found:
+                duty = self.result.component
+                self._keep(Found(Breach(step, name, variant, duty, params, len(history)), history))

@@ -1,0 +1,538 @@
+"""Sequencer: one order for all, between neighbours that take their time.
+
+A play has phases, with a restart between them: a second instance on the same store. In a phase, all that is
+said and joined is called at moments of its own, side by side. Then what was published, returned and sent is
+compared with what the store has.
+
+Two things are left to the component: whether an empty page is sent, and whether the last page of a replay
+waits for its reader (the first hundred behind a `drain` cost little, and a seam is not to be held up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from harness.contracts import neighbours
+from harness.contracts.base import NEVER, Plan, Stage
+from harness.contracts.neighbours import Member, Store
+from harness.worlds.sim.places import waits_where
+from lab.interfaces import Draft
+from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
+
+COMPONENT = "sequencer"
+SIZES = range(1, 11)
+PLAYS = 16
+
+ROOMS = ("red", "blue")
+USERS = ("ann", "bob")
+SPREADS = (0.0, 0.0, 0.005, 0.03)
+"""Seconds within which everything in a phase begins."""
+STORED = (0, 1, 3, NEWEST - 1, NEWEST, NEWEST + 1, MAX_PAGE, MAX_PAGE + 1, 150, 201, 360, 455)
+"""Messages that are in a room before."""
+LATE = 0.3
+"""Seconds after which somebody speaks and joins once more, when a reader has stopped."""
+CLOCK_SLACK = 2.0
+"""Seconds by which a timestamp may be off."""
+MOST_UNDRAINED = 2 * MAX_PAGE
+"""Messages that may be sent one page after the other without waiting for the reader between them."""
+
+
+class Act(Struct, frozen=True):
+    """Something that is done: say, join, ask, restart; or that is so from the beginning: stored, refuse."""
+
+    what: str
+    at: float = 0.0
+    room: str = ROOMS[0]
+    user: str = USERS[0]
+    id: str | None = None
+    count: int | None = None
+    """Messages that are stored; the save that is refused; `since`."""
+    limit: int = 0
+    """Of a page; of a join: the page at which its reader stops, 0 if it does not."""
+
+
+def plan(rng: Random, size: int) -> Plan:
+    """A talk, or a join in the middle of one; so many messages are said."""
+    spread = rng.choice(SPREADS)
+    says = _talk(rng, size, spread)
+    if rng.random() < 0.55:
+        acts = [Act("stored", count=rng.choice((0, 0, 1, 3))), *says]
+        if rng.random() < 0.4:
+            acts.insert(1, Act("refuse", count=rng.randint(1, size)))
+            acts.append(Act("say", spread + 0.2, id=rng.choice((None, "after"))))
+        if rng.random() < 0.4:
+            again = [act for act in says if act.id is not None][:1]
+            acts += [Act("restart"), *again, *_talk(rng, 2, spread)]
+    else:
+        stored = rng.choice(STORED)
+        sinces = (None, 0, stored // 2, max(stored - 1, 0), stored, stored + 5)
+        acts = [Act("stored", count=stored), *says]
+        acts += [
+            Act("join", rng.uniform(0, spread), count=rng.choice(sinces)) for _ in range(rng.randint(1, 2))
+        ]
+        if rng.random() < 0.4:
+            acts.append(Act("join", 0.0, count=rng.choice((None, 0)), limit=rng.randint(1, 3)))
+            acts += [Act("say", LATE), Act("join", LATE, count=stored)]
+        if rng.random() < 0.4:
+            acts.append(Act("ask", count=rng.choice((0, stored // 2, stored)), limit=rng.choice((1, 7, 100))))
+    return Plan("", acts)
+
+
+def _talk(rng: Random, count: int, spread: float) -> list[Act]:
+    """So many messages, of which some are said again with their `id`."""
+    acts: list[Act] = []
+    rooms = ROOMS[: rng.randint(1, len(ROOMS))]
+    for number in range(count):
+        again = [act for act in acts if act.id is not None]
+        if again and rng.random() < 0.3:
+            other = rng.choice(again)
+            room, user = rng.choice(((other.room, other.user), (rng.choice(rooms), rng.choice(USERS))))
+            acts.append(Act("say", rng.uniform(0, spread), room, user, other.id))
+        else:
+            id = f"id{number}" if rng.random() < 0.5 else None
+            acts.append(Act("say", rng.uniform(0, spread), rng.choice(rooms), rng.choice(USERS), id))
+    return acts
+
+
+async def play(plan: Plan, stage: Stage) -> None:
+    """Call everything, and compare."""
+    await _Play(plan, stage).all()
+
+
+class _Said(Struct):
+    """One `accept`, and what came of it."""
+
+    draft: Draft
+    began: float
+    ended: float = 0.0
+    got: Any = None
+    error: BaseException | None = None
+
+
+class _Joined(Struct):
+    """One `attach`: the newest number when it began, and, once it has returned, `is_done`."""
+
+    member: Member
+    room: str
+    since: int | None
+    newest: int
+    is_done: bool = False
+
+
+class _Published(Struct):
+    """A message that was published, and how many events had happened by then."""
+
+    message: Message
+    at: int
+
+
+class _Play:
+    """One play. What is published is looked at when it happens, all else after each phase."""
+
+    def __init__(self, plan: Plan, stage: Stage) -> None:
+        self._acts: list[Act] = plan.acts
+        self._stage = stage
+        self._rng = Random(plan.seed)
+        self._store = Store(stage, self._rng, is_slow=self._rng.random() < 0.9)
+        self._published: dict[str, list[_Published]] = {}
+        self._first: dict[str, int] = {}  # the number that each room begins with
+        self._ids: set[str] = set()
+        self._texts: dict[tuple[str, str, str], str] = {}
+        self._restarts: list[int] = []  # how many events had happened by then
+        self._is_over = False
+
+    async def all(self) -> None:
+        """Play phase after phase."""
+        clock = Random(0)
+        for act in self._acts:
+            if act.what == "stored":
+                for number in range(1, (act.count or 0) + 1):
+                    text = f"old {number}"
+                    at = _now_ms() - clock.randint(1, 10**6)
+                    self._store.put(Message(f"old-{number}", act.room, USERS[0], text, number, at))
+            elif act.what == "refuse":
+                self._store.refusals.add(act.count or 0)
+        self._first = {room: self._store.newest_number(room) + 1 for room in ROOMS}
+        phase: list[Act] = []
+        for act in [*self._acts, Act("restart")]:
+            if act.what != "restart":
+                phase.append(act)
+                continue
+            await self._phase(phase)
+            if self._is_over:
+                return
+            self._restarts.append(len(self._stage.history))
+            phase = []
+
+    async def _phase(self, acts: list[Act]) -> None:
+        self._pubsub = neighbours.PubSub(self._stage, self._hear)
+        try:
+            self._sequencer = self._stage.fresh()(self._store, self._pubsub)
+        except Exception as error:
+            self._stage.raised("2.1", "Sequencer.__init__", "Sequencer(store, pubsub)", error)
+            self._is_over = True
+            return
+        said: list[_Said] = []
+        joined: list[_Joined] = []
+        tasks: dict[asyncio.Task[None], str] = {}
+        waiting: set[asyncio.Task[None]] = set()
+        for act in acts:
+            if act.what == "say":
+                tasks[asyncio.create_task(self._say(act, said))] = "accept"
+            elif act.what == "join":
+                task = asyncio.create_task(self._join(act, joined))
+                tasks[task] = "attach"
+                if act.limit:
+                    waiting.add(task)
+        await self._all_return({task: what for task, what in tasks.items() if task not in waiting}, joined)
+        for each in joined:
+            each.member.reads.set()
+        if not self._is_over:
+            await self._all_return(tasks, joined)
+        if not self._is_over:
+            is_right = self._check_numbers()
+            self._check_said(said)
+            for each in joined if is_right else ():  # else their hole is that of the numbers
+                self._check_joined(each)
+            for act in acts:
+                if act.what == "ask" and not self._is_over:
+                    await self._ask(act)
+
+    async def _all_return(self, tasks: dict[asyncio.Task[None], str], joined: list[_Joined]) -> None:
+        """Wait for calls. Those that never return wait for a reader, or for nothing that will come."""
+        if not tasks:
+            return
+        _, pending = await asyncio.wait(tasks, timeout=NEVER)
+        if not pending:
+            return
+        self._is_over = True
+        what = tasks[min(pending, key=lambda task: task.get_name())]
+        slow = [each.member.name for each in joined if each.member.is_waited_for]
+        if slow:
+            self._stage.breach("2.3", "reader_delays", f"Sequencer.{what}", what, who=slow[0], call=what)
+        else:
+            step = "2.1" if what == "accept" else "2.3"
+            self._stage.breach(step, "call_hangs", f"Sequencer.{what}", call=what, where=_stuck_at(pending))
+        for task in tasks:
+            task.cancel()
+
+    # --- what is called ---------------------------------------------------------------------------
+
+    async def _say(self, act: Act, said: list[_Said]) -> None:
+        await asyncio.sleep(act.at)
+        # What is said again with its id, by the same user in the same room, has the same words.
+        number = len(said) + len(self._texts)
+        text = f"w{number}"
+        if act.id is not None:
+            text = self._texts.setdefault((act.room, act.user, act.id), text)
+        one = _Said(Draft(act.room, act.user, text, act.id), self._stage.now())
+        said.append(one)
+        with self._stage.calls.on_behalf_of("accept"):
+            try:
+                one.got = await self._stage.calls.call("accept", self._sequencer.accept, (one.draft,))
+            except (Exception, SystemExit) as error:
+                one.error = error
+        one.ended = self._stage.now()
+
+    async def _join(self, act: Act, joined: list[_Joined]) -> None:
+        await asyncio.sleep(act.at)
+        member = Member(f"m{len(joined) + 1}", self._stage, self._rng, act.limit or None)
+        self._stage.name(member, member.name)
+        one = _Joined(member, act.room, act.count, self._store.newest_number(act.room))
+        joined.append(one)
+        with self._stage.calls.on_behalf_of("attach"):
+            try:
+                args = (act.room, member, act.count)
+                await self._stage.calls.call("attach", self._sequencer.attach, args)
+                one.is_done = True
+            except (Exception, SystemExit) as error:
+                call = self._stage.calls.written("attach", args)
+                self._stage.raised("2.3", "Sequencer.attach", call, error)
+
+    async def _ask(self, act: Act) -> None:
+        since = act.count or 0
+        call = self._stage.calls.written("history", (act.room, since, act.limit))
+        try:
+            got = await self._stage.calls.call(
+                "history", self._sequencer.history, (act.room, since, act.limit)
+            )
+        except (Exception, SystemExit) as error:
+            self._stage.raised("2.4", "Sequencer.history", call, error)
+            return
+        after, last = self._store._after(act.room, since), self._store.newest_number(act.room)
+        owed = History(act.room, after[: act.limit], last, more=len(after) > act.limit)
+        if got != owed:
+            shown = {"call": call, "got": self._stage.calls.shown(got), "owed": self._stage.calls.shown(owed)}
+            variant = "none" if got is None else ""
+            self._stage.breach("2.4", "wrong_answer", "Sequencer.history", variant, **shown)
+
+    # --- what is published ------------------------------------------------------------------------
+
+    def _hear(self, room: str, frame: ServerFrame) -> None:
+        """Something is published at this moment."""
+        if not isinstance(frame, Message):
+            got = self._stage.calls.shown(frame)
+            self._stage.breach("2.2", "wrong_publish", "Sequencer.accept", "no_message", got=got, room=room)
+            return
+        if frame.room != room:
+            got = self._stage.calls.shown(frame)
+            self._stage.breach("2.1", "wrong_publish", "Sequencer.accept", "other_room", got=got, room=room)
+        saved = self._store.saved.get((frame.room, frame.sequence))
+        if saved != frame:
+            self._stage.breach(
+                "2.2",
+                "published_unsaved",
+                "Sequencer.accept",
+                "altered" if saved is not None and saved.id == frame.id else "",
+                message=self._stage.calls.shown(frame),
+                number=frame.sequence,
+            )
+        self._published.setdefault(room, []).append(_Published(frame, len(self._stage.history)))
+
+    def _check_numbers(self) -> bool:
+        """Whether what was published in each room is numbered without a gap, a repetition, or a step back."""
+        is_right = True
+        for room, published in self._published.items():
+            owed = self._first[room]
+            for place, each in enumerate(published):
+                if each.message.sequence != owed:
+                    self._wrong_number(room, owed, published, place)
+                    is_right = False
+                    break
+                owed += 1
+        return is_right
+
+    def _wrong_number(self, room: str, owed: int, published: list[_Published], place: int) -> None:
+        number = published[place].message.sequence
+        before = [each.message.sequence for each in published[:place]]
+        later = [each.message.sequence for each in published[place:]]
+        refused = {
+            each.sequence for _, messages in self._store.refused for each in messages if each.room == room
+        }
+        began = max((at for at in self._restarts if at < published[place].at), default=0)
+        is_first = not any(each.at > began for each in published[:place])
+        if is_first and number < owed:
+            variant = "restart"
+        elif number in before:
+            variant = "twice"
+        elif owed in later:
+            variant = "order"
+        elif owed in refused and number > owed:
+            variant = "refused"
+        else:
+            variant = "gap" if number > owed else "twice"
+        self._stage.breach_at(
+            published[place].at, "2.2", "wrong_number", "Sequencer.accept", variant,
+            room=room, got=number, owed=owed, previous=owed - 1,
+        )  # fmt: skip
+
+    # --- what is returned -------------------------------------------------------------------------
+
+    def _check_said(self, said: list[_Said]) -> None:
+        first: dict[tuple[str, str, str], Message] = {}
+        for one in said:
+            message = self._returned(one)
+            if message is None:
+                continue
+            key = one.draft.room, one.draft.user, one.draft.id or ""
+            if one.draft.id is not None and first.setdefault(key, message) != message:
+                got, owed = self._stage.calls.shown(message), self._stage.calls.shown(first[key])
+                self._stage.breach("2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=key[2])
+            if one.draft.id is None and message.id in self._ids:
+                self._stage.breach("2.1", "wrong_message", "Sequencer.accept", "same_id", got=message.id)
+            self._ids.add(message.id)
+        self._check_stored_once()
+
+    def _returned(self, one: _Said) -> Message | None:
+        """What an `accept` has returned, if it is a message."""
+        call = self._stage.calls.written("accept", (one.draft,))
+        if one.error is not None:
+            if not self._may_be_refused(one):
+                self._stage.raised("2.1", "Sequencer.accept", call, one.error)
+            return None
+        if not isinstance(one.got, Message):
+            variant = "none" if one.got is None else "no_message"
+            got = self._stage.calls.shown(one.got)
+            self._stage.breach("2.1", "wrong_message", "Sequencer.accept", variant, call=call, got=got)
+            return None
+        message: Message = one.got
+        if self._store.saved.get((message.room, message.sequence)) != message:
+            variant = "refused" if self._was_refused(one) else "unsaved"
+            got = self._stage.calls.shown(message)
+            self._stage.breach("2.2", "wrong_message", "Sequencer.accept", variant, call=call, got=got)
+            return None
+        heard = [each.message for each in self._published.get(message.room, []) if each.message == message]
+        if not heard and not message.id.startswith("old-"):
+            got = self._stage.calls.shown(message)
+            self._stage.breach("2.1", "wrong_message", "Sequencer.accept", "unpublished", call=call, got=got)
+        self._check_fields(one, message, call)
+        return message
+
+    def _was_refused(self, one: _Said) -> bool:
+        return any(
+            (each.room, each.content) == (one.draft.room, one.draft.content)
+            for _, messages in self._store.refused
+            for each in messages
+        )
+
+    def _may_be_refused(self, one: _Said) -> bool:
+        """Whether a save was refused meanwhile: who saves many at once may have to refuse them all."""
+        return any(
+            one.began <= at <= one.ended and any(each.room == one.draft.room for each in messages)
+            for at, messages in self._store.refused
+        )
+
+    def _check_fields(self, one: _Said, message: Message, call: str) -> None:
+        draft = one.draft
+        owed: dict[str, object] = {"room": draft.room, "user": draft.user, "content": draft.content}
+        if draft.id is not None:
+            owed["id"] = draft.id
+        for name, value in owed.items():
+            if getattr(message, name) != value:
+                self._wrong_field(call, name, getattr(message, name), value)
+        if draft.id is None and not (isinstance(message.id, str) and message.id):
+            self._wrong_field(call, "id", message.id, "…")
+        stamp: Any = message.timestamp
+        now = _now_ms()
+        is_whole = isinstance(stamp, int) and not isinstance(stamp, bool)
+        ended = now - 1000 * (self._stage.now() - one.ended)
+        is_retry = draft.id is not None  # then it may be older
+        earliest = 0.0 if is_retry else ended - 1000 * (one.ended - one.began) - 1000 * CLOCK_SLACK
+        earliest = max(earliest, now - 1000 * (self._stage.now() + CLOCK_SLACK))
+        if not is_whole or not earliest <= stamp <= ended + 1000 * CLOCK_SLACK:
+            variant = "timestamp" if is_whole else "timestamp_type"
+            self._stage.breach(
+                "2.1", "wrong_message", "Sequencer.accept", variant, call=call, got=stamp, owed=int(ended)
+            )
+
+    def _wrong_field(self, call: str, name: str, got: object, owed: object) -> None:
+        shown = self._stage.calls.shown
+        self._stage.breach(
+            "2.1", "wrong_message", "Sequencer.accept", "field",
+            call=call, field=name, got=shown(got), owed=shown(owed),
+        )  # fmt: skip
+
+    def _check_stored_once(self) -> None:
+        """The same words of a user in a room, under one id, are one message."""
+        for room in ROOMS:
+            stored: dict[tuple[str, str], Message] = {}
+            for message in self._store._after(room, 0):
+                other = stored.setdefault((message.user, message.id), message)
+                if other is not message:
+                    got, owed = self._stage.calls.shown(message), self._stage.calls.shown(other)
+                    self._stage.breach(
+                        "2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=message.id
+                    )
+
+    # --- what is sent to who joins ----------------------------------------------------------------
+
+    def _check_joined(self, one: _Joined) -> None:
+        member = one.member
+        if not one.is_done:
+            return
+        if (one.room, member) not in self._pubsub.subscribed:
+            self._wrong_join(one, "not_subscribed")
+            return
+        if member.most_undrained > MOST_UNDRAINED:
+            self._wrong_join(one, "undrained", count=member.most_undrained)
+        for at, frame in member.sent_at:
+            if isinstance(frame, History):
+                self._check_page(one, frame, at)
+        kinds = [isinstance(frame, History) for frame in member.order]
+        if any(later and not earlier for earlier, later in pairwise(kinds)):
+            self._wrong_join(one, "live_first")
+        self._check_seam(one)
+
+    def _check_page(self, one: _Joined, page: History, at: float) -> None:
+        if page.room != one.room:
+            self._wrong_page(one, page, "room")
+        if len(page.messages) > MAX_PAGE:
+            self._wrong_page(one, page, "long")
+        stored = {each.sequence: each for each in self._store._after(one.room, 0)}
+        if any(stored.get(each.sequence) != each for each in page.messages):
+            self._wrong_page(one, page, "altered")
+        end = page.messages[-1].sequence if page.messages else 0
+        newest = max((each.sequence for each in stored.values()), default=0)
+        quiet = newest == one.newest  # nothing was said meanwhile: all is known exactly
+        if page.more and (not page.messages or end >= newest):
+            self._wrong_page(one, page, "more")
+        elif not page.more and page.messages and end < one.newest:
+            self._wrong_page(one, page, "no_more")
+        elif not max(one.newest, end) <= page.last <= newest and (page.messages or quiet):
+            if not (page.last == 0 and not page.messages):
+                self._wrong_page(one, page, "last")
+
+    def _check_seam(self, one: _Joined) -> None:
+        """History and live messages together are the room's messages, from a number on to the end."""
+        member, newest = one.member, self._store.newest_number(one.room)
+        paged = [each.sequence for page in member.pages for each in page.messages]
+        live = [each.sequence for each in member.live if isinstance(each, Message)]
+        if one.since is None:
+            if len([page for page in member.pages if page.messages]) > 1:
+                self._wrong_page(one, member.pages[-1], "several")
+                return
+            end = paged[-1] if paged else 0
+            owed = list(range(max(end - NEWEST, 0) + 1, end + 1))
+            if paged != owed or end < one.newest:
+                shown = (
+                    numbers_of(paged),
+                    numbers_of(list(range(max(one.newest - NEWEST, 0) + 1, one.newest + 1))),
+                )
+                self._wrong_join(one, "not_newest", got=shown[0], owed=shown[1])
+                return
+            begin = owed[0] if owed else 1
+        elif one.since > one.newest:
+            return  # who knows the future is sent nothing of the past; what comes then is no seam
+        else:
+            begin = one.since + 1
+        owed = list(range(begin, newest + 1))
+        got = [*paged, *live]
+        if got == owed:
+            return
+        shown = {"got": numbers_of(got), "owed": numbers_of(owed)}
+        missing, extra = sorted(set(owed) - set(got)), [n for n in got if n not in set(owed)]
+        if len(set(got)) < len(got):
+            twice = next(n for n in got if got.count(n) > 1)
+            self._wrong_join(one, "overlap", number=twice, **shown)
+        elif missing:
+            self._wrong_join(one, "hole", number=missing[0], **shown)
+        elif extra:
+            self._wrong_join(one, "too_early", number=extra[0], **shown)
+        else:
+            self._wrong_join(one, "disorder", **shown)
+
+    def _wrong_join(self, one: _Joined, variant: str, **params: Any) -> None:
+        call = self._stage.calls.written("attach", (one.room, one.member, one.since))
+        self._stage.breach(
+            "2.3", "wrong_join", "Sequencer.attach", variant, call=call, who=one.member.name, **params
+        )
+
+    def _wrong_page(self, one: _Joined, page: History, variant: str) -> None:
+        call = self._stage.calls.written("attach", (one.room, one.member, one.since))
+        self._stage.breach(
+            "2.4", "wrong_page", "Sequencer.attach", variant,
+            call=call, who=one.member.name, page=self._stage.calls.shown(page),
+            newest=self._store.newest_number(one.room), count=len(page.messages),
+        )  # fmt: skip
+
+
+def numbers_of(found: list[int]) -> str:
+    """Numbers, as `1 … 40` where they rise by one."""
+    if len(found) > 2 and found == list(range(found[0], found[0] + len(found))):
+        return f"{found[0]} … {found[-1]}"
+    told = ", ".join(map(str, found[:12]))
+    return f"{told}, … ({len(found)})" if len(found) > 12 else told or "–"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _stuck_at(pending: set[asyncio.Task[None]]) -> str:
+    return next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")

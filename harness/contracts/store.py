@@ -1,0 +1,485 @@
+"""MessageStore: what was saved is told, by the same instance and by the next, whatever ended this one.
+
+After each save that has returned, and after each write to the disk, the folder is copied as SIGKILL would
+have left it just then; where something was appended to a text file, once more with its end torn off. Each
+copy is opened by a second instance, which must tell all that was saved by then, and may tell what was being
+saved. It saves something more, and a third one must tell that, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from os import getpid  # the real one: a simulated host has a number of its own
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+from msgspec import Struct, field
+
+from harness.calls import quoted
+from harness.contracts.base import NEVER, Plan, Stage
+from harness.contracts.disk import Written, watched
+from harness.worlds.sim.places import waits_where
+from harness.worlds.sim.world import in_memory
+from harness.worlds.torn import is_text, sizes
+from lab.protocol import MAX_CONTENT, MAX_ID, MAX_PAGE, Message
+
+COMPONENT = "store"
+SIZES = range(1, 9)
+PLAYS = 6
+
+ROOMS = ("nord", "Nord", "no.rd", "É", "E\u0301")
+"""Names that look alike: they are five rooms, also in a folder of files."""
+USERS = ("ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀")
+IDS = ("id1", "id2", "a/b", 'say "x"', "'; --", "ü\n", "i" * MAX_ID)
+CONTENTS = (
+    "hello",
+    "two\nlines\r\nand a\ttab\r",
+    "\u2028 \u2029 \x85 \x0b \x1c line ends",
+    "a\x00b",
+    '{"type": "leave"}, [1]',
+    "'quotes' \"double\" \\ back\\slash \\n",
+    "  spaces at both ends  ",
+    "déjà vu, cafe\u0301 你好 👩🏽‍🚀",
+    "x",
+)
+LARGE = "l" * MAX_CONTENT
+MOST_COPIES = 10
+"""Copies of the folder in one play."""
+_TORN = (0.1, 0.5, 0.95)
+"""How much stays of what was just written."""
+
+
+class Words(Struct, frozen=True):
+    """A message to be saved, but for its number."""
+
+    room: int
+    user: int
+    id: str
+    content: str
+
+
+class Act(Struct, frozen=True):
+    """`save`: some calls of it side by side; `ask` something; `close` and open again; `skip` some numbers."""
+
+    what: str
+    saves: list[list[Words]] = field(default_factory=list)
+    method: str = ""
+    room: int = 0
+    number: int = 0
+    limit: int = 1
+
+
+def plan(rng: Random, size: int) -> Plan:
+    """So many acts: mostly saves, with questions between them."""
+    rooms = rng.sample(range(len(ROOMS)), rng.randint(1, 3))
+    users = rng.sample(range(len(USERS)), 2)
+    acts = []
+    for _ in range(size):
+        what = rng.choices(("save", "ask", "close", "skip"), (6, 4, 1, 0.3))[0]
+        if what == "save":
+            acts.append(Act("save", _saves(rng, rooms, users)))
+        elif what == "ask":
+            acts.append(_ask(rng, rooms))
+        else:
+            acts.append(Act(what, room=rng.choice(rooms)))
+    acts.append(_ask(rng, rooms))
+    return Plan("", acts)
+
+
+def _saves(rng: Random, rooms: list[int], users: list[int]) -> list[list[Words]]:
+    ids = rng.sample(IDS, 2)
+    count, many = rng.choice(((1, 1), (1, 1), (3, 1), (2, 2), (1, 60)))
+    return [
+        [
+            Words(
+                rng.choice(rooms),
+                rng.choice(users),
+                rng.choice((*ids, "")) if many < 5 else "",
+                LARGE if rng.random() < 0.03 else rng.choice(CONTENTS),
+            )
+            for _ in range(rng.randint(1, many))
+        ]
+        for _ in range(count)
+    ]
+
+
+def _ask(rng: Random, rooms: list[int]) -> Act:
+    method = rng.choice(("page", "page", "newest", "newest", "last", "find", "find"))
+    number, limit = rng.choice((0, 0, 1, 2, 30, 500)), rng.choice((1, 2, 50, MAX_PAGE))
+    return Act("ask", method=method, room=rng.choice(rooms), number=number, limit=limit)
+
+
+async def play(plan: Plan, stage: Stage) -> None:
+    """Call everything, and compare."""
+    with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
+        home, data = Path(folder, "home"), Path(folder, "data")
+        home.mkdir()
+        data.mkdir()
+        one = _Play(plan, stage, Path(folder), data)
+        with contextlib.chdir(home), watched(Path(folder), one.written):
+            await one.all()
+        one.look_elsewhere(home)
+
+
+class _Copy(Struct):
+    """The folder as it was at some moment, and what had been saved by then, or was being saved.
+
+    `step` is the course's that it belongs to; `how` says what ended the store there; `at` how many events
+    had happened.
+    """
+
+    path: Path
+    step: str
+    how: str
+    at: int
+    saved: list[Message]
+    maybe: list[Message]
+
+
+class _Play:
+    """One play: the store, what it was told, and the copies of its folder."""
+
+    def __init__(self, plan: Plan, stage: Stage, folder: Path, data: Path) -> None:
+        self._acts: list[Act] = plan.acts
+        self._stage = stage
+        self._rng = Random(plan.seed)
+        self._folder, self._data = folder, data
+        self._saved: list[Message] = []
+        self._saving: list[list[Message]] = []
+        self._numbers = dict.fromkeys(ROOMS, 0)
+        self._copies: list[_Copy] = []
+        self._used: set[tuple[str, str, str]] = set()
+        self._tags = 0
+        self._is_over = self._is_copying = False
+
+    # --- what is called ---------------------------------------------------------------------------
+
+    async def all(self) -> None:
+        """Play to the end; then look at the copies."""
+        await self._open(self._data)
+        for act in self._acts:
+            if not self._is_over:
+                await self._one(act)
+        if not self._is_over:
+            await self._close()
+            self._copy("4.2", "stopped")
+        self._is_copying = True  # the copies themselves are not copied
+        for copy in self._copies:
+            await self._examine(copy)
+
+    async def _open(self, data: Path) -> None:
+        self._store: Any = await self._call(
+            "4.4", "MessageStore", self._stage.fresh(), data, shown='MessageStore("data")'
+        )
+
+    async def _one(self, act: Act) -> None:
+        match act.what:
+            case "save":
+                await self._save_all(act.saves)
+            case "ask":
+                await self._ask(act)
+            case "skip":
+                self._numbers[ROOMS[act.room]] += 4
+                await self._save_all([[Words(act.room, 0, "", "hello")]])
+                await self._look_behind_the_gap(ROOMS[act.room])
+            case "close":
+                await self._close()
+                self._copy("4.2", "stopped")
+                if not self._is_over:
+                    # On a copy, as after a kill: what an instance has left open is not in the way of the next.
+                    before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
+                    shutil.copytree(before, self._data)
+                    await self._open(self._data)
+
+    async def _save_all(self, saves: list[list[Words]]) -> None:
+        """Some calls of `save`, in the order of their numbers and side by side."""
+        batches = [[self._message(words) for words in batch] for batch in saves]
+        tasks = [asyncio.create_task(self._save(batch)) for batch in batches]
+        _, pending = await asyncio.wait(tasks, timeout=NEVER)
+        if pending:
+            where = next((p for task in pending if (p := waits_where(task.get_coro())[0])), "")
+            self._stage.breach("4.3", "call_hangs", "MessageStore.save", call="save", where=where)
+            self._is_over = True
+            for task in pending:
+                task.cancel()
+
+    def _message(self, words: Words) -> Message:
+        room = ROOMS[words.room]
+        self._numbers[room] += 1
+        self._tags += 1
+        key = room, USERS[words.user], words.id
+        # An id is used once by a user in a room; another user's, or another room's, is another one.
+        id = words.id if words.id and key not in self._used else f"t{self._tags}"
+        self._used.add(key)
+        message = Message(
+            id, room, USERS[words.user], words.content, self._numbers[room], 1_767_225_600_000 + self._tags
+        )
+        self._stage.name(message, f"{room} {self._stage.calls.shown(message)}")
+        return message
+
+    async def _save(self, batch: list[Message]) -> None:
+        self._saving.append(batch)
+        if await self._call("4.3", "save", self._store.save, list(batch)) is not _RAISED:
+            self._saved += batch
+            if self._stage.host is not None or len(self._saving) == 1:
+                self._copy("4.3", "killed")
+        self._saving.remove(batch)
+        self._look_for_unsynced()
+
+    async def _close(self) -> None:
+        await self._call("4.2", "close", self._store.close)
+        with contextlib.suppress(psutil.Error):
+            mine = [Path(each.path) for each in psutil.Process(getpid()).open_files()]
+            still_open = [path.name for path in mine if path.is_relative_to(self._data)]
+            if still_open and not self._is_over:
+                self._stage.breach(
+                    "4.2", "files_open", "MessageStore.close", files=", ".join(sorted(still_open))
+                )
+
+    async def _call(self, step: str, method: str, function: Any, *args: Any, shown: str = "") -> Any:
+        """Call a method, and await it. If it raises, the play is over: returns _RAISED."""
+        calls = self._stage.calls
+        what = shown or calls.written(method, args)
+        number = calls.begin(what)
+        try:
+            got = function(*args)
+            if asyncio.iscoroutine(got):
+                got = await got
+        except (Exception, SystemExit) as error:
+            calls.end(number, what, f"{type(error).__name__}: {str(error)[:60]}")
+            self._stage.raised(step, f"MessageStore.{method}", what, error)
+            self._is_over = True
+            return _RAISED
+        if method in ("save", "close"):
+            calls.end(number, what, "done")
+        elif not shown:
+            calls.end(number, what, calls.shown(got))
+        return got
+
+    # --- what is asked ----------------------------------------------------------------------------
+
+    def _in(self, room: str) -> list[Message]:
+        return sorted((m for m in self._saved if m.room == room), key=lambda m: m.sequence)
+
+    async def _ask(self, act: Act) -> None:
+        room = ROOMS[act.room]
+        known = self._in(room)
+        owed: Any
+        match act.method:
+            case "page":
+                args: tuple[Any, ...] = (room, act.number, act.limit)
+                owed = [m for m in known if m.sequence > act.number][: act.limit]
+            case "newest":
+                args, owed = (room, act.limit), known[-act.limit :]
+            case "last":
+                args, owed = (room,), known[-1].sequence if known else 0
+            case _:
+                # A message that is there; or its id in another room, or of another user.
+                message = self._rng.choice(self._saved) if self._saved else None
+                user, id = (message.user, message.id) if message else ("ann", "id1")
+                user = user if self._rng.random() < 0.7 else USERS[0]
+                room = message.room if message and self._rng.random() < 0.5 else room
+                args = room, user, id
+                owed = next((m for m in self._in(room) if (m.user, m.id) == (user, id)), None)
+        got = await self._call("4.5", act.method, getattr(self._store, act.method), *args)
+        if got is not _RAISED and got != owed:
+            self._wrong_answer(act.method, args, got, owed)
+
+    def _wrong_answer(self, method: str, args: tuple[Any, ...], got: Any, owed: Any) -> None:
+        calls = self._stage.calls
+        shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
+        variant = ""
+        if got is None:
+            variant = "not_found" if method == "find" else "none"
+        elif method == "find":
+            variant = (
+                "found" if owed is None else "altered" if got.sequence == owed.sequence else "other_found"
+            )
+        elif isinstance(owed, list) and not isinstance(got, list):
+            variant = "no_list"
+        elif isinstance(owed, list):
+            variant = _how_wrong(got, owed)
+        if variant == "altered":
+            pairs = zip([*got], owed, strict=False) if isinstance(owed, list) else [(got, owed)]
+            shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
+        self._stage.breach(
+            "4.5", "wrong_answer", f"MessageStore.{method}", f"store_{variant}" if variant else "", **shown
+        )
+
+    async def _look_behind_the_gap(self, room: str) -> None:
+        """A number was left out. It is kept all the same; whether a page can be cut there is only noted."""
+        if self._is_over:
+            return
+        await self._ask(Act("ask", method="last", room=ROOMS.index(room)))
+        await self._ask(Act("ask", method="newest", room=ROOMS.index(room), limit=MAX_PAGE))
+        owed = self._in(room)[-1:]
+        with contextlib.suppress(Exception):
+            got = await self._store.page(room, owed[0].sequence - 1, MAX_PAGE)
+            if got != owed:
+                self._stage.notes.append(("pages_by_place", {}))
+                self._is_over = True  # pages are wrong from here on
+
+    # --- what is on the disk ----------------------------------------------------------------------
+
+    def written(self, what: Written | None) -> None:
+        """Something was written at this moment."""
+        if self._is_copying or not self._saving or len(self._copies) >= MOST_COPIES:
+            return
+        if self._stage.host is None:
+            return  # in real time, other threads go on writing while we copy
+        if what is not None and not what.path.is_relative_to(self._data):
+            return
+        self._copy("4.4", "killed_writing")
+        if what is not None and what.size > 1 and self._may_tear(what):
+            copy = self._copy("4.4", "torn")
+            if copy is not None:
+                kept = min(max(int(what.size * self._rng.choice(_TORN)), 1), what.size - 1)
+                os.truncate(copy.path / what.path.relative_to(self._data), what.start + kept)
+
+    def _may_tear(self, what: Written) -> bool:
+        """Only text is torn: a database has a log of its own for this."""
+        with what.path.open("rb") as file:
+            file.seek(what.start)
+            return is_text(file.read())
+
+    def _copy(self, step: str, how: str) -> _Copy | None:
+        """Copy the folder as it is."""
+        if self._is_over or len(self._copies) >= 3 * MOST_COPIES:
+            return None
+        self._is_copying = True
+        path = self._folder / f"copy{len(self._copies)}"
+        shutil.copytree(self._data, path)
+        self._is_copying = False
+        maybe = [message for batch in self._saving for message in batch]
+        self._copies.append(_Copy(path, step, how, len(self._stage.history), list(self._saved), maybe))
+        return self._copies[-1]
+
+    async def _examine(self, copy: _Copy) -> None:
+        """Open a copy, and see whether all is there; save something, and see whether that is there then."""
+        rooms = list(dict.fromkeys(message.room for message in [*copy.saved, *copy.maybe]))
+        if not rooms or any(each.step == copy.step for each in self._stage.breaches):
+            return
+        store = await self._opened_copy(copy)
+        if store is None or not await self._is_all_there(copy, store, rooms):
+            return
+        try:
+            room = rooms[0]
+            more = Message("more", room, "ann", "more", await store.last(room) + 1, 1_767_225_700_000)
+            await store.save([more])
+            store.close()
+            again = self._stage.fresh()(copy.path)
+            copy.saved.append(more)
+            copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
+            if await self._is_all_there(copy, again, rooms):
+                again.close()
+        except Exception as error:
+            self._lost(copy, "raises", error=_told(error))
+
+    async def _opened_copy(self, copy: _Copy) -> Any:
+        try:
+            return self._stage.fresh()(copy.path)
+        except Exception as error:
+            self._lost(copy, "no_start", error=_told(error))
+            return None
+
+    async def _is_all_there(self, copy: _Copy, store: Any, rooms: list[str]) -> bool:
+        maybe = {(each.room, each.sequence): each for each in copy.maybe}
+        for room in rooms:
+            owed = sorted((m for m in copy.saved if m.room == room), key=lambda m: m.sequence)
+            try:
+                there = await self._all_of(store, room)
+            except Exception as error:
+                self._lost(copy, "raises", error=_told(error))
+                return False
+            found = {message.sequence: message for message in there}
+            for message in owed:
+                if found.get(message.sequence) != message:
+                    other, told = found.get(message.sequence), self._stage.calls.shown(message)
+                    if other is None:
+                        self._lost(copy, "missing", message=told, room=room)
+                    else:
+                        self._lost(copy, "altered", message=told, room=room, **_difference(other, message))
+                    return False
+            for message in there:
+                if message not in owed and maybe.get((room, message.sequence)) != message:
+                    self._lost(copy, "invented", message=self._stage.calls.shown(message), room=room)
+                    return False
+            numbers = [message.sequence for message in there]
+            if numbers != sorted(set(numbers)):
+                self._lost(copy, "disorder", got=str(numbers), room=room)
+                return False
+        return True
+
+    async def _all_of(self, store: Any, room: str) -> list[Message]:
+        """All messages of a room, page by page; the newest ones are asked for apart, as who joins does."""
+        found: list[Message] = []
+        since = 0
+        while page := await store.page(room, since, MAX_PAGE):
+            found += page
+            if page[-1].sequence <= since or len(found) > 10_000:
+                break
+            since = page[-1].sequence
+        for message in await store.newest(room, MAX_PAGE):
+            if message not in found:
+                found.append(message)
+        return found
+
+    def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
+        shown = {"after": copy.how, "saved": len(copy.saved), **params}
+        duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
+        self._stage.breach_at(copy.at, copy.step, "not_kept", duty, variant, **shown)
+
+    def _look_for_unsynced(self) -> None:
+        """What was saved and is not synced: a power cut would lose it. It is a note, of simulated disks only."""
+        host = self._stage.host
+        if host is None or not self._saved or any(key == "save_not_synced" for key, _ in self._stage.notes):
+            return
+        for path, size in sorted(sizes(self._data).items()):
+            synced = host.synced.get(size.inode, 0)
+            if size.size > synced:
+                with path.open("rb") as file:
+                    file.seek(synced)
+                    text = file.read()
+                if is_text(text) and re.search(re.escape(self._saved[-1].user), text.decode()):
+                    self._stage.notes.append(("save_not_synced", {"file": path.name}))
+                    return
+
+    def look_elsewhere(self, home: Path) -> None:
+        """Files may be created in the data folder only."""
+        if found := sorted(path.name for path in home.iterdir()):
+            self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
+
+
+_RAISED = object()
+
+
+def _how_wrong(got: list[Any], owed: list[Message]) -> str:
+    numbers = [getattr(each, "sequence", None) for each in got]
+    due = [message.sequence for message in owed]
+    if numbers == due:
+        return "altered"
+    if any(getattr(each, "room", None) not in {m.room for m in owed} for each in got) and owed:
+        return "other_room"
+    if sorted(map(str, numbers)) == sorted(map(str, due)):
+        return "disorder"
+    return "missing" if set(due) - set(numbers) else "too_many"
+
+
+def _difference(got: Message, owed: Message) -> dict[str, str]:
+    """The first field in which a message is not as it was saved."""
+    for name in owed.__struct_fields__:
+        was, now = getattr(owed, name), getattr(got, name, None)
+        if was != now:
+            return {"field": name, "was": quoted(str(was)), "now": quoted(str(now))}
+    return {"field": "type", "was": "Message", "now": type(got).__name__}
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:200].rstrip(": ")
