@@ -20,7 +20,6 @@ from msgspec import Struct, field
 
 from harness.history import Event
 
-
 INTERFACES = "interfaces"
 """The rule of what a component owes to its neighbours: it stands in lab/interfaces.py."""
 

@@ -132,9 +132,9 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
             return numbers(value)
         case list() | tuple() | set() | frozenset():
             told = ", ".join(shown(each) for each in [*value][:_FEW])
-            more = f", … ({len(value)})" if len(value) > _FEW else ""
-            left, right = {list: "[]", tuple: "()"}.get(type(value), "{}")
-            return f"{left}{told}{more}{right}"
+            rest = f", … ({len(value)})" if len(value) > _FEW else ""
+            brackets = {list: "[]", tuple: "()"}.get(type(value), "{}")
+            return f"{brackets[0]}{told}{rest}{brackets[1]}"
     return _cut(repr(value), 60)
 
 

@@ -194,7 +194,7 @@ def with_contract(results: list[StepResult], played: Played, component: str | No
 
     It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
     """
-    found = {each.breach.step: each.anomaly() for each in played.found}
+    found = {each.step: each.anomaly() for each in played.found}
     for number, result in enumerate(results):
         if result.step not in found:
             continue

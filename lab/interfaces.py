@@ -3,6 +3,10 @@
 The server (`server.py`) knows its components by these interfaces alone, so that any of them can be
 replaced by another: by a student's, or by one that speaks to a cluster. A component imports this module,
 `lab.protocol` and the standard library, and never sees a socket.
+
+Each sentence below is owed. `chatlab check` calls a component directly and holds it to them, whatever the
+server around it would hide. Where a method returns a list, it is a list and never None; and it is the caller's
+own, so that nobody else notices what is done to it.
 """
 
 from __future__ import annotations
@@ -52,20 +56,21 @@ class PubSub(Protocol):
         """From now on `member` hears what is published in `room`. Twice is the same as once."""
 
     def unsubscribe(self, room: str, member: Member) -> None:
-        """From now on it does not. Nothing happens if it did not before."""
+        """From now on it does not. Nothing happens if it did not before, nor in a room that nobody is in."""
 
     def publish(self, room: str, frame: ServerFrame) -> None:
-        """Send `frame` to each member of `room` once.
+        """Send `frame` to each member of `room` once; in a room that nobody is in, nothing happens.
 
         Two frames reach every member in the order of the two calls. Members may come and go while a
-        frame is being published: a member's `send` may end in `unsubscribe`.
+        frame is being published: a member's `send` may end in `subscribe` or `unsubscribe`, of itself or of
+        others. Those may hear this frame or not; everybody else hears it.
         """
 
     def members(self, room: str) -> list[Member]:
-        """The members of `room`, a list of the caller's own; empty for a room that nobody is in."""
+        """The members of `room`, each once, in any order; empty for a room that nobody is in."""
 
     def rooms(self) -> list[str]:
-        """The rooms that have members; a room that everybody left is not among them."""
+        """The rooms that have members, each once; a room that everybody left is not among them."""
 
 
 class StoreError(Exception):
@@ -75,8 +80,12 @@ class StoreError(Exception):
 class MessageStore(Protocol):
     """What survives (exercise 4). Made with `MessageStore(data_dir)`; it may create files there only.
 
-    It keeps what it is told, under the number it is told: numbering is the sequencer's duty. A method
-    may raise, best a StoreError: the client is then told that the server is `unavailable`.
+    It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user, id
+    and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails, a
+    method may raise, best a StoreError: the client is then told that the server is `unavailable`.
+
+    Whatever ended the process before, a new store on the same folder tells all that was saved. What was
+    being saved at that moment it tells whole, or not at all, also where the end of what was written is torn.
     """
 
     def __init__(self, data_dir: Path) -> None: ...
@@ -84,7 +93,8 @@ class MessageStore(Protocol):
     async def save(self, messages: list[Message]) -> None:
         """Return when all of `messages` are safe on disk: a SIGKILL after that loses none of them.
 
-        `messages` may be of several rooms. Callers run concurrently.
+        From then on the other methods tell them. `messages` may be of several rooms. Callers run
+        concurrently, also for one room; those are called in the order of their numbers.
         """
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
@@ -97,10 +107,13 @@ class MessageStore(Protocol):
         """The highest sequence number saved in `room`; 0 for a room with none."""
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
-        """The message that `user` said in `room` under `id`, if there is one."""
+        """The message that `user` said in `room` under `id`, if there is one.
+
+        The same `id` of another user, or in another room, is another message.
+        """
 
     def close(self) -> None:
-        """Let go of the files. Nothing is called after it."""
+        """Close all files. Nothing is called after it, nor while a save is under way."""
 
 
 class Sequencer(Protocol):
@@ -114,19 +127,27 @@ class Sequencer(Protocol):
         A room's messages are numbered 1, 2, 3, … and go on from what the store holds. Nobody receives
         a message that is not saved yet, and everybody receives them in the order of their numbers.
         Callers run concurrently, and are not cancelled before the server ends. If the store already has a
-        message of this user, room and `id`, that one is returned, and nothing is saved or published.
+        message of this user, room and `id`, that one is returned, and nothing is saved or published; of
+        several callers with the same one, only one is accepted.
+
+        If the store refuses to save, this raises, nothing is published, and the number is free again. The
+        message's `timestamp` is the time of day, in milliseconds since the Unix epoch.
         """
 
     async def attach(self, room: str, member: Member, since: int | None) -> None:
         """Send `member` what it missed, then subscribe it: no message is left out and none comes twice.
 
         What it missed are all messages after `since`, in `History` frames of at most 100 messages
-        each; or, where `since` is None, the newest 50 in one frame. A replay waits for its reader
-        (`member.drain`), and nobody else waits for either.
+        each; or, where `since` is None, the newest 50 in one frame. An empty frame may be left out. A replay
+        waits for its reader (`member.drain`) after each page that others follow, and nobody else waits for
+        either, neither in `accept` nor in `attach`.
         """
 
     async def history(self, room: str, since: int, limit: int) -> History:
-        """One page of the stored messages of `room` after `since`, `limit` of them at the most."""
+        """One page of the stored messages of `room` after `since`, `limit` of them at the most.
+
+        `last` is the room's newest number, and `more` tells whether newer messages follow.
+        """
 
 
 class PresenceManager(Protocol):
@@ -135,31 +156,42 @@ class PresenceManager(Protocol):
     It has no clock: `now` is an argument everywhere, in seconds since the Unix epoch, and never runs
     backwards. A connection is named by a string; a user may hold several at once. A user is online in
     a room while at least one of its connections there has shown a sign of life within the last
-    `offline_timeout` seconds. Each call returns what it changed, and nothing that stayed the same.
+    `offline_timeout` seconds. Each call returns what it changed, each user once in each room, and nothing that
+    stayed the same. A connection that is not known (any more) changes nothing, in any call.
+
+    `last_seen` is when one of the user's connections showed its last sign of life, in whole milliseconds.
+    `away` may be shown instead of `online` after one and a half intervals of silence.
     """
 
     def __init__(self, heartbeat_interval: float, offline_timeout: float) -> None: ...
 
     def connected(self, connection: str, user: str, now: float) -> list[Change]:
-        """A connection of `user` begins; it is in no room yet."""
+        """A connection of `user` begins, which is a sign of life; it is in no room yet."""
 
     def seen(self, connection: str, now: float) -> list[Change]:
         """The connection showed a sign of life."""
 
     def joined(self, connection: str, room: str, now: float) -> list[Change]:
-        """The connection entered a room."""
+        """The connection entered a room. `seen` was called before, with the same `now`."""
 
     def left(self, connection: str, room: str, now: float) -> list[Change]:
-        """The connection left a room."""
+        """The connection left a room, likewise."""
 
     def lost(self, connection: str, now: float) -> list[Change]:
-        """The connection ended; one that is not known (any more) changes nothing."""
+        """The connection ended: it is forgotten, and no other one is."""
 
     def sweep(self, now: float) -> list[Change]:
-        """Forget every connection that was silent for `offline_timeout`. Called several times an interval."""
+        """Forget every connection that was silent for longer than `offline_timeout`, and no other one.
+
+        Called several times an interval.
+        """
 
     def in_room(self, room: str, now: float) -> list[Presence]:
-        """Everybody who is in `room` and not offline."""
+        """Everybody who is in `room` and not offline, each user once, in any order.
+
+        It agrees with the changes that were returned. Who has been silent for too long, and was not swept yet,
+        may be among them or not.
+        """
 
     def is_connected(self, connection: str) -> bool:
         """False once the connection was lost or timed out: the server then closes it."""

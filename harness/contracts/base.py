@@ -70,11 +70,13 @@ class Stage:
 
     def breach(self, step: str, name: str, duty: str, variant: str = "", **params: Any) -> None:
         """Note something that is owed, and was not done by now. The first of each kind counts."""
-        self.breach_at(len(self.history), step, name, duty, variant, **params)
+        self.breach_in(self.history, step, name, duty, variant, **params)
 
-    def breach_at(self, at: int, step: str, name: str, duty: str, variant: str = "", **params: Any) -> None:
-        """The same for something that had happened after so many events."""
-        found = Breach(step, name, variant, duty, params, at)
+    def breach_in(
+        self, events: list[Called], step: str, name: str, duty: str, variant: str = "", **params: Any
+    ) -> None:
+        """The same, shown by other events than all up to now."""
+        found = Breach(step, name, variant, duty, params, list(events))
         if all(each.kind != found.kind for each in self.breaches):
             self.breaches.append(found)
 

@@ -10,7 +10,7 @@ import builtins
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -34,7 +34,7 @@ Look = Callable[[Written | None], None]
 
 @contextmanager
 def watched(folder: Path, look: Look) -> Iterator[None]:
-    """Meanwhile, call `look` after each write to a file in `folder`, with what was appended to it, if it was."""
+    """Meanwhile, call `look` after each write to a file in `folder`, with what was appended."""
     real_open = builtins.open
 
     def spying_open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **more: Any) -> Any:
@@ -54,13 +54,12 @@ def watched(folder: Path, look: Look) -> Iterator[None]:
 
         return call
 
-    with (
-        mock.patch.object(builtins, "open", spying_open),
-        mock.patch.object(io, "open", spying_open),
-        mock.patch.multiple(
-            os, **{name: afterwards(getattr(os, name)) for name in _AFTERWARDS if hasattr(os, name)}
-        ),
-    ):
+    with ExitStack() as patches:
+        for place in (builtins, io):
+            patches.enter_context(mock.patch.object(place, "open", spying_open))
+        for name in _AFTERWARDS:
+            if hasattr(os, name):
+                patches.enter_context(mock.patch.object(os, name, afterwards(getattr(os, name))))
         yield
 
 
@@ -109,7 +108,7 @@ def _open(
     closefd: bool = True,
     opener: Any = None,
 ) -> Any:
-    """What `open` does (see the documentation of `io`), on a file that is looked at. Raises what it raises."""
+    """What `open` does (see the documentation of `io`), on a file that is looked at."""
     is_text = "b" not in mode
     raw_mode = "".join(letter for letter in mode if letter in "rwax+")
     raw = _SpiedFile(os.path.abspath(os.fsdecode(file)), raw_mode, look, closefd=closefd, opener=opener)
@@ -118,11 +117,7 @@ def _open(
             raise ValueError("can't have unbuffered text I/O")
         return raw
     size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
-    buffer: Any
-    if "+" in mode:
-        buffer = io.BufferedRandom(raw, size)
-    else:
-        buffer = io.BufferedWriter(raw, size)
+    buffer: Any = io.BufferedRandom(raw, size) if "+" in mode else io.BufferedWriter(raw, size)
     if not is_text:
         return buffer
     text = io.TextIOWrapper(buffer, encoding, errors, newline, line_buffering=buffering == 1)

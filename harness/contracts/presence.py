@@ -260,9 +260,9 @@ class _Play:
         self._is_over = self._is_over or self._thinks_otherwise()
 
     def _thinks_otherwise(self) -> bool:
-        """Whether others are in the rooms, as the component sees it: then what comes next only follows from that.
+        """Whether the component takes others to be there: then what comes next only follows from that.
 
-        Where it just has told something wrong, the play goes on.
+        Where it has only told something wrong, the play goes on.
         """
         try:
             listed = {

@@ -11,10 +11,9 @@ from harness.history import Called
 
 
 class Breach(Struct, frozen=True):
-    """Something that the component owes and did not do.
+    """Something that the component owes and did not do, with the calls that show it.
 
     `duty` names the method in `lab/interfaces.py`. `params` fill the texts of the anomaly `name`.
-    `at` is how many events of the history show it.
     """
 
     step: str
@@ -22,25 +21,16 @@ class Breach(Struct, frozen=True):
     variant: str
     duty: str
     params: dict[str, Any]
-    at: int
+    events: list[Called]
 
     @property
     def kind(self) -> tuple[str, str, str]:
         """What two breaches have in common that are the same mistake."""
         return self.step, self.name, self.variant
 
-
-class Found(Struct):
-    """The smallest play that breaks one step of the course, with the calls up to there."""
-
-    breach: Breach
-    history: list[Called]
-
     def anomaly(self) -> Anomaly:
         """The finding that a report shows."""
-        breach = self.breach
-        params = {**breach.params, "duty": breach.duty}
-        return Anomaly(breach.name, params, [*self.history], breach.variant)
+        return Anomaly(self.name, {**self.params, "duty": self.duty}, [*self.events], self.variant)
 
 
 class Played(Struct):
@@ -50,7 +40,8 @@ class Played(Struct):
     plays: int = 0
     calls: int = 0
     seconds: float = 0.0
-    found: list[Found] = field(default_factory=list)
+    found: list[Breach] = field(default_factory=list)
+    """For each step of the course that is broken, the smallest breach."""
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lacking: str = ""
     where: str = ""

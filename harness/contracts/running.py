@@ -1,7 +1,7 @@
 """Plays a component's contract, from small to large, and makes what fails as small as it gets.
 
-All plays of a component take place on one simulated host, in virtual time. A component that does what cannot be
-simulated, such as starting a thread of its own, is played in real time instead, for some seconds.
+All plays of a component take place on one simulated host, in virtual time. A component that does what cannot
+be simulated, such as starting a thread of its own, is played in real time instead, for some seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
-from harness.contracts.result import Breach, Found, Played
+from harness.contracts.result import Breach, Played
 from harness.steps import BREAKABLE
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import Simulator
@@ -36,7 +36,7 @@ MOST_TRIES = 400
 
 def contract_of(component: str) -> Contract:
     """The module with a component's contract."""
-    module: Contract = importlib.import_module(f"harness.contracts.{component}")  # type: ignore[assignment]
+    module: Contract = importlib.import_module(f"harness.contracts.{component}")
     return module
 
 
@@ -95,7 +95,7 @@ class _Series:
         self.host: Host | None = None
         self._steps = BREAKABLE[component]
         self._stage: Stage | None = None
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, Breach] = {}
         self.result = Played(component)
         self.is_over = False
 
@@ -124,7 +124,7 @@ class _Series:
         stage = self._play(plan)
         for breach in stage.breaches:
             if breach.step not in self._found:
-                self._keep(self._smaller(plan, stage, breach))
+                self._keep(self._smaller(plan, breach))
         for note in stage.notes:
             if note not in self.result.notes:
                 self.result.notes.append(note)
@@ -143,7 +143,7 @@ class _Series:
         self.result.calls += stage.calls.made
         return stage
 
-    def _smaller(self, plan: Plan, stage: Stage, breach: Breach) -> Found:
+    def _smaller(self, plan: Plan, breach: Breach) -> Breach:
         """The breach in a play from which no act can be left out."""
         tries, at = MOST_TRIES, len(plan.acts) - 1
         while at >= 0 and tries:
@@ -152,12 +152,12 @@ class _Series:
             other = self._play(fewer)
             same = next((each for each in other.breaches if each.kind == breach.kind), None)
             if same is not None:
-                plan, stage, breach, at = fewer, other, same, min(at, len(fewer.acts))
+                plan, breach, at = fewer, same, min(at, len(fewer.acts))
             at -= 1
-        return Found(breach, stage.history[: breach.at])
+        return breach
 
-    def _keep(self, found: Found) -> None:
-        self._found[found.breach.step] = found
+    def _keep(self, breach: Breach) -> None:
+        self._found[breach.step] = breach
         self.result.found = [self._found[step] for step in self._steps if step in self._found]
 
     def ended(self, name: str, variant: str, place: str) -> None:
@@ -168,5 +168,4 @@ class _Series:
         history = list(stage.history) if stage else []
         for step in self._steps:
             if step not in self._found:
-                duty = self.result.component
-                self._keep(Found(Breach(step, name, variant, duty, params, len(history)), history))
+                self._keep(Breach(step, name, variant, self.result.component, params, history))

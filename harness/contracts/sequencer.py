@@ -327,8 +327,8 @@ class _Play:
             variant = "refused"
         else:
             variant = "gap" if number > owed else "twice"
-        self._stage.breach_at(
-            published[place].at, "2.2", "wrong_number", "Sequencer.accept", variant,
+        self._stage.breach_in(
+            self._stage.history[: published[place].at], "2.2", "wrong_number", "Sequencer.accept", variant,
             room=room, got=number, owed=owed, previous=owed - 1,
         )  # fmt: skip
 
@@ -459,14 +459,12 @@ class _Play:
             self._wrong_page(one, page, "altered")
         end = page.messages[-1].sequence if page.messages else 0
         newest = max((each.sequence for each in stored.values()), default=0)
-        quiet = newest == one.newest  # nothing was said meanwhile: all is known exactly
         if page.more and (not page.messages or end >= newest):
             self._wrong_page(one, page, "more")
         elif not page.more and page.messages and end < one.newest:
             self._wrong_page(one, page, "no_more")
-        elif not max(one.newest, end) <= page.last <= newest and (page.messages or quiet):
-            if not (page.last == 0 and not page.messages):
-                self._wrong_page(one, page, "last")
+        elif page.messages and not max(one.newest, end) <= page.last <= newest:
+            self._wrong_page(one, page, "last")
 
     def _check_seam(self, one: _Joined) -> None:
         """History and live messages together are the room's messages, from a number on to the end."""
@@ -480,11 +478,8 @@ class _Play:
             end = paged[-1] if paged else 0
             owed = list(range(max(end - NEWEST, 0) + 1, end + 1))
             if paged != owed or end < one.newest:
-                shown = (
-                    numbers_of(paged),
-                    numbers_of(list(range(max(one.newest - NEWEST, 0) + 1, one.newest + 1))),
-                )
-                self._wrong_join(one, "not_newest", got=shown[0], owed=shown[1])
+                due = list(range(max(one.newest - NEWEST, 0) + 1, one.newest + 1))
+                self._wrong_join(one, "not_newest", got=numbers_of(paged), owed=numbers_of(due))
                 return
             begin = owed[0] if owed else 1
         elif one.since > one.newest:

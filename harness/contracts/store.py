@@ -25,6 +25,7 @@ from msgspec import Struct, field
 from harness.calls import quoted
 from harness.contracts.base import NEVER, Plan, Stage
 from harness.contracts.disk import Written, watched
+from harness.history import Called
 from harness.worlds.sim.places import waits_where
 from harness.worlds.sim.world import in_memory
 from harness.worlds.torn import is_text, sizes
@@ -131,8 +132,8 @@ async def play(plan: Plan, stage: Stage) -> None:
 class _Copy(Struct):
     """The folder as it was at some moment, and what had been saved by then, or was being saved.
 
-    `step` is the course's that it belongs to; `how` says what ended the store there; `at` how many events
-    had happened.
+    `step` is the course's that it belongs to; `how` says what ended the store there, and `end` as a call;
+    `at` how many events had happened.
     """
 
     path: Path
@@ -141,6 +142,7 @@ class _Copy(Struct):
     at: int
     saved: list[Message]
     maybe: list[Message]
+    end: str = "SIGKILL"
 
 
 class _Play:
@@ -157,6 +159,7 @@ class _Play:
         self._copies: list[_Copy] = []
         self._used: set[tuple[str, str, str]] = set()
         self._tags = 0
+        self._examined = 0  # events before the copy that is being looked at
         self._is_over = self._is_copying = False
 
     # --- what is called ---------------------------------------------------------------------------
@@ -193,7 +196,7 @@ class _Play:
                 await self._close()
                 self._copy("4.2", "stopped")
                 if not self._is_over:
-                    # On a copy, as after a kill: what an instance has left open is not in the way of the next.
+                    # On a copy, so that what an instance has left open is not in the way of the next.
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
                     shutil.copytree(before, self._data)
                     await self._open(self._data)
@@ -341,7 +344,9 @@ class _Play:
             copy = self._copy("4.4", "torn")
             if copy is not None:
                 kept = min(max(int(what.size * self._rng.choice(_TORN)), 1), what.size - 1)
-                os.truncate(copy.path / what.path.relative_to(self._data), what.start + kept)
+                name = what.path.relative_to(self._data)
+                os.truncate(copy.path / name, what.start + kept)
+                copy.end = f"SIGKILL; {name}: {what.start + what.size} → {what.start + kept} bytes"
 
     def _may_tear(self, what: Written) -> bool:
         """Only text is torn: a database has a log of its own for this."""
@@ -366,32 +371,42 @@ class _Play:
         rooms = list(dict.fromkeys(message.room for message in [*copy.saved, *copy.maybe]))
         if not rooms or any(each.step == copy.step for each in self._stage.breaches):
             return
-        store = await self._opened_copy(copy)
+        self._examined = len(self._stage.history)
+        store = self._opened_copy(copy)
         if store is None or not await self._is_all_there(copy, store, rooms):
             return
+        room = rooms[0]
         try:
-            room = rooms[0]
             more = Message("more", room, "ann", "more", await store.last(room) + 1, 1_767_225_700_000)
+            self._tell(f"save([{room} {self._stage.calls.shown(more)}])")
             await store.save([more])
+            self._tell("close()")
             store.close()
-            again = self._stage.fresh()(copy.path)
-            copy.saved.append(more)
-            copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
-            if await self._is_all_there(copy, again, rooms):
-                again.close()
         except Exception as error:
             self._lost(copy, "raises", error=_told(error))
+            return
+        copy.saved.append(more)
+        copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
+        again = self._opened_copy(copy)
+        if again is not None and await self._is_all_there(copy, again, rooms):
+            again.close()
 
-    async def _opened_copy(self, copy: _Copy) -> Any:
+    def _opened_copy(self, copy: _Copy) -> Any:
+        self._tell('MessageStore("data")')
         try:
             return self._stage.fresh()(copy.path)
         except Exception as error:
             self._lost(copy, "no_start", error=_told(error))
             return None
 
+    def _tell(self, what: str) -> None:
+        """Show a call that looks at a copy."""
+        self._stage.calls.begin(what)
+
     async def _is_all_there(self, copy: _Copy, store: Any, rooms: list[str]) -> bool:
         maybe = {(each.room, each.sequence): each for each in copy.maybe}
         for room in rooms:
+            self._tell(f"page({quoted(room)}, 0, {MAX_PAGE})")
             owed = sorted((m for m in copy.saved if m.room == room), key=lambda m: m.sequence)
             try:
                 there = await self._all_of(store, room)
@@ -434,10 +449,12 @@ class _Play:
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
-        self._stage.breach_at(copy.at, copy.step, "not_kept", duty, variant, **shown)
+        before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]
+        ended = [] if copy.how.startswith("stopped") else [Called(before[-1].at, 0, "", copy.end)]
+        self._stage.breach_in([*before, *ended, *since], copy.step, "not_kept", duty, variant, **shown)
 
     def _look_for_unsynced(self) -> None:
-        """What was saved and is not synced: a power cut would lose it. It is a note, of simulated disks only."""
+        """Note what was saved and is not synced, which a power cut would lose; of simulated disks only."""
         host = self._stage.host
         if host is None or not self._saved or any(key == "save_not_synced" for key, _ in self._stage.notes):
             return

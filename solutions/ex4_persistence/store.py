@@ -15,6 +15,7 @@ that lines never mix.
 import asyncio
 import json
 import os
+from bisect import bisect_right
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,8 +59,10 @@ class MessageStore:
         self._ids[message.room, message.user, message.id] = message
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
-        """Numbers rise by one, so the message after number `since` stands at place `since`."""
-        return self._rooms.get(room, [])[since : since + limit]
+        """The list is sorted by number, so the place after `since` is found by halving."""
+        messages = self._rooms.get(room, [])
+        start = bisect_right(messages, since, key=lambda message: message.sequence)
+        return messages[start : start + limit]
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """The end of the list."""
