@@ -5,8 +5,7 @@ replaced by another: by a student's, or by one that speaks to a cluster. A compo
 `lab.protocol` and the standard library, and never sees a socket.
 
 Each sentence below is owed. `chatlab check` calls a component directly and holds it to them, whatever the
-server around it would hide. Where a method returns a list, it is a list and never None; and it is the caller's
-own, so that nobody else notices what is done to it.
+server around it would hide. What is said to be a list is a list, never None.
 """
 
 from __future__ import annotations
@@ -67,10 +66,10 @@ class PubSub(Protocol):
         """
 
     def members(self, room: str) -> list[Member]:
-        """The members of `room`, each once, in any order; empty for a room that nobody is in."""
+        """The members of `room`, each once, in any order: a list of the caller's own, empty if there are none."""
 
     def rooms(self) -> list[str]:
-        """The rooms that have members, each once; a room that everybody left is not among them."""
+        """The rooms that have members, each once, likewise; a room that everybody left is not among them."""
 
 
 class StoreError(Exception):
@@ -80,9 +79,9 @@ class StoreError(Exception):
 class MessageStore(Protocol):
     """What survives (exercise 4). Made with `MessageStore(data_dir)`; it may create files there only.
 
-    It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user, id
-    and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails, a
-    method may raise, best a StoreError: the client is then told that the server is `unavailable`.
+    It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user,
+    id and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails,
+    a method may raise, best a StoreError: the client is then told that the server is `unavailable`.
 
     Whatever ended the process before, a new store on the same folder tells all that was saved. What was
     being saved at that moment it tells whole, or not at all, also where the end of what was written is torn.
@@ -156,8 +155,8 @@ class PresenceManager(Protocol):
     It has no clock: `now` is an argument everywhere, in seconds since the Unix epoch, and never runs
     backwards. A connection is named by a string; a user may hold several at once. A user is online in
     a room while at least one of its connections there has shown a sign of life within the last
-    `offline_timeout` seconds. Each call returns what it changed, each user once in each room, and nothing that
-    stayed the same. A connection that is not known (any more) changes nothing, in any call.
+    `offline_timeout` seconds. Each call returns what it changed, each user once in each room, and nothing
+    that stayed the same. A connection that is not known (any more) changes nothing, in any call.
 
     `last_seen` is when one of the user's connections showed its last sign of life, in whole milliseconds.
     `away` may be shown instead of `online` after one and a half intervals of silence.
@@ -189,8 +188,8 @@ class PresenceManager(Protocol):
     def in_room(self, room: str, now: float) -> list[Presence]:
         """Everybody who is in `room` and not offline, each user once, in any order.
 
-        It agrees with the changes that were returned. Who has been silent for too long, and was not swept yet,
-        may be among them or not.
+        It agrees with the changes that were returned. Who has been silent for too long, and was not swept
+        yet, may be among them or not.
         """
 
     def is_connected(self, connection: str) -> bool:
