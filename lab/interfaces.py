@@ -66,7 +66,7 @@ class PubSub(Protocol):
         """
 
     def members(self, room: str) -> list[Member]:
-        """The members of `room`, each once, in any order: a list of the caller's own, empty if there are none."""
+        """The members of `room`, each once, in any order: a list of the caller's own, if need be empty."""
 
     def rooms(self) -> list[str]:
         """The rooms that have members, each once, likewise; a room that everybody left is not among them."""
