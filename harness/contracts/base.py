@@ -2,7 +2,8 @@
 
 A contract is a module with
 
-    COMPONENT, SIZES, PLAYS           its name; the sizes of its plans; plays of each size
+    COMPONENT, STEPS                  its name; the course's step that each of its methods belongs to
+    SIZES, PLAYS                      the sizes of its plans; plays of each size
     plan(rng, size) -> Plan           what is called, as data
     async play(plan, stage)           calls it, and tells the stage of each breach
 
@@ -92,6 +93,7 @@ class Contract(Protocol):
     """A module of this package that has a component's contract."""
 
     COMPONENT: str
+    STEPS: dict[str, str]
     SIZES: range
     PLAYS: int
 

@@ -18,6 +18,13 @@ from lab.interfaces import Change
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, Presence, Status
 
 COMPONENT = "presence"
+STEPS = {
+    "in_room": "3.1",
+    **dict.fromkeys(("connected", "joined"), "3.2"),
+    **dict.fromkeys(("left", "lost"), "3.3"),
+    **dict.fromkeys(("seen", "sweep", "is_connected"), "3.4"),
+}
+"""The step that what each method returns belongs to."""
 SIZES = range(1, 17)
 PLAYS = 40
 
@@ -39,8 +46,6 @@ _WEIGHTS = {
     "in_room": 3,
     "is_connected": 1,
 }
-_STEPS = {"connected": "3.2", "joined": "3.2", "left": "3.3", "lost": "3.3", "seen": "3.4", "sweep": "3.4"}
-"""The step that each method's changes belong to."""
 
 
 class Act(Struct, frozen=True):
@@ -184,13 +189,13 @@ class _Play:
         """Call a method, and compare what it says has changed."""
         args = (*names, self._now)
         call = self._written(method, names)
-        got = self._call(_STEPS[method], method, args, call)
+        got = self._call(STEPS[method], method, args, call)
         if self._is_over:
             return
         if not isinstance(got, list) or not all(isinstance(each, Change) for each in got):
             variant = "none" if got is None else "no_changes"
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": "[]"}
-            self._stage.breach(_STEPS[method], "wrong_answer", f"PresenceManager.{method}", variant, **shown)
+            self._stage.breach(STEPS[method], "wrong_answer", f"PresenceManager.{method}", variant, **shown)
             got = []
         self._compare(method, call, got, ended)
 
@@ -241,14 +246,14 @@ class _Play:
         elif status is Status.AWAY and self._now - present[key] < AWAY_AFTER:
             self._wrong_change(method, "away_early", call, key, got)
         else:
-            self._last_seen(_STEPS[method], method, call, change.presence, key, present, ended)
+            self._last_seen(STEPS[method], method, call, change.presence, key, present, ended)
 
     def _wrong_change(
         self, method: str, variant: str, call: str, key: tuple[str, str], got: list[Change]
     ) -> None:
         room, user = key
         self._stage.breach(
-            _STEPS[method],
+            STEPS[method],
             "wrong_change",
             f"PresenceManager.{method}",
             variant,

@@ -16,6 +16,7 @@ from harness.contracts.base import Plan, Stage
 from lab.protocol import Message, ServerFrame
 
 COMPONENT = "pubsub"
+STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4", "unsubscribe": "1.5"}
 SIZES = range(1, 13)
 PLAYS = 50
 
@@ -124,11 +125,11 @@ class _Play:
         room, member = ROOMS[act.room], self._members[act.member]
         match act.what:
             case "subscribe":
-                if not self._call("1.3", "subscribe", room, member)[0]:
+                if not self._call("subscribe", room, member)[0]:
                     return False
                 self._model.setdefault(room, {})[member] = None
             case "unsubscribe":
-                if not self._call("1.5", "unsubscribe", room, member)[0]:
+                if not self._call("unsubscribe", room, member)[0]:
                     return False
                 self._leave(room, member)
             case "publish":
@@ -139,12 +140,14 @@ class _Play:
                 return self._change_the_answer(room)
         return True
 
-    def _call(self, step: str, method: str, *args: Any) -> tuple[bool, Any]:
+    def _call(self, method: str, *args: Any) -> tuple[bool, Any]:
         """Call a method; returns whether it came back, and with what."""
         try:
             return True, self._stage.call(method, getattr(self._pubsub, method), args)
         except (Exception, SystemExit) as error:
-            self._stage.raised(step, f"PubSub.{method}", self._stage.calls.written(method, args), error)
+            self._stage.raised(
+                STEPS[method], f"PubSub.{method}", self._stage.calls.written(method, args), error
+            )
             return False, None
 
     def _leave(self, room: str, member: Member) -> None:
@@ -177,7 +180,7 @@ class _Play:
             each.heard, each.reactions, each.play = [], [], self
         for reaction in during:
             self._members[reaction.who].reactions.append((reaction.what, self._members[reaction.member]))
-        came_back, _ = self._call("1.4", "publish", room, frame)
+        came_back, _ = self._call("publish", room, frame)
         for each in self._members:
             each.reactions = []
         if not came_back:
@@ -224,7 +227,7 @@ class _Play:
 
     def _ask(self, method: str, room: str) -> bool:
         args = (room,) if method == "members" else ()
-        came_back, got = self._call("1.3", method, *args)
+        came_back, got = self._call(method, *args)
         if not came_back:
             return False
         self._compare(method, self._stage.calls.written(method, args), room, got)
@@ -258,7 +261,7 @@ class _Play:
         """What is done to a list that was returned is nothing to anybody else."""
         for method in ("members", "rooms"):
             args = (room,) if method == "members" else ()
-            came_back, got = self._call("1.3", method, *args)
+            came_back, got = self._call(method, *args)
             if not came_back:
                 return False
             if not isinstance(got, list):
@@ -268,7 +271,7 @@ class _Play:
             self._stage.calls.begin(f"{call}.clear()")
             before = list(got)
             got.clear()
-            came_back, again = self._call("1.3", method, *args)
+            came_back, again = self._call(method, *args)
             if not came_back:
                 return False
             if before and again != before:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import time
 import traceback
 from collections.abc import Callable
-from math import inf
 from random import Random
+from time import perf_counter, process_time  # the real ones, also on a simulated host
 
 from msgspec.structs import replace
 
@@ -24,12 +23,16 @@ from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR
-from lab.loader import ComponentError
+from lab.loader import INTERFACES, ComponentError
 
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
+BUSY_SECONDS = 2.0
+"""Seconds of processor time in one play after which it counts as an endless loop: most take some milliseconds."""
+MOST_SECONDS = 6.0
+"""Seconds of processor time for all plays of a component that is slow: what was played by then has to do."""
 REAL_SECONDS = 4.0
-"""Seconds for plays in real time."""
+"""Seconds for plays in real time, likewise."""
 MOST_TRIES = 400
 """Plays that are spent on making a failure smaller."""
 
@@ -48,9 +51,9 @@ def play_contract(
     The same file and seed give the same result. If its code never comes back, `stuck` is called in the middle
     of it with the result up to then.
     """
-    began = time.perf_counter()
+    began = perf_counter()
     simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
-    series = _Series(component, where, seed)
+    series = _Series(component, where, seed, process_time, MOST_SECONDS)
 
     async def main() -> Host:
         host = series.host = simulator.host("component")
@@ -63,7 +66,7 @@ def play_contract(
         series.ended("call_hangs", "", place)
         stuck(series.result)
 
-    with watching(simulator, hung):
+    with watching(simulator, hung, BUSY_SECONDS):
         host = simulator.run(main())
     result = series.result
     if host.refused is not None:
@@ -71,25 +74,27 @@ def play_contract(
     elif not series.is_over:
         series.ended("call_ends", "", "")
     result.output = host.lines()[-12:]
-    result.seconds = time.perf_counter() - began
+    result.seconds = perf_counter() - began
     return result
 
 
 def play_in_real_time(component: str, where: str, seed: str = "") -> Played:
     """The same on an ordinary event loop, with real threads: as much of it as some seconds allow."""
-    began = time.perf_counter()
-    series = _Series(component, where, seed, REAL_SECONDS)
+    began = perf_counter()
+    series = _Series(component, where, seed, perf_counter, REAL_SECONDS)
     series.run()
-    series.result.seconds = time.perf_counter() - began
+    series.result.seconds = perf_counter() - began
     return series.result
 
 
 class _Series:
     """The plays of one contract, one after the other."""
 
-    def __init__(self, component: str, where: str, seed: str, budget: float = inf) -> None:
+    def __init__(
+        self, component: str, where: str, seed: str, clock: Callable[[], float], most: float
+    ) -> None:
         self._contract = contract_of(component)
-        self._deadline = time.perf_counter() + budget
+        self._clock, self._deadline = clock, clock() + most
         self._seed = seed
         self._where = where
         self.host: Host | None = None
@@ -112,7 +117,7 @@ class _Series:
                 for number in range(self._contract.PLAYS):
                     seed = f"{self._seed}/{size}/{number}"
                     self._one(replace(self._contract.plan(Random(seed), size), seed=seed))
-                    is_late = time.perf_counter() > self._deadline
+                    is_late = self._clock() > self._deadline
                     if is_late or all(step in self._found for step in self._steps):
                         return
         except Exception:
@@ -161,11 +166,11 @@ class _Series:
         self.result.found = [self._found[step] for step in self._steps if step in self._found]
 
     def ended(self, name: str, variant: str, place: str) -> None:
-        """The last call never came back, or ended the process."""
-        stage = self._stage
-        call = stage.history[-1] if stage and stage.history else None
-        params = {"call": call.what if call else self._where, "where": place}
-        history = list(stage.history) if stage else []
-        for step in self._steps:
-            if step not in self._found:
-                self._keep(Breach(step, name, variant, self.result.component, params, history))
+        """The last call never came back, or ended the process. What comes after it is not judged."""
+        history = list(self._stage.history) if self._stage else []
+        call = history[-1].what if history else self._where
+        method = call.partition("(")[0]
+        step = self._contract.STEPS.get(method, self._steps[0])
+        duty = f"{INTERFACES[self.result.component].__name__}.{method}"
+        if step not in self._found:
+            self._keep(Breach(step, name, variant, duty, {"call": call, "where": place}, history))

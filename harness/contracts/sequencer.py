@@ -26,6 +26,7 @@ from lab.interfaces import Draft
 from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
 
 COMPONENT = "sequencer"
+STEPS = {"accept": "2.1", "attach": "2.3", "history": "2.4"}
 SIZES = range(1, 11)
 PLAYS = 16
 
@@ -218,7 +219,9 @@ class _Play:
             self._stage.breach("2.3", "reader_delays", f"Sequencer.{what}", what, who=slow[0], call=what)
         else:
             step = "2.1" if what == "accept" else "2.3"
-            self._stage.breach(step, "call_hangs", f"Sequencer.{what}", call=what, where=_stuck_at(pending))
+            where = _stuck_at(pending)
+            variant = "" if where else "unknown"
+            self._stage.breach(step, "call_hangs", f"Sequencer.{what}", variant, call=what, where=where)
         for task in tasks:
             task.cancel()
 
@@ -317,7 +320,9 @@ class _Play:
         }
         began = max((at for at in self._restarts if at < published[place].at), default=0)
         is_first = not any(each.at > began for each in published[:place])
-        if is_first and number < owed:
+        if is_first and owed == 1:
+            variant = "first"
+        elif is_first and number < owed:
             variant = "restart"
         elif number in before:
             variant = "twice"
@@ -494,7 +499,8 @@ class _Play:
         missing, extra = sorted(set(owed) - set(got)), [n for n in got if n not in set(owed)]
         if len(set(got)) < len(got):
             twice = next(n for n in got if got.count(n) > 1)
-            self._wrong_join(one, "overlap", number=twice, **shown)
+            variant = "page_twice" if paged.count(twice) > 1 else "overlap"
+            self._wrong_join(one, variant, number=twice, **shown)
         elif missing:
             self._wrong_join(one, "hole", number=missing[0], **shown)
         elif extra:

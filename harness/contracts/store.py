@@ -32,6 +32,12 @@ from harness.worlds.torn import is_text, sizes
 from lab.protocol import MAX_CONTENT, MAX_ID, MAX_PAGE, Message
 
 COMPONENT = "store"
+STEPS = {
+    "MessageStore": "4.4",
+    "save": "4.3",
+    "close": "4.2",
+    **dict.fromkeys(("page", "newest", "last", "find"), "4.5"),
+}
 SIZES = range(1, 9)
 PLAYS = 6
 
@@ -208,7 +214,8 @@ class _Play:
         _, pending = await asyncio.wait(tasks, timeout=NEVER)
         if pending:
             where = next((p for task in pending if (p := waits_where(task.get_coro())[0])), "")
-            self._stage.breach("4.3", "call_hangs", "MessageStore.save", call="save", where=where)
+            variant = "" if where else "unknown"
+            self._stage.breach("4.3", "call_hangs", "MessageStore.save", variant, call="save", where=where)
             self._is_over = True
             for task in pending:
                 task.cancel()

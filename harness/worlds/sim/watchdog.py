@@ -25,10 +25,12 @@ BLOCKED_TICKS = 20
 
 
 @contextmanager
-def watching(simulator: Simulator, stuck: Callable[[str], None]) -> Iterator[None]:
+def watching(
+    simulator: Simulator, stuck: Callable[[str], None], busy: float = BUSY_SECONDS
+) -> Iterator[None]:
     """Meanwhile, call `stuck` with the place in the code if one turn of the simulation does not end.
 
-    It is called in the middle of that turn, and should end the process. Only the main thread can watch, on
+    `busy` are the seconds of processor time that a turn may take. It is called in the middle of that turn, and should end the process. Only the main thread can watch, on
     systems that have SIGALRM; elsewhere nothing is watched.
     """
     main = threading.current_thread() is threading.main_thread()
@@ -43,7 +45,7 @@ def watching(simulator: Simulator, stuck: Callable[[str], None]) -> Iterator[Non
             turn, began, ticks = simulator.handled, process_time(), 0
             return
         ticks += 1
-        if process_time() - began >= BUSY_SECONDS or ticks >= BLOCKED_TICKS:
+        if process_time() - began >= busy or ticks >= BLOCKED_TICKS:
             where = place_of(frame)
             simulator.step_outside()  # what ends the process is no `os._exit` of the host
             stuck(where)
