@@ -28,7 +28,7 @@ from lab.loader import INTERFACES, ComponentError
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
 BUSY_SECONDS = 2.0
-"""Seconds of processor time in one play after which it counts as an endless loop: most take some milliseconds."""
+"""Seconds of processor time in one play, which takes milliseconds, after which it is an endless loop."""
 MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component that is slow: what was played by then has to do."""
 REAL_SECONDS = 4.0

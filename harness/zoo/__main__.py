@@ -13,4 +13,8 @@ if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in ANIMALS:
         print("write python -m harness.zoo NAME; `chatlab zoo --list` has the names", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    ANIMALS[sys.argv[1]].start()
+    start = ANIMALS[sys.argv[1]].start
+    if start is None:
+        print(f"{sys.argv[1]} is a component; `chatlab zoo {sys.argv[1]}` plays it", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    start()

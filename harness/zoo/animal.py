@@ -42,8 +42,8 @@ class Animal(Struct, frozen=True):
     steps: tuple[str, ...]
     anomaly: str
     says: str
-    start: Callable[[], None]
-    """Runs it, told by the environment as any server is. Returns when it was asked to stop."""
+    start: Callable[[], None] | None
+    """Runs it, told by the environment as any server is, until it is asked to stop. A component has none."""
     also: tuple[str, ...] = ()
     worlds: tuple[str, ...] = BOTH
     why: str = ""
@@ -51,6 +51,8 @@ class Animal(Struct, frozen=True):
     """What makes the difference, if it is one on the reference server."""
     source: str = ""
     """Its text, if it is a file of its own."""
+    component: str = ""
+    """The component that it is, if it is no server: it is put into the reference's, and called directly."""
 
     @property
     def exercise(self) -> int:
@@ -73,9 +75,17 @@ def animal(step: str, anomaly: str, **more: Any) -> Callable[[Defect], Defect]:
 
 
 def keep(
-    name: str, step: str, anomaly: str, says: str, start: Callable[[], None], *, also: str = "", **more: Any
+    name: str,
+    step: str,
+    anomaly: str,
+    says: str,
+    start: Callable[[], None] | None,
+    *,
+    also: str = "",
+    **more: Any,
 ) -> None:
     """Add an animal. `step` and `also` may be several, with spaces between them; for `more` see Animal."""
+    assert name not in _MADE, f"there is an animal {name} already"
     steps = tuple(step.split())
     _MADE[name] = Animal(name, steps, anomaly, says, start, also=tuple(also.split()), **more)
 

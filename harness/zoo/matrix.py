@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from pathlib import Path
 
 from msgspec import Struct
 
 from harness import targets
-from harness.play import Case, Run
+from harness.play import Case, Run, add_contract, played_directly
 from harness.scenarios.common import MODEST
 from harness.steps import EXERCISES
 from harness.targets import Target
@@ -100,7 +101,8 @@ def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, 
             plays += [Play(name, world, servers) for name, servers in right_servers().items()]
         for animal in animals:
             if world in animal.worlds:
-                chosen = EXERCISES if everything or world == "sim" else (animal.exercise,)
+                is_whole = not animal.component and (everything or world == "sim")
+                chosen = EXERCISES if is_whole else (animal.exercise,)
                 servers = dict.fromkeys(chosen, _in_zoo(animal.name))
                 plays.append(Play(animal.name, world, servers, animal))
     return plays
@@ -116,12 +118,14 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
 
         async def run_of(play: Play, exercise: int, target: Target) -> Run:
             with tempfile.TemporaryDirectory(prefix="chatlab-zoo-") as folder:
-                if play.animal is not None:  # some leave things where they are started
-                    target = Target(target.label, target.command, cwd=folder)
+                if play.animal is not None:
+                    target = _alone(play.animal, target, Path(folder))
                 async with places:
                     if nursery is not None and play.world == "sim":
+                        contract = await played_directly(exercise, target)
                         case = Case(exercise, str(seed), MODEST)
                         (run,) = await nursery.play(SimJob(target, [case]))
+                        add_contract(run, contract)
                         return run
                     return await run_in_process(Job(exercise, target, str(seed), skip_slow=False))
 
@@ -132,6 +136,16 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
             return row
 
         return await side_by_side(*(row_of(play) for play in plays))
+
+
+def _alone(animal: Animal, target: Target, folder: Path) -> Target:
+    """An animal in an empty folder: some leave things there. A component is written into it."""
+    if not animal.component:
+        return Target(target.label, target.command, cwd=str(folder))
+    path = folder / EXERCISES[animal.exercise] / f"{animal.component}.py"
+    path.parent.mkdir()
+    path.write_text(animal.source, encoding="utf-8")
+    return targets.submission(folder, animal.exercise, together=False, label=animal.name)
 
 
 def judged(play: Play, runs: Sequence[Run]) -> Row:

@@ -30,8 +30,9 @@ def watching(
 ) -> Iterator[None]:
     """Meanwhile, call `stuck` with the place in the code if one turn of the simulation does not end.
 
-    `busy` are the seconds of processor time that a turn may take. It is called in the middle of that turn, and should end the process. Only the main thread can watch, on
-    systems that have SIGALRM; elsewhere nothing is watched.
+    `busy` are the seconds of processor time that a turn may take. `stuck` is called in the middle of that
+    turn, and should end the process. Only the main thread can watch, on systems that have SIGALRM;
+    elsewhere nothing is watched.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or not hasattr(signal, "setitimer"):

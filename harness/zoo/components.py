@@ -1,0 +1,341 @@
+"""Components that are broken on purpose: changes of the model answers' text, as students make them.
+
+The server around them is right, and hides most of what is wrong here from its clients. So they are caught
+because they are called directly (`harness/contracts`), each in a step of its own exercise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.steps import COMPONENTS, EXERCISES
+from harness.targets import find_folder
+from harness.zoo.animal import keep
+
+_ANSWERS = {
+    component: find_folder("solutions") / EXERCISES[number] / f"{component}.py"
+    for number, component in COMPONENTS.items()
+}
+
+
+def _keep(
+    component: str, name: str, step: str, anomaly: str, says: str, *changes: tuple[str, str], also: str = ""
+) -> None:
+    source = _changed(component, name, changes)
+    keep(name, step, anomaly, says, None, also=also, source=source, component=component)
+
+
+def _changed(component: str, name: str, changes: Iterable[tuple[str, str]]) -> str:
+    text = _ANSWERS[component].read_text(encoding="utf-8")
+    head, _, body = text.partition('"""\n\n')  # what makes the answer right is not what is to be read here
+    assert head, "it begins with a docstring"
+    for old, new in changes:
+        assert old in body, f"{name}: {old!r} is not there (any more)"
+        body = body.replace(old, new)
+    return body
+
+
+# --- exercise 1 -----------------------------------------------------------------------------------
+
+_LOOP = "        for member in self.members(room):\n            member.send(frame)"
+
+_keep(
+    "pubsub",
+    "publish_loops_over_the_live_list",
+    "1.4",
+    "wrong_delivery",
+    "`publish` goes through the list itself: when a member leaves meanwhile, the next one is left out.",
+    (_LOOP, "        for member in self._rooms.get(room, []):\n            member.send(frame)"),
+)
+_keep(
+    "pubsub",
+    "publish_loops_over_the_live_set",
+    "1.4",
+    "call_raised",
+    "`publish` goes through a dictionary that changes under the loop.",
+    ("list[Member]] = {}", "dict[Member, None]] = {}"),
+    ("setdefault(room, [])", "setdefault(room, {})"),
+    ("members.append(member)", "members[member] = None"),
+    (".remove(member)", ".pop(member)"),
+    (_LOOP, "        for member in self._rooms.get(room, {}):\n            member.send(frame)"),
+)
+_keep(
+    "pubsub",
+    "members_are_lent",
+    "1.3",
+    "wrong_answer",
+    "`members` returns the very list that the class works with: whoever empties it, empties the room.",
+    ("return list(self._rooms.get(room, []))", "return self._rooms.get(room, [])"),
+    also="1.4",
+)
+_keep(
+    "pubsub",
+    "empty_rooms_stay",
+    "1.5",
+    "wrong_answer",
+    "A room that everybody has left is still one of `rooms()`, and stays in memory for ever.",
+    ("        if not self.members(room):\n            self._rooms.pop(room, None)\n", ""),
+)
+_keep(
+    "pubsub",
+    "unknown_rooms_raise",
+    "1.3",
+    "call_raised",
+    "`members` of a room that nobody ever was in raises KeyError.",
+    ("return list(self._rooms.get(room, []))", "return list(self._rooms[room])"),
+    (
+        "in self.members(room):\n            self._rooms[room].remove",
+        "in self._rooms.get(room, []):\n            self._rooms[room].remove",
+    ),
+    ("if not self.members(room)", "if not self._rooms.get(room)"),
+    also="1.4 1.5",
+)
+_keep(
+    "pubsub",
+    "publish_turns_for_ever",
+    "1.4",
+    "call_hangs",
+    "In a room that nobody is in, `publish` waits for somebody to come, in a loop.",
+    (_LOOP, f"        while not self.members(room):\n            pass\n{_LOOP}"),
+    also="1.1 1.2 1.3 1.5",
+)
+_keep(
+    "pubsub",
+    "publish_gives_up",
+    "1.4",
+    "call_ends",
+    "In a room that nobody is in, `publish` takes the whole process down.",
+    (_LOOP, f"        if not self.members(room):\n            __import__('os')._exit(1)\n{_LOOP}"),
+    also="1.1 1.2 1.3 1.5",
+)
+
+# --- exercise 2 -----------------------------------------------------------------------------------
+
+_SAVE = "            await self._store.save([message])\n"
+_PUBLISH = "            self._pubsub.publish(draft.room, message)\n"
+_LAST = "await self._store.last(draft.room) + 1"
+_REPLAY = (
+    "        if since is not None:\n"
+    "            while (page := await self.history(room, since, MAX_PAGE)).more:\n"
+    "                member.send(page)\n"
+    "                await member.drain()\n"
+    "                since = page.messages[-1].sequence\n"
+)
+_LOCK = "        async with self._locks[room]:\n"
+
+_keep(
+    "sequencer",
+    "published_and_then_saved",
+    "2.2",
+    "published_unsaved",
+    "It publishes first and saves then: whoever received the message may have seen what a crash takes back.",
+    (_SAVE + _PUBLISH, _PUBLISH + _SAVE),
+)
+_keep(
+    "sequencer",
+    "the_replay_holds_the_lock",
+    "2.3",
+    "reader_delays",
+    "`attach` waits for a slow reader inside of the room's lock: everybody in the room waits with it.",
+    (_REPLAY + _LOCK, _LOCK + "".join(f"    {line}\n" for line in _REPLAY.splitlines())),
+    also="2.1 2.2",
+)
+_keep(
+    "sequencer",
+    "nobody_drains",
+    "2.3",
+    "wrong_join",
+    "A long replay is queued as a whole, and never waits for its reader.",
+    ("                await member.drain()\n", ""),
+    also="2.1",
+)
+_keep(
+    "sequencer",
+    "accept_returns_nothing",
+    "2.1",
+    "wrong_message",
+    "`accept` does everything, and returns None.",
+    ("            return message\n", ""),
+)
+_keep(
+    "sequencer",
+    "the_newest_page_says_more",
+    "2.4",
+    "wrong_page",
+    "The newest page of a join says that more follows.",
+    ("more=False", "more=True"),
+)
+_keep(
+    "sequencer",
+    "the_counter_goes_on_after_a_failed_save",
+    "2.2",
+    "wrong_number",
+    "The number is counted in memory, and the store refuses a save: its number is never given again.",
+    (
+        "        self._store = store\n",
+        "        self._store = store\n        self._numbers: dict[str, int] = {}\n",
+    ),
+    (
+        "            message = Message(",
+        "            if draft.room not in self._numbers:\n"
+        "                self._numbers[draft.room] = await self._store.last(draft.room)\n"
+        "            self._numbers[draft.room] += 1\n"
+        "            message = Message(",
+    ),
+    (_LAST, "self._numbers[draft.room]"),
+)
+_keep(
+    "sequencer",
+    "timestamps_of_another_month",
+    "2.1",
+    "wrong_message",
+    "Every `timestamp` is twenty days off.",
+    ("int(time.time() * 1000)", "int(time.time() * 1000) - 20 * 24 * 3600 * 1000"),
+)
+_keep(
+    "sequencer",
+    "ids_are_looked_up_outside_of_the_lock",
+    "2.3",
+    "retry_new",
+    "Two that send the same `id` at once both find nothing, and both are accepted.",
+    (
+        "        async with self._locks[draft.room]:\n"
+        "            if draft.id is not None:\n"
+        "                stored = await self._store.find(draft.room, draft.user, draft.id)\n"
+        "                if stored is not None:\n"
+        "                    return stored\n",
+        "        if draft.id is not None:\n"
+        "            stored = await self._store.find(draft.room, draft.user, draft.id)\n"
+        "            if stored is not None:\n"
+        "                return stored\n"
+        "        async with self._locks[draft.room]:\n",
+    ),
+)
+_keep(
+    "sequencer",
+    "everything_goes_to_the_first_room",
+    "2.1",
+    "wrong_publish",
+    "Messages of all rooms are published in the room that spoke first.",
+    ("        self._store = store\n", '        self._store = store\n        self._first = ""\n'),
+    (
+        _PUBLISH,
+        "            self._first = self._first or draft.room\n"
+        "            self._pubsub.publish(self._first, message)\n",
+    ),
+    also="2.2 2.3 2.4",
+)
+
+# --- exercise 3 -----------------------------------------------------------------------------------
+
+_ONLINE_IN = "        return [presence for (where, _), presence in self._online().items() if where == room]"
+
+_keep(
+    "presence",
+    "the_others_are_announced_again",
+    "3.2",
+    "wrong_change",
+    "When somebody comes, those who are there already are announced, and the newcomer is not.",
+    (
+        "        return came + went",
+        "        rooms = [change.room for change in came]\n"
+        "        others = [\n"
+        "            Change(room, after[room, user])\n"
+        "            for room, user in after\n"
+        "            if room in rooms and (room, user) in before\n"
+        "        ]\n"
+        "        return others + went",
+    ),
+    also="3.3 3.4",
+)
+_keep(
+    "presence",
+    "a_user_is_listed_once_per_connection",
+    "3.1",
+    "wrong_answer",
+    "Whoever has two windows open is in the list twice.",
+    (
+        _ONLINE_IN,
+        "        return [\n"
+        "            Presence(each.user, Status.ONLINE, int(each.seen * 1000))\n"
+        "            for each in self._connections.values()\n"
+        "            if room in each.rooms\n"
+        "        ]",
+    ),
+)
+_keep(
+    "presence",
+    "seen_returns_nothing",
+    "3.4",
+    "wrong_answer",
+    "`seen` notes the time, and returns None.",
+    (
+        "            self._connections[connection].seen = now\n        return []",
+        "            self._connections[connection].seen = now",
+    ),
+    also="3.1 3.2 3.3",
+)
+_keep(
+    "presence",
+    "last_seen_in_another_month",
+    "3.2",
+    "wrong_last_seen",
+    "Every `last_seen` is twenty days off.",
+    ("seen = int(connection.seen * 1000)", "seen = int((connection.seen - 20 * 24 * 3600) * 1000)"),
+    also="3.1 3.3 3.4",
+)
+
+# --- exercise 4 -----------------------------------------------------------------------------------
+
+_keep(
+    "store",
+    "two_threads_write",
+    "4.5",
+    "wrong_answer",
+    "Two threads write side by side, and the later message is in the list before the earlier one.",
+    ("ThreadPoolExecutor(1)", "ThreadPoolExecutor(2)"),
+    also="4.2 4.3 4.4",
+)
+_keep(
+    "store",
+    "an_id_is_known_in_all_rooms",
+    "4.5",
+    "wrong_answer",
+    "`find` ignores the room, so that the same `id` in two rooms is one message.",
+    ("self._ids[message.room, message.user", 'self._ids["", message.user'),
+    ("self._ids.get((room, user", 'self._ids.get(("", user'),
+)
+_keep(
+    "store",
+    "written_over_in_place",
+    "4.4",
+    "not_kept",
+    "To add a message, the file is emptied and written anew: a kill in between takes everything.",
+    (
+        "        self._file.write(lines)",
+        "        self._file.seek(0)\n"
+        "        before = self._file.read()\n"
+        "        self._file.truncate(0)\n"
+        "        self._file.write(before + lines)",
+    ),
+    also="4.3",
+)
+_keep(
+    "store",
+    "close_does_nothing",
+    "4.2",
+    "files_open",
+    "`close` leaves the file to the end of the process.",
+    ("        self._writer.shutdown(wait=True)\n        self._file.close()", "        pass"),
+)
+_keep(
+    "store",
+    "a_log_beside_the_server",
+    "4.3",
+    "files_elsewhere",
+    "Beside its folder, the store keeps a log in the folder where the server was started.",
+    (
+        "        self._file.flush()",
+        '        Path("store.log").write_bytes(lines)\n        self._file.flush()',
+    ),
+)
