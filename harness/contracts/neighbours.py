@@ -161,13 +161,11 @@ class Member:
         self._stops_at = stops_at
         self._stage = stage
         self._rng = rng
-        self.sent_at: list[tuple[float, ServerFrame]] = []
 
     def send(self, frame: ServerFrame) -> None:
         """A frame that it is sent by itself."""
         self._stage.calls.begin(self._stage.calls.written(f"{self.name}.send", (frame,)))
         self.order.append(frame)
-        self.sent_at.append((self._stage.now(), frame))
         if isinstance(frame, History):
             self.pages.append(frame)
             self.undrained += len(frame.messages)

@@ -192,7 +192,10 @@ class _Play:
         got = self._call(STEPS[method], method, args, call)
         if self._is_over:
             return
-        if not isinstance(got, list) or not all(isinstance(each, Change) for each in got):
+        if not isinstance(got, list) or not all(
+            isinstance(each, Change) and isinstance(each.room, str) and _is_presence(each.presence)
+            for each in got
+        ):
             variant = "none" if got is None else "no_changes"
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": "[]"}
             self._stage.breach(STEPS[method], "wrong_answer", f"PresenceManager.{method}", variant, **shown)
@@ -201,7 +204,7 @@ class _Play:
 
     def _compare(self, method: str, call: str, got: list[Change], ended: _Known | None) -> None:
         present = self._present()
-        shown = {key: status for key, status in self._shown.items() if status is not Status.OFFLINE}
+        shown = {key: status for key, status in self._shown.items() if status != Status.OFFLINE}
         told = Counter((change.room, change.presence.user) for change in got)
         for key in present.keys() - shown.keys():
             if not told[key]:
@@ -221,7 +224,7 @@ class _Play:
             for change in got:
                 if (change.room, change.presence.user) == key:
                     status = change.presence.status
-            is_shown = status is not Status.OFFLINE
+            is_shown = status != Status.OFFLINE
             if is_shown != (key in present):
                 status = Status.ONLINE if key in present else Status.OFFLINE
             self._shown[key] = status
@@ -237,13 +240,13 @@ class _Play:
         ended: _Known | None,
     ) -> None:
         status, before = change.presence.status, self._shown.get(key, Status.OFFLINE)
-        if status is Status.OFFLINE and key in present:
+        if status == Status.OFFLINE and key in present:
             self._wrong_change(method, "still_here", call, key, got)
-        elif status is not Status.OFFLINE and key not in present:
+        elif status != Status.OFFLINE and key not in present:
             self._wrong_change(method, "not_here", call, key, got)
         elif status == before:
             self._wrong_change(method, "same", call, key, got)
-        elif status is Status.AWAY and self._now - present[key] < AWAY_AFTER:
+        elif status == Status.AWAY and self._now - present[key] < AWAY_AFTER:
             self._wrong_change(method, "away_early", call, key, got)
         else:
             self._last_seen(STEPS[method], method, call, change.presence, key, present, ended)
@@ -274,7 +277,7 @@ class _Play:
                 (room, each.user)
                 for room in ROOMS
                 for each in self._manager.in_room(room, self._now)
-                if each.status is not Status.OFFLINE
+                if each.status != Status.OFFLINE
             }
             connected = {name for name in self._ever if self._manager.is_connected(name)}
         except Exception:
@@ -325,10 +328,10 @@ class _Play:
             return
         owed = sorted(user for where, user in self._present() if where == room)
         shown = {"call": call, "got": self._stage.calls.shown(got), "owed": ", ".join(owed) or "–"}
-        if not isinstance(got, list) or not all(isinstance(each, Presence) for each in got):
+        if not isinstance(got, list) or not all(map(_is_presence, got)):
             self._wrong_answer("3.1", "in_room", "none" if got is None else "no_presences", shown)
             return
-        listed = Counter(each.user for each in got if each.status is not Status.OFFLINE)
+        listed = Counter(each.user for each in got if each.status != Status.OFFLINE)
         if extra := sorted(listed.keys() - set(owed)):
             elsewhere = any(user == extra[0] for _, user in self._present())
             step, variant = ("3.1", "other_room") if elsewhere else ("3.3", "still_listed")
@@ -339,7 +342,7 @@ class _Play:
             self._wrong_answer("3.1", "in_room", "listed_twice", shown)
         elif set(owed) - listed.keys():
             self._wrong_answer("3.1", "in_room", "not_listed", shown)
-        elif any(each.status is Status.OFFLINE for each in got):
+        elif any(each.status == Status.OFFLINE for each in got):
             self._wrong_answer("3.1", "in_room", "offline_listed", shown)
         else:
             for each in got:
@@ -348,9 +351,9 @@ class _Play:
     def _listed(self, call: str, each: Presence, room: str, shown: dict[str, Any]) -> None:
         key, present = (room, each.user), self._present()
         may_be_away = self._now - present[key] >= AWAY_AFTER
-        if each.status is Status.AWAY and not may_be_away:
+        if each.status == Status.AWAY and not may_be_away:
             self._wrong_answer("3.4", "in_room", "away_early", shown)
-        elif each.status is Status.ONLINE and self._shown.get(key) is Status.AWAY:
+        elif each.status == Status.ONLINE and self._shown.get(key) == Status.AWAY:
             self._wrong_answer("3.4", "in_room", "away_unlike", shown)
         else:
             self._last_seen("3.1", "in_room", call, each, key, present, None)
@@ -385,6 +388,16 @@ class _Play:
         """A call as one would write it, with the seconds since the play began."""
         args = [f'"{name}"' for name in names] + ([f"now={self._now - BEGAN:g}"] if at else [])
         return f"{method}({', '.join(args)})"
+
+
+def _is_presence(value: Any) -> bool:
+    """Whether it is one, with a status that there is; a text such as `online` is as good as its name."""
+    return (
+        isinstance(value, Presence)
+        and isinstance(value.user, str)
+        and isinstance(value.status, str)
+        and value.status in tuple(Status)
+    )
 
 
 def _how_wrong(seen: Any, is_whole: bool, earliest: float, latest: float) -> str:

@@ -279,7 +279,7 @@ class _Play:
 
     def _hear(self, room: str, frame: ServerFrame) -> None:
         """Something is published at this moment."""
-        if not isinstance(frame, Message):
+        if not isinstance(frame, Message) or not isinstance(frame.sequence, int):
             got = self._stage.calls.shown(frame)
             self._stage.breach("2.2", "wrong_publish", "Sequencer.accept", "no_message", got=got, room=room)
             return
@@ -446,15 +446,14 @@ class _Play:
             return
         if member.most_undrained > MOST_UNDRAINED:
             self._wrong_join(one, "undrained", count=member.most_undrained)
-        for at, frame in member.sent_at:
-            if isinstance(frame, History):
-                self._check_page(one, frame, at)
+        for page in member.pages:
+            self._check_page(one, page)
         kinds = [isinstance(frame, History) for frame in member.order]
         if any(later and not earlier for earlier, later in pairwise(kinds)):
             self._wrong_join(one, "live_first")
         self._check_seam(one)
 
-    def _check_page(self, one: _Joined, page: History, at: float) -> None:
+    def _check_page(self, one: _Joined, page: History) -> None:
         if page.room != one.room:
             self._wrong_page(one, page, "room")
         if len(page.messages) > MAX_PAGE:

@@ -305,23 +305,11 @@ class _Play:
     def _wrong_answer(self, method: str, args: tuple[Any, ...], got: Any, owed: Any) -> None:
         calls = self._stage.calls
         shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
-        variant = ""
-        if got is None:
-            variant = "not_found" if method == "find" else "none"
-        elif method == "find":
-            variant = (
-                "found" if owed is None else "altered" if got.sequence == owed.sequence else "other_found"
-            )
-        elif isinstance(owed, list) and not isinstance(got, list):
-            variant = "no_list"
-        elif isinstance(owed, list):
-            variant = _how_wrong(got, owed)
-        if variant == "altered":
-            pairs = zip([*got], owed, strict=False) if isinstance(owed, list) else [(got, owed)]
+        variant = _how_wrong(method, got, owed)
+        if variant == "store_altered":
+            pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
-        self._stage.breach(
-            "4.5", "wrong_answer", f"MessageStore.{method}", f"store_{variant}" if variant else "", **shown
-        )
+        self._stage.breach("4.5", "wrong_answer", f"MessageStore.{method}", variant, **shown)
 
     async def _look_behind_the_gap(self, room: str) -> None:
         """A number was left out. It is kept all the same; whether a page can be cut there is only noted."""
@@ -444,14 +432,16 @@ class _Play:
         found: list[Message] = []
         since = 0
         while page := await store.page(room, since, MAX_PAGE):
+            if not isinstance(page, list) or not all(isinstance(each, Message) for each in page):
+                raise TypeError(f"`page` returned {self._stage.calls.shown(page)}")
             found += page
             if page[-1].sequence <= since or len(found) > 10_000:
                 break
             since = page[-1].sequence
-        for message in await store.newest(room, MAX_PAGE):
-            if message not in found:
-                found.append(message)
-        return found
+        newest = await store.newest(room, MAX_PAGE)
+        if not isinstance(newest, list) or not all(isinstance(each, Message) for each in newest):
+            raise TypeError(f"`newest` returned {self._stage.calls.shown(newest)}")
+        return [*found, *(message for message in newest if message not in found)]
 
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
@@ -484,16 +474,28 @@ class _Play:
 _RAISED = object()
 
 
-def _how_wrong(got: list[Any], owed: list[Message]) -> str:
-    numbers = [getattr(each, "sequence", None) for each in got]
-    due = [message.sequence for message in owed]
+def _how_wrong(method: str, got: Any, owed: Any) -> str:
+    """Which mistake it most likely is to answer like this."""
+    if method == "last":
+        return ""
+    if method == "find":
+        if got is None or not isinstance(got, Message):
+            return "store_not_found" if owed else "store_no_message"
+        if owed is None:
+            return "store_found"
+        return "store_altered" if got.sequence == owed.sequence else "store_other_found"
+    if not isinstance(got, list):
+        return "store_none" if got is None else "store_no_list"
+    if not all(isinstance(each, Message) for each in got):
+        return "store_no_list"
+    numbers, due = [each.sequence for each in got], [each.sequence for each in owed]
     if numbers == due:
-        return "altered"
-    if any(getattr(each, "room", None) not in {m.room for m in owed} for each in got) and owed:
-        return "other_room"
-    if sorted(map(str, numbers)) == sorted(map(str, due)):
-        return "disorder"
-    return "missing" if set(due) - set(numbers) else "too_many"
+        return "store_altered"
+    if owed and any(each.room != owed[0].room for each in got):
+        return "store_other_room"
+    if sorted(numbers, key=str) == sorted(due, key=str):
+        return "store_disorder"
+    return "store_missing" if set(due) - set(numbers) else "store_too_many"
 
 
 def _difference(got: Message, owed: Message) -> dict[str, str]:

@@ -1,0 +1,301 @@
+"""Components that are called directly: right ones keep every duty, and each way to break one is found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import msgspec
+import psutil
+import pytest
+
+from harness.anomalies import CATALOGUE, INTERFACES
+from harness.contracts.process import Job, play_directly
+from harness.contracts.result import Played
+from harness.contracts.running import CONTRACTS, contract_of, play_contract, play_in_real_time
+from harness.history import Called
+from harness.reports.calls import lines_of
+from harness.steps import BREAKABLE, COMPONENTS, EXERCISES
+from harness.targets import find_folder
+from harness.zoo.animal import Animal
+from harness.zoo.animals import ANIMALS
+
+SOLUTIONS = {
+    component: str(find_folder("solutions") / EXERCISES[number] / f"{component}.py")
+    for number, component in COMPONENTS.items()
+}
+STUBS = {
+    component: str(find_folder("exercises") / EXERCISES[number] / f"{component}.py")
+    for number, component in COMPONENTS.items()
+}
+REFERENCE = {component: f"lab/{component}.py" for component in CONTRACTS}
+ALIKE = Path(__file__).parent.parent / "components"
+"""Right components in other styles: one folder for each component."""
+RIGHT = sorted(ALIKE.glob("*/*.py"))
+WRONG = [animal for animal in ANIMALS.values() if animal.component]
+
+
+def played(component: str, where: str | Path, seed: str = "") -> Played:
+    """What comes of a contract, in this process. The kit itself must not fail."""
+    found = play_contract(component, str(where), seed)
+    assert not found.defect, found.defect
+    return found
+
+
+def told(found: Played) -> list[str]:
+    """The breaches, in short."""
+    return [f"{each.step} {each.name}/{each.variant} {each.params}" for each in found.found]
+
+
+# --- right components ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", ["", "1", "2"])
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_the_model_answers_owe_nothing(component: str, seed: str) -> None:
+    """They keep every duty, with every seed, and nothing is to be noted."""
+    found = played(component, SOLUTIONS[component], seed)
+    assert told(found) == []
+    assert found.notes == []
+    assert found.lacking == ""
+    assert found.plays > 40
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_the_reference_owes_nothing(component: str) -> None:
+    """Its components keep every duty, too."""
+    found = played(component, find_folder("solutions").parent / REFERENCE[component])
+    assert told(found) == []
+    assert found.notes == []
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_right_code_in_another_style_owes_nothing(path: Path) -> None:
+    """Whatever data structures, locks, files or threads somebody chooses."""
+    found = asyncio.run(play_directly(Job(path.parent.name, str(path))))
+    assert found.defect == found.problem == found.lacking == ""
+    assert told(found) == []
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_right_code_owes_nothing_in_real_time(component: str) -> None:
+    """Where a component cannot be simulated, the same is played on an ordinary loop."""
+    found = play_in_real_time(component, SOLUTIONS[component])
+    assert found.defect == ""
+    assert told(found) == []
+    assert found.plays > 5
+
+
+# --- wrong components ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("animal", WRONG, ids=lambda animal: animal.name)
+def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> None:
+    """In its step and as what it is, by calls alone; steps that have nothing to do with it stay untouched."""
+    path = tmp_path / f"{animal.component}.py"
+    path.write_text(animal.source, encoding="utf-8")
+    found = asyncio.run(play_directly(Job(animal.component, str(path))))
+    assert (animal.steps[0], animal.anomaly) in {(each.step, each.name) for each in found.found}
+    assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, told(found)
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_a_stub_breaks_what_its_exercise_is_about(component: str) -> None:
+    """As shipped, no stub keeps its contract."""
+    assert told(played(component, STUBS[component]))
+
+
+def test_every_anomaly_of_a_contract_is_some_animals() -> None:
+    """What only direct calls can show has a component in the zoo that shows it."""
+    owed = {name for name, kind in CATALOGUE.items() if kind.rule == INTERFACES}
+    assert {animal.anomaly for animal in WRONG} == owed
+
+
+def test_a_breach_is_shown_by_its_smallest_calls(tmp_path: Path) -> None:
+    """Subscribed twice, published once: three calls, and what the member was sent."""
+    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
+    path = tmp_path / "pubsub.py"
+    path.write_text(text.replace("        if member not in members:\n            members", "        members"))
+    found = {each.step: each for each in played("pubsub", path).found}["1.4"]
+    assert (found.name, found.variant, found.params["got"]) == ("wrong_delivery", "twice", 2)
+    lines = [(line.depth, line.what) for line in lines_of(list(found.events))]
+    room, who, frame = found.params["room"], found.params["who"], found.params["frame"]
+    assert lines == [
+        (0, f'subscribe("{room}", {who})'),
+        (0, f'subscribe("{room}", {who})'),
+        (0, f'publish("{room}", {frame})'),
+        (1, f"{who}.send({frame})"),
+        (1, f"{who}.send({frame})"),
+    ]
+
+
+# --- the same each time -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_plans_grow(component: str) -> None:
+    """The first plays are the smallest; a plan follows from its seed alone, and can be written down."""
+    contract = contract_of(component)
+    small, large = contract.SIZES[0], contract.SIZES[-1]
+    assert len(contract.plan(Random("1"), small).acts) < len(contract.plan(Random("1"), large).acts)
+    assert contract.plan(Random("1"), large) == contract.plan(Random("1"), large)
+    assert set(contract.STEPS.values()) <= set(BREAKABLE[component])
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_the_same_code_has_the_same_result(component: str) -> None:
+    """In another process too, with other hashes: down to each call."""
+    here = asyncio.run(play_directly(Job(component, STUBS[component])))
+    code = (
+        "import sys, msgspec; from harness.contracts.running import play_contract;"
+        f"sys.stdout.buffer.write(msgspec.json.encode(play_contract({component!r}, {STUBS[component]!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        check=True,
+    )
+    there = msgspec.json.decode(done.stdout, type=Played)
+    assert there.found == here.found
+    assert (there.plays, there.calls) == (here.plays, here.calls)
+
+
+# --- what components do to their process --------------------------------------------------------------
+
+
+def _pubsub_with(tmp_path: Path, line: str) -> str:
+    """The model answer, with something more at the beginning of `publish`."""
+    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
+    path = tmp_path / "pubsub.py"
+    loop = "        for member in self.members(room):"
+    path.write_text(text.replace(loop, f"        {line}\n{loop}"), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("while True: pass", "call_hangs"),
+        ("import os; os._exit(3)", "call_ends"),
+        ("import sys; sys.exit()", "call_raised"),
+        ("raise ValueError('no')", "call_raised"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "call_ends"),
+    ],
+)
+def test_a_component_that_does_not_come_back(line: str, name: str, tmp_path: Path) -> None:
+    """It fails the step of the method that did it, and nothing else; the process is gone."""
+    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
+    """It does not get between the words of the result."""
+    line = "import os, sys; print('hello'); sys.stdout.flush(); os.write(1, b'bytes')"
+    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    assert told(found) == []
+    assert "hello" in found.output
+
+
+@pytest.mark.parametrize("text", ["x = (", "import no_such_module", "from lab.pubsub import PubSub", "x = 1"])
+def test_what_is_no_component_is_told_once(text: str, tmp_path: Path) -> None:
+    """Whoever starts the server is told the same: the contract says nothing of its own."""
+    path = tmp_path / "pubsub.py"
+    path.write_text(text, encoding="utf-8")
+    found = asyncio.run(play_directly(Job("pubsub", str(path))))
+    assert found.problem
+    assert found.found == []
+    assert found.defect == ""
+
+
+def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
+    """A store with threads of its own is no reason to judge less of it."""
+    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
+    loop = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
+    assert loop in text
+    own = "await asyncio.wrap_future(self._writer.submit(self._append, lines.encode()))"
+    path = tmp_path / "store.py"
+    path.write_text(text.replace(loop, own), encoding="utf-8")
+    found = asyncio.run(play_directly(Job("store", str(path))))
+    assert (found.lacking, told(found)) == ("", [])
+    assert found.plays > 10
+    path.write_text(text.replace(loop, own.removeprefix("await ")), encoding="utf-8")
+    assert [each.step for each in asyncio.run(play_directly(Job("store", str(path)))).found][:1] == ["4.3"]
+
+
+def test_a_variable_of_the_module_does_not_survive_a_restart(tmp_path: Path) -> None:
+    """A counter in the module, or in the class, begins anew with the next instance, as in a new process."""
+    text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
+    last = "await self._store.last(draft.room) + 1"
+    assert last in text
+    path = tmp_path / "sequencer.py"
+    path.write_text(
+        text.replace(last, "_next(draft.room)")
+        + "\n\n_numbers: dict[str, int] = {}\n\n\ndef _next(room: str) -> int:\n"
+        "    _numbers[room] = _numbers.get(room, 0) + 1\n    return _numbers[room]\n",
+        encoding="utf-8",
+    )
+    found = {each.step: each for each in played("sequencer", path).found}
+    assert (found["2.2"].name, found["2.2"].variant) == ("wrong_number", "restart")
+
+
+# --- how calls are told -------------------------------------------------------------------------------
+
+
+def test_a_call_that_ends_at_once_is_one_line() -> None:
+    """What happens in between is shown between the call and its end."""
+    calls = [
+        Called(0.0, 1, "accept#1", 'store.last("red")'),
+        Called(0.1, 1, "accept#1", 'store.last("red")', "0"),
+        Called(0.2, 2, "accept#1", "store.save([#1])"),
+        Called(0.3, 3, "accept#2", 'store.last("red")'),
+        Called(0.4, 3, "accept#2", 'store.last("red")', "0"),
+        Called(0.5, 2, "accept#1", "store.save([#1])", "done"),
+    ]
+    assert [(line.who, line.what) for line in lines_of(list(calls))] == [
+        ("accept#1", 'store.last("red") → 0'),
+        ("accept#1", "store.save([#1])"),
+        ("accept#2", 'store.last("red") → 0'),
+        ("accept#1", "store.save([#1]) → done"),
+    ]
+
+
+# --- odd answers --------------------------------------------------------------------------------------
+
+_ODD_ANSWERS = """
+import sys
+from pathlib import Path
+from harness.contracts import running
+from lab.loader import INTERFACES
+component, answer, path = sys.argv[1:]
+text, cls = Path(answer).read_text(encoding="utf-8"), INTERFACES[component].__name__
+contract = running.contract_of(component)
+contract.SIZES, contract.PLAYS, running.MOST_TRIES = range(2, 8, 2), 4, 0
+for method in contract.STEPS:
+    for odd in ("None", "5", "'text'", "[None]", "{}", "object()", "float('nan')", "[[]]", "True"):
+        if method != cls:
+            kind = "async def" if f"async def {method}(" in text else "def"
+            odd_method = f"{kind} odd(self, *args):\\n    return {odd}\\n\\n\\n"
+            changed = f"{text}\\n\\n{odd_method}{cls}.{method} = odd\\n"
+            Path(path).write_text(changed, encoding="utf-8")
+            found = running.play_contract(component, path)
+            assert found.defect == "", (method, odd, found.defect)
+"""
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_no_answer_is_too_odd_to_be_judged(component: str, tmp_path: Path) -> None:
+    """Whatever a method returns, the kit itself does not fail over it."""
+    words = [component, SOLUTIONS[component], str(tmp_path / f"{component}.py")]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _ODD_ANSWERS, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

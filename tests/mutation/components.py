@@ -1,0 +1,174 @@
+"""Mutants of our eight components, each of them judged as `chatlab check N --world sim` judges a student's.
+
+    python -m tests.mutation.components [FILE]...
+
+A mutant is one small change: an operator, a constant, an argument (mutmut makes these), or a statement that
+is left out. Who survives and is no breach of `lab/interfaces.py` stands in `survivors.toml`, with the reason.
+Exit codes: 0 if all others are caught, else 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import libcst as cst
+from libcst import matchers
+from msgspec import Struct
+from mutmut.mutation.file_mutation import create_mutations, deep_replace
+
+from harness import targets
+from harness.play import Case, add_contract, played_directly
+from harness.steps import COMPONENTS, EXERCISES
+from harness.tasks import side_by_side
+from harness.verdict import Outcome
+from harness.worlds.sim.nursery import Nursery, NurseryError, SimJob
+
+ROOT = Path(__file__).parents[2]
+FILES = [
+    *(f"solutions/{EXERCISES[number]}/{component}.py" for number, component in COMPONENTS.items()),
+    *(f"lab/{component}.py" for component in COMPONENTS.values()),
+]
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+SECONDS = 60.0
+"""After so long a mutant that hangs past all limits counts as noticed."""
+
+
+class Mutant(Struct, frozen=True):
+    """A changed file: what stood there, and what stands there now, as the lines of a difference."""
+
+    file: str
+    was: str
+    now: str
+    text: str
+
+
+class Survivor(Struct, frozen=True):
+    """A change that nobody notices, and why that is right. `was` and `now` are its lines, not indented."""
+
+    file: str
+    was: str
+    now: str
+    why: str
+
+
+def mutants_of(file: str) -> Iterator[Mutant]:
+    """All mutants of a file, each once."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    seen = {text}
+    for changed in (*_small_changes(file, text), *_left_out(text)):
+        if changed not in seen:
+            seen.add(changed)
+            was, now = _difference(text, changed)
+            yield Mutant(file, was, now, changed)
+
+
+def _small_changes(file: str, text: str) -> Iterator[str]:
+    module, mutations, *_ = create_mutations(file, text)
+    for mutation in mutations:
+        changed: Any = deep_replace(module, mutation.original_node, mutation.mutated_node)
+        yield changed.code
+
+
+def _left_out(text: str) -> Iterator[str]:
+    """The text without one of the statements in its functions."""
+    module = cst.parse_module(text)
+    blocks = matchers.findall(module, matchers.FunctionDef(body=matchers.IndentedBlock()))
+    inner = [block for function in blocks for block in matchers.findall(function, matchers.IndentedBlock())]
+    found = {
+        id(each): each
+        for block in inner
+        for each in block.body
+        if isinstance(each, cst.SimpleStatementLine) and not _is_text(each)
+    }
+    for statement in found.values():
+        nothing = statement.with_changes(body=[cst.Pass()])
+        changed: Any = deep_replace(module, statement, nothing)
+        yield changed.code
+
+
+def _is_text(statement: cst.SimpleStatementLine) -> bool:
+    first = statement.body[0]
+    return isinstance(first, cst.Expr) and isinstance(first.value, cst.SimpleString)
+
+
+def _difference(text: str, changed: str) -> tuple[str, str]:
+    lines = list(difflib.ndiff(text.splitlines(), changed.splitlines()))
+    was = " / ".join(line[2:].strip() for line in lines if line.startswith("- "))
+    now = " / ".join(line[2:].strip() for line in lines if line.startswith("+ "))
+    return was, now
+
+
+async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
+    """Whether the exercise does not pass with this component."""
+    number = next(n for n, component in COMPONENTS.items() if mutant.file.endswith(f"/{component}.py"))
+    path = folder / EXERCISES[number] / f"{COMPONENTS[number]}.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(mutant.text, encoding="utf-8")
+    target = targets.submission(folder, number, together=False)
+    try:
+        async with asyncio.timeout(SECONDS):
+            contract = await played_directly(number, target)
+            if contract is not None and (contract.found or contract.problem):
+                return True
+            (run,) = await nursery.play(SimJob(target, [Case(number, "1")]))
+    except (TimeoutError, NurseryError):
+        return True
+    add_contract(run, contract)
+    return run.outcome is not Outcome.PASSED
+
+
+async def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
+    """Those that nobody notices. Tells how far it is."""
+    places, done, began = asyncio.Semaphore(os.cpu_count() or 1), 0, time.monotonic()
+    async with Nursery(os.cpu_count() or 1) as nursery:
+
+        async def one(mutant: Mutant) -> bool:
+            nonlocal done
+            async with places:
+                with tempfile.TemporaryDirectory(prefix="chatlab-mutant-") as folder:
+                    noticed = await is_noticed(mutant, nursery, Path(folder))
+            done += 1
+            if sys.stderr.isatty() or done % 50 == 0:
+                print(f"{done} of {len(mutants)}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+            return noticed
+
+        noticed = await side_by_side(*map(one, mutants))
+    return [mutant for mutant, caught in zip(mutants, noticed, strict=True) if not caught]
+
+
+def known_survivors() -> list[Survivor]:
+    """Those that are no breach, with the reason of each."""
+    with SURVIVORS.open("rb") as file:
+        return [Survivor(**each) for each in tomllib.load(file)["survivor"]]
+
+
+def main(files: list[str]) -> int:
+    """Judge all mutants, list those that survive, and return the exit code."""
+    unknown = set(files) - set(FILES)
+    if unknown:
+        print(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FILES)}", file=sys.stderr)
+        return 64
+    why = {(each.file, each.was, each.now): each.why for each in known_survivors()}
+    unexplained = 0
+    for file in files or FILES:
+        mutants = list(mutants_of(file))
+        survivors = asyncio.run(survivors_of(mutants))
+        print(f"{file}: {len(mutants)} mutants, {len(mutants) - len(survivors)} caught", flush=True)
+        for each in survivors:
+            reason = why.get((each.file, each.was, each.now))
+            unexplained += reason is None
+            print(f"    - {each.was}\n    + {each.now}\n      {reason or 'NO REASON IS GIVEN'}", flush=True)
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
