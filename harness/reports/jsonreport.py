@@ -27,6 +27,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
         },
         "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
         "notes": _notes(summary, texts),
+        "contracts": _contracts(summary),
         "steps": [_step(step, _words(summary, step, texts)) for step in summary.steps],
     }
 
@@ -43,6 +44,20 @@ def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
 def _notes(summary: Summary, texts: Texts) -> list[str]:
     found = [Words(texts).text("note", note) for runs in summary.runs for run in runs for note in run.notes]
     return list(dict.fromkeys(found))
+
+
+def _contracts(summary: Summary) -> list[dict[str, Any]]:
+    """How much was called of each component that was called directly."""
+    found = {run.exercise: run.contract for runs in summary.runs for run in runs if run.contract}
+    return [
+        {
+            "component": each.component,
+            "plays": each.plays,
+            "calls": each.calls,
+            "seconds": round(each.seconds, 3),
+        }
+        for each in found.values()
+    ]
 
 
 def _step(step: StepResult, words: Words) -> dict[str, Any]:
