@@ -197,14 +197,14 @@ def _calls(anomaly: Anomaly, words: Words) -> str:
     """The calls that show it: a column for each that acts by itself, so that who overtakes whom is seen."""
     lines = words.calls(anomaly)
     lanes = list(dict.fromkeys(line.who for line in lines)) or [""]
-    heads = "".join(f'<th scope="col">{safe(lane)}' for lane in lanes)
+    label = safe(words.texts.say("page.calls"))
+    heads = "".join(f'<th scope="col">{safe(lane) or label}' for lane in lanes)
     rows = []
     for line in lines:
         guilty = ' class="guilty"' if line is lines[-1] else ""
         cells = ["<td>"] * len(lanes)
         cells[lanes.index(line.who)] = f"<td><code>{'&emsp;' * 2 * line.depth}{safe(line.what)}</code>"
         rows.append(f"<tr{guilty}>{''.join(cells)}")
-    label = safe(words.texts.say("page.calls"))
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{label}">\n'
         f'<table class="calls"><thead{"" if len(lanes) > 1 else " class=unseen"}><tr>{heads}<tbody>\n'
