@@ -14,7 +14,7 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -57,8 +57,11 @@ class Calls:
         return f"{method}({', '.join(self.shown(each) for each in args)})"
 
     def shown(self, value: object) -> str:
-        """A value in a few characters."""
-        return self._named(value) or _shown(value, self.shown)
+        """A value in a few characters; `?` if it cannot be shown."""
+        try:
+            return self._named(value) or _shown(value, self.shown)
+        except Exception:  # it is anybody's, and so is its `__repr__`
+            return "?"
 
     def begin(self, what: str) -> int:
         """A call begins; returns its number."""
@@ -78,7 +81,8 @@ class Calls:
         try:
             yield
         finally:
-            _caller.reset(token)
+            with suppress(ValueError):  # a coroutine that nobody finished is closed in another context
+                _caller.reset(token)
 
     def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call, and record that. An asynchronous call is awaited by whoever called it."""
@@ -98,6 +102,8 @@ class Calls:
     async def _awaited(self, number: int, what: str, result: Any) -> Any:
         try:
             value = await result
+        except GeneratorExit:  # nobody finished it: it has no end
+            raise
         except BaseException as error:
             self.end(number, what, raised(error))
             raise

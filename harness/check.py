@@ -242,8 +242,7 @@ class _Sim(_Check):
     async def _recall(self, nursery: Nursery, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""
         assert run.case is not None
-        job = SimJob(self.options.chosen[run.exercise], [run.case], lean=False)
-        (again,) = await nursery.play(job)
+        again = await nursery.recall(self.options.chosen[run.exercise], run.case, run.digest)
         if again.digest == run.digest:
             run.history = shortened(again.history)
 
@@ -313,7 +312,7 @@ class _Sim(_Check):
             )
             if small is None:
                 assert run.case is not None
-                (run,) = await nursery.play(SimJob(target, [run.case], lean=False))
+                run = await nursery.recall(target, run.case, run.digest)
         found = anomalies_of(small) if small else names
         name = next((each for each in names if each in found), "")
         if not name:
@@ -351,8 +350,7 @@ def play_again(kept: replay.Replay, terminal: Terminal) -> int:
 
     async def one() -> Run:
         async with Nursery(1) as nursery:
-            (run,) = await nursery.play(SimJob(kept.target, [kept.case], lean=False))
-            return run
+            return await nursery.recall(kept.target, kept.case, kept.digest)
 
     try:
         run = asyncio.run(one())

@@ -117,13 +117,13 @@ class Asked:
 
 
 class Log:
-    """The index. All lists are in the order of the history.
+    """The index. All lists are in the order of the history; calls between components are left out.
 
     `readings` are those of the received frames, in their order, if somebody has read them already.
     """
 
     def __init__(self, events: History, readings: Sequence[Reading] = ()) -> None:
-        self.events = events
+        self.events = history.without_calls(events)
         self._readings = iter(readings)
         self.began = history.Began(0.0, 0, "", "", "", 0.0)
         self.conns: dict[int, Conn] = {}
@@ -151,7 +151,7 @@ class Log:
         self.notes: dict[str, list[Any]] = defaultdict(list)
         self.stalls: list[history.Stalled] = []
         self.steps: dict[str, tuple[float, float]] = {}
-        for event in events:
+        for event in self.events:
             self._take(event)
 
     def _take(self, event: history.Event) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.history import Event, History
+from harness.history import Event, History, without_calls
 from harness.play import Case, Run
 from harness.scenarios.script import is_playable
 from harness.steps import EXERCISES
@@ -50,8 +50,8 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     """The replay of a simulated run, which has its history."""
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
-    is_small = len(msgspec.json.encode(run.history)) <= MAX_HISTORY
-    history = run.history if is_small else []  # the digest is enough to see whether it is the same
+    seen = without_calls(run.history)  # the calls are recorded anew when it is played again
+    history = seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []  # the digest is enough to see whether it is the same
     return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
 
@@ -113,7 +113,8 @@ def changes(replay: Replay) -> list[tuple[str, str, str]]:
 
 
 def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
-    """The first events in which two histories differ; None where one of them has ended."""
+    """The first events in which two histories differ, seen from outside; None where one of them has ended."""
+    one, other = without_calls(one), without_calls(other)
     for mine, theirs in zip(one, other, strict=False):
         if msgspec.json.encode(mine) != msgspec.json.encode(theirs):
             return mine, theirs

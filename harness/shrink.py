@@ -100,17 +100,16 @@ async def _play(nursery: Nursery, target: Target, cases: list[Case]) -> list[Run
 async def _without_acts(nursery: Nursery, target: Target, run: Run, name: str) -> Run:
     """The run with everything left out that it does not need; it comes back with its history."""
     assert run.case is not None
-    best = run.case
+    best, digest = run.case, run.digest
     changed = True
     while changed:
         changed = False
         tried = await _play(nursery, target, [replace(best, script=less) for less in _less(best)])
         for each in tried:
             if name in anomalies_of(each) and each.case is not None and await _is_fair(nursery, each):
-                best, changed = each.case, True
+                best, digest, changed = each.case, each.digest, True
                 break
-    (whole,) = await nursery.play(SimJob(target, [best], lean=False))
-    return whole
+    return await nursery.recall(target, best, digest)
 
 
 def _less(case: Case) -> list[Script]:

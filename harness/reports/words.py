@@ -18,6 +18,8 @@ from lab.protocol import SYSTEM
 ENDED = ("reset", "eof")
 """How a connection may end without a closing frame."""
 _PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use|\[Errno (48|98|10048)\]", re.IGNORECASE)
+_AWAITED = ("sequencer.", "store.")
+"""How calls begin that take a while."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -147,11 +149,18 @@ class Words:
             case history.Server(what=kind, detail=detail, copy=copy):
                 what = say(f"event.server_{kind}", **{"code": "?", **detail})
                 who = say("event.copy") if copy else who
-            case history.Called(who=caller, what=call, result=result):
-                who, what = caller or who, call if result is None else f"{call} → {result}"
+            case history.Called(who=caller):
+                who, what = caller or who, self._call(event)
             case _:
                 what = type(event).__name__
         return event.at, who, what
+
+    def _call(self, event: history.Called) -> str:
+        """A call as it begins, or ends; what returns nothing, and at once, has no end to be told."""
+        what = str(self.clean(event.what))
+        if event.result is not None:
+            return f"{what} → {self.clean(event.result)}"
+        return f"{what} …" if what.startswith(_AWAITED) else what
 
     def _id_in(self, frame: Any) -> str:
         """The id that a message is sent with, by which it may be sent again."""

@@ -152,7 +152,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         _hear_and_say_nothing()
         gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
         for case in job.cases:
-            run = simulate(case, job.target, stuck=stuck)
+            run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
             if job.lean:
                 run.history = []
             runs.append(run)

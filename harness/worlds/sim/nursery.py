@@ -32,12 +32,14 @@ CLEAN_UP_SECONDS = 10.0
 class SimJob(Struct):
     """What one child is to play, case by case: to fork costs a third of what a small play does.
 
-    With `lean`, the runs come back without their histories.
+    With `lean`, the runs come back without their histories; `with_calls`, with what the components of the
+    reference server ask of each other in them.
     """
 
     target: Target
     cases: list[Case]
     lean: bool = True
+    with_calls: bool = False
 
 
 class NurseryError(Exception):
@@ -105,6 +107,17 @@ class Nursery:
         while len(runs) < len(job.cases):  # a play that got stuck has ended its child
             runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
         return runs
+
+    async def recall(self, target: Target, case: Case, digest: str) -> Run:
+        """Play a case again, whose history had this digest, to have that history, with the calls in it.
+
+        It comes without them where to record them has changed what happens. Raises NurseryError, likewise.
+        """
+        job = SimJob(target, [case], lean=False, with_calls=True)
+        (run,) = await self.play(job)
+        if run.digest != digest:
+            (run,) = await self.play(msgspec.structs.replace(job, with_calls=False))
+        return run
 
     async def _ask(self, job: SimJob) -> list[Run]:
         assert self._process.stdin is not None

@@ -67,6 +67,11 @@ class SimWorld(ServedWorld):
         self._last = max(super().now(), self._last + _TICK)
         return self._last
 
+    @property
+    def just_now(self) -> float:
+        """The same, for what is not to move any other event: between the last one and the next."""
+        return max(super().now(), self._last + _TICK / 2)
+
     def record(self, event: Event) -> None:
         """Add an event to the history, and soon have those look who wait for something."""
         super().record(event)
