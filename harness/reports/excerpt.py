@@ -8,13 +8,14 @@ out in between is folded: a line says how much it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from harness.frames import tag_in
 from harness.history import (
     Began,
+    Called,
     Closed,
     Event,
     Fault,
@@ -29,6 +30,8 @@ from harness.history import (
 )
 from harness.log import ENDS
 from lab.protocol import SYSTEM
+
+E = TypeVar("E")
 
 AROUND = 2
 """Events that are shown before and after a blamed one, of the same client and room."""
@@ -129,6 +132,18 @@ def tags_of(event: Event) -> set[str]:
     said = [data, *(pages if isinstance(pages, list) else [])]
     texts = [each.get("content") for each in said if isinstance(each, dict)]
     return {tag for tag in (tag_in(text) for text in texts if isinstance(text, str)) if tag}
+
+
+def lines_of(events: Iterable[E]) -> list[E]:
+    """What gets a line of its own: all events, but of a call with nothing between its ends, the end alone."""
+    found: list[E] = []
+    for event in events:
+        last = found[-1] if found else None
+        if isinstance(event, Called) and isinstance(last, Called) and event.number == last.number:
+            found[-1] = event
+        else:
+            found.append(event)
+    return found
 
 
 class _Chosen:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
-from harness.history import Began, Event, History, Noted, Received, Sent, Step
+from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
-from harness.reports.excerpt import Fold, contents, excerpt, is_telling
+from harness.reports.excerpt import Fold, contents, excerpt, is_telling, lines_of
 from harness.reports.findings import (
     KINDS,
     MARKS,
@@ -47,7 +47,7 @@ _CALLS = 24
 """Calls that are shown of a component that was called directly."""
 _AROUND = 1
 """Events that are shown before and after each of them."""
-_ROWS = 80
+_ROWS = 120
 """Events that are shown in a table."""
 
 
@@ -302,17 +302,18 @@ class Terminal:
         guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
         beats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
         shown = [event for event in run.history if is_telling(event) or (beats and _is_heartbeat(event))]
+        lines = lines_of(shown)
         ids: set[tuple[str, str]] = set()
-        for event in shown[:_ROWS]:
+        width = max([8, *(len(words.event(event)[1]) for event in lines[:_ROWS])])
+        for event in lines[:_ROWS]:
             at, who, what = words.event(event)
             if _is_said_again(event, ids):
                 what = f"{what}   {self.texts.say('event.again')}"
             is_guilty = repr(event) in guilty
-            self.line(
-                f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<8} {what}", "red" if is_guilty else "cyan"
-            )
-        if len(shown) > _ROWS:
-            self.line(f"    … {len(shown) - _ROWS}", "dim")
+            style = "red" if is_guilty else "" if isinstance(event, Called) else "cyan"
+            self.line(f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<{width}} {what}", style)
+        if len(lines) > _ROWS:
+            self.line(f"    … {len(lines) - _ROWS}", "dim")
 
     def replayed(self, kept: Replay, run: Run) -> None:
         """A case that was played again: whether the same happened, and what."""

@@ -20,6 +20,8 @@ ENDED = ("reset", "eof")
 _PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use|\[Errno (48|98|10048)\]", re.IGNORECASE)
 _AWAITED = ("sequencer.", "store.")
 """How calls begin that take a while."""
+_NAMING = "sequencer."
+"""How calls begin whose own name tells them apart, such as `accept#2`."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -158,9 +160,11 @@ class Words:
     def _call(self, event: history.Called) -> str:
         """A call as it begins, or ends; what returns nothing, and at once, has no end to be told."""
         what = str(self.clean(event.what))
-        if event.result is not None:
-            return f"{what} → {self.clean(event.result)}"
-        return f"{what} …" if what.startswith(_AWAITED) else what
+        if event.result is None:
+            return f"{what} …" if what.startswith(_AWAITED) else what
+        if what.startswith(_NAMING):
+            what = f"{what.partition('(')[0]}(…)"  # what it was asked stands where it begins
+        return f"{what} → {self.clean(event.result)}"
 
     def _id_in(self, frame: Any) -> str:
         """The id that a message is sent with, by which it may be sent again."""
