@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import io
 import signal
 import traceback
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from greenlet import getcurrent, greenlet
 
+from harness import calls
+from harness.worlds.sim import observed
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import is_library, raised_where, waits_where
 
@@ -37,6 +40,8 @@ LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
 """Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
 ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
+_OBSERVERS = tuple(f'  File "{inspect.getfile(each)}"' for each in (calls, observed))
+"""How the lines of a traceback begin that stand for a frame which records a call."""
 _IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 """Signals that do nothing to a program that has no handler for them."""
 
@@ -294,8 +299,8 @@ class Host:
         self.output.extend(lines)
 
     def lines(self) -> list[str]:
-        """The end of its output."""
-        return [*self.output, *([self._line] if self._line else [])]
+        """The end of its output; in tracebacks, without the frames that record its calls."""
+        return _without_observers([*self.output, *([self._line] if self._line else [])])
 
     def waiting(self, inside: tuple[str, ...] = ()) -> list[str]:
         """The places where its tasks wait; with `inside`, only those that wait in one of these functions."""
@@ -310,6 +315,16 @@ class Host:
         """By place, the exceptions by which tasks have ended, and which nobody has been told of."""
         errors = [error for loop in self.loops for error in loop.unseen_errors()]
         return {raised_where(error): traceback.format_exception_only(error)[-1].strip() for error in errors}
+
+
+def _without_observers(lines: list[str]) -> list[str]:
+    found: list[str] = []
+    is_ours = False
+    for line in lines:
+        is_ours = line.startswith(_OBSERVERS) or (is_ours and line.startswith("    "))
+        if not is_ours:
+            found.append(line)
+    return found
 
 
 class Output(io.TextIOBase):

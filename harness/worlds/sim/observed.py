@@ -25,7 +25,7 @@ from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
 from lab.server import Components, Session
 
 _ASKED_OF = {
-    1: {"pubsub": ("subscribe", "unsubscribe", "publish")},
+    1: {"pubsub": ("subscribe", "unsubscribe", "publish", "members")},
     2: {
         "sequencer": ("accept", "attach", "history"),
         "store": ("save", "page", "newest", "last", "find"),
