@@ -51,7 +51,9 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
     seen = without_calls(run.history)  # the calls are recorded anew when it is played again
-    history = seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []  # the digest is enough to see whether it is the same
+    history = (
+        seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []
+    )  # the digest is enough to see whether it is the same
     return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from msgspec import Struct
 
 from harness.history import Event, History, Step
-from harness.reports.excerpt import is_telling
+from harness.reports.excerpt import Fold, is_one_line, is_telling, lines_of
 from harness.reports.markup import safe
 from harness.reports.words import Words
 
@@ -38,6 +38,12 @@ def events_as_html(history: History, guilty: list[int], words: Words) -> str:
     return "\n".join(told)
 
 
+def listing(events: Sequence[Event | Fold], guilty: Sequence[Event], words: Words) -> str:
+    """Some events as a table, all of them open."""
+    told = lines_of(each for each in events if isinstance(each, Fold) or is_telling(each) or each in guilty)
+    return _whole_table([_row(each, words, is_guilty=each in guilty) for each in told], words)
+
+
 def _parts(history: History, guilty: set[int]) -> Iterator[_Part]:
     part, listed = _Part("", []), 0
     for place, event in enumerate(history):
@@ -45,6 +51,9 @@ def _parts(history: History, guilty: set[int]) -> Iterator[_Part]:
             yield part
             part = _Part(event.step, [])
         elif is_telling(event) or place in guilty:
+            if part.places and is_one_line(history[part.places[-1]], event):
+                part.places[-1] = place
+                continue
             listed += 1
             if listed <= MOST:
                 part.places.append(place)
@@ -73,13 +82,20 @@ def _span(places: list[int], history: History, words: Words) -> str:
 
 
 def _table(places: list[int], history: History, guilty: set[int], words: Words) -> str:
+    return _whole_table([_row(history[place], words, is_guilty=place in guilty) for place in places], words)
+
+
+def _whole_table(rows: list[str], words: Words) -> str:
     say = words.texts.say
     heads = "".join(f'<th scope="col">{safe(say(f"page.{each}"))}' for each in ("when", "who", "what"))
-    rows = "\n".join(_row(history[place], words, is_guilty=place in guilty) for place in places)
-    return f'<table class="events"><thead class="unseen"><tr>{heads}<tbody>\n{rows}\n</table>'
+    body = "\n".join(rows)
+    return f'<table class="events"><thead class="unseen"><tr>{heads}<tbody>\n{body}\n</table>'
 
 
-def _row(event: Event, words: Words, *, is_guilty: bool) -> str:
+def _row(event: Event | Fold, words: Words, *, is_guilty: bool) -> str:
+    if isinstance(event, Fold):
+        text = words.texts.say("diagram.fold", count=event.count, seconds=f"{event.seconds:.2f}")
+        return f'<tr class="soft"><td><td><td>{safe(text)}'
     at, who, what = words.event(event)
     mark, style = "", ""
     if is_guilty:

@@ -7,6 +7,7 @@ out in between is folded: a line says how much it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -39,6 +40,12 @@ MOST = 40
 """Events in an excerpt, beside those that are blamed."""
 LANES = 3
 """Clients in an excerpt, if fewer are blamed, named, or said what it is about."""
+CALLERS = 4
+"""Calls of the sequencer that are shown with whatever they call, if they have to do with what is blamed."""
+CALLS = 24
+"""Events of theirs in an excerpt."""
+_OURS = re.compile(r'\((?:"fence-|probe)')
+"""How calls begin that come of how we look: rooms that fence off answers, and who waits for a greeting."""
 _SMALL = 3
 """So few events are shown rather than folded."""
 _BREAKS = 3
@@ -101,6 +108,8 @@ def is_telling(event: Event) -> bool:
     if isinstance(event, Received | Sent):
         frame, _ = contents(event)
         return not room_of(event).startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
+    if isinstance(event, Called):
+        return not _OURS.search(event.what)
     if isinstance(event, Closed):
         return event.by == "server"  # else somebody was told to do so, which is an event of its own
     return not isinstance(event, Began | Noted | Step | Stalled)
@@ -138,12 +147,16 @@ def lines_of(events: Iterable[E]) -> list[E]:
     """What gets a line of its own: all events, but of a call with nothing between its ends, the end alone."""
     found: list[E] = []
     for event in events:
-        last = found[-1] if found else None
-        if isinstance(event, Called) and isinstance(last, Called) and event.number == last.number:
+        if found and is_one_line(found[-1], event):
             found[-1] = event
         else:
             found.append(event)
     return found
+
+
+def is_one_line(event: object, after: object) -> bool:
+    """Whether two events that follow one another are the two ends of a call."""
+    return isinstance(event, Called) and isinstance(after, Called) and event.number == after.number
 
 
 class _Chosen:
@@ -162,9 +175,14 @@ class _Chosen:
         self.rooms = {room_of(event) for event in blamed_events} - {""}
         self.named = _named(history, named)
         self.clients = self._clients(blamed_events)
+        self.users = self._users(self.clients)
+        self.newcomers = self._users([_client(event) for event in blamed_events if _is_of_a_join(event)])
+        self.callers = self._callers()
 
     def is_about(self, event: Event) -> bool:
         """Whether an event is one of these clients or the server, and of these rooms, if it is of any."""
+        if isinstance(event, Called):
+            return event.who in self.callers
         is_in = not self.rooms or room_of(event) in ("", *self.rooms)
         return is_in and is_telling(event) and _client(event) in ("", *self.clients)
 
@@ -172,7 +190,49 @@ class _Chosen:
         """The places in the history of what is shown, in rising order."""
         near = self._said_and_heard() | self._faults() | self._neighbours()
         far = sorted(near - set(self.guilty), key=self._distance)
-        return sorted({*self.guilty, *far[:MOST]})
+        calls = sorted(self._calls(), key=self._distance)
+        return sorted({*self.guilty, *far[:MOST], *calls[:CALLS]})
+
+    def _callers(self) -> set[str]:
+        """What was done with the messages in question, and for the newcomers who were to be sent them."""
+        places = [
+            place
+            for place, event in enumerate(self.history)
+            if isinstance(event, Called) and event.who and self._is_cause(event.what)
+        ]
+        nearest = sorted(places, key=self._distance)
+        return set(list(dict.fromkeys(_caller(self.history[place]) for place in nearest))[:CALLERS])
+
+    def _is_cause(self, what: str) -> bool:
+        if what.startswith("sequencer.attach("):
+            return _names(what, self.newcomers) and _names(what, self.rooms)
+        return _names(what, self.tags)
+
+    def _is_near(self, event: Called, place: int) -> bool:
+        is_in = not event.what.startswith("pubsub.") or _names(event.what, self.rooms)
+        return (
+            is_in
+            and is_telling(event)
+            and _names(event.what, self.users)
+            and self._seconds_off(place) < _SOON
+        )
+
+    def _calls(self) -> set[int]:
+        """The calls of these callers, and those of the server about these users, just around the blamed."""
+        found = {place for place, event in enumerate(self.history) if _caller(event) in self.callers}
+        others = [
+            place
+            for place, event in enumerate(self.history)
+            if isinstance(event, Called) and not event.who and self._is_near(event, place)
+        ]
+        for guilty in self.guilty:
+            before = [place for place in others if place < guilty]
+            after = [place for place in others if place > guilty]
+            found |= {*before[-self.around :], *after[: self.around]}
+        return found
+
+    def _users(self, clients: Iterable[str]) -> set[str]:
+        return {event.user for event in self.history if isinstance(event, Opened) and event.client in clients}
 
     def _clients(self, blamed_events: list[Event]) -> list[str]:
         """The clients that are shown: those that are blamed or said it; and some that were to hear it."""
@@ -299,6 +359,21 @@ def _likeness(event: Event) -> str:
 
 def _client(event: Event) -> str:
     return str(getattr(event, "client", ""))
+
+
+def _caller(event: Event) -> str:
+    return event.who if isinstance(event, Called) else ""
+
+
+def _names(what: str, words: set[str]) -> bool:
+    """Whether one of these words stands in a call, and not just the beginning or the end of another."""
+    return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", what) for word in words)
+
+
+def _is_of_a_join(event: Event) -> bool:
+    """Whether somebody enters a room, or is sent what it missed there."""
+    is_join = isinstance(event, Sent) and contents(event)[0].get("type") == "join"
+    return is_join or _is_page(event)
 
 
 def _is_page(event: Event) -> bool:

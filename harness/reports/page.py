@@ -10,12 +10,12 @@ from collections import Counter
 from importlib import resources
 
 from harness.anomalies import Anomaly
-from harness.history import Event, Fault, Received, Sent, Server
+from harness.history import Called, Event, Fault, Received, Sent, Server
 from harness.log import ENDS, Log
 from harness.play import Run
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
-from harness.reports.events import events_as_html
+from harness.reports.events import events_as_html, listing
 from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
 from harness.reports.findings import (
     KINDS,
@@ -171,6 +171,7 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
     more = [say("ui.more", count=len(alike) - 1)] if len(alike) > 1 else []
     look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
     moment = say("page.moment", title=words.title(anomaly))
+    found = excerpt(run.history, anomaly.evidence, named=named_in(anomaly))
     pieces = [
         f'<article class="{step.outcome}" id="{_name(step, anomaly)}">',
         f'<h3>{marked_up(title)} <span class="soft">({safe(anomaly.name)})</span></h3>',
@@ -179,9 +180,11 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
         *paragraphs(words.explained(anomaly)),
         f'<p class="soft">{safe(say("ui.look"))} {safe(look)}</p>',
         *_shape(anomaly),
-        _calls(anomaly, words)
-        if anomaly.is_of_a_contract
-        else _diagram(excerpt(run.history, anomaly.evidence, named=named_in(anomaly)), moment, words),
+        *(
+            [_calls(anomaly, words)]
+            if anomaly.is_of_a_contract
+            else [_diagram(found, moment, words), _listing(found, words)]
+        ),
         "</article>",
     ]
     return "\n".join(piece for piece in pieces if piece)
@@ -220,7 +223,9 @@ def _scene(scene: Scene, words: Words) -> str:
     guilty = [run.history[place] for place in blamed(run.history, _evidence(run))]
     whole = Excerpt(list(run.history), guilty, set())
     replay = f"<pre>{safe(f'chatlab replay {scene.path}')}</pre>" if scene.path else ""
-    return f"<h3>{safe(title)}</h3>\n{_diagram(whole, title, Words(words.texts, run.nonce))}\n{replay}"
+    own = Words(words.texts, run.nonce)
+    pieces = [f"<h3>{safe(title)}</h3>", _diagram(whole, title, own), _listing(whole, own), replay]
+    return "\n".join(piece for piece in pieces if piece)
 
 
 def _example(run: Run, words: Words) -> str:
@@ -305,6 +310,16 @@ def _shown_by_faults(run: Run, words: Words) -> str:
 def _diagram(found: Excerpt, title: str, words: Words) -> str:
     plain = title.replace("`", "")
     return _figure(spacetime(found, plain, EVERYTHING, words.texts)) if found.events else ""
+
+
+def _listing(found: Excerpt, words: Words) -> str:
+    """The events, if there are calls among them: what the components did, which no diagram shows."""
+    if not any(isinstance(event, Called) for event in found.events):
+        return ""
+    title = safe(words.texts.say("page.calls"))
+    return (
+        f"<details open><summary>{title}</summary>\n{listing(found.events, found.guilty, words)}\n</details>"
+    )
 
 
 def _figure(drawing: Drawing) -> str:

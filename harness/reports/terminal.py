@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.anomalies import Anomaly
-from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step
+from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling, lines_of
@@ -272,7 +272,7 @@ class Terminal:
         evidence = anomaly.evidence[:_EVIDENCE]
         found = excerpt(history, evidence, named=named_in(anomaly), around=_AROUND, others=False)
         guilty = {id(event) for event in found.guilty}
-        for event in found.events or evidence:
+        for event in lines_of(found.events or evidence):
             if isinstance(event, Fold):
                 text = self.texts.say("diagram.fold", count=event.count, seconds=f"{event.seconds:.2f}")
                 self.line(f"                     {text}", "dim")
@@ -319,7 +319,9 @@ class Terminal:
         """A case that was played again: whether the same happened, and what."""
         say = self.texts.say
         if run.digest == kept.digest:
-            self.block(say("ui.same", events=len(run.history), digest=run.digest[:16]), 0, "bold")
+            self.block(
+                say("ui.same", events=len(without_calls(run.history)), digest=run.digest[:16]), 0, "bold"
+            )
         else:
             self._changed(kept, run)
         self.line()
@@ -329,7 +331,8 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
-        self.anomalies(found, run.nonce, run.component, run.history)
+        # The calls stand in the table already, as a whole.
+        self.anomalies(found, run.nonce, run.component, without_calls(run.history))
         self._notes(run, Words(self.texts, run.nonce, run.component))
         if not found:
             title = say(f"anomaly.{kept.anomaly}.title")

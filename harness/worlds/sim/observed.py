@@ -1,9 +1,9 @@
-"""The reference server with the calls between its components recorded, in a simulated run that is looked at.
+"""The reference server with the calls between its components recorded, in simulated runs that are looked at.
 
-Each component that the server loads is replaced by a subclass of the same name, whose methods record what they
-are asked and what they answer. Nothing else is different: a call takes no more turns of the event loop, and draws
-no random number. Where something comes out differently all the same (a component may look at its own class), the
-digest of the history tells, and the run is shown without calls.
+Each component that the server loads is replaced by a subclass of the same name, whose methods record what
+they are asked and what they answer. Nothing else is different: a call takes no more turns of the event loop, and
+draws no random number. Where something comes out differently all the same (a component may look at its own
+class), the digest of the history tells, and the run is shown without calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lab import command
 from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
 from lab.server import Components, Session
 
-_ASKED_OF = {
+_ASKED_OF: dict[int, dict[str, tuple[str, ...]]] = {
     1: {"pubsub": ("subscribe", "unsubscribe", "publish", "members")},
     2: {
         "sequencer": ("accept", "attach", "history"),
@@ -103,7 +103,7 @@ class _Observer:
             call = _Call(component, method, (*args, *named.values()), lambda: function(this, *args, **named))
             if not is_async:
                 return self._answer_of(call)
-            answer = self._awaited(call)
+            answer: Any = self._awaited(call)
             # As its author knows it, should it never be awaited: Python says so by name.
             answer.__name__, answer.__qualname__ = function.__name__, function.__qualname__
             return answer
@@ -111,22 +111,18 @@ class _Observer:
         return observed
 
     def _answer_of(self, call: _Call) -> Any:
-        if call.component == "presence":
-            return self._presence(call)
-        if call.method == "publish" and "sequencer" in self._asked and not _is_of_the_sequencer(call.args[-1]):
-            return call.make()
-        return self._recorded(call)
-
-    def _presence(self, call: _Call) -> Any:
-        """A call that is recorded only if its answer is worth it, and so afterwards."""
         if call.method == "connected":
             connection, user, *_ = call.args
             self._counts[user] += 1
             self._connections[connection] = f"{user}/{self._counts[user]}"
-        answer = call.make()
-        if call.method not in _USUAL or answer != _USUAL[call.method]:
-            self._recorded(replace(call, make=lambda: answer))
-        return answer
+        if call.method in _USUAL:
+            answer = call.make()
+            if answer != _USUAL[call.method]:
+                self._recorded(replace(call, make=lambda: answer))
+            return answer
+        if call.method == "publish" and "sequencer" in self._asked and not _is_said(call.args[-1]):
+            return call.make()
+        return self._recorded(call)
 
     async def _awaited(self, call: _Call) -> Any:
         if call.method == "history" and MAX_SEQUENCE in call.args:
@@ -146,7 +142,7 @@ class _Observer:
     def _named(self, value: object) -> str | None:
         match value:
             case Session(user=user):
-                return user
+                return str(user)
             case Message(user=user, content=content) if user == SYSTEM:
                 return f'notice "{content}"'
             case str():
@@ -156,6 +152,6 @@ class _Observer:
         return None
 
 
-def _is_of_the_sequencer(frame: object) -> bool:
-    """Whether it is a message: the server itself publishes notices and presence."""
+def _is_said(frame: object) -> bool:
+    """Whether somebody said it: notices and presence are the server's, and not the sequencer's."""
     return isinstance(frame, Message) and frame.user != SYSTEM
