@@ -22,6 +22,8 @@ _AWAITED = ("sequencer.", "store.")
 """How calls begin that take a while."""
 _NAMING = "sequencer."
 """How calls begin whose own name tells them apart, such as `accept#2`."""
+_CALL = 160
+"""Characters of a call, or of its result, that are shown."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -159,12 +161,12 @@ class Words:
 
     def _call(self, event: history.Called) -> str:
         """A call as it begins, or ends; what returns nothing, and at once, has no end to be told."""
-        what = str(self.clean(event.what))
+        what = excerpt(self.clean(event.what), width=_CALL)
         if event.result is None:
             return f"{what} …" if what.startswith(_AWAITED) else what
         if what.startswith(_NAMING):
             what = f"{what.partition('(')[0]}(…)"  # what it was asked stands where it begins
-        return f"{what} → {self.clean(event.result)}"
+        return f"{what} → {excerpt(self.clean(event.result), width=_CALL)}"
 
     def _id_in(self, frame: Any) -> str:
         """The id that a message is sent with, by which it may be sent again."""

@@ -1,9 +1,9 @@
 """The reference server with the calls between its components recorded, in simulated runs that are looked at.
 
 Each component that the server loads is replaced by a subclass of the same name, whose methods record what
-they are asked and what they answer. Nothing else is different: a call takes no more turns of the event loop, and
-draws no random number. Where something comes out differently all the same (a component may look at its own
-class), the digest of the history tells, and the run is shown without calls.
+they are asked and what they answer. Nothing else is different: a call takes no more turns of the event loop,
+and draws no random number. Where something comes out differently all the same (a component may look at its
+own class), the digest of the history tells, and the run is shown without calls.
 """
 
 from __future__ import annotations
