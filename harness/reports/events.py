@@ -8,7 +8,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from harness.history import Event, History, Step
-from harness.reports.excerpt import Fold, is_one_line, is_telling, lines_of
+from harness.reports.excerpt import Fold, is_one_line, is_telling, joined_calls
 from harness.reports.markup import safe
 from harness.reports.words import Words
 
@@ -40,7 +40,9 @@ def events_as_html(history: History, guilty: list[int], words: Words) -> str:
 
 def listing(events: Sequence[Event | Fold], guilty: Sequence[Event], words: Words) -> str:
     """Some events as a table, all of them open."""
-    told = lines_of(each for each in events if isinstance(each, Fold) or is_telling(each) or each in guilty)
+    told = joined_calls(
+        each for each in events if isinstance(each, Fold) or is_telling(each) or each in guilty
+    )
     return _whole_table([_row(each, words, is_guilty=each in guilty) for each in told], words)
 
 

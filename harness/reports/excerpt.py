@@ -99,7 +99,7 @@ def excerpt(
 
 def blamed(history: History, evidence: Iterable[Event]) -> list[int]:
     """Where the events of a finding stand, by what and when they are, since long texts may have been cut."""
-    wanted = {(type(event), event.at, _client(event)) for event in evidence}
+    wanted = {(type(event), event.at, _client(event)) for event in evidence if not isinstance(event, Called)}
     return [place for place, event in enumerate(history) if (type(event), event.at, _client(event)) in wanted]
 
 
@@ -143,7 +143,7 @@ def tags_of(event: Event) -> set[str]:
     return {tag for tag in (tag_in(text) for text in texts if isinstance(text, str)) if tag}
 
 
-def lines_of(events: Iterable[E]) -> list[E]:
+def joined_calls(events: Iterable[E]) -> list[E]:
     """What gets a line of its own: all events, but of a call with nothing between its ends, the end alone."""
     found: list[E] = []
     for event in events:

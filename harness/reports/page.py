@@ -316,7 +316,7 @@ def _listing(found: Excerpt, words: Words) -> str:
     """The events, if there are calls among them: what the components did, which no diagram shows."""
     if not any(isinstance(event, Called) for event in found.events):
         return ""
-    title = safe(words.texts.say("page.calls"))
+    title = safe(words.texts.say("page.between"))
     return (
         f"<details open><summary>{title}</summary>\n{listing(found.events, found.guilty, words)}\n</details>"
     )

@@ -12,7 +12,7 @@ from harness.anomalies import Anomaly
 from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
-from harness.reports.excerpt import Fold, contents, excerpt, is_telling, lines_of
+from harness.reports.excerpt import Fold, contents, excerpt, is_telling, joined_calls
 from harness.reports.findings import (
     KINDS,
     MARKS,
@@ -272,7 +272,7 @@ class Terminal:
         evidence = anomaly.evidence[:_EVIDENCE]
         found = excerpt(history, evidence, named=named_in(anomaly), around=_AROUND, others=False)
         guilty = {id(event) for event in found.guilty}
-        for event in lines_of(found.events or evidence):
+        for event in joined_calls(found.events or evidence):
             if isinstance(event, Fold):
                 text = self.texts.say("diagram.fold", count=event.count, seconds=f"{event.seconds:.2f}")
                 self.line(f"                     {text}", "dim")
@@ -302,7 +302,7 @@ class Terminal:
         guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
         beats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
         shown = [event for event in run.history if is_telling(event) or (beats and _is_heartbeat(event))]
-        lines = lines_of(shown)
+        lines = joined_calls(shown)
         ids: set[tuple[str, str]] = set()
         width = max([8, *(len(words.event(event)[1]) for event in lines[:_ROWS])])
         for event in lines[:_ROWS]:

@@ -20,7 +20,7 @@ from harness.history import Called, Event, History, without_calls
 from harness.judge import anomalies_in
 from harness.log import Log
 from harness.play import Case, Run
-from harness.reports.excerpt import CALLERS, CALLS, excerpt, lines_of, tags_of
+from harness.reports.excerpt import CALLERS, CALLS, excerpt, joined_calls, tags_of
 from harness.reports.words import Words
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
@@ -236,9 +236,9 @@ def test_a_call_in_words(call: Called, told: tuple[str, str]) -> None:
 def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:
     """Then its end says it all; else both of its ends stand where they were."""
     ends = [Called(0.0, n, "accept#1", "store.last()", result) for n in (1, 2) for result in (None, "0")]
-    assert lines_of(ends) == [ends[1], ends[3]]
+    assert joined_calls(ends) == [ends[1], ends[3]]
     crossed = [ends[0], ends[2], ends[1], ends[3]]
-    assert lines_of(crossed) == crossed
+    assert joined_calls(crossed) == crossed
 
 
 def unnumbered() -> tuple[Story, list[Person], list[Event]]:
