@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct
 
@@ -31,8 +31,6 @@ from harness.history import (
 )
 from harness.log import ENDS
 from lab.protocol import SYSTEM
-
-E = TypeVar("E")
 
 AROUND = 2
 """Events that are shown before and after a blamed one, of the same client and room."""
@@ -141,22 +139,6 @@ def tags_of(event: Event) -> set[str]:
     said = [data, *(pages if isinstance(pages, list) else [])]
     texts = [each.get("content") for each in said if isinstance(each, dict)]
     return {tag for tag in (tag_in(text) for text in texts if isinstance(text, str)) if tag}
-
-
-def joined_calls(events: Iterable[E]) -> list[E]:
-    """What gets a line of its own: all events, but of a call with nothing between its ends, the end alone."""
-    found: list[E] = []
-    for event in events:
-        if found and is_one_line(found[-1], event):
-            found[-1] = event
-        else:
-            found.append(event)
-    return found
-
-
-def is_one_line(event: object, after: object) -> bool:
-    """Whether two events that follow one another are the two ends of a call."""
-    return isinstance(event, Called) and isinstance(after, Called) and event.number == after.number
 
 
 class _Chosen:

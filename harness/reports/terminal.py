@@ -12,7 +12,8 @@ from harness.anomalies import Anomaly
 from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
 from harness.play import Run
 from harness.replay import Replay, changes, first_difference
-from harness.reports.excerpt import Fold, contents, excerpt, is_telling, joined_calls
+from harness.reports.calls import joined_calls
+from harness.reports.excerpt import Fold, contents, excerpt, is_telling
 from harness.reports.findings import (
     KINDS,
     MARKS,
