@@ -463,7 +463,9 @@ class _Play:
             self._wrong_page(one, page, "altered")
         end = page.messages[-1].sequence if page.messages else 0
         newest = max((each.sequence for each in stored.values()), default=0)
-        if page.more and (not page.messages or end >= newest):
+        if not isinstance(page.last, int) or not isinstance(page.more, bool):
+            self._wrong_page(one, page, "")
+        elif page.more and (not page.messages or end >= newest):
             self._wrong_page(one, page, "more")
         elif not page.more and page.messages and end < one.newest:
             self._wrong_page(one, page, "no_more")

@@ -20,7 +20,8 @@ from harness.history import Called, Event, History, without_calls
 from harness.judge import anomalies_in
 from harness.log import Log
 from harness.play import Case, Run
-from harness.reports.excerpt import CALLERS, CALLS, excerpt, joined_calls, tags_of
+from harness.reports.calls import joined_calls
+from harness.reports.excerpt import CALLERS, CALLS, excerpt, tags_of
 from harness.reports.words import Words
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL

@@ -117,7 +117,9 @@ async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
     try:
         async with asyncio.timeout(SECONDS):
             contract = await played_directly(number, target)
-            if contract is not None and (contract.found or contract.problem):
+            assert contract is not None, "it is one component that is judged"
+            assert not contract.defect, contract.defect
+            if contract.found or contract.problem:
                 return True
             (run,) = await nursery.play(SimJob(target, [Case(number, "1")]))
     except (TimeoutError, NurseryError):
