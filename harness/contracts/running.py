@@ -143,7 +143,11 @@ class _Series:
             stage.now = stage.calls.now = lambda: loop.time() - began
             await self._contract.play(plan, stage)
 
-        asyncio.run(in_a_loop())
+        try:
+            asyncio.run(in_a_loop())
+        except Exception:
+            if not stage.breaches:  # else it is what was wrong already that we have stumbled over
+                raise
         self.result.plays += 1
         self.result.calls += stage.calls.made
         return stage
