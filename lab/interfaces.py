@@ -79,6 +79,8 @@ class StoreError(Exception):
 class MessageStore(Protocol):
     """What survives (exercise 4). Made with `MessageStore(data_dir)`; it may create files there only.
 
+    The folder may not exist yet.
+
     It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user,
     id and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails,
     a method may raise, best a StoreError: the client is then told that the server is `unavailable`.

@@ -33,7 +33,7 @@ from lab.protocol import MAX_CONTENT, MAX_ID, MAX_PAGE, Message
 
 COMPONENT = "store"
 STEPS = {
-    "MessageStore": "4.4",
+    "MessageStore": "4.3",
     "save": "4.3",
     "close": "4.2",
     **dict.fromkeys(("page", "newest", "last", "find"), "4.5"),
@@ -59,6 +59,8 @@ CONTENTS = (
 LARGE = "l" * MAX_CONTENT
 MOST_COPIES = 10
 """Copies of the folder in one play."""
+_EXISTS = 0.7
+"""The share of plays in which the folder is there already."""
 _TORN = (0.1, 0.5, 0.95)
 """How much stays of what was just written."""
 
@@ -128,7 +130,6 @@ async def play(plan: Plan, stage: Stage) -> None:
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         home, data = Path(folder, "home"), Path(folder, "data")
         home.mkdir()
-        data.mkdir()
         one = _Play(plan, stage, Path(folder), data)
         with contextlib.chdir(home), watched(Path(folder), one.written):
             await one.all()
@@ -159,6 +160,8 @@ class _Play:
         self._stage = stage
         self._rng = Random(plan.seed)
         self._folder, self._data = folder, data
+        if self._rng.random() < _EXISTS:
+            data.mkdir()
         self._saved: list[Message] = []
         self._saving: list[list[Message]] = []
         self._numbers = dict.fromkeys(ROOMS, 0)
@@ -172,7 +175,7 @@ class _Play:
 
     async def all(self) -> None:
         """Play to the end; then look at the copies."""
-        await self._open(self._data)
+        await self._open(self._data, "4.3")
         for act in self._acts:
             if not self._is_over:
                 await self._one(act)
@@ -183,9 +186,9 @@ class _Play:
         for copy in self._copies:
             await self._examine(copy)
 
-    async def _open(self, data: Path) -> None:
+    async def _open(self, data: Path, step: str) -> None:
         self._store: Any = await self._call(
-            "4.4", "MessageStore", self._stage.fresh(), data, shown='MessageStore("data")'
+            step, "MessageStore", self._stage.fresh(), data, shown='MessageStore("data")'
         )
 
     async def _one(self, act: Act) -> None:
@@ -205,7 +208,7 @@ class _Play:
                     # On a copy, so that what an instance has left open is not in the way of the next.
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
                     shutil.copytree(before, self._data)
-                    await self._open(self._data)
+                    await self._open(self._data, "4.4")
 
     async def _save_all(self, saves: list[list[Words]]) -> None:
         """Some calls of `save`, in the order of their numbers and side by side."""
