@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.anomalies import Anomaly
-from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay
+from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
 from harness.contracts.result import Played
 from harness.history import Event, Server
 from harness.log import Asked, Log
@@ -70,6 +70,8 @@ def anomalies_in(log: Log) -> list[Anomaly]:
     return [
         *lifecycle.server(log, 0.0, inf),
         *flaws_in(log).values(),
+        *timestamps.of_messages(log),
+        *timestamps.of_presence(log),
         *lifecycle.connections(log, 0.0, inf),
         *errors.obeyed(log),
         *delivery.leaks(log),
@@ -208,4 +210,10 @@ def with_contract(results: list[StepResult], played: Played, component: str | No
 def leniencies(log: Log) -> list[Text]:
     """What the contract forgives, and this server needed."""
     used = dict.fromkeys(note for asked in log.received for note in asked.reading.notes)
-    return [Text(f"lenient.{note}") for note in used]
+    if errors.obeyed_binary(log):
+        used["binary"] = None
+    if errors.refused_for_marks(log):
+        used["marks"] = None
+    off = timestamps.elsewhere(log)
+    clock = [Text("lenient.clock", {"off": off})] if off else []
+    return [*(Text(f"lenient.{note}") for note in used), *clock]

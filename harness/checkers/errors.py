@@ -5,17 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from math import inf
+from typing import Any
+from unicodedata import category
 
 from harness.anomalies import Anomaly
 from harness.frames import tag_in
 from harness.history import Sent
 from harness.log import Log
 
+BINARY = "binary"
+"""The rule that a JSON object in a binary frame breaks."""
+
 
 def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
     """Bad frames, sent between two moments, that got no `error`, or that the sender was cut off for.
 
-    After each bad frame its sender waits until all that it sent was handled, before it sends the next.
+    After each bad frame its sender waits until all that it sent was handled, before it sends the next. A
+    binary frame may be obeyed, or end the connection with 1003.
     """
     found: list[Anomaly] = []
     silent: list[Sent] = []
@@ -29,6 +35,8 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
         cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
         if closed is not None and cut and log.server_ended_at(closed.at):
             continue  # nobody was answered any more
+        if closed is not None and cut and sent.bad == BINARY and closed.code == 1003:
+            continue
         if closed is not None and cut and not (answered and closed.code == 1009):
             params = {"who": sent.client, "what": sent.bad, "code": closed.code}
             found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
@@ -42,8 +50,37 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
 
 
 def is_due(log: Log, sent: Sent) -> bool:
-    """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be."""
+    """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be, nor a
+    binary frame that was obeyed."""
+    if sent.bad == BINARY:
+        return sent not in obeyed_binary(log)
     return sent.bad is not None and (not sent.bad.startswith("id_") or log.keeps_ids)
+
+
+def obeyed_binary(log: Log) -> list[Sent]:
+    """Binary frames that were answered like text: they ask who is in a room that is not asked about else."""
+    return [
+        sent
+        for sent in log.sent
+        if sent.bad == BINARY and isinstance(sent.frame, dict)
+        if any(a.conn == sent.conn and roster.room == sent.frame.get("room") for a, roster in log.rosters)
+    ]
+
+
+def refused_for_marks(log: Log) -> set[str]:
+    """Rooms with combining marks in their names that could not be joined: the answer was an `error`."""
+    found = set()
+    for joined in log.memberships:
+        if any(category(char).startswith("M") for char in joined.room):
+            said = (s.at for s in log.sent if s.conn == joined.conn and _is_message(s.frame))
+            until = min(said, default=inf)
+            if any(a.conn == joined.conn and joined.asked <= a.at < until for a, _ in log.errors):
+                found.add(joined.room)
+    return found
+
+
+def _is_message(frame: Any) -> bool:
+    return isinstance(frame, dict) and frame.get("type") == "message"
 
 
 def served_again(log: Log, bad: Sent) -> float:

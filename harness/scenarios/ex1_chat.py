@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
-from harness.checkers import delivery, errors, notices
+from harness.checkers import delivery, errors, notices, timestamps
 from harness.client import Client, Gone
 from harness.log import Log
 from harness.scenarios.common import FULL, Bad, misbehave, span
@@ -20,7 +20,9 @@ from lab.protocol import MAX_CONTENT, MAX_ID
 ROOM = "Lobby"
 SAME_LETTERS = "lobby"
 """Another room: names are compared exactly. Who mixes them up is found out by those who sit here."""
-FOREIGN = ("Été.北京_Ωμέγα", "E\u0301te\u0301.北京_Ωμέγα", "long-".ljust(57, "o"))
+MARKED = "E\u0301te\u0301.北京_Ωμέγα"
+"""A room whose name has combining marks: it may be refused, and is not the one that has none."""
+FOREIGN = (MARKED, "Été.北京_Ωμέγα", "long-".ljust(57, "o"))
 """More rooms: letters of any script, accents in both ways to write them, and the longest name there is."""
 
 SAMPLES = (
@@ -82,12 +84,15 @@ async def play(plan: Plan, world: World) -> None:
         mallory = await world.client("mallory")
         await _bad_names(world)
         mallory = await misbehave(world, mallory, _not_json(world))
+        await misbehave(world, await world.client("bertha"), [_binary(world)])
 
     with world.step("1.3"):
         await carol.join(other)
-        foreigners = [await world.client(f"foreigner{number}") for number in range(len(FOREIGN))]
-        for foreigner, name in zip(foreigners, FOREIGN, strict=True):
+        foreigners = {name: await world.client(f"foreigner{n}") for n, name in enumerate(FOREIGN)}
+        for name, foreigner in foreigners.items():
             await foreigner.join(world.name(name))
+        if foreigners[MARKED].errors:
+            del foreigners[MARKED]
         await alice.join(room)
         await bob.join(room)
         await _announced(world, alice, bob.user, room)
@@ -103,7 +108,7 @@ async def play(plan: Plan, world: World) -> None:
         await bob.say(room, f"{world.tag()}. who am I?", user=alice.user, sequence=1, timestamp=0)
         bob.writes_nulls = False
         await carol.say(other, f"{world.tag()}. hello, other room")
-        for foreigner, name in zip(foreigners, FOREIGN, strict=True):
+        for name, foreigner in foreigners.items():
             await foreigner.say(world.name(name), f"{world.tag()}. hello from {name}")
             await world.until(lambda f=foreigner, n=name: 1 - len(f.tags[world.name(n)]))  # type: ignore[misc]
         said = len(plan.words) + 1
@@ -151,10 +156,15 @@ def _not_json(world: World) -> list[Bad]:
         ("not_json", None, "hello"),
         ("half_json", None, '{"type": "join", '),
         ("not_object", ["join"], "[1, 2, 3]"),
-        ("binary", None, json.dumps({"type": "join", "room": world.name(ROOM)}).encode()),
         ("no_type", {"room": world.name(ROOM)}, None),
         ("unknown_type", {"type": "dance", "room": world.name(ROOM)}, None),
     ]
+
+
+def _binary(world: World) -> Bad:
+    """A question that a server may also answer: it changes nothing, and the room is nobody's."""
+    question = {"type": "presence", "room": world.name("binary")}
+    return ("binary", question, json.dumps(question).encode())
 
 
 def _bad_joins(world: World) -> list[Bad]:
@@ -219,7 +229,8 @@ async def _bad_names(world: World) -> None:
 def check(plan: Plan, log: Log) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, SAME_LETTERS))
-    rooms = (room, other, *(f"{name}-{log.began.nonce}" for name in FOREIGN))
+    foreign = {f"{name}-{log.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(log)
+    rooms = (room, other, *sorted(foreign))
     in_1_4 = log.steps.get("1.4", (0.0, 0.0))
     leaks = delivery.leaks(log)
     return {
@@ -249,6 +260,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(leak for leak in leaks if leak.name == "room_leak" and leak.params["user"] != "system"),
                 *errors.obeyed(log),
                 *errors.unanswered(log, *in_1_4),
+                *timestamps.of_messages(log),
             ],
             Text(
                 "delivered",

@@ -8,7 +8,7 @@ from random import Random
 
 from msgspec import Struct
 
-from harness.checkers import delivery, errors, ordering, pages, replay, slow
+from harness.checkers import delivery, errors, ordering, pages, replay, slow, timestamps
 from harness.client import Client, Gone, PlayStopped
 from harness.log import Log
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
@@ -322,6 +322,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in [*rooms, slow_room] for each in delivery.lost(log, room)),
                 *(each for room in [*rooms, slow_room] for each in delivery.duplicates(log, room)),
                 *(each for room in every for each in delivery.altered(log, room)),
+                *timestamps.of_messages(log),
             ],
             Text("burst_alone" if plan.is_small else "burst", spoken),
             doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,

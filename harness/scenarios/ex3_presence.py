@@ -13,7 +13,7 @@ from random import Random
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
-from harness.checkers import errors, notices, presence
+from harness.checkers import errors, notices, presence, timestamps
 from harness.checkers.presence import Silence
 from harness.client import Client, PlayStopped
 from harness.log import Conn, Log
@@ -212,7 +212,11 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
             Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(log.members(other))}),
         ),
         "3.2": Finding(
-            [*_dora(log, people, room, other), *errors.unanswered(log, *second)],
+            [
+                *_dora(log, people, room, other),
+                *timestamps.of_presence(log),
+                *errors.unanswered(log, *second),
+            ],
             Text("presence_told", {"bad": errors.counted(log, *second), "left": _left(log, "dora", room)}),
         ),
         **_silence(plan, log, room, other, people, listener, asker),

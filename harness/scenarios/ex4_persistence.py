@@ -8,7 +8,7 @@ from random import Random
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
-from harness.checkers import delivery, durability, ordering, pages, replay
+from harness.checkers import delivery, durability, ordering, pages, replay, timestamps
 from harness.client import Client, Gone
 from harness.log import Log
 from harness.scenarios.common import FULL, MODEST, meanwhile
@@ -204,6 +204,7 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
                 *(each for room in rooms for each in delivery.refused(log, room)),
                 *(each for room in rooms for each in delivery.lost(log, room)),
                 *(each for room in rooms for each in delivery.duplicates(log, room)),
+                *timestamps.of_messages(log),
             ],
             Text("said", {"messages": before, "rooms": len(rooms)}),
         ),

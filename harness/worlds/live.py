@@ -22,6 +22,8 @@ _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is written down."""
+MOVED = 1.0
+"""Seconds by which the time of day may go another way than our clock before that is written down."""
 
 
 class LiveWorld(ServedWorld):
@@ -33,6 +35,7 @@ class LiveWorld(ServedWorld):
 
     def __init__(self, target: Target, exercise: int, seed: str) -> None:
         super().__init__(target, exercise, seed, secrets.token_hex(3), time.time())
+        self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
     async def moment(self) -> float:
@@ -87,7 +90,7 @@ class LiveWorld(ServedWorld):
 
     async def _watch_machine(self) -> None:
         """Note when this process was held up, and keep the server's output file small."""
-        tick, ticks = 0.02, 0
+        tick, ticks, moved = 0.02, 0, 0.0
         while True:
             before = self.now()
             await asyncio.sleep(tick)
@@ -97,8 +100,20 @@ class LiveWorld(ServedWorld):
                 self.lags[step] = max(self.lags[step], late)
             if late > STALL:
                 self.record(history.Stalled(self.now(), round(late, 3)))
+            moved = self._watch_clock(moved)
             ticks += 1
             if ticks % 5 == 0:
                 for process in (self._process, self._copy):
                     if isinstance(process, ServerProcess):
                         process.trim_output()
+
+    def _watch_clock(self, moved: float) -> float:
+        """Note when the time of day was set, or went on while the machine slept.
+
+        Takes, and returns, the seconds by which it has moved since the run began.
+        """
+        now = time.time() - self.now() - self._epoch
+        if abs(now - moved) <= MOVED:
+            return moved
+        self.note("clock_moved", round(now, 1))
+        return now

@@ -9,12 +9,14 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 from websockets.frames import Frame, Opcode
 
 import lab.protocol
+import lab.sequencer
 from harness.zoo.animal import animal
 from lab.fanout import Connection
 from lab.interfaces import Draft, Member
@@ -149,6 +151,12 @@ def bad_frames_kill_the_server_slowly(parts: Components) -> None:
     Session._obey = deadly  # type: ignore[method-assign]
 
 
+@animal("1.4", "wrong_time", also="2.1 4.1")
+def timestamps_are_days_off(parts: Components) -> None:
+    """The days since 1970 are counted by hand, and leap years are forgotten: it is twenty days ago."""
+    vars(lab.sequencer)["time"] = SimpleNamespace(time=lambda: time.time() - 20 * 24 * 3600)
+
+
 @animal("1.4", "obeyed_bad_frame")
 def empty_content_is_said(parts: Components) -> None:
     """Content is not checked at all."""
@@ -248,13 +256,14 @@ def error_codes_are_made_up(parts: Components) -> None:
     Session.send = vague  # type: ignore[method-assign]
 
 
-@animal("1.2", "unanswered_error", also="1.3 1.4")
-def binary_frames_are_obeyed(parts: Components) -> None:
-    """Text or bytes, it is all JSON."""
+@animal("1.2", "unanswered_error")
+def binary_frames_are_ignored(parts: Components) -> None:
+    """What is no text is neither obeyed nor answered."""
     obey = Session._obey
 
     async def careless(self: Session, text: str | bytes) -> None:
-        await obey(self, text.decode(errors="replace") if isinstance(text, bytes) else text)
+        if isinstance(text, str):
+            await obey(self, text)
 
     Session._obey = careless  # type: ignore[method-assign]
 

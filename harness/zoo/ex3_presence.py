@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 import lab.server
 from harness.zoo.animal import animal
 from lab.fanout import Connection
@@ -57,6 +59,18 @@ def one_connection_ends_the_user(parts: Components) -> None:
 def presence_is_not_broadcast(parts: Components) -> None:
     """Who asks is told, who listens is not."""
     lab.server.ChatServer.show = lambda self, changes: None  # type: ignore[method-assign]
+
+
+@animal("3.2", "wrong_time")
+def last_seen_is_days_off(parts: Components) -> None:
+    """`lastSeen` is worked out from a wrong beginning: it lies in the future."""
+
+    class Ahead(PresenceManager):
+        def _presence(self, user: str, seen: float, now: float) -> Presence:
+            right = super()._presence(user, seen, now)
+            return msgspec.structs.replace(right, last_seen=right.last_seen + 20 * 24 * 3600 * 1000)
+
+    parts.presence = Ahead
 
 
 @animal("3.1", "presence_leak", also="3.2")

@@ -475,6 +475,43 @@ _keep(
 )
 
 _keep(
+    "local_time_is_taken_for_utc",
+    "2.1",
+    "wrong_time",
+    "All times are made from the clock on the wall, two hours ahead of UTC, as if that were UTC.",
+    (
+        """    return round(time.time() * 1000)
+""",
+        """    here = datetime.now(timezone(timedelta(hours=2)))
+    return round(here.replace(tzinfo=UTC).timestamp() * 1000)
+""",
+    ),
+    ("from concurrent", "from datetime import UTC, datetime, timedelta, timezone\nfrom concurrent"),
+    also="1.4 3.2 4.1",
+)
+
+_keep(
+    "the_time_is_looked_up_once",
+    "2.1",
+    "wrong_time",
+    "The time is the default value of a parameter. Python works that out when the function is defined, so "
+    "all messages have the time when the server was started.",
+    (
+        "async def accept(room: Room, client: Client, content: str, id: str | None) -> None:",
+        "async def accept(\n"
+        "    room: Room, client: Client, content: str, id: str | None, now: int = milliseconds()\n"
+        ") -> None:",
+    ),
+    (
+        'message |= {"sequence": room.last + 1, "timestamp": milliseconds()}',
+        'message |= {"sequence": room.last + 1, "timestamp": now}',
+    ),
+    also="1.4 4.1",
+    worlds=("sim",),
+    why="live runs are too short for its clock to be seen to stand still",
+)
+
+_keep(
     "the_frame_says_who_speaks",
     "1.4",
     "impersonation",

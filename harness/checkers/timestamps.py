@@ -1,0 +1,158 @@
+"""The times of day that a server tells: when a message was said, and when a user was last seen.
+
+The harness and a server that it starts share a machine and so its clock. A message was accepted after it was
+sent, and before anybody received it; a user was last seen after it had come, and before that was told. A
+server elsewhere may have another clock, so its times are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from harness.anomalies import Anomaly
+from harness.history import Event
+from harness.log import Log
+
+TOLERANCE = 300.0
+"""Seconds by which clocks may differ, as that of a container whose virtual machine had been suspended. The
+least difference between two time zones is three times as much."""
+_QUARTER = 900
+"""Seconds: time zones differ by some of these."""
+_FARTHEST = 14 * 3600
+"""Seconds between UTC and the time zone that is farthest from it."""
+_EXACT = 60.0
+"""Seconds that a difference may be off a time zone's, to be taken for one."""
+_APART = 2.0
+"""Seconds: no clock shows the same at moments so far apart, also if it counts in seconds."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A time that a client was told, in milliseconds; `first` and `last` are when it can have been.
+
+    Those are moments of the run. `user` said the message, or is the one who was seen.
+    """
+
+    who: str
+    room: str
+    user: str
+    millis: int
+    first: float
+    last: float
+    evidence: tuple[Event, ...]
+
+
+def of_messages(log: Log) -> list[Anomaly]:
+    """Messages whose `timestamp` is not when they were said, each judged as it was first received."""
+    return _judged(log, "timestamp", _messages(log)) if _is_here(log) else []
+
+
+def of_presence(log: Log) -> list[Anomaly]:
+    """Users whose `lastSeen` is before they first connected, or later than it was received."""
+    return _judged(log, "lastSeen", _presence(log)) if _is_here(log) else []
+
+
+def elsewhere(log: Log) -> str | None:
+    """By how much a server that is not ours tells other times than we have; None if it does not."""
+    if _is_here(log):
+        return None
+    found = _judged(log, "timestamp", _messages(log)) or _judged(log, "lastSeen", _presence(log))
+    return str(found[0].params["off"]) if found else None
+
+
+def _is_here(log: Log) -> bool:
+    """Whether the harness started the server."""
+    return any(event.what == "started" for event in log.server)
+
+
+def _messages(log: Log) -> Iterable[_Told]:
+    known: set[tuple[str, int]] = set()
+    for heard in log.heard:
+        said, message = heard.said, heard.message
+        if said is None or (said.tag, message.sequence) in known:
+            continue  # how it is told later is compared with this by others
+        known.add((said.tag, message.sequence))
+        yield _Told(
+            heard.client,
+            message.room,
+            message.user,
+            message.timestamp,
+            said.at,
+            heard.at,
+            (said.sent[0], heard.event),
+        )
+
+
+def _presence(log: Log) -> Iterable[_Told]:
+    came: dict[str, float] = {}
+    for conn in log.conns.values():
+        came[conn.user] = min(conn.opened, came.get(conn.user, conn.opened))
+    for asked, roster in log.rosters:
+        for user, presence in roster.users.items():
+            if user in came:
+                yield _Told(
+                    asked.client,
+                    roster.room,
+                    user,
+                    presence.last_seen,
+                    came[user],
+                    asked.at,
+                    (asked.event,),
+                )
+
+
+def _judged(log: Log, field: str, times: Iterable[_Told]) -> list[Anomaly]:
+    """One finding for all the times that cannot be, with the first of them."""
+    clock, told = log.began.clock, list(times)
+    moved = max((abs(seconds) for seconds in log.notes["clock_moved"]), default=0.0)
+    off = [(each, _off(each, each.millis / 1000 - clock)) for each in told]
+    still = _stands_still(told, _APART + moved)
+    wrong = still or [each for each, seconds in off if abs(seconds) > TOLERANCE + moved]
+    if not wrong:
+        return []
+    first, seconds = next(pair for pair in off if pair[0] is wrong[0])
+    params = {
+        "who": first.who,
+        "field": field,
+        "user": first.user,
+        "room": first.room,
+        "shown": _date(first.millis / 1000),
+        "right": _date(first.millis / 1000 - seconds),
+        "off": _duration(seconds),
+        "count": len(wrong),
+    }
+    evidence, zone = list(first.evidence), _is_zone(seconds)
+    return [Anomaly("wrong_time", params, evidence, "still" if still else "zone" if zone else "")]
+
+
+def _off(told: _Told, shown: float) -> float:
+    """Seconds by which a moment that was told is too early (below 0) or too late."""
+    return min(0.0, shown - told.first) + max(0.0, shown - told.last)
+
+
+def _stands_still(told: list[_Told], apart: float) -> list[_Told]:
+    """Those that were told the very time which another was told, so many seconds apart or more."""
+    known: dict[int, float] = {}
+    return [each for each in told if each.first - known.setdefault(each.millis, each.last) > apart]
+
+
+def _is_zone(seconds: float) -> bool:
+    """Whether a difference is that of a time zone to UTC."""
+    rest = abs(seconds) % _QUARTER
+    return min(rest, _QUARTER - rest) <= _EXACT and abs(seconds) <= _FARTHEST + _EXACT
+
+
+def _date(seconds: float) -> str:
+    """Seconds since the Unix epoch as a date and a time of day."""
+    return f"{datetime.fromtimestamp(round(seconds), UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(seconds: float) -> str:
+    """A difference in hours and minutes, or in seconds if it is less than a minute, with its sign."""
+    sign, rest = "-" if seconds < 0 else "+", abs(seconds)
+    if rest < 60:
+        return f"{sign}{rest:.0f} s"
+    hours, minutes = divmod(round(rest / 60), 60)
+    return sign + " ".join([f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (minutes > 0))
