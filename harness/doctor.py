@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from harness.anomalies import Anomaly
-from harness.checkers import errors, lifecycle
+from harness.checkers import errors, lifecycle, timestamps
 from harness.client import Client, Gone, PlayStopped
 from harness.history import History, Opened, Received
 from harness.judge import first_flaw, leniencies
@@ -122,6 +122,8 @@ async def examine(target: Target) -> Examination:
             *lifecycle.server(log, 0.0, inf),
             *lifecycle.connections(log, 0.0, inf),
             *errors.unanswered(log, 0.0, inf),
+            *timestamps.of_messages(log),
+            *timestamps.of_presence(log),
         ]
         flaw = first_flaw(log)
         if flaw is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.anomalies import Anomaly
-from harness.checkers import errors
+from harness.checkers import errors, lifecycle
+from harness.judge import leniencies
 from tests.harness.stories import Person, Story, facts, told
 
 
@@ -388,3 +389,115 @@ def test_an_error_that_may_be_ones_own() -> None:
     for person in (alice, bob, stranger, mallory, newcomer, mute):
         person.is_refused()
     assert told(errors.stray(story.log)) == []
+
+
+# --- what is forgiven -----------------------------------------------------------------------------
+
+QUESTION = {"type": "presence", "room": "binary"}
+
+
+def asks_in_binary(person: Person) -> None:
+    """A question that is JSON in a binary frame."""
+    person.misbehaves("binary", QUESTION, "b'…'")
+
+
+def test_a_binary_frame_may_be_obeyed() -> None:
+    """That is a note, and not one of the bad frames that were refused; a fence that is answered is none."""
+    for obeyed in (True, False):
+        story = Story()
+        (bertha,) = story.clients("bertha")
+        asks_in_binary(bertha)
+        if obeyed:
+            bertha.is_shown("binary", {}, full=True)
+        bertha.fences()
+        log = story.log
+        assert told(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
+        assert errors.counted(log, 0.0, inf) == (not obeyed)
+        assert [note.key for note in leniencies(log)] == (["lenient.binary"] if obeyed else [])
+
+
+def test_somebody_else_s_answer_does_not_show_that_a_binary_frame_was_obeyed() -> None:
+    """Nor does an answer about another room."""
+    story = Story()
+    bertha, alice = story.clients("bertha", "alice")
+    asks_in_binary(bertha)
+    alice.is_shown("binary", {}, full=True)
+    bertha.is_shown("other", {}, full=True)
+    assert errors.obeyed_binary(story.log) == []
+
+
+def test_a_binary_frame_that_is_refused() -> None:
+    """As any other bad frame: no finding, no note, and it counts."""
+    story = Story()
+    (bertha,) = story.clients("bertha")
+    asks_in_binary(bertha)
+    bertha.is_refused("bad_json")
+    bertha.fences()
+    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert errors.counted(story.log, 0.0, inf) == 1
+    assert leniencies(story.log) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "answered", "names"),
+    [
+        ("binary", 1003, False, []),
+        ("binary", 1003, True, []),
+        ("binary", 1011, False, ["dropped_connection/bad_frame"]),
+        ("binary", 1006, True, ["dropped_connection/bad_frame"]),
+        ("no_type", 1003, True, ["dropped_connection/bad_frame"]),
+    ],
+)
+def test_a_binary_frame_may_end_its_connection(
+    rule: str, code: int, answered: bool, names: list[str]
+) -> None:
+    """With 1003, which is WebSocket's own code for it; and no other frame may."""
+    story = Story()
+    (bertha,) = story.clients("bertha")
+    bertha.misbehaves(rule, QUESTION, "b'…'")
+    if answered:
+        bertha.is_refused("bad_json")
+    bertha.is_dropped(code)
+    assert told(errors.unanswered(story.log, 0.0, inf)) == names
+    bertha.connects()
+    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+
+
+MARKED, PLAIN = "E\u0301te\u0301", "Été"
+
+
+def test_rooms_that_are_refused_for_their_marks() -> None:
+    """The answer to the join is an error, before anything is said there; that is a note."""
+    story = Story()
+    first, second = story.clients("first", "second")
+    first.asks_to_join(MARKED)
+    first.is_refused("bad_room")
+    first.is_member(MARKED)
+    second.joins(PLAIN)
+    second.hears(second.says(PLAIN), 1)
+    assert errors.refused_for_marks(story.log) == {MARKED}
+    assert [note.key for note in leniencies(story.log)] == ["lenient.marks"]
+
+
+@pytest.mark.parametrize("room", [PLAIN, "red"])
+def test_rooms_without_marks_are_refused_for_nothing(room: str) -> None:
+    """An error is no leniency there."""
+    story = Story()
+    (first,) = story.clients("first")
+    first.asks_to_join(room)
+    first.is_refused("bad_room")
+    assert errors.refused_for_marks(story.log) == set()
+    assert leniencies(story.log) == []
+
+
+def test_a_room_with_marks_that_was_joined_is_a_room_like_others() -> None:
+    """An error before the join, or after something was said there, or of somebody else does not count."""
+    story = Story()
+    first, second = story.clients("first", "second")
+    first.is_refused()
+    first.joins(MARKED)
+    second.is_refused()
+    line = first.says(MARKED)
+    first.is_refused("unavailable")
+    first.repeats(line)
+    assert errors.refused_for_marks(story.log) == set()

@@ -72,6 +72,23 @@ async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld)
         await reset.beat()
 
 
+async def test_a_clock_that_is_set_is_written_down(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By how much the time of day went another way than the clock which only goes on; small steps are not."""
+
+    def moved() -> list[float]:
+        noted = [event for event in world.history if isinstance(event, history.Noted)]
+        return [event.value for event in noted if event.what == "clock_moved"]
+
+    real = time.time
+    monkeypatch.setattr("harness.worlds.live.time.time", lambda: real() + 0.5)
+    await world.pause(0.1)
+    assert moved() == []
+    for set_by in (3600, -7200, 0):
+        monkeypatch.setattr("harness.worlds.live.time.time", lambda set_by=set_by: real() + set_by)
+        assert await world.until(lambda set_by=set_by: not moved() or abs(moved()[-1] - set_by) > 0.6)  # type: ignore[misc]
+    assert len(moved()) == 3
+
+
 async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
     """The second server has the stored messages, and what is said there does not reach the first."""
     alice = await world.client("alice")

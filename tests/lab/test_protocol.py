@@ -261,6 +261,23 @@ def test_room_names(name: str, fits: bool) -> None:
     assert protocol.is_room_name(name) is fits
 
 
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        *[(name, True) for name in ["a", "x" * 64, "Été.北京_Ωμέγα", "-", "_", ".a", "...a", "٣Ⅷ½", "ß-ſ"]],
+        *[
+            (name, False)
+            for name in ["", ".", "...", "x" * 65, "a b", "a/b", "../a", "a\n", "..\n", "e\u0301"]
+        ],
+    ],
+)
+def test_the_contract_has_an_expression_for_room_names(name: str, fits: bool) -> None:
+    """Python's, as it stands there, takes what the server takes, but for combining marks."""
+    (expression,) = re.findall(r"`re\.fullmatch` \| `(.*)` \|$", CONTRACT, flags=re.M)
+    assert bool(re.fullmatch(expression, name)) is fits
+    assert protocol.is_room_name(name) is (fits or name == "e\u0301")
+
+
 # --- from the server ------------------------------------------------------------------------------
 
 
