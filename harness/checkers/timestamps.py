@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 
 from harness.anomalies import Anomaly
 from harness.history import Event
@@ -88,7 +89,8 @@ def _messages(log: Log) -> Iterable[_Told]:
 def _presence(log: Log) -> Iterable[_Told]:
     came: dict[str, float] = {}
     for conn in log.conns.values():
-        came[conn.user] = min(conn.opened, came.get(conn.user, conn.opened))
+        if conn.opened < inf:
+            came[conn.user] = min(conn.opened, came.get(conn.user, inf))
     for asked, roster in log.rosters:
         for user, presence in roster.users.items():
             if user in came:

@@ -251,6 +251,11 @@ def test_strangers_are_not_judged() -> None:
     """Somebody who is none of ours may have been there for ever."""
     story, alice, _ = started()
     is_shown(alice, "somebody", -300 * DAY)
+    nobody = Person(story, "nobody", "nobody")
+    nobody.gives_up("connected")
+    nobody.gets({"type": "heartbeat"})
+    nobody.faults("close")
+    is_shown(alice, "", -300 * DAY)
     assert timestamps.of_presence(story.log) == []
 
 
