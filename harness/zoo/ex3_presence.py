@@ -157,7 +157,7 @@ def broken_connections_are_not_announced(parts: Components) -> None:
     Session._announce = quiet  # type: ignore[method-assign]
 
 
-@animal("3.4", "zombie_presence")
+@animal("3.4", "zombie_presence", also="3.2")
 def only_the_first_room_is_left(parts: Components) -> None:
     """A connection that ends is taken out of one room only."""
 
@@ -168,7 +168,7 @@ def only_the_first_room_is_left(parts: Components) -> None:
                 return super().lost(connection, now)
             for room in list(known.rooms)[1:]:
                 del known.rooms[room]
-                # The others keep it as somebody who is always there.
+                # The others keep it as somebody who is always there, as the time of a last sign of life tells.
                 ghost = f"ghost {connection} {room}"
                 self._connections[ghost] = type(known)(known.user, now + 1e6)
                 del self._here[room][known.user][connection]
