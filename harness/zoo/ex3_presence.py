@@ -168,7 +168,7 @@ def only_the_first_room_is_left(parts: Components) -> None:
                 return super().lost(connection, now)
             for room in list(known.rooms)[1:]:
                 del known.rooms[room]
-                # The others keep it as somebody who is always there, as the time of a last sign of life tells.
+                # The others keep it as somebody who is always there: it was last seen in the future.
                 ghost = f"ghost {connection} {room}"
                 self._connections[ghost] = type(known)(known.user, now + 1e6)
                 del self._here[room][known.user][connection]
