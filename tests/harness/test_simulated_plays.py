@@ -84,6 +84,21 @@ def test_right_servers_pass(right_runs: dict[tuple[str, int], list[Run]], name: 
         assert failed_steps(run) == {}
 
 
+def test_a_kill_finds_messages_under_way_also_where_saving_takes_no_time(tmp_path: Path) -> None:
+    """A store that writes and syncs in its coroutine has answered the whole burst when the kill comes."""
+    in_a_thread = "await asyncio.get_running_loop().run_in_executor(DISK, function, *args)"
+    assert JOURNAL.count(in_a_thread) == 1
+    path = tmp_path / "synchronous.py"
+    path.write_text(JOURNAL.replace(in_a_thread, "function(*args)"))
+    cases = [Case(4, "0", MODEST), *(Case(4, str(seed), SMALL) for seed in range(9))]
+    (runs,) = play(SimJob(at_file(path), cases))
+    assert [failed_steps(run) for run in runs] == [{}] * len(cases)
+    for run in runs:
+        receipt = run.steps[1].receipt
+        assert receipt is not None
+        assert "0" not in receipt.params["unseen"].split(", ")
+
+
 def test_presence_is_played_with_the_course_s_intervals(
     right_runs: dict[tuple[str, int], list[Run]],
 ) -> None:
