@@ -129,7 +129,8 @@ def _not_simulated(log: Log) -> Text | None:
     """Why the play was broken off, if the server did what the simulated world does not have."""
     for event in log.server:
         if event.what == "not_simulated":
-            return Text(f"lacking_{event.detail['lacking']}", {"where": event.detail["where"]})
+            params = {"where": event.detail["where"], "name": event.detail["name"]}
+            return Text(f"lacking_{event.detail['lacking']}", params)
     return None
 
 

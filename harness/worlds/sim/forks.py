@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from harness import targets
+from harness.history import Server
 from harness.play import Case, Run, scenario_of
 from harness.steps import EXERCISES
 from harness.worlds.process import end_with_parent
@@ -153,12 +154,20 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
         for case in job.cases:
             run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
+            if runs and _needs_a_new_process(run):
+                break  # whoever asked for it will ask again, and then it is the first
             if job.lean:
                 run.history = []
             runs.append(run)
         end(0, msgspec.json.encode(runs))
     except BaseException:
         end(1, traceback.format_exc().encode())
+
+
+def _needs_a_new_process(run: Run) -> bool:
+    """Whether its server may not have started because it was started for another play before."""
+    found = [event for event in run.history if isinstance(event, Server) and event.what == "not_simulated"]
+    return any(event.detail["lacking"] == "restart" for event in found)
 
 
 def _hear_and_say_nothing() -> None:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import os
 import signal
 import traceback
 import weakref
@@ -22,7 +23,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
@@ -30,6 +31,7 @@ from harness import calls
 from harness.worlds.sim import observed
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import is_library, raised_where, waits_where
+from harness.worlds.sim.stand_ins import NotSimulated, own_fault
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -44,13 +46,6 @@ _OBSERVERS = tuple(f'  File "{inspect.getfile(each)}"' for each in (calls, obser
 """How the lines of a traceback begin that stand for a frame which records a call."""
 _IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 """Signals that do nothing to a program that has no handler for them."""
-
-
-class NotSimulated(NamedTuple):
-    """The code has done what the simulated world does not have: `what` names it, `where` says the place."""
-
-    what: str
-    where: str
 
 
 class Host:
@@ -87,6 +82,14 @@ class Host:
         """Where that was given to the executor."""
         self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
         """What `signal.signal` was given, by number."""
+        self.blocked: set[int] = set()
+        """Signals that it has blocked."""
+        self.pending: set[int] = set()
+        """Those of them that have come."""
+        self.kept: dict[Any, Any] = {}
+        """What else the system keeps for it. See `system.py`."""
+        self.error: BaseException | None = None
+        """The exception that it ended with."""
         self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
         """What was registered, and how it is called."""
         self.synced: dict[int, int] = {}
@@ -117,10 +120,11 @@ class Host:
         try:
             main()
         except SystemExit as error:
-            code = error.code
+            code, self.error = error.code, error
         except KeyboardInterrupt:
             code = -signal.SIGINT  # so does Python
         except BaseException as error:
+            self.error, self.refused = error, self.refused or own_fault(error)
             trace = error.__traceback__
             while trace is not None and is_library(trace.tb_frame.f_code.co_filename):
                 trace = trace.tb_next  # how we have started it is nothing to its author
@@ -195,6 +199,12 @@ class Host:
         handler = self.handlers.get(number, signal.SIG_DFL)
         if not self.is_alive or handler is signal.SIG_IGN or number == 0:
             return
+        if number in self.blocked and number != signal.SIGKILL:
+            self.pending.add(number)
+            return
+        if callable(handler) and (wakeup := self.kept.get("wakeup", -1)) >= 0:
+            with contextlib.suppress(OSError):
+                os.write(wakeup, bytes([number]))
         if handler is signal.SIG_DFL or number == signal.SIGKILL:
             if number not in _IGNORED:
                 self.kill(number)
@@ -228,11 +238,11 @@ class Host:
         self._end(code)
         self._vanish()
 
-    def refuse(self, what: str, where: str = "") -> NoReturn:
+    def refuse(self, what: str, where: str = "", name: str = "") -> NoReturn:
         """Stop a host that does what cannot be simulated, there and then."""
         if not self.is_server:
-            raise NotImplementedError(f"{what}: not in the simulated world")
-        self.refused = self.refused or NotSimulated(what, where or self.simulator.called_from())
+            raise NotImplementedError(f"{what} {name}: not in the simulated world")
+        self.refused = self.refused or NotSimulated(what, where or self.simulator.called_from(), name)
         self._end(1)
         self._vanish()
 
@@ -325,60 +335,3 @@ def _without_observers(lines: list[str]) -> list[str]:
         if not is_ours:
             found.append(line)
     return found
-
-
-class Output(io.TextIOBase):
-    """What `sys.stdout` and `sys.stderr` are meanwhile: each host writes into its own output."""
-
-    def __init__(self, simulator: Simulator, real: Any) -> None:
-        self._simulator = simulator
-        self._real = real
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """Anything can be written."""
-        return "utf-8"
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Add to the output of the host whose code is running."""
-        host = self._simulator.current
-        if host is not None and host.is_server:
-            if host.is_alive:
-                host.print(text)
-            return len(text)
-        return int(self._real.write(text))
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def reconfigure(self, **_: object) -> None:
-        """There is nothing to set up."""
-
-    @property
-    def buffer(self) -> Any:
-        """For bytes."""
-        return _Bytes(self)
-
-    def fileno(self) -> int:
-        """There is no such file."""
-        raise io.UnsupportedOperation("fileno")
-
-
-class _Bytes(io.RawIOBase):
-    """Takes bytes for an output."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Add to the output."""
-        self._output.write(bytes(data).decode(errors="replace"))
-        return len(data)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.worlds.sim.identity import SimFuture, SimTask
 from harness.worlds.sim.places import is_library, raised_where
+from harness.worlds.sim.stand_ins import lacks, own_fault
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host
@@ -45,8 +46,18 @@ class Handle:
         """Whether it will not be called."""
         return self.is_cancelled
 
+    def get_context(self) -> Context:
+        """See asyncio."""
+        return self.context
+
+    def __getattr__(self, name: str) -> Any:
+        lacks(asyncio.TimerHandle, type(self).__name__, name, self.loop.host)
+
     def failed(self, error: BaseException) -> None:
         """It raised something that nobody else will hear of."""
+        fault = own_fault(error)
+        if fault is not None and self.loop.host.is_server:
+            self.loop.host.refuse(*fault)
         message = f"Exception in callback {self.callback!r}"
         self.loop.call_exception_handler({"message": message, "exception": error, "handle": self})
 
@@ -90,6 +101,9 @@ class HostLoop(asyncio.BaseEventLoop):
     def __del__(self) -> None:
         """Nothing is open that would have to be warned of."""
 
+    def __getattr__(self, name: str) -> Any:
+        lacks(asyncio.SelectorEventLoop, "loop", name, self.__dict__.get("host"))
+
     # --- time -------------------------------------------------------------------------------------
 
     def time(self) -> float:
@@ -101,7 +115,7 @@ class HostLoop(asyncio.BaseEventLoop):
     ) -> Handle:
         """See asyncio."""
         if self.is_over:
-            self._check_closed()  # type: ignore[attr-defined]
+            self._check_closed()
         handle = Handle(self, callback, args, copy_context() if context is None else context)
         self.host.simulator.soon(handle)
         return handle
@@ -166,7 +180,7 @@ class HostLoop(asyncio.BaseEventLoop):
 
     def run_forever(self) -> None:
         """In the main part: let the simulation go on until `stop`."""
-        self._check_closed()  # type: ignore[attr-defined]
+        self._check_closed()
         self._runs = True
         try:
             self.host.wait_for_loop()
@@ -175,7 +189,7 @@ class HostLoop(asyncio.BaseEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """In the main part: let the simulation go on until this is done, and return its result."""
-        self._check_closed()  # type: ignore[attr-defined]
+        self._check_closed()
         is_ours = not futures.isfuture(future)
         task = asyncio.ensure_future(future, loop=self)
         if is_ours:
@@ -215,7 +229,7 @@ class HostLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Future[Any]:
         """Do a piece of work at some moment soon, and let it take some time. See Workers."""
         if executor is None:
-            self._check_default_executor()  # type: ignore[attr-defined]
+            self._check_default_executor()
             executor = self._default_executor
         elif getattr(executor, "_shutdown", False):
             raise RuntimeError("cannot schedule new futures after shutdown")
@@ -295,9 +309,15 @@ class HostLoop(asyncio.BaseEventLoop):
 
     add_reader = add_writer = remove_reader = remove_writer = _refuse  # type: ignore[assignment]
     sock_recv = sock_recv_into = sock_sendall = sock_connect = sock_accept = sock_sendfile = _refuse_later
+    sock_recvfrom = sock_recvfrom_into = sock_sendto = _refuse_later
     create_unix_connection = create_unix_server = create_datagram_endpoint = _refuse_later
     start_tls = connect_accepted_socket = sendfile = connect_read_pipe = connect_write_pipe = _refuse_later
     subprocess_exec = subprocess_shell = _refuse_process
+
+    _make_socket_transport = _make_ssl_transport = _make_datagram_transport = _refuse
+    _make_read_pipe_transport = _make_write_pipe_transport = _refuse
+    _process_events = _write_to_self = _refuse
+    _make_subprocess_transport = _refuse_process
 
 
 class _Work:

@@ -16,6 +16,8 @@ class Loggers:
         known = [each for each in self._table.values() if isinstance(each, logging.Logger)]
         self._state = [(each, _state(each)) for each in (logging.root, *known)]
         self._last_resort = logging.lastResort
+        manager: Any = logging.root.manager
+        self._manager = {name: value for name, value in vars(manager).items() if name != "loggerDict"}
 
     def restore(self) -> None:
         """Have them be like that again; those that came later are forgotten."""
@@ -26,6 +28,7 @@ class Loggers:
             vars(logger).update({name: _copied(value) for name, value in state.items()})
             logger._cache.clear()  # type: ignore[attr-defined]  # of the levels that are enabled
         logging.lastResort = self._last_resort
+        vars(logging.root.manager).update(self._manager)
 
 
 def _state(logger: logging.Logger) -> dict[str, Any]:

@@ -7,6 +7,8 @@ does it. Code of the harness itself has the real thing wherever it asks for more
 
 from __future__ import annotations
 
+import _posixsubprocess
+import _thread
 import asyncio
 import atexit
 import builtins
@@ -34,10 +36,13 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from harness.worlds.sim import identity
-from harness.worlds.sim.host import Host, Output
+from harness.worlds.sim import identity, streams, system
+from harness.worlds.sim.host import Host
+from harness.worlds.sim.hostloop import HostLoop
 from harness.worlds.sim.loggers import Loggers
 from harness.worlds.sim.places import is_library
+from harness.worlds.sim.process_state import ProcessState
+from harness.worlds.sim.stand_ins import lacks, own_fault
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -62,7 +67,7 @@ _MONOTONIC = [
 ]  # fmt: skip
 _SYNCED = getattr(os, "O_SYNC", 0) | getattr(os, "O_DSYNC", 0)
 """With one of these, what is written to a file is on the disk when that returns."""
-_PROCESSES = ("fork", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
+_PROCESSES = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve")
 """What makes, or becomes, another process; the rest of `os` and `subprocess` is made from these."""
 _MANY_READINGS = 1000
 """Readings of a clock without a pause, from which on it moves with each of them."""
@@ -77,12 +82,12 @@ class Nature:
         self._simulator = simulator
         self._stack = ExitStack()
         self._born = simulator.now
-        self._recursion_limit = sys.getrecursionlimit()
         self._readings = 0  # of a clock, since code began to run
         self._reader = -1  # which code that is
         self._thread = threading.get_ident()
-        self.streams: dict[str, Output] = {}
-        """What `sys.stdout` and `sys.stderr` are for a new process."""
+        self._real_streams = {name: getattr(sys, name) for name in streams.NAMES}
+        self._state: ProcessState | None = None  # as the first program found it
+        self._zone = system.Zone()
 
     def __enter__(self) -> Nature:
         with ExitStack() as stack:
@@ -93,7 +98,6 @@ class Nature:
             stack.enter_context(_generator_hooks())
             stack.enter_context(_own_chance(self._simulator.seed))
             stack.enter_context(_own_logging())
-            self._loggers = Loggers()
             self._stack = stack.pop_all()
         return self
 
@@ -104,11 +108,19 @@ class Nature:
 
     def new_process(self) -> None:
         """Have everything be as a process finds it that begins."""
-        for name, stream in self.streams.items():
+        if self._state is None:
+            self._state = ProcessState()
+        self.restore()
+        for number, (name, real) in enumerate(self._real_streams.items()):
+            stream = streams.Stream(self._simulator, number, real)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-        sys.setrecursionlimit(self._recursion_limit)
-        self._loggers.restore()
+
+    def restore(self) -> None:
+        """Undo what programs have done to the standard library."""
+        self._zone.restore()
+        if self._state is not None:
+            self._state.restore()
 
     def _time_of_day(self) -> int:
         """Nanoseconds since the Unix epoch."""
@@ -137,6 +149,7 @@ class Nature:
         yield from self._of_executors()
         yield from self._of_databases()
         yield from self._of_locks()
+        yield from self._of_logging()
         yield from self._refused()
 
     def _server(self) -> Host | None:
@@ -214,19 +227,15 @@ class Nature:
         yield from on_host(atexit, "register", register)
         yield from on_host(atexit, "unregister", unregister)
         yield os, "environ", _Environment(simulator, os.environ)
-        for name in ("stdout", "stderr"):
-            self.streams[name] = Output(simulator, getattr(sys, name))
-            yield sys, name, self.streams[name]
-            yield sys, f"__{name}__", self.streams[name]
-        yield sys, "stdin", _Input(self, sys.stdin)
+        for number, (name, real) in enumerate(self._real_streams.items()):
+            stream = streams.Stream(simulator, number, real)
+            yield sys, name, stream
+            yield sys, f"__{name}__", stream
+        yield from system.replacements(self._instead)
+        yield from self._zone.replacements(self._instead)
 
     def _of_signals(self) -> Iterator[tuple[Any, str, Any]]:
         on_host = self._instead
-
-        def set_handler(host: Host, number: int, handler: Any) -> Any:
-            previous = host.handlers.get(int(number), signal.SIG_DFL)
-            host.handlers[int(number)] = handler
-            return previous
 
         def kill(host: Host, pid: int, number: int) -> None:
             if abs(pid) not in (0, host.pid):
@@ -239,7 +248,6 @@ class Nature:
         def set_timer(host: Host, which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
             return host.set_alarm(seconds), 0.0
 
-        yield from on_host(signal, "signal", set_handler)
         yield from on_host(
             signal, "getsignal", lambda host, number: host.handlers.get(int(number), signal.SIG_DFL)
         )
@@ -276,6 +284,10 @@ class Nature:
             host = self._server()
             if host is not None and not host.is_alive:
                 raise OSError(errno.EIO, "the host has ended")  # a destructor, say
+            if host is not None and args and type(args[0]) is int and args[0] in (0, 1, 2):
+                return streams.opened(
+                    self._simulator, args[0], *(args[1:2] or [more.pop("mode", "r")]), **more
+                )
             file = real_open(*args, **more)
             if host is not None:
                 host.files.append(weakref.ref(file, host.files.remove))
@@ -330,6 +342,20 @@ class Nature:
             yield from self._instead(place, "new_event_loop", lambda host: host.new_loop())
             yield from self._instead(place, "get_event_loop", get_event_loop)
             yield from self._instead(place, "set_event_loop", set_event_loop)
+        policy = getattr(events, "BaseDefaultEventLoopPolicy", None) or getattr(
+            events, "_BaseDefaultEventLoopPolicy", None
+        )
+        if policy is not None:
+            yield policy, "new_event_loop", _method(self, policy.new_event_loop, lambda host: host.new_loop())
+            yield policy, "get_event_loop", _method(self, policy.get_event_loop, get_event_loop)
+            yield policy, "set_event_loop", _method(self, policy.set_event_loop, set_event_loop)
+        runner = asyncio.Runner.__init__
+
+        def make_runner(self_: Any, *, debug: Any = None, loop_factory: Any = None) -> None:
+            host = self._server()
+            runner(self_, debug=debug, loop_factory=loop_factory and partial(_ours, host, loop_factory))
+
+        yield asyncio.Runner, "__init__", make_runner
 
     def _of_executors(self) -> Iterator[tuple[Any, str, Any]]:
         def shutdown(executor: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -358,9 +384,14 @@ class Nature:
 
         yield from self._instead(threading, "Lock", lock)
 
+    def _of_logging(self) -> Iterator[tuple[Any, str, Any]]:
+        yield logging.Logger, "_log", _telling(self, logging.Logger._log)
+
     def _refused(self) -> Iterator[tuple[Any, str, Any]]:
         refused: list[tuple[Any, str, str]] = [
             (threading.Thread, "start", "thread"),
+            (_thread, "start_new_thread", "thread"),
+            (_posixsubprocess, "fork_exec", "process"),
             (threading.Condition, "wait", "thread"),
             # Before it takes a lock that all executors of this process share.
             (ThreadPoolExecutor, "submit", "thread"),
@@ -375,6 +406,24 @@ class Nature:
 
 def _refuse(what: str, host: Host, *_: Any, **__: Any) -> None:
     host.refuse(what)
+
+
+def _method(nature: Nature, real: Callable[..., Any], on_host: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that does something else when a server calls it."""
+
+    def call(self: Any, *args: Any) -> Any:
+        host = nature._server()
+        return real(self, *args) if host is None else on_host(host, *args)
+
+    return call
+
+
+def _ours(host: Host | None, factory: Callable[[], Any]) -> Any:
+    """A loop from a program's own factory; others than ours would wait in real time."""
+    loop = factory()
+    if host is not None and not isinstance(loop, HostLoop):
+        host.refuse("call", name=f"{type(loop).__module__}.{type(loop).__qualname__}")
+    return loop
 
 
 class _ThreadLock:
@@ -401,11 +450,32 @@ class _ThreadLock:
         """See threading."""
         return bool(self._real.locked())
 
+    def __getattr__(self, name: str) -> Any:
+        lacks(type(self._real), "lock", name, self._nature._server())
+
     def __enter__(self) -> bool:
         return self.acquire()
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _telling(nature: Nature, real: Callable[..., None]) -> Callable[..., None]:
+    """`Logger._log`: an exception of the simulated world that ends a request is told here, as a rule."""
+
+    def log(
+        logger: logging.Logger, level: int, msg: Any, args: Any, exc_info: Any = None, **more: Any
+    ) -> None:
+        host = nature._server()
+        if host is not None and exc_info:
+            error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+            fault = own_fault(error) if error is not None else None
+            if fault is not None:
+                host.refuse(*fault)
+        more["stacklevel"] = more.get("stacklevel", 1) + 1  # this function is none of those that log
+        real(logger, level, msg, args, exc_info=exc_info, **more)
+
+    return log
 
 
 class _Environment(MutableMapping[str, str]):
@@ -439,6 +509,9 @@ class _Environment(MutableMapping[str, str]):
         """See os.environ."""
         return dict(self._now)
 
+    def __getattr__(self, name: str) -> Any:
+        lacks(type(self._real), "os.environ", name, self._simulator.current)
+
     def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
         return {**self._now, **other}
 
@@ -448,25 +521,6 @@ class _Environment(MutableMapping[str, str]):
     def __ior__(self, other: Mapping[str, str]) -> _Environment:
         self._now.update(other)
         return self
-
-
-class _Input:
-    """`sys.stdin`: there is nothing to be read on a host."""
-
-    def __init__(self, nature: Nature, real: Any) -> None:
-        self._nature = nature
-        self._real = real
-        self._empty = io.TextIOWrapper(io.BytesIO())
-
-    def __getattr__(self, name: str) -> Any:
-        if self._nature._server() is None:
-            return getattr(self._real, name)
-        if self._empty.closed:
-            self._empty = io.TextIOWrapper(io.BytesIO())
-        return getattr(self._empty, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.readline, "")
 
 
 class _Sorted:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from harness.worlds.sim.stand_ins import lacks
 from harness.worlds.sim.weather import Latency
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _PORTS = 20_000
 _HERE = (None, "", "0.0.0.0", "127.0.0.1", "localhost", "::")
 """Addresses to listen at that mean 127.0.0.1, too, which is where clients connect to."""
 _END = b""
+_REAL: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+"""What asyncio's transports are on most systems."""
 
 
 class Address:
@@ -135,7 +138,10 @@ class Listener(asyncio.AbstractServer):
         addresses = [address] if address is None or isinstance(address, str) else list(address)
         self._is_here = any(each in _HERE for each in addresses)
         self._forever: asyncio.Future[None] | None = None
-        self.sockets: tuple[_Socket, ...] = (_Socket(("127.0.0.1", port)),)
+        self.sockets: tuple[_Socket, ...] = (_Socket(self.host, ("127.0.0.1", port)),)
+
+    def __getattr__(self, name: str) -> Any:
+        lacks(asyncio.base_events.Server, "Server", name, self.__dict__.get("host"))
 
     def accept(self, transport: Transport) -> None:
         """Somebody connects."""
@@ -194,7 +200,8 @@ class _Socket:
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
-    def __init__(self, name: tuple[str, int], peer: tuple[str, int] | None = None) -> None:
+    def __init__(self, host: Host, name: tuple[str, int], peer: tuple[str, int] | None = None) -> None:
+        self._host = host
         self._name = name
         self._peer = peer
         self._options: dict[tuple[int, int], Any] = {}
@@ -218,6 +225,9 @@ class _Socket:
     def fileno(self) -> int:
         """There is no such file."""
         return -1
+
+    def __getattr__(self, name: str) -> Any:
+        lacks(socket.socket, "socket", name, self._host)
 
 
 class Transport(asyncio.Transport):
@@ -263,6 +273,11 @@ class Transport(asyncio.Transport):
         self._asked_to_pause = False
         self._high, self._low = _HIGH, _HIGH // 4
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "max_size":  # transports have it or not, and programs ask whether they do
+            raise AttributeError(name)
+        lacks(_REAL, "Transport", name, self.__dict__.get("host"))
+
     # --- what asyncio asks of a transport ---------------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -272,7 +287,7 @@ class Transport(asyncio.Transport):
         if name == "peername":
             return self.peer._name
         if name == "socket":
-            return _Socket(self._name, self.peer._name)
+            return _Socket(self.host, self._name, self.peer._name)
         return default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 _FOLDERS = [Path(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
 _FOLDERS.append(Path(__file__).parents[2])
 _LIBRARIES = tuple(f"{each}{os.sep}" for path in _FOLDERS for each in {path: 0, path.resolve(): 0})
+_PACKAGES = [f"{sysconfig.get_paths()[key]}{os.sep}" for key in ("purelib", "platlib")]
 
 
 @cache
@@ -48,6 +49,24 @@ def raised_where(error: BaseException) -> str:
             place = _told(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     return place
+
+
+def roots_of(error: BaseException) -> list[BaseException]:
+    """An exception, or what is in it if it is a group, and what it was raised from."""
+    if isinstance(error, BaseExceptionGroup):
+        return [root for each in error.exceptions for root in roots_of(each)]
+    return [error, *(roots_of(error.__cause__) if error.__cause__ is not None else [])]
+
+
+def package_of(error: BaseException) -> str:
+    """The name of the installed package whose code raised an exception; empty if none did."""
+    trace, filename = error.__traceback__, ""
+    while trace is not None:
+        filename, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
+    for folder in _PACKAGES:
+        if filename.startswith(folder):
+            return filename.removeprefix(folder).partition(os.sep)[0].removesuffix(".py")
+    return ""
 
 
 def waits_where(coroutine: Any) -> tuple[str, str]:

@@ -120,6 +120,7 @@ class Simulator:
                 return task.result()
             finally:
                 self._enter(None)
+                self._nature.restore()
                 if collecting:
                     gc.enable()
 

@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness.client import PlayStopped
 from harness.connection import Connection
 from harness.history import Event
 from harness.targets import CommandNotFound, Target, python_program
@@ -19,10 +21,13 @@ from harness.verdict import Outcome, Text
 from harness.worlds.base import POLL
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
+from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
 from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
-from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.places import package_of, raised_where, roots_of
+from harness.worlds.sim.simulator import UPTIME, Simulator
+from harness.worlds.sim.stand_ins import NotSimulated
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
@@ -31,6 +36,10 @@ NEW_YEAR = 1_767_225_600.0
 LONGEST_NAP = 0.5
 """Seconds between two looks at what is waited for, when nothing happens meanwhile."""
 
+_started: set[tuple[tuple[str, ...], str]] = set()
+"""The programs that were started in this process, and in which folders."""
+_OUR_PACKAGES = frozenset(name.partition(".")[0] for name in sys.modules)
+"""What is imported already: no program is the first to set anything up there."""
 _MEMORY = "/dev/shm"
 _TICK = 1e-6
 """Seconds between two events that happen at the same moment: code takes no time here."""
@@ -57,7 +66,9 @@ class SimWorld(ServedWorld):
         self._nap = POLL
         self._last = 0.0
         self._hosts: list[Host] = []
+        self._found: Path | None = None  # what the program that starts has found in its data folder
         nonce = Random(f"{seed}/nonce").randbytes(3).hex()
+        self._exercise = exercise
         super().__init__(target, exercise, seed, nonce, simulator.start)
 
     # --- time -------------------------------------------------------------------------------------
@@ -127,7 +138,47 @@ class SimWorld(ServedWorld):
             data = self._folder / self._data
             before = data.rename(self._folder / f"before-{self._starts}")
             shutil.copytree(before, data, symlinks=True)
+            self._found = before
         await super().start_server()
+
+    async def _start_copy(self) -> None:
+        assert self._folder is not None
+        self._found = self._folder / self._data
+        await super()._start_copy()
+
+    async def starts_on(self, data: Path) -> bool:
+        """Start the program on data that is there already; whether it does, or is refused."""
+        assert self._folder is not None
+        self._folder.rmdir()
+        self._folder, self._data = data.parent, data.name
+        try:
+            await self.start_server()
+        except PlayStopped:
+            return self._process is not None and bool(self._process.refused)
+        return True
+
+    async def _wait_ready(self, process: Process | None, address: str, copy: bool) -> None:
+        """See ServedWorld. A program that does not start *again* may be right: see `first_start.py`."""
+        try:
+            await super()._wait_ready(process, address, copy)
+        except PlayStopped:
+            assert isinstance(process, SimProcess)
+            again = process.is_again and not process.refused
+            if again and starts_elsewhere(self._first_start(process)):
+                process.host.refused = NotSimulated("restart", process.ended_where())
+                self._event("not_simulated", copy, **process.refused)
+            raise
+
+    def _first_start(self, process: SimProcess) -> FirstStart:
+        """What is needed to start this program on what it has found, in the very same place."""
+        shutil.rmtree(process.data)
+        if self._found is None:
+            process.data.mkdir()
+        else:
+            shutil.copytree(self._found, process.data, symlinks=True)
+        now = self.simulator.start + self.simulator.now - UPTIME
+        intervals = self.heartbeat_interval, self.offline_timeout
+        return FirstStart(self.target, self._exercise, str(process.data), now, *intervals)
 
     def _launch(self, port: int, folder: Path, name: str) -> Process:
         assert self.target.command is not None
@@ -136,8 +187,9 @@ class SimWorld(ServedWorld):
             raise CommandNotFound(" ".join(self.target.command))
         host = self.simulator.host("server")
         self._hosts.append(host)
-        folders = str(self._folder)
-
+        key = self.target.command, self.target.cwd
+        process = SimProcess(host, folder, key in _started)
+        _started.add(key)
         host.synced = {size.inode: size.size for size in sizes(folder).values()}
 
         def main() -> None:
@@ -151,7 +203,7 @@ class SimWorld(ServedWorld):
                 modules.run_file(Path(self.target.cwd) / program[0], program[1:])
 
         host.start(main, {**os.environ, **self._settings(port, folder)})
-        return SimProcess(host, folders)
+        return process
 
     async def _kill(self, detail: dict[str, object]) -> None:
         """SIGKILL; before, it is written down which messages a power cut would lose."""
@@ -184,11 +236,15 @@ class SimWorld(ServedWorld):
 
 
 class SimProcess:
-    """A simulated host as a run of a server's program. `folders`, where its data lies, is told to nobody."""
+    """A simulated host as a run of a server's program, whose data lies in `data`.
 
-    def __init__(self, host: Host, folders: str) -> None:
+    `is_again` says whether that program has been started in this Python process before.
+    """
+
+    def __init__(self, host: Host, data: Path, is_again: bool) -> None:
         self.host = host
-        self._folders = folders
+        self.data = data
+        self.is_again = is_again
 
     @property
     def pid(self) -> int:
@@ -209,7 +265,20 @@ class SimProcess:
     def refused(self) -> Mapping[str, str]:
         """What it did that there is not in the simulated world, and where."""
         refused = self.host.refused
-        return {"lacking": refused.what, "where": refused.where} if refused else {}
+        if refused is None and self._ended_in_a_package():
+            refused = NotSimulated("restart", self.ended_where())
+        return {"lacking": refused.what, "where": refused.where, "name": refused.name} if refused else {}
+
+    def _ended_in_a_package(self) -> bool:
+        """Whether it was ended by an exception of an installed package that may remember an earlier start."""
+        if not self.is_again or self.host.error is None:
+            return False
+        packages = {package_of(error) for error in roots_of(self.host.error)}
+        return bool(packages - _OUR_PACKAGES - {""})
+
+    def ended_where(self) -> str:
+        """The place in its code that ended it, as far as there is one."""
+        return raised_where(roots_of(self.host.error)[0]) if self.host.error is not None else ""
 
     def terminate(self) -> None:
         """Ask it to stop."""
@@ -231,5 +300,5 @@ class SimProcess:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-        told = [line.replace(self._folders, "…") for line in self.host.lines() if line.strip()]
+        told = [line.replace(str(self.data.parent), "…") for line in self.host.lines() if line.strip()]
         return told[-lines:]
