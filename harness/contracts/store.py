@@ -207,7 +207,7 @@ class _Play:
                 if not self._is_over:
                     # On a copy, so that what an instance has left open is not in the way of the next.
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
-                    shutil.copytree(before, self._data)
+                    _copy_folder(before, self._data)
                     await self._open(self._data, "4.4")
 
     async def _save_all(self, saves: list[list[Words]]) -> None:
@@ -358,7 +358,7 @@ class _Play:
             return None
         self._is_copying = True
         path = self._folder / f"copy{len(self._copies)}"
-        shutil.copytree(self._data, path)
+        _copy_folder(self._data, path)
         self._is_copying = False
         maybe = [message for batch in self._saving for message in batch]
         self._copies.append(_Copy(path, step, how, len(self._stage.history), list(self._saved), maybe))
@@ -472,6 +472,12 @@ class _Play:
         """Files may be created in the data folder only."""
         if found := sorted(path.name for path in home.iterdir()):
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
+
+
+def _copy_folder(folder: Path, path: Path) -> None:
+    """Copy a folder, if there is one: who saves nothing need not have made it."""
+    if folder.exists():
+        shutil.copytree(folder, path)
 
 
 _RAISED = object()
