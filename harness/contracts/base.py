@@ -60,6 +60,16 @@ class Stage:
         self._names[id(thing)] = name
         self._named.append(thing)
 
+    def make(self, step: str, *args: Any) -> Any:
+        """A new instance of the component; None, and a breach, if its constructor raises."""
+        kind = self.fresh()
+        try:
+            return kind(*args)
+        except (Exception, SystemExit) as error:
+            call = f"{kind.__name__}({', '.join(self.calls.shown(each) for each in args)})"
+            self.raised(step, f"{kind.__name__}.__init__", call, error)
+            return None
+
     def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call a method of the component; what it calls itself is told as done by that method."""
 

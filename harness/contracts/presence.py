@@ -102,8 +102,8 @@ class _Play:
 
     def all(self) -> None:
         """Play to the end, or until a call raises."""
-        self._manager: Any = self._stage.fresh()(HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT)
-        for act in self._acts:
+        self._manager: Any = self._stage.make("3.2", HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT)
+        for act in self._acts if self._manager is not None else ():
             self._one(act)
             if self._is_over:
                 return

@@ -107,11 +107,14 @@ class _Play:
         self._model: dict[str, dict[Member, None]] = {}
         self._kept: list[tuple[str, Any, list[Any]]] = []  # lists that are ours, and what was in them
         self._room = ""
+        self._pubsub: Any = None
         self._touched: set[Member] = set()
 
     def all(self) -> None:
         """Play to the end, or until a call raises: nothing can be said of what comes after."""
-        self._pubsub: Any = self._stage.fresh()()
+        self._pubsub = self._stage.make("1.3")
+        if self._pubsub is None:
+            return
         frames = iter(FRAMES)
         for act in self._acts:
             if not self._one(act, next(frames)):

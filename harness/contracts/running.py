@@ -20,6 +20,7 @@ from harness.contracts.component import Component
 from harness.contracts.result import Breach, Played
 from harness.steps import BREAKABLE
 from harness.worlds.sim.host import Host
+from harness.worlds.sim.places import is_library
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR
@@ -145,9 +146,13 @@ class _Series:
 
         try:
             asyncio.run(in_a_loop())
-        except Exception:
-            if not stage.breaches:  # else it is what was wrong already that we have stumbled over
+        except Exception as error:
+            # We may stumble over what was wrong already; and what its own code raises is the component's.
+            if not stage.breaches and not _is_its_own(error):
                 raise
+            if not stage.breaches:
+                last = stage.history[-1].what if stage.history else self._where
+                stage.raised(self._steps[0], INTERFACES[self.result.component].__name__, last, error)
         self.result.plays += 1
         self.result.calls += stage.calls.made
         return stage
@@ -178,3 +183,8 @@ class _Series:
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
         if step not in self._found:
             self._keep(Breach(step, name, variant, duty, {"call": call, "where": place}, history))
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether an exception has passed through code that is no library's, and not ours."""
+    return any(not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__))

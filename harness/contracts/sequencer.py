@@ -173,10 +173,10 @@ class _Play:
 
     async def _phase(self, acts: list[Act]) -> None:
         self._pubsub = neighbours.PubSub(self._stage, self._hear)
-        try:
-            self._sequencer = self._stage.fresh()(self._store, self._pubsub)
-        except Exception as error:
-            self._stage.raised("2.1", "Sequencer.__init__", "Sequencer(store, pubsub)", error)
+        self._stage.name(self._store, "store")
+        self._stage.name(self._pubsub, "pubsub")
+        self._sequencer: Any = self._stage.make("2.1", self._store, self._pubsub)
+        if self._sequencer is None:
             self._is_over = True
             return
         said: list[_Said] = []

@@ -23,6 +23,7 @@ from harness.steps import BREAKABLE, COMPONENTS, EXERCISES
 from harness.targets import find_folder
 from harness.zoo.animal import Animal
 from harness.zoo.animals import ANIMALS
+from lab.loader import INTERFACES as CLASSES
 
 SOLUTIONS = {
     component: str(find_folder("solutions") / EXERCISES[number] / f"{component}.py")
@@ -192,6 +193,20 @@ def test_a_component_that_does_not_come_back(line: str, name: str, tmp_path: Pat
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert not psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
+    """It is a call like any other, with its line; the kit does not fail over it."""
+    text = Path(SOLUTIONS[component]).read_text(encoding="utf-8")
+    name = CLASSES[component].__name__
+    path = tmp_path / f"{component}.py"
+    changed = f"\n\ndef broken(self, *args):\n    raise RuntimeError('no')\n\n\n{name}.__init__ = broken\n"
+    path.write_text(text + changed, encoding="utf-8")
+    found = asyncio.run(play_directly(Job(component, str(path))))
+    assert found.defect == ""
+    assert [each.name for each in found.found] == ["call_raised"]
+    assert "in broken" in found.found[0].params["where"]
 
 
 def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
