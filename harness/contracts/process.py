@@ -34,8 +34,11 @@ class Job(Struct):
 async def play_directly(job: Job, environment: Mapping[str, str] | None = None) -> Played:
     """Play a contract in a new process, which gets these environment variables, or ours.
 
-    The same file gives the same result, on any machine with the same Python.
+    The same file gives the same result, on any machine with the same Python. Systems that cannot simulate (see
+    `--world sim`) cannot do this either.
     """
+    if not hasattr(os, "fork"):
+        return Played(job.component, lacking="system", where=sys.platform)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -50,7 +53,7 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
         async with asyncio.timeout(DEADLINE):
             output, errors = await process.communicate(msgspec.json.encode(job))
     except TimeoutError:
-        return Played(job.component, lacking="time")
+        return Played(job.component, lacking="time", where=f"{DEADLINE:g} s")
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
