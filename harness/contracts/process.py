@@ -34,8 +34,8 @@ class Job(Struct):
 async def play_directly(job: Job, environment: Mapping[str, str] | None = None) -> Played:
     """Play a contract in a new process, which gets these environment variables, or ours.
 
-    The same file gives the same result, on any machine with the same Python. Systems that cannot simulate (see
-    `--world sim`) cannot do this either.
+    The same file gives the same result, on any machine with the same Python. Systems that cannot simulate
+    (see `--world sim`) cannot do this either.
     """
     if not hasattr(os, "fork"):
         return Played(job.component, lacking="system", where=sys.platform)
