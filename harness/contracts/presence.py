@@ -99,6 +99,8 @@ class _Play:
         self._seen_ever: dict[str, float] = {}  # by user
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
+        self._touched: set[str] = set()
+        """Users of whose connections something was told since the last sweep."""
 
     def all(self) -> None:
         """Play to the end, or until a call raises."""
@@ -126,9 +128,10 @@ class _Play:
                     self._see(name)  # so does the server, with each frame
                     known.rooms.add(act.room)
                 self._change("joined", name, act.room)
-            case "left" if known is not None and act.room in known.rooms:
-                self._see(name)
-                known.rooms.discard(act.room)
+            case "left" if name in self._ever and (known is None or act.room in known.rooms):
+                if known is not None:
+                    self._see(name)
+                    known.rooms.discard(act.room)
                 self._change("left", name, act.room, ended=known)
             case "lost":
                 self._known.pop(name, None)
@@ -189,6 +192,7 @@ class _Play:
         """Call a method, and compare what it says has changed."""
         args = (*names, self._now)
         call = self._written(method, names)
+        self._touched = self._touched | {CONNECTIONS[name] for name in names[:1]} if names else set()
         got = self._call(STEPS[method], method, args, call)
         if self._is_over:
             return
@@ -353,10 +357,14 @@ class _Play:
         may_be_away = self._now - present[key] >= AWAY_AFTER
         if each.status == Status.AWAY and not may_be_away:
             self._wrong_answer("3.4", "in_room", "away_early", shown)
-        elif each.status == Status.ONLINE and self._shown.get(key) == Status.AWAY:
+        elif each.status != self._shown.get(key) and self._should_agree(each):
             self._wrong_answer("3.4", "in_room", "away_unlike", shown)
         else:
             self._last_seen("3.1", "in_room", call, each, key, present, None)
+
+    def _should_agree(self, each: Presence) -> bool:
+        """Whether the last change must say the same: after a sweep `away` was told, if it is shown at all."""
+        return each.status == Status.ONLINE or each.user not in self._touched
 
     def _is_connected(self, name: str) -> None:
         call, owed = self._written("is_connected", (name,), at=False), name in self._known
