@@ -15,15 +15,15 @@ class PubSub:
         """From now on `member` hears what is published in `room`. Twice is the same as once."""
 
     def unsubscribe(self, room: str, member: Member) -> None:
-        """From now on it does not. Nothing happens if it did not before."""
+        """From now on it does not. Nothing happens if it did not before, nor in a room that nobody is in."""
 
     def publish(self, room: str, frame: ServerFrame) -> None:
-        """Call `member.send(frame)` once for each member of `room`. Members may change meanwhile."""
+        """Call `member.send(frame)` once for each member of `room`. Members may come and go meanwhile."""
 
     def members(self, room: str) -> list[Member]:
-        """The members of `room`, as a list of the caller's own."""
+        """The members of `room`, each once, as a list of the caller's own."""
         return []
 
     def rooms(self) -> list[str]:
-        """The rooms that have members."""
+        """The rooms that have members, likewise."""
         return []

@@ -21,7 +21,8 @@ class Sequencer:
     async def accept(self, draft: Draft) -> Message:
         """Number the draft, save it, then publish it in its room, and return the message.
 
-        So far every message is number 1, nothing is saved, and a repeated `id` is not noticed.
+        If the store refuses, raise: nothing is published, and the number is free again. So far every
+        message is number 1, nothing is saved, and a repeated `id` is not noticed.
         """
         message = Message(
             id=draft.id or uuid.uuid4().hex,

@@ -37,7 +37,7 @@ class MessageStore:
         return next((m for m in self._in_room(room) if m.user == user and m.id == id), None)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close all files."""
 
     def _in_room(self, room: str) -> list[Message]:
         return sorted((m for m in self._messages if m.room == room), key=lambda m: m.sequence)
