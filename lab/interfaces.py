@@ -173,7 +173,7 @@ class PresenceManager(Protocol):
         """The connection showed a sign of life."""
 
     def joined(self, connection: str, room: str, now: float) -> list[Change]:
-        """The connection entered a room. `seen` was called before, with the same `now`."""
+        """The connection entered a room. `seen` or `connected` was called before, with the same `now`."""
 
     def left(self, connection: str, room: str, now: float) -> list[Change]:
         """The connection left a room, likewise."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness import targets
 from harness.play import Case, Run, add_contract, played_directly
@@ -145,7 +146,8 @@ def _alone(animal: Animal, target: Target, folder: Path) -> Target:
     path = folder / EXERCISES[animal.exercise] / f"{animal.component}.py"
     path.parent.mkdir()
     path.write_text(animal.source, encoding="utf-8")
-    return targets.submission(folder, animal.exercise, together=False, label=animal.name)
+    found = targets.submission(folder, animal.exercise, together=False, label=animal.name)
+    return replace(found, cwd=str(folder))
 
 
 def judged(play: Play, runs: Sequence[Run]) -> Row:
