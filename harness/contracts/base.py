@@ -5,6 +5,7 @@ A contract is a module with
     COMPONENT, STEPS                  its name; the course's step that each of its methods belongs to
     SIZES, PLAYS                      the sizes of its plans; plays of each size
     plan(rng, size) -> Plan           what is called, as data
+    less(act) -> [act]                an act with one thing less in it, in each way that there is
     async play(plan, stage)           calls it, and tells the stage of each breach
 
 A breach belongs to one of the course's steps. Each step keeps its smallest one.
@@ -13,6 +14,7 @@ A breach belongs to one of the course's steps. Each step keeps its smallest one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
@@ -24,8 +26,10 @@ from harness.history import Called
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.places import raised_where
 
-NEVER = 10.0
-"""Seconds after which a call that has not returned never will: everything it waits for takes milliseconds."""
+NEVER = 600.0
+"""Simulated seconds after which a call never returns: all that it waits for takes milliseconds."""
+NEVER_REALLY = 15.0
+"""Seconds in real time, likewise."""
 
 
 class Plan(Struct, frozen=True):
@@ -42,11 +46,16 @@ class Stage:
     began.
     """
 
-    def __init__(self, fresh: Callable[[], type], now: Callable[[], float], host: Host | None = None) -> None:
+    def __init__(
+        self, fresh: Callable[[], type], now: Callable[[], float], host: Host | None, folder: Path
+    ) -> None:
         self.fresh = fresh
         self.now = now
         self.host = host
         """The simulated host that it is played on."""
+        self.folder = folder
+        """Where files can be made; whoever plays removes it."""
+        self.never = NEVER_REALLY if host is None else NEVER
         self.history: list[Called] = []
         self.breaches: list[Breach] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
@@ -109,6 +118,9 @@ class Contract(Protocol):
 
     def plan(self, rng: Random, size: int) -> Plan:
         """What is called."""
+
+    def less(self, act: Any) -> list[Any]:
+        """An act with one thing less in it."""
 
     async def play(self, plan: Plan, stage: Stage) -> None:
         """Call it."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
 from msgspec import Struct
 
-_AFTERWARDS = ("write", "pwrite", "writev", "replace", "rename", "truncate", "ftruncate", "unlink", "remove")
+_AFTERWARDS = ("pwrite", "replace", "rename", "truncate", "ftruncate", "unlink", "remove")
 """Functions of `os` after which the folder may be another one."""
 
 
@@ -32,29 +34,63 @@ class Written(Struct, frozen=True):
 Look = Callable[[Written | None], None]
 
 
+class Watch:
+    """What is looked at: `look` is told of each write to a file in `folder`, with what was appended by it.
+
+    A write and the look at it are one thing, which no other thread comes between: whoever copies the folder
+    holds the `lock`. After each write by a thread, the others get their turn for `pause` seconds.
+    """
+
+    def __init__(self, folder: Path, look: Look, pause: float = 0.0) -> None:
+        self.folder = folder
+        self.look = look
+        self.pause = pause
+        self.lock = threading.RLock()
+
+    def let_others(self) -> None:
+        """Let other threads have their turn."""
+        if self.pause:
+            time.sleep(self.pause)
+
+
 @contextmanager
-def watched(folder: Path, look: Look) -> Iterator[None]:
-    """Meanwhile, call `look` after each write to a file in `folder`, with what was appended."""
+def watched(watch: Watch) -> Iterator[None]:
+    """Meanwhile, look at each write."""
     real_open = builtins.open
 
     def spying_open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **more: Any) -> Any:
         writes = any(letter in mode for letter in "wax+")
-        if not writes or isinstance(file, int) or not _is_in(folder, file):
+        if not writes or isinstance(file, int) or not _is_in(watch.folder, file):
             return real_open(file, mode, buffering, *args, **more)
-        opened = _open(file, mode, buffering, look, *args, **more)
-        if "w" in mode or "x" in mode:
-            look(None)  # it is empty at this moment
+        with watch.lock:
+            opened = _open(file, mode, buffering, watch, *args, **more)
+            if "w" in mode or "x" in mode:
+                watch.look(Written(_path(file), 0, 0))  # it is empty at this moment
         return opened
 
     def afterwards(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **more: Any) -> Any:
-            result = function(*args, **more)
-            look(None)
+            with watch.lock:
+                result = function(*args, **more)
+                watch.look(None)
             return result
 
         return call
 
+    real_write = os.write
+
+    def spying_write(file: int, data: Any) -> int:
+        path = _path_of(file)
+        if path is None or not _is_in(watch.folder, path):
+            return real_write(file, data)
+        with watch.lock:
+            before, size = os.fstat(file).st_size, real_write(file, data)
+            watch.look(_appended(path, before, os.fstat(file).st_size, size))
+        watch.let_others()
+        return size
+
     with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(os, "write", spying_write))
         for place in (builtins, io):
             patches.enter_context(mock.patch.object(place, "open", spying_open))
         for name in _AFTERWARDS:
@@ -63,9 +99,26 @@ def watched(folder: Path, look: Look) -> Iterator[None]:
         yield
 
 
+def _appended(path: Path, before: int, after: int, size: int) -> Written | None:
+    """What a write has appended, by the sizes of the file; None if it wrote over something."""
+    return Written(path, before, size) if after == before + size and size else None
+
+
+def _path_of(file: int) -> Path | None:
+    """The file behind a descriptor, where the system tells."""
+    try:
+        return Path(os.readlink(f"/proc/self/fd/{file}"))
+    except OSError:
+        return None
+
+
+def _path(file: Any) -> Path:
+    return Path(os.path.abspath(os.fsdecode(file)))
+
+
 def _is_in(folder: Path, file: Any) -> bool:
     try:
-        return Path(os.path.abspath(os.fsdecode(file))).is_relative_to(folder)
+        return _path(file).is_relative_to(folder)
     except TypeError:
         return False
 
@@ -73,27 +126,23 @@ def _is_in(folder: Path, file: Any) -> bool:
 class _SpiedFile(io.FileIO):
     """A file whose writes are told, one system call at a time."""
 
-    def __init__(self, name: Any, mode: str, look: Look, **more: Any) -> None:
+    def __init__(self, name: Any, mode: str, watch: Watch, **more: Any) -> None:
         super().__init__(name, mode, **more)
-        self._look = look
+        self._watch = watch
 
     def write(self, data: Any) -> int:
         """Write, and tell what was appended."""
-        before = os.fstat(self.fileno()).st_size
-        size = super().write(data)
-        after = os.fstat(self.fileno()).st_size
-        is_appended = after == before + (size or 0) and after > before
-        self._look(
-            Written(Path(os.fsdecode(cast("str", self.name))), before, after - before)
-            if is_appended
-            else None
-        )
-        return size or 0
+        with self._watch.lock:
+            before, size = os.fstat(self.fileno()).st_size, super().write(data) or 0
+            self._watch.look(_appended(_path(self.name), before, os.fstat(self.fileno()).st_size, size))
+        self._watch.let_others()
+        return size
 
     def truncate(self, size: int | None = None) -> int:
         """Truncate, and tell that."""
-        result = super().truncate(size)
-        self._look(None)
+        with self._watch.lock:
+            result = super().truncate(size)
+            self._watch.look(None)
         return result
 
 
@@ -101,7 +150,7 @@ def _open(
     file: Any,
     mode: str,
     buffering: int,
-    look: Look,
+    watch: Watch,
     encoding: str | None = None,
     errors: str | None = None,
     newline: str | None = None,
@@ -111,7 +160,7 @@ def _open(
     """What `open` does (see the documentation of `io`), on a file that is looked at."""
     is_text = "b" not in mode
     raw_mode = "".join(letter for letter in mode if letter in "rwax+")
-    raw = _SpiedFile(os.path.abspath(os.fsdecode(file)), raw_mode, look, closefd=closefd, opener=opener)
+    raw = _SpiedFile(str(_path(file)), raw_mode, watch, closefd=closefd, opener=opener)
     if buffering == 0:
         if is_text:
             raise ValueError("can't have unbuffered text I/O")

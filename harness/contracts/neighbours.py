@@ -180,6 +180,11 @@ class Member:
         self.order.append(frame)
         self.live.append(frame)
 
+    def read_on(self) -> None:
+        """Read, and never stop again."""
+        self._stops_at = None
+        self.reads.set()
+
     async def drain(self) -> None:
         """Wait until it has read everything."""
 

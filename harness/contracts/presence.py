@@ -12,10 +12,11 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.contracts.base import Plan, Stage
 from lab.interfaces import Change
-from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, Presence, Status
+from lab.protocol import Presence, Status
 
 COMPONENT = "presence"
 STEPS = {
@@ -30,12 +31,14 @@ PLAYS = 40
 
 BEGAN = 1_767_225_600.0
 """When each play begins, in seconds since the Unix epoch."""
-AWAY_AFTER = 1.5 * HEARTBEAT_INTERVAL
-CONNECTIONS = {"c1": "ann", "c2": "bob", "c3": "ann", "c4": "cem"}
-"""Each connection's user; `ann` has two."""
-ROOMS = ("red", "blue")
-PAUSES = (1.37, 10.13, 29.3, 45.7, OFFLINE_TIMEOUT - 0.01, OFFLINE_TIMEOUT + 0.01, 75.9)
-"""Seconds; no sum of a few of them is the time-out."""
+INTERVALS = ((30.0, 60.0), (20.0, 50.0), (10.0, 45.0))
+"""Seconds between heartbeats, and of silence after which somebody is offline."""
+CONNECTIONS = {"c1": "ann", "c2": "x.ann", "c3": "ann", "c4": "cem", "c5": "ann"}
+"""Each connection's user; `ann` has three."""
+ROOMS = ("red", "red.x")
+"""With the users above, `red.x.ann` may mean two things to who puts names together."""
+PAUSES = (0.0137, 0.1713, 0.4831, 0.7613, 1 - 1e-4, 1 + 1e-4, 1.2651)
+"""Parts of the time-out; no sum of a few of them is 1."""
 _WEIGHTS = {
     "connected": 4,
     "joined": 6,
@@ -49,29 +52,42 @@ _WEIGHTS = {
 
 
 class Act(Struct, frozen=True):
-    """A call for a connection and a room; or `pass`, upon which the server sweeps."""
+    """A call for a connection and a room; or `pass`, upon which the server sweeps.
+
+    `seconds` are parts of the time-out. With `looks`, somebody asks who is in the room just before the sweep.
+    """
 
     what: str
     connection: str = ""
     room: str = ""
     seconds: float = 0.0
+    looks: bool = False
+    intervals: tuple[float, float] = INTERVALS[0]
 
 
 def plan(rng: Random, size: int) -> Plan:
     """Some come and enter; then so many calls. What makes no sense when its turn comes is left out then."""
-    people = rng.choice((("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), tuple(CONNECTIONS)))
+    groups = (("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), ("c1", "c3", "c5"), tuple(CONNECTIONS))
+    people, intervals = rng.choice(groups), rng.choice(INTERVALS)
     rooms = ROOMS[: rng.randint(1, len(ROOMS))]
-    acts = []
+    acts = [Act("intervals", intervals=intervals)]
     for name in people[:size]:
         acts.append(Act("connected", name))
         if rng.random() < 0.8:
             acts.append(Act("joined", name, rng.choice(rooms)))
     for _ in range(size):
         what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        acts.append(Act(what, rng.choice(people), rng.choice(rooms), rng.choice(PAUSES)))
+        looks = rng.random() < 0.3
+        acts.append(Act(what, rng.choice(people), rng.choice(rooms), rng.choice(PAUSES), looks))
     # What was called is looked at: without a question, a play shows little.
     last = rng.choice(("in_room", "in_room", "pass", "is_connected", "lost"))
     return Plan("", [*acts, Act(last, rng.choice(people), rng.choice(rooms), PAUSES[-1])])
+
+
+def less(act: Act) -> list[Act]:
+    """The same with less in it."""
+    smaller = [replace(act, seconds=PAUSES[-1])] if act.what == "pass" and act.seconds != PAUSES[-1] else []
+    return smaller + ([replace(act, looks=False)] if act.looks else [])
 
 
 async def play(plan: Plan, stage: Stage) -> None:
@@ -104,7 +120,10 @@ class _Play:
 
     def all(self) -> None:
         """Play to the end, or until a call raises."""
-        self._manager: Any = self._stage.make("3.2", HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT)
+        chosen = [act.intervals for act in self._acts if act.what == "intervals"]
+        interval, self._timeout = chosen[0] if chosen else INTERVALS[0]
+        self._away_after = 1.5 * interval
+        self._manager: Any = self._stage.make("3.2", interval, self._timeout)
         for act in self._acts if self._manager is not None else ():
             self._one(act)
             if self._is_over:
@@ -137,7 +156,7 @@ class _Play:
                 self._known.pop(name, None)
                 self._change("lost", name, ended=known)
             case "pass":
-                self._pass(act.seconds)
+                self._pass(act.seconds * self._timeout, act.room if act.looks else None)
             case "in_room":
                 self._in_room(act.room)
             case "is_connected" if name in self._ever:
@@ -155,10 +174,12 @@ class _Play:
     def _sign_of_life(self, name: str) -> None:
         self._seen_ever[self._known[name].user] = self._now
 
-    def _pass(self, seconds: float) -> None:
-        """Let time pass; then the server looks for who is silent."""
+    def _pass(self, seconds: float, room: str | None) -> None:
+        """Let time pass; then the server looks for who is silent. What is told just before, is not judged."""
         self._now += seconds
-        silent = [name for name, known in self._known.items() if self._now - known.seen > OFFLINE_TIMEOUT]
+        if room is not None:
+            self._call("in_room", (room, self._now), self._written("in_room", (room,)))
+        silent = [name for name, known in self._known.items() if self._now - known.seen > self._timeout]
         ended = [self._known.pop(name) for name in silent]
         last = min((known.seen for known in ended), default=self._now)
         self._change("sweep", ended=_Known("", last, set()))
@@ -193,7 +214,7 @@ class _Play:
         args = (*names, self._now)
         call = self._written(method, names)
         self._touched = self._touched | {CONNECTIONS[name] for name in names[:1]} if names else set()
-        got = self._call(STEPS[method], method, args, call)
+        got = self._call(method, args, call)
         if self._is_over:
             return
         if not isinstance(got, list) or not all(
@@ -250,7 +271,7 @@ class _Play:
             self._wrong_change(method, "not_here", call, key, got)
         elif status == before:
             self._wrong_change(method, "same", call, key, got)
-        elif status == Status.AWAY and self._now - present[key] < AWAY_AFTER:
+        elif status == Status.AWAY and self._now - present[key] < self._away_after:
             self._wrong_change(method, "away_early", call, key, got)
         else:
             self._last_seen(STEPS[method], method, call, change.presence, key, present, ended)
@@ -327,7 +348,7 @@ class _Play:
 
     def _in_room(self, room: str) -> None:
         call = self._written("in_room", (room,))
-        got = self._call("3.1", "in_room", (room, self._now), call)
+        got = self._call("in_room", (room, self._now), call)
         if self._is_over:
             return
         owed = sorted(user for where, user in self._present() if where == room)
@@ -354,7 +375,7 @@ class _Play:
 
     def _listed(self, call: str, each: Presence, room: str, shown: dict[str, Any]) -> None:
         key, present = (room, each.user), self._present()
-        may_be_away = self._now - present[key] >= AWAY_AFTER
+        may_be_away = self._now - present[key] >= self._away_after
         if each.status == Status.AWAY and not may_be_away:
             self._wrong_answer("3.4", "in_room", "away_early", shown)
         elif each.status != self._shown.get(key) and self._should_agree(each):
@@ -368,7 +389,7 @@ class _Play:
 
     def _is_connected(self, name: str) -> None:
         call, owed = self._written("is_connected", (name,), at=False), name in self._known
-        got = self._call("3.4", "is_connected", (name,), call)
+        got = self._call("is_connected", (name,), call)
         if not self._is_over and bool(got) != owed:
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": str(owed)}
             self._wrong_answer("3.4", "is_connected", "connected" if got else "not_connected", shown)
@@ -378,7 +399,7 @@ class _Play:
 
     # --- calls ------------------------------------------------------------------------------------
 
-    def _call(self, step: str, method: str, args: tuple[Any, ...], call: str) -> Any:
+    def _call(self, method: str, args: tuple[Any, ...], call: str) -> Any:
         """Call a method. If it raises, the play is over."""
         calls = self._stage.calls
         number = calls.begin(call)
@@ -386,7 +407,7 @@ class _Play:
             got = getattr(self._manager, method)(*args)
         except (Exception, SystemExit) as error:
             calls.end(number, call, f"{type(error).__name__}: {error}")
-            self._stage.raised(step, f"PresenceManager.{method}", call, error)
+            self._stage.raised(STEPS[method], f"PresenceManager.{method}", call, error)
             self._is_over = True
             return None
         calls.end(number, call, calls.shown(got))
@@ -414,7 +435,6 @@ def _how_wrong(seen: Any, is_whole: bool, earliest: float, latest: float) -> str
         return "no_whole_number"
     if earliest - 1 <= seen <= latest + 1:
         return "seconds"
-    return "later" if seen > 1000 * latest else "earlier" if seen < 1000 * earliest else ""
-
-
-__all__ = ["COMPONENT", "PLAYS", "SIZES", "plan", "play"]
+    if seen % 1000 == 0 and abs(seen - 1000 * earliest) < 1000:
+        return "whole_seconds"
+    return "later" if seen > 1000 * latest else "earlier"

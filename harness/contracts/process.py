@@ -10,15 +10,20 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.contracts.result import Played
-from harness.worlds.process import end_with_parent
+from harness.worlds.process import end_with_parent, in_memory
 
+_TIME_ZONE = "LAB-5:30"
+"""Five and a half hours before UTC: who takes local time for UTC is to be seen."""
 DEADLINE = 60.0
 """Seconds after which the process is ended: a contract takes less than one, and limits itself."""
 
@@ -29,6 +34,8 @@ class Job(Struct):
     component: str
     where: str
     seed: str = ""
+    folder: str = ""
+    """Where files can be made; who asks removes it."""
 
 
 async def play_directly(job: Job, environment: Mapping[str, str] | None = None) -> Played:
@@ -39,6 +46,23 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
     """
     if not hasattr(os, "fork"):
         return Played(job.component, lacking="system", where=sys.platform)
+    with tempfile.TemporaryDirectory(
+        prefix="chatlab-", dir=in_memory(), ignore_cleanup_errors=True
+    ) as folder:
+        output, errors, code = await _asked(replace(job, folder=folder), environment)
+    if code is None:
+        return Played(job.component, lacking="time", where=f"{DEADLINE:g} s")
+    try:
+        return msgspec.json.decode(output, type=Played)
+    except msgspec.DecodeError:
+        if code < 0:
+            return Played(job.component, lacking="crash", where=signal.Signals(-code).name)
+        return Played(job.component, defect=errors.decode(errors="replace") or "no result")
+
+
+async def _asked(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, bytes, int | None]:
+    """What a new process writes, and its exit code; that is None if it was not done in time."""
+    given = os.environ if environment is None else environment
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -47,24 +71,18 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**(os.environ if environment is None else environment), "PYTHONHASHSEED": "0", "TZ": "UTC"},
+        env={**given, "PYTHONHASHSEED": "0", "TZ": _TIME_ZONE},
     )
     try:
         async with asyncio.timeout(DEADLINE):
-            output, errors = await process.communicate(msgspec.json.encode(job))
+            return *await process.communicate(msgspec.json.encode(job)), process.returncode
     except TimeoutError:
-        return Played(job.component, lacking="time", where=f"{DEADLINE:g} s")
+        return b"", b"", None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    try:
-        return msgspec.json.decode(output, type=Played)
-    except msgspec.DecodeError:
-        if process.returncode is not None and process.returncode < 0:
-            return Played(job.component, lacking="crash", where=signal.Signals(-process.returncode).name)
-        return Played(job.component, defect=errors.decode(errors="replace") or "no result")
 
 
 def main() -> None:
@@ -85,9 +103,11 @@ def main() -> None:
 
     from harness.contracts.running import play_contract, play_in_real_time
 
-    played = play_contract(job.component, job.where, job.seed, stuck=answer)
-    if played.lacking and not played.found:
-        played = play_in_real_time(job.component, job.where, job.seed)
+    folder = Path(job.folder)
+    played = play_contract(job.component, job.where, folder, job.seed, stuck=answer)
+    is_race_hidden = played.threads > 1 and not played.found
+    if is_race_hidden or (played.lacking and not played.found):
+        played = play_in_real_time(job.component, job.where, folder, job.seed)
     answer(played)
 
 

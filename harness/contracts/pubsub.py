@@ -7,32 +7,41 @@ subscribe and unsubscribe others: those who are concerned may hear the frame or 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import cycle
 from random import Random
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from harness.contracts.base import Plan, Stage
-from lab.protocol import Message, ServerFrame
+from lab.protocol import Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
 
 COMPONENT = "pubsub"
 STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4", "unsubscribe": "1.5"}
 SIZES = range(1, 13)
-PLAYS = 50
+PLAYS = 75
 
 ROOMS = ("red", "Red", "blue")
-MEMBERS = ("ann", "bob", "cem", "dan")
+MEMBERS = ("ann", "bob", "cem", "dan", "eva", "fox")
 FRAMES = ("hello", "hi", "hey", "ahoy", "salut", "ciao", "hola", "servus", "moin", "tag", "hej", "yo", "oi")
-_WEIGHTS = {"subscribe": 6, "unsubscribe": 3, "publish": 5, "members": 2, "rooms": 2, "change": 1}
+_KINDS = ("message", "message", "long", "presence", "heartbeat")
+"""What is published; a pub/sub passes on whatever it is."""
+_WEIGHTS = {"subscribe": 6, "unsubscribe": 3, "publish": 6, "members": 2, "rooms": 2, "change": 1}
 
 
 class Act(Struct, frozen=True):
-    """A call. `during` says what members do when a frame that is published reaches them."""
+    """A call. Of a `publish`: which `kind` of frame, and what members do `during` it, when it reaches them.
+
+    With `again`, it is the frame that was published last.
+    """
 
     what: str
     room: int = 0
     member: int = 0
     during: list[Reaction] = field(default_factory=list)
+    kind: str = "message"
+    again: bool = False
 
 
 class Reaction(Struct, frozen=True):
@@ -44,24 +53,31 @@ class Reaction(Struct, frozen=True):
 
 
 def plan(rng: Random, size: int) -> Plan:
-    """So many calls, of all kinds, on a few rooms and members."""
-    rooms, members = rng.randint(1, len(ROOMS)), rng.randint(1, len(MEMBERS))
+    """Some are there; then so many calls, of all kinds, on a few rooms and members."""
+    rooms, members = rng.randint(1, len(ROOMS)), rng.choice((1, 2, 3, 4, 4, len(MEMBERS)))
     acts = []
+    if rng.random() < 0.6:
+        acts += [Act("subscribe", 0, number) for number in range(members)][:size]
     for _ in range(size):
         what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        during = []
-        if what == "publish" and rng.random() < 0.4:
-            during = [
-                Reaction(
-                    rng.randrange(members),
-                    rng.choice(("unsubscribe", "unsubscribe", "subscribe")),
-                    rng.randrange(members),
-                )
-            ]
-        acts.append(Act(what, rng.randrange(rooms), rng.randrange(members), during))
+        room, during = rng.randrange(rooms), []
+        if what == "publish" and rng.random() < 0.5:
+            during = [_reaction(rng, members) for _ in range(rng.choice((1, 1, 2, 3)))]
+        again = rng.random() < 0.15
+        acts.append(Act(what, room, rng.randrange(members), during, rng.choice(_KINDS), again))
     # What was called is looked at: without a question, a play shows little.
     acts.append(Act(rng.choice(("publish", "members", "rooms")), rng.randrange(rooms)))
     return Plan("", acts)
+
+
+def _reaction(rng: Random, members: int) -> Reaction:
+    what = rng.choice(("unsubscribe", "unsubscribe", "subscribe"))
+    return Reaction(rng.randrange(members), what, rng.randrange(members))
+
+
+def less(act: Act) -> list[Act]:
+    """The same with less in it."""
+    return [replace(act, during=act.during[:n] + act.during[n + 1 :]) for n in range(len(act.during))]
 
 
 class Member:
@@ -87,7 +103,7 @@ class Member:
         """Everything was read already."""
 
     def __repr__(self) -> str:
-        return self.name
+        return "a connection"  # as one user may have two, what they look like does not tell members apart
 
 
 async def play(plan: Plan, stage: Stage) -> None:
@@ -109,15 +125,16 @@ class _Play:
         self._room = ""
         self._pubsub: Any = None
         self._touched: set[Member] = set()
+        self._last: tuple[ServerFrame, str] | None = None
 
     def all(self) -> None:
         """Play to the end, or until a call raises: nothing can be said of what comes after."""
         self._pubsub = self._stage.make("1.3")
         if self._pubsub is None:
             return
-        frames = iter(FRAMES)
+        names = cycle(FRAMES)
         for act in self._acts:
-            if not self._one(act, next(frames)):
+            if not self._one(act, next(names)):
                 return
         for call, got, was in self._kept:
             if list(got) != was:
@@ -136,7 +153,7 @@ class _Play:
                     return False
                 self._leave(room, member)
             case "publish":
-                return self._publish(room, act.during, frame)
+                return self._publish(room, act, frame)
             case "members" | "rooms":
                 return self._ask(act.what, room)
             case "change":
@@ -174,14 +191,16 @@ class _Play:
         self._stage.calls.call("unsubscribe", self._pubsub.unsubscribe, (self._room, member))
         self._leave(self._room, member)
 
-    def _publish(self, room: str, during: list[Reaction], name: str) -> bool:
-        frame: ServerFrame = Message(name, room, "eve", name, 1, 0)
-        self._stage.name(frame, name)
+    def _publish(self, room: str, act: Act, name: str) -> bool:
+        if not act.again or self._last is None:
+            self._last = _frame(act.kind, name, room), name
+            self._stage.name(*self._last)
+        frame, name = self._last
         before = list(self._model.get(room, {}))
         self._room, self._touched = room, set()
         for each in self._members:
             each.heard, each.reactions, each.play = [], [], self
-        for reaction in during:
+        for reaction in act.during:
             self._members[reaction.who].reactions.append((reaction.what, self._members[reaction.member]))
         came_back, _ = self._call("publish", room, frame)
         for each in self._members:
@@ -200,7 +219,8 @@ class _Play:
 
     def _wrong_count(self, member: Member, frame: str, room: str, heard: int) -> None:
         if heard > 1:
-            self._wrong_delivery("1.4", "twice", member, frame, room, heard)
+            variant = "twice_meanwhile" if self._touched else "twice"
+            self._wrong_delivery("1.4", variant, member, frame, room, heard)
         elif heard and self._was_ever_in(room, member):
             self._wrong_delivery("1.5", "gone", member, frame, room, heard)
         elif heard:
@@ -243,14 +263,13 @@ class _Play:
             self._breach("1.3", "none" if got is None else "no_list", method, **shown)
             return
         self._kept.append((call, got, list(got)))
-        if Counter(map(id, got)) == Counter(map(id, owed)) or sorted(map(repr, got)) == sorted(
-            map(repr, owed)
-        ):
+        keys = id if method == "members" else str
+        if Counter(map(keys, got)) == Counter(map(keys, owed)):
             return
         extra = [each for each in got if each not in owed]
         if extra and self._is_past(method, room, extra[0]):
             self._breach("1.5", "empty_room" if method == "rooms" else "still_there", method, **shown)
-        elif len(got) > len(set(map(id, got))) and not extra:
+        elif len(got) > len(set(map(keys, got))) and not extra:
             self._breach("1.3", "listed_twice", method, **shown)
         else:
             self._breach("1.3", "extra" if extra else "missing", method, **shown)
@@ -285,6 +304,15 @@ class _Play:
 
     def _breach(self, step: str, variant: str, method: str, **params: Any) -> None:
         self._stage.breach(step, "wrong_answer", f"PubSub.{method}", variant, **params)
+
+
+def _frame(kind: str, text: str, room: str) -> ServerFrame:
+    match kind:
+        case "presence":
+            return PresenceFrame(room, [Presence(text, Status.ONLINE, 0)])
+        case "heartbeat":
+            return Heartbeat()
+    return Message(text, room, "eve", text if kind == "message" else text * 5000, 1, 0)
 
 
 def _method(call: str) -> str:

@@ -43,6 +43,8 @@ class Played(Struct):
     found: list[Breach] = field(default_factory=list)
     """For each step of the course that is broken, the smallest breach."""
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    threads: int = 0
+    """Threads of one executor that were at work at the same time; simulated, each does its work in one go."""
     lacking: str = ""
     where: str = ""
     problem: str = ""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from random import Random
 from time import perf_counter, process_time  # the real ones, also on a simulated host
 
@@ -44,17 +46,21 @@ def contract_of(component: str) -> Contract:
     return module
 
 
+def _nothing(_: Played) -> None:
+    pass
+
+
 def play_contract(
-    component: str, where: str, seed: str = "", *, stuck: Callable[[Played], None] = lambda played: None
+    component: str, where: str, folder: Path, seed: str = "", *, stuck: Callable[[Played], None] = _nothing
 ) -> Played:
-    """Play the contract of a component in a file.
+    """Play the contract of a component in a file. Files are made in `folder`, and not always removed.
 
     The same file and seed give the same result. If its code never comes back, `stuck` is called in the middle
     of it with the result up to then.
     """
     began = perf_counter()
     simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
-    series = _Series(component, where, seed, process_time, MOST_SECONDS)
+    series = _Series(component, where, folder, seed, process_time, MOST_SECONDS)
 
     async def main() -> Host:
         host = series.host = simulator.host("component")
@@ -74,15 +80,16 @@ def play_contract(
         result.lacking, result.where = host.refused.what, host.refused.where
     elif not series.is_over:
         series.ended("call_ends", "", "")
+    result.threads = host.most_threads
     result.output = host.lines()[-12:]
     result.seconds = perf_counter() - began
     return result
 
 
-def play_in_real_time(component: str, where: str, seed: str = "") -> Played:
+def play_in_real_time(component: str, where: str, folder: Path, seed: str = "") -> Played:
     """The same on an ordinary event loop, with real threads: as much of it as some seconds allow."""
     began = perf_counter()
-    series = _Series(component, where, seed, perf_counter, REAL_SECONDS)
+    series = _Series(component, where, folder, seed, perf_counter, REAL_SECONDS)
     series.run()
     series.result.seconds = perf_counter() - began
     return series.result
@@ -92,12 +99,19 @@ class _Series:
     """The plays of one contract, one after the other."""
 
     def __init__(
-        self, component: str, where: str, seed: str, clock: Callable[[], float], most: float
+        self,
+        component: str,
+        where: str,
+        folder: Path,
+        seed: str,
+        clock: Callable[[], float],
+        most: float,
     ) -> None:
         self._contract = contract_of(component)
         self._clock, self._deadline = clock, clock() + most
         self._seed = seed
         self._where = where
+        self._folder = folder
         self.host: Host | None = None
         self._steps = BREAKABLE[component]
         self._stage: Stage | None = None
@@ -131,12 +145,11 @@ class _Series:
         for breach in stage.breaches:
             if breach.step not in self._found:
                 self._keep(self._smaller(plan, breach))
-        for note in stage.notes:
-            if note not in self.result.notes:
-                self.result.notes.append(note)
+        known = {key for key, _ in self.result.notes}
+        self.result.notes += [note for note in stage.notes if note[0] not in known]
 
     def _play(self, plan: Plan) -> Stage:
-        self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host)
+        self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._folder)
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -158,16 +171,16 @@ class _Series:
         return stage
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
-        """The breach in a play from which no act can be left out."""
-        tries, at = MOST_TRIES, len(plan.acts) - 1
-        while at >= 0 and tries:
-            fewer = replace(plan, acts=plan.acts[:at] + plan.acts[at + 1 :])
-            tries -= 1
-            other = self._play(fewer)
-            same = next((each for each in other.breaches if each.kind == breach.kind), None)
-            if same is not None:
-                plan, breach, at = fewer, same, min(at, len(fewer.acts))
-            at -= 1
+        """The breach in a play from which nothing can be left out."""
+        tries = MOST_TRIES
+        for candidates in (_without_acts, partial(_with_less, self._contract)):
+            waiting = list(candidates(plan))
+            while waiting and tries:
+                tries -= 1
+                fewer = waiting.pop()
+                same = next((b for b in self._play(fewer).breaches if b.kind == breach.kind), None)
+                if same is not None:
+                    plan, breach, waiting = fewer, same, list(candidates(fewer))[: len(waiting) + 1]
         return breach
 
     def _keep(self, breach: Breach) -> None:
@@ -183,6 +196,19 @@ class _Series:
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
         if step not in self._found:
             self._keep(Breach(step, name, variant, duty, {"call": call, "where": place}, history))
+
+
+def _without_acts(plan: Plan) -> Iterator[Plan]:
+    """The plan without one of its acts."""
+    for at in range(len(plan.acts)):
+        yield replace(plan, acts=plan.acts[:at] + plan.acts[at + 1 :])
+
+
+def _with_less(contract: Contract, plan: Plan) -> Iterator[Plan]:
+    """The plan with one of its acts made smaller."""
+    for at, act in enumerate(plan.acts):
+        for smaller in contract.less(act):
+            yield replace(plan, acts=[*plan.acts[:at], smaller, *plan.acts[at + 1 :]])
 
 
 def _is_its_own(error: BaseException) -> bool:

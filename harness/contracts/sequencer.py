@@ -17,9 +17,10 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.contracts import neighbours
-from harness.contracts.base import NEVER, Plan, Stage
+from harness.contracts.base import Plan, Stage
 from harness.contracts.neighbours import Member, Store
 from harness.worlds.sim.places import waits_where
 from lab.interfaces import Draft
@@ -28,14 +29,14 @@ from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
 COMPONENT = "sequencer"
 STEPS = {"accept": "2.1", "attach": "2.3", "history": "2.4"}
 SIZES = range(1, 11)
-PLAYS = 16
+PLAYS = 24
 
-ROOMS = ("red", "blue")
+ROOMS = ("red", "Red")
 USERS = ("ann", "bob")
 SPREADS = (0.0, 0.0, 0.005, 0.03)
 """Seconds within which everything in a phase begins."""
-STORED = (0, 1, 3, NEWEST - 1, NEWEST, NEWEST + 1, MAX_PAGE, MAX_PAGE + 1, 150, 201, 360, 455)
-"""Messages that are in a room before."""
+STORED = (0, 0, 1, 3, NEWEST - 1, NEWEST, NEWEST + 1, MAX_PAGE, MAX_PAGE + 1, 150, 201, 360, 455, 999)
+"""Messages that are in a room before, of two users who have used each `id` once."""
 LATE = 0.3
 """Seconds after which somebody speaks and joins once more, when a reader has stopped."""
 CLOCK_SLACK = 2.0
@@ -55,7 +56,7 @@ class Act(Struct, frozen=True):
     count: int | None = None
     """Messages that are stored; the save that is refused; `since`."""
     limit: int = 0
-    """Of a page; of a join: the page at which its reader stops, 0 if it does not."""
+    """Of a page, 0 for just what there is; of a join: the page at which its reader stops, 0 if none."""
 
 
 def plan(rng: Random, size: int) -> Plan:
@@ -63,16 +64,31 @@ def plan(rng: Random, size: int) -> Plan:
     spread = rng.choice(SPREADS)
     says = _talk(rng, size, spread)
     if rng.random() < 0.55:
-        acts = [Act("stored", count=rng.choice((0, 0, 1, 3))), *says]
+        acts = [Act("stored", count=rng.choice((0, 0, 1, 3, 250))), *says]
         if rng.random() < 0.4:
             acts.insert(1, Act("refuse", count=rng.randint(1, size)))
             acts.append(Act("say", spread + 0.2, id=rng.choice((None, "after"))))
+            acts += [replace(act, at=spread + 0.2) for act in says if act.id is not None]
+        if rng.random() < 0.3:
+            old = f"old-{rng.randint(0, 3)}"
+            acts.append(Act("say", rng.uniform(0, spread), user=rng.choice(USERS), id=old))
         if rng.random() < 0.4:
             again = [act for act in says if act.id is not None][:1]
             acts += [Act("restart"), *again, *_talk(rng, 2, spread)]
     else:
         stored = rng.choice(STORED)
-        sinces = (None, 0, stored // 2, max(stored - 1, 0), stored, stored + 5)
+        if rng.random() < 0.3:
+            says = [replace(act, at=act.at + LATE) for act in says]  # who joins is alone at first
+        sinces = (
+            None,
+            None,
+            0,
+            stored // 2,
+            max(stored - MAX_PAGE, 0),
+            max(stored - 1, 0),
+            stored,
+            stored + 5,
+        )
         acts = [Act("stored", count=stored), *says]
         acts += [
             Act("join", rng.uniform(0, spread), count=rng.choice(sinces)) for _ in range(rng.randint(1, 2))
@@ -80,8 +96,9 @@ def plan(rng: Random, size: int) -> Plan:
         if rng.random() < 0.4:
             acts.append(Act("join", 0.0, count=rng.choice((None, 0)), limit=rng.randint(1, 3)))
             acts += [Act("say", LATE), Act("join", LATE, count=stored)]
-        if rng.random() < 0.4:
-            acts.append(Act("ask", count=rng.choice((0, stored // 2, stored)), limit=rng.choice((1, 7, 100))))
+        if rng.random() < 0.6:
+            since = rng.choice((0, stored // 2, max(stored - 7, 0), max(stored - MAX_PAGE, 0), stored))
+            acts.append(Act("ask", count=since, limit=rng.choice((0, 1, 7, MAX_PAGE))))
     return Plan("", acts)
 
 
@@ -101,6 +118,13 @@ def _talk(rng: Random, count: int, spread: float) -> list[Act]:
     return acts
 
 
+def less(act: Act) -> list[Act]:
+    """The same with less in it."""
+    fewer = [act.count // 2, act.count - 1] if act.what == "stored" and act.count else []
+    smaller = [replace(act, count=count) for count in fewer]
+    return smaller + ([replace(act, at=0.0)] if act.at else [])
+
+
 async def play(plan: Plan, stage: Stage) -> None:
     """Call everything, and compare."""
     await _Play(plan, stage).all()
@@ -114,6 +138,8 @@ class _Said(Struct):
     ended: float = 0.0
     got: Any = None
     error: BaseException | None = None
+    was_published: bool = False
+    """Whether what was returned had been published by then."""
 
 
 class _Joined(Struct):
@@ -124,6 +150,7 @@ class _Joined(Struct):
     since: int | None
     newest: int
     is_done: bool = False
+    is_subscribed: bool = False
 
 
 class _Published(Struct):
@@ -146,7 +173,7 @@ class _Play:
         self._ids: set[str] = set()
         self._texts: dict[tuple[str, str, str], str] = {}
         self._restarts: list[int] = []  # how many events had happened by then
-        self._is_over = False
+        self._is_over = self._is_released = False
 
     async def all(self) -> None:
         """Play phase after phase."""
@@ -154,9 +181,10 @@ class _Play:
         for act in self._acts:
             if act.what == "stored":
                 for number in range(1, (act.count or 0) + 1):
-                    text = f"old {number}"
+                    id, user, text = f"old-{number // 2}", USERS[number % 2], f"old {number}"
                     at = _now_ms() - clock.randint(1, 10**6)
-                    self._store.put(Message(f"old-{number}", act.room, USERS[0], text, number, at))
+                    self._texts[act.room, user, id] = text
+                    self._store.put(Message(id, act.room, user, text, number, at))
             elif act.what == "refuse":
                 self._store.refusals.add(act.count or 0)
         self._first = {room: self._store.newest_number(room) + 1 for room in ROOMS}
@@ -172,7 +200,7 @@ class _Play:
             phase = []
 
     async def _phase(self, acts: list[Act]) -> None:
-        self._pubsub = neighbours.PubSub(self._stage, self._hear)
+        self._pubsub, self._is_released = neighbours.PubSub(self._stage, self._hear), False
         self._stage.name(self._store, "store")
         self._stage.name(self._pubsub, "pubsub")
         self._sequencer: Any = self._stage.make("2.1", self._store, self._pubsub)
@@ -192,8 +220,9 @@ class _Play:
                 if act.limit:
                     waiting.add(task)
         await self._all_return({task: what for task, what in tasks.items() if task not in waiting}, joined)
+        self._is_released = True
         for each in joined:
-            each.member.reads.set()
+            each.member.read_on()
         if not self._is_over:
             await self._all_return(tasks, joined)
         if not self._is_over:
@@ -209,7 +238,7 @@ class _Play:
         """Wait for calls. Those that never return wait for a reader, or for nothing that will come."""
         if not tasks:
             return
-        _, pending = await asyncio.wait(tasks, timeout=NEVER)
+        _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if not pending:
             return
         self._is_over = True
@@ -239,13 +268,16 @@ class _Play:
         with self._stage.calls.on_behalf_of("accept"):
             try:
                 one.got = await self._stage.calls.call("accept", self._sequencer.accept, (one.draft,))
+                published = self._published.get(act.room, [])
+                one.was_published = any(each.message == one.got for each in published)
             except (Exception, SystemExit) as error:
                 one.error = error
         one.ended = self._stage.now()
 
     async def _join(self, act: Act, joined: list[_Joined]) -> None:
         await asyncio.sleep(act.at)
-        member = Member(f"m{len(joined) + 1}", self._stage, self._rng, act.limit or None)
+        stops_at = act.limit if act.limit and not self._is_released else None
+        member = Member(f"m{len(joined) + 1}", self._stage, self._rng, stops_at)
         self._stage.name(member, member.name)
         one = _Joined(member, act.room, act.count, self._store.newest_number(act.room))
         joined.append(one)
@@ -254,22 +286,22 @@ class _Play:
                 args = (act.room, member, act.count)
                 await self._stage.calls.call("attach", self._sequencer.attach, args)
                 one.is_done = True
+                one.is_subscribed = (act.room, member) in self._pubsub.subscribed
             except (Exception, SystemExit) as error:
                 call = self._stage.calls.written("attach", args)
                 self._stage.raised("2.3", "Sequencer.attach", call, error)
 
     async def _ask(self, act: Act) -> None:
         since = act.count or 0
-        call = self._stage.calls.written("history", (act.room, since, act.limit))
+        after, last = self._store._after(act.room, since), self._store.newest_number(act.room)
+        limit = act.limit or min(max(len(after), 1), MAX_PAGE)
+        call = self._stage.calls.written("history", (act.room, since, limit))
         try:
-            got = await self._stage.calls.call(
-                "history", self._sequencer.history, (act.room, since, act.limit)
-            )
+            got = await self._stage.calls.call("history", self._sequencer.history, (act.room, since, limit))
         except (Exception, SystemExit) as error:
             self._stage.raised("2.4", "Sequencer.history", call, error)
             return
-        after, last = self._store._after(act.room, since), self._store.newest_number(act.room)
-        owed = History(act.room, after[: act.limit], last, more=len(after) > act.limit)
+        owed = History(act.room, after[:limit], last, more=len(after) > limit)
         if got != owed:
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": self._stage.calls.shown(owed)}
             variant = "none" if got is None else ""
@@ -302,7 +334,7 @@ class _Play:
         """Whether what was published in each room is numbered without a gap, a repetition, or a step back."""
         is_right = True
         for room, published in self._published.items():
-            owed = self._first[room]
+            owed = self._first.get(room, 1)
             for place, each in enumerate(published):
                 if each.message.sequence != owed:
                     self._wrong_number(room, owed, published, place)
@@ -372,8 +404,7 @@ class _Play:
             got = self._stage.calls.shown(message)
             self._stage.breach("2.2", "wrong_message", "Sequencer.accept", variant, call=call, got=got)
             return None
-        heard = [each.message for each in self._published.get(message.room, []) if each.message == message]
-        if not heard and not message.id.startswith("old-"):
+        if not one.was_published and not message.id.startswith("old-"):
             got = self._stage.calls.shown(message)
             self._stage.breach("2.1", "wrong_message", "Sequencer.accept", "unpublished", call=call, got=got)
         self._check_fields(one, message, call)
@@ -407,9 +438,10 @@ class _Play:
         now = _now_ms()
         is_whole = isinstance(stamp, int) and not isinstance(stamp, bool)
         ended = now - 1000 * (self._stage.now() - one.ended)
-        is_retry = draft.id is not None  # then it may be older
-        earliest = 0.0 if is_retry else ended - 1000 * (one.ended - one.began) - 1000 * CLOCK_SLACK
-        earliest = max(earliest, now - 1000 * (self._stage.now() + CLOCK_SLACK))
+        if message.id.startswith("old-") and is_whole:
+            return  # it was said in another run
+        began = now - 1000 * (self._stage.now() - (0.0 if draft.id is not None else one.began))
+        earliest = began - 1000 * CLOCK_SLACK  # what is said again may be as old as the play
         if not is_whole or not earliest <= stamp <= ended + 1000 * CLOCK_SLACK:
             variant = "timestamp" if is_whole else "timestamp_type"
             self._stage.breach(
@@ -441,7 +473,7 @@ class _Play:
         member = one.member
         if not one.is_done:
             return
-        if (one.room, member) not in self._pubsub.subscribed:
+        if not one.is_subscribed:
             self._wrong_join(one, "not_subscribed")
             return
         if member.most_undrained > MOST_UNDRAINED:
@@ -488,8 +520,10 @@ class _Play:
                 self._wrong_join(one, "not_newest", got=numbers_of(paged), owed=numbers_of(due))
                 return
             begin = owed[0] if owed else 1
-        elif one.since > one.newest:
-            return  # who knows the future is sent nothing of the past; what comes then is no seam
+        elif one.since > one.newest:  # who knows the future is sent nothing of the past
+            if paged and min(paged) <= one.since:
+                self._wrong_join(one, "too_early", number=min(paged), got=numbers_of(paged), owed="–")
+            return  # what comes then is no seam
         else:
             begin = one.since + 1
         owed = list(range(begin, newest + 1))

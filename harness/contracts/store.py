@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+from errno import ENAMETOOLONG
 from os import getpid  # the real one: a simulated host has a number of its own
 from pathlib import Path
 from random import Random
@@ -21,15 +22,15 @@ from typing import Any
 
 import psutil
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from harness.calls import quoted
-from harness.contracts.base import NEVER, Plan, Stage
-from harness.contracts.disk import Written, watched
+from harness.contracts.base import Plan, Stage
+from harness.contracts.disk import Watch, Written, watched
 from harness.history import Called
 from harness.worlds.sim.places import waits_where
-from harness.worlds.sim.world import in_memory
 from harness.worlds.torn import is_text, sizes
-from lab.protocol import MAX_CONTENT, MAX_ID, MAX_PAGE, Message
+from lab.protocol import MAX_CONTENT, MAX_ID, MAX_NAME, MAX_PAGE, Message
 
 COMPONENT = "store"
 STEPS = {
@@ -41,8 +42,10 @@ STEPS = {
 SIZES = range(1, 9)
 PLAYS = 6
 
-ROOMS = ("nord", "Nord", "no.rd", "É", "E\u0301")
-"""Names that look alike: they are five rooms, also in a folder of files."""
+ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301")
+"""Names that look alike: they are rooms of their own, also in a folder of files."""
+LONG = "北" * MAX_NAME
+"""A room with the longest name there is, in a script of three bytes a letter. Who refuses it is only told."""
 USERS = ("ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀")
 IDS = ("id1", "id2", "a/b", 'say "x"', "'; --", "ü\n", "i" * MAX_ID)
 CONTENTS = (
@@ -50,6 +53,7 @@ CONTENTS = (
     "two\nlines\r\nand a\ttab\r",
     "\u2028 \u2029 \x85 \x0b \x1c line ends",
     "a\x00b",
+    "nothing at the end\x00",
     '{"type": "leave"}, [1]',
     "'quotes' \"double\" \\ back\\slash \\n",
     "  spaces at both ends  ",
@@ -61,8 +65,16 @@ MOST_COPIES = 10
 """Copies of the folder in one play."""
 _EXISTS = 0.7
 """The share of plays in which the folder is there already."""
+MOST_EXAMINED = 6
+"""Copies that are opened and looked at, of each play."""
 _TORN = (0.1, 0.5, 0.95)
 """How much stays of what was just written."""
+_PAUSE = 0.0005
+"""Seconds after a write in real time, in which other threads get their turn."""
+_MANY = 1200
+"""Messages in one save, now and then: more than anybody should keep for a list of the newest."""
+_NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
+"""A byte of UTF-8 in the middle of a character."""
 
 
 class Words(Struct, frozen=True):
@@ -87,7 +99,8 @@ class Act(Struct, frozen=True):
 
 def plan(rng: Random, size: int) -> Plan:
     """So many acts: mostly saves, with questions between them."""
-    rooms = rng.sample(range(len(ROOMS)), rng.randint(1, 3))
+    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), range(len(ROOMS))))
+    rooms = rng.sample(alike, rng.randint(1, min(3, len(alike))))
     users = rng.sample(range(len(USERS)), 2)
     acts = []
     for _ in range(size):
@@ -97,14 +110,30 @@ def plan(rng: Random, size: int) -> Plan:
         elif what == "ask":
             acts.append(_ask(rng, rooms))
         else:
-            acts.append(Act(what, room=rng.choice(rooms)))
+            acts.append(Act(what, room=rng.choice(rooms), number=rng.choice((4, 4, 2**33))))
     acts.append(_ask(rng, rooms))
+    if rng.random() < 0.1:
+        acts.append(Act("long"))
     return Plan("", acts)
+
+
+def less(act: Act) -> list[Act]:
+    """The same with less in it."""
+    if len(act.saves) > 1:
+        return [replace(act, saves=act.saves[:n] + act.saves[n + 1 :]) for n in range(len(act.saves))]
+    if not act.saves or len(act.saves[0]) < 2:
+        return []
+    words = act.saves[0]
+    halves = [words[: len(words) // 2], words[len(words) // 2 :]] if len(words) > 3 else []
+    singles = [words[:n] + words[n + 1 :] for n in range(min(len(words), 12))]
+    return [replace(act, saves=[fewer]) for fewer in (*singles, *halves)]
 
 
 def _saves(rng: Random, rooms: list[int], users: list[int]) -> list[list[Words]]:
     ids = rng.sample(IDS, 2)
     count, many = rng.choice(((1, 1), (1, 1), (3, 1), (2, 2), (1, 60)))
+    if rng.random() < 0.01:
+        count, many = 1, _MANY
     return [
         [
             Words(
@@ -113,7 +142,7 @@ def _saves(rng: Random, rooms: list[int], users: list[int]) -> list[list[Words]]
                 rng.choice((*ids, "")) if many < 5 else "",
                 LARGE if rng.random() < 0.03 else rng.choice(CONTENTS),
             )
-            for _ in range(rng.randint(1, many))
+            for _ in range(many if many == _MANY else rng.randint(1, many))
         ]
         for _ in range(count)
     ]
@@ -127,11 +156,11 @@ def _ask(rng: Random, rooms: list[int]) -> Act:
 
 async def play(plan: Plan, stage: Stage) -> None:
     """Call everything, and compare."""
-    with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
+    with tempfile.TemporaryDirectory(dir=stage.folder) as folder:
         home, data = Path(folder, "home"), Path(folder, "data")
         home.mkdir()
         one = _Play(plan, stage, Path(folder), data)
-        with contextlib.chdir(home), watched(Path(folder), one.written):
+        with contextlib.chdir(home), watched(one.watch):
             await one.all()
         one.look_elsewhere(home)
 
@@ -170,6 +199,9 @@ class _Play:
         self._tags = 0
         self._examined = 0  # events before the copy that is being looked at
         self._is_over = self._is_copying = False
+        self.watch = Watch(folder, self.written, 0.0 if stage.host is not None else _PAUSE)
+        self._strays: set[str] = set()
+        """Files that were made beside the folder, and may be gone again."""
 
     # --- what is called ---------------------------------------------------------------------------
 
@@ -183,7 +215,8 @@ class _Play:
             await self._close()
             self._copy("4.2", "stopped")
         self._is_copying = True  # the copies themselves are not copied
-        for copy in self._copies:
+        chosen = self._rng.sample(self._copies, min(MOST_EXAMINED, len(self._copies)))
+        for copy in sorted(chosen, key=self._copies.index):
             await self._examine(copy)
 
     async def _open(self, data: Path, step: str) -> None:
@@ -198,9 +231,11 @@ class _Play:
             case "ask":
                 await self._ask(act)
             case "skip":
-                self._numbers[ROOMS[act.room]] += 4
+                self._numbers[ROOMS[act.room]] += act.number
                 await self._save_all([[Words(act.room, 0, "", "hello")]])
                 await self._look_behind_the_gap(ROOMS[act.room])
+            case "long":
+                await self._save([Message("long", LONG, USERS[0], "hello", 1, 1_767_225_600_000)])
             case "close":
                 await self._close()
                 self._copy("4.2", "stopped")
@@ -208,13 +243,14 @@ class _Play:
                     # On a copy, so that what an instance has left open is not in the way of the next.
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
                     _copy_folder(before, self._data)
+                    self._take_for_synced()
                     await self._open(self._data, "4.4")
 
     async def _save_all(self, saves: list[list[Words]]) -> None:
         """Some calls of `save`, in the order of their numbers and side by side."""
         batches = [[self._message(words) for words in batch] for batch in saves]
         tasks = [asyncio.create_task(self._save(batch)) for batch in batches]
-        _, pending = await asyncio.wait(tasks, timeout=NEVER)
+        _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
             where = next((p for task in pending if (p := waits_where(task.get_coro())[0])), "")
             variant = "" if where else "unknown"
@@ -267,8 +303,12 @@ class _Play:
                 got = await got
         except (Exception, SystemExit) as error:
             calls.end(number, what, f"{type(error).__name__}: {str(error)[:60]}")
-            self._stage.raised(step, f"MessageStore.{method}", what, error)
             self._is_over = True
+            if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+                self._stage.notes.append(("long_names", {"letters": MAX_NAME}))
+            else:
+                duty = f"MessageStore.{'__init__' if shown else method}"
+                self._stage.raised(step, duty, what, error)
             return _RAISED
         if method in ("save", "close"):
             calls.end(number, what, "done")
@@ -331,20 +371,29 @@ class _Play:
 
     def written(self, what: Written | None) -> None:
         """Something was written at this moment."""
+        if what is not None and what.path.parent == self._folder:
+            self._strays.add(what.path.name)
         if self._is_copying or not self._saving or len(self._copies) >= MOST_COPIES:
             return
-        if self._stage.host is None:
-            return  # in real time, other threads go on writing while we copy
         if what is not None and not what.path.is_relative_to(self._data):
             return
         self._copy("4.4", "killed_writing")
         if what is not None and what.size > 1 and self._may_tear(what):
             copy = self._copy("4.4", "torn")
             if copy is not None:
-                kept = min(max(int(what.size * self._rng.choice(_TORN)), 1), what.size - 1)
+                kept = self._torn_at(what)
                 name = what.path.relative_to(self._data)
                 os.truncate(copy.path / name, what.start + kept)
                 copy.end = f"SIGKILL; {name}: {what.start + what.size} → {what.start + kept} bytes"
+
+    def _torn_at(self, what: Written) -> int:
+        """How many bytes stay: some part, or all up to the middle of a character."""
+        with what.path.open("rb") as file:
+            file.seek(what.start)
+            inside = [found.start() for found in _NOT_ALL_OF_IT.finditer(file.read(what.size))]
+        if inside and self._rng.random() < 0.5:
+            return self._rng.choice(inside)
+        return min(max(int(what.size * self._rng.choice(_TORN)), 1), what.size - 1)
 
     def _may_tear(self, what: Written) -> bool:
         """Only text is torn: a database has a log of its own for this."""
@@ -356,12 +405,15 @@ class _Play:
         """Copy the folder as it is."""
         if self._is_over or len(self._copies) >= 3 * MOST_COPIES:
             return None
-        self._is_copying = True
         path = self._folder / f"copy{len(self._copies)}"
-        _copy_folder(self._data, path)
-        self._is_copying = False
-        maybe = [message for batch in self._saving for message in batch]
-        self._copies.append(_Copy(path, step, how, len(self._stage.history), list(self._saved), maybe))
+        with self.watch.lock:
+            self._is_copying = True
+            saved, saving = list(self._saved), list(self._saving)
+            _copy_folder(self._data, path)
+            self._is_copying = False
+        # In real time another thread may have gone on: what was saved meanwhile may be in the copy, or not.
+        maybe = [message for batch in (*saving, *self._saving) for message in batch]
+        self._copies.append(_Copy(path, step, how, len(self._stage.history), saved, maybe))
         return self._copies[-1]
 
     async def _examine(self, copy: _Copy) -> None:
@@ -447,6 +499,8 @@ class _Play:
         return [*found, *(message for message in newest if message not in found)]
 
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
+        if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
+            variant = "unreadable"  # nothing was cut short: it cannot read what it has written itself
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
         before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]
@@ -468,9 +522,15 @@ class _Play:
                     self._stage.notes.append(("save_not_synced", {"file": path.name}))
                     return
 
+    def _take_for_synced(self) -> None:
+        """The folder was copied by us: what is in it has been looked at."""
+        if self._stage.host is not None:
+            for size in sizes(self._data).values():
+                self._stage.host.synced[size.inode] = size.size
+
     def look_elsewhere(self, home: Path) -> None:
         """Files may be created in the data folder only."""
-        if found := sorted(path.name for path in home.iterdir()):
+        if found := sorted({path.name for path in home.iterdir()} | self._strays):
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
 
 

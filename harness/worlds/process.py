@@ -32,8 +32,14 @@ KEPT_OUTPUT = 64 * 1024
 _MAX_OUTPUT = 4 * 1024 * 1024
 _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
+_MEMORY = "/dev/shm"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+def in_memory() -> str | None:
+    """A folder in memory, if the system has one: how long a disk takes is simulated, too."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK) else None
 
 
 def free_port() -> int:

@@ -83,9 +83,9 @@ def test_right_code_in_another_style_owes_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_right_code_owes_nothing_in_real_time(component: str) -> None:
+def test_right_code_owes_nothing_in_real_time(component: str, tmp_path: Path) -> None:
     """Where a component cannot be simulated, the same is played on an ordinary loop."""
-    found = play_in_real_time(component, SOLUTIONS[component])
+    found = play_in_real_time(component, SOLUTIONS[component], tmp_path)
     assert found.defect == ""
     assert told(found) == []
     assert found.plays > 5

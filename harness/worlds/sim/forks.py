@@ -25,10 +25,10 @@ from harness import targets
 from harness.history import Server
 from harness.play import Case, Run, scenario_of
 from harness.steps import EXERCISES
-from harness.worlds.process import end_with_parent
+from harness.worlds.process import end_with_parent, in_memory
 from harness.worlds.sim.nursery import LENGTH, SimJob, packed
 from harness.worlds.sim.simulate import simulate
-from harness.worlds.sim.world import SimWorld, in_memory
+from harness.worlds.sim.world import SimWorld
 
 
 class _Child(Struct):

@@ -183,6 +183,11 @@ class Host:
             workers = self._workers[id(executor)] = Workers(self, executor)
         return workers
 
+    @property
+    def most_threads(self) -> int:
+        """Threads of one executor that were at work at the same time."""
+        return max((workers.most_at_once for workers in self._workers.values()), default=0)
+
     def shut_down(self, executor: Any, wait: bool, cancel: bool) -> None:
         """An executor takes nothing more."""
         if id(executor) in self._workers:

@@ -373,6 +373,8 @@ class Workers:
         self._planned = [0.0] * self._count  # when each is free again, as far as can be told beforehand
         self._pending: dict[_Work, None] = {}
         self._running: dict[_Work, float] = {}  # and when that ends
+        self.most_at_once = 0
+        """Threads that were at work at the same time."""
         self._waiting: deque[_Work] = deque()  # those that are due, and nobody is free
         self._done: list[asyncio.Future[None]] = []
 
@@ -410,6 +412,7 @@ class Workers:
         if work.result.cancelled():
             return starts
         ends = self._running[work] = starts + work.do() + work.seconds
+        self.most_at_once = max(self.most_at_once, len(self._running))
         self._host.system.call_at(ends, self._finish, work)
         return ends
 

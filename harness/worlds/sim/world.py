@@ -19,6 +19,7 @@ from harness.history import Event
 from harness.targets import CommandNotFound, Target, python_program
 from harness.verdict import Outcome, Text
 from harness.worlds.base import POLL
+from harness.worlds.process import in_memory
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
@@ -40,14 +41,8 @@ _started: set[tuple[tuple[str, ...], str]] = set()
 """The programs that were started in this process, and in which folders."""
 _OUR_PACKAGES = frozenset(name.partition(".")[0] for name in sys.modules)
 """What is imported already: no program is the first to set anything up there."""
-_MEMORY = "/dev/shm"
 _TICK = 1e-6
 """Seconds between two events that happen at the same moment: code takes no time here."""
-
-
-def in_memory() -> str | None:
-    """A folder in memory, if the system has one: how long a disk takes is simulated, too."""
-    return _MEMORY if os.access(_MEMORY, os.W_OK) else None
 
 
 class SimWorld(ServedWorld):
