@@ -175,7 +175,7 @@ class _Series:
         tries = MOST_TRIES
         for candidates in (_without_acts, partial(_with_less, self._contract)):
             waiting = list(candidates(plan))
-            while waiting and tries:
+            while waiting and tries and self._clock() < self._deadline:
                 tries -= 1
                 fewer = waiting.pop()
                 same = next((b for b in self._play(fewer).breaches if b.kind == breach.kind), None)

@@ -103,7 +103,7 @@ def plan(rng: Random, size: int) -> Plan:
     rooms = rng.sample(alike, rng.randint(1, min(3, len(alike))))
     users = rng.sample(range(len(USERS)), 2)
     acts = []
-    if size == SIZES[-1] and rng.random() < 0.5:
+    if size == SIZES[-1] and rng.random() < 0.15:
         acts.append(Act("save", [[Words(rooms[0], users[0], "", "hello")] * _MANY]))
     for _ in range(size):
         what = rng.choices(("save", "ask", "close", "skip"), (6, 4, 1, 0.3))[0]

@@ -318,7 +318,7 @@ _keep(
         "        self._file.truncate(0)\n"
         "        self._file.write(before + lines)",
     ),
-    also="4.3",
+    also="4.3 4.5",
 )
 _keep(
     "store",

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from random import Random
 
@@ -42,7 +43,8 @@ WRONG = [animal for animal in ANIMALS.values() if animal.component]
 
 def played(component: str, where: str | Path, seed: str = "") -> Played:
     """What comes of a contract, in this process. The kit itself must not fail."""
-    found = play_contract(component, str(where), seed)
+    with tempfile.TemporaryDirectory() as folder:
+        found = play_contract(component, str(where), Path(folder), seed)
     assert not found.defect, found.defect
     return found
 
@@ -148,12 +150,13 @@ def test_plans_grow(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_the_same_code_has_the_same_result(component: str) -> None:
+def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> None:
     """In another process too, with other hashes: down to each call."""
     here = asyncio.run(play_directly(Job(component, STUBS[component])))
     code = (
-        "import sys, msgspec; from harness.contracts.running import play_contract;"
-        f"sys.stdout.buffer.write(msgspec.json.encode(play_contract({component!r}, {STUBS[component]!r})))"
+        "import sys, msgspec; from pathlib import Path; from harness.contracts.running import play_contract;"
+        f"found = play_contract({component!r}, {STUBS[component]!r}, Path({str(tmp_path)!r}));"
+        "sys.stdout.buffer.write(msgspec.json.encode(found))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -284,6 +287,7 @@ def test_a_call_that_ends_at_once_is_one_line() -> None:
 
 _ODD_ANSWERS = """
 import sys
+import tempfile
 from pathlib import Path
 from harness.contracts import running
 from lab.loader import INTERFACES
@@ -298,7 +302,7 @@ for method in contract.STEPS:
             odd_method = f"{kind} odd(self, *args):\\n    return {odd}\\n\\n\\n"
             changed = f"{text}\\n\\n{odd_method}{cls}.{method} = odd\\n"
             Path(path).write_text(changed, encoding="utf-8")
-            found = running.play_contract(component, path)
+            found = running.play_contract(component, path, Path(path).parent)
             assert found.defect == "", (method, odd, found.defect)
 """
 

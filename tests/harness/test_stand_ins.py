@@ -217,7 +217,7 @@ return platform.system(), socket.gethostname(), getpass.getuser() != ''
 before = signal.signal(signal.SIGUSR1, print)
 return (before == signal.SIG_DFL, signal.getsignal(10) is print)
 
-return str(signal.getsignal(signal.SIGTERM)), signal.getsignal(signal.SIGINT).__name__
+return str(signal.getsignal(signal.SIGTERM)), str(signal.getsignal(signal.SIGUSR1))
 
 return signal.set_wakeup_fd(-1), signal.siginterrupt(signal.SIGUSR1, False)
 
