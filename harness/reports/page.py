@@ -181,7 +181,7 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
         f'<p class="soft">{safe(say("ui.look"))} {safe(look)}</p>',
         *_shape(anomaly),
         *(
-            [_calls(anomaly, words)]
+            [_calls(anomaly, title, words)]
             if anomaly.is_of_a_contract
             else [_diagram(found, moment, words), _listing(found, words)]
         ),
@@ -196,11 +196,11 @@ def _shape(anomaly: Anomaly) -> list[str]:
     return [f"<pre>{safe(chr(10).join(pointed))}</pre>"] if pointed else []
 
 
-def _calls(anomaly: Anomaly, words: Words) -> str:
+def _calls(anomaly: Anomaly, title: str, words: Words) -> str:
     """The calls that show it: a column for each that acts by itself, so that who overtakes whom is seen."""
     lines = words.calls(anomaly)
     lanes = list(dict.fromkeys(line.who for line in lines)) or [""]
-    label = safe(words.texts.say("page.calls"))
+    label, named = safe(words.texts.say("page.calls")), safe(title.replace("`", ""))
     heads = "".join(f'<th scope="col">{safe(lane) or label}' for lane in lanes)
     rows = []
     for line in lines:
@@ -209,7 +209,7 @@ def _calls(anomaly: Anomaly, words: Words) -> str:
         cells[lanes.index(line.who)] = f"<td><code>{'&emsp;' * 2 * line.depth}{safe(line.what)}</code>"
         rows.append(f"<tr{guilty}>{''.join(cells)}")
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{label}">\n'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}: {named}">\n'
         f'<table class="calls"><thead{"" if len(lanes) > 1 else " class=unseen"}><tr>{heads}<tbody>\n'
         + "\n".join(rows)
         + "\n</table>\n</div>"
