@@ -40,13 +40,13 @@ stress: .venv/ready
 notebooks: .venv/ready-all
 	$(BIN)/python notebooks/run.py
 
-# Changes components in hundreds of small ways, and sees which of them a check does not notice; and the checkers in
-# thousands, and sees which of those no test notices: an hour.
+# Changes the checkers in thousands of small ways, and sees which of them no test notices; and components in hundreds,
+# and sees which of those a check does not notice: an hour.
 mutants: .venv/ready
 	$(INSTALL) "mutmut>=3.8,<3.9"
-	$(BIN)/python -m tests.mutation.components
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+	$(BIN)/python -m tests.mutation.components
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

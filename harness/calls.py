@@ -151,12 +151,16 @@ def quoted(text: str) -> str:
 
 
 def numbers(messages: list[Message]) -> str:
-    """The numbers of some messages, as `[1 … 40]` where they rise by one."""
-    found = [message.sequence for message in messages]
+    """The numbers of some messages, in brackets."""
+    return f"[{in_short([message.sequence for message in messages])}]"
+
+
+def in_short(found: list[int], most: int = 2 * _FEW) -> str:
+    """Some numbers, as `1 … 40` where they rise by one; of others, so many at the most."""
     if len(found) > 2 and found == list(range(found[0], found[0] + len(found))):
-        return f"[{found[0]} … {found[-1]}]"
-    told = ", ".join(map(str, found[: 2 * _FEW]))
-    return f"[{told}, … ({len(found)})]" if len(found) > 2 * _FEW else f"[{told}]"
+        return f"{found[0]} … {found[-1]}"
+    told = ", ".join(map(str, found[:most]))
+    return f"{told}, … ({len(found)})" if len(found) > most else told
 
 
 def _cut(text: str, most: int = MAX_SHOWN) -> str:

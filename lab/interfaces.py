@@ -190,8 +190,8 @@ class PresenceManager(Protocol):
     def in_room(self, room: str, now: float) -> list[Presence]:
         """Everybody who is in `room` and not offline, each user once, in any order.
 
-        It agrees with the changes that were returned. Who has been silent for too long, and was not swept
-        yet, may be among them or not.
+        It agrees with the changes that were returned. Who has been silent for too long, or for long enough to
+        be `away`, and was not swept since, may be shown either way.
         """
 
     def is_connected(self, connection: str) -> bool:

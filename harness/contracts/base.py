@@ -2,7 +2,7 @@
 
 A contract is a module with
 
-    COMPONENT, STEPS                  its name; the course's step that each of its methods belongs to
+    STEPS                             the course's step that each of its methods belongs to
     SIZES, PLAYS                      the sizes of its plans; plays of each size
     plan(rng, size) -> Plan           what is called, as data
     less(act) -> [act]                an act with one thing less in it, in each way that there is
@@ -13,7 +13,8 @@ A breach belongs to one of the course's steps. Each step keeps its smallest one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from harness.calls import Calls
 from harness.contracts.result import Breach
 from harness.history import Called
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.places import raised_where
+from harness.worlds.sim.places import raised_where, waits_where
 
 NEVER = 600.0
 """Simulated seconds after which a call never returns: all that it waits for takes milliseconds."""
@@ -62,7 +63,7 @@ class Stage:
         """Texts of notes, and what they are filled with."""
         self._names: dict[int, str] = {}
         self._named: list[object] = []  # what has a name is kept, so that no other gets its address
-        self.calls = Calls(self.history.append, now, lambda value: self._names.get(id(value)))
+        self.calls = Calls(self.history.append, lambda: self.now(), lambda value: self._names.get(id(value)))
 
     def name(self, thing: object, name: str) -> None:
         """Have a thing be shown by this name."""
@@ -103,15 +104,23 @@ class Stage:
     def raised(self, step: str, duty: str, call: str, error: BaseException) -> None:
         """A call raised what it must not."""
         where = raised_where(error)
-        told = f"{type(error).__name__}: {error}".rstrip(": ")
         variant = "changed_meanwhile" if "changed size during iteration" in str(error) else ""
-        self.breach(step, "call_raised", duty, variant, call=call, error=told[:200], where=where)
+        self.breach(step, "call_raised", duty, variant, call=call, error=told(error), where=where)
+
+    def hangs(self, step: str, duty: str, call: str, pending: Iterable[asyncio.Task[None]]) -> None:
+        """These tasks never come back from their calls."""
+        where = next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")
+        self.breach(step, "call_hangs", duty, "" if where else "unknown", call=call, where=where)
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line."""
+    return f"{type(error).__name__}: {error}"[:200].rstrip(": ")
 
 
 class Contract(Protocol):
     """A module of this package that has a component's contract."""
 
-    COMPONENT: str
     STEPS: dict[str, str]
     SIZES: range
     PLAYS: int

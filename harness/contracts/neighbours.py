@@ -81,11 +81,11 @@ class Store:
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See lab.interfaces."""
-        return await self._call("page", (room, since, limit), lambda: self._after(room, since)[:limit])  # type: ignore[no-any-return]
+        return await self._call("page", (room, since, limit), lambda: self.after(room, since)[:limit])  # type: ignore[no-any-return]
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """See lab.interfaces."""
-        return await self._call("newest", (room, count), lambda: self._after(room, -1)[-count:])  # type: ignore[no-any-return]
+        return await self._call("newest", (room, count), lambda: self.after(room, -1)[-count:])  # type: ignore[no-any-return]
 
     async def last(self, room: str) -> int:
         """See lab.interfaces."""
@@ -95,11 +95,12 @@ class Store:
         """See lab.interfaces."""
 
         def do() -> Message | None:
-            return next((m for m in self._after(room, -1) if (m.user, m.id) == (user, id)), None)
+            return next((m for m in self.after(room, -1) if (m.user, m.id) == (user, id)), None)
 
         return await self._call("find", (room, user, id), do)  # type: ignore[no-any-return]
 
-    def _after(self, room: str, since: int) -> list[Message]:
+    def after(self, room: str, since: int) -> list[Message]:
+        """The messages of a room with a sequence above `since`, at this moment."""
         return [message for message in self._rooms.get(room, []) if message.sequence > since]
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class Store:
 
 
 class PubSub:
-    """Tells the members of a room, and `heard` of each message that is published."""
+    """Tells the members of a room what is published, and `published` before them."""
 
     def __init__(self, stage: Stage, published: Callable[[str, ServerFrame], None]) -> None:
         self._stage = stage

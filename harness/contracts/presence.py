@@ -14,11 +14,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.calls import raised
 from harness.contracts.base import Plan, Stage
 from lab.interfaces import Change
 from lab.protocol import Presence, Status
 
-COMPONENT = "presence"
 STEPS = {
     "in_room": "3.1",
     **dict.fromkeys(("connected", "joined"), "3.2"),
@@ -406,7 +406,7 @@ class _Play:
         try:
             got = getattr(self._manager, method)(*args)
         except (Exception, SystemExit) as error:
-            calls.end(number, call, f"{type(error).__name__}: {error}")
+            calls.end(number, call, raised(error))
             self._stage.raised(STEPS[method], f"PresenceManager.{method}", call, error)
             self._is_over = True
             return None

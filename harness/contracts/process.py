@@ -6,7 +6,6 @@ A job comes by standard input, the result goes to standard output.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -96,7 +95,7 @@ def main() -> None:
     sys.dont_write_bytecode = True
 
     def answer(played: Played) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             answers.write(msgspec.json.encode(played))
             answers.flush()
         os._exit(0)

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from harness.contracts.base import Plan, Stage
 from lab.protocol import Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
 
-COMPONENT = "pubsub"
 STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4", "unsubscribe": "1.5"}
 SIZES = range(1, 13)
 PLAYS = 75

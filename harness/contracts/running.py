@@ -154,7 +154,7 @@ class _Series:
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
             began = loop.time()
-            stage.now = stage.calls.now = lambda: loop.time() - began
+            stage.now = lambda: loop.time() - began
             await self._contract.play(plan, stage)
 
         try:
@@ -190,12 +190,18 @@ class _Series:
     def ended(self, name: str, variant: str, place: str) -> None:
         """The last call never came back, or ended the process. What comes after it is not judged."""
         history = list(self._stage.history) if self._stage else []
-        call = history[-1].what if history else self._where
-        method = call.partition("(")[0]
+        # Its own call, and not one that it has made of a neighbour.
+        calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
+        call = calls[-1] if calls else self._where
+        method = _method(call)
         step = self._contract.STEPS.get(method, self._steps[0])
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
         if step not in self._found:
             self._keep(Breach(step, name, variant, duty, {"call": call, "where": place}, history))
+
+
+def _method(call: str) -> str:
+    return call.partition("(")[0]
 
 
 def _without_acts(plan: Plan) -> Iterator[Plan]:

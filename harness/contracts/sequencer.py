@@ -19,14 +19,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.calls import in_short
 from harness.contracts import neighbours
 from harness.contracts.base import Plan, Stage
 from harness.contracts.neighbours import Member, Store
-from harness.worlds.sim.places import waits_where
 from lab.interfaces import Draft
 from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
 
-COMPONENT = "sequencer"
 STEPS = {"accept": "2.1", "attach": "2.3", "history": "2.4"}
 SIZES = range(1, 11)
 PLAYS = 24
@@ -41,6 +40,8 @@ LATE = 0.3
 """Seconds after which somebody speaks and joins once more, when a reader has stopped."""
 CLOCK_SLACK = 2.0
 """Seconds by which a timestamp may be off."""
+_SHOWN = 12
+"""Numbers that are shown, where they do not rise by one."""
 MOST_UNDRAINED = 2 * MAX_PAGE
 """Messages that may be sent one page after the other without waiting for the reader between them."""
 
@@ -248,9 +249,7 @@ class _Play:
             self._stage.breach("2.3", "reader_delays", f"Sequencer.{what}", what, who=slow[0], call=what)
         else:
             step = "2.1" if what == "accept" else "2.3"
-            where = _stuck_at(pending)
-            variant = "" if where else "unknown"
-            self._stage.breach(step, "call_hangs", f"Sequencer.{what}", variant, call=what, where=where)
+            self._stage.hangs(step, f"Sequencer.{what}", what, pending)
         for task in tasks:
             task.cancel()
 
@@ -293,7 +292,7 @@ class _Play:
 
     async def _ask(self, act: Act) -> None:
         since = act.count or 0
-        after, last = self._store._after(act.room, since), self._store.newest_number(act.room)
+        after, last = self._store.after(act.room, since), self._store.newest_number(act.room)
         limit = act.limit or min(max(len(after), 1), MAX_PAGE)
         call = self._stage.calls.written("history", (act.room, since, limit))
         try:
@@ -462,7 +461,7 @@ class _Play:
         """The same words of a user in a room, under one id, are one message."""
         for room in ROOMS:
             stored: dict[tuple[str, str], Message] = {}
-            for message in self._store._after(room, 0):
+            for message in self._store.after(room, 0):
                 other = stored.setdefault((message.user, message.id), message)
                 if other is not message:
                     got, owed = self._stage.calls.shown(message), self._stage.calls.shown(other)
@@ -493,7 +492,7 @@ class _Play:
             self._wrong_page(one, page, "room")
         if len(page.messages) > MAX_PAGE:
             self._wrong_page(one, page, "long")
-        stored = {each.sequence: each for each in self._store._after(one.room, 0)}
+        stored = {each.sequence: each for each in self._store.after(one.room, 0)}
         if any(stored.get(each.sequence) != each for each in page.messages):
             self._wrong_page(one, page, "altered")
         end = page.messages[-1].sequence if page.messages else 0
@@ -520,12 +519,12 @@ class _Play:
             owed = list(range(max(end - NEWEST, 0) + 1, end + 1))
             if paged != owed or end < one.newest:
                 due = list(range(max(one.newest - NEWEST, 0) + 1, one.newest + 1))
-                self._wrong_join(one, "not_newest", got=numbers_of(paged), owed=numbers_of(due))
+                self._wrong_join(one, "not_newest", got=_numbers(paged), owed=_numbers(due))
                 return
             begin = owed[0] if owed else 1
         elif one.since > one.newest:  # who knows the future is sent nothing of the past
             if paged and min(paged) <= one.since:
-                self._wrong_join(one, "too_early", number=min(paged), got=numbers_of(paged), owed="–")
+                self._wrong_join(one, "too_early", number=min(paged), got=_numbers(paged), owed="–")
             return  # what comes then is no seam
         else:
             begin = one.since + 1
@@ -533,7 +532,7 @@ class _Play:
         got = [*paged, *live]
         if got == owed:
             return
-        shown = {"got": numbers_of(got), "owed": numbers_of(owed)}
+        shown = {"got": _numbers(got), "owed": _numbers(owed)}
         missing, extra = sorted(set(owed) - set(got)), [n for n in got if n not in set(owed)]
         if len(set(got)) < len(got):
             twice = next(n for n in got if got.count(n) > 1)
@@ -561,17 +560,9 @@ class _Play:
         )  # fmt: skip
 
 
-def numbers_of(found: list[int]) -> str:
-    """Numbers, as `1 … 40` where they rise by one."""
-    if len(found) > 2 and found == list(range(found[0], found[0] + len(found))):
-        return f"{found[0]} … {found[-1]}"
-    told = ", ".join(map(str, found[:12]))
-    return f"{told}, … ({len(found)})" if len(found) > 12 else told or "–"
+def _numbers(found: list[int]) -> str:
+    return in_short(found, _SHOWN) or "–"
 
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _stuck_at(pending: set[asyncio.Task[None]]) -> str:
-    return next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")

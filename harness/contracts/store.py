@@ -24,15 +24,13 @@ import psutil
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.calls import quoted
-from harness.contracts.base import Plan, Stage
+from harness.calls import quoted, raised
+from harness.contracts.base import Plan, Stage, told
 from harness.contracts.disk import Watch, Written, watched
 from harness.history import Called
-from harness.worlds.sim.places import waits_where
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import MAX_CONTENT, MAX_ID, MAX_NAME, MAX_PAGE, Message
 
-COMPONENT = "store"
 STEPS = {
     "MessageStore": "4.3",
     "save": "4.3",
@@ -252,9 +250,7 @@ class _Play:
         tasks = [asyncio.create_task(self._save(batch)) for batch in batches]
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
-            where = next((p for task in pending if (p := waits_where(task.get_coro())[0])), "")
-            variant = "" if where else "unknown"
-            self._stage.breach("4.3", "call_hangs", "MessageStore.save", variant, call="save", where=where)
+            self._stage.hangs("4.3", "MessageStore.save", "save", pending)
             self._is_over = True
             for task in pending:
                 task.cancel()
@@ -302,7 +298,7 @@ class _Play:
             if asyncio.iscoroutine(got):
                 got = await got
         except (Exception, SystemExit) as error:
-            calls.end(number, what, f"{type(error).__name__}: {str(error)[:60]}")
+            calls.end(number, what, raised(error))
             self._is_over = True
             if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
                 self._stage.notes.append(("long_names", {"letters": MAX_NAME}))
@@ -433,7 +429,7 @@ class _Play:
             self._tell("close()")
             store.close()
         except Exception as error:
-            self._lost(copy, "raises", error=_told(error))
+            self._lost(copy, "raises", error=told(error))
             return
         copy.saved.append(more)
         copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
@@ -446,7 +442,7 @@ class _Play:
         try:
             return self._stage.fresh()(copy.path)
         except Exception as error:
-            self._lost(copy, "no_start", error=_told(error))
+            self._lost(copy, "no_start", error=told(error))
             return None
 
     def _tell(self, what: str) -> None:
@@ -461,16 +457,16 @@ class _Play:
             try:
                 there = await self._all_of(store, room)
             except Exception as error:
-                self._lost(copy, "raises", error=_told(error))
+                self._lost(copy, "raises", error=told(error))
                 return False
             found = {message.sequence: message for message in there}
             for message in owed:
                 if found.get(message.sequence) != message:
-                    other, told = found.get(message.sequence), self._stage.calls.shown(message)
+                    other, shown = found.get(message.sequence), self._stage.calls.shown(message)
                     if other is None:
-                        self._lost(copy, "missing", message=told, room=room)
+                        self._lost(copy, "missing", message=shown, room=room)
                     else:
-                        self._lost(copy, "altered", message=told, room=room, **_difference(other, message))
+                        self._lost(copy, "altered", message=shown, room=room, **_difference(other, message))
                     return False
             for message in there:
                 if message not in owed and maybe.get((room, message.sequence)) != message:
@@ -574,7 +570,3 @@ def _difference(got: Message, owed: Message) -> dict[str, str]:
         if was != now:
             return {"field": name, "was": quoted(str(was)), "now": quoted(str(now))}
     return {"field": "type", "was": "Message", "now": type(got).__name__}
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:200].rstrip(": ")

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.steps import COMPONENTS, EXERCISES
-from harness.targets import find_folder
+from harness.targets import ROOT
 from harness.zoo.animal import keep
 
 _ANSWERS = {
-    component: find_folder("solutions") / EXERCISES[number] / f"{component}.py"
+    component: ROOT / "solutions" / EXERCISES[number] / f"{component}.py"
     for number, component in COMPONENTS.items()
 }
 
