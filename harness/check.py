@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import Struct
 
 from harness import replay
+from harness.contracts.result import Played
 from harness.doctor import Examination, examine
 from harness.history import shortened
 from harness.outfile import write_out
@@ -284,15 +286,17 @@ class _Sim(_Check):
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
         ]
-        contracts = asyncio.gather(
-            *(played_directly(exercise, target) for exercise, target in self.options.chosen.items())
+        both: list[Any] = await side_by_side(
+            side_by_side(*(played_directly(*each) for each in self.options.chosen.items())),
+            side_by_side(*(some(exercise, part) for part in parts for exercise in order)),
         )
-        found = await side_by_side(*(some(exercise, part) for part in parts for exercise in order))
+        contracts: list[Played | None] = both[0]
+        found: list[list[Run]] = both[1]
         by_exercise = {
             exercise: [run for runs in found for run in runs if run.exercise == exercise]
             for exercise in self.options.chosen
         }
-        for runs, contract in zip(by_exercise.values(), await contracts, strict=True):
+        for runs, contract in zip(by_exercise.values(), contracts, strict=True):
             for run in runs:
                 add_contract(run, contract)
         return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]

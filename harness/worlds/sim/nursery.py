@@ -14,6 +14,7 @@ import os
 import signal
 import struct
 import sys
+from functools import partial
 from types import TracebackType
 
 import msgspec
@@ -73,7 +74,7 @@ class Nursery:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"},
-            preexec_fn=_fix_addresses if self._same_addresses else None,
+            preexec_fn=partial(_before_start, self._same_addresses),
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")
         return self
@@ -151,8 +152,11 @@ class Nursery:
                     waiting.set_exception(NurseryError("the process that plays simulations has ended"))
 
 
-def _fix_addresses() -> None:
-    """In the child, before the program starts: let memory lie where it did the last time, if we may."""
+def _before_start(same_addresses: bool) -> None:
+    """In the child: Ctrl-C is for who asked us, and memory lies where it did the last time, if it may."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not same_addresses:
+        return
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).personality(_NO_RANDOM_ADDRESSES)
 
