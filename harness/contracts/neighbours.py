@@ -65,7 +65,11 @@ class Store:
         return await self._stage.calls.call(f"store.{what}", later, args)
 
     async def save(self, messages: list[Message]) -> None:
-        """See lab.interfaces. Raises StoreError if this save is one of `refusals`."""
+        """See lab.interfaces. Raises StoreError if this save is one of `refusals`, TypeError for no messages."""
+        if not isinstance(messages, list) or not all(isinstance(each, Message) for each in messages):
+            raise TypeError(
+                f"`save` takes a list of messages, and was given {self._stage.calls.shown(messages)}"
+            )
         self._saves += 1
         is_refused, kept = self._saves in self.refusals, list(messages)
 

@@ -318,3 +318,15 @@ def test_no_answer_is_too_odd_to_be_judged(component: str, tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("given", ["[None]", "message", "None"])
+def test_what_is_no_message_is_not_saved(given: str, tmp_path: Path) -> None:
+    """The store that a sequencer is played with says so, in the call that did it."""
+    text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
+    assert "save([message])" in text
+    path = tmp_path / "sequencer.py"
+    path.write_text(text.replace("save([message])", f"save({given})"), encoding="utf-8")
+    found = {each.step: each for each in played("sequencer", path).found}
+    assert found["2.1"].name == "call_raised"
+    assert "takes a list of messages" in found["2.1"].params["error"]
