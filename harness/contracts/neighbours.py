@@ -65,8 +65,8 @@ class Store:
         return await self._stage.calls.call(f"store.{what}", later, args)
 
     async def save(self, messages: list[Message]) -> None:
-        """See lab.interfaces. Raises StoreError if this save is one of `refusals`, TypeError for no messages."""
-        if not isinstance(messages, list) or not all(isinstance(each, Message) for each in messages):
+        """See lab.interfaces. Raises StoreError for one of `refusals`, TypeError for what is no message."""
+        if not isinstance(messages, list | tuple) or not all(isinstance(each, Message) for each in messages):
             raise TypeError(
                 f"`save` takes a list of messages, and was given {self._stage.calls.shown(messages)}"
             )
