@@ -34,6 +34,8 @@ class Store:
         """Which saves are refused: the first is number 1."""
         self.refused: list[tuple[float, list[Message]]] = []
         """What was refused, and when."""
+        self._asked: dict[str, int] = {}
+        """The highest number of each room that a save was asked to put there, whatever came of it."""
         self._saves = 0
 
     def put(self, message: Message) -> None:
@@ -44,6 +46,10 @@ class Store:
     def newest_number(self, room: str) -> int:
         """The highest number that is in a room."""
         return max((each.sequence for each in self._rooms.get(room, [])), default=0)
+
+    def newest_asked(self, room: str) -> int:
+        """The highest number that is in a room, or that a save was asked to put there."""
+        return max(self.newest_number(room), self._asked.get(room, 0))
 
     async def _pause(self) -> None:
         seconds = self._rng.choice(self._delays)
@@ -72,6 +78,9 @@ class Store:
             )
         self._saves += 1
         is_refused, kept = self._saves in self.refusals, list(messages)
+        for message in kept:
+            if isinstance(message.sequence, int):
+                self._asked[message.room] = max(message.sequence, self._asked.get(message.room, 0))
 
         def do() -> None:
             if is_refused:
@@ -150,9 +159,13 @@ class PubSub:
 class Member:
     """Somebody who joins. With `stops_at`, it reads nothing any more once it was sent so many pages."""
 
-    def __init__(self, name: str, stage: Stage, rng: Random, stops_at: int | None = None) -> None:
+    def __init__(
+        self, name: str, stage: Stage, rng: Random, newest: Callable[[], int], stops_at: int | None = None
+    ) -> None:
         self.name = name
         self.pages: list[History] = []
+        self.newest: list[int] = []
+        """For each of its pages, what `newest` said of its room when the page was sent."""
         self.live: list[ServerFrame] = []
         self.order: list[ServerFrame] = []
         """All frames, in the order in which they came."""
@@ -163,6 +176,7 @@ class Member:
         """Whether it reads; who waits for it waits for this."""
         self.reads.set()
         self.is_waited_for = False
+        self._newest = newest
         self._stops_at = stops_at
         self._stage = stage
         self._rng = rng
@@ -173,6 +187,7 @@ class Member:
         self.order.append(frame)
         if isinstance(frame, History):
             self.pages.append(frame)
+            self.newest.append(self._newest())
             self.undrained += len(frame.messages)
             self.most_undrained = max(self.most_undrained, self.undrained)
             if len(self.pages) == self._stops_at:

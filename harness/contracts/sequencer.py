@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -276,7 +277,8 @@ class _Play:
     async def _join(self, act: Act, joined: list[_Joined]) -> None:
         await asyncio.sleep(act.at)
         stops_at = act.limit if act.limit and not self._is_released else None
-        member = Member(f"m{len(joined) + 1}", self._stage, self._rng, stops_at)
+        newest = partial(self._store.newest_asked, act.room)
+        member = Member(f"m{len(joined) + 1}", self._stage, self._rng, newest, stops_at)
         self._stage.name(member, member.name)
         one = _Joined(member, act.room, act.count, self._store.newest_number(act.room))
         joined.append(one)
@@ -480,14 +482,14 @@ class _Play:
             return
         if member.most_undrained > MOST_UNDRAINED:
             self._wrong_join(one, "undrained", count=member.most_undrained)
-        for page in member.pages:
-            self._check_page(one, page)
+        for page, newest in zip(member.pages, member.newest, strict=True):
+            self._check_page(one, page, newest)
         kinds = [isinstance(frame, History) for frame in member.order]
         if any(later and not earlier for earlier, later in pairwise(kinds)):
             self._wrong_join(one, "live_first")
         self._check_seam(one)
 
-    def _check_page(self, one: _Joined, page: History) -> None:
+    def _check_page(self, one: _Joined, page: History, newest_then: int) -> None:
         if page.room != one.room:
             self._wrong_page(one, page, "room")
         if len(page.messages) > MAX_PAGE:
@@ -496,15 +498,16 @@ class _Play:
         if any(stored.get(each.sequence) != each for each in page.messages):
             self._wrong_page(one, page, "altered")
         end = page.messages[-1].sequence if page.messages else 0
-        newest = max((each.sequence for each in stored.values()), default=0)
+        newest = max(stored, default=0)
+        highest = min(newest, newest_then)
         if not isinstance(page.last, int) or not isinstance(page.more, bool):
             self._wrong_page(one, page, "")
         elif page.more and (not page.messages or end >= newest):
             self._wrong_page(one, page, "more")
         elif not page.more and page.messages and end < one.newest:
             self._wrong_page(one, page, "no_more")
-        elif page.messages and not max(one.newest, end) <= page.last <= newest:
-            self._wrong_page(one, page, "last")
+        elif not max(one.newest, end) <= page.last <= highest:
+            self._wrong_page(one, page, "last", newest=highest)
 
     def _check_seam(self, one: _Joined) -> None:
         """History and live messages together are the room's messages, from a number on to the end."""
@@ -551,12 +554,12 @@ class _Play:
             "2.3", "wrong_join", "Sequencer.attach", variant, call=call, who=one.member.name, **params
         )
 
-    def _wrong_page(self, one: _Joined, page: History, variant: str) -> None:
+    def _wrong_page(self, one: _Joined, page: History, variant: str, **params: Any) -> None:
         call = self._stage.calls.written("attach", (one.room, one.member, one.since))
         self._stage.breach(
             "2.4", "wrong_page", "Sequencer.attach", variant,
             call=call, who=one.member.name, page=self._stage.calls.shown(page),
-            newest=self._store.newest_number(one.room), count=len(page.messages),
+            count=len(page.messages), **params,
         )  # fmt: skip
 
 

@@ -167,6 +167,14 @@ _keep(
 )
 _keep(
     "sequencer",
+    "the_page_of_an_empty_room_names_a_number",
+    "2.4",
+    "wrong_page",
+    "Who joins a room in which nothing was said is told that its newest number is 1.",
+    ("await self._store.last(room), more=False", "await self._store.last(room) or 1, more=False"),
+)
+_keep(
+    "sequencer",
     "the_counter_goes_on_after_a_failed_save",
     "2.2",
     "wrong_number",
