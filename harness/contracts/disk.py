@@ -6,19 +6,24 @@ library in C writes by itself, such as SQLite, is not: such files are looked at 
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from msgspec import Struct
 
+_TURNS = 5
+"""Turns of the event loop before a write by another thread."""
+_MOST_WAIT = 0.02
+"""Seconds that such a write waits for them: the loop may itself be waiting for it."""
 _AFTERWARDS = ("pwrite", "replace", "rename", "truncate", "ftruncate", "unlink", "remove")
 """Functions of `os` after which the folder may be another one."""
 
@@ -38,17 +43,40 @@ class Watch:
     """What is looked at: `look` is told of each write to a file in `folder`, with what was appended by it.
 
     A write and the look at it are one thing, which no other thread comes between: whoever copies the folder
-    holds the `lock`. After each write by a thread, the others get their turn for `pause` seconds.
+    holds the `lock`.
+
+    Beside a `loop`, other threads may write. Each of their writes lets the loop go on first, so that a call
+    that does not wait for it returns before it, at each play and not only when threads happen to run so; and
+    the other threads get `pause` seconds after it.
     """
 
-    def __init__(self, folder: Path, look: Look, pause: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, look: Look, loop: asyncio.AbstractEventLoop | None = None, pause: float = 0.0
+    ) -> None:
         self.folder = folder
         self.look = look
         self.pause = pause
         self.lock = threading.RLock()
+        self._loop, self._loops_thread = loop, threading.get_ident()
+
+    def let_the_loop(self) -> None:
+        """Before a write by another thread than the loop's: let the loop take some turns."""
+        if self._loop is None or threading.get_ident() == self._loops_thread:
+            return
+        loop, taken = self._loop, threading.Event()
+
+        def turn(left: int) -> None:
+            if left:
+                loop.call_soon(turn, left - 1)
+            else:
+                taken.set()
+
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(turn, _TURNS)
+            taken.wait(_MOST_WAIT)
 
     def let_others(self) -> None:
-        """Let other threads have their turn."""
+        """After a write: let other threads have their turn."""
         if self.pause:
             time.sleep(self.pause)
 
@@ -83,6 +111,7 @@ def watched(watch: Watch) -> Iterator[None]:
         path = _path_of(file)
         if path is None or not _is_in(watch.folder, path):
             return real_write(file, data)
+        watch.let_the_loop()
         with watch.lock:
             before, size = os.fstat(file).st_size, real_write(file, data)
             watch.look(_appended(path, before, os.fstat(file).st_size, size))
@@ -132,6 +161,7 @@ class _SpiedFile(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write, and tell what was appended."""
+        self._watch.let_the_loop()
         with self._watch.lock:
             before, size = os.fstat(self.fileno()).st_size, super().write(data) or 0
             self._watch.look(_appended(_path(self.name), before, os.fstat(self.fileno()).st_size, size))

@@ -197,7 +197,8 @@ class _Play:
         self._tags = 0
         self._examined = 0  # events before the copy that is being looked at
         self._is_over = self._is_copying = False
-        self.watch = Watch(folder, self.written, 0.0 if stage.host is not None else _PAUSE)
+        beside = (asyncio.get_running_loop(), _PAUSE) if stage.host is None else ()
+        self.watch = Watch(folder, self.written, *beside)
         self._strays: set[str] = set()
         """Files that were made beside the folder, and may be gone again."""
 
