@@ -445,7 +445,8 @@ def test_each_start_is_a_process_of_its_own(tmp_path: Path, trait: str, as_modul
 
 def test_a_database_that_another_thread_holds_is_no_failure(tmp_path: Path) -> None:
     """A transaction in two pieces of work locks out the others for a while: only threads can wait for it."""
-    does = "import sqlite3; both = [sqlite3.connect(os.environ['DATA_DIR'] + '/db') for _ in range(2)]; "
+    does = "import sqlite3; path = os.environ['DATA_DIR'] + '/db'; "
+    does += "both = [sqlite3.connect(path, check_same_thread=False) for _ in range(2)]; "
     does += "both[0].execute('BEGIN IMMEDIATE'); await asyncio.to_thread(both[1].execute, 'BEGIN IMMEDIATE')"
     run = play_with(tmp_path, does)
     receipt = next(step.receipt for step in run.steps if step.outcome is Outcome.INCONCLUSIVE)

@@ -408,6 +408,48 @@ return (heard, writer.get_extra_info('sockname')[0], writer.get_extra_info('noth
 return (await asyncio.get_running_loop().getaddrinfo('127.0.0.1', 80, type=socket.SOCK_STREAM))[0][4]
 
 loop = asyncio.get_running_loop(); return type(loop.create_future()).__name__, loop.time() >= 0
+
+# what belongs to a thread, and is asked for by another
+
+database = sqlite3.connect(':memory:'); return await asyncio.to_thread(database.execute, 'SELECT 1')
+
+database = sqlite3.connect(':memory:'); rows = database.execute('SELECT 1')
+return await asyncio.to_thread(rows.fetchall)
+
+database = sqlite3.connect(':memory:'); return await asyncio.to_thread(database.commit)
+
+database = sqlite3.connect(':memory:'); return await asyncio.to_thread(database.__exit__, None, None, None)
+
+database = sqlite3.connect(':memory:', check_same_thread=False)
+return (await asyncio.to_thread(database.execute, 'SELECT 1')).fetchall()
+
+database = await asyncio.to_thread(sqlite3.connect, ':memory:')
+return await asyncio.to_thread(lambda: database.execute('SELECT 1').fetchall())
+
+database = await asyncio.to_thread(sqlite3.connect, ':memory:'); return database.execute('SELECT 1')
+
+return await asyncio.to_thread(asyncio.get_event_loop)
+
+return await asyncio.to_thread(asyncio.get_running_loop)
+
+return await asyncio.to_thread(asyncio.Future)
+
+return await asyncio.to_thread(asyncio.ensure_future, asyncio.sleep(0))
+
+return await asyncio.to_thread(lambda: threading.current_thread().name), threading.current_thread().name
+
+pool = concurrent.futures.ThreadPoolExecutor(2, 'own'); loop = asyncio.get_running_loop()
+return await loop.run_in_executor(pool, lambda: threading.current_thread().name), pool.shutdown()
+
+return await asyncio.to_thread(threading.get_ident) == threading.get_ident()
+
+return await asyncio.to_thread(lambda: threading.current_thread() is threading.main_thread())
+
+own = threading.local(); own.name = 'a'; return await asyncio.to_thread(lambda: hasattr(own, 'name'))
+
+class Own(threading.local):
+    def __init__(self): self.name = threading.current_thread().name
+own = Own(); return await asyncio.to_thread(lambda: own.name), own.name
 """)
 """What does so in its loop."""
 

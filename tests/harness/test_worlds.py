@@ -1105,7 +1105,6 @@ def test_what_belongs_to_a_thread(program: Program, kept: str, use: str) -> None
     assert program(text) == (0, ["1"])
 
 
-@differs("work of executors runs in the loop's thread")
 def test_another_thread(program: Program) -> None:
     """What one thread keeps for itself, work in another one cannot see."""
     text = """

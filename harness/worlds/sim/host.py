@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import itertools
 import os
 import signal
 import traceback
@@ -32,6 +33,7 @@ from harness.worlds.sim import observed
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import is_library, raised_where, waits_where
 from harness.worlds.sim.stand_ins import NotSimulated, own_fault
+from harness.worlds.sim.threads import WorkerThread
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -76,8 +78,9 @@ class Host:
         """Where it called `time.sleep`, and for how many seconds in all."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
-        self.is_in_a_thread = False
-        """Whether the code that runs is an executor's work."""
+        self.thread: WorkerThread | None = None
+        """Who does the executor's work that the code belongs to which runs."""
+        self._threads = itertools.count(1)
         self.given = ""
         """Where that was given to the executor."""
         self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
@@ -182,6 +185,10 @@ class Host:
         if workers is None:
             workers = self._workers[id(executor)] = Workers(self, executor)
         return workers
+
+    def new_thread(self, name: str) -> WorkerThread:
+        """A thread for an executor."""
+        return WorkerThread(name, self.pid * 1000 + next(self._threads))
 
     @property
     def most_threads(self) -> int:
@@ -289,7 +296,7 @@ class Host:
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep`: for so long, nothing else happens on this host."""
-        if not self.is_in_a_thread:
+        if self.thread is None:
             where = self.simulator.called_from()
             self.slept[where] = self.slept.get(where, 0.0) + seconds
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.worlds.sim.identity import SimFuture, SimTask
 from harness.worlds.sim.places import is_library, raised_where
 from harness.worlds.sim.stand_ins import lacks, own_fault
+from harness.worlds.sim.threads import WorkerThread
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host
@@ -181,6 +182,8 @@ class HostLoop(asyncio.BaseEventLoop):
     def run_forever(self) -> None:
         """In the main part: let the simulation go on until `stop`."""
         self._check_closed()
+        if self.host.thread is not None:
+            self.host.refuse("call", name="an event loop of a thread")
         self._runs = True
         try:
             self.host.wait_for_loop()
@@ -335,11 +338,11 @@ class _Work:
         self._given = "" if is_own else loop.host.simulator.called_from()  # it has no line to be told by
         self._outcome: Callable[[], None] | None = None
 
-    def do(self) -> float:
-        """Do it, and return for how many seconds it has slept."""
+    def do(self, thread: WorkerThread) -> float:
+        """Do it as that thread, and return for how many seconds it has slept."""
         host, before = self.loop.host, events._get_running_loop()
         began = host.loop.time()
-        busy, host.is_in_a_thread, host.given = host.busy_until, True, self._given
+        busy, host.thread, host.given = host.busy_until, thread, self._given
         events._set_running_loop(None)
         try:
             self._outcome = partial(self.result.set_result, self._call())
@@ -350,7 +353,7 @@ class _Work:
         events._set_running_loop(before)
         # Who sleeps in a thread keeps that one busy, and nobody else.
         slept = host.loop.time() - began
-        host.busy_until, host.is_in_a_thread = busy, False
+        host.busy_until, host.thread = busy, None
         return slept
 
     def tell(self) -> None:
@@ -373,6 +376,8 @@ class Workers:
         self._planned = [0.0] * self._count  # when each is free again, as far as can be told beforehand
         self._pending: dict[_Work, None] = {}
         self._running: dict[_Work, float] = {}  # and when that ends
+        self._threads: dict[_Work, WorkerThread] = {}  # those at work
+        self._idle: deque[WorkerThread] = deque()  # those that wait for work, the longest first
         self.most_at_once = 0
         """Threads that were at work at the same time."""
         self._waiting: deque[_Work] = deque()  # those that are due, and nobody is free
@@ -411,15 +416,21 @@ class Workers:
         del self._pending[work]
         if work.result.cancelled():
             return starts
-        ends = self._running[work] = starts + work.do() + work.seconds
+        thread = self._threads[work] = self._idle.popleft() if self._idle else self._new_thread()
+        ends = self._running[work] = starts + work.do(thread) + work.seconds
         self.most_at_once = max(self.most_at_once, len(self._running))
         self._host.system.call_at(ends, self._finish, work)
         return ends
 
     def _finish(self, work: _Work) -> None:
         del self._running[work]
+        self._idle.append(self._threads.pop(work))
         work.tell()
         self._go_on()
+
+    def _new_thread(self) -> WorkerThread:
+        prefix = getattr(self.executor, "_thread_name_prefix", "asyncio")
+        return self._host.new_thread(f"{prefix}_{len(self._threads)}")
 
     async def all_done(self, loop: HostLoop) -> None:
         """Wait until nothing is left to do."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _posixsubprocess
 import _thread
+import _threading_local
 import asyncio
 import atexit
 import builtins
@@ -32,6 +33,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import get_ident  # the real one, also while a simulation runs
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -43,6 +45,7 @@ from harness.worlds.sim.loggers import Loggers
 from harness.worlds.sim.places import is_library
 from harness.worlds.sim.process_state import ProcessState
 from harness.worlds.sim.stand_ins import lacks, own_fault
+from harness.worlds.sim.threads import of_one_thread
 
 if TYPE_CHECKING:
     from harness.worlds.sim.simulator import Simulator
@@ -84,7 +87,7 @@ class Nature:
         self._born = simulator.now
         self._readings = 0  # of a clock, since code began to run
         self._reader = -1  # which code that is
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         self._real_streams = {name: getattr(sys, name) for name in streams.NAMES}
         self._state: ProcessState | None = None  # as the first program found it
         self._zone = system.Zone()
@@ -148,6 +151,7 @@ class Nature:
         yield from self._of_event_loops()
         yield from self._of_executors()
         yield from self._of_databases()
+        yield from self._of_threads()
         yield from self._of_locks()
         yield from self._of_logging()
         yield from self._refused()
@@ -155,7 +159,7 @@ class Nature:
     def _server(self) -> Host | None:
         """The host whose code is running, if that is somebody's server."""
         host = self._simulator.current
-        if host is None or not host.is_server or threading.get_ident() != self._thread:
+        if host is None or not host.is_server or get_ident() != self._thread:
             return None  # threads of whoever runs the simulation have nothing to do with it
         return host
 
@@ -331,6 +335,8 @@ class Nature:
 
     def _of_event_loops(self) -> Iterator[tuple[Any, str, Any]]:
         def get_event_loop(host: Host) -> Any:
+            if host.thread is not None:
+                raise RuntimeError(f"There is no current event loop in thread {host.thread.name!r}.")
             if host.loop is host.system:
                 host.new_loop()
             return events._get_running_loop() or host.loop
@@ -367,13 +373,37 @@ class Nature:
         yield ThreadPoolExecutor, "shutdown", shutdown
 
     def _of_databases(self) -> Iterator[tuple[Any, str, Any]]:
-        def connect(host: Host, database: Any, timeout: float = 5.0, *args: Any, **more: Any) -> Any:
+        def connect(
+            host: Host,
+            database: Any,
+            timeout: float = 5.0,
+            detect_types: int = 0,
+            isolation_level: Any = "",
+            check_same_thread: bool = True,
+            factory: Any = sqlite3.Connection,
+            *args: Any,
+            **more: Any,
+        ) -> Any:
+            kind = of_one_thread(factory) if check_same_thread else factory
             # Nobody can let a lock go while this thread waits for it.
-            return real(database, 0, *args, **more)
+            return real(database, 0, detect_types, isolation_level, False, kind, *args, **more)
 
         real = sqlite3.connect
         for place in (sqlite3, sqlite3.dbapi2):
             yield from self._instead(place, "connect", connect)
+
+    def _of_threads(self) -> Iterator[tuple[Any, str, Any]]:
+        main, number, native = threading.current_thread, get_ident, threading.get_native_id
+        for place in (threading, _threading_local):
+            yield from self._instead(place, "current_thread", lambda host: host.thread or main())
+        for place in (threading, _thread):
+            yield from self._instead(
+                place, "get_ident", lambda host: host.thread.ident if host.thread else number()
+            )
+            yield from self._instead(
+                place, "get_native_id", lambda host: host.thread.native_id if host.thread else native()
+            )
+        yield threading, "local", _threading_local.local  # it asks who is the current one
 
     def _of_locks(self) -> Iterator[tuple[Any, str, Any]]:
         real = threading.Lock

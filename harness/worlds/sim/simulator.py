@@ -231,6 +231,6 @@ class Simulator:
         A library's function that an executor runs has none: then it is where it was handed over.
         """
         frame, host = sys._getframe(1), self.current
-        if host is not None and host.is_in_a_thread and own_frame(frame) is None:
+        if host is not None and host.thread is not None and own_frame(frame) is None:
             return host.given
         return place_of(frame)
