@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from greenlet import getcurrent, greenlet
 
 from harness import calls
-from harness.worlds.sim import observed
+from harness.worlds.sim import observed, threads
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
 from harness.worlds.sim.places import is_library, raised_where, waits_where
 from harness.worlds.sim.stand_ins import NotSimulated, own_fault
@@ -44,8 +44,8 @@ LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
 """Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
 ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
-_OBSERVERS = tuple(f'  File "{inspect.getfile(each)}"' for each in (calls, observed))
-"""How the lines of a traceback begin that stand for a frame which records a call."""
+_OBSERVERS = tuple(f'  File "{inspect.getfile(each)}"' for each in (calls, observed, threads))
+"""How the lines of a traceback begin that stand for a frame of ours around a call."""
 _IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 """Signals that do nothing to a program that has no handler for them."""
 
