@@ -83,7 +83,8 @@ class MessageStore(Protocol):
 
     It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user,
     id and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails,
-    a method may raise, best a StoreError: the client is then told that the server is `unavailable`.
+    a method may raise, best a StoreError: the client is then told that the server is `unavailable`. What it
+    may not is return as if all was well.
 
     Whatever ended the process before, a new store on the same folder tells all that was saved. What was
     being saved at that moment it tells whole, or not at all, also where the end of what was written is torn.

@@ -20,6 +20,13 @@ from unittest import mock
 
 from msgspec import Struct
 
+try:
+    import resource
+    from resource import getrlimit as _getrlimit  # the real ones, also on a simulated host
+    from resource import setrlimit as _setrlimit
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 _TURNS = 5
 """Turns of the event loop before a write by another thread."""
 _MOST_WAIT = 0.02
@@ -79,6 +86,25 @@ class Watch:
         """After a write: let other threads have their turn."""
         if self.pause:
             time.sleep(self.pause)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Meanwhile, no file of this process grows beyond the largest one in `folder`: the system refuses that.
+
+    So it is for code of any kind, also in C, as on a disk without room. Where the system has no such limit,
+    nothing happens.
+    """
+    if resource is None:
+        yield
+        return
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    soft, hard = _getrlimit(resource.RLIMIT_FSIZE)
+    _setrlimit(resource.RLIMIT_FSIZE, (max(sizes, default=0), hard))
+    try:
+        yield
+    finally:
+        _setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

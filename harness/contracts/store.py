@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from harness.calls import quoted, raised
 from harness.contracts.base import Plan, Stage, told
-from harness.contracts.disk import Watch, Written, watched
+from harness.contracts.disk import Watch, Written, full, watched
 from harness.history import Called
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import MAX_CONTENT, MAX_ID, MAX_NAME, MAX_PAGE, Message
@@ -63,6 +63,8 @@ MOST_COPIES = 10
 """Copies of the folder in one play."""
 _EXISTS = 0.7
 """The share of plays in which the folder is there already."""
+_FULL = 0.15
+"""The share of plays that end on a full disk."""
 MOST_EXAMINED = 6
 """Copies that are opened and looked at, of each play."""
 _TORN = (0.1, 0.5, 0.95)
@@ -85,7 +87,10 @@ class Words(Struct, frozen=True):
 
 
 class Act(Struct, frozen=True):
-    """`save`: some calls of it side by side; `ask` something; `close` and open again; `skip` some numbers."""
+    """`save`: some calls of it side by side; `ask` something; `close` and open again; `skip` some numbers.
+
+    `long` saves in a room with a long name; `full` saves when the disk is full, which is the last act.
+    """
 
     what: str
     saves: list[list[Words]] = field(default_factory=list)
@@ -114,6 +119,8 @@ def plan(rng: Random, size: int) -> Plan:
     acts.append(_ask(rng, rooms))
     if rng.random() < 0.1:
         acts.append(Act("long"))
+    if rng.random() < _FULL:
+        acts.append(Act("full", _saves(rng, rooms, users)[:1]))
     return Plan("", acts)
 
 
@@ -196,7 +203,7 @@ class _Play:
         self._used: set[tuple[str, str, str]] = set()
         self._tags = 0
         self._examined = 0  # events before the copy that is being looked at
-        self._is_over = self._is_copying = False
+        self._is_over = self._is_copying = self._is_full = False
         beside = (asyncio.get_running_loop(), _PAUSE) if stage.host is None else ()
         self.watch = Watch(folder, self.written, *beside)
         self._strays: set[str] = set()
@@ -235,6 +242,15 @@ class _Play:
                 await self._look_behind_the_gap(ROOMS[act.room])
             case "long":
                 await self._save([Message("long", LONG, USERS[0], "hello", 1, 1_767_225_600_000)])
+            case "full":
+                # May raise; but what returns has saved. What such a store owes later is nobody's to say.
+                self._is_full = True
+                with full(self._data):
+                    is_back = await self._save_all(act.saves)
+                if is_back:
+                    with contextlib.suppress(Exception):
+                        self._store.close()
+                self._is_over = True
             case "close":
                 await self._close()
                 self._copy("4.2", "stopped")
@@ -245,16 +261,20 @@ class _Play:
                     self._take_for_synced()
                     await self._open(self._data, "4.4")
 
-    async def _save_all(self, saves: list[list[Words]]) -> None:
-        """Some calls of `save`, in the order of their numbers and side by side."""
+    async def _save_all(self, saves: list[list[Words]]) -> bool:
+        """Some calls of `save`, in the order of their numbers and side by side. Do all of them come back?"""
         batches = [[self._message(words) for words in batch] for batch in saves]
         tasks = [asyncio.create_task(self._save(batch)) for batch in batches]
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
-            self._stage.hangs("4.3", "MessageStore.save", "save", pending)
+            if self._is_full:
+                self._stage.notes.append(("save_hangs", {}))
+            else:
+                self._stage.hangs("4.3", "MessageStore.save", "save", pending)
             self._is_over = True
             for task in pending:
                 task.cancel()
+        return not pending
 
     def _message(self, words: Words) -> Message:
         room = ROOMS[words.room]
@@ -275,7 +295,7 @@ class _Play:
         if await self._call("4.3", "save", self._store.save, list(batch)) is not _RAISED:
             self._saved += batch
             if self._stage.host is not None or len(self._saving) == 1:
-                self._copy("4.3", "killed")
+                self._copy("4.3", "full" if self._is_full else "killed")
         self._saving.remove(batch)
         self._look_for_unsynced()
 
@@ -301,6 +321,8 @@ class _Play:
         except (Exception, SystemExit) as error:
             calls.end(number, what, raised(error))
             self._is_over = True
+            if self._is_full:
+                return _RAISED
             if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
                 self._stage.notes.append(("long_names", {"letters": MAX_NAME}))
             else:
@@ -370,7 +392,7 @@ class _Play:
         """Something was written at this moment."""
         if what is not None and what.path.parent == self._folder:
             self._strays.add(what.path.name)
-        if self._is_copying or not self._saving or len(self._copies) >= MOST_COPIES:
+        if self._is_copying or self._is_full or not self._saving or len(self._copies) >= MOST_COPIES:
             return
         if what is not None and not what.path.is_relative_to(self._data):
             return
@@ -420,7 +442,7 @@ class _Play:
             return
         self._examined = len(self._stage.history)
         store = self._opened_copy(copy)
-        if store is None or not await self._is_all_there(copy, store, rooms):
+        if store is None or not await self._is_all_there(copy, store, rooms) or copy.how == "full":
             return
         room = rooms[0]
         try:

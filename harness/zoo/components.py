@@ -330,6 +330,21 @@ _keep(
 )
 _keep(
     "store",
+    "a_full_disk_is_passed_over",
+    "4.3",
+    "not_kept",
+    "What the system says against a write is caught and logged, and `save` returns as if all was well.",
+    (
+        "        self._file.flush()",
+        "        try:\n"
+        "            self._file.flush()\n"
+        "        except OSError as error:\n"
+        "            print(error)\n"
+        "            return",
+    ),
+)
+_keep(
+    "store",
     "close_does_nothing",
     "4.2",
     "files_open",

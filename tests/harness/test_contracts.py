@@ -246,6 +246,17 @@ def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
     assert [each.step for each in asyncio.run(play_directly(Job("store", str(path)))).found][:1] == ["4.3"]
 
 
+def test_whoever_waits_for_ever_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    """A save may raise there, and must not return. If it does neither, that is noted, and costs nothing."""
+    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
+    save = next(line + "\n" for line in text.splitlines() if "run_in_executor" in line)
+    hangs = f"        try:\n    {save}        except OSError:\n            await asyncio.Event().wait()\n"
+    path = tmp_path / "store.py"
+    path.write_text(text.replace(save, hangs), encoding="utf-8")
+    found = asyncio.run(play_directly(Job("store", str(path))))
+    assert (told(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
+
+
 def test_a_variable_of_the_module_does_not_survive_a_restart(tmp_path: Path) -> None:
     """A counter in the module, or in the class, begins anew with the next instance, as in a new process."""
     text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
