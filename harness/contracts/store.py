@@ -71,6 +71,8 @@ _TORN = (0.1, 0.5, 0.95)
 """How much stays of what was just written."""
 _PAUSE = 0.0005
 """Seconds after a write in real time, in which other threads get their turn."""
+_BETWEEN = (0, 0, 0.0005, 0.002)
+"""Seconds between the beginnings of two saves side by side; a disk takes milliseconds."""
 _MANY = 1200
 """Messages in one save, in some of the largest plays: more than a list of the newest would hold."""
 _NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
@@ -264,7 +266,10 @@ class _Play:
     async def _save_all(self, saves: list[list[Words]]) -> bool:
         """Some calls of `save`, in the order of their numbers and side by side. Do all of them come back?"""
         batches = [[self._message(words) for words in batch] for batch in saves]
-        tasks = [asyncio.create_task(self._save(batch)) for batch in batches]
+        tasks = []
+        for batch in batches:
+            tasks.append(asyncio.create_task(self._save(batch)))
+            await asyncio.sleep(self._rng.choice(_BETWEEN))  # the next one comes while this one is under way
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
             if self._is_full:
