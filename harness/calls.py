@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
+from unicodedata import combining
 
 from harness.history import Called
 from lab.interfaces import Change, Draft
@@ -145,9 +146,11 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, in which all that cannot be seen is written as an escape."""
+    """A text in quotes, in which all that cannot be seen, or be told apart, is written as an escape."""
     told = json.dumps(text, ensure_ascii=False)
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in told)
+    return "".join(
+        char if char.isprintable() and not combining(char) else f"\\u{ord(char):04x}" for char in told
+    )
 
 
 def numbers(messages: list[Message]) -> str:

@@ -364,7 +364,7 @@ class _Play:
                 step, variant = "3.3", "still_listed"
             self._wrong_answer(step, "in_room", variant, shown)
         elif max(listed.values(), default=1) > 1:
-            self._wrong_answer("3.1", "in_room", "listed_twice", shown)
+            self._wrong_answer("3.1", "in_room", "user_listed_twice", shown)
         elif set(owed) - listed.keys():
             self._wrong_answer("3.1", "in_room", "not_listed", shown)
         elif any(each.status == Status.OFFLINE for each in got):

@@ -247,7 +247,8 @@ class _Play:
         what = tasks[min(pending, key=lambda task: task.get_name())]
         slow = [each.member.name for each in joined if each.member.is_waited_for]
         if slow:
-            self._stage.breach("2.3", "reader_delays", f"Sequencer.{what}", what, who=slow[0], call=what)
+            # Whoever is held up, it is `attach` that holds them up.
+            self._stage.breach("2.3", "reader_delays", "Sequencer.attach", what, who=slow[0], call=what)
         else:
             step = "2.1" if what == "accept" else "2.3"
             self._stage.hangs(step, f"Sequencer.{what}", what, pending)

@@ -292,7 +292,8 @@ class _Play:
         message = Message(
             id, room, USERS[words.user], words.content, self._numbers[room], 1_767_225_600_000 + self._tags
         )
-        self._stage.name(message, f"{room} {self._stage.calls.shown(message)}")
+        by = f" of {message.user}, id {self._stage.calls.shown(id)}" if id == words.id else ""
+        self._stage.name(message, f"{quoted(room)[1:-1]} {self._stage.calls.shown(message)}{by}")
         return message
 
     async def _save(self, batch: list[Message]) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 import os
+import re
 import sys
 import tempfile
 import time
@@ -38,26 +40,30 @@ FILES = [
     *(f"lab/{component}.py" for component in COMPONENTS.values()),
 ]
 SURVIVORS = Path(__file__).with_name("survivors.toml")
+_DEFINITION = re.compile(r"\s*(?:async )?def (\w+)")
 SECONDS = 60.0
 """After so long a mutant that hangs past all limits counts as noticed."""
 
 
 class Mutant(Struct, frozen=True):
-    """A changed file: what stood there, and what stands there now, as the lines of a difference."""
+    """A changed file: in which function, what stood there, and what stands there now."""
 
     file: str
+    inside: str
     was: str
     now: str
     text: str
 
 
-class Survivor(Struct, frozen=True):
-    """A change that nobody notices, and why that is right. `was` and `now` are its lines, not indented."""
+class Survivors(Struct, frozen=True):
+    """Changes of a file that nobody notices, and why that is right.
+
+    Of each: the function that it is in, and the lines before and after it.
+    """
 
     file: str
-    was: str
-    now: str
     why: str
+    changes: list[list[str]]
 
 
 def mutants_of(file: str) -> Iterator[Mutant]:
@@ -67,8 +73,7 @@ def mutants_of(file: str) -> Iterator[Mutant]:
     for changed in (*_small_changes(file, text), *_left_out(text)):
         if changed not in seen:
             seen.add(changed)
-            was, now = _difference(text, changed)
-            yield Mutant(file, was, now, changed)
+            yield Mutant(file, *_difference(text, changed), changed)
 
 
 def _small_changes(file: str, text: str) -> Iterator[str]:
@@ -100,11 +105,17 @@ def _is_text(statement: cst.SimpleStatementLine) -> bool:
     return isinstance(first, cst.Expr) and isinstance(first.value, cst.SimpleString)
 
 
-def _difference(text: str, changed: str) -> tuple[str, str]:
+def _difference(text: str, changed: str) -> tuple[str, str, str]:
+    """The function that the change is in, and the lines before and after it."""
     lines = list(difflib.ndiff(text.splitlines(), changed.splitlines()))
     was = " / ".join(line[2:].strip() for line in lines if line.startswith("- "))
     now = " / ".join(line[2:].strip() for line in lines if line.startswith("+ "))
-    return was, now
+    before = itertools.takewhile(lambda line: line.startswith("  "), lines)
+    functions = [found[1] for line in before if (found := _DEFINITION.match(line[2:]))]
+    is_outside = not was.startswith("def ") and not any(
+        line[2:].startswith(" ") for line in lines if line[0] in "-+"
+    )
+    return ("" if is_outside or not functions else functions[-1]), was, now
 
 
 async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
@@ -147,10 +158,11 @@ async def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
     return [mutant for mutant, caught in zip(mutants, noticed, strict=True) if not caught]
 
 
-def known_survivors() -> list[Survivor]:
-    """Those that are no breach, with the reason of each."""
+def reasons() -> dict[tuple[str, ...], str]:
+    """Why the changes that nobody notices are no breach, each by its file, its function and its lines."""
     with SURVIVORS.open("rb") as file:
-        return [Survivor(**each) for each in tomllib.load(file)["survivor"]]
+        known = [Survivors(**each) for each in tomllib.load(file)["survivors"]]
+    return {(each.file, *change): each.why for each in known for change in each.changes}
 
 
 def main(files: list[str]) -> int:
@@ -159,17 +171,27 @@ def main(files: list[str]) -> int:
     if unknown:
         print(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FILES)}", file=sys.stderr)
         return 64
-    why = {(each.file, each.was, each.now): each.why for each in known_survivors()}
-    unexplained = 0
+    why = reasons()
+    is_explained = True
     for file in files or FILES:
         mutants = list(mutants_of(file))
         survivors = asyncio.run(survivors_of(mutants))
         print(f"{file}: {len(mutants)} mutants, {len(mutants) - len(survivors)} caught", flush=True)
         for each in survivors:
-            reason = why.get((each.file, each.was, each.now))
-            unexplained += reason is None
-            print(f"    - {each.was}\n    + {each.now}\n      {reason or 'NO REASON IS GIVEN'}", flush=True)
-    return 1 if unexplained else 0
+            reason = why.pop((each.file, each.was, each.now), "NO REASON IS GIVEN")
+            is_explained &= reason != "NO REASON IS GIVEN"
+            print(f"    - {each.was}\n    + {each.now}\n      {reason}", flush=True)
+        for _, was, now in [key for key in why if key[0] == file]:
+            print(
+                f"    - {was}\n    + {now}\n      NOT AMONG THEM ANY MORE; leave out its reason", flush=True
+            )
+    return 0 if is_explained else 1
+
+
+def _tell(file: str, inside: str, was: str, now: str, reason: str) -> None:
+    print(
+        f"  {file}, {inside or 'outside of functions'}\n    - {was}\n    + {now}\n      {reason}", flush=True
+    )
 
 
 if __name__ == "__main__":
