@@ -84,7 +84,8 @@ class MessageStore(Protocol):
     It keeps what it is told, under the number it is told: numbering is the sequencer's duty. Any room, user,
     id and content comes back as it was, and rooms are kept apart by their exact names. Where the disk fails,
     a method may raise, best a StoreError: the client is then told that the server is `unavailable`. What it
-    may not is return as if all was well.
+    may not is return as if all was well. So it may for a room whose name is too long for that of a file. What
+    a store tells after it has raised is not judged.
 
     Whatever ended the process before, a new store on the same folder tells all that was saved. What was
     being saved at that moment it tells whole, or not at all, also where the end of what was written is torn.
@@ -177,10 +178,13 @@ class PresenceManager(Protocol):
         """The connection entered a room. `seen` or `connected` was called before, with the same `now`."""
 
     def left(self, connection: str, room: str, now: float) -> list[Change]:
-        """The connection left a room, likewise."""
+        """The connection, which is in the room, left it, likewise."""
 
     def lost(self, connection: str, now: float) -> list[Change]:
-        """The connection ended: it is forgotten, and no other one is."""
+        """The connection ended: it is forgotten, and no other one is.
+
+        That may count as its last sign of life.
+        """
 
     def sweep(self, now: float) -> list[Change]:
         """Forget every connection that was silent for longer than `offline_timeout`, and no other one.

@@ -5,6 +5,7 @@ A contract is a module with
     STEPS                             the course's step that each of its methods belongs to
     SIZES, PLAYS                      the sizes of its plans; plays of each size
     plan(rng, size) -> Plan           what is called, as data
+    ALWAYS                            plans that are played last, always: crowds, and what is rare
     less(act) -> [act]                an act with one thing less in it, in each way that there is
     async play(plan, stage)           calls it, and tells the stage of each breach
 
@@ -80,6 +81,17 @@ class Stage:
             self.raised(step, f"{kind.__name__}.__init__", call, error)
             return None
 
+    def another(self, step: str, first: Any, *args: Any) -> Any:
+        """A second instance of the class of the first one; None, and a breach, if it cannot be made."""
+        kind = type(first)
+        call = f"{kind.__name__}({', '.join(self.calls.shown(each) for each in args)})"
+        self.calls.begin(f"another {call}")
+        try:
+            return kind(*args)
+        except (Exception, SystemExit) as error:
+            self.raised(step, f"{kind.__name__}.__init__", call, error)
+            return None
+
     def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call a method of the component; what it calls itself is told as done by that method."""
 
@@ -124,6 +136,7 @@ class Contract(Protocol):
     STEPS: dict[str, str]
     SIZES: range
     PLAYS: int
+    ALWAYS: list[Plan]
 
     def plan(self, rng: Random, size: int) -> Plan:
         """What is called."""

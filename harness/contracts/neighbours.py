@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections.abc import Callable
+from errno import ENOSPC
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.contracts.base import Stage
 from lab.interfaces import StoreError
 from lab.protocol import History, Message, ServerFrame
 
+_MINUTE = 60.0
 DELAYS = (0.0, 0.0, 0.001, 0.002, 0.004, 0.008, 0.02)
 """Seconds for which a store works on something. Without any, it answers at once."""
 
@@ -32,6 +34,8 @@ class Store:
         """What `save` has returned for."""
         self.refusals: set[int] = set()
         """Which saves are refused: the first is number 1."""
+        self.slow: set[int] = set()
+        """Which saves take a minute."""
         self.refused: list[tuple[float, list[Message]]] = []
         """What was refused, and when."""
         self._asked: dict[str, int] = {}
@@ -71,13 +75,19 @@ class Store:
         return await self._stage.calls.call(f"store.{what}", later, args)
 
     async def save(self, messages: list[Message]) -> None:
-        """See lab.interfaces. Raises StoreError for one of `refusals`, TypeError for what is no message."""
+        """See lab.interfaces. Raises for one of `refusals`, and TypeError for what is no message."""
         if not isinstance(messages, list | tuple) or not all(isinstance(each, Message) for each in messages):
             raise TypeError(
                 f"`save` takes a list of messages, and was given {self._stage.calls.shown(messages)}"
             )
         self._saves += 1
         is_refused, kept = self._saves in self.refusals, list(messages)
+        if self._saves in self.slow and self._stage.host is not None:
+            await asyncio.sleep(_MINUTE)
+        # What a store raises is not always a StoreError.
+        refusal = (
+            OSError(ENOSPC, "No space left on device") if self._saves % 2 else StoreError("the disk is full")
+        )
         for message in kept:
             if isinstance(message.sequence, int):
                 self._asked[message.room] = max(message.sequence, self._asked.get(message.room, 0))
@@ -85,7 +95,7 @@ class Store:
         def do() -> None:
             if is_refused:
                 self.refused.append((self._stage.now(), kept))
-                raise StoreError("the disk is full")
+                raise refusal
             for message in kept:
                 self._keep(message)
 

@@ -33,10 +33,15 @@ BEGAN = 1_767_225_600.0
 """When each play begins, in seconds since the Unix epoch."""
 INTERVALS = ((30.0, 60.0), (20.0, 50.0), (10.0, 45.0))
 """Seconds between heartbeats, and of silence after which somebody is offline."""
-CONNECTIONS = {"c1": "ann", "c2": "x.ann", "c3": "ann", "c4": "cem", "c5": "ann"}
-"""Each connection's user; `ann` has three."""
-ROOMS = ("red", "red.x")
-"""With the users above, `red.x.ann` may mean two things to who puts names together."""
+CONNECTIONS = {"c1": 0, "c2": 1, "c3": 0, "c4": 2, "c5": 0}
+"""Each connection's user, by a place in `ALIKE`; the first has three. Others have users of their own."""
+ALIKE = (
+    *((("ann", f"x{by}ann", "cem"), ("red", f"red{by}x")) for by in (".", "-", "_", "")),
+    (("ann", "Ann", "cem"), ("red", "Red")),
+    (("Éve", "E\u0301ve", "cem"), ("É", "E\u0301")),
+    (("ann", "ann ", "cem"), ("ﬁn", "fin")),
+)
+"""Users, and rooms, that look alike; `red.x.ann` may mean two things to who puts names together."""
 PAUSES = (0.0137, 0.1713, 0.4831, 0.7613, 1 - 1e-4, 1 + 1e-4, 1.2651)
 """Parts of the time-out; no sum of a few of them is 1."""
 _WEIGHTS = {
@@ -52,7 +57,7 @@ _WEIGHTS = {
 
 
 class Act(Struct, frozen=True):
-    """A call for a connection and a room; or `pass`, upon which the server sweeps.
+    """A call for a connection and a room; or `pass`, upon which the server sweeps; or `another` instance.
 
     `seconds` are parts of the time-out. With `looks`, somebody asks who is in the room just before the sweep.
     """
@@ -63,14 +68,17 @@ class Act(Struct, frozen=True):
     seconds: float = 0.0
     looks: bool = False
     intervals: tuple[float, float] = INTERVALS[0]
+    alike: int = 0
+    """Of `intervals`: whose names there are."""
 
 
 def plan(rng: Random, size: int) -> Plan:
     """Some come and enter; then so many calls. What makes no sense when its turn comes is left out then."""
     groups = (("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), ("c1", "c3", "c5"), tuple(CONNECTIONS))
     people, intervals = rng.choice(groups), rng.choice(INTERVALS)
-    rooms = ROOMS[: rng.randint(1, len(ROOMS))]
-    acts = [Act("intervals", intervals=intervals)]
+    alike = rng.choice((0, 0, *range(len(ALIKE))))
+    rooms = ALIKE[alike][1][: rng.randint(1, 2)]
+    acts = [Act("intervals", intervals=intervals, alike=alike)]
     for name in people[:size]:
         acts.append(Act("connected", name))
         if rng.random() < 0.8:
@@ -82,6 +90,39 @@ def plan(rng: Random, size: int) -> Plan:
     # What was called is looked at: without a question, a play shows little.
     last = rng.choice(("in_room", "in_room", "pass", "is_connected", "lost"))
     return Plan("", [*acts, Act(last, rng.choice(people), rng.choice(rooms), PAUSES[-1])])
+
+
+def _arrive(connections: list[str], rooms: list[str]) -> list[Act]:
+    return [act for name in connections for act in (Act("connected", name), *_enter(name, rooms))]
+
+
+def _enter(name: str, rooms: list[str]) -> list[Act]:
+    return [Act("joined", name, room) for room in rooms]
+
+
+_MANY = [f"c{number}" for number in range(11, 161)]
+_TABS = [f"tab{number}" for number in range(1, 13)]
+ALWAYS = [
+    Plan(
+        "", [*_arrive(["c1", "c4"], ["red"]), Act("another"), Act("in_room", room="red"), Act("lost", "c1")]
+    ),
+    # Many who fall silent at the same moment.
+    Plan("", [*_arrive(_MANY, ["red"]), Act("in_room", room="red"), Act("pass", seconds=PAUSES[-1])]),
+    # One user over many connections, of which the first and the last stay.
+    Plan(
+        "",
+        [
+            *_arrive(_TABS, ["red"]),
+            Act("is_connected", _TABS[0]),
+            *(Act("lost", name) for name in _TABS[1:-1]),
+            Act("in_room", room="red"),
+            Act("lost", _TABS[-1]),
+            Act("in_room", room="red"),
+        ],
+    ),
+    # One connection in many rooms.
+    Plan("", [*_arrive(["c1"], [f"room{number}" for number in range(60)]), Act("lost", "c1")]),
+]
 
 
 def less(act: Act) -> list[Act]:
@@ -115,13 +156,15 @@ class _Play:
         self._seen_ever: dict[str, float] = {}  # by user
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
+        chosen = [act for act in self._acts if act.what == "intervals"] or [Act("intervals")]
+        self._intervals, self._users = chosen[0].intervals, ALIKE[chosen[0].alike][0]
+        self._rooms = {act.room for act in self._acts if act.room}
         self._touched: set[str] = set()
         """Users of whose connections something was told since the last sweep."""
 
     def all(self) -> None:
         """Play to the end, or until a call raises."""
-        chosen = [act.intervals for act in self._acts if act.what == "intervals"]
-        interval, self._timeout = chosen[0] if chosen else INTERVALS[0]
+        interval, self._timeout = self._intervals
         self._away_after = 1.5 * interval
         self._manager: Any = self._stage.make("3.2", interval, self._timeout)
         for act in self._acts if self._manager is not None else ():
@@ -134,9 +177,9 @@ class _Play:
         match act.what:
             case "connected" if name not in self._ever:
                 self._ever.add(name)
-                self._known[name] = _Known(CONNECTIONS[name], self._now, set())
+                self._known[name] = _Known(self._user(name), self._now, set())
                 self._sign_of_life(name)
-                self._change("connected", name, CONNECTIONS[name])
+                self._change("connected", name, self._user(name))
             case "seen" if name in self._ever:
                 if known is not None:
                     self._sign_of_life(name)
@@ -161,6 +204,33 @@ class _Play:
                 self._in_room(act.room)
             case "is_connected" if name in self._ever:
                 self._is_connected(name)
+            case "another":
+                self._make_another()
+
+    def _user(self, connection: str) -> str:
+        """Whose connection it is."""
+        if connection.startswith("tab"):
+            return "tab"
+        place = CONNECTIONS.get(connection)
+        return f"u{connection}" if place is None else self._users[place]
+
+    def _make_another(self) -> None:
+        """What was told to one instance is nothing to a second one of the same class."""
+        first = self._manager
+        self._manager = self._stage.another("3.1", first, *self._intervals)
+        if self._manager is None:
+            self._is_over = True
+            return
+        for room in sorted(self._rooms):
+            call = self._written("in_room", (room,))
+            if (got := self._call("in_room", (room, self._now), call)) != [] and not self._is_over:
+                shown = {"call": call, "got": self._stage.calls.shown(got), "owed": "[]"}
+                self._wrong_answer("3.1", "in_room", "shared", shown)
+        for method, names in (("connected", ("other", "zoe")), ("joined", ("other", "red"))):
+            if not self._is_over:
+                self._call(method, (*names, self._now), self._written(method, names))
+        self._manager = first
+        self._stage.calls.begin("of the first one again:")
 
     def _see(self, name: str) -> None:
         known = self._known.get(name)
@@ -213,7 +283,7 @@ class _Play:
         """Call a method, and compare what it says has changed."""
         args = (*names, self._now)
         call = self._written(method, names)
-        self._touched = self._touched | {CONNECTIONS[name] for name in names[:1]} if names else set()
+        self._touched = self._touched | {self._user(name) for name in names[:1]} if names else set()
         got = self._call(method, args, call)
         if self._is_over:
             return
@@ -300,7 +370,7 @@ class _Play:
         try:
             listed = {
                 (room, each.user)
-                for room in ROOMS
+                for room in self._rooms
                 for each in self._manager.in_room(room, self._now)
                 if each.status != Status.OFFLINE
             }

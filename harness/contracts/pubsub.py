@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from harness.calls import quoted
 from harness.contracts.base import Plan, Stage
 from lab.protocol import Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
 
@@ -21,7 +22,9 @@ STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4",
 SIZES = range(1, 13)
 PLAYS = 75
 
-ROOMS = ("red", "Red", "blue")
+ROOMS = ("red", "Red", "blue", "É", "E\u0301", "ﬁn", "fin")
+"""Rooms of their own, also where their names look alike."""
+_ALIKE = ((0, 1, 2), (0, 1, 2), (3, 4), (5, 6))
 MEMBERS = ("ann", "bob", "cem", "dan", "eva", "fox")
 FRAMES = ("hello", "hi", "hey", "ahoy", "salut", "ciao", "hola", "servus", "moin", "tag", "hej", "yo", "oi")
 _KINDS = ("message", "message", "long", "presence", "heartbeat")
@@ -30,8 +33,9 @@ _WEIGHTS = {"subscribe": 6, "unsubscribe": 3, "publish": 6, "members": 2, "rooms
 
 
 class Act(Struct, frozen=True):
-    """A call. Of a `publish`: which `kind` of frame, and what members do `during` it, when it reaches them.
+    """A call; or `another`, a second instance.
 
+    Of a `publish`: which `kind` of frame, and what members do `during` it, when it reaches them.
     With `again`, it is the frame that was published last.
     """
 
@@ -53,20 +57,41 @@ class Reaction(Struct, frozen=True):
 
 def plan(rng: Random, size: int) -> Plan:
     """Some are there; then so many calls, of all kinds, on a few rooms and members."""
-    rooms, members = rng.randint(1, len(ROOMS)), rng.choice((1, 2, 3, 4, 4, len(MEMBERS)))
+    alike, members = rng.choice(_ALIKE), rng.choice((1, 2, 3, 4, 4, len(MEMBERS)))
+    rooms = alike[: rng.randint(1, len(alike))]
     acts = []
     if rng.random() < 0.6:
-        acts += [Act("subscribe", 0, number) for number in range(members)][:size]
+        acts += [Act("subscribe", rooms[0], number) for number in range(members)][:size]
     for _ in range(size):
         what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        room, during = rng.randrange(rooms), []
+        room, during = rng.choice(rooms), []
         if what == "publish" and rng.random() < 0.5:
             during = [_reaction(rng, members) for _ in range(rng.choice((1, 1, 2, 3)))]
         again = rng.random() < 0.15
         acts.append(Act(what, room, rng.randrange(members), during, rng.choice(_KINDS), again))
     # What was called is looked at: without a question, a play shows little.
-    acts.append(Act(rng.choice(("publish", "members", "rooms")), rng.randrange(rooms)))
+    acts.append(Act(rng.choice(("publish", "members", "rooms")), rng.choice(rooms)))
     return Plan("", acts)
+
+
+_CROWD = 300
+_ALL_LEAVE = [Reaction(who, "unsubscribe", member) for who in range(3) for member in range(3)]
+ALWAYS = [
+    Plan(
+        "", [*(Act("subscribe", 0, n) for n in range(3)), Act("publish", 0, during=_ALL_LEAVE), Act("rooms")]
+    ),
+    Plan(
+        "", [Act("subscribe", 0, 0), Act("subscribe", 1, 1), Act("another"), Act("publish", 0), Act("rooms")]
+    ),
+    Plan(
+        "",
+        [
+            *(Act("subscribe", number, number % len(MEMBERS)) for number in range(_CROWD)),
+            *(Act("publish", number) for number in range(_CROWD)),
+            Act("rooms"),
+        ],
+    ),
+]
 
 
 def _reaction(rng: Random, members: int) -> Reaction:
@@ -141,7 +166,8 @@ class _Play:
                 self._breach("1.3", "live", _method(call), call=call, got=shown, owed=then)
 
     def _one(self, act: Act, frame: str) -> bool:
-        room, member = ROOMS[act.room], self._members[act.member]
+        room = ROOMS[act.room] if act.room < len(ROOMS) else f"room{act.room}"
+        member = self._members[act.member]
         match act.what:
             case "subscribe":
                 if not self._call("subscribe", room, member)[0]:
@@ -155,8 +181,29 @@ class _Play:
                 return self._publish(room, act, frame)
             case "members" | "rooms":
                 return self._ask(act.what, room)
+            case "another":
+                return self._make_another(room, member)
             case "change":
                 return self._change_the_answer(room)
+        return True
+
+    def _make_another(self, room: str, member: Member) -> bool:
+        """What was told to one instance is nothing to a second one of the same class."""
+        first, self._pubsub = self._pubsub, self._stage.another("1.3", self._pubsub)
+        if self._pubsub is None:
+            return False
+        for method, args in (("rooms", ()), ("members", (room,))):
+            came_back, got = self._call(method, *args)
+            if not came_back:
+                return False
+            if got != []:
+                shown = {"call": self._stage.calls.written(method, args), "got": self._stage.calls.shown(got)}
+                self._breach("1.3", "shared", method, **shown, owed="[]")
+                return False
+        if not self._call("subscribe", f"{room}2", member)[0]:
+            return False
+        self._pubsub = first
+        self._stage.calls.begin("of the first one again:")
         return True
 
     def _call(self, method: str, *args: Any) -> tuple[bool, Any]:
@@ -275,7 +322,9 @@ class _Play:
 
     def _is_past(self, method: str, room: str, extra: Any) -> bool:
         if method == "rooms":
-            return any(event.what.startswith(f'subscribe("{extra}"') for event in self._stage.history)
+            return any(
+                event.what.startswith(f"subscribe({quoted(str(extra))}") for event in self._stage.history
+            )
         return isinstance(extra, Member) and self._was_ever_in(room, extra)
 
     def _change_the_answer(self, room: str) -> bool:

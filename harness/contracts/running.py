@@ -128,17 +128,23 @@ class _Series:
             self.is_over = True
             return
         try:
-            for size in self._contract.SIZES:
-                for number in range(self._contract.PLAYS):
-                    seed = f"{self._seed}/{size}/{number}"
-                    self._one(replace(self._contract.plan(Random(seed), size), seed=seed))
-                    is_late = self._clock() > self._deadline
-                    if is_late or all(step in self._found for step in self._steps):
-                        return
+            for plan in self._plans():
+                self._one(plan)
+                is_late = self._clock() > self._deadline
+                if is_late or all(step in self._found for step in self._steps):
+                    return
         except Exception:
             self.result.defect = traceback.format_exc()
         finally:
             self.is_over = True
+
+    def _plans(self) -> Iterator[Plan]:
+        for size in self._contract.SIZES:
+            for number in range(self._contract.PLAYS):
+                seed = f"{self._seed}/{size}/{number}"
+                yield replace(self._contract.plan(Random(seed), size), seed=seed)
+        for number, plan in enumerate(self._contract.ALWAYS):
+            yield replace(plan, seed=f"{self._seed}/always/{number}")
 
     def _one(self, plan: Plan) -> None:
         stage = self._play(plan)

@@ -48,7 +48,10 @@ MOST_UNDRAINED = 2 * MAX_PAGE
 
 
 class Act(Struct, frozen=True):
-    """Something that is done: say, join, ask, restart; or that is so from the beginning: stored, refuse."""
+    """Something that is done: say, join, ask, restart, or make another instance on another store.
+
+    Or something that is so from the beginning: stored, refuse, slow.
+    """
 
     what: str
     at: float = 0.0
@@ -56,7 +59,7 @@ class Act(Struct, frozen=True):
     user: str = USERS[0]
     id: str | None = None
     count: int | None = None
-    """Messages that are stored; the save that is refused; `since`."""
+    """Messages that are stored; the save that is refused, or is slow; `since`."""
     limit: int = 0
     """Of a page, 0 for just what there is; of a join: the page at which its reader stops, 0 if none."""
 
@@ -99,9 +102,34 @@ def plan(rng: Random, size: int) -> Plan:
             acts.append(Act("join", 0.0, count=rng.choice((None, 0)), limit=rng.randint(1, 3)))
             acts += [Act("say", LATE), Act("join", LATE, count=stored)]
         if rng.random() < 0.6:
-            since = rng.choice((0, stored // 2, max(stored - 7, 0), max(stored - MAX_PAGE, 0), stored))
+            places = (0, stored // 2, max(stored - 7, 0), max(stored - MAX_PAGE, 0), stored, stored + 5)
+            since = rng.choice(places)
             acts.append(Act("ask", count=since, limit=rng.choice((0, 1, 7, MAX_PAGE))))
     return Plan("", acts)
+
+
+_READERS = 12
+ALWAYS = [
+    Plan("", [Act("stored", count=3), Act("say"), Act("another"), Act("say", 0.1)]),
+    # A save that takes a minute, and those who come meanwhile.
+    Plan("", [Act("slow", count=1), Act("say"), Act("say", 0.5, user=USERS[1]), Act("join", 0.5, count=0)]),
+    *(
+        Plan("", [Act("stored", count=1), Act("refuse", count=n), *[Act("say", at / 5) for at in range(4)]])
+        for n in (1, 2)
+    ),
+    # Many who join and stop reading, and one who does not.
+    Plan(
+        "",
+        [
+            Act("stored", count=250),
+            *(Act("join", 0.0, count=0, limit=1) for _ in range(_READERS)),
+            *(Act("say", LATE, room) for room in ROOMS),
+            *(Act("join", LATE, room, count=None) for room in ROOMS),
+        ],
+    ),
+    # Many messages without an id.
+    Plan("", [Act("say", number / 1000, ROOMS[number % 2]) for number in range(400)]),
+]
 
 
 def _talk(rng: Random, count: int, spread: float) -> list[Act]:
@@ -115,7 +143,7 @@ def _talk(rng: Random, count: int, spread: float) -> list[Act]:
             room, user = rng.choice(((other.room, other.user), (rng.choice(rooms), rng.choice(USERS))))
             acts.append(Act("say", rng.uniform(0, spread), room, user, other.id))
         else:
-            id = f"id{number}" if rng.random() < 0.5 else None
+            id = f"{rng.choice(('id', 'ID'))}{number // 2}" if rng.random() < 0.5 else None
             acts.append(Act("say", rng.uniform(0, spread), rng.choice(rooms), rng.choice(USERS), id))
     return acts
 
@@ -187,6 +215,8 @@ class _Play:
                     at = _now_ms() - clock.randint(1, 10**6)
                     self._texts[act.room, user, id] = text
                     self._store.put(Message(id, act.room, user, text, number, at))
+            elif act.what == "slow":
+                self._store.slow.add(act.count or 0)
             elif act.what == "refuse":
                 self._store.refusals.add(act.count or 0)
         self._first = {room: self._store.newest_number(room) + 1 for room in ROOMS}
@@ -235,6 +265,28 @@ class _Play:
             for act in acts:
                 if act.what == "ask" and not self._is_over:
                     await self._ask(act)
+                elif act.what == "another" and not self._is_over:
+                    await self._make_another()
+
+    async def _make_another(self) -> None:
+        """What one instance has numbered is nothing to a second one of the same class, on another store."""
+        store = Store(self._stage, self._rng)
+        pubsub = neighbours.PubSub(self._stage, lambda room, frame: None)
+        self._stage.name(store, "store2")
+        self._stage.name(pubsub, "pubsub2")
+        another = self._stage.another("2.2", self._sequencer, store, pubsub)
+        if another is None:
+            return
+        draft = Draft(ROOMS[0], USERS[0], "hello", None)
+        call = self._stage.calls.written("accept", (draft,))
+        try:
+            got = await self._stage.calls.call("accept", another.accept, (draft,))
+        except (Exception, SystemExit) as error:
+            self._stage.raised("2.2", "Sequencer.accept", call, error)
+            return
+        if isinstance(got, Message) and got.sequence != 1:
+            params = {"room": ROOMS[0], "got": got.sequence, "owed": 1, "previous": 0}
+            self._stage.breach("2.2", "wrong_number", "Sequencer.accept", "shared", **params)
 
     async def _all_return(self, tasks: dict[asyncio.Task[None], str], joined: list[_Joined]) -> None:
         """Wait for calls. Those that never return wait for a reader, or for nothing that will come."""
@@ -261,7 +313,7 @@ class _Play:
         await asyncio.sleep(act.at)
         # What is said again with its id, by the same user in the same room, has the same words.
         number = len(said) + len(self._texts)
-        text = f"w{number}"
+        text = f"w{number}" if number % 3 else f" w{number} "
         if act.id is not None:
             text = self._texts.setdefault((act.room, act.user, act.id), text)
         one = _Said(Draft(act.room, act.user, text, act.id), self._stage.now())

@@ -40,12 +40,14 @@ STEPS = {
 SIZES = range(1, 9)
 PLAYS = 6
 
-ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301")
+ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
 """Names that look alike: they are rooms of their own, also in a folder of files."""
 LONG = "北" * MAX_NAME
 """A room with the longest name there is, in a script of three bytes a letter. Who refuses it is only told."""
-USERS = ("ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀")
-IDS = ("id1", "id2", "a/b", 'say "x"', "'; --", "ü\n", "i" * MAX_ID)
+USERS = ("ann", "Ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀", "7", "007", "ann ")
+_GLUE = (":", "/", "|", "-", "_", ".", ",", " ", "")
+"""What may stand between a user and an id where somebody puts them together: two may then look alike."""
+IDS = ("id1", "ID1", "id2", "7", "007", "1e3", "a/b", 'say "x"', "'; --", "ü\n", "i" * MAX_ID)
 CONTENTS = (
     "hello",
     "two\nlines\r\nand a\ttab\r",
@@ -55,10 +57,17 @@ CONTENTS = (
     '{"type": "leave"}, [1]',
     "'quotes' \"double\" \\ back\\slash \\n",
     "  spaces at both ends  ",
+    "007",
+    "1e3",
+    " 1",
+    "-0",
+    "null",
+    "True",
     "déjà vu, cafe\u0301 你好 👩🏽‍🚀",
     "x",
 )
 LARGE = "l" * MAX_CONTENT
+_ALIKE_USERS = (("ann", "Ann"), ("7", "007"), ("ann", "ann "))
 MOST_COPIES = 10
 """Copies of the folder in one play."""
 _EXISTS = 0.7
@@ -74,7 +83,7 @@ _PAUSE = 0.0005
 _BETWEEN = (0, 0, 0.0005, 0.002)
 """Seconds between the beginnings of two saves side by side; a disk takes milliseconds."""
 _MANY = 1200
-"""Messages in one save, in some of the largest plays: more than a list of the newest would hold."""
+"""Messages in one save: more than a list of the newest would hold."""
 _NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
 """A byte of UTF-8 in the middle of a character."""
 
@@ -83,7 +92,7 @@ class Words(Struct, frozen=True):
     """A message to be saved, but for its number."""
 
     room: int
-    user: int
+    user: str
     id: str
     content: str
 
@@ -104,12 +113,10 @@ class Act(Struct, frozen=True):
 
 def plan(rng: Random, size: int) -> Plan:
     """So many acts: mostly saves, with questions between them."""
-    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), range(len(ROOMS))))
+    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), (7, 8, 9, 10), range(len(ROOMS))))
     rooms = rng.sample(alike, rng.randint(1, min(3, len(alike))))
-    users = rng.sample(range(len(USERS)), 2)
+    users = rng.choice((rng.sample(USERS, 2), list(rng.choice(_ALIKE_USERS))))
     acts = []
-    if size == SIZES[-1] and rng.random() < 0.15:
-        acts.append(Act("save", [[Words(rooms[0], users[0], "", "hello")] * _MANY]))
     for _ in range(size):
         what = rng.choices(("save", "ask", "close", "skip"), (6, 4, 1, 0.3))[0]
         if what == "save":
@@ -126,6 +133,34 @@ def plan(rng: Random, size: int) -> Plan:
     return Plan("", acts)
 
 
+def _saved(*rooms: int, count: int = 1) -> Act:
+    return Act("save", [[Words(room, USERS[0], "", "hello")] * count for room in rooms])
+
+
+def _asked(method: str, number: int = 0, limit: int = MAX_PAGE) -> Act:
+    return Act("ask", method=method, number=number, limit=limit)
+
+
+def _alike(by: str) -> list[Words]:
+    """Two messages of which the user and the id, put together, look the same."""
+    return [Words(0, f"x{by}y", "z", "hello"), Words(0, "x", f"y{by}z", "hello")]
+
+
+ALWAYS = [
+    Plan("", [_saved(0, 1), Act("another"), _saved(0), _asked("last"), _asked("newest")]),
+    Plan(
+        "",
+        [_saved(0, count=_MANY), _asked("page"), _asked("last"), _asked("newest"), Act("close"), _saved(0)],
+    ),
+    Plan("", [_saved(0, count=250), *(_asked("page", since) for since in (0, 1, 100, 150, 249, 250))]),
+    Plan("", [Act("skip", number=2**33), _asked("last"), Act("close"), _saved(0), _asked("newest")]),
+    # What was not there when it was first looked for, as a sequencer does for each message.
+    Plan("", [Act("found", [[Words(0, user, id, "hello")]]) for user in USERS[:2] for id in IDS[:6]]),
+    Plan("", [Act("found", [[words]]) for by in _GLUE for words in _alike(by)]),
+    Plan("", [_saved(0), Act("full", [[Words(0, USERS[0], "", "hello")]])]),
+]
+
+
 def less(act: Act) -> list[Act]:
     """The same with less in it."""
     if len(act.saves) > 1:
@@ -138,7 +173,7 @@ def less(act: Act) -> list[Act]:
     return [replace(act, saves=[fewer]) for fewer in (*singles, *halves)]
 
 
-def _saves(rng: Random, rooms: list[int], users: list[int]) -> list[list[Words]]:
+def _saves(rng: Random, rooms: list[int], users: list[str]) -> list[list[Words]]:
     ids = rng.sample(IDS, 2)
     count, many = rng.choice(((1, 1), (1, 1), (3, 1), (2, 2), (1, 60)))
     return [
@@ -223,7 +258,8 @@ class _Play:
             await self._close()
             self._copy("4.2", "stopped")
         self._is_copying = True  # the copies themselves are not copied
-        chosen = self._rng.sample(self._copies, min(MOST_EXAMINED, len(self._copies)))
+        most = MOST_EXAMINED if len(self._saved) < _MANY else 1  # to read many takes its time
+        chosen = self._rng.sample(self._copies, min(most, len(self._copies)))
         for copy in sorted(chosen, key=self._copies.index):
             await self._examine(copy)
 
@@ -240,10 +276,14 @@ class _Play:
                 await self._ask(act)
             case "skip":
                 self._numbers[ROOMS[act.room]] += act.number
-                await self._save_all([[Words(act.room, 0, "", "hello")]])
+                await self._save_all([[Words(act.room, USERS[0], "", "hello")]])
                 await self._look_behind_the_gap(ROOMS[act.room])
             case "long":
                 await self._save([Message("long", LONG, USERS[0], "hello", 1, 1_767_225_600_000)])
+            case "found":
+                await self._find_it(act.saves[0][0])
+            case "another":
+                await self._make_another()
             case "full":
                 # May raise; but what returns has saved. What such a store owes later is nobody's to say.
                 self._is_full = True
@@ -262,6 +302,38 @@ class _Play:
                     _copy_folder(before, self._data)
                     self._take_for_synced()
                     await self._open(self._data, "4.4")
+
+    async def _find_it(self, words: Words) -> None:
+        """Look for a message, save it, and look for it again."""
+        key = ROOMS[words.room], words.user, words.id
+        await self._look_for(key, None)
+        if not self._is_over:
+            await self._save_all([[words]])
+        if not self._is_over:
+            await self._look_for(key, self._saved[-1])
+
+    async def _look_for(self, key: tuple[str, str, str], owed: Message | None) -> None:
+        got = await self._call("4.5", "find", self._store.find, *key)
+        if got is not _RAISED and got != owed:
+            self._wrong_answer("find", key, got, owed)
+
+    async def _make_another(self) -> None:
+        """What one instance was told is nothing to a second one of the same class, with another folder."""
+        kind, room = type(self._store), ROOMS[0]
+        other = await self._call(
+            "4.3", "MessageStore", kind, self._folder / "other", shown='MessageStore("other")'
+        )
+        if other is _RAISED:
+            return
+        got = await self._call("4.5", "last", other.last, room)
+        if got is not _RAISED and got != 0:
+            shown = {"call": f"last({quoted(room)})", "got": self._stage.calls.shown(got), "owed": "0"}
+            self._stage.breach("4.5", "wrong_answer", "MessageStore.last", "shared", **shown)
+        if got is not _RAISED:
+            message = Message("other", room, USERS[0], "other", 1, 1_767_225_600_000)
+            await self._call("4.3", "save", other.save, [message])
+            await self._call("4.2", "close", other.close)
+        self._stage.calls.begin("of the first one again:")
 
     async def _save_all(self, saves: list[list[Words]]) -> bool:
         """Some calls of `save`, in the order of their numbers and side by side. Do all of them come back?"""
@@ -285,12 +357,12 @@ class _Play:
         room = ROOMS[words.room]
         self._numbers[room] += 1
         self._tags += 1
-        key = room, USERS[words.user], words.id
+        key = room, words.user, words.id
         # An id is used once by a user in a room; another user's, or another room's, is another one.
         id = words.id if words.id and key not in self._used else f"t{self._tags}"
         self._used.add(key)
         message = Message(
-            id, room, USERS[words.user], words.content, self._numbers[room], 1_767_225_600_000 + self._tags
+            id, room, words.user, words.content, self._numbers[room], 1_767_225_600_000 + self._tags
         )
         by = f" of {message.user}, id {self._stage.calls.shown(id)}" if id == words.id else ""
         self._stage.name(message, f"{quoted(room)[1:-1]} {self._stage.calls.shown(message)}{by}")
@@ -535,7 +607,12 @@ class _Play:
     def _look_for_unsynced(self) -> None:
         """Note what was saved and is not synced, which a power cut would lose; of simulated disks only."""
         host = self._stage.host
-        if host is None or not self._saved or any(key == "save_not_synced" for key, _ in self._stage.notes):
+        if (
+            host is None
+            or self._is_full
+            or not self._saved
+            or any(key == "save_not_synced" for key, _ in self._stage.notes)
+        ):
             return
         for path, size in sorted(sizes(self._data).items()):
             synced = host.synced.get(size.inode, 0)

@@ -109,6 +109,32 @@ _keep(
     also="1.1 1.2 1.3 1.5",
 )
 
+_keep(
+    "pubsub",
+    "rooms_as_a_default_argument",
+    "1.3",
+    "wrong_answer",
+    "`def __init__(self, rooms={})`: there is one dictionary for all instances.",
+    (
+        "    def __init__(self) -> None:\n        self._rooms: dict[str, list[Member]] = {}",
+        "    def __init__(self, rooms: dict[str, list[Member]] = {}) -> None:\n        self._rooms = rooms",
+    ),
+)
+_keep(
+    "pubsub",
+    "the_oldest_of_many_rooms_is_dropped",
+    "1.4",
+    "wrong_delivery",
+    "Beyond 256 rooms, the first one is thrown out, whoever is in it.",
+    (
+        "        members = self._rooms.setdefault(room, [])",
+        "        if room not in self._rooms and len(self._rooms) == 256:\n"
+        "            del self._rooms[next(iter(self._rooms))]\n"
+        "        members = self._rooms.setdefault(room, [])",
+    ),
+    also="1.3",
+)
+
 # --- exercise 2 -----------------------------------------------------------------------------------
 
 _SAVE = "            await self._store.save([message])\n"
@@ -234,6 +260,33 @@ _keep(
     also="2.2 2.3 2.4",
 )
 
+_keep(
+    "sequencer",
+    "a_save_has_two_seconds",
+    "2.1",
+    "call_raised",
+    "A save that takes longer than two seconds is given up, though the store is still at it.",
+    ("await self._store.save([message])", "await asyncio.wait_for(self._store.save([message]), 2)"),
+)
+_keep(
+    "sequencer",
+    "eight_may_join_at_once",
+    "2.3",
+    "reader_delays",
+    "A semaphore lets eight join at a time: who does not read keeps its place, and the ninth waits.",
+    (
+        "        self._store = store\n",
+        "        self._store = store\n        self._joining = asyncio.Semaphore(8)\n",
+    ),
+    (
+        "    async def attach(",
+        "    async def attach(self, room: str, member: Member, since: int | None) -> None:\n"
+        "        async with self._joining:\n"
+        "            await self._attach(room, member, since)\n\n"
+        "    async def _attach(",
+    ),
+)
+
 # --- exercise 3 -----------------------------------------------------------------------------------
 
 _ONLINE_IN = "        return [presence for (where, _), presence in self._online().items() if where == room]"
@@ -293,6 +346,20 @@ _keep(
     also="3.1 3.3 3.4",
 )
 
+_keep(
+    "presence",
+    "connections_of_the_class",
+    "3.1",
+    "wrong_answer",
+    "The dictionary of connections stands in the class: all instances have the same.",
+    (
+        "    def __init__(self, heartbeat",
+        "    _connections: dict[str, Connection] = {}\n\n    def __init__(self, heartbeat",
+    ),
+    ("        self._connections: dict[str, Connection] = {}\n", ""),
+    also="3.2 3.3 3.4",
+)
+
 # --- exercise 4 -----------------------------------------------------------------------------------
 
 _keep(
@@ -342,6 +409,34 @@ _keep(
         "            print(error)\n"
         "            return",
     ),
+)
+_keep(
+    "store",
+    "digits_become_a_number",
+    "4.3",
+    "not_kept",
+    "A content of digits only is stored as a number: `007` comes back as 7.",
+    (
+        "[m.id, m.room, m.user, m.content,",
+        "[m.id, m.room, m.user, int(m.content) if m.content.isdigit() else m.content,",
+    ),
+    also="4.2 4.4 4.5",
+)
+_keep(
+    "store",
+    "what_was_not_found_never_is",
+    "4.5",
+    "wrong_answer",
+    "`find` remembers that a message was not there, and does not forget it when the message is saved.",
+    (
+        "        return self._ids.get((room, user, id))",
+        "        found = self._ids.get((room, user, id))\n"
+        "        if found is None or (room, user, id) in self._missing:\n"
+        "            self._missing.add((room, user, id))\n"
+        "            return None\n"
+        "        return found",
+    ),
+    ("        self._ids: ", "        self._missing: set[tuple[str, str, str]] = set()\n        self._ids: "),
 )
 _keep(
     "store",

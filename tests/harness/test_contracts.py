@@ -257,6 +257,20 @@ def test_whoever_waits_for_ever_on_a_full_disk_is_told(tmp_path: Path) -> None:
     assert (told(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
 
 
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_what_is_rare_is_always_played(component: str) -> None:
+    """Whatever the seed, each kind of act is played; what is always played is played to its end."""
+    contract = contract_of(component)
+    plans = [
+        contract.plan(Random(f"/{size}/{n}"), size) for size in contract.SIZES for n in range(contract.PLAYS)
+    ]
+    kinds = {act.what for plan in [*plans, *contract.ALWAYS] for act in plan.acts}
+    assert "another" in kinds
+    assert {"full", "found", "skip", "long", "close"} <= kinds or component != "store"
+    assert {"slow", "refuse", "restart", "ask", "join"} <= kinds or component != "sequencer"
+    assert played(component, SOLUTIONS[component]).plays == len(plans) + len(contract.ALWAYS)
+
+
 def test_a_variable_of_the_module_does_not_survive_a_restart(tmp_path: Path) -> None:
     """A counter in the module, or in the class, begins anew with the next instance, as in a new process."""
     text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
