@@ -17,7 +17,8 @@ from harness.contracts.base import Stage
 from lab.interfaces import StoreError
 from lab.protocol import History, Message, ServerFrame
 
-_MINUTE = 60.0
+_SLOW = 5.0
+"""Seconds that a slow save takes. Whoever gives one up after that is told nothing."""
 DELAYS = (0.0, 0.0, 0.001, 0.002, 0.004, 0.008, 0.02)
 """Seconds for which a store works on something. Without any, it answers at once."""
 
@@ -35,7 +36,7 @@ class Store:
         self.refusals: set[int] = set()
         """Which saves are refused: the first is number 1."""
         self.slow: set[int] = set()
-        """Which saves take a minute."""
+        """Which saves are slow."""
         self.refused: list[tuple[float, list[Message]]] = []
         """What was refused, and when."""
         self._asked: dict[str, int] = {}
@@ -83,7 +84,7 @@ class Store:
         self._saves += 1
         is_refused, kept = self._saves in self.refusals, list(messages)
         if self._saves in self.slow and self._stage.host is not None:
-            await asyncio.sleep(_MINUTE)
+            await asyncio.sleep(_SLOW)
         # What a store raises is not always a StoreError.
         refusal = (
             OSError(ENOSPC, "No space left on device") if self._saves % 2 else StoreError("the disk is full")

@@ -111,7 +111,7 @@ def plan(rng: Random, size: int) -> Plan:
 _READERS = 12
 ALWAYS = [
     Plan("", [Act("stored", count=3), Act("say"), Act("another"), Act("say", 0.1)]),
-    # A save that takes a minute, and those who come meanwhile.
+    # A save that takes its time, and those who come meanwhile.
     Plan("", [Act("slow", count=1), Act("say"), Act("say", 0.5, user=USERS[1]), Act("join", 0.5, count=0)]),
     *(
         Plan("", [Act("stored", count=1), Act("refuse", count=n), *[Act("say", at / 5) for at in range(4)]])
