@@ -171,20 +171,17 @@ def main(files: list[str]) -> int:
     if unknown:
         print(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FILES)}", file=sys.stderr)
         return 64
-    why = reasons()
-    is_explained = True
+    why, is_explained = reasons(), True
     for file in files or FILES:
         mutants = list(mutants_of(file))
         survivors = asyncio.run(survivors_of(mutants))
         print(f"{file}: {len(mutants)} mutants, {len(mutants) - len(survivors)} caught", flush=True)
-        for each in survivors:
-            reason = why.pop((each.file, each.was, each.now), "NO REASON IS GIVEN")
-            is_explained &= reason != "NO REASON IS GIVEN"
-            print(f"    - {each.was}\n    + {each.now}\n      {reason}", flush=True)
-        for _, was, now in [key for key in why if key[0] == file]:
-            print(
-                f"    - {was}\n    + {now}\n      NOT AMONG THEM ANY MORE; leave out its reason", flush=True
-            )
+        found = {(file, each.inside, each.was, each.now) for each in survivors}
+        is_explained &= found <= why.keys()
+        for key in sorted(found):
+            _tell(*key, why.get(key, "NO REASON IS GIVEN"))
+        for key in sorted(key for key in why.keys() - found if key[0] == file):
+            _tell(*key, "NOT AMONG THEM ANY MORE: leave out its reason")
     return 0 if is_explained else 1
 
 
