@@ -180,15 +180,14 @@ def main(files: list[str]) -> int:
         is_explained &= found <= why.keys()
         for key in sorted(found):
             _tell(*key, why.get(key, "NO REASON IS GIVEN"))
-        for key in sorted(key for key in why.keys() - found if key[0] == file):
-            _tell(*key, "NOT AMONG THEM ANY MORE: leave out its reason")
+        for unneeded in sorted(key for key in why.keys() - found if key[0] == file):
+            _tell(*unneeded, "NOT AMONG THEM ANY MORE: leave out its reason")
     return 0 if is_explained else 1
 
 
 def _tell(file: str, inside: str, was: str, now: str, reason: str) -> None:
-    print(
-        f"  {file}, {inside or 'outside of functions'}\n    - {was}\n    + {now}\n      {reason}", flush=True
-    )
+    where = f"{file}, {inside}" if inside else file
+    print(f"  {where}\n    - {was}\n    + {now}\n      {reason}", flush=True)
 
 
 if __name__ == "__main__":
