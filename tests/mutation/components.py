@@ -158,11 +158,15 @@ async def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
     return [mutant for mutant, caught in zip(mutants, noticed, strict=True) if not caught]
 
 
-def reasons() -> dict[tuple[str, ...], str]:
+Key = tuple[str, str, str, str]
+"""The file and the function of a change, and its lines before and after it."""
+
+
+def reasons() -> dict[Key, str]:
     """Why the changes that nobody notices are no breach, each by its file, its function and its lines."""
     with SURVIVORS.open("rb") as file:
         known = [Survivors(**each) for each in tomllib.load(file)["survivors"]]
-    return {(each.file, *change): each.why for each in known for change in each.changes}
+    return {(each.file, inside, was, now): each.why for each in known for inside, was, now in each.changes}
 
 
 def main(files: list[str]) -> int:
