@@ -85,7 +85,7 @@ class Stage:
         """A second instance of the class of the first one; None, and a breach, if it cannot be made."""
         kind = type(first)
         call = f"{kind.__name__}({', '.join(self.calls.shown(each) for each in args)})"
-        self.calls.begin(f"another {call}")
+        self.calls.begin(f"{call}  # 2")
         try:
             return kind(*args)
         except (Exception, SystemExit) as error:

@@ -203,7 +203,7 @@ class _Play:
         if not self._call("subscribe", f"{room}2", member)[0]:
             return False
         self._pubsub = first
-        self._stage.calls.begin("of the first one again:")
+        self._stage.calls.begin("# 1")
         return True
 
     def _call(self, method: str, *args: Any) -> tuple[bool, Any]:

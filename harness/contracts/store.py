@@ -329,11 +329,12 @@ class _Play:
         if got is not _RAISED and got != 0:
             shown = {"call": f"last({quoted(room)})", "got": self._stage.calls.shown(got), "owed": "0"}
             self._stage.breach("4.5", "wrong_answer", "MessageStore.last", "shared", **shown)
-        if got is not _RAISED:
+            self._is_over = True
+        if not self._is_over:
             message = Message("other", room, USERS[0], "other", 1, 1_767_225_600_000)
             await self._call("4.3", "save", other.save, [message])
             await self._call("4.2", "close", other.close)
-        self._stage.calls.begin("of the first one again:")
+        self._stage.calls.begin("# 1")
 
     async def _save_all(self, saves: list[list[Words]]) -> bool:
         """Some calls of `save`, in the order of their numbers and side by side. Do all of them come back?"""

@@ -357,7 +357,6 @@ _keep(
         "    _connections: dict[str, Connection] = {}\n\n    def __init__(self, heartbeat",
     ),
     ("        self._connections: dict[str, Connection] = {}\n", ""),
-    also="3.2 3.3 3.4",
 )
 
 # --- exercise 4 -----------------------------------------------------------------------------------
