@@ -5,7 +5,8 @@ replaced by another: by a student's, or by one that speaks to a cluster. A compo
 `lab.protocol` and the standard library, and never sees a socket.
 
 Each sentence below is owed. `chatlab check` calls a component directly and holds it to them, whatever the
-server around it would hide. What is said to be a list is a list, never None.
+server around it would hide. What is said to be a list is a list, never None. Two instances of a class have
+nothing in common: what one was told is nothing to the other.
 """
 
 from __future__ import annotations

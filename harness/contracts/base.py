@@ -73,22 +73,18 @@ class Stage:
 
     def make(self, step: str, *args: Any) -> Any:
         """A new instance of the component; None, and a breach, if its constructor raises."""
-        kind = self.fresh()
-        try:
-            return kind(*args)
-        except (Exception, SystemExit) as error:
-            call = f"{kind.__name__}({', '.join(self.calls.shown(each) for each in args)})"
-            self.raised(step, f"{kind.__name__}.__init__", call, error)
-            return None
+        return self._instance(step, self.fresh(), args)
 
     def another(self, step: str, first: Any, *args: Any) -> Any:
-        """A second instance of the class of the first one; None, and a breach, if it cannot be made."""
-        kind = type(first)
-        call = f"{kind.__name__}({', '.join(self.calls.shown(each) for each in args)})"
-        self.calls.begin(f"{call}  # 2")
+        """A second instance of the class of the first one, which is shown; None, and a breach, likewise."""
+        self.calls.begin(f"{self.calls.written(type(first).__name__, args)}  # 2")
+        return self._instance(step, type(first), args)
+
+    def _instance(self, step: str, kind: type, args: tuple[Any, ...]) -> Any:
         try:
             return kind(*args)
         except (Exception, SystemExit) as error:
+            call = self.calls.written(kind.__name__, args)
             self.raised(step, f"{kind.__name__}.__init__", call, error)
             return None
 

@@ -31,6 +31,8 @@ _TURNS = 5
 """Turns of the event loop before a write by another thread."""
 _MOST_WAIT = 0.02
 """Seconds that such a write waits for them: the loop may itself be waiting for it."""
+_PAUSE = 0.0005
+"""Seconds after a write, in which other threads get their turn."""
 _AFTERWARDS = ("pwrite", "replace", "rename", "truncate", "ftruncate", "unlink", "remove")
 """Functions of `os` after which the folder may be another one."""
 
@@ -54,15 +56,12 @@ class Watch:
 
     Beside a `loop`, other threads may write. Each of their writes lets the loop go on first, so that a call
     that does not wait for it returns before it, at each play and not only when threads happen to run so; and
-    the other threads get `pause` seconds after it.
+    lets the other threads go on after it.
     """
 
-    def __init__(
-        self, folder: Path, look: Look, loop: asyncio.AbstractEventLoop | None = None, pause: float = 0.0
-    ) -> None:
+    def __init__(self, folder: Path, look: Look, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.folder = folder
         self.look = look
-        self.pause = pause
         self.lock = threading.RLock()
         self._loop, self._loops_thread = loop, threading.get_ident()
 
@@ -84,8 +83,8 @@ class Watch:
 
     def let_others(self) -> None:
         """After a write: let other threads have their turn."""
-        if self.pause:
-            time.sleep(self.pause)
+        if self._loop is not None:
+            time.sleep(_PAUSE)
 
 
 @contextmanager

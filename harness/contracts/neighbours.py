@@ -82,21 +82,22 @@ class Store:
                 f"`save` takes a list of messages, and was given {self._stage.calls.shown(messages)}"
             )
         self._saves += 1
-        is_refused, kept = self._saves in self.refusals, list(messages)
-        if self._saves in self.slow and self._stage.host is not None:
+        number, kept = self._saves, list(messages)
+        if number in self.slow and self._stage.host is not None:
             await asyncio.sleep(_SLOW)
-        # What a store raises is not always a StoreError.
-        refusal = (
-            OSError(ENOSPC, "No space left on device") if self._saves % 2 else StoreError("the disk is full")
-        )
         for message in kept:
             if isinstance(message.sequence, int):
                 self._asked[message.room] = max(message.sequence, self._asked.get(message.room, 0))
 
         def do() -> None:
-            if is_refused:
+            if number in self.refusals:
                 self.refused.append((self._stage.now(), kept))
-                raise refusal
+                # What a store raises is not always a StoreError.
+                raise (
+                    OSError(ENOSPC, "No space left on device")
+                    if number % 2
+                    else StoreError("the disk is full")
+                )
             for message in kept:
                 self._keep(message)
 

@@ -93,11 +93,12 @@ def plan(rng: Random, size: int) -> Plan:
 
 
 def _arrive(connections: list[str], rooms: list[str]) -> list[Act]:
-    return [act for name in connections for act in (Act("connected", name), *_enter(name, rooms))]
-
-
-def _enter(name: str, rooms: list[str]) -> list[Act]:
-    return [Act("joined", name, room) for room in rooms]
+    """They connect, and enter these rooms."""
+    return [
+        act
+        for name in connections
+        for act in (Act("connected", name), *(Act("joined", name, room) for room in rooms))
+    ]
 
 
 _MANY = [f"c{number}" for number in range(11, 161)]

@@ -78,8 +78,6 @@ MOST_EXAMINED = 6
 """Copies that are opened and looked at, of each play."""
 _TORN = (0.1, 0.5, 0.95)
 """How much stays of what was just written."""
-_PAUSE = 0.0005
-"""Seconds after a write in real time, in which other threads get their turn."""
 _BETWEEN = (0, 0, 0.0005, 0.002)
 """Seconds between the beginnings of two saves side by side; a disk takes milliseconds."""
 _MANY = 1200
@@ -241,8 +239,8 @@ class _Play:
         self._tags = 0
         self._examined = 0  # events before the copy that is being looked at
         self._is_over = self._is_copying = self._is_full = False
-        beside = (asyncio.get_running_loop(), _PAUSE) if stage.host is None else ()
-        self.watch = Watch(folder, self.written, *beside)
+        loop = asyncio.get_running_loop() if stage.host is None else None  # real threads may be beside it
+        self.watch = Watch(folder, self.written, loop)
         self._strays: set[str] = set()
         """Files that were made beside the folder, and may be gone again."""
 
@@ -306,22 +304,17 @@ class _Play:
     async def _find_it(self, words: Words) -> None:
         """Look for a message, save it, and look for it again."""
         key = ROOMS[words.room], words.user, words.id
-        await self._look_for(key, None)
+        await self._compare("find", key, None)
         if not self._is_over:
             await self._save_all([[words]])
         if not self._is_over:
-            await self._look_for(key, self._saved[-1])
-
-    async def _look_for(self, key: tuple[str, str, str], owed: Message | None) -> None:
-        got = await self._call("4.5", "find", self._store.find, *key)
-        if got is not _RAISED and got != owed:
-            self._wrong_answer("find", key, got, owed)
+            await self._compare("find", key, self._saved[-1])
 
     async def _make_another(self) -> None:
         """What one instance was told is nothing to a second one of the same class, with another folder."""
         kind, room = type(self._store), ROOMS[0]
         other = await self._call(
-            "4.3", "MessageStore", kind, self._folder / "other", shown='MessageStore("other")'
+            "4.3", "MessageStore", kind, self._folder / "other", shown='MessageStore("other")  # 2'
         )
         if other is _RAISED:
             return
@@ -439,9 +432,13 @@ class _Play:
                 room = message.room if message and self._rng.random() < 0.5 else room
                 args = room, user, id
                 owed = next((m for m in self._in(room) if (m.user, m.id) == (user, id)), None)
-        got = await self._call("4.5", act.method, getattr(self._store, act.method), *args)
+        await self._compare(act.method, args, owed)
+
+    async def _compare(self, method: str, args: tuple[Any, ...], owed: Any) -> None:
+        """Ask the store, and look whether it answers what it owes."""
+        got = await self._call("4.5", method, getattr(self._store, method), *args)
         if got is not _RAISED and got != owed:
-            self._wrong_answer(act.method, args, got, owed)
+            self._wrong_answer(method, args, got, owed)
 
     def _wrong_answer(self, method: str, args: tuple[Any, ...], got: Any, owed: Any) -> None:
         calls = self._stage.calls

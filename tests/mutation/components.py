@@ -112,9 +112,7 @@ def _difference(text: str, changed: str) -> tuple[str, str, str]:
     now = " / ".join(line[2:].strip() for line in lines if line.startswith("+ "))
     before = itertools.takewhile(lambda line: line.startswith("  "), lines)
     functions = [found[1] for line in before if (found := _DEFINITION.match(line[2:]))]
-    is_outside = not was.startswith("def ") and not any(
-        line[2:].startswith(" ") for line in lines if line[0] in "-+"
-    )
+    is_outside = not any(line[2:].startswith(" ") for line in lines if line[0] in "-+")
     return ("" if is_outside or not functions else functions[-1]), was, now
 
 
