@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shlex
@@ -268,7 +269,17 @@ def hint(number: int, more: int, lang: str) -> None:
 
 def main() -> None:
     """The entry point of the command `chatlab`."""
-    sys.exit(run_command(cli, "chatlab"))
+    try:
+        code = run_command(cli, "chatlab")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
+        click.echo(
+            "A disk is full, and there is no room for the output or for a file. Make room on it.", err=True
+        )
+        code = EXIT_DEFECT
+    sys.exit(code)
 
 
 if __name__ == "__main__":

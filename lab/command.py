@@ -7,7 +7,6 @@ import contextlib
 import errno
 import logging
 import math
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,8 +29,6 @@ EXIT_FAILED = 1
 _OWN_FILES = 50
 """Files that the server itself has open, at the most."""
 EXIT_USAGE = 64
-EXIT_NO_ROOM = 70
-"""A full disk: as any trouble of the program itself, it says nothing of what a check has seen."""
 EXIT_INTERRUPTED = 130
 
 
@@ -228,12 +225,4 @@ def run_command(command: click.Command, name: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output has no room either
-        click.echo(
-            "A disk is full, and there is no room for the output or for a file. Make room on it.", err=True
-        )
-        return EXIT_NO_ROOM
     return code if isinstance(code, int) else 0

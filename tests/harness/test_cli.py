@@ -283,3 +283,14 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_gets_a_sentence() -> None:
+    """Output that has no room ends in one sentence and the kit's own exit code, and in no traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*CHATLAB, "hint", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=90, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (70, 1)
+    assert done.stderr.startswith("A disk is full")
