@@ -13,10 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.play import play
 from harness.reports.terminal import Terminal
-from harness.targets import choose
+from harness.running.play import play
 from harness.texts import texts
+from harness.worlds.targets import choose
 
 EXERCISE = 2
 _FONTS_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import msgspec
 
-from harness.client import Client, PlayStopped
-from harness.history import Closed, GaveUp, History, Server
-from harness.play import play
+from harness.history.events import Closed, GaveUp, History, Server
 from harness.reports.words import Words
-from harness.targets import Target, whole_server
+from harness.running.play import play
 from harness.texts import texts
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
 from harness.worlds.base import World
+from harness.worlds.client import Client, PlayStopped
 from harness.worlds.live import LiveWorld
+from harness.worlds.targets import Target, whole_server
 
 HERE = Path(__file__).parent
 SEED = "7"

@@ -9,8 +9,6 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
-from harness import targets
-from harness.anomalies import Anomaly
 from harness.bench import crowded
 from harness.bench.crowd import SIZE
 from harness.bench.listening import KINDS
@@ -18,9 +16,11 @@ from harness.bench.peers import REFERENCE, Peer, running
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, ratio, spread
 from harness.checkers import delivery, ordering
-from harness.client import Client
+from harness.checkers.catalogue import Anomaly
+from harness.history.index import Log
 from harness.load.judging import Load, judge
-from harness.log import Log
+from harness.worlds import targets
+from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 
 AT_ONCE = {"one by one": 1, "ten at a time": 10}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.history import Closed, Fault, Joined, Opened, Sent
+from harness.history.events import Closed, Fault, Joined, Opened, Sent
 from harness.load.record import Recorder, Recording
 
 ROOMS, PEOPLE, MESSAGES = 10, 100, 1000

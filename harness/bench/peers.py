@@ -19,8 +19,8 @@ import psutil
 
 from harness.bench.crowd import SIZE, Bytes, Chat, Nats
 from harness.bench.plan import BenchError
-from harness.targets import ROOT
 from harness.worlds.process import ServerProcess, free_port
+from harness.worlds.targets import ROOT
 
 SERVERS = Path(__file__).parent / "servers"
 _NODE_MODULES = ROOT / "tests" / "servers" / "javascript" / "node_modules"

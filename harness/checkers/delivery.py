@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from math import inf
 
-from harness.anomalies import Anomaly
-from harness.frames import tag_in
-from harness.history import Event, Left
-from harness.log import Heard, Log, Membership, Said
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event, Left
+from harness.history.frames import tag_in
+from harness.history.index import Heard, Log, Membership, Said
 
 LONG_AGO = 1.0
 """Seconds in which what was said has reached everybody. What has not by then is lost, even if a connection

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.checkers.pages import Answer, answers
-from harness.history import Event, Server
-from harness.log import Heard, Log
+from harness.history.events import Event, Server
+from harness.history.index import Heard, Log
 
 _NEXT = 3
 """New messages that may stand in one line with a torn end: writers put several into one write."""

@@ -8,10 +8,10 @@ from math import inf
 from typing import Any
 from unicodedata import category
 
-from harness.anomalies import Anomaly
-from harness.frames import tag_in
-from harness.history import Sent
-from harness.log import Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Sent
+from harness.history.frames import tag_in
+from harness.history.index import Log
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""

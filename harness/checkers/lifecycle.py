@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.errors import served_again
-from harness.history import Closed, Event, GaveUp, Server
-from harness.log import Log
+from harness.history.events import Closed, Event, GaveUp, Server
+from harness.history.index import Log
 
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach us: what was sent meanwhile came too late."""

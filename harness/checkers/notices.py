@@ -6,10 +6,10 @@ from collections import defaultdict
 from itertools import permutations
 from math import inf
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, undisturbed
-from harness.history import Event, Fault, Joined, Sent
-from harness.log import ENDS, Heard, Log, Membership
+from harness.history.events import Event, Fault, Joined, Sent
+from harness.history.index import ENDS, Heard, Log, Membership
 
 SOON = 1.0
 """Seconds after a second join in which an announcement is taken for one of it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
-from harness.history import Event
-from harness.log import Heard, Log
+from harness.history.events import Event
+from harness.history.index import Heard, Log
 
 
 def numbering(log: Log, room: str) -> list[Anomaly]:

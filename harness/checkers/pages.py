@@ -6,11 +6,11 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
-from harness.frames import Page
-from harness.history import Event, Sent
-from harness.log import Asked, Heard, Log
+from harness.history.events import Event, Sent
+from harness.history.frames import Page
+from harness.history.index import Asked, Heard, Log
 from lab.protocol import MAX_PAGE
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from harness.anomalies import Anomaly
-from harness.frames import Roster
-from harness.history import Event, Sent
-from harness.log import Asked, Conn, Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event, Sent
+from harness.history.frames import Roster
+from harness.history.index import Asked, Conn, Log
 from lab.protocol import Status
 
 EARLY = 0.02

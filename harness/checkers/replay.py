@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from math import inf
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, excerpt
-from harness.history import Event
-from harness.log import Heard, Log, Membership
+from harness.history.events import Event
+from harness.history.index import Heard, Log, Membership
 from lab.protocol import NEWEST, Message
 
 

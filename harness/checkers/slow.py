@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import inf
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
-from harness.history import Event, Fault
-from harness.log import Heard, Log
+from harness.history.events import Event, Fault
+from harness.history.index import Heard, Log
 from lab.protocol import MAX_UNREAD
 
 _SOCKET_BUFFERS = {"live": 8 * 1024 * 1024, "sim": 1024 * 1024}

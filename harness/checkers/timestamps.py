@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
-from harness.anomalies import Anomaly
-from harness.history import Event
-from harness.log import Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event
+from harness.history.index import Log
 
 TOLERANCE = 300.0
 """Seconds by which clocks may differ, as that of a container whose virtual machine had been suspended. The

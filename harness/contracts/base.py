@@ -22,11 +22,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from harness.calls import Calls
 from harness.contracts.result import Breach
-from harness.history import Called
+from harness.history.calls import Calls
+from harness.history.events import Called
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.places import raised_where, waits_where
+from harness.worlds.sim.source_locations import raised_where, waits_where
 
 NEVER = 600.0
 """Simulated seconds after which a call never returns: all that it waits for takes milliseconds."""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from harness.worlds.sim.places import is_library
+from harness.worlds.sim.source_locations import is_library
 from lab.loader import INTERFACES, load, locate
 
 

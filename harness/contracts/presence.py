@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.calls import raised
 from harness.contracts.base import Plan, Stage
+from harness.history.calls import raised
 from lab.interfaces import Change
 from lab.protocol import Presence, Status
 

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.calls import quoted
 from harness.contracts.base import Plan, Stage
+from harness.history.calls import quoted
 from lab.protocol import Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
 
 STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4", "unsubscribe": "1.5"}

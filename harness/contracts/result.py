@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from harness.anomalies import Anomaly
-from harness.history import Called
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Called
 
 
 class Breach(Struct, frozen=True):

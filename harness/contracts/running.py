@@ -20,10 +20,10 @@ from msgspec.structs import replace
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
 from harness.contracts.result import Breach, Played
-from harness.steps import BREAKABLE
+from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.places import is_library
 from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.source_locations import is_library
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR
 from lab.loader import INTERFACES, ComponentError

@@ -20,10 +20,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.calls import in_short
 from harness.contracts import neighbours
 from harness.contracts.base import Plan, Stage
 from harness.contracts.neighbours import Member, Store
+from harness.history.calls import in_short
 from lab.interfaces import Draft
 from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
 

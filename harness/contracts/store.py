@@ -24,10 +24,10 @@ import psutil
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.calls import quoted, raised
 from harness.contracts.base import Plan, Stage, told
 from harness.contracts.disk import Watch, Written, full, watched
-from harness.history import Called
+from harness.history.calls import quoted, raised
+from harness.history.events import Called
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import MAX_CONTENT, MAX_ID, MAX_NAME, MAX_PAGE, Message
 

@@ -20,16 +20,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.play import Run
 from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
-from harness.steps import COMPONENTS, points_for, steps_of
-from harness.targets import ROOT, BadTarget, submission
+from harness.running.play import Run
+from harness.running.worker import Job, run_in_process
 from harness.texts import Texts
-from harness.verdict import Outcome
-from harness.worker import Job, run_in_process
+from harness.verdict.outcome import Outcome
+from harness.verdict.steps import COMPONENTS, points_for, steps_of
+from harness.worlds.targets import ROOT, BadTarget, submission
 
 _LARGE = 1024 * 1024
 _NOT_THEIRS = {".git", "node_modules", "__pycache__", ".venv", "venv"}

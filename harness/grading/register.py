@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from harness.grading.grade import Grade, Rules, fingerprint
-from harness.steps import EXERCISES
 from harness.texts import Texts
+from harness.verdict.steps import EXERCISES
 
 if sys.platform != "win32":
     import fcntl

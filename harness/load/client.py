@@ -22,10 +22,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 from websockets.sync.client import ClientConnection, connect
 
-from harness import history
-from harness.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from harness.history import events as history
+from harness.history.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
 from harness.load.record import Recorder
-from harness.targets import as_user
+from harness.worlds.targets import as_user
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
 PATIENCE = 30.0

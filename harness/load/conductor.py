@@ -22,7 +22,7 @@ from harness.load.crew import Crew
 from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
 from harness.texts import texts
-from harness.verdict import EXIT_CODES, EXIT_DEFECT
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""

@@ -7,7 +7,7 @@ import threading
 import time
 from random import Random
 
-from harness import history
+from harness.history import events as history
 from harness.load.client import Chatter, Measure
 from harness.load.habits import Temper
 from harness.load.record import Recorder, this_host

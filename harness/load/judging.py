@@ -12,17 +12,17 @@ from itertools import chain
 
 from msgspec import Struct, field
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery, lifecycle, ordering, replay
-from harness.history import Fault, Opened, Stalled
-from harness.judge import STALL_LIMIT, flaws_in
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Fault, Opened, Stalled
+from harness.history.index import Log
 from harness.load.figures import percentile
 from harness.load.latencies import latencies
 from harness.load.merge import Merged
 from harness.load.proof import unproven
 from harness.load.record import Recording, seconds
-from harness.log import Log
-from harness.verdict import Outcome, Text
+from harness.verdict.judge import STALL_LIMIT, flaws_in
+from harness.verdict.outcome import Outcome, Text
 
 LAG_LIMIT = 0.1
 """Seconds: if one in a hundred awakenings of a load process is later than this, its latencies are its own."""

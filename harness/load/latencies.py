@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from math import isfinite, nan
 from operator import sub
 
-from harness import history
-from harness.frames import tag_in
+from harness.history import events as history
+from harness.history.frames import tag_in
 from harness.load.merge import Merged
 from harness.load.room import Column, Room
 

@@ -18,15 +18,15 @@ from pathlib import Path
 import click
 
 from harness.checkers import lifecycle
-from harness.client import PlayStopped
-from harness.history import Server
-from harness.log import Log
-from harness.outfile import write_out
+from harness.history.events import Server
+from harness.history.index import Log
+from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
-from harness.targets import Target
 from harness.texts import texts
-from harness.verdict import EXIT_CODES, EXIT_DEFECT, Outcome
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
+from harness.worlds.client import PlayStopped
 from harness.worlds.live import LiveWorld
+from harness.worlds.targets import Target
 from lab.command import EXIT_INTERRUPTED
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")

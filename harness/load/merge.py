@@ -23,9 +23,9 @@ from typing import Any
 
 import msgspec
 
-from harness import history
-from harness.frames import tag_in
-from harness.history import Event, History
+from harness.history import events as history
+from harness.history.events import Event, History
+from harness.history.frames import tag_in
 from harness.load.record import HeardLive, HeardPage, Recording, numbers, seconds
 from harness.load.room import Column, Room
 from lab.protocol import SYSTEM

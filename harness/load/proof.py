@@ -16,10 +16,10 @@ from itertools import accumulate
 from math import inf
 
 from harness.checkers.delivery import LONG_AGO, undisturbed
+from harness.history.index import Log, Membership
 from harness.load.merge import Merged
 from harness.load.record import HeardPage
 from harness.load.room import Column, Room
-from harness.log import Log, Membership
 from lab.protocol import NEWEST
 
 _NOTHING = Column(array("d"), array("I"), 0)

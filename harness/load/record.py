@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from harness import frames, history
-from harness.frames import Meaning, Page
-from harness.history import Event
+from harness.history import events as history
+from harness.history import frames
+from harness.history.events import Event
+from harness.history.frames import Meaning, Page
 from lab.protocol import SYSTEM, Message
 
 MAX_DELIVERIES = 20_000_000

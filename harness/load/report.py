@@ -11,12 +11,12 @@ from rich.table import Table
 
 from harness.load.figures import percentile, rate
 from harness.load.judging import Result
-from harness.outfile import write_out
 from harness.reports.jsonreport import anomaly_as_json
+from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import Texts, texts
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
 
 PERCENTILES = (50, 95, 99)
 _MARKS = {

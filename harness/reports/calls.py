@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from harness.history import Called, Event
+from harness.history.events import Called, Event
 
 E = TypeVar("E")
 

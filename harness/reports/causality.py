@@ -19,10 +19,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import frames, history
-from harness.frames import Beat, Complaint, Page, Roster, tag_in
-from harness.history import History
-from harness.log import ENDS
+from harness.history import events as history
+from harness.history import frames
+from harness.history.events import History
+from harness.history.frames import Beat, Complaint, Page, Roster, tag_in
+from harness.history.index import ENDS
 from harness.reports.excerpt import Excerpt, Fold
 from harness.reports.svg import shorten
 from harness.texts import Texts, texts

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.history import History
-from harness.log import Heard, Log
+from harness.history.events import History
+from harness.history.index import Heard, Log
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
 from lab.protocol import Status
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from harness.history import Event, History, Step
+from harness.history.events import Event, History, Step
 from harness.reports.calls import is_one_line, joined_calls
 from harness.reports.excerpt import Fold, is_telling
 from harness.reports.markup import safe

@@ -13,8 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.frames import tag_in
-from harness.history import (
+from harness.history.events import (
     Began,
     Called,
     Closed,
@@ -29,7 +28,8 @@ from harness.history import (
     Stalled,
     Step,
 )
-from harness.log import ENDS
+from harness.history.frames import tag_in
+from harness.history.index import ENDS
 from lab.protocol import SYSTEM
 
 AROUND = 2

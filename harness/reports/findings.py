@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from harness.anomalies import Anomaly
-from harness.play import Run
+from harness.checkers.catalogue import Anomaly
 from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
+from harness.running.play import Run
 from harness.texts import Texts
-from harness.verdict import Outcome, StepResult
+from harness.verdict.outcome import Outcome, StepResult
 
 MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
 KINDS = 3

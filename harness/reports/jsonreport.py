@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.anomalies import Anomaly
+from harness.checkers.catalogue import Anomaly
 from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.texts import Texts
-from harness.verdict import Outcome, StepResult
+from harness.verdict.outcome import Outcome, StepResult
 
 
 def report(summary: Summary, texts: Texts) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from harness.anomalies import Anomaly
-from harness.history import Received
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
 
 WIDTH = 88
 """Characters of a frame that are shown."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from importlib import resources
 
-from harness.anomalies import Anomaly
-from harness.history import Called, Event, Fault, Received, Sent, Server
-from harness.log import ENDS, Log
-from harness.play import Run
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Called, Event, Fault, Received, Sent, Server
+from harness.history.index import ENDS, Log
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
 from harness.reports.events import events_as_html, listing
@@ -36,8 +35,9 @@ from harness.reports.summary import Scene, Summary
 from harness.reports.svg import Drawing
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
+from harness.running.play import Run
 from harness.texts import Texts
-from harness.verdict import Outcome, StepResult
+from harness.verdict.outcome import Outcome, StepResult
 
 _ROOMS = 3
 """Rooms whose numbers are drawn."""

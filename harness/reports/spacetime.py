@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from harness.history import History
+from harness.history.events import History
 from harness.reports.causality import SERVER, SHOWN, Band, Causality, Moment, causality
 from harness.reports.excerpt import Excerpt
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten

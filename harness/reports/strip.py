@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from harness.history import Event
-from harness.log import Heard, Log
+from harness.history.events import Event
+from harness.history.index import Heard, Log
 from harness.reports.svg import ALARM, FAINT, Drawing, Sheet, shorten
 from harness.texts import Texts
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from harness.play import Run
-from harness.steps import steps_of
-from harness.verdict import Outcome, StepResult, overall
+from harness.running.play import Run
+from harness.verdict.outcome import Outcome, StepResult, overall
+from harness.verdict.steps import steps_of
 
 BOUND_CONFIDENCE = 0.05
 """The share of cases in which a defect of the stated frequency would stay unseen."""

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from harness.anomalies import Anomaly
-from harness.history import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
-from harness.play import Run
-from harness.replay import Replay, changes, first_difference
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
+from harness.minimize.replay_file import Replay, changes, first_difference
 from harness.reports.calls import joined_calls
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
 from harness.reports.findings import (
@@ -29,8 +28,9 @@ from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary
 from harness.reports.words import Words
+from harness.running.play import Run
 from harness.texts import Texts
-from harness.verdict import Outcome, StepResult, overall
+from harness.verdict.outcome import Outcome, StepResult, overall
 
 if TYPE_CHECKING:
     from rich.console import Console

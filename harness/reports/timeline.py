@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from harness.log import Log
+from harness.history.index import Log
 from harness.reports.svg import ALARM, FAINT, Drawing, Sheet, shorten
 from harness.reports.words import Words
 from lab.protocol import Status

@@ -6,13 +6,13 @@ import json
 import re
 from typing import Any
 
-from harness import history
-from harness.anomalies import INTERFACES, Anomaly
+from harness.checkers.catalogue import INTERFACES, Anomaly
 from harness.checkers.delivery import excerpt
-from harness.history import Event
+from harness.history import events as history
+from harness.history.events import Event
 from harness.reports.calls import Line, lines_of
 from harness.texts import Texts
-from harness.verdict import Text
+from harness.verdict.outcome import Text
 from lab.protocol import SYSTEM
 
 ENDED = ("reset", "eof")

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
-from harness.client import Client, Gone
-from harness.log import Log
+from harness.history.index import Log
 from harness.worlds.base import World
+from harness.worlds.client import Client, Gone
 
 FULL = 30
 """How much is played by default: as much as a live run of some seconds takes."""

@@ -8,13 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery, errors, notices, timestamps
-from harness.client import Client, Gone
-from harness.log import Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.index import Log
 from harness.scenarios.common import FULL, Bad, misbehave, span
-from harness.verdict import Finding, Text
+from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
+from harness.worlds.client import Client, Gone
 from lab.protocol import MAX_CONTENT, MAX_ID
 
 ROOM = "Lobby"

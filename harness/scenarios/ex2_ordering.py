@@ -9,12 +9,12 @@ from random import Random
 from msgspec import Struct
 
 from harness.checkers import delivery, errors, ordering, pages, replay, slow, timestamps
-from harness.client import Client, Gone, PlayStopped
-from harness.log import Log
+from harness.history.index import Log
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
 from harness.scenarios.seam import Seam
-from harness.verdict import Finding, Text
+from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import POLL, World
+from harness.worlds.client import Client, Gone, PlayStopped
 from lab.protocol import MAX_ID, MAX_PAGE, MAX_UNREAD
 
 ROOMS = ("red", "blue")

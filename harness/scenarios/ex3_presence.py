@@ -12,14 +12,14 @@ from random import Random
 
 from msgspec import Struct
 
-from harness.anomalies import Anomaly
 from harness.checkers import errors, notices, presence, timestamps
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import Silence
-from harness.client import Client, PlayStopped
-from harness.log import Conn, Log
+from harness.history.index import Conn, Log
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
-from harness.verdict import Finding, Text
+from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
+from harness.worlds.client import Client, PlayStopped
 
 ROOM = "den"
 OTHER = "attic"

@@ -8,13 +8,13 @@ from random import Random
 
 from msgspec import Struct
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery, durability, ordering, pages, replay, timestamps
-from harness.client import Client, Gone
-from harness.log import Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.index import Log
 from harness.scenarios.common import FULL, MODEST, meanwhile
-from harness.verdict import Finding, Text
+from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
+from harness.worlds.client import Client, Gone
 from lab.protocol import NEWEST
 
 ROOMS = ("north", "nor.th", "North")

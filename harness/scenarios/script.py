@@ -14,13 +14,13 @@ from random import Random
 
 from msgspec import Struct
 
-from harness.anomalies import Anomaly
 from harness.checkers import durability, notices, pages, presence, replay
-from harness.client import Client, Gone, PlayStopped
-from harness.judge import anomalies_in
-from harness.log import Conn, Log
+from harness.checkers.catalogue import Anomaly
+from harness.history.index import Conn, Log
 from harness.scenarios.common import together
+from harness.verdict.judge import anomalies_in
 from harness.worlds.base import World
+from harness.worlds.client import Client, Gone, PlayStopped
 
 ROOM = "room"
 USERS = ("alice", "bob", "carol")

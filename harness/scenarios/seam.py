@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.client import Client
 from harness.scenarios.common import together
 from harness.worlds.base import World
+from harness.worlds.client import Client
 
 FAR_BEHIND = 40
 """Messages under way from which on talkers slow down: how much a server can bear is not the question."""

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
-from harness import history
-from harness.client import Client, PlayStopped
-from harness.connection import Connection
-from harness.frames import Reading
-from harness.history import Event, History
+from harness.history import events as history
+from harness.history.events import Event, History
+from harness.history.frames import Reading
+from harness.worlds.client import Client, PlayStopped
+from harness.worlds.connection import Connection
 from harness.worlds.torn import Sizes, Watch
 
 POLL = 0.005

@@ -11,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from harness import history
-from harness.connection import Connection
-from harness.targets import Target
+from harness.history import events as history
 from harness.worlds.base import POLL
+from harness.worlds.connection import Connection
 from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
+from harness.worlds.targets import Target
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""

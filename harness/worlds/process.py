@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from harness.targets import CommandNotFound
+from harness.worlds.targets import CommandNotFound
 
 if sys.platform != "win32":
     import resource

@@ -20,13 +20,14 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidStatus
 
-from harness import frames, history
-from harness.client import PlayStopped
-from harness.connection import Connection
-from harness.log import DYING_SECONDS
-from harness.targets import CommandNotFound, Target, as_user
-from harness.verdict import Outcome, Text
+from harness.history import events as history
+from harness.history import frames
+from harness.history.index import DYING_SECONDS
+from harness.verdict.outcome import Outcome, Text
 from harness.worlds.base import World
+from harness.worlds.client import PlayStopped
+from harness.worlds.connection import Connection
+from harness.worlds.targets import CommandNotFound, Target, as_user
 from harness.worlds.torn import Sizes, Watch, sizes
 
 READY_SECONDS = 10.0

@@ -14,15 +14,15 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness import targets
-from harness.play import Case, Run, add_contract, played_directly
+from harness.running.fork_pool import Nursery, SimJob
+from harness.running.play import Case, Run, add_contract, played_directly
+from harness.running.tasks import side_by_side
+from harness.running.worker import Job, run_in_process
 from harness.scenarios.common import MODEST
-from harness.steps import EXERCISES
-from harness.targets import Target
-from harness.tasks import side_by_side
-from harness.verdict import Outcome, StepResult
-from harness.worker import Job, run_in_process
-from harness.worlds.sim.nursery import Nursery, SimJob
+from harness.verdict.outcome import Outcome, StepResult
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
+from harness.worlds.targets import Target
 from harness.zoo.animal import Animal
 from harness.zoo.single_file import PLAIN
 

@@ -19,7 +19,7 @@ from harness.bench.plan import BenchError, Plan
 from harness.bench.report import as_json, page
 from harness.bench.result import Part, Table, ratio, shown
 from harness.bench.usage import cpu_seconds
-from harness.cli import cli
+from harness.cli.main import cli
 
 pytestmark = pytest.mark.xdist_group("bench")
 SHORT = Plan(rounds=1, seconds=0.1, members=6)

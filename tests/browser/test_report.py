@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.reports.page import page
-from harness.steps import EXERCISES
 from harness.texts import texts
+from harness.verdict.steps import EXERCISES
 from tests.browser.test_accessible import faults
 from tests.harness.test_page import run_of, story_of, summary_of, swapped
 
@@ -79,7 +79,7 @@ def test_the_page_of_a_real_run(
     """Failing as it is handed out, and passing: the page is small, and nothing is in the way."""
     file = tmp_path / "report.html"
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.cli", "check", str(exercise), target, "--html", str(file)],
+        [sys.executable, "-P", "-m", "harness.cli.main", "check", str(exercise), target, "--html", str(file)],
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,

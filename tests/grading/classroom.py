@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.steps import COMPONENTS, EXERCISES
+from harness.verdict.steps import COMPONENTS, EXERCISES
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -17,14 +17,14 @@ import pytest
 
 from harness.grading.grade import Grade, Part, Rules, environment, fingerprint, grade, is_complete
 from harness.grading.register import Register
-from harness.play import Run
-from harness.steps import steps_of
+from harness.running.play import Run
+from harness.running.worker import Job
 from harness.texts import texts
-from harness.verdict import Outcome, StepResult
-from harness.worker import Job
+from harness.verdict.outcome import Outcome, StepResult
+from harness.verdict.steps import steps_of
 from tests.grading.classroom import CLASS, make
 
-CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
+CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 RULES = Rules(1, 1, False, 300.0)
 
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from hypothesis import settings
 
-from harness.anomalies import CATALOGUE, Anomaly
-from harness.history import (
+from harness.checkers.catalogue import CATALOGUE, Anomaly
+from harness.history.events import (
     Began,
     Closed,
     Event,
@@ -39,7 +39,7 @@ from harness.history import (
     Stalled,
     Step,
 )
-from harness.log import Log
+from harness.history.index import Log
 from harness.reports.words import Words
 from harness.texts import texts
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
-from harness.history import Sent
+from harness.history.events import Sent
 from tests.harness.stories import Story, facts, told
 
 

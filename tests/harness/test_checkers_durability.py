@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import durability
+from harness.checkers.catalogue import Anomaly
 from tests.harness.stories import Numbered, Person, Story, facts, told
 
 

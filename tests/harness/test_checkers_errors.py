@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import errors, lifecycle
-from harness.judge import leniencies
+from harness.checkers.catalogue import Anomaly
+from harness.verdict.judge import leniencies
 from tests.harness.stories import Person, Story, facts, told
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery, lifecycle
+from harness.checkers.catalogue import Anomaly
 from tests.harness.stories import Story, facts, told
 
 NOT_READY: dict[str, dict[str, Any]] = {

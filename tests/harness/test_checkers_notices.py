@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import notices
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.notices import SOON
 from tests.harness.stories import Person, Story, facts, told
 

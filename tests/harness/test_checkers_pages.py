@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import pages
+from harness.checkers.catalogue import Anomaly
 from lab.protocol import MAX_PAGE
 from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import presence
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import EARLY, Silence
-from harness.frames import Roster
-from harness.history import Event
+from harness.history.events import Event
+from harness.history.frames import Roster
 from tests.harness.stories import EPOCH, Person, Story, facts, told
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
-from harness.anomalies import Anomaly
 from harness.checkers import delivery, durability, errors, ordering, pages, replay
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
-from harness.history import Event, History, Joined, Received, Sent
-from harness.log import Heard, Log, Membership
+from harness.history.events import Event, History, Joined, Received, Sent
+from harness.history.index import Heard, Log, Membership
 from tests.harness.model import ROOMS, plays
 from tests.harness.stories import PROPERTY, Json, Story, told
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import replay
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import NEWEST
 from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told

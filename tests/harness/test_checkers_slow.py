@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from harness.anomalies import Anomaly
 from harness.checkers import slow
+from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import MAX_UNREAD
 from tests.harness.stories import Story, told

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.steps import POINTS, steps_of
-from harness.targets import find_folder
+from harness.verdict.steps import POINTS, steps_of
+from harness.worlds.targets import find_folder
 
-CHATLAB = [sys.executable, "-P", "-m", "harness.cli"]
+CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 
 
 def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from websockets.frames import Close
 from websockets.uri import parse_uri
 from websockets.utils import accept_key, apply_mask
 
-from harness.connection import Connection
+from harness.worlds.connection import Connection
 
 MAX_SIZE = 150
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10

@@ -14,14 +14,14 @@ import msgspec
 import psutil
 import pytest
 
-from harness.anomalies import CATALOGUE, INTERFACES
+from harness.checkers.catalogue import CATALOGUE, INTERFACES
 from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
 from harness.contracts.running import CONTRACTS, contract_of, play_contract, play_in_real_time
-from harness.history import Called
+from harness.history.events import Called
 from harness.reports.calls import lines_of
-from harness.steps import BREAKABLE, COMPONENTS, EXERCISES
-from harness.targets import find_folder
+from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES
+from harness.worlds.targets import find_folder
 from harness.zoo.animal import Animal
 from harness.zoo.animals import ANIMALS
 from lab.loader import INTERFACES as CLASSES

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.live
 def doctor(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command; nobody is at the terminal."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "harness.cli", "doctor", *arguments],
+        [sys.executable, "-P", "-m", "harness.cli.main", "doctor", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

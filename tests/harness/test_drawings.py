@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.history import Began, Closed, Fault, History, Noted, Opened, Received, Sent, Server
-from harness.log import Log
+from harness.history.events import Began, Closed, Fault, History, Noted, Opened, Received, Sent, Server
+from harness.history.index import Log
 from harness.reports.causality import MOST, SERVER, Causality, Moment, causality
 from harness.reports.charts import (
     Shown,

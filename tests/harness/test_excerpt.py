@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.anomalies import Anomaly
-from harness.history import LONG, Closed, Event, GaveUp, Received, Sent, shortened
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import LONG, Closed, Event, GaveUp, Received, Sent, shortened
 from harness.reports.causality import EVERYTHING, SERVER, Causality, causality
 from harness.reports.excerpt import LANES, MOST, Excerpt, Fold, blamed, excerpt, is_telling
 from harness.reports.spacetime import spacetime

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import frames
-from harness.frames import Beat, Complaint, Flaw, Greeting, Page, Roster, Unknown
+from harness.history import frames
+from harness.history.frames import Beat, Complaint, Flaw, Greeting, Page, Roster, Unknown
 from lab.protocol import (
     MAX_FRAME,
     Connected,

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 import harness.checkers
-from harness.anomalies import CATALOGUE, Anomaly
-from harness.history import Stalled
-from harness.judge import STALL_LIMIT, judge, leniencies
-from harness.log import Log
-from harness.play import Run
+from harness.checkers.catalogue import CATALOGUE, Anomaly
+from harness.history.events import Stalled
+from harness.history.index import Log
 from harness.reports.summary import Summary, excluded_frequency
-from harness.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
+from harness.running.play import Run
 from harness.texts import texts
-from harness.verdict import Finding, Outcome, StepResult, Text, overall
+from harness.verdict.judge import STALL_LIMIT, judge, leniencies
+from harness.verdict.outcome import Finding, Outcome, StepResult, Text, overall
+from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
 from tests.harness.stories import EPOCH, Story, told
 
 PROOF = Text("nothing")

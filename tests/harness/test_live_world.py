@@ -11,11 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness import history, targets
-from harness.client import Gone, PlayStopped
-from harness.targets import CommandNotFound
+from harness.history import events as history
+from harness.worlds import targets
+from harness.worlds.client import Gone, PlayStopped
 from harness.worlds.live import LiveWorld
 from harness.worlds.process import ServerProcess, free_port
+from harness.worlds.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import history
 from harness.checkers import (
     delivery,
     durability,
@@ -22,8 +21,9 @@ from harness.checkers import (
     replay,
     slow,
 )
-from harness.history import Fault, Received, Sent, Server
-from harness.log import ENDS, Log
+from harness.history import events as history
+from harness.history.events import Fault, Received, Sent, Server
+from harness.history.index import ENDS, Log
 from tests.harness.stories import PROPERTY, Story
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.anomalies import Anomaly
-from harness.frames import read
-from harness.history import Received
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
+from harness.history.frames import read
 from harness.reports.malformed import WIDTH, marked, pointed_at
 from tests.harness.stories import PROPERTY
 

@@ -14,22 +14,23 @@ from random import Random
 import msgspec
 import pytest
 
-from harness import replay, targets
-from harness.calls import Calls
-from harness.history import Called, Event, History, without_calls
-from harness.judge import anomalies_in
-from harness.log import Log
-from harness.play import Case, Run
+from harness.history.calls import Calls
+from harness.history.events import Called, Event, History, without_calls
+from harness.history.index import Log
+from harness.minimize import replay_file as replay
 from harness.reports.calls import joined_calls
 from harness.reports.excerpt import CALLERS, CALLS, excerpt, tags_of
 from harness.reports.words import Words
+from harness.running.fork_pool import Nursery, SimJob
+from harness.running.play import Case, Run
+from harness.running.simulate import simulate
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
-from harness.steps import EXERCISES
-from harness.targets import Target
 from harness.texts import texts
-from harness.worlds.sim.nursery import Nursery, SimJob
-from harness.worlds.sim.simulate import simulate
+from harness.verdict.judge import anomalies_in
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
+from harness.worlds.targets import Target
 from tests.harness.stories import NONCE, Person, Story
 
 pytestmark = pytest.mark.xdist_group("sim")
@@ -293,7 +294,7 @@ def test_a_race_is_seen_in_the_terminal_on_the_page_and_in_the_replay(tmp_path: 
     """Both messages are numbered after the same last number, before either is saved."""
 
     def chatlab(*arguments: str) -> str:
-        command = [sys.executable, "-P", "-m", "harness.cli", *arguments]
+        command = [sys.executable, "-P", "-m", "harness.cli.main", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stdout

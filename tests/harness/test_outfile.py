@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness.outfile import OutFile, write_out
+from harness.reports.outfile import OutFile, write_out
 from harness.texts import texts
 
 

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.anomalies import Anomaly
-from harness.history import Event, Received, Sent
-from harness.log import Log
-from harness.play import Run
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event, Received, Sent
+from harness.history.index import Log
 from harness.reports.charts import histogram
 from harness.reports.events import MOST, events_as_html
 from harness.reports.page import page
@@ -23,8 +22,9 @@ from harness.reports.terminal import Terminal
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.timeline import rows as timeline_rows
 from harness.reports.words import Words
+from harness.running.play import Run
 from harness.texts import texts
-from harness.verdict import Outcome, StepResult, Text
+from harness.verdict.outcome import Outcome, StepResult, Text
 from tests.harness.stories import NONCE, PROPERTY, Person, Story
 
 RED = f"red-{NONCE}"

@@ -17,11 +17,11 @@ INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = funct
 FAKE_PLAYS = '''
 """Plays that take no time: a step comes out as the seed and its number say."""
 import os
-import harness.play
-from harness.anomalies import Anomaly
-from harness.play import Run
-from harness.steps import points_for, steps_of
-from harness.verdict import Outcome, StepResult, Text
+import harness.running.play
+from harness.checkers.catalogue import Anomaly
+from harness.running.play import Run
+from harness.verdict.steps import points_for, steps_of
+from harness.verdict.outcome import Outcome, StepResult, Text
 
 OUTCOMES = {"2.1": "passed", "2.2": "failed", "2.3": "inconclusive", "2.4": "skipped"}
 
@@ -43,7 +43,7 @@ async def play(exercise, target, seed, *, skip_slow=False, progress=None):
     return Run(exercise, seed, "live", target.label, 0.1, [] if defect else steps, [], [], 0.0, [], defect)
 
 
-harness.play.play = play
+harness.running.play.play = play
 '''
 
 

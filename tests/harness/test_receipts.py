@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from harness import targets
-from harness.client import Client
-from harness.play import Case, Run
+from harness.running.play import Case, Run
+from harness.running.simulate import simulate
 from harness.scenarios import ex1_chat, ex2_ordering, ex3_presence, ex4_persistence
 from harness.scenarios.common import MODEST
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
+from harness.worlds import targets
 from harness.worlds.base import World
-from harness.worlds.sim.simulate import simulate
+from harness.worlds.client import Client
 
 pytestmark = pytest.mark.xdist_group("sim")
 

@@ -13,14 +13,14 @@ from unittest.mock import AsyncMock
 import psutil
 import pytest
 
-from harness import check
-from harness.targets import at_file
+from harness.check import check
+from harness.worlds.targets import at_file
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")
 
-CHATLAB = (sys.executable, "-P", "-m", "harness.cli")
+CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 
 
 def chatlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

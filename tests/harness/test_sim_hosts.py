@@ -27,13 +27,13 @@ from typing import Any
 
 import pytest
 
-from harness import history
-from harness.client import PlayStopped
-from harness.targets import Target
+from harness.history import events as history
+from harness.worlds.client import PlayStopped
 from harness.worlds.sim import modules
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import UPTIME, Deadlock, Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from harness.worlds.targets import Target
 
 PAST: list[Simulator] = []
 """Simulations that are over: what was killed in them must never be tidied up."""

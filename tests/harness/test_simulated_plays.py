@@ -13,17 +13,19 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from harness import replay, shrink, targets
-from harness.history import History, Received, Sent
-from harness.play import Case, Run
+from harness.history.events import History, Received, Sent
+from harness.minimize import replay_file as replay
+from harness.minimize import shrink
+from harness.running.fork_pool import CrashError, Nursery, SimJob, packed
+from harness.running.play import Case, Run
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import NOBODY, Act, Script, is_playable
-from harness.steps import EXERCISES
-from harness.targets import Target
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
 from harness.worlds.sim import watchdog
-from harness.worlds.sim.nursery import CrashError, Nursery, SimJob, packed
+from harness.worlds.targets import Target
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import JOURNAL, PLAIN
 
@@ -526,7 +528,7 @@ def test_who_is_stopped_while_it_warms_up_plays_nothing() -> None:
     """SIGTERM in the middle of the first play, which catches its exception, is not forgotten."""
     code = """
 import os, signal
-from harness.worlds.sim import forks
+from harness.running import forks
 
 def simulate(*_):
     try:
@@ -546,7 +548,7 @@ def test_who_is_stopped_while_it_forks_plays_nothing_more() -> None:
     """Around a fork Python throws away what a signal's handler raises; the signal counts all the same."""
     code = """
 import os, signal
-from harness.worlds.sim import forks
+from harness.running import forks
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
 forks.main()
 """

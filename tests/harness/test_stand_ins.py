@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from harness import targets
-from harness.play import Case, Run
+from harness.running.fork_pool import Nursery, SimJob
+from harness.running.play import Case, Run
+from harness.running.simulate import simulate
 from harness.scenarios.common import SMALL
 from harness.scenarios.script import NOBODY, Act, Script
-from harness.targets import Target
-from harness.verdict import Outcome
-from harness.worlds.sim import places
+from harness.verdict.outcome import Outcome
+from harness.worlds import targets
+from harness.worlds.sim import source_locations as places
 from harness.worlds.sim.hostloop import HostLoop
-from harness.worlds.sim.nursery import Nursery, SimJob
-from harness.worlds.sim.simulate import simulate
+from harness.worlds.targets import Target
 from harness.zoo.single_file import PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")

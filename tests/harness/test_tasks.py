@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from harness.tasks import side_by_side
+from harness.running.tasks import side_by_side
 
 
 async def test_results_come_in_the_order_of_what_is_done() -> None:

@@ -24,14 +24,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from harness import history, targets
-from harness.client import Client, Gone, PlayStopped
-from harness.targets import Target
+from harness.history import events as history
+from harness.worlds import targets
+from harness.worlds.client import Client, Gone, PlayStopped
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from harness.worlds.targets import Target
 
 LIVE_MARKS = [pytest.mark.live, pytest.mark.xdist_group("live0")]
 PAST: list[Simulator] = []

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.play import Run, play
-from harness.targets import Target
-from harness.verdict import Outcome
+from harness.running.play import Run, play
+from harness.verdict.outcome import Outcome
+from harness.worlds.targets import Target
 
 SERVERS = Path(__file__).parent.parent / "servers"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli import cli
-from harness.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
-from harness.targets import ROOT
+from harness.cli.main import cli
 from harness.texts import LANGUAGES, texts
+from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
+from harness.worlds.targets import ROOT
 from lab.loader import INTERFACES
 
 NAMES = {"en": "README.md", "fr": "README.fr.md"}

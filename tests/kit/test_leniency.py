@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from harness import targets
-from harness.play import Case, Run, play
+from harness.running.fork_pool import Nursery, SimJob
+from harness.running.play import Case, Run, play
 from harness.scenarios.common import MODEST
-from harness.targets import Target
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
+from harness.worlds import targets
 from harness.worlds.live import LiveWorld
-from harness.worlds.sim.nursery import Nursery, SimJob
+from harness.worlds.targets import Target
 from harness.zoo.single_file import _changed
 from tests.kit.conftest import Judge, assert_right, describe
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.anomalies import CATALOGUE
-from harness.steps import EXERCISES, POINTS
+from harness.checkers.catalogue import CATALOGUE
 from harness.texts import LANGUAGES, texts
+from harness.verdict.steps import EXERCISES, POINTS
 
 HARNESS = Path(__file__).parent.parent.parent / "harness"
 

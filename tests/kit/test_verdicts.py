@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import targets
-from harness.steps import COMPONENTS, EXERCISES
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
+from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.worlds import targets
 from tests.kit.conftest import Judge, assert_right, describe
 
 pytestmark = pytest.mark.live

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.anomalies import CATALOGUE, Anomaly
-from harness.play import Run
-from harness.steps import EXERCISES, POINTS
-from harness.verdict import Outcome, StepResult, Text
+from harness.checkers.catalogue import CATALOGUE, Anomaly
+from harness.cli.zoo import _Table
+from harness.running.play import Run
+from harness.verdict.outcome import Outcome, StepResult, Text
+from harness.verdict.steps import EXERCISES, POINTS
 from harness.zoo import matrix
 from harness.zoo.animal import BOTH, Animal
 from harness.zoo.animals import ANIMALS
-from harness.zoo.command import _Table
 from harness.zoo.matrix import Cell, Play, Row
 from harness.zoo.single_file import PLAIN
 
-CHATLAB = (sys.executable, "-P", "-m", "harness.cli")
+CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 JOBS = 2
 
 

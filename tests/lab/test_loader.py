@@ -217,7 +217,7 @@ def test_methods_that_do_not_fit(
         ("from lab import *", "lab.*"),
         ("import solutions", "solutions"),
         ("from solutions.ex2_ordering import sequencer", "solutions.ex2_ordering"),
-        ("import os, harness.client", "harness.client"),
+        ("import os, harness.worlds.client", "harness.worlds.client"),
         ("def later():\n    import lab.store", "lab.store"),
     ],
 )

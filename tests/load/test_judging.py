@@ -13,7 +13,7 @@ from harness.load.judging import LAG_LIMIT, Load, Result, judge
 from harness.load.latencies import latencies
 from harness.load.merge import Merged
 from harness.load.record import Recording, pack, unpack
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
 from tests.load.recorders import Story
 
 EVERYBODY = list(range(8))

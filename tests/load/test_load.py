@@ -19,7 +19,7 @@ import pytest
 import harness.load
 from tests.extras import needs_module
 
-LOAD = [sys.executable, "-P", "-m", "harness.cli", "load"]
+LOAD = [sys.executable, "-P", "-m", "harness.cli.main", "load"]
 FEW = ["--users", "25", "--time", "5s", "--pace", "10", "--seed", "1"]
 CARELESS = Path(__file__).parent.parent / "servers" / "careless_pubsub.py"
 
@@ -228,7 +228,7 @@ def test_missing_locust_is_explained() -> None:
     """Without Locust the command says how to install it, and exits with 64."""
     program = (
         "import importlib.util, sys\n"
-        "from harness.cli import cli\n"
+        "from harness.cli.main import cli\n"
         "from lab.command import run_command\n"
         "importlib.util.find_spec = lambda name: None\n"
         "sys.argv = ['chatlab', 'load']\n"
@@ -245,7 +245,7 @@ def test_missing_locust_is_explained() -> None:
 def test_command_does_not_import_locust() -> None:
     """Importing the command, and what it starts, leaves sockets and threads as they are."""
     program = (
-        "import sys, harness.cli, harness.load.launch, harness.load.crew\n"
+        "import sys, harness.cli.main, harness.load.launch, harness.load.crew\n"
         "assert not {'locust', 'gevent'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

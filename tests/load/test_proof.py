@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from harness.bench import crowded
 from harness.checkers import delivery, ordering, replay
+from harness.history.index import Log
 from harness.load.judging import Load, judge
 from harness.load.merge import Merged
 from harness.load.proof import unproven
 from harness.load.record import Recording
-from harness.log import Log
-from harness.verdict import Outcome
+from harness.verdict.outcome import Outcome
 from tests.load.recorders import ROOM, Story
 
 PEOPLE = 4

@@ -27,12 +27,12 @@ from libcst import matchers
 from msgspec import Struct
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
-from harness import targets
-from harness.play import Case, add_contract, played_directly
-from harness.steps import COMPONENTS, EXERCISES
-from harness.tasks import side_by_side
-from harness.verdict import Outcome
-from harness.worlds.sim.nursery import Nursery, NurseryError, SimJob
+from harness.running.fork_pool import Nursery, NurseryError, SimJob
+from harness.running.play import Case, add_contract, played_directly
+from harness.running.tasks import side_by_side
+from harness.verdict.outcome import Outcome
+from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.worlds import targets
 
 ROOT = Path(__file__).parents[2]
 FILES = [

@@ -52,7 +52,7 @@ def test_default(folder: Path) -> None:
         assert len(set(rooms)) == len(rooms) >= 3
         url = f"ws://127.0.0.1:{it.ports[8080]}/"
         checked = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "check", "--url", url, "--json", "-"],
+            [sys.executable, "-m", "harness.cli.main", "check", "--url", url, "--json", "-"],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from harness.targets import Target
+from harness.worlds.targets import Target
 
 SECONDS = 10.0
 """Real seconds that a program has for it."""

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
-from harness import calls
+from harness.history import calls
 from harness.worlds.sim import observed, threads
 from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
-from harness.worlds.sim.places import is_library, raised_where, waits_where
+from harness.worlds.sim.source_locations import is_library, raised_where, waits_where
 from harness.worlds.sim.stand_ins import NotSimulated, own_fault
 from harness.worlds.sim.threads import WorkerThread
 

@@ -14,8 +14,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.worlds.sim.identity import SimFuture, SimTask
-from harness.worlds.sim.places import is_library, raised_where
+from harness.worlds.sim.source_locations import is_library, raised_where
+from harness.worlds.sim.stable_hash import SimFuture, SimTask
 from harness.worlds.sim.stand_ins import lacks, own_fault
 from harness.worlds.sim.threads import WorkerThread
 

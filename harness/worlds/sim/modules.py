@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from harness.worlds.sim.places import is_library
+from harness.worlds.sim.source_locations import is_library
 
 _FIRST = frozenset(
     {"_collections_abc", "_sitebuiltins", "abc", "builtins", "codecs", "encodings", "genericpath", "harness"}

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from harness.worlds.sim.latency_model import Latency
 from harness.worlds.sim.stand_ins import lacks
-from harness.worlds.sim.weather import Latency
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host

@@ -18,8 +18,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from harness.calls import Calls
-from harness.history import Called
+from harness.history.calls import Calls
+from harness.history.events import Called
 from lab import command
 from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
 from lab.server import Components, Session

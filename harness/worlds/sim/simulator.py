@@ -23,13 +23,13 @@ from typing import Any, TypeVar
 
 from greenlet import greenlet
 
-from harness.worlds.sim import identity
+from harness.worlds.sim import stable_hash as identity
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import Handle, HostLoop
-from harness.worlds.sim.nature import Nature
+from harness.worlds.sim.latency_model import Weather
 from harness.worlds.sim.network import Network
-from harness.worlds.sim.places import own_frame, place_of
-from harness.worlds.sim.weather import Weather
+from harness.worlds.sim.source_locations import own_frame, place_of
+from harness.worlds.sim.stdlib_patches import Nature
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from harness.worlds.sim.places import raised_where, roots_of
+from harness.worlds.sim.source_locations import raised_where, roots_of
 
 if TYPE_CHECKING:
     from harness.worlds.sim.host import Host

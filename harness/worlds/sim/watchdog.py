@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from time import process_time  # the real one, even where a server has taken its place
 from types import FrameType
 
-from harness.worlds.sim.places import place_of
 from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.source_locations import place_of
 
 BUSY_SECONDS = 4.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""

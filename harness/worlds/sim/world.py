@@ -13,12 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness.client import PlayStopped
-from harness.connection import Connection
-from harness.history import Event
-from harness.targets import CommandNotFound, Target, python_program
-from harness.verdict import Outcome, Text
+from harness.history.events import Event
+from harness.verdict.outcome import Outcome, Text
 from harness.worlds.base import POLL
+from harness.worlds.client import PlayStopped
+from harness.worlds.connection import Connection
 from harness.worlds.process import in_memory
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
@@ -26,9 +25,10 @@ from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
 from harness.worlds.sim.host import ANOTHER, LOCKS, Host
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
-from harness.worlds.sim.places import package_of, raised_where, roots_of
 from harness.worlds.sim.simulator import UPTIME, Simulator
+from harness.worlds.sim.source_locations import package_of, raised_where, roots_of
 from harness.worlds.sim.stand_ins import NotSimulated
+from harness.worlds.targets import CommandNotFound, Target, python_program
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 

@@ -1,0 +1,1 @@
+"""The command `chatlab`: one module for each of its commands."""

@@ -1,0 +1,1 @@
+"""Asks a server one question of each kind, and shows what it answers."""

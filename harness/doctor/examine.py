@@ -1,0 +1,161 @@
+"""Asks a server one question of each kind, and shows what it answers: the first thing to try with a new one.
+
+It gives no verdict. It says which spellings the server uses that the contract only forgives, what came upon
+each type of frame, and which frame was the first to depart from the contract.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from msgspec import Struct
+
+from harness.checkers import errors, lifecycle, timestamps
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import History, Opened, Received
+from harness.history.index import Log
+from harness.reports.excerpt import contents, is_telling
+from harness.verdict.judge import first_flaw, leniencies
+from harness.verdict.outcome import Text
+from harness.worlds.client import Client, Gone, PlayStopped
+from harness.worlds.live import LiveWorld
+from harness.worlds.targets import Target
+
+ROOM = "ward"
+
+
+class Question(Struct, frozen=True):
+    """What a client sends, and the types of frames that must come back: to it, and to another member.
+
+    `key` names it in the texts. `bad` is the rule that it breaks on purpose; `frame` is None where `text` is
+    sent as it is.
+    """
+
+    key: str
+    frame: dict[str, Any] | None
+    owed: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    bad: str = ""
+    text: str | None = None
+
+
+class Answer(Struct):
+    """What came upon a question: frames to who asked, and to the other member."""
+
+    question: Question
+    got: list[Received]
+    others: list[Received]
+    dropped: bool
+    """Whether the connection of who asked was gone afterwards."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all types that are owed came; what else came is not judged here."""
+        return (
+            not self.dropped
+            and set(self.question.owed) <= self.kinds(self.got)
+            and set(self.question.others) <= self.kinds(self.others)
+        )
+
+    @staticmethod
+    def kinds(frames: list[Received]) -> set[str]:
+        """The types of some frames."""
+        return {str(contents(event)[0].get("type")) for event in frames}
+
+
+class Examination(Struct):
+    """All that was found out. `trouble` says why it was not finished, and has the first malformed frame."""
+
+    answers: list[Answer]
+    spellings: list[Text]
+    trouble: list[Anomaly]
+    history: History
+    nonce: str
+    output: list[str]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everything was answered, by frames as they should be."""
+        return bool(self.answers) and not self.trouble and all(answer.is_right for answer in self.answers)
+
+
+def questions(room: str, tag: str) -> list[Question]:
+    """One of each kind, in an order in which each makes sense."""
+    said = {"type": "message", "data": {"room": room, "content": f"{tag}. hello", "id": f"doctor-{tag}"}}
+    outside = {"type": "message", "data": {"room": f"{room}-2", "content": "not in there"}}
+    return [
+        Question("join", {"type": "join", "room": room}, ("presence",), ("message", "presence")),
+        Question("message", said, ("message",), ("message",)),
+        Question("again", said, ("message",)),
+        Question("join_since", {"type": "join", "room": room, "since": 0}),
+        Question("presence", {"type": "presence", "room": room}, ("presence",)),
+        Question("history", {"type": "history", "room": room}, ("history",)),
+        Question("heartbeat", {"type": "heartbeat"}),
+        Question("unknown", {"type": "dance"}, ("error",), bad="unknown_type"),
+        Question("not_json", None, ("error",), bad="not_json", text="hello"),
+        Question("no_room", {"type": "join"}, ("error",), bad="no_room"),
+        Question("outside", outside, ("error",), bad="not_joined"),
+        Question("leave", {"type": "leave", "room": room}, (), ("message", "presence")),
+    ]
+
+
+async def examine(target: Target) -> Examination:
+    """Start the server (or go to its URL), ask everything, and end it."""
+    world = LiveWorld(target, exercise=0, seed="1")
+    answers: list[Answer] = []
+    try:
+        try:
+            await world.start_server()
+            other = await world.client("bob")
+            await other.join(world.name(ROOM))
+            client = await world.client("ada")
+            for question in questions(world.name(ROOM), world.tag()):
+                if not client.is_open:
+                    client = await world.client("ada")
+                    await client.join(world.name(ROOM))
+                answers.append(await _ask(world, question, client, other))
+        except PlayStopped:
+            pass
+        log = Log(world.history, world.readings)
+        trouble = [
+            *lifecycle.server(log, 0.0, inf),
+            *lifecycle.connections(log, 0.0, inf),
+            *errors.unanswered(log, 0.0, inf),
+            *timestamps.of_messages(log),
+            *timestamps.of_presence(log),
+        ]
+        flaw = first_flaw(log)
+        if flaw is not None:
+            trouble.append(flaw)
+        return Examination(answers, _spellings(log), trouble, world.history, world.nonce, world.output())
+    finally:
+        await world.close()
+
+
+def _spellings(log: Log) -> list[Text]:
+    """What the server writes in another way than the contract does, which forgives it."""
+    found = leniencies(log)
+    if not log.keeps_ids:
+        found.append(Text("no_retries"))
+    if any(isinstance(event, Opened) and event.user != event.asked for event in log.events):
+        found.append(Text("names_ignored"))
+    return found
+
+
+async def _ask(world: LiveWorld, question: Question, client: Client, other: Client) -> Answer:
+    """Ask, and wait until the server has done all that it does about it."""
+    start = len(world.history)
+    try:
+        if question.bad:
+            await client.send_bad(question.frame, question.bad, question.text)
+        else:
+            await client.send(question.frame)
+        await client.fence()
+    except Gone:
+        pass
+    if other.is_open:
+        await other.fence()
+    heard = [event for event in world.history[start:] if isinstance(event, Received) and is_telling(event)]
+    got, others = ([each for each in heard if each.conn == who.conn] for who in (client, other))
+    return Answer(question, got, others, not client.is_open)

@@ -1,0 +1,130 @@
+"""Replay files: a failure in the simulated world, to be played again by anybody.
+
+A file holds the case and the target, which are all that a run follows from; the history that they gave;
+and what else could have changed since: the versions of Python, of the kit and of websockets, and the
+server's own files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from harness.history.events import Event, History, without_calls
+from harness.running.play import Case, Run
+from harness.scenarios.script import is_playable
+from harness.verdict.steps import EXERCISES
+from harness.worlds.targets import Target, python_program
+
+FORMAT = 1
+MAX_HISTORY = 1024 * 1024
+"""Bytes of a history that is written into a file."""
+
+
+class BadReplay(Exception):  # noqa: N818 - named for what it says
+    """A file cannot be played again; the text says why."""
+
+
+class Replay(Struct):
+    """What stands in a replay file."""
+
+    format: int
+    anomaly: str
+    case: Case
+    target: Target
+    versions: dict[str, str]
+    files: dict[str, str]
+    """The server's own files, and the SHA-256 of each."""
+    digest: str
+    history: History = field(default_factory=list)
+
+
+def of(run: Run, target: Target, anomaly: str) -> Replay:
+    """The replay of a simulated run, which has its history."""
+    assert run.case is not None, "only simulated runs can be played again"
+    here = _relative(target, Path.cwd())
+    seen = without_calls(run.history)  # the calls are recorded anew when it is played again
+    history = (
+        seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []
+    )  # the digest is enough to see whether it is the same
+    return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
+
+
+def write(replay: Replay, path: Path) -> None:
+    """Write the file. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(replay) + b"\n")
+
+
+def read(path: Path) -> Replay:
+    """Read a file. Raises BadReplay."""
+    try:
+        replay = msgspec.json.decode(path.read_bytes(), type=Replay)
+    except OSError as error:
+        raise BadReplay(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadReplay(f"{path} is no replay file of this kit: {error}") from error
+    if replay.format != FORMAT:
+        raise BadReplay(f"{path} has format {replay.format}, and this kit reads format {FORMAT}")
+    if replay.case.exercise not in EXERCISES or python_program(replay.target.command or ("",)) is None:
+        raise BadReplay(f"{path} names no exercise, or no server in Python, that could be played")
+    if replay.case.script is not None and not is_playable(replay.case.script):
+        raise BadReplay(f"{path} has a scene in which somebody does something that cannot be played")
+    folder = Path.cwd() / replay.target.cwd
+    if not folder.is_dir():
+        raise BadReplay(f"{path} was written for a server in {folder}, and there is no such folder")
+    return replace(replay, target=replace(replay.target, cwd=str(folder)))
+
+
+def versions() -> dict[str, str]:
+    """What a history depends on beside the server."""
+    return {
+        "python": platform.python_version(),
+        "chat-lab": metadata.version("chat-lab"),
+        "websockets": metadata.version("websockets"),
+    }
+
+
+def files(target: Target) -> dict[str, str]:
+    """The target's files, by the words of its command that name one, and the SHA-256 of each."""
+    found = {}
+    for word in (target.command or ())[1:]:
+        path = Path(target.cwd) / (word.partition("=")[2] or word)  # COMPONENT=FILE, or FILE
+        if path.is_file():
+            name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def changes(replay: Replay) -> list[tuple[str, str, str]]:
+    """What is not as it was: its name, what it was, and what it is."""
+    now = versions()
+    found = [(name, was, now.get(name, "–")) for name, was in replay.versions.items() if now.get(name) != was]
+    present = files(replay.target)
+    for name, was in replay.files.items():
+        if present.get(name) != was:
+            found.append((name, was[:12], present.get(name, "–")[:12]))
+    return found
+
+
+def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
+    """The first events in which two histories differ, seen from outside; None where one of them has ended."""
+    one, other = without_calls(one), without_calls(other)
+    for mine, theirs in zip(one, other, strict=False):
+        if msgspec.json.encode(mine) != msgspec.json.encode(theirs):
+            return mine, theirs
+    shorter = min(len(one), len(other))
+    return (one[shorter] if len(one) > shorter else None, other[shorter] if len(other) > shorter else None)
+
+
+def _relative(target: Target, base: Path) -> Target:
+    """The target as seen from a folder, so that the file can be played elsewhere, too."""
+    command = tuple(word.replace(f"{base}/", "") for word in target.command or ())
+    return replace(target, command=("python", *command[1:]), cwd=os.path.relpath(target.cwd, base))

@@ -1,0 +1,136 @@
+"""Reduces a failure to the fewest people, messages and faults that still fail by the same anomaly.
+
+No cleverness: scenes of growing size are drawn by chance, a few dozen of each, until one fails in the same
+way (MacIver and Donaldson, ECOOP 2020, generate and shrink in this manner, too). Then each act is left out
+in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice, product
+from random import Random
+
+from msgspec.structs import replace
+
+from harness.running.fork_pool import Nursery, SimJob
+from harness.running.play import Case, Run
+from harness.running.tasks import side_by_side
+from harness.scenarios import script
+from harness.scenarios.script import Script
+from harness.verdict.outcome import Outcome
+from harness.worlds.targets import Target, reference
+
+SCENES = 20
+"""Scenes that are tried of each size."""
+MOST = 600
+"""Scenes that are tried in all: some seconds of play."""
+AT_ONCE = 10
+"""Scenes that one child plays."""
+_SIZES = {
+    1: (range(1, 4), range(5), range(3)),
+    2: (range(1, 4), range(1, 7), range(4)),
+    3: (range(1, 4), range(2), range(1, 4)),
+    4: (range(1, 3), range(1, 6), range(1, 3)),
+}
+"""How many people, messages and faults there may be, in each exercise."""
+
+
+def anomalies_of(run: Run) -> list[str]:
+    """The names of what went wrong in a run, those of its first failed step first.
+
+    What only direct calls have shown is not among them: it happened in no scene.
+    """
+    failed = [step for step in run.steps if step.outcome is Outcome.FAILED]
+    found = [anomaly for step in failed for anomaly in step.anomalies if not anomaly.is_of_a_contract]
+    return list(dict.fromkeys(anomaly.name for anomaly in found))
+
+
+async def shrink(
+    nursery: Nursery, target: Target, run: Run, progress: Callable[[int], None] = lambda scenes: None
+) -> Run | None:
+    """The smallest run found that fails as this one does; None if no small scene does.
+
+    `progress` is told how many scenes were played.
+    """
+    names = [name for name in anomalies_of(run) if name != "not_reached"]
+    if not names:
+        return None
+    second_best: Run | None = None
+    played = 0
+    for people, messages, faults in islice(_sizes(run.exercise), MOST // SCENES):
+        cases = [_case(run, people, messages, faults, number) for number in range(SCENES)]
+        runs = await _play(nursery, target, cases)
+        played += len(runs)
+        progress(played)
+        for each in runs:
+            if names[0] in anomalies_of(each) and await _is_fair(nursery, each):
+                return await _without_acts(nursery, target, each, names[0])
+            if second_best is None and set(names) & set(anomalies_of(each)) and await _is_fair(nursery, each):
+                second_best = each
+    if second_best is None:
+        return None
+    name = next(each for each in anomalies_of(second_best) if each in names)
+    return await _without_acts(nursery, target, second_best, name)
+
+
+async def _is_fair(nursery: Nursery, run: Run) -> bool:
+    """Whether the reference server passes the scene: else it is the scene that is wrong."""
+    assert run.case is not None
+    (other,) = await nursery.play(SimJob(reference(), [run.case]))
+    return not anomalies_of(other)
+
+
+def _sizes(exercise: int) -> Iterator[tuple[int, int, int]]:
+    """From small to large; a third person is the last resort, since scenes of two are easiest to read."""
+    return iter(sorted(product(*_SIZES[exercise]), key=lambda size: (size[0] > 2, sum(size), size)))
+
+
+def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Case:
+    seed = f"{run.seed}/{people}-{messages}-{faults}-{number}"
+    return Case(run.exercise, seed, script=script.plan(Random(seed), run.exercise, people, messages, faults))
+
+
+async def _play(nursery: Nursery, target: Target, cases: list[Case]) -> list[Run]:
+    parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
+    runs = await side_by_side(*(nursery.play(SimJob(target, part)) for part in parts))
+    return [run for part in runs for run in part]
+
+
+async def _without_acts(nursery: Nursery, target: Target, run: Run, name: str) -> Run:
+    """The run with everything left out that it does not need; it comes back with its history."""
+    assert run.case is not None
+    best, digest = run.case, run.digest
+    changed = True
+    while changed:
+        changed = False
+        tried = await _play(nursery, target, [replace(best, script=less) for less in _less(best)])
+        for each in tried:
+            if name in anomalies_of(each) and each.case is not None and await _is_fair(nursery, each):
+                best, digest, changed = each.case, each.digest, True
+                break
+    return await nursery.recall(target, best, digest)
+
+
+def _less(case: Case) -> list[Script]:
+    """The script with one thing less: an act, a wait, or somebody who does nothing."""
+    whole = case.script
+    assert whole is not None
+    fewer = [replace(whole, acts=whole.acts[:n] + whole.acts[n + 1 :]) for n in range(len(whole.acts))]
+    if whole.intervals:
+        fewer.append(replace(whole, intervals=0))
+    idle = set(range(len(whole.users))) - {act.who for act in whole.acts}
+    fewer += [_without(whole, number) for number in sorted(idle) if len(whole.users) > 1]
+    return fewer
+
+
+def _without(whole: Script, number: int) -> Script:
+    def moved(who: int) -> int:
+        return who - (who > number)
+
+    return replace(
+        whole,
+        users=whole.users[:number] + whole.users[number + 1 :],
+        inside=[moved(who) for who in whole.inside if who != number],
+        acts=[replace(act, who=moved(act.who)) for act in whole.acts],
+    )

@@ -1,0 +1,328 @@
+"""The course's steps as pytest items, and fixtures for tests of one's own. Silent unless it is asked for.
+
+`pytest --lab-submission DIR` collects eighteen items, one for each step. An exercise is played once, by the
+first of its items that runs; each item then stands for the verdict on its step:
+
+- *passed* and *failed* are just that, and a failure shows our explanation instead of a traceback;
+- *inconclusive* is an error: it is no pass, and nobody may take it for a skip;
+- *skipped* is what was not asked for, such as a restart of a server that is reached by its URL.
+
+This module is imported by every run of pytest in an environment that has the kit, so it imports nothing of
+ours before one of its options is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.reports.words import Words
+    from harness.running.play import Run
+    from harness.verdict.outcome import StepResult
+    from harness.worlds.targets import Target
+
+_TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options; all begin with `--lab-`, so that they clash with nobody's."""
+    group = parser.getgroup("chat-lab", "chat-lab: judge a chat server, step by step")
+    add = group.addoption
+    add("--lab-submission", metavar="DIR", help="Judge a folder that is laid out like exercises/.")
+    add("--lab-server", metavar="COMMAND", help='Judge any server, such as "node server.js".')
+    add("--lab-url", metavar="URL", help="Judge a server that runs already, such as ws://127.0.0.1:8080/.")
+    add("--lab-solutions", action="store_true", help="Judge the model answers.")
+    add("--lab-reference", action="store_true", help="Judge the reference server.")
+    add("--lab-together", action="store_true", help="Use all four components of a submission at once.")
+    add("--lab-exercises", metavar="1,3", help="Only these exercises; alone, it judges your exercises/.")
+    add("--lab-seed", type=int, metavar="N", help="Play the plan of this seed again.")
+    add("--lab-runs", type=int, default=1, metavar="N", help="Play each exercise N times; the worst counts.")
+    add("--lab-skip-slow", action="store_true", help="Leave out steps that wait for long time-outs.")
+    add("--lab-lang", choices=("en", "fr"), default="en", help="Language of the explanations.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Understand the options. Raises pytest.UsageError for those that make no sense."""
+    config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
+    asked = [name for name in _TARGETS if _is_given(config, name)]
+    if len(asked) > 1:
+        raise pytest.UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
+    if config.getoption("--lab-runs") < 1:
+        raise pytest.UsageError("--lab-runs takes a number from 1 on")
+    if (config.getoption("--lab-seed") or 0) < 0:
+        raise pytest.UsageError("--lab-seed takes a number from 0 on")
+    if is_asked_for(config):
+        course = _Course(config)
+        if course.is_collected:
+            config.pluginmanager.register(course, "chat-lab-course")
+            if config.pluginmanager.hasplugin("xdist"):
+                config.pluginmanager.register(_KeptTogether(config, course.seed), "chat-lab-xdist")
+    if config.pluginmanager.hasplugin("asyncio"):
+        from harness.pytest_support import fixtures as pytest_fixtures
+
+        config.pluginmanager.register(pytest_fixtures, "chat-lab-fixtures")
+
+
+class _Course:
+    """What was asked for: which exercises are judged on which servers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.exercises = _exercises(config.getoption("--lab-exercises"))
+        self.targets = {number: target_of(config, number) for number in self.exercises}
+        self.seed: int = getattr(config, "workerinput", {}).get("lab_seed", config.getoption("--lab-seed"))
+        if self.seed is None:
+            self.seed = random.SystemRandom().randrange(1_000_000)
+        named_files = config.args_source is pytest.Config.ArgsSource.ARGS and bool(config.args)
+        self.is_collected = bool(config.getoption("--lab-exercises")) or not named_files
+        if not named_files:
+            config.args[:] = []  # nothing but the course, whatever lies about in the folder
+
+    def pytest_report_header(self) -> str:
+        """What is judged, for the head of pytest's report."""
+        labels = dict.fromkeys(target.label for target in self.targets.values())
+        return f"chat-lab: judging {', '.join(labels)}, seed {self.seed}"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Add the steps, before -k and -m choose among all items."""
+        for number, target in self.targets.items():
+            exercise = Exercise.of(session, number, target, self.seed)
+            items.extend(exercise.collect())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The points, which are what a grade is made of."""
+        from harness.verdict.outcome import Outcome
+
+        reached, of, steps = 0, 0, 0
+        for reports in terminalreporter.stats.values():
+            for report in reports:
+                found = dict(getattr(report, "user_properties", ()))
+                is_last = getattr(report, "when", None) == "teardown"
+                if "chat-lab step" in found and is_last and found["verdict"] != Outcome.SKIPPED:
+                    reached, of, steps = reached + found["points"], of + found["of"], steps + 1
+        if steps:
+            terminalreporter.write_line(f"chat-lab: {reached} of {of} points (steps: {steps})")
+
+
+class _KeptTogether:
+    """With xdist, the steps of an exercise go to one worker, and all workers play the same plans."""
+
+    def __init__(self, config: pytest.Config, seed: int) -> None:
+        self.seed = seed
+        if config.getoption("dist") == "load":
+            config.option.dist = "loadscope"  # the scope of a step is its exercise
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker the seed."""
+        node.workerinput["lab_seed"] = self.seed
+
+
+class Exercise(pytest.Collector):
+    """An exercise, judged on one server; its steps are the items."""
+
+    number: int
+    target: Target
+    seed: int
+
+    @classmethod
+    def of(cls, session: pytest.Session, number: int, target: Target, seed: int) -> Exercise:
+        """The exercise of this number."""
+        from harness.verdict.steps import EXERCISES
+
+        name = EXERCISES[number]
+        exercise: Exercise = cls.from_parent(session, name=name, nodeid=name, path=session.path / name)
+        exercise.number, exercise.target, exercise.seed = number, target, seed
+        exercise._runs = []
+        return exercise
+
+    def collect(self) -> Iterator[Step]:
+        """The steps, in the course's order."""
+        from harness.texts import texts
+        from harness.verdict.steps import steps_of
+
+        for step in steps_of(self.number):
+            title = texts("en").say(f"step.{step.replace('.', '-')}")
+            item: Step = Step.from_parent(self, name=f"{step} {title}")
+            item.step = step
+            item.mark()
+            yield item
+
+    def runs(self) -> list[Run]:
+        """The plays of this exercise, which happen when they are asked for first."""
+        from harness.running.play import play
+
+        config = self.config
+        while len(self._runs) < config.getoption("--lab-runs"):
+            seed = str(self.seed + len(self._runs))
+            run = asyncio.run(
+                play(self.number, self.target, seed, skip_slow=config.getoption("--lab-skip-slow"))
+            )
+            run.history = []
+            self._runs.append(run)
+        return self._runs
+
+    _runs: list[Run]
+
+
+class Step(pytest.Item):
+    """One step of the course: an item whose outcome is the verdict on it."""
+
+    step: str
+
+    def mark(self) -> None:
+        """The marker by which it can be chosen, and one that keeps pytest-timeout away from it."""
+        from harness.verdict.steps import points_for
+
+        exercise = self._exercise
+        self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
+        if self.config.pluginmanager.hasplugin("timeout"):
+            # A play has limits of its own. One from outside would only kill it before it can explain.
+            self.add_marker(pytest.mark.timeout(0))
+
+    @property
+    def _exercise(self) -> Exercise:
+        assert isinstance(self.parent, Exercise), "steps are made by an exercise"
+        return self.parent
+
+    def setup(self) -> None:
+        """Play the exercise if that was not done yet. No verdict is an error, and errors belong here."""
+        from harness.reports.summary import Summary
+        from harness.texts import texts
+        from harness.verdict.outcome import Outcome
+
+        runs = self._exercise.runs()
+        defect = next((run.defect for run in runs if run.defect), "")
+        if defect:
+            raise NoVerdict(texts(self.config.getoption("--lab-lang")).say("ui.defect") + "\n" + defect)
+        summary = Summary(self._exercise.seed, runs[0].world, "", 0.0, [[run] for run in runs])
+        self._result = next(result for result in summary.steps if result.step == self.step)
+        self._run = next(run for run in runs if any(each is self._result for each in run.steps))
+        self._note_properties(runs)
+        if self._result.outcome is Outcome.INCONCLUSIVE:
+            raise NoVerdict(self._explanation())
+        if self._result.outcome is Outcome.SKIPPED:
+            pytest.skip(self._receipt())
+
+    def runtest(self) -> None:
+        """Fail if the step did."""
+        from harness.verdict.outcome import Outcome
+
+        if self._result.outcome is Outcome.FAILED:
+            raise StepFailed(self._explanation())
+
+    def _note_properties(self, runs: list[Run]) -> None:
+        """What goes into JUnit's XML beside the outcome."""
+        outcomes = [r.outcome for run in runs for r in run.steps if r.step == self.step]
+        self.user_properties += [
+            ("chat-lab step", self.step),
+            ("verdict", str(self._result.outcome)),
+            ("points", self._result.points),
+            ("of", self._result.of),
+            ("receipt", self._receipt()),
+            ("seed", self._run.seed),
+            ("target", self._run.target),
+        ]
+        if len(runs) > 1:
+            self.user_properties += [("runs", len(runs)), ("runs passed", outcomes.count(outcomes[0].PASSED))]
+
+    def _words(self) -> Words:
+        """Words in the language asked for, that know the run which the verdict comes from."""
+        from harness.reports.words import Words
+        from harness.texts import texts
+
+        return Words(texts(self.config.getoption("--lab-lang")), self._run.nonce, self._run.component)
+
+    def _receipt(self) -> str:
+        from harness.reports.jsonreport import receipt
+
+        return receipt(self._result, self._words())
+
+    def _explanation(self) -> str:
+        from harness.reports.terminal import Terminal
+
+        text = StringIO()
+        words = self._words()
+        terminal = Terminal(words.texts, out=text)
+        terminal.step(self._run, self._result)
+        # The first line is what pytest's summary shows.
+        titles = dict.fromkeys(words.title(anomaly) for anomaly in self._result.anomalies)
+        first = "; ".join(titles) or self._receipt()
+        again = words.texts.say("ui.again_pytest", seed=self._run.seed)
+        return f"{first}\n{text.getvalue().rstrip()}\n{again}"
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Our explanation; a traceback only for what is a fault of the kit."""
+        if isinstance(excinfo.value, StepFailed | NoVerdict):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where pytest's report says that it stands."""
+        # Were it the bare name, pytest would take the dot in its number for a class's.
+        return self._exercise.path, None, f"step {self.name}"
+
+    _result: StepResult
+    _run: Run
+
+
+class StepFailed(Exception):  # noqa: N818 - it is a verdict
+    """The step failed; the text is the explanation."""
+
+
+class NoVerdict(Exception):  # noqa: N818 - named for what it says
+    """The step is inconclusive, or the kit itself failed; the text says why."""
+
+
+def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -> Target:
+    """The server that the options name for an exercise. Raises pytest.UsageError if there is none."""
+    from harness.worlds import targets
+
+    folder = config.getoption("--lab-submission")
+    if folder == "":
+        raise pytest.UsageError(
+            "--lab-submission= names no folder; name one that is laid out like exercises/"
+        )
+    if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
+        raise pytest.UsageError(
+            f"pytest has taken its settings from {config.inipath}, which was handed in. "
+            "Write --lab-submission=DIR with an equals sign, and run pytest in a folder of your own."
+        )
+    try:
+        return targets.choose(
+            exercise,
+            of_reference=config.getoption("--lab-reference"),
+            server=config.getoption("--lab-server"),
+            url=config.getoption("--lab-url"),
+            folder=Path(folder) if folder is not None else None,
+            of_solutions=config.getoption("--lab-solutions"),
+            together=together or config.getoption("--lab-together"),
+        )
+    except targets.BadTarget as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def is_asked_for(config: pytest.Config) -> bool:
+    """Whether any option names what is to be judged."""
+    return any(_is_given(config, name) for name in (*_TARGETS, "--lab-exercises"))
+
+
+def _is_given(config: pytest.Config, name: str) -> bool:
+    return config.getoption(name) not in (None, False)
+
+
+def _exercises(text: str | None) -> list[int]:
+    """The numbers in a text such as `1,3`; all of them if there is none."""
+    from harness.verdict.steps import EXERCISES, numbers_in
+
+    try:
+        return numbers_in(text) if text else list(EXERCISES)
+    except ValueError as error:
+        raise pytest.UsageError(f"--lab-exercises {text}: {error}") from error

@@ -1,0 +1,166 @@
+"""Has simulated plays played, in processes that are the same as any other at their start.
+
+Texts are hashed there without a secret, memory lies where it always lies (if the system lets us), and the
+time zone is UTC. What those processes do is in `forks.py`; here is who asks them, and needs nothing of the
+simulation. Jobs and runs go through pipes, each as its length in four bytes and then JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import struct
+import sys
+from functools import partial
+from types import TracebackType
+
+import msgspec
+from msgspec import Struct
+
+from harness.running.play import Case, Run
+from harness.worlds.targets import Target
+
+LENGTH = struct.Struct("!I")
+"""How a message begins: with the number of bytes that follow."""
+_NO_RANDOM_ADDRESSES = 0x0040000
+"""ADDR_NO_RANDOMIZE, for `personality` of Linux."""
+CLEAN_UP_SECONDS = 10.0
+
+
+class SimJob(Struct):
+    """What one child is to play, case by case: to fork costs a third of what a small play does.
+
+    With `lean`, the runs come back without their histories; `with_calls`, with what the components of the
+    reference server ask of each other in them.
+    """
+
+    target: Target
+    cases: list[Case]
+    lean: bool = True
+    with_calls: bool = False
+
+
+class NurseryError(Exception):
+    """A process that played has died without a run; the text is what it printed."""
+
+
+class CrashError(NurseryError):
+    """It was ended by a signal: whatever did that ran in it, and that was the server."""
+
+
+class Nursery:
+    """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context.
+
+    Without `same_addresses`, memory lies somewhere else in each nursery, as it does where the system does not
+    let us choose: the histories are the same all the same, which tests make sure of.
+    """
+
+    def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
+        self._at_once = at_once
+        self._same_addresses = same_addresses and sys.platform == "linux"
+        self._waiting: dict[int, asyncio.Future[list[Run]]] = {}
+        self._jobs = 0
+
+    async def __aenter__(self) -> Nursery:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "harness.running.forks",
+            str(self._at_once),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"},
+            preexec_fn=partial(_before_start, self._same_addresses),
+        )
+        self._reader = asyncio.create_task(self._read(), name="reads runs")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if kind is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+        for seconds in (CLEAN_UP_SECONDS, 1.0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._process.wait()
+                    break
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+    @property
+    def pid(self) -> int:
+        """The parent of the processes that play."""
+        return self._process.pid
+
+    async def play(self, job: SimJob) -> list[Run]:
+        """Play a job: a run for each of its cases. Raises NurseryError if its process dies."""
+        runs: list[Run] = []
+        while len(runs) < len(job.cases):  # a play that got stuck has ended its child
+            runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
+        return runs
+
+    async def recall(self, target: Target, case: Case, digest: str) -> Run:
+        """Play a case again, whose history had this digest, to have that history, with the calls in it.
+
+        It comes without them where to record them has changed what happens. Raises NurseryError, likewise.
+        """
+        job = SimJob(target, [case], lean=False, with_calls=True)
+        (run,) = await self.play(job)
+        if run.digest != digest:
+            (run,) = await self.play(msgspec.structs.replace(job, with_calls=False))
+        return run
+
+    async def _ask(self, job: SimJob) -> list[Run]:
+        assert self._process.stdin is not None
+        self._jobs += 1
+        number = self._jobs
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._process.stdin.write(packed(msgspec.json.encode([number, job])))
+        try:
+            return await self._waiting[number]
+        finally:
+            del self._waiting[number]
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                (size,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
+                number, error, raw = msgspec.json.decode(
+                    await self._process.stdout.readexactly(size), type=tuple[int, str, msgspec.Raw]
+                )
+                waiting = self._waiting.get(number)
+                if waiting is None or waiting.done():
+                    continue
+                if error:
+                    waiting.set_exception((CrashError if bytes(raw) == b"true" else NurseryError)(error))
+                else:
+                    waiting.set_result(msgspec.json.decode(raw, type=list[Run]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(NurseryError("the process that plays simulations has ended"))
+
+
+def _before_start(same_addresses: bool) -> None:
+    """In the child: Ctrl-C is for who asked us, and memory lies where it did the last time, if it may."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not same_addresses:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).personality(_NO_RANDOM_ADDRESSES)
+
+
+def packed(data: bytes) -> bytes:
+    """A message as it goes through a pipe."""
+    return LENGTH.pack(len(data)) + data

@@ -1,0 +1,202 @@
+"""The processes that play simulations: a parent that has imported everything, and forks a child for each job.
+
+To import takes longer than to play. And a play leaves its process in a state that nobody wants to clean
+up: tasks that were killed and must not be tidied away, modules that a server changed. So a child ends by
+`os._exit`, and no destructor runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections import deque
+
+import msgspec
+from msgspec import Struct
+
+from harness.history.events import Server
+from harness.running.fork_pool import LENGTH, SimJob, packed
+from harness.running.play import Case, Run, scenario_of
+from harness.running.simulate import simulate
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
+from harness.worlds.process import end_with_parent, in_memory
+from harness.worlds.sim.world import SimWorld
+
+
+class _Child(Struct):
+    """One play under way: the child's process, and what it has written so far."""
+
+    number: int
+    pid: int
+    written: bytearray
+
+
+class _Parent:
+    """Reads jobs from standard input, forks, and writes runs to standard output."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._selector = selectors.DefaultSelector()
+        self._jobs: deque[bytes] = deque()
+        self._input = bytearray()
+        self._children: dict[int, _Child] = {}
+        self._more = True
+        # An exception out of a handler would be lost where Python ignores them, as it does around a fork, and
+        # would end a simulated program while we warm up. So signals come by a socket, as their numbers.
+        self._signals, teller = socket.socketpair()
+        teller.setblocking(False)
+        signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def run(self) -> bool:
+        """Go on until there is no more input, and nothing left to do. False if SIGTERM came before."""
+        self._selector.register(0, selectors.EVENT_READ)
+        self._selector.register(self._signals, selectors.EVENT_READ)
+        try:
+            while self._more or self._jobs or self._children:
+                while self._jobs and len(self._children) < self._at_once:
+                    self._begin(self._jobs.popleft())
+                for key, _ in self._selector.select():
+                    if key.fileobj is self._signals:
+                        if signal.SIGTERM in self._signals.recv(4096):
+                            return False
+                    elif key.fd == 0:
+                        self._take_jobs()
+                    else:
+                        self._hear_of(key.fd)
+            return True
+        finally:
+            for child in self._children.values():
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)  # else it would go on writing into what is removed next
+
+    def _take_jobs(self) -> None:
+        data = os.read(0, 1 << 16)
+        if not data:
+            self._more = False
+            self._selector.unregister(0)
+        self._input += data
+        while len(self._input) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(self._input)
+            if len(self._input) < LENGTH.size + size:
+                break
+            self._jobs.append(bytes(self._input[LENGTH.size : LENGTH.size + size]))
+            del self._input[: LENGTH.size + size]
+
+    def _begin(self, message: bytes) -> None:
+        number, job = msgspec.json.decode(message, type=tuple[int, SimJob])
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _play_and_exit(job, writer)
+        os.close(writer)
+        self._children[reader] = _Child(number, pid, bytearray())
+        self._selector.register(reader, selectors.EVENT_READ)
+
+    def _hear_of(self, reader: int) -> None:
+        child = self._children[reader]
+        data = os.read(reader, 1 << 20)
+        child.written += data
+        if data:
+            return
+        self._selector.unregister(reader)
+        os.close(reader)
+        del self._children[reader]
+        _, status = os.waitpid(child.pid, 0)
+        if status == 0:
+            message = b'[%d,"",%b]' % (child.number, bytes(child.written))
+        else:
+            crashed = os.WIFSIGNALED(status)
+            text = _crash(os.WTERMSIG(status)) if crashed else child.written.decode(errors="replace")
+            message = msgspec.json.encode([child.number, text or "a simulated play has just ended", crashed])
+        sys.stdout.buffer.write(packed(message))
+        sys.stdout.buffer.flush()
+
+
+def _crash(number: int) -> str:
+    return (
+        f"Python itself was ended by {signal.Signals(number).name} while it ran the server: a fault in an "
+        "extension module, or no memory was left. Ask --world live: there the server has its own process."
+    )
+
+
+def _play_and_exit(job: SimJob, writer: int) -> None:
+    """In a child: play, write the run (or why there is none), and end without any tidying up."""
+
+    def end(status: int, answer: bytes) -> None:
+        try:
+            with os.fdopen(writer, "wb") as file:
+                file.write(answer)
+        except OSError:  # a server has closed what is not its own
+            status = 1
+        finally:
+            os._exit(status)
+
+    runs: list[Run] = []
+
+    def stuck(run: Run) -> None:
+        end(0, msgspec.json.encode([*runs, run]))
+
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_with_parent(signal.SIGKILL)
+        _hear_and_say_nothing()
+        gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
+        for case in job.cases:
+            run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
+            if runs and _needs_a_new_process(run):
+                break  # whoever asked for it will ask again, and then it is the first
+            if job.lean:
+                run.history = []
+            runs.append(run)
+        end(0, msgspec.json.encode(runs))
+    except BaseException:
+        end(1, traceback.format_exc().encode())
+
+
+def _needs_a_new_process(run: Run) -> bool:
+    """Whether its server may not have started because it was started for another play before."""
+    found = [event for event in run.history if isinstance(event, Server) and event.what == "not_simulated"]
+    return any(event.detail["lacking"] == "restart" for event in found)
+
+
+def _hear_and_say_nothing() -> None:
+    """What a server writes past `sys.stdout` should not get between what we tell our parent there."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+
+
+def _warm_up() -> None:
+    """Import all that a play needs, by playing."""
+    for exercise in EXERCISES:
+        scenario_of(exercise)
+    simulate(Case(1, "warm", size=1), targets.reference())
+    gc.collect()
+    gc.freeze()
+
+
+def main() -> None:
+    """Play what comes by standard input."""
+    end_with_parent(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked us to play will tell us
+    parent = _Parent(int(sys.argv[1]))
+    with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
+        SimWorld.disk = folder
+        _warm_up()
+        finished = parent.run()
+    sys.exit(0 if finished else 128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

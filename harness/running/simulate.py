@@ -1,0 +1,91 @@
+"""Plays one exercise in the simulated world, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from random import Random
+
+from harness.history.events import Called, History, Server, digest
+from harness.running.play import Case, Run, judged, piece_of, piece_of_script, play_in
+from harness.scenarios.common import MODEST
+from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT
+from harness.worlds.sim import modules
+from harness.worlds.sim.latency_model import CAMPUS, Weather
+from harness.worlds.sim.observed import observed
+from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.watchdog import watching
+from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from harness.worlds.targets import Target, python_program
+from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
+
+QUICK = 1 / 3
+"""The share of small plays with short intervals between heartbeats: what takes a second is slow then."""
+
+
+def simulate(
+    case: Case,
+    target: Target,
+    *,
+    stuck: Callable[[Run], None] = lambda run: None,
+    with_calls: bool = False,
+) -> Run:
+    """Play a case: the same case and target give the same history.
+
+    `with_calls`, the calls between the components are put into it, if the reference server runs them.
+    If the server's code never comes back, `stuck` is called with the run up to then, in the middle of it.
+    """
+    if case.script is not None:
+        piece = piece_of_script(case.script)
+    else:
+        piece = piece_of(case.exercise, case.seed, case.size, target.component)
+    seed = f"{case.seed}/{case.exercise}"
+    may_be_quick = case.script is None and case.size < MODEST
+    is_quick = may_be_quick and Random(f"{seed}/intervals").random() < QUICK
+    # On slow networks, time-outs as short as these cannot be judged.
+    weather = Weather(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
+    simulator = Simulator(seed, NEW_YEAR, weather)
+    world: SimWorld | None = None
+    calls: list[tuple[int, Called]] = []  # each with the number of events before it
+
+    def called(event: Called) -> None:
+        assert world is not None
+        calls.append((len(world.history), event))
+
+    def signed(run: Run) -> Run:
+        run.case, run.digest, run.history = case, digest(run.history), _merged(run.history, calls)
+        return run
+
+    async def main() -> Run:
+        nonlocal world
+        world = SimWorld(simulator, target, case.exercise, case.seed)
+        if is_quick:
+            world.heartbeat_interval, world.offline_timeout = QUICK_INTERVAL, QUICK_TIMEOUT
+        return await play_in(world, piece)
+
+    def hung(where: str) -> None:
+        assert world is not None
+        world.record(Server(world.now(), "hung", {"output": [where]}))
+        stuck(signed(judged(world, piece)))
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(modules.restored())
+        stack.enter_context(contextlib.chdir(target.cwd))
+        stack.enter_context(watching(simulator, hung))
+        if with_calls and _runs_components(target):
+            stack.enter_context(observed(case.exercise, called, lambda: world.just_now if world else 0.0))
+        return signed(simulator.run(main()))
+
+
+def _runs_components(target: Target) -> bool:
+    return (python_program(target.command or ("",)) or [])[:2] == ["-m", "lab"]
+
+
+def _merged(history: History, calls: list[tuple[int, Called]]) -> History:
+    """The history with each call after as many of its events as there were before it."""
+    found: History = []
+    before = 0
+    for place, call in calls:
+        found += [*history[before:place], call]
+        before = place
+    return [*found, *history[before:]]

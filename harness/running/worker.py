@@ -1,0 +1,104 @@
+"""Plays one exercise in a process of its own: a job comes by standard input, the run goes to standard output.
+
+Used for `--jobs`: two plays in one process would hold each other up, and time is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from harness.history.events import shortened
+from harness.running.play import Run, play
+from harness.verdict.outcome import Outcome
+from harness.worlds.process import adopt_orphans, end_with_parent
+from harness.worlds.targets import Target
+
+CLEAN_UP_SECONDS = 10.0
+
+
+class Job(Struct):
+    """What to play."""
+
+    exercise: int
+    target: Target
+    seed: str
+    skip_slow: bool
+    keep: bool = False
+    """Whether its history is wanted also if it passes."""
+
+
+async def run_in_process(job: Job, environment: dict[str, str] | None = None) -> Run:
+    """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
+
+    The process gets these environment variables, or ours. Raises RuntimeError with what the process printed
+    if it returns no run.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "harness.running.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        output, errors = await process.communicate(msgspec.json.encode(job))
+    except asyncio.CancelledError:
+        # It cleans up after itself; what it still writes is read, or it would wait for us for ever.
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        raise
+    try:
+        return msgspec.json.decode(output, type=Run)
+    except msgspec.DecodeError as error:
+        raise RuntimeError(errors.decode(errors="replace") or "the worker returned nothing") from error
+
+
+def cancel_on_sigterm() -> None:
+    """Have SIGTERM cancel the task that calls this, so that it cleans up; for commands, and for workers."""
+    task = asyncio.current_task()
+    assert task is not None, "inside asyncio.run there is one"
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _main() -> None:
+    cancel_on_sigterm()
+    end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
+    adopt_orphans()
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
+    is_wanted = job.keep or run.outcome is not Outcome.PASSED
+    run.history = shortened(run.history) if is_wanted else []
+    sys.stdout.buffer.write(msgspec.json.encode(run))
+
+
+def _end_descendants() -> None:
+    """End what servers have started and left behind, wherever it hid: it is ours since its parent ended."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(_main())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit(130)
+    finally:
+        _end_descendants()

@@ -1,0 +1,1 @@
+"""From anomalies to a verdict on each of the course's steps."""

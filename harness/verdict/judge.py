@@ -1,0 +1,220 @@
+"""Turns a history into a verdict on each step: the scenario's checks, and what holds for every scenario."""
+
+from __future__ import annotations
+
+from math import inf
+from types import ModuleType
+from typing import Any
+
+from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
+from harness.checkers.catalogue import Anomaly
+from harness.contracts.result import Played
+from harness.history.events import Event, Server
+from harness.history.index import Asked, Log
+from harness.verdict.outcome import Finding, Outcome, StepResult, Text
+from harness.verdict.steps import points_for, steps_of
+
+STALL_LIMIT = 1.0
+"""Seconds for which the harness may be held up before what was missing in time is no proof any more."""
+_STEP_OF_KIND = {
+    "": "1.2",
+    "connected": "1.2",
+    "message": "1.4",
+    "error": "1.2",
+    "history": "2.4",
+    "presence": "3.2",
+    "heartbeat": "3.3",
+}
+"""The step that a malformed frame of each type belongs to."""
+
+
+def judge(
+    exercise: int, scenario: ModuleType, plan: Any, log: Log, component: str | None
+) -> list[StepResult]:
+    """The verdict on each step of an exercise."""
+    findings: dict[str, Finding] = scenario.check(plan, log)
+    steps = steps_of(exercise)
+    flaws = flaws_in(log)
+    results: list[StepResult] = []
+    blocked: str | None = None
+    lacking = _not_simulated(log)
+    for step in steps:
+        finding = findings[step]
+        start, stop = log.steps.get(step, (inf, inf))
+        anomalies = [*finding.anomalies, *([flaws[step]] if step in flaws else [])]
+        if start < inf:
+            end = stop if stop < inf else inf
+            anomalies = [*lifecycle.server(log, start, end), *anomalies]
+            # Who was cut off missed much else: that comes first.
+            cut_off = _not_told_yet(anomalies, lifecycle.connections(log, start, end))
+            anomalies = [*cut_off, *anomalies]
+        finished = stop < inf
+        if not finished and lacking is not None and finding.skipped is None:
+            # Whatever went wrong meanwhile, it may have come from that.
+            finding, anomalies = Finding([], finding.proof, doubt=lacking), []
+        elif not finished and not anomalies and finding.skipped is None:
+            anomalies = [_not_reached(log, step, blocked)]
+        if not finished and blocked is None and finding.skipped is None:
+            blocked = step
+        results.append(_result(step, finding, anomalies, log, component))
+    _explain_by_flaws(results, flaws)
+    return results
+
+
+def anomalies_in(log: Log) -> list[Anomaly]:
+    """What is wrong with any history, whatever was played: what must hold for every chat, always.
+
+    For histories that are no play of an exercise, such as those of an instructor's own tests.
+    """
+    rooms = list(dict.fromkeys(membership.room for membership in log.memberships))
+    return [
+        *lifecycle.server(log, 0.0, inf),
+        *flaws_in(log).values(),
+        *timestamps.of_messages(log),
+        *timestamps.of_presence(log),
+        *lifecycle.connections(log, 0.0, inf),
+        *errors.obeyed(log),
+        *delivery.leaks(log),
+        *(anomaly for room in rooms for anomaly in _anomalies_of(log, room)),
+    ]
+
+
+def _anomalies_of(log: Log, room: str) -> list[Anomaly]:
+    return [
+        *delivery.refused(log, room),
+        *delivery.lost(log, room),
+        *delivery.numbered_twice(log, room),
+        *delivery.duplicates(log, room),
+        *delivery.altered(log, room),
+        *delivery.strays(log, room),
+        *ordering.numbering(log, room),
+        *ordering.order(log, room),
+        *replay.seams(log, room),
+        *pages.mismatches(log, room),
+    ]
+
+
+def _result(
+    step: str, finding: Finding, anomalies: list[Anomaly], log: Log, component: str | None
+) -> StepResult:
+    of = points_for(step, component)
+    shaky, notes = finding.shaky, finding.notes
+    stall = _stall_in(log, step)
+    if stall > STALL_LIMIT:
+        shaky = Text("stalled", {"seconds": round(stall, 1)})
+    if finding.skipped is not None:
+        return StepResult(step, Outcome.SKIPPED, 0, 0, finding.skipped, notes)
+    if anomalies and (shaky is None or not all(anomaly.kind.timed for anomaly in anomalies)):
+        return StepResult(step, Outcome.FAILED, 0, of, None, notes, anomalies)
+    if anomalies or finding.shaky is not None:
+        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, shaky, notes, anomalies)
+    doubt = finding.doubt
+    if any(type(count) is int and count == 0 for count in finding.proof.params.values()):
+        doubt = doubt or Text("nothing_done")  # a receipt for nothing is none
+    if doubt is not None:
+        return StepResult(step, Outcome.INCONCLUSIVE, 0, of, doubt, notes)
+    return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
+
+
+def _stall_in(log: Log, step: str) -> float:
+    """Seconds of the longest stall during a step, and a little before and after it."""
+    start, stop = log.steps.get(step, (0.0, inf))
+    return max(
+        (stall.seconds for stall in log.stalls if start <= stall.at and stall.at - stall.seconds <= stop),
+        default=0.0,
+    )
+
+
+def _not_simulated(log: Log) -> Text | None:
+    """Why the play was broken off, if the server did what the simulated world does not have."""
+    for event in log.server:
+        if event.what == "not_simulated":
+            params = {"where": event.detail["where"], "name": event.detail["name"]}
+            return Text(f"lacking_{event.detail['lacking']}", params)
+    return None
+
+
+def _not_reached(log: Log, step: str, blocked: str | None) -> Anomaly:
+    end = lifecycle.stopped_by(log)
+    evidence: list[Event] = [end] if isinstance(end, Server) else []
+    return Anomaly("not_reached", {"step": step, "blocked": blocked or step}, evidence)
+
+
+def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
+    """Those of `more` that do not just repeat what a checker of the scenario has found."""
+    names = {anomaly.name for anomaly in told}
+    if names & {"server_died", "server_hung", "no_start", "flooding"}:
+        return []
+    return [anomaly for anomaly in more if anomaly.name not in names]
+
+
+def flaws_in(log: Log) -> dict[str, Anomaly]:
+    """Malformed frames, one finding for each step that such frames belong to."""
+    found: dict[str, Anomaly] = {}
+    counts: dict[str, int] = {}
+    first: dict[str, Asked] = {}
+    for asked in log.received:
+        if asked.reading.flaws:
+            step = _STEP_OF_KIND.get(asked.reading.kind, "1.2")
+            counts[step] = counts.get(step, 0) + 1
+            first.setdefault(step, asked)
+    for step, asked in first.items():
+        flaw = asked.reading.flaws[0]
+        params = {
+            "who": asked.client,
+            "kind": asked.reading.kind or "?",
+            "field": flaw.field or "…",
+            "expected": flaw.expected,
+            "actual": flaw.actual,
+            "count": counts[step],
+        }
+        found[step] = Anomaly("malformed_frame", params, [asked.event])
+    return found
+
+
+def first_flaw(log: Log) -> Anomaly | None:
+    """The first malformed frame of a history, if there is one."""
+    return min(flaws_in(log).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
+
+
+def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
+    """What another exercise's step is about may be the reason why one of these failed: say so there.
+
+    It comes first, since what is told in malformed frames counts as not told; an `error` tells us nothing.
+    """
+    mine = {result.step for result in results}
+    elsewhere = [anomaly for step, anomaly in flaws.items() if step not in mine]
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    if elsewhere and failed:
+        first = failed[0]
+        for anomaly in elsewhere:
+            place = len(first.anomalies) if anomaly.params["kind"] == "error" else 0
+            first.anomalies.insert(place, anomaly)
+
+
+def with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
+    """Put what came of a component's contract into the verdict on the steps.
+
+    It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
+    """
+    found = {each.step: each.anomaly() for each in played.found}
+    for number, result in enumerate(results):
+        if result.step not in found:
+            continue
+        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
+        of = points_for(result.step, component)
+        results[number] = StepResult(
+            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
+        )
+
+
+def leniencies(log: Log) -> list[Text]:
+    """What the contract forgives, and this server needed."""
+    used = dict.fromkeys(note for asked in log.received for note in asked.reading.notes)
+    if errors.obeyed_binary(log):
+        used["binary"] = None
+    if errors.refused_for_marks(log):
+        used["marks"] = None
+    off = timestamps.elsewhere(log)
+    clock = [Text("lenient.clock", {"off": off})] if off else []
+    return [*(Text(f"lenient.{note}") for note in used), *clock]

@@ -1,0 +1,477 @@
+"""One simulated person at a keyboard, who can vanish.
+
+A client speaks the protocol as a good client does (it answers heartbeats), writes everything that it
+sends and receives into the world's history, and keeps just enough of it in mind to know what it waits
+for. It judges nothing. Its faults are real ones: a reset is a TCP reset, and who vanishes stops reading
+and writing with the socket open, as a machine does that lost its network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from websockets.exceptions import ConnectionClosed
+
+from harness.history import events as history
+from harness.history import frames
+from harness.history.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from harness.worlds.connection import Connection
+from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
+
+if TYPE_CHECKING:
+    from harness.worlds.base import World
+
+QUIET = 0.3
+"""Seconds without a frame after which a server that answers no `presence` counts as done."""
+SEND_PATIENCE = 10.0
+"""Seconds for which a server may refuse to read what a client sends."""
+MANY = 10**9
+"""More pages of history than anybody is ever sent."""
+
+
+class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
+    """The play cannot go on; the history says why."""
+
+
+class Gone(PlayStopped):
+    """A client has no connection any more, and its next action needs one."""
+
+
+class Client:
+    """A person with one connection at a time; `conn` numbers the connections of the whole run."""
+
+    def __init__(
+        self, world: World, name: str, user: str, narrow: bool, copy: bool, unwelcome: bool = False
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.asked = user
+        self.user = user
+        self.conn = 0
+        self.narrow = narrow
+        self.copy = copy
+        self.unwelcome = unwelcome
+        """Whether the server should refuse it, for its name."""
+        self.answers_heartbeats = True
+        self.writes_nulls = False
+        """Whether it writes `null` for a field that it could leave out, which is the same."""
+        self.greeting: Greeting | None = None
+        self.tags: dict[str, set[str]] = defaultdict(set)
+        """Tags of the messages received, live or by replay, in each room."""
+        self.newest: dict[str, int] = defaultdict(int)
+        """The highest number received in each room, over all connections."""
+        self.received = 0
+        self.live: Counter[str] = Counter()
+        """Numbered live messages received in each room, over all connections."""
+        self.notices: list[Message] = []
+        self.rosters: list[Roster] = []
+        self.pages: list[Page] = []
+        self.errors = 0
+        self.beats = 0
+        self._ws: Connection | None = None
+        self._stay: asyncio.Task[None] | None = None
+        self._calls = asyncio.Event()
+        """Set when the stay has something to do: to answer heartbeats, or to end."""
+        self._unanswered = 0
+        self._defect: Exception | None = None
+        self._ended_by_us = False
+        self._silent = False
+        self._inside: set[str] = set()
+        """The rooms that it joined on this connection."""
+        self._echoes: dict[str, asyncio.Future[None]] = {}
+        """By tag, the messages of its own that somebody waits for."""
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as this side knows."""
+        return self._stay is not None and not self._stay.done()
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it stopped reading, so that it would not notice the end of its connection."""
+        return self._ws is not None and not self._ws.transport.is_reading()
+
+    def is_in(self, room: str) -> bool:
+        """Whether it asked to be in a room, on a connection that stands."""
+        return self.is_open and room in self._inside
+
+    async def connect(self) -> None:
+        """Open a connection, in place of any that still stands, and wait for `connected`. Raises Gone."""
+        await self.dispose()
+        self.conn = self.world.next_conn()
+        self.greeting = None
+        self._ended_by_us = self._silent = False
+        self._unanswered = 0
+        self._inside.clear()
+        if self.unwelcome:
+            self._fault("bad_name")
+        try:
+            self._ws = await self.world.dial(self.asked, narrow=self.narrow, copy=self.copy)
+        except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
+            self._give_up("connection", 0.0, detail=type(error).__name__)
+            raise Gone from error
+        self._stay = asyncio.create_task(self._stays(self._ws), name=f"{self.name} stays")
+        self._ws.listen(self._take, self._calls.set)
+        patience = self.world.patience
+        answered = await self.world.until(lambda: self.greeting is None and self.is_open, patience)
+        if self.greeting is None:
+            if answered:  # it was closed instead
+                await self._stay
+            else:
+                self._give_up("connected", patience)
+            raise Gone
+        self.user = self.greeting.user
+        self.world.record(
+            history.Opened(
+                self.world.now(),
+                self.name,
+                self.conn,
+                self.user,
+                self.asked,
+                self.greeting.heartbeat or HEARTBEAT_INTERVAL,
+                self.greeting.timeout or OFFLINE_TIMEOUT,
+                self.copy,
+            )
+        )
+
+    async def _stays(self, ws: Connection) -> None:
+        """Answer heartbeats until the connection ends, and write down how that was."""
+        try:
+            while not (ws.is_lost or self.world.flooded or self._defect):
+                if self._unanswered and not self._silent:
+                    self._unanswered -= 1
+                    await self._send({"type": "heartbeat"})
+                else:
+                    self._calls.clear()
+                    await self._calls.wait()
+        except PlayStopped:
+            pass
+        finally:
+            ws.listen(_ignore)
+        if self._defect:
+            raise self._defect
+        by = "client" if self._ended_by_us else "server"
+        how = _how_it_ended(ws) if ws.is_lost else ""
+        self.world.record(
+            history.Closed(
+                self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or how
+            )
+        )
+
+    def _take(self, text: str | bytes) -> None:
+        """A frame came. An error of ours is raised by the stay, whose end is waited for."""
+        if self.world.flooded or self._defect:
+            self._calls.set()
+            return
+        try:
+            self._hear(text)
+        except Exception as error:
+            self._defect = error
+            self._calls.set()
+        if self.beats > 0 and self.answers_heartbeats and not self._silent:
+            self.beats = 0
+            self._unanswered += 1
+            self._calls.set()
+
+    def _hear(self, text: str | bytes) -> None:
+        world, size = self.world, len(text)
+        frame, reading = frames.hear(text)
+        self.received += 1
+        excerpt = None if frame is not None else repr(text[:200])
+        world.record(history.Received(world.now(), self.name, self.conn, frame, size, excerpt))
+        world.readings.append(reading)
+        # A frame that is too large is a flaw, and is understood all the same.
+        match reading.meaning if size <= MAX_FRAME else frames.read(frame).meaning:
+            case Message() as message:
+                if size > frames.SHORT:
+                    frame["data"]["content"] = world.same(message.content)
+                if message.user == SYSTEM:
+                    self.notices.append(message)
+                else:
+                    self._remember(message)
+                    self.live[message.room] += 1
+            case Page() as page:
+                for message, raw in zip(page.messages, frame["data"]["messages"], strict=True):
+                    raw["content"] = world.same(message.content)
+                    self._remember(message)
+                self.pages.append(page)
+            case Roster() as roster:
+                self.rosters.append(roster)
+            case Greeting() as greeting:
+                self.greeting = greeting
+            case Complaint():
+                self.errors += 1
+            case Beat():
+                self.beats += 1
+
+    def _remember(self, message: Message) -> None:
+        if message.sequence > self.newest[message.room]:
+            self.newest[message.room] = message.sequence
+        tag = tag_in(message.content)
+        if tag:
+            self.tags[message.room].add(tag)
+            echo = self._echoes.get(tag)
+            if echo and not echo.done():
+                echo.set_result(None)
+
+    # --- what a client says -----------------------------------------------------------------------
+
+    async def _send(self, frame: Any, text: str | bytes | None = None, bad: str | None = None) -> None:
+        """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        wire = text if text is not None else msgspec.json.encode(frame).decode()
+        excerpt = repr(text[:200]) if isinstance(text, bytes) else text and text[:200]
+        self.world.record(history.Sent(self.world.now(), self.name, self.conn, frame, excerpt, bad))
+        try:
+            async with asyncio.timeout(SEND_PATIENCE):
+                await self._ws.send(wire)
+        except ConnectionClosed as error:
+            raise Gone from error
+        except TimeoutError as error:
+            self._give_up("reading", SEND_PATIENCE)
+            raise Gone from error
+
+    async def send(self, frame: Any) -> None:
+        """Send a good frame as it is; does not wait for an answer."""
+        await self._send(frame)
+
+    async def join(self, room: str, since: int | None = None) -> None:
+        """Join a room, and wait until the server has done all that this asks for."""
+        frame: dict[str, Any] = {"type": "join", "room": room}
+        if since is not None or self.writes_nulls:
+            frame["since"] = since
+        self._inside.add(room)
+        await self._send(frame)
+        await self.fence()
+        self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
+
+    async def leave(self, room: str) -> None:
+        """Leave a room, and wait until the server has done it."""
+        await self._send({"type": "leave", "room": room})
+        await self.fence()
+        self._inside.discard(room)
+        self.world.record(history.Left(self.world.now(), self.name, self.conn, room))
+
+    async def say(self, room: str, content: str, id: str | None = None, **more: Any) -> None:
+        """Say something; does not wait for it to come back. `more` are fields that do not belong there."""
+        data = {"room": room, "content": self.world.same(content), **more}
+        if id is not None or self.writes_nulls:
+            data["id"] = id
+        await self._send({"type": "message", "data": data})
+
+    async def say_and_hear(self, room: str, content: str, seconds: float) -> None:
+        """Say something and go on at the very moment when it comes back, or after so many seconds."""
+        tag = tag_in(content)
+        assert tag is not None
+        echo = self._echoes[tag] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.say(room, content)
+                await echo
+        except TimeoutError:
+            pass  # whether it was lost is not said here
+        finally:
+            del self._echoes[tag]
+
+    async def send_bad(self, frame: Any, rule: str, text: str | bytes | None = None) -> None:
+        """Send a frame that breaks the contract on purpose; `rule` names what is wrong with it."""
+        await self._send(frame, text, rule)
+
+    async def beat(self) -> None:
+        """Show a sign of life unasked."""
+        await self._send({"type": "heartbeat"})
+
+    async def ping(self) -> None:
+        """Send a WebSocket ping, which is a sign of life too, and do not wait for the pong."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        with suppress(ConnectionClosed):
+            await self._ws.ping()
+
+    # --- what a client asks -----------------------------------------------------------------------
+
+    async def fence(self) -> bool:
+        """Wait until the server has handled all that this client sent before.
+
+        The contract has the frames of a connection answered in order, so we ask for the presence in a
+        room that nobody is in, and wait for that answer. A server that does not answer such questions
+        is given until it has been quiet for a while.
+        """
+        if self.world.fences:
+            room = self.world.name(f"fence-{self.world.next_number()}")
+            if await self._roster(room) is not None:
+                return True
+            if not self.is_open:
+                raise Gone
+            self.world.fences = False
+        seen, quiet_since = self.received, self.world.now()
+        while self.world.now() - quiet_since < QUIET and self.is_open:
+            await self.world.pause(QUIET / 10)
+            if self.received != seen:
+                seen, quiet_since = self.received, self.world.now()
+        return False
+
+    async def ask_presence(self, room: str) -> Roster | None:
+        """Ask who is in a room; None if that is not answered."""
+        roster = await self._roster(room)
+        if roster is None and self.is_open:
+            self._give_up("presence", self.world.patience, room)
+        return roster
+
+    async def _roster(self, room: str) -> Roster | None:
+        start = len(self.rosters)
+        await self._send({"type": "presence", "room": room})
+
+        def answer() -> Roster | None:
+            for roster in self.rosters[start:]:
+                if roster.room == room and self.is_whole(roster):
+                    return roster
+            return None
+
+        def missing() -> int:
+            # A long replay may come before the answer: each of its pages is progress.
+            return 0 if answer() or not self.is_open else MANY - len(self.pages)
+
+        await self.world.until(missing)
+        return answer()
+
+    def is_whole(self, roster: Roster) -> bool:
+        """Whether a presence frame lists everybody; where it does not say, it does if it lists us, or
+        is of a room that we are not in."""
+        if roster.full is not None:
+            return roster.full
+        return self.user in roster.users or roster.room not in self._inside
+
+    async def ask_history(self, room: str, since: int | None = None, limit: int | None = None) -> Page | None:
+        """Ask for one page of history; None if that is not answered."""
+        frame: dict[str, Any] = {"type": "history", "room": room}
+        if since is not None or self.writes_nulls:
+            frame["since"] = since
+        if limit is not None or self.writes_nulls:
+            frame["limit"] = limit
+        start = len(self.pages)
+        await self._send(frame)
+
+        def answer() -> Page | None:
+            return next((page for page in self.pages[start:] if page.room == room), None)
+
+        await self.world.until(lambda: answer() is None and self.is_open)
+        page = answer()
+        if page is None and self.is_open:
+            self._give_up("history", self.world.patience, room)
+        return page
+
+    async def read_all(self, room: str, limit: int | None = None) -> list[Message]:
+        """Page through a room's whole history, until a page is empty or nothing newer is promised."""
+        found: list[Message] = []
+        since = 0
+        while True:
+            page = await self.ask_history(room, since, limit)
+            if page is None or not page.messages:
+                return found
+            found += page.messages
+            newest = max(message.sequence for message in page.messages)
+            # `more` and a short page are hints, not proofs: only an empty page ends the history.
+            if newest <= since or len(found) > 100 * MAX_PAGE:
+                return found
+            since = newest
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    def _fault(self, what: str) -> None:
+        self.world.record(history.Fault(self.world.now(), what, self.name, self.conn))
+
+    async def close(self) -> None:
+        """End the connection as a good client does."""
+        if self._ws is None or not self.is_open:
+            return
+        self._ended_by_us = True
+        self._fault("close")
+        await self._ws.close()
+        if self._stay:
+            await self._stay
+
+    async def reset(self) -> None:
+        """Break the connection: the server's next read or write on it fails."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._ended_by_us = True
+        self._fault("reset")
+        self.world.reset(self._ws)
+        if self._stay:
+            await self._stay
+
+    def vanish(self) -> None:
+        """Neither read nor write any more, and leave the connection open."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._silent = True
+        self._fault("vanish")
+        self._ws.transport.pause_reading()
+
+    def stop_reading(self) -> None:
+        """Read nothing any more. Whoever calls this keeps on calling `beat`."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        self._fault("stop_reading")
+        self._ws.transport.pause_reading()
+
+    def read_again(self) -> None:
+        """Read on, after `stop_reading` or `vanish`."""
+        if self._ws is None:
+            raise Gone
+        self._silent = False
+        self._fault("read_again")
+        if not self._ws.transport.is_closing():
+            self._ws.transport.resume_reading()
+
+    async def stutter(self, seconds: float) -> None:
+        """Read nothing for a moment, as networks do: that is no fault, and every server must bear it."""
+        if self._ws is None or not self.is_open:
+            raise Gone
+        transport = self._ws.transport
+        transport.pause_reading()
+        await self.world.pause(seconds)
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    async def dispose(self) -> None:
+        """Let go of everything at the end of a run, whatever state it is in."""
+        self._ended_by_us = True
+        if self._ws is not None:
+            self._ws.transport.abort()
+        if self._stay is not None:
+            self._stay.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._stay
+
+    def _give_up(self, wanted: str, seconds: float, room: str = "", detail: str = "") -> None:
+        self.world.record(
+            history.GaveUp(
+                self.world.now(),
+                self.name,
+                self.conn,
+                wanted + (f" {detail}" if detail else ""),
+                seconds,
+                room,
+            )
+        )
+
+
+def _how_it_ended(ws: Connection) -> str:
+    """How a connection ended that nobody closed by a closing frame: `reset` or `eof` (end of file)."""
+    error = ws.close_exc
+    if error.rcvd is not None or error.sent is not None:
+        return ""
+    return "reset" if isinstance(error.__cause__, ConnectionError) else "eof"
+
+
+def _ignore(text: str | bytes) -> None:
+    """Nobody listens any more."""

@@ -1,0 +1,214 @@
+"""What is judged: a student's component in the reference server, a whole server, or one at a URL."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from msgspec import Struct, field
+
+from harness.verdict.steps import COMPONENTS, EXERCISES
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `exercises` and `solutions`, unless the current one does."""
+_HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
+"""Options of Python that change nothing about what a program does."""
+
+
+class BadTarget(Exception):  # noqa: N818 - named for what it says
+    """There is nothing there that could be judged; the text says what to do."""
+
+
+class CommandNotFound(Exception):  # noqa: N818 - named for what it says
+    """There is no such program; the text is its name."""
+
+
+class Target(Struct, frozen=True):
+    """How to reach the server that one exercise is judged on.
+
+    `component` is the exercise's component where only that one is the student's: then only the steps
+    that it can break carry points.
+    """
+
+    label: str
+    command: tuple[str, ...] | None = None
+    cwd: str = field(default_factory=lambda: str(Path.cwd()))
+    url: str | None = None
+    component: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)
+    """The files of the components that are the student's, by their names: these are called directly, too."""
+
+
+def reference() -> Target:
+    """The reference server with its own four components."""
+    return Target("reference", _server_with([]))
+
+
+def whole_server(command: str, cwd: Path | None = None, label: str | None = None) -> Target:
+    """Any program that speaks the protocol. Raises BadTarget if `command` cannot be split into words."""
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise BadTarget(f"the command {command!r} cannot be read: {error}") from error
+    if not words:
+        raise BadTarget('the command is empty; write something like --server "node server.js"')
+    return Target(label or command, words, str(cwd or Path.cwd()))
+
+
+def at_file(file: str) -> Target:
+    """A whole server in one Python file. Raises BadTarget if there is no such file."""
+    path = Path(file)
+    if not path.is_file() or path.suffix != ".py":
+        raise BadTarget(f"there is no Python file {file}; name the one that `python FILE` would start")
+    return Target(file, (sys.executable, file))
+
+
+def python_program(command: tuple[str, ...]) -> list[str] | None:
+    """What a command has Python run: `-m`, a module, its arguments; or a file and its. None if it is another.
+
+    Only such programs can be played in the simulated world.
+    """
+    if command[0] != sys.executable and not Path(command[0]).name.startswith("python"):
+        return None
+    words = list(command[1:])
+    while words and words[0] in _HARMLESS:
+        del words[0]
+    if not words or (words[0] != "-m" and words[0].startswith("-")) or words == ["-m"]:
+        return None
+    return words
+
+
+def check_simulated(target: Target) -> None:
+    """Raise BadTarget if a target cannot be played in the simulated world."""
+    if not hasattr(os, "fork"):
+        raise BadTarget("--world sim forks processes, which this system cannot do; use WSL, or --world live")
+    if target.command is None:
+        raise BadTarget("--world sim starts the server itself; it cannot play one at a --url")
+    if python_program(target.command) is None:
+        raise BadTarget(
+            f"--world sim plays servers in Python only, and {shlex.join(target.command)!r} is not one; "
+            "write --server-module FILE.py, or use --world live"
+        )
+
+
+def at_url(url: str) -> Target:
+    """A server that runs already. Raises BadTarget if `url` is none of a WebSocket."""
+    if not url.startswith(("ws://", "wss://")):
+        raise BadTarget(f"{url!r} is not the address of a WebSocket; it begins with ws:// or wss://")
+    try:
+        host = urlsplit(url).hostname
+        urlsplit(url).port  # noqa: B018 - it raises for one that cannot be
+    except ValueError as error:
+        raise BadTarget(f"{url!r} is not an address: {error}") from error
+    if not host:
+        raise BadTarget(f"{url!r} names no host; write something like ws://127.0.0.1:8080/")
+    return Target(url, url=url)
+
+
+def submission(folder: Path, exercise: int, together: bool, label: str | None = None) -> Target:
+    """A folder laid out like `exercises/`, or one whose `submission.toml` starts a whole server.
+
+    Raises BadTarget if it is neither.
+    """
+    if not folder.is_dir():
+        raise BadTarget(f"there is no folder {folder}; name one that is laid out like exercises/")
+    folder = _home(folder)
+    about = folder / "submission.toml"
+    if about.is_file():
+        try:
+            run = tomllib.loads(about.read_text()).get("run")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadTarget(f"{about} cannot be read: {error}") from error
+        if not isinstance(run, str):
+            raise BadTarget(f'{about} has no `run` that is a text; write it like run = "node server.js"')
+        return whole_server(run, folder, label)
+    numbers = sorted(EXERCISES) if together else [exercise]
+    missing = [str(_file(folder, n)) for n in numbers if not _file(folder, n).is_file()]
+    if missing:
+        raise BadTarget(
+            f"there is no {missing[0]}; a submission is laid out like exercises/, "
+            "or has a submission.toml that says how to run a whole server"
+        )
+    uses = {COMPONENTS[n]: str(_file(folder, n).resolve()) for n in numbers}
+    name = label or str(_file(folder, exercise))
+    words = _server_with(f"{component}={path}" for component, path in uses.items())
+    return Target(name, words, component=None if together else COMPONENTS[exercise], uses=uses)
+
+
+def choose(
+    exercise: int,
+    *,
+    of_reference: bool = False,
+    server: str | None = None,
+    server_module: str | None = None,
+    url: str | None = None,
+    folder: Path | None = None,
+    of_solutions: bool = False,
+    together: bool = False,
+) -> Target:
+    """What the options of a command name: the student's own files in `exercises/` if they name nothing.
+
+    Raises BadTarget if there is nothing that could be judged.
+    """
+    if of_reference:
+        return reference()
+    if server is not None:
+        return whole_server(server)
+    if server_module is not None:
+        return at_file(server_module)
+    if url is not None:
+        return at_url(url)
+    if folder is not None:
+        return submission(folder, exercise, together)
+    name = "solutions" if of_solutions else "exercises"
+    label = f"{name} together" if together else f"{name}/{EXERCISES[exercise]}"
+    return submission(find_folder(name), exercise, together, label)
+
+
+def as_user(address: str, user: str) -> str:
+    """The address of a server with the name that a client asks for."""
+    parts = urlsplit(address)
+    query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+
+
+def find_folder(name: str) -> Path:
+    """`exercises` or `solutions`: in the current folder, else where the kit is. Raises BadTarget."""
+    for base in (Path.cwd(), ROOT):
+        if (base / name / EXERCISES[1]).is_dir():
+            return base / name
+    raise BadTarget(f"there is no folder {name}/ here; go to the folder of the kit, or use --submission DIR")
+
+
+def _home(folder: Path) -> Path:
+    """Where in a folder that was handed in the submission lies: there, or in the one place below that has it.
+
+    Some hand in the whole kit, and some archives wrap everything in one more folder.
+    """
+    for pattern in ("", "*/", "*/*/"):
+        found = {folder} if not pattern else {path for path in folder.glob(pattern) if path.is_dir()}
+        homes = [path for path in found if _is_home(path)]
+        if homes:
+            # The kit has model answers, too, and nobody hands those in.
+            own = [path for path in homes if path.name != "solutions"]
+            return own[0] if len(own) == 1 else folder
+    return folder
+
+
+def _is_home(folder: Path) -> bool:
+    return (folder / "submission.toml").is_file() or any(_file(folder, n).is_file() for n in EXERCISES)
+
+
+def _file(folder: Path, exercise: int) -> Path:
+    return folder / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
+
+
+def _server_with(uses: Iterable[str]) -> tuple[str, ...]:
+    options = [word for use in uses for word in ("--use", use)]
+    return (sys.executable, "-P", "-m", "lab", "--log-level", "warning", *options)
