@@ -35,7 +35,7 @@ async def scene(world):
     await rhea.reset()
     await settle(alice, vera)
 
-    await vera.beat()  # her last sign of life
+    await vera.send_heartbeat()  # her last sign of life
     vera.vanish()
     until = world.now() + BEATS * world.heartbeat
     await world.until(lambda: world.now() < until, patience=2 * BEATS * world.heartbeat)

@@ -17,7 +17,7 @@ from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, ratio, spread
 from harness.checkers import delivery, ordering
 from harness.checkers.catalogue import Anomaly
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.load.judging import Load, judge
 from harness.worlds import targets
 from harness.worlds.client import Client
@@ -147,13 +147,13 @@ async def _play(world: LiveWorld, count: int) -> Many:
         await client.say(place[client], f"{world.tag()}. hello")
     await world.until(lambda: sum(sizes[room] - client.live[room] for client, room in place.items()))
     talked = time.monotonic()
-    log = Log(world.history)
+    index = HistoryIndex(world.history)
     found: list[Anomaly] = []
     for room in rooms:
-        found += delivery.lost(log, room)
-        found += delivery.duplicates(log, room)
-        found += ordering.order(log, room)
-        found += ordering.numbering(log, room)
+        found += delivery.lost(index, room)
+        found += delivery.duplicates(index, room)
+        found += ordering.order(index, room)
+        found += ordering.numbering(index, room)
     owed = sum(sizes[room] for room in place.values())
     heard = sum(client.live[room] for client, room in place.items())
     judged = time.monotonic() - talked

@@ -24,7 +24,7 @@ from harness.reports.jsonreport import report
 from harness.reports.outfile import write_out
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
-from harness.running.fork_pool import CrashError, Nursery, NurseryError, SimJob
+from harness.running.fork_pool import CrashError, ForkPool, ForkPoolError, SimJob
 from harness.running.play import Case, Run, add_contract, play, played_directly
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, cancel_on_sigterm, run_in_process
@@ -86,7 +86,7 @@ def check(options: Options) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(terminal.texts.say("ui.interrupted"), err=True)
         return EXIT_INTERRUPTED
-    except NurseryError as error:
+    except ForkPoolError as error:
         return _tell_defect(error, terminal)
     if len(summaries) > 1:
         terminal.agreement(summaries)
@@ -96,7 +96,7 @@ def check(options: Options) -> int:
     return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
 
 
-def _tell_defect(error: NurseryError, terminal: Terminal) -> int:
+def _tell_defect(error: ForkPoolError, terminal: Terminal) -> int:
     """A process that plays has died: if no signal has ended it, that says nothing of the server."""
     if isinstance(error, CrashError):
         click.echo(str(error), err=True)
@@ -227,24 +227,24 @@ class _Sim(_Check):
     world = "sim"
 
     async def play(self) -> list[list[Run]]:
-        async with Nursery(self.options.jobs) as nursery:
+        async with ForkPool(self.options.jobs) as pool:
             with self.terminal.waiting(self._progress(0)) as tell:
-                played = await self._all_runs(nursery, lambda done: tell(self._progress(done)))
+                played = await self._all_runs(pool, lambda done: tell(self._progress(done)))
             self._show_some(played)
             for exercise in self.options.chosen:
                 runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
                 failed = [run for run in runs if anomalies_of(run)]
                 if failed:
-                    await self._explain(nursery, failed[0])
+                    await self._explain(pool, failed[0])
                 shown = worst_of(runs)
                 if self.options.is_worth_a_page(shown.outcome):
-                    await self._recall(nursery, shown)
+                    await self._recall(pool, shown)
         return played
 
-    async def _recall(self, nursery: Nursery, run: Run) -> None:
+    async def _recall(self, pool: ForkPool, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""
         assert run.case is not None
-        again = await nursery.recall(self.options.chosen[run.exercise], run.case, run.digest)
+        again = await pool.recall(self.options.chosen[run.exercise], run.case, run.digest)
         if again.digest == run.digest:
             run.history = shortened(again.history)
 
@@ -268,14 +268,14 @@ class _Sim(_Check):
         all_of_them = self.options.runs * len(self.options.chosen)
         return self.terminal.texts.say("ui.simulated", done=done, n=all_of_them)
 
-    async def _all_runs(self, nursery: Nursery, tell: Callable[[int], None]) -> list[list[Run]]:
+    async def _all_runs(self, pool: ForkPool, tell: Callable[[int], None]) -> list[list[Run]]:
         done = 0
 
         async def some(exercise: int, numbers: range) -> list[Run]:
             nonlocal done
             cases = [self._case(exercise, number) for number in numbers]
             job = SimJob(self.options.chosen[exercise], cases)
-            runs = await nursery.play(job)
+            runs = await pool.play(job)
             done += len(runs)
             tell(done)
             return runs
@@ -305,18 +305,16 @@ class _Sim(_Check):
         size = SMALL if number or self.options.small else MODEST
         return Case(exercise, str(self.options.seed + number), size)
 
-    async def _explain(self, nursery: Nursery, run: Run) -> None:
+    async def _explain(self, pool: ForkPool, run: Run) -> None:
         """Make a failure small, show it, and write it down to be played again."""
         say = self.terminal.texts.say
         target = self.options.chosen[run.exercise]
         names = anomalies_of(run)
         with self.terminal.waiting(say("ui.shrinking", scenes=0)) as tell:
-            small = await shrink(
-                nursery, target, run, lambda scenes: tell(say("ui.shrinking", scenes=scenes))
-            )
+            small = await shrink(pool, target, run, lambda scenes: tell(say("ui.shrinking", scenes=scenes)))
             if small is None:
                 assert run.case is not None
-                run = await nursery.recall(target, run.case, run.digest)
+                run = await pool.recall(target, run.case, run.digest)
         found = anomalies_of(small) if small else names
         name = next((each for each in names if each in found), "")
         if not name:
@@ -353,15 +351,15 @@ def play_again(kept: replay.Replay, terminal: Terminal) -> int:
     """What `chatlab replay` does: play a case again, and say whether the same happened."""
 
     async def one() -> Run:
-        async with Nursery(1) as nursery:
-            return await nursery.recall(kept.target, kept.case, kept.digest)
+        async with ForkPool(1) as pool:
+            return await pool.recall(kept.target, kept.case, kept.digest)
 
     try:
         run = asyncio.run(one())
     except KeyboardInterrupt:
         click.echo(terminal.texts.say("ui.interrupted"), err=True)
         return EXIT_INTERRUPTED
-    except NurseryError as error:
+    except ForkPoolError as error:
         return _tell_defect(error, terminal)
     terminal.replayed(kept, run)
     return EXIT_DEFECT if run.defect else EXIT_CODES[run.outcome]

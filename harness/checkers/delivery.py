@@ -8,29 +8,29 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Left
 from harness.history.frames import tag_in
-from harness.history.index import Heard, Log, Membership, Said
+from harness.history.index import Heard, HistoryIndex, Membership, Said
 
 LONG_AGO = 1.0
 """Seconds in which what was said has reached everybody. What has not by then is lost, even if a connection
 ended later; what ended a connection sooner may have kept it back. Scenarios wait for longer."""
 
 
-def undisturbed(log: Log, membership: Membership) -> bool:
+def undisturbed(index: HistoryIndex, membership: Membership) -> bool:
     """Whether a membership ended in good order, or not at all, and its client kept on reading until then."""
-    faults = {fault.fault for fault in log.conn(membership.conn).faults if fault.at <= membership.stop}
+    faults = {fault.fault for fault in index.conn(membership.conn).faults if fault.at <= membership.stop}
     return membership.end != "fault" and not faults & {"reset", "vanish", "stop_reading"}
 
 
-def owed(log: Log, membership: Membership) -> list[Said]:
+def owed(index: HistoryIndex, membership: Membership) -> list[Said]:
     """What a member is certain to be sent: said after it was a member, and well before it stopped being one.
 
     A message whose sender lost its connection before it was heard of again may have been accepted or
     not: it is owed only if somebody heard it.
     """
     found = []
-    for said in log.said_in(membership.room):
-        heard = log.first_heard.get(said.tag, inf)
-        certain = log.conn(said.conn).ended >= said.at + LONG_AGO
+    for said in index.said_in(membership.room):
+        heard = index.first_heard.get(said.tag, inf)
+        certain = index.conn(said.conn).ended >= said.at + LONG_AGO
         accepted = heard if heard < inf else said.at if certain else inf
         in_time = accepted < inf and (membership.stop == inf or accepted + LONG_AGO <= membership.stop)
         if membership.start <= said.at and in_time:
@@ -38,23 +38,23 @@ def owed(log: Log, membership: Membership) -> list[Said]:
     return found
 
 
-def lost(log: Log, room: str) -> list[Anomaly]:
+def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that a member of `room` was owed and never got."""
     found = []
-    refused = _refused_tags(log)
-    anywhere = {h.said.tag for h in log.in_room(room) if h.said}
-    for membership in log.members(room):
-        if not undisturbed(log, membership):
+    refused = _refused_tags(index)
+    anywhere = {h.said.tag for h in index.in_room(room) if h.said}
+    for membership in index.members(room):
+        if not undisturbed(index, membership):
             continue
-        due = owed(log, membership)
-        got = {h.said.tag for h in log.in_room(room) if h.said and h.conn == membership.conn}
+        due = owed(index, membership)
+        got = {h.said.tag for h in index.in_room(room) if h.said and h.conn == membership.conn}
         missing = [said for said in due if said.tag not in got and said.tag not in refused]
         if not missing:
             continue
         first = missing[0]
         own = all(said.conn == membership.conn for said in missing)
         nobody = all(said.tag not in anywhere for said in missing)
-        others = [h.event for h in log.in_room(room) if h.said is first][:2]
+        others = [h.event for h in index.in_room(room) if h.said is first][:2]
         params = {
             "who": membership.client,
             "room": room,
@@ -63,36 +63,36 @@ def lost(log: Log, room: str) -> list[Anomaly]:
             "sender": first.client,
             "content": excerpt(first.content),
         }
-        same = _said_with_its_id(log, first) if nobody else None
+        same = _said_with_its_id(index, first) if nobody else None
         if same is not None:
             params |= {"other": same.client, "other_room": same.room}
             variant = "id_of_user" if same.room == room else "id_of_room"
             evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
             found.append(Anomaly("lost", params, evidence, variant))
             continue
-        again = [] if nobody else _came_back(log, membership)
+        again = [] if nobody else _came_back(index, membership)
         variant = "nobody" if nobody else "again" if again else "own" if own else ""
         found.append(Anomaly("lost", params, [*again, *first.sent[:1], *others], variant))
     return _nobody_first(found)
 
 
-def _came_back(log: Log, membership: Membership) -> list[Event]:
+def _came_back(index: HistoryIndex, membership: Membership) -> list[Event]:
     """Its leaving and its `join`, if it had left the room on the same connection before."""
-    left = [each for each in _left(log, membership.conn, membership.room) if each.at <= membership.asked]
+    left = [each for each in _left(index, membership.conn, membership.room) if each.at <= membership.asked]
     return [left[-1], membership.event] if left else []
 
 
-def _left(log: Log, conn: int, room: str) -> list[Left]:
+def _left(index: HistoryIndex, conn: int, room: str) -> list[Left]:
     """Each time that a connection had left a room."""
-    return [e for e in log.events if isinstance(e, Left) and (e.conn, e.room) == (conn, room)]
+    return [e for e in index.events if isinstance(e, Left) and (e.conn, e.room) == (conn, room)]
 
 
-def _said_with_its_id(log: Log, said: Said) -> Said | None:
+def _said_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
     """What had been said before with the same id by another user, or in another room: that is no retry."""
     return next(
         (
             other
-            for other in log.said.values()
+            for other in index.said.values()
             if said.id is not None
             and other.id == said.id
             and other.at < said.at
@@ -109,12 +109,12 @@ def _nobody_first(found: list[Anomaly]) -> list[Anomaly]:
     return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in by_all)]
 
 
-def duplicates(log: Log, room: str) -> list[Anomaly]:
+def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that a connection got live more than once."""
     found = []
-    for conn in dict.fromkeys(membership.conn for membership in log.members(room)):
+    for conn in dict.fromkeys(membership.conn for membership in index.members(room)):
         times: dict[str, list[Heard]] = defaultdict(list)
-        for heard in log.live_on(conn, room):
+        for heard in index.live_on(conn, room):
             if heard.said:
                 times[heard.said.tag].append(heard)
         for copies in times.values():
@@ -122,7 +122,7 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
             numbers = {heard.message.sequence for heard in copies}
             if said is not None and len(said.sent) > 1 and len(numbers) > 1:
                 continue  # stored again, which `numbered_twice` reports
-            if said is not None and len(copies) > _allowed_copies(log, said, copies[0]):
+            if said is not None and len(copies) > _allowed_copies(index, said, copies[0]):
                 found.append(
                     Anomaly(
                         "duplicate",
@@ -134,38 +134,38 @@ def duplicates(log: Log, room: str) -> list[Anomaly]:
                             "content": excerpt(said.content),
                         },
                         [heard.event for heard in copies[:3]],
-                        _why_again(log, said, copies[-1]),
+                        _why_again(index, said, copies[-1]),
                     )
                 )
                 break
     return found
 
 
-def _why_again(log: Log, said: Said, copy: Heard) -> str:
+def _why_again(index: HistoryIndex, said: Said, copy: Heard) -> str:
     """Whether a message came again after a retry of it, or in answer to something else with the same id."""
     if any(
         other.conn == copy.conn and other.user != said.user and other.at <= copy.at
-        for other in log.said.values()
+        for other in index.said.values()
         if said.id is not None and other.id == said.id
     ):
         return "id_of_user"
     return "retry" if len(said.sent) > 1 else ""
 
 
-def _allowed_copies(log: Log, said: Said, heard: Heard) -> int:
+def _allowed_copies(index: HistoryIndex, said: Said, heard: Heard) -> int:
     """One, and one more for each retry on this very connection: that is answered to the sender alone.
 
     Where a retry is a new message to the server, there is one for each.
     """
-    if len(said.sent) > 1 and not _is_retry(log, said, heard):
+    if len(said.sent) > 1 and not _is_retry(index, said, heard):
         return len(said.sent)
     return 1 + sum(sent.conn == heard.conn for sent in said.sent[1:])
 
 
-def numbered_twice(log: Log, room: str) -> list[Anomaly]:
+def numbered_twice(index: HistoryIndex, room: str) -> list[Anomaly]:
     """A message that was said once (or retried with its `id`) and stands under two numbers."""
     numbers: dict[str, dict[int, Heard]] = defaultdict(dict)
-    for heard in log.in_room(room):
+    for heard in index.in_room(room):
         if heard.said:
             numbers[heard.said.tag].setdefault(heard.message.sequence, heard)
     found = []
@@ -176,7 +176,7 @@ def numbered_twice(log: Log, room: str) -> list[Anomaly]:
         said = first.said
         assert said is not None, "only messages that were said are counted"
         retried = len(said.sent) > 1
-        if retried and not _is_retry(log, said, first):
+        if retried and not _is_retry(index, said, first):
             continue
         found.append(
             Anomaly(
@@ -198,23 +198,23 @@ def numbered_twice(log: Log, room: str) -> list[Anomaly]:
     return found[:1]
 
 
-def _is_retry(log: Log, said: Said, heard: Heard) -> bool:
+def _is_retry(index: HistoryIndex, said: Said, heard: Heard) -> bool:
     """Whether the server must know a repeated message again: it kept the `id`, and the user's name."""
-    return said.id is not None and heard.message.id == said.id and len(_users(log, said)) == 1
+    return said.id is not None and heard.message.id == said.id and len(_users(index, said)) == 1
 
 
-def _users(log: Log, said: Said) -> set[str]:
+def _users(index: HistoryIndex, said: Said) -> set[str]:
     """Who said something: more than one where the server names users, and anew at each connection."""
-    return {log.conn(sent.conn).user for sent in said.sent}
+    return {index.conn(sent.conn).user for sent in said.sent}
 
 
-def altered(log: Log, room: str) -> list[Anomaly]:
+def altered(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that came with another content or user than they were sent with."""
     found: dict[tuple[str, str], Anomaly] = {}
-    for heard in log.in_room(room):
+    for heard in index.in_room(room):
         said, message = heard.said, heard.message
         if said is None:
-            if (tag_in(message.content) or message.content) not in log.bad:  # `errors.obeyed` has those
+            if (tag_in(message.content) or message.content) not in index.bad:  # `errors.obeyed` has those
                 unknown = {"who": heard.client, "room": room, "got": excerpt(message.content)}
                 found.setdefault(
                     ("altered", "unknown"), Anomaly("altered", unknown, [heard.event], "unknown")
@@ -232,20 +232,22 @@ def altered(log: Log, room: str) -> list[Anomaly]:
                 "position": at + 1,
             }
             found.setdefault(("altered", ""), Anomaly("altered", params, evidence))
-        if message.user not in _users(log, said):
+        if message.user not in _users(index, said):
             params = {"who": heard.client, "room": room, "user": said.user, "shown": message.user}
             found.setdefault(("impersonation", ""), Anomaly("impersonation", params, evidence))
     return list(found.values())
 
 
-def leaks(log: Log) -> list[Anomaly]:
+def leaks(index: HistoryIndex) -> list[Anomaly]:
     """Messages and notices that reached a connection that was not, or no longer, in their room."""
     found: dict[tuple[str, int], Anomaly] = {}
-    for heard in [*log.heard, *log.notices]:
+    for heard in [*index.heard, *index.notices]:
         if not heard.live:
             continue
         room = heard.said.room if heard.said else heard.message.room
-        mine = [m for m in log.memberships if m.conn == heard.conn and m.room == room and m.asked <= heard.at]
+        mine = [
+            m for m in index.memberships if m.conn == heard.conn and m.room == room and m.asked <= heard.at
+        ]
         params = {
             "who": heard.client,
             "room": room,
@@ -253,14 +255,14 @@ def leaks(log: Log) -> list[Anomaly]:
             "user": heard.message.user,
         }
         if not mine:
-            if _asked_to_say(log, heard):
+            if _asked_to_say(index, heard):
                 continue  # the answer to its own retry, which is for the sender wherever it is
             found.setdefault(("room_leak", heard.conn), Anomaly("room_leak", params, [heard.event]))
             continue
         last = mine[-1]
         spoken = heard.said.at if heard.said else heard.at
-        if last.end == "leave" and spoken > last.left and not _asked_to_say(log, heard):
-            left = _left(log, heard.conn, room)
+        if last.end == "leave" and spoken > last.left and not _asked_to_say(index, heard):
+            left = _left(index, heard.conn, room)
             evidence: list[Event] = [*left[-1:], *(heard.said.sent[:1] if heard.said else []), heard.event]
             found.setdefault(
                 ("heard_after_leave", heard.conn), Anomaly("heard_after_leave", params, evidence)
@@ -268,13 +270,13 @@ def leaks(log: Log) -> list[Anomaly]:
     return list(found.values())
 
 
-def strays(log: Log, room: str, *, copy: bool = False) -> list[Anomaly]:
+def strays(index: HistoryIndex, room: str, *, copy: bool = False) -> list[Anomaly]:
     """Messages that stand in the history of `room`, and were said in another room.
 
     With `copy`, in what the second server tells of it, which runs on a copy of the data.
     """
-    for heard in log.in_room(room):
-        if heard.live or log.conn(heard.conn).copy is not copy:
+    for heard in index.in_room(room):
+        if heard.live or index.conn(heard.conn).copy is not copy:
             continue
         if heard.said is not None and heard.said.room != room:
             params = {
@@ -289,23 +291,23 @@ def strays(log: Log, room: str, *, copy: bool = False) -> list[Anomaly]:
     return []
 
 
-def _asked_to_say(log: Log, heard: Heard) -> bool:
+def _asked_to_say(index: HistoryIndex, heard: Heard) -> bool:
     """Whether this connection said that very thing itself."""
     return heard.said is not None and any(sent.conn == heard.conn for sent in heard.said.sent)
 
 
-def refused(log: Log, room: str) -> list[Anomaly]:
+def refused(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Right messages that were answered by `error`."""
     found = []
-    tags = _refused_tags(log)
-    said_here = [said for said in log.said_in(room) if said.tag in tags]
+    tags = _refused_tags(index)
+    said_here = [said for said in index.said_in(room) if said.tag in tags]
     for said in said_here[:1]:
         error = tags[said.tag]
         params = {
             "who": said.client,
             "room": room,
             "count": len(said_here),
-            "of": len(log.said_in(room)),
+            "of": len(index.said_in(room)),
             "content": excerpt(said.content),
             "error": error[1],
         }
@@ -313,22 +315,22 @@ def refused(log: Log, room: str) -> list[Anomaly]:
     return found
 
 
-def _refused_tags(log: Log) -> dict[str, tuple[Event, str]]:
+def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
     """Tags of messages that were answered by an error, with that error.
 
     Where the error names the message, that is certain. Else it is taken for the answer to the oldest
     message of the connection that nobody heard, unless the connection also sent bad frames.
     """
     found: dict[str, tuple[Event, str]] = {}
-    if not log.errors:
+    if not index.errors:
         return found
-    ids = {(said.conn, said.id) for said in log.said.values()}
-    naughty = {sent.conn for sent in log.sent if sent.bad is not None}
+    ids = {(said.conn, said.id) for said in index.said.values()}
+    naughty = {sent.conn for sent in index.sent if sent.bad is not None}
     silent: dict[int, list[Said]] = defaultdict(list)
-    for said in log.said.values():
-        if said.tag not in log.first_heard:
+    for said in index.said.values():
+        if said.tag not in index.first_heard:
             silent[said.conn].append(said)
-    for asked, complaint in log.errors:
+    for asked, complaint in index.errors:
         text = f"{complaint.code or 'error'}: {complaint.message}"[:200]
         named = complaint.id is not None and (asked.conn, complaint.id) in ids
         if not named and asked.conn in naughty:

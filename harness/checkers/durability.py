@@ -8,44 +8,46 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.checkers.pages import Answer, answers
 from harness.history.events import Event, Server
-from harness.history.index import Heard, Log
+from harness.history.index import Heard, HistoryIndex
 
 _NEXT = 3
 """New messages that may stand in one line with a torn end: writers put several into one write."""
 
 
-def ends(log: Log) -> list[float]:
+def ends(index: HistoryIndex) -> list[float]:
     """When the server was stopped or killed."""
-    return [event.at for event in log.server if event.what in ("asked_to_stop", "killed") and not event.copy]
+    return [
+        event.at for event in index.server if event.what in ("asked_to_stop", "killed") and not event.copy
+    ]
 
 
-def kills(log: Log, *, in_bursts: bool = False) -> list[float]:
+def kills(index: HistoryIndex, *, in_bursts: bool = False) -> list[float]:
     """When the server was killed; or only where that was in the middle of a burst, and nothing special."""
-    found = [event for event in log.server if event.what == "killed" and not event.copy]
+    found = [event for event in index.server if event.what == "killed" and not event.copy]
     return [event.at for event in found if not (in_bursts and event.detail)]
 
 
-def torn_off(log: Log) -> int:
+def torn_off(index: HistoryIndex) -> int:
     """How many bytes were torn off the ends of what the server was writing when it was killed."""
-    return sum(event.detail["bytes"] for event in log.server if event.what == "torn")
+    return sum(event.detail["bytes"] for event in index.server if event.what == "torn")
 
 
-def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
+def lost(index: HistoryIndex, room: str, *, copy: bool) -> list[Anomaly]:
     """Messages that somebody had heard before the server ended, and that are in no page read after it.
 
     With `copy`, the pages of the second server count, else those of the restarted one. Where nobody asked
     for a number after the end, nothing is known of it.
     """
-    stops = ends(log)
-    told = [answer for answer in answers(log, room) if log.conn(answer.sent.conn).copy is copy]
+    stops = ends(index)
+    told = [answer for answer in answers(index, room) if index.conn(answer.sent.conn).copy is copy]
     told = [answer for answer in told if stops and answer.asked.at > (stops[0] if copy else stops[-1])]
     if not told:
         return []
     cut = max(stop for stop in stops if stop < told[0].asked.at)
     seen: dict[int, Heard] = {}
     there: dict[int, Heard] = {}
-    for heard in log.in_room(room):
-        conn = log.conn(heard.conn)
+    for heard in index.in_room(room):
+        conn = index.conn(heard.conn)
         if conn.opened < cut and not conn.copy:  # what was on the way at the end was received too
             seen.setdefault(heard.message.sequence, heard)
         elif cut < conn.opened < inf and conn.copy is copy and not heard.live:
@@ -55,7 +57,7 @@ def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     if not missing:
         return []
     example = seen[missing[0]]
-    ended = next(e for e in log.server if e.at == cut and e.what in ("asked_to_stop", "killed"))
+    ended = next(e for e in index.server if e.at == cut and e.what in ("asked_to_stop", "killed"))
     params = {
         "who": example.client,
         "room": room,
@@ -66,16 +68,16 @@ def lost(log: Log, room: str, *, copy: bool) -> list[Anomaly]:
     }
     without = next(answer.asked.event for answer in told if _reaches(answer, missing[0]))
     evidence: list[Event] = [example.event, ended, without]
-    torn = _torn_before(log, example)
+    torn = _torn_before(index, example)
     if copy or torn is None:
         return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]
     return [Anomaly("lost_after_crash", params, [torn, *evidence], "torn")]
 
 
-def _torn_before(log: Log, heard: Heard) -> Server | None:
+def _torn_before(index: HistoryIndex, heard: Heard) -> Server | None:
     """The torn end that a message was most likely written behind: it was among the next to be stored."""
-    for torn in (event for event in log.server if event.what == "torn"):
-        new = sorted((at, tag) for tag, at in log.first_heard.items() if at > torn.at)
+    for torn in (event for event in index.server if event.what == "torn"):
+        new = sorted((at, tag) for tag, at in index.first_heard.items() if at > torn.at)
         if heard.said is not None and heard.said.tag in [tag for _, tag in new[:_NEXT]]:
             return torn
     return None
@@ -92,16 +94,16 @@ def _same(one: Heard, other: Heard | None) -> bool:
     return other is not None and (one.said is other.said or None in (one.said, other.said))
 
 
-def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
+def replayed_as_new(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Stored messages that a restarted server sent again as if they had just been said."""
-    heard = log.in_room(room)
-    for membership in log.members(room):
+    heard = index.in_room(room)
+    for membership in index.members(room):
         if membership.since is None:
             continue
         known = {(h.message.sequence, h.message.content) for h in heard if h.at < membership.asked}
         old = [
             h
-            for h in log.live_in(membership)
+            for h in index.live_in(membership)
             if h.message.sequence <= membership.since
             and (h.message.sequence, h.message.content) in known
             and not h.may_answer_retry
@@ -118,13 +120,13 @@ def replayed_as_new(log: Log, room: str) -> list[Anomaly]:
     return []
 
 
-def unacknowledged(log: Log) -> list[int]:
+def unacknowledged(index: HistoryIndex) -> list[int]:
     """For each kill in a burst: how many messages had been sent then that nobody had heard of."""
     first_heard: dict[str, float] = {}
-    for heard in log.heard:
+    for heard in index.heard:
         if heard.said and heard.live:
             first_heard.setdefault(heard.said.tag, heard.at)
     return [
-        sum(said.at < kill <= first_heard.get(said.tag, kill) for said in log.said.values())
-        for kill in kills(log, in_bursts=True)
+        sum(said.at < kill <= first_heard.get(said.tag, kill) for said in index.said.values())
+        for kill in kills(index, in_bursts=True)
     ]

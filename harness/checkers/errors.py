@@ -11,13 +11,13 @@ from unicodedata import category
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Sent
 from harness.history.frames import tag_in
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""
 
 
-def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
+def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     """Bad frames, sent between two moments, that got no `error`, or that the sender was cut off for.
 
     After each bad frame its sender waits until all that it sent was handled, before it sends the next. A
@@ -25,22 +25,22 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
     """
     found: list[Anomaly] = []
     silent: list[Sent] = []
-    bad = [sent for sent in log.sent if sent.bad is not None and start <= sent.at <= stop]
+    bad = [sent for sent in index.sent if sent.bad is not None and start <= sent.at <= stop]
     for sent in bad:
-        later = [s.at for s in log.sent if s.conn == sent.conn and s.at > sent.at and s.bad is not None]
+        later = [s.at for s in index.sent if s.conn == sent.conn and s.at > sent.at and s.bad is not None]
         end = min(later, default=inf)
-        answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in log.errors)
-        closed = log.conn(sent.conn).closed
-        over = min(end, served_again(log, sent))
+        answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in index.errors)
+        closed = index.conn(sent.conn).closed
+        over = min(end, served_again(index, sent))
         cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
-        if closed is not None and cut and log.server_ended_at(closed.at):
+        if closed is not None and cut and index.server_ended_at(closed.at):
             continue  # nobody was answered any more
         if closed is not None and cut and sent.bad == BINARY and closed.code == 1003:
             continue
         if closed is not None and cut and not (answered and closed.code == 1009):
             params = {"who": sent.client, "what": sent.bad, "code": closed.code}
             found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
-        elif not answered and is_due(log, sent):
+        elif not answered and is_due(index, sent):
             silent.append(sent)
     if silent:
         kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
@@ -49,32 +49,35 @@ def unanswered(log: Log, start: float, stop: float) -> list[Anomaly]:
     return found[:3]
 
 
-def is_due(log: Log, sent: Sent) -> bool:
+def is_due(index: HistoryIndex, sent: Sent) -> bool:
     """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be, nor a
     binary frame that was obeyed."""
     if sent.bad == BINARY:
-        return sent not in obeyed_binary(log)
-    return sent.bad is not None and (not sent.bad.startswith("id_") or log.keeps_ids)
+        return sent not in obeyed_binary(index)
+    return sent.bad is not None and (not sent.bad.startswith("id_") or index.keeps_ids)
 
 
-def obeyed_binary(log: Log) -> list[Sent]:
+def obeyed_binary(index: HistoryIndex) -> list[Sent]:
     """Binary frames that were answered like text: they ask who is in a room that is not asked about else."""
     return [
         sent
-        for sent in log.sent
+        for sent in index.sent
         if sent.bad == BINARY and isinstance(sent.frame, dict)
-        if any(a.conn == sent.conn and roster.room == sent.frame.get("room") for a, roster in log.rosters)
+        if any(
+            a.conn == sent.conn and presence_frame.room == sent.frame.get("room")
+            for a, presence_frame in index.presence_frames
+        )
     ]
 
 
-def refused_for_marks(log: Log) -> set[str]:
+def refused_for_marks(index: HistoryIndex) -> set[str]:
     """Rooms with combining marks in their names that could not be joined: the answer was an `error`."""
     found = set()
-    for joined in log.memberships:
+    for joined in index.memberships:
         if any(category(char).startswith("M") for char in joined.room):
-            said = (s.at for s in log.sent if s.conn == joined.conn and _is_message(s.frame))
+            said = (s.at for s in index.sent if s.conn == joined.conn and _is_message(s.frame))
             until = min(said, default=inf)
-            if any(a.conn == joined.conn and joined.asked <= a.at < until for a, _ in log.errors):
+            if any(a.conn == joined.conn and joined.asked <= a.at < until for a, _ in index.errors):
                 found.add(joined.room)
     return found
 
@@ -83,41 +86,45 @@ def _is_message(frame: Any) -> bool:
     return isinstance(frame, dict) and frame.get("type") == "message"
 
 
-def served_again(log: Log, bad: Sent) -> float:
+def served_again(index: HistoryIndex, bad: Sent) -> float:
     """When what a client asked after a bad frame was answered: its connection outlived that frame."""
     asked: dict[str, float] = {}
-    for sent in log.sent:
+    for sent in index.sent:
         if sent.conn == bad.conn and sent.at > bad.at and sent.bad is None:
             match sent.frame:
                 case {"type": "presence", "room": str(room)}:
                     asked.setdefault(room, sent.at)
     return min(
-        (a.at for a, roster in log.rosters if a.conn == bad.conn and a.at > asked.get(roster.room, inf)),
+        (
+            a.at
+            for a, presence_frame in index.presence_frames
+            if a.conn == bad.conn and a.at > asked.get(presence_frame.room, inf)
+        ),
         default=inf,
     )
 
 
-def stray(log: Log) -> list[Anomaly]:
+def stray(index: HistoryIndex) -> list[Anomaly]:
     """An `error` that reached a connection which sent nothing wrong, while somebody else did.
 
     It had been answered all that it asked for, so that the error is no answer to that.
     """
-    naughty = {sent.conn for sent in log.sent if sent.bad is not None}
-    spoke = {said.conn for said in log.said.values()}
+    naughty = {sent.conn for sent in index.sent if sent.bad is not None}
+    spoke = {said.conn for said in index.said.values()}
     asks: dict[int, list[float]] = defaultdict(list)
     answers: dict[int, list[float]] = defaultdict(list)
-    for sent in log.sent:
+    for sent in index.sent:
         if isinstance(sent.frame, dict) and sent.frame != {"type": "heartbeat"}:
             asks[sent.conn].append(sent.at)
-    for at, conn in sorted((asked.at, asked.conn) for asked, _ in [*log.rosters, *log.pages]):
+    for at, conn in sorted((asked.at, asked.conn) for asked, _ in [*index.presence_frames, *index.pages]):
         answers[conn].append(at)
-    first_bad = min((sent.at for sent in log.sent if sent.bad is not None), default=inf)
-    for asked, complaint in log.errors:
+    first_bad = min((sent.at for sent in index.sent if sent.bad is not None), default=inf)
+    for asked, complaint in index.errors:
         quiet = asked.conn in asks and asked.conn not in naughty and asked.conn not in spoke
-        if not quiet or log.conn(asked.conn).faults or asked.at < first_bad:
+        if not quiet or index.conn(asked.conn).faults or asked.at < first_bad:
             continue
         if _latest(asks[asked.conn], asked.at) <= _latest(answers[asked.conn], asked.at):
-            cause = [sent for sent in log.sent if sent.bad is not None and sent.at <= asked.at][-1]
+            cause = [sent for sent in index.sent if sent.bad is not None and sent.at <= asked.at][-1]
             params = {"who": asked.client, "room": "", "user": cause.client, "content": complaint.message}
             return [Anomaly("room_leak", params, [cause, asked.event], "error")]
     return []
@@ -129,17 +136,17 @@ def _latest(times: list[float], at: float) -> float:
     return times[place - 1] if place else 0.0
 
 
-def obeyed(log: Log) -> list[Anomaly]:
+def obeyed(index: HistoryIndex) -> list[Anomaly]:
     """Bad messages that somebody heard all the same."""
     found: dict[str, Anomaly] = {}
-    for heard in log.heard:
-        sent = log.bad.get(tag_in(heard.message.content) or heard.message.content)
-        if heard.said is None and sent is not None and is_due(log, sent):
+    for heard in index.heard:
+        sent = index.bad.get(tag_in(heard.message.content) or heard.message.content)
+        if heard.said is None and sent is not None and is_due(index, sent):
             params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
             found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
     return list(found.values())[:2]
 
 
-def counted(log: Log, start: float, stop: float) -> int:
+def counted(index: HistoryIndex, start: float, stop: float) -> int:
     """How many bad frames were sent between two moments."""
-    return sum(is_due(log, sent) and start <= sent.at <= stop for sent in log.sent)
+    return sum(is_due(index, sent) and start <= sent.at <= stop for sent in index.sent)

@@ -8,23 +8,23 @@ from typing import Any
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.errors import served_again
 from harness.history.events import Closed, Event, GaveUp, Server
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach us: what was sent meanwhile came too late."""
 
 
-def server(log: Log, start: float, stop: float) -> list[Anomaly]:
+def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     """Starts that failed and ends that nobody asked for, between two moments."""
     found = []
-    for event in log.server:
+    for event in index.server:
         if not start <= event.at <= stop:
             continue
-        again = any(e.what == "ready" and e.copy == event.copy and e.at < event.at for e in log.server)
+        again = any(e.what == "ready" and e.copy == event.copy and e.at < event.at for e in index.server)
         params = {**event.detail, "output": "\n".join(event.detail.get("output", []))}
         if event.what == "not_ready":
             params["which"] = "copy" if event.copy else "again" if again else "first"
-            found.append(_no_start(log, event, params))
+            found.append(_no_start(index, event, params))
         elif event.what == "died":
             found.append(Anomaly("server_died", params, [event]))
         elif event.what == "flooding":
@@ -36,27 +36,27 @@ def server(log: Log, start: float, stop: float) -> list[Anomaly]:
     return found
 
 
-def _no_start(log: Log, event: Server, params: dict[str, Any]) -> Anomaly:
+def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Anomaly:
     """A start that failed; if it was the first after the end of a file was torn off, with that."""
     why = str(event.detail.get("why", ""))
-    torn = [e for e in log.server if e.what == "torn" and log.start_before(event.at) < e.at < event.at]
+    torn = [e for e in index.server if e.what == "torn" and index.start_before(event.at) < e.at < event.at]
     if why != "exited" or not torn or event.copy:
         return Anomaly("no_start", params, [event], why)
     return Anomaly("no_start", params | torn[-1].detail, [torn[-1], event], "exited_torn")
 
 
-def connections(log: Log, start: float, stop: float) -> list[Anomaly]:
+def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     """Connections that were refused, not greeted, or cut off for no reason, between two moments."""
     found: list[Anomaly] = []
-    for event in log.events:
+    for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
             continue
-        if isinstance(event, Closed) and event.by == "server" and not _excused(log, event):
+        if isinstance(event, Closed) and event.by == "server" and not _excused(index, event):
             params = {"who": event.client, "code": event.code, "reason": event.reason}
             found.append(
-                Anomaly("dropped_connection", params, [*_last_sent(log, event), event], str(event.code))
+                Anomaly("dropped_connection", params, [*_last_sent(index, event), event], str(event.code))
             )
-        elif isinstance(event, GaveUp) and not _unwelcome(log, event.conn):
+        elif isinstance(event, GaveUp) and not _unwelcome(index, event.conn):
             wanted = event.wanted.split(" ")[0]
             params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}
             name = (
@@ -66,40 +66,40 @@ def connections(log: Log, start: float, stop: float) -> list[Anomaly]:
     return found[:3]
 
 
-def _excused(log: Log, event: Closed) -> bool:
+def _excused(index: HistoryIndex, event: Closed) -> bool:
     """Whether the server had a reason to close this connection, or was ended itself."""
-    conn = log.conns.get(event.conn)
+    conn = index.conns.get(event.conn)
     if conn is None or conn.copy:
         return True
     if any(fault.fault in ("vanish", "stop_reading", "reset", "bad_name") for fault in conn.faults):
         return True
-    bad = [sent for sent in log.sent if sent.conn == event.conn and sent.bad is not None]
-    if bad and served_again(log, bad[-1]) > event.at:
+    bad = [sent for sent in index.sent if sent.conn == event.conn and sent.bad is not None]
+    if bad and served_again(index, bad[-1]) > event.at:
         return True  # errors.unanswered looks at those
-    if conn.timeout and _silence_before(log, event) >= conn.timeout - 0.02:
+    if conn.timeout and _silence_before(index, event) >= conn.timeout - 0.02:
         return True  # it had been silent for so long that the server had to
-    return log.server_ended_at(event.at)
+    return index.server_ended_at(event.at)
 
 
-def _silence_before(log: Log, end: Closed) -> float:
+def _silence_before(index: HistoryIndex, end: Closed) -> float:
     """Seconds for which a connection had sent nothing when it was closed, or while that was under way."""
-    opened = log.conn(end.conn).opened
-    sent = [s.at for s in log.sent if s.conn == end.conn and s.at <= end.at]
+    opened = index.conn(end.conn).opened
+    sent = [s.at for s in index.sent if s.conn == end.conn and s.at <= end.at]
     signs = [opened if opened < end.at else 0.0, *sent, end.at]
     return max(later - before for before, later in pairwise(signs) if later >= end.at - _UNDER_WAY)
 
 
-def _unwelcome(log: Log, conn: int) -> bool:
-    known = log.conns.get(conn)
+def _unwelcome(index: HistoryIndex, conn: int) -> bool:
+    known = index.conns.get(conn)
     return known is not None and any(fault.fault == "bad_name" for fault in known.faults)
 
 
-def _last_sent(log: Log, event: Closed) -> list[Event]:
-    sent: list[Event] = [s for s in log.sent if s.conn == event.conn and s.at <= event.at]
+def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
+    sent: list[Event] = [s for s in index.sent if s.conn == event.conn and s.at <= event.at]
     return sent[-1:]
 
 
-def stopped_by(log: Log) -> Server | None:
+def stopped_by(index: HistoryIndex) -> Server | None:
     """The event of the server that ended the play, if one did."""
-    ends = [event for event in log.server if event.what in ("not_ready", "died", "hung", "flooding")]
+    ends = [event for event in index.server if event.what in ("not_ready", "died", "hung", "flooding")]
     return ends[-1] if ends else None

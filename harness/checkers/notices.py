@@ -9,28 +9,28 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, undisturbed
 from harness.history.events import Event, Fault, Joined, Sent
-from harness.history.index import ENDS, Heard, Log, Membership
+from harness.history.index import ENDS, Heard, HistoryIndex, Membership
 
 SOON = 1.0
 """Seconds after a second join in which an announcement is taken for one of it."""
 
 
-def missing(log: Log, room: str, what: str) -> list[Anomaly]:
+def missing(index: HistoryIndex, room: str, what: str) -> list[Anomaly]:
     """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get.
 
     One for each user whom they were about: a scenario may want to know of a certain one.
     """
     found: dict[str, Anomaly] = {}
-    changes = _changes(log, room)
+    changes = _changes(index, room)
     for change, subject, moment in changes:
         if change != what:
             continue
         later = [at for _, other, at in changes if other.user == subject.user and at > moment]
-        told = _heard_of(log, subject, moment)
+        told = _heard_of(index, subject, moment)
         first = min((times[0] for times in told.values()), default=inf)
-        for witness in log.members(room):
+        for witness in index.members(room):
             present = witness.start < moment and witness.stop > moment
-            if witness.user == subject.user or not present or not undisturbed(log, witness):
+            if witness.user == subject.user or not present or not undisturbed(index, witness):
                 continue
             mine = told.get(witness.conn, [])
             # Who was gone before anybody was told could not be told.
@@ -38,27 +38,27 @@ def missing(log: Log, room: str, what: str) -> list[Anomaly]:
             due = witness.stop == inf or first + grace < witness.stop
             if due and not _is_among(mine, [at for at in later if at < witness.stop]):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
-                evidence = _evidence(log, subject, moment)
+                evidence = _evidence(index, subject, moment)
                 found.setdefault(subject.user, Anomaly("missing_notice", params, evidence, what))
     return list(found.values())
 
 
-def _changes(log: Log, room: str) -> list[tuple[str, Membership, float]]:
+def _changes(index: HistoryIndex, room: str) -> list[tuple[str, Membership, float]]:
     """The joins and ends of membership that had to be announced, and when each was."""
     found = []
-    for subject in log.members(room):
-        for what, moment in (("joined", subject.asked), ("left", _end(log, subject))):
-            silent = moment == inf or _accompanied(log, subject, moment) or _server_ended(log, moment)
-            if not silent and not _unnoticed(log, subject, what):
+    for subject in index.members(room):
+        for what, moment in (("joined", subject.asked), ("left", _end(index, subject))):
+            silent = moment == inf or _accompanied(index, subject, moment) or _server_ended(index, moment)
+            if not silent and not _unnoticed(index, subject, what):
                 found.append((what, subject, moment))
     return found
 
 
-def _unnoticed(log: Log, subject: Membership, what: str) -> bool:
+def _unnoticed(index: HistoryIndex, subject: Membership, what: str) -> bool:
     """Whether the user broke off and was back before a server had to notice it."""
-    mine = [m for m in log.members(subject.room) if m.user == subject.user]
+    mine = [m for m in index.members(subject.room) if m.user == subject.user]
     for one, back in permutations(mine, 2):
-        conn = log.conn(one.conn)
+        conn = index.conn(one.conn)
         soon = one.stop < back.asked < one.stop + conn.timeout + conn.heartbeat
         if one.end == "fault" and soon and subject is (one if what == "left" else back):
             return True
@@ -74,102 +74,102 @@ def _is_among(notices: list[float], later: list[float]) -> bool:
     return bool(notices) and (not later or notices[0] < min(later) or len(notices) > len(later))
 
 
-def _end(log: Log, subject: Membership) -> float:
+def _end(index: HistoryIndex, subject: Membership) -> float:
     """When a membership ended, at the earliest: a server that cuts somebody off may tell the others first."""
-    closed = log.conn(subject.conn).closed
+    closed = index.conn(subject.conn).closed
     if subject.end == "close" and closed is not None and closed.by == "server":
         return max(
-            (s.at for s in log.sent if s.conn == subject.conn and s.at <= closed.at), default=subject.stop
+            (s.at for s in index.sent if s.conn == subject.conn and s.at <= closed.at), default=subject.stop
         )
     return subject.stop
 
 
-def heard(log: Log, room: str) -> int:
+def heard(index: HistoryIndex, room: str) -> int:
     """How many announcements of the room were heard."""
-    return sum(notice.message.room == room for notice in log.notices)
+    return sum(notice.message.room == room for notice in index.notices)
 
 
-def repeated(log: Log, room: str) -> list[Anomaly]:
+def repeated(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Announcements of somebody who joined a second time, which changes nothing."""
-    for member in log.members(room):
+    for member in index.members(room):
         joins = [
             sent
-            for sent in log.sent
+            for sent in index.sent
             if sent.conn == member.conn
             and member.start < sent.at < member.stop
             and isinstance(sent.frame, dict)
             and (sent.frame.get("type"), sent.frame.get("room")) == ("join", room)
         ]
-        for notice in log.notices if joins else []:
+        for notice in index.notices if joins else []:
             soon = joins[0].at < notice.at < min(member.stop, joins[0].at + SOON)
-            if soon and notice.message.room == room and _users_in(log, notice) == {member.user}:
+            if soon and notice.message.room == room and _users_in(index, notice) == {member.user}:
                 params = {"who": notice.client, "subject": member.user, "room": room}
                 return [Anomaly("duplicate", params, [joins[0], notice.event], "notice")]
     return []
 
 
-def unjustified(log: Log, room: str) -> list[Anomaly]:
+def unjustified(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Announcements that a user left, while another connection of that user is still there."""
     found = []
-    for subject in log.members(room):
-        if subject.stop == inf or not _accompanied(log, subject, subject.stop):
+    for subject in index.members(room):
+        if subject.stop == inf or not _accompanied(index, subject, subject.stop):
             continue
         about = [
             notice
-            for notice in log.notices
-            if notice.message.room == room and _users_in(log, notice) == {subject.user}
+            for notice in index.notices
+            if notice.message.room == room and _users_in(index, notice) == {subject.user}
         ]
         # A notice does not say what it announces, and that of a join may come late: it reads like one that
         # somebody had heard before, or it is one that was due.
         before = {notice.message.content for notice in about if notice.at < subject.stop}
-        due = sum(other.user == subject.user for _, other, _ in _changes(log, room))
+        due = sum(other.user == subject.user for _, other, _ in _changes(index, room))
         heard_by: dict[int, int] = defaultdict(int)
         for notice in about:
             heard_by[notice.conn] += 1
             late = notice.message.content in before or heard_by[notice.conn] <= due
-            if subject.stop <= notice.at and _accompanied(log, subject, notice.at) and not late:
-                how, cause = log.last_break(subject.user, room, notice.at)
+            if subject.stop <= notice.at and _accompanied(index, subject, notice.at) and not late:
+                how, cause = index.last_break(subject.user, room, notice.at)
                 params = {"who": notice.client, "subject": subject.user, "room": room, "how": how}
                 found.append(Anomaly("premature_offline", params, [*cause, notice.event], "notice"))
                 break
     return found[:1]
 
 
-def _users_in(log: Log, notice: Heard) -> set[str]:
+def _users_in(index: HistoryIndex, notice: Heard) -> set[str]:
     """Whose names a notice holds: it may go on to say who else is there."""
-    return {m.user for m in log.members(notice.message.room) if m.user in notice.message.content}
+    return {m.user for m in index.members(notice.message.room) if m.user in notice.message.content}
 
 
-def _accompanied(log: Log, subject: Membership, moment: float) -> bool:
+def _accompanied(index: HistoryIndex, subject: Membership, moment: float) -> bool:
     """Whether another connection of the same user is in the room at that moment."""
     return any(
         other.user == subject.user and other is not subject and other.start < moment < other.stop
-        for other in log.members(subject.room)
+        for other in index.members(subject.room)
     )
 
 
-def _server_ended(log: Log, moment: float) -> bool:
+def _server_ended(index: HistoryIndex, moment: float) -> bool:
     """Whether it was the server that ended then, so that nobody could be told."""
     return any(
         event.what in ENDS and event.at <= moment + 0.001 and moment - event.at < 0.001
-        for event in log.server
+        for event in index.server
     )
 
 
-def _heard_of(log: Log, subject: Membership, moment: float) -> dict[int, list[float]]:
+def _heard_of(index: HistoryIndex, subject: Membership, moment: float) -> dict[int, list[float]]:
     """The connections that were told of a user after that moment, and when."""
     told: dict[int, list[float]] = defaultdict(list)
-    for notice in log.notices:
+    for notice in index.notices:
         about = notice.message.room == subject.room and subject.user in notice.message.content
         if about and notice.at >= moment:
             told[notice.conn].append(notice.at)
     return told
 
 
-def _evidence(log: Log, subject: Membership, moment: float) -> list[Event]:
+def _evidence(index: HistoryIndex, subject: Membership, moment: float) -> list[Event]:
     found: list[Event] = [
         event
-        for event in log.events
+        for event in index.events
         if isinstance(event, Sent | Fault | Joined)
         and event.conn == subject.conn
         and abs(event.at - moment) < 0.0005

@@ -8,25 +8,27 @@ from itertools import pairwise
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history.events import Event
-from harness.history.index import Heard, Log
+from harness.history.index import Heard, HistoryIndex
 
 
-def numbering(log: Log, room: str) -> list[Anomaly]:
+def numbering(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Gaps, and numbers that stand for two different messages."""
     seen: dict[int, dict[str, Heard]] = defaultdict(dict)
-    for heard in log.in_room(room):
+    for heard in index.in_room(room):
         identity = heard.said.tag if heard.said else heard.message.content
         seen[heard.message.sequence].setdefault(identity, heard)
-    return [*_split(log, room, seen), *_gaps(room, seen)]
+    return [*_split(index, room, seen), *_gaps(room, seen)]
 
 
-def _split(log: Log, room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
+def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
     found: dict[str, Anomaly] = {}
     for number in sorted(seen):
         if len(seen[number]) < 2:
             continue
         one, other = sorted(seen[number].values(), key=lambda heard: heard.at)[:2]
-        starts = [e for e in log.server if e.what == "ready" and not e.copy and one.at < e.at < _born(other)]
+        starts = [
+            e for e in index.server if e.what == "ready" and not e.copy and one.at < e.at < _born(other)
+        ]
         name = "sequence_reset" if starts else "split_sequence"
         params = {
             "room": room,
@@ -71,18 +73,18 @@ def _gaps(room: str, seen: dict[int, dict[str, Heard]]) -> list[Anomaly]:
     return [Anomaly("gap", params, [heard.event for heard in around], "" if before else "start")]
 
 
-def order(log: Log, room: str) -> list[Anomaly]:
+def order(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Live messages that came in another order than that of their numbers, or of their sending."""
-    return [*by_receivers(log, room), *by_senders(log, room)]
+    return [*by_receivers(index, room), *by_senders(index, room)]
 
 
-def by_receivers(log: Log, room: str) -> list[Anomaly]:
+def by_receivers(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Live messages that somebody heard in another order than that of their numbers."""
     found = []
-    for conn in sorted({m.conn for m in log.members(room)}):
+    for conn in sorted({m.conn for m in index.members(room)}):
         newest: Heard | None = None
         count, first = 0, None
-        for heard in log.live_on(conn, room):
+        for heard in index.live_on(conn, room):
             if heard.may_answer_retry:
                 continue
             if newest and heard.message.sequence < newest.message.sequence:
@@ -102,14 +104,14 @@ def by_receivers(log: Log, room: str) -> list[Anomaly]:
     return found[:3]
 
 
-def by_senders(log: Log, room: str) -> list[Anomaly]:
+def by_senders(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that are numbered in another order than the one in which somebody sent them."""
     numbers: dict[str, tuple[int, Heard]] = {}
-    for heard in log.in_room(room):
+    for heard in index.in_room(room):
         if heard.said:
             numbers.setdefault(heard.said.tag, (heard.message.sequence, heard))
     by_conn = defaultdict(list)
-    for said in log.said_in(room):
+    for said in index.said_in(room):
         if len(said.sent) == 1 and said.tag in numbers:
             by_conn[said.conn].append((said, *numbers[said.tag]))
     found = []
@@ -130,6 +132,6 @@ def by_senders(log: Log, room: str) -> list[Anomaly]:
     return found[:1]
 
 
-def newest(log: Log, room: str) -> int:
+def newest(index: HistoryIndex, room: str) -> int:
     """The highest number that anybody heard in a room; 0 if none."""
-    return max((heard.message.sequence for heard in log.in_room(room)), default=0)
+    return max((heard.message.sequence for heard in index.in_room(room)), default=0)

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
+from harness.history import frames
 from harness.history.events import Event, Sent
-from harness.history.frames import Page
-from harness.history.index import Asked, Heard, Log
+from harness.history.index import Asked, Heard, HistoryIndex
 from lab.protocol import MAX_PAGE
 
 
@@ -20,7 +20,7 @@ class Answer:
 
     sent: Sent
     asked: Asked
-    page: Page
+    page: frames.History
 
     @property
     def since(self) -> int:
@@ -35,14 +35,14 @@ class Answer:
         return min(limit, MAX_PAGE) if isinstance(limit, int) else MAX_PAGE
 
 
-def answers(log: Log, room: str) -> list[Answer]:
+def answers(index: HistoryIndex, room: str) -> list[Answer]:
     """The answers to requests for history of a room; a client asks one at a time."""
     found = []
     asked_for: dict[int, Sent] = {}
-    requests: list[tuple[float, Sent | tuple[Asked, Page]]] = [
-        (sent.at, sent) for sent in log.sent if _is_request(sent, room)
+    requests: list[tuple[float, Sent | tuple[Asked, frames.History]]] = [
+        (sent.at, sent) for sent in index.sent if _is_request(sent, room)
     ]
-    pages = [(pair[0].at, pair) for pair in log.pages if pair[1].room == room]
+    pages = [(pair[0].at, pair) for pair in index.pages if pair[1].room == room]
     for _, event in sorted([*requests, *pages], key=lambda pair: pair[0]):
         if isinstance(event, Sent):
             asked_for[event.conn] = event
@@ -60,14 +60,14 @@ def _is_request(sent: Sent, room: str) -> bool:
     )
 
 
-def wrong(log: Log, room: str) -> list[Anomaly]:
+def wrong(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Pages that are out of order, have holes, or do not hold what was asked for."""
     found: dict[str, Anomaly] = {}
-    exists = sorted({heard.message.sequence for heard in log.in_room(room)})
+    exists = sorted({heard.message.sequence for heard in index.in_room(room)})
     ever = exists[-1] if exists else 0
-    newest = _Newest(log, room)
-    for answer in answers(log, room):
-        if log.conn(answer.sent.conn).copy:
+    newest = _Newest(index, room)
+    for answer in answers(index, room):
+        if index.conn(answer.sent.conn).copy:
             continue  # what a copy must have is judged by `durability`
         for anomaly in _page(answer, room, newest.before(answer.sent.at), exists) or _promises(
             answer, room, ever
@@ -79,20 +79,20 @@ def wrong(log: Log, room: str) -> list[Anomaly]:
 class _Newest:
     """The highest number of a room that had been heard at a moment since the server's last start."""
 
-    def __init__(self, log: Log, room: str) -> None:
-        self._log = log
+    def __init__(self, index: HistoryIndex, room: str) -> None:
+        self._index = index
         self._times: list[float] = []
         self._numbers: list[int] = []
-        for heard in sorted(log.in_room(room), key=lambda heard: heard.at):
+        for heard in sorted(index.in_room(room), key=lambda heard: heard.at):
             highest = max(heard.message.sequence, self.before(heard.at) if self._times else 0)
             self._times.append(heard.at)
             self._numbers.append(highest)
 
     def before(self, moment: float) -> int:
         """That number; 0 if nothing had been heard."""
-        index = bisect_left(self._times, moment)
-        known = index and self._times[index - 1] >= self._log.start_before(moment)
-        return self._numbers[index - 1] if known else 0
+        place = bisect_left(self._times, moment)
+        known = place and self._times[place - 1] >= self._index.start_before(moment)
+        return self._numbers[place - 1] if known else 0
 
 
 def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Anomaly]:
@@ -143,10 +143,10 @@ def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
     return []
 
 
-def mismatches(log: Log, room: str, name: str = "history_mismatch") -> list[Anomaly]:
+def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -> list[Anomaly]:
     """Messages that history tells otherwise than they were first heard."""
     first: dict[int, Heard] = {}
-    for heard in log.in_room(room):
+    for heard in index.in_room(room):
         number, now = heard.message.sequence, heard.message
         was = first.setdefault(number, heard).message
         if was == now or (heard.live and heard.said is None):

@@ -17,9 +17,9 @@ from itertools import pairwise
 from math import inf
 
 from harness.checkers.catalogue import Anomaly
+from harness.history import frames
 from harness.history.events import Event, Sent
-from harness.history.frames import Roster
-from harness.history.index import Asked, Conn, Log
+from harness.history.index import Asked, Conn, HistoryIndex
 from lab.protocol import Status
 
 EARLY = 0.02
@@ -37,39 +37,41 @@ class Shown:
     event: Event
 
 
-def shown(log: Log, witness: int, room: str, user: str, *, answers: bool) -> list[Shown]:
+def shown(index: HistoryIndex, witness: int, room: str, user: str, *, answers: bool) -> list[Shown]:
     """What the connection `witness` was shown of a user, by answers or by broadcasts."""
     found = []
-    asked_for = [s.at for s in log.sent if s.conn == witness and _is_question(s, room)]
-    for asked, roster in log.rosters:
-        if asked.conn != witness or roster.room != room:
+    asked_for = [s.at for s in index.sent if s.conn == witness and _is_question(s, room)]
+    for asked, presence_frame in index.presence_frames:
+        if asked.conn != witness or presence_frame.room != room:
             continue
-        is_answer = _is_whole(log, asked, roster) and (roster.full or min(asked_for, default=inf) < asked.at)
+        is_answer = _is_whole(index, asked, presence_frame) and (
+            presence_frame.full or min(asked_for, default=inf) < asked.at
+        )
         if is_answer is not answers:
             continue
-        if user in roster.users:
-            here = roster.users[user].status is not Status.OFFLINE
+        if user in presence_frame.users:
+            here = presence_frame.users[user].status is not Status.OFFLINE
             found.append(Shown(asked.at, here, asked.event))
         elif is_answer:
             found.append(Shown(asked.at, False, asked.event))
     return found
 
 
-def _is_whole(log: Log, asked: Asked, roster: Roster) -> bool:
+def _is_whole(index: HistoryIndex, asked: Asked, presence_frame: frames.PresenceFrame) -> bool:
     """Whether a list is of everybody: where it does not say, it is if it holds its receiver.
 
     Who is not in the room is sent nothing but answers.
     """
-    if roster.full is not None:
-        return roster.full
-    return not _is_inside(log, asked, roster) or log.conn(asked.conn).user in roster.users
+    if presence_frame.full is not None:
+        return presence_frame.full
+    return not _is_inside(index, asked, presence_frame) or index.conn(asked.conn).user in presence_frame.users
 
 
-def _is_inside(log: Log, asked: Asked, roster: Roster) -> bool:
+def _is_inside(index: HistoryIndex, asked: Asked, presence_frame: frames.PresenceFrame) -> bool:
     """Whether a connection that was shown a room's presence was in that room, or might have been."""
     return any(
-        m.conn == asked.conn and m.room == roster.room and m.asked <= asked.at <= m.left
-        for m in log.memberships
+        m.conn == asked.conn and m.room == presence_frame.room and m.asked <= asked.at <= m.left
+        for m in index.memberships
     )
 
 
@@ -84,41 +86,47 @@ def _is_question(sent: Sent, room: str) -> bool:
 
 
 def announced(
-    log: Log, witness: int, room: str, user: str, since: float, *, here: bool, why: str
+    index: HistoryIndex, witness: int, room: str, user: str, since: float, *, here: bool, why: str
 ) -> list[Anomaly]:
     """The change that the witness should have been told of after `since`, and was not."""
-    told = [s for s in shown(log, witness, room, user, answers=False) if s.at >= since and s.here is here]
+    told = [s for s in shown(index, witness, room, user, answers=False) if s.at >= since and s.here is here]
     # A server may also send the whole list when something changed.
-    told += [s for s in shown(log, witness, room, user, answers=True) if s.at >= since and s.here is here]
+    told += [s for s in shown(index, witness, room, user, answers=True) if s.at >= since and s.here is here]
     if told:
         return []
-    params = {"who": log.conn(witness).client, "subject": user, "room": room}
-    return [Anomaly("unannounced_presence", params, _events_at(log, since), why)]
+    params = {"who": index.conn(witness).client, "subject": user, "room": room}
+    return [Anomaly("unannounced_presence", params, _events_at(index, since), why)]
 
 
 def listed(
-    log: Log, witness: int, room: str, expected: set[str], since: float, until: float, possible: set[str]
+    index: HistoryIndex,
+    witness: int,
+    room: str,
+    expected: set[str],
+    since: float,
+    until: float,
+    possible: set[str],
 ) -> list[Anomaly]:
     """The last answer to a question in a span of time should list `expected`, and of `possible` no other."""
     answers = [
-        (asked, roster)
-        for asked, roster in log.rosters
+        (asked, presence_frame)
+        for asked, presence_frame in index.presence_frames
         if asked.conn == witness
-        and roster.room == room
+        and presence_frame.room == room
         and since <= asked.at <= until
-        and _is_whole(log, asked, roster)
+        and _is_whole(index, asked, presence_frame)
     ]
     if not answers:
         return []
-    asked, roster = answers[-1]
-    here = {user for user, presence in roster.users.items() if presence.status is not Status.OFFLINE}
-    client = log.conn(witness).client
+    asked, presence_frame = answers[-1]
+    here = {user for user, presence in presence_frame.users.items() if presence.status is not Status.OFFLINE}
+    client = index.conn(witness).client
     found = []
     for user in sorted(expected - here):
         params = {"who": client, "subject": user, "room": room}
         found.append(Anomaly("presence_disagrees", params, [asked.event], "missing"))
     for user in sorted((here & possible) - expected):
-        was_there = any(m.user == user and m.room == room and m.left == inf for m in log.memberships)
+        was_there = any(m.user == user and m.room == room and m.left == inf for m in index.memberships)
         params = {"who": client, "subject": user, "room": room}
         found.append(
             Anomaly("zombie_presence" if was_there else "presence_leak", params, [asked.event], "listed")
@@ -126,22 +134,26 @@ def listed(
     return found[:2]
 
 
-def leaks(log: Log) -> list[Anomaly]:
+def leaks(index: HistoryIndex) -> list[Anomaly]:
     """Presence of a room that reached a connection which is not in it and did not ask."""
-    for asked, roster in log.rosters:
-        if _is_inside(log, asked, roster):
+    for asked, presence_frame in index.presence_frames:
+        if _is_inside(index, asked, presence_frame):
             continue
         questions = any(
             s.conn == asked.conn
             and s.at <= asked.at
-            and _is_question(s, roster.room)
+            and _is_question(s, presence_frame.room)
             and s.frame["type"] == "presence"
-            for s in log.sent
+            for s in index.sent
         )
         # A bad frame may ask for odd rooms; what a server makes of those is judged elsewhere.
-        naughty = any(s.conn == asked.conn and s.bad for s in log.sent)
+        naughty = any(s.conn == asked.conn and s.bad for s in index.sent)
         if not questions and not naughty:
-            params = {"who": asked.client, "room": roster.room, "subject": ", ".join(roster.users)}
+            params = {
+                "who": asked.client,
+                "room": presence_frame.room,
+                "subject": ", ".join(presence_frame.users),
+            }
             return [Anomaly("presence_leak", params, [asked.event])]
     return []
 
@@ -160,12 +172,12 @@ class Silence:
     """Whether the connection broke, so that the user may count as gone at once."""
 
 
-def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float) -> list[Anomaly]:
+def offline(index: HistoryIndex, silence: Silence, listener: int, asker: int, slack: float) -> list[Anomaly]:
     """Whether somebody who fell silent is offline, in time, for those who listen and those who ask."""
     found = []
-    told = _first_gone(shown(log, listener, silence.room, silence.user, answers=False), silence)
-    told = told or _first_gone(shown(log, listener, silence.room, silence.user, answers=True), silence)
-    answers = shown(log, asker, silence.room, silence.user, answers=True)
+    told = _first_gone(shown(index, listener, silence.room, silence.user, answers=False), silence)
+    told = told or _first_gone(shown(index, listener, silence.room, silence.user, answers=True), silence)
+    answers = shown(index, asker, silence.room, silence.user, answers=True)
     answers = [answer for answer in answers if answer.at <= silence.watched_until]
     asked = _first_gone(answers, silence)
     since = silence.last_sign
@@ -176,22 +188,22 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
         "interval": silence.heartbeat,
         "watched": round(silence.watched_until - since, 2),
     }
-    signs = _events_at(log, since)
+    signs = _events_at(index, since)
     if told is None and asked is None:
         evidence = [*signs, *(answer.event for answer in answers[-1:])]
         age = answers[-1].at - since if answers else 0.0
         if age <= silence.timeout + silence.heartbeat + slack:
             return []  # nobody was told anything after that, so nobody was told a wrong thing
         base["watched"] = round(age, 2)
-        params = {**base, "who": log.conn(asker).client}
-        return [Anomaly("zombie_presence", params, evidence, _why_still_here(log, asker, silence))]
+        params = {**base, "who": index.conn(asker).client}
+        return [Anomaly("zombie_presence", params, evidence, _why_still_here(index, asker, silence))]
     if told is None:
-        who = log.conn(listener).client
+        who = index.conn(listener).client
         evidence = [*signs, *([asked.event] if asked else [])]
         return [Anomaly("unannounced_presence", {**base, "who": who}, evidence, "timeout")]
     later = [answer for answer in answers if answer.at > told.at]
     if later and later[-1].here:
-        who = log.conn(asker).client
+        who = index.conn(asker).client
         evidence = [told.event, later[-1].event]
         return [Anomaly("presence_disagrees", {**base, "who": who}, evidence, "still_listed")]
     latest = since + silence.timeout + silence.heartbeat
@@ -200,7 +212,7 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
             continue
         params = {
             **base,
-            "who": log.conn(witness).client,
+            "who": index.conn(witness).client,
             "seconds": round(first.at - since, 2),
         }
         if first.at < since + silence.timeout - EARLY and not silence.at_once:
@@ -210,13 +222,15 @@ def offline(log: Log, silence: Silence, listener: int, asker: int, slack: float)
     return found[:1]
 
 
-def _why_still_here(log: Log, asker: int, silence: Silence) -> str:
+def _why_still_here(index: HistoryIndex, asker: int, silence: Silence) -> str:
     """What `lastSeen` tells of a zombie, by the server's own clock: `refreshed` if it went on, `stale` if it
     stood still, and nothing where it is not clear."""
     seen = [
-        (asked.at, roster.users[silence.user].last_seen / 1000)
-        for asked, roster in log.rosters
-        if asked.conn == asker and roster.room == silence.room and silence.user in roster.users
+        (asked.at, presence_frame.users[silence.user].last_seen / 1000)
+        for asked, presence_frame in index.presence_frames
+        if asked.conn == asker
+        and presence_frame.room == silence.room
+        and silence.user in presence_frame.users
         if silence.last_sign + silence.heartbeat < asked.at <= silence.watched_until
     ]
     if not seen or seen[-1][0] - seen[0][0] < silence.timeout:
@@ -225,10 +239,10 @@ def _why_still_here(log: Log, asker: int, silence: Silence) -> str:
     return "refreshed" if share > 0.5 else "stale" if share == 0 else ""
 
 
-def delay(log: Log, silence: Silence, listener: int) -> float:
+def delay(index: HistoryIndex, silence: Silence, listener: int) -> float:
     """Seconds from the last sign of life to the news that the user is offline; infinite without news."""
-    told = _first_gone(shown(log, listener, silence.room, silence.user, answers=False), silence)
-    told = told or _first_gone(shown(log, listener, silence.room, silence.user, answers=True), silence)
+    told = _first_gone(shown(index, listener, silence.room, silence.user, answers=False), silence)
+    told = told or _first_gone(shown(index, listener, silence.room, silence.user, answers=True), silence)
     return told.at - silence.last_sign if told else inf
 
 
@@ -239,46 +253,48 @@ def _first_gone(history: list[Shown], silence: Silence) -> Shown | None:
 
 
 def always_here(
-    log: Log, user: str, room: str, witnesses: list[int], since: float, until: float, why: str
+    index: HistoryIndex, user: str, room: str, witnesses: list[int], since: float, until: float, why: str
 ) -> list[Anomaly]:
     """Whether a user who shows signs of life was ever shown as gone; a `twin` may have lost a connection."""
     for witness in witnesses:
         for answers in (False, True):
-            for each in shown(log, witness, room, user, answers=answers):
+            for each in shown(index, witness, room, user, answers=answers):
                 if since <= each.at <= until and not each.here:
                     params = {
-                        "who": log.conn(witness).client,
+                        "who": index.conn(witness).client,
                         "subject": user,
                         "room": room,
                         "seconds": round(each.at - since, 2),
                     }
                     if why != "twin":
                         return [Anomaly("premature_offline", params, [each.event], why)]
-                    params["how"], cause = log.last_break(user, room, each.at)
-                    listed_still = not answers and _is_listed(log, user, room, witnesses, each.at, until)
+                    params["how"], cause = index.last_break(user, room, each.at)
+                    listed_still = not answers and _is_listed(index, user, room, witnesses, each.at, until)
                     variant = "twin_told" if listed_still else "twin"
                     return [Anomaly("premature_offline", params, [*cause, each.event], variant)]
     return []
 
 
-def _is_listed(log: Log, user: str, room: str, witnesses: list[int], since: float, until: float) -> bool:
+def _is_listed(
+    index: HistoryIndex, user: str, room: str, witnesses: list[int], since: float, until: float
+) -> bool:
     """Whether all answers in a span of time, of which there are some, show a user as present."""
     answers = [
         each.here
         for witness in witnesses
-        for each in shown(log, witness, room, user, answers=True)
+        for each in shown(index, witness, room, user, answers=True)
         if since < each.at <= until
     ]
     return bool(answers) and all(answers)
 
 
 def heartbeats(
-    log: Log, conns: list[Conn], since: float, until: float, interval: float, slack: float
+    index: HistoryIndex, conns: list[Conn], since: float, until: float, interval: float, slack: float
 ) -> list[Anomaly]:
     """Whether the server's heartbeats came every interval on connections that stood all the time."""
     for conn in conns:
         end = min(until, conn.closed.at) if conn.closed is not None else until
-        times = [at for at in log.beats.get(conn.number, []) if since <= at <= end]
+        times = [at for at in index.heartbeats.get(conn.number, []) if since <= at <= end]
         params = {
             "who": conn.client,
             "interval": interval,
@@ -289,24 +305,24 @@ def heartbeats(
         start, after = max(pairwise(edges), key=lambda each: each[1] - each[0])
         if after - start > 1.5 * interval + slack:
             params["gap"] = round(after - start, 2)
-            evidence = [*_beat_at(log, conn, start), *_beat_at(log, conn, after)]
+            evidence = [*_beat_at(index, conn, start), *_beat_at(index, conn, after)]
             return [Anomaly("missing_heartbeat", params, evidence, "" if times else "none")]
     return []
 
 
-def _beat_at(log: Log, conn: Conn, moment: float) -> list[Event]:
+def _beat_at(index: HistoryIndex, conn: Conn, moment: float) -> list[Event]:
     """The heartbeat that a connection got at a moment, if it got one then."""
     return [
         asked.event
-        for asked in log.received
+        for asked in index.received
         if asked.conn == conn.number and asked.at == moment and asked.reading.kind == "heartbeat"
     ]
 
 
-def too_many_heartbeats(log: Log, conns: list[Conn], interval: float) -> list[Anomaly]:
+def too_many_heartbeats(index: HistoryIndex, conns: list[Conn], interval: float) -> list[Anomaly]:
     """Whether they came so often that they must be answers to answers; a few too many do no harm."""
     for conn in conns:
-        times = log.beats.get(conn.number, [0.0])
+        times = index.heartbeats.get(conn.number, [0.0])
         seconds = times[-1] - times[0]
         if len(times) > TOO_OFTEN * (seconds / interval + 1):
             params = {
@@ -315,24 +331,24 @@ def too_many_heartbeats(log: Log, conns: list[Conn], interval: float) -> list[An
                 "count": len(times),
                 "seconds": round(seconds, 1),
             }
-            return [Anomaly("flooding", params, _events_at(log, times[0]), "heartbeats")]
+            return [Anomaly("flooding", params, _events_at(index, times[0]), "heartbeats")]
     return []
 
 
-def slowest_answer(log: Log, conn: int, room: str, since: float, until: float) -> float:
+def slowest_answer(index: HistoryIndex, conn: int, room: str, since: float, until: float) -> float:
     """Seconds of the longest that the server took to answer `presence` on a connection."""
     questions = [
-        s.at for s in log.sent if s.conn == conn and _is_question(s, room) and since <= s.at <= until
+        s.at for s in index.sent if s.conn == conn and _is_question(s, room) and since <= s.at <= until
     ]
     replies = sorted(
         asked.at
-        for asked, roster in log.rosters
-        if asked.conn == conn and roster.room == room and _is_whole(log, asked, roster)
+        for asked, presence_frame in index.presence_frames
+        if asked.conn == conn and presence_frame.room == room and _is_whole(index, asked, presence_frame)
     )
     first_replies = [(asked, replies[bisect_left(replies, asked) :][:1]) for asked in questions]
     return max((reply[0] - asked for asked, reply in first_replies if reply), default=0.0)
 
 
-def _events_at(log: Log, moment: float) -> list[Event]:
-    found: list[Event] = [event for event in log.events if abs(event.at - moment) < 1e-9]
+def _events_at(index: HistoryIndex, moment: float) -> list[Event]:
+    found: list[Event] = [event for event in index.events if abs(event.at - moment) < 1e-9]
     return found[:1]

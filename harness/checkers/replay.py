@@ -8,24 +8,24 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, excerpt
 from harness.history.events import Event
-from harness.history.index import Heard, Log, Membership
+from harness.history.index import Heard, HistoryIndex, Membership
 from lab.protocol import NEWEST, Message
 
 
-def seams(log: Log, room: str, client: str | None = None) -> list[Anomaly]:
+def seams(index: HistoryIndex, room: str, client: str | None = None) -> list[Anomaly]:
     """Joins (of one client, or of all) whose replay and live messages leave a hole, or overlap."""
     found: list[Anomaly] = []
-    for membership in log.members(room):
+    for membership in index.members(room):
         if client in (None, membership.client):
-            found += _seam(log, membership)
+            found += _seam(index, membership)
     return found[:3]
 
 
-def replayed(log: Log, membership: Membership) -> list[tuple[Message, Event]]:
+def replayed(index: HistoryIndex, membership: Membership) -> list[tuple[Message, Event]]:
     """The messages that a join was answered with, with the frame of each."""
     return [
         (message, asked.event)
-        for asked, page in log.pages
+        for asked, page in index.pages
         if asked.conn == membership.conn
         and page.room == membership.room
         and membership.asked <= asked.at <= membership.start
@@ -33,10 +33,10 @@ def replayed(log: Log, membership: Membership) -> list[tuple[Message, Event]]:
     ]
 
 
-def _seam(log: Log, membership: Membership) -> list[Anomaly]:
-    replay = replayed(log, membership)
+def _seam(index: HistoryIndex, membership: Membership) -> list[Anomaly]:
+    replay = replayed(index, membership)
     numbers = [message.sequence for message, _ in replay]
-    live = _fresh(log, membership)
+    live = _fresh(index, membership)
     params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
     evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
 
@@ -45,7 +45,7 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
         what = {**params, "first": numbers[at], "then": numbers[at + 1]}
         return [Anomaly("history_disorder", what, evidence, "join")]
 
-    known = _known_before(log, membership)
+    known = _known_before(index, membership)
     if membership.since is None:
         wrong = _not_the_newest(numbers, known, params, evidence)
         if wrong:
@@ -53,7 +53,7 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
         start = numbers[0] if numbers else (live[0].message.sequence if live else 1)
     else:
         start = membership.since + 1
-        if membership.since > _newest_before(log, membership) and live:
+        if membership.since > _newest_before(index, membership) and live:
             start = min(start, live[0].message.sequence)  # nothing was missed, and live ones go on there
         old = [number for number in numbers if number <= membership.since]
         if old:
@@ -66,42 +66,42 @@ def _seam(log: Log, membership: Membership) -> list[Anomaly]:
         what = {**params, "sequence": both[0], "count": len(both)}
         return [Anomaly("replay_overlap", what, [*evidence, *twice[:1]])]
 
-    early = _live_before_replay(log, membership)
+    early = _live_before_replay(index, membership)
     if early:
         first, then = (heard.message.sequence for heard in early)
         what = {**params, "first": first, "then": then, "count": 1}
         return [Anomaly("reorder", what, [heard.event for heard in early])]
 
-    got = {*numbers, *(heard.message.sequence for heard in log.live_in(membership))}
-    exists = {heard.message.sequence for heard in log.in_room(membership.room)}
+    got = {*numbers, *(heard.message.sequence for heard in index.live_in(membership))}
+    exists = {heard.message.sequence for heard in index.in_room(membership.room)}
     last = max([*numbers, *(heard.message.sequence for heard in live), *known], default=0)
     missing = [number for number in sorted(exists - got) if start <= number < last]
     missing += [number for number in [last] if number in known and number not in got and number >= start]
     if not missing:
         return []
     first_live = min((heard.message.sequence for heard in live), default=inf)
-    seen_by = [h.event for h in log.in_room(membership.room) if h.message.sequence == missing[0]][:1]
+    seen_by = [h.event for h in index.in_room(membership.room) if h.message.sequence == missing[0]][:1]
     after = [heard.event for heard in live if heard.message.sequence > missing[0]][:1]
     what = {**params, "sequence": missing[0], "count": len(missing), "replayed": len(numbers)}
     if missing[0] < first_live:
         return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
     # What was said while it read nothing was too much for somebody's queue.
-    stopped = [fault for fault in log.conn(membership.conn).faults if fault.fault == "stop_reading"][:1]
+    stopped = [fault for fault in index.conn(membership.conn).faults if fault.fault == "stop_reading"][:1]
     variant = "hole_unread" if any(fault.at <= seen.at for fault in stopped for seen in seen_by) else "hole"
     what["of"] = len(got) + len(missing)
     return [Anomaly("lost", what, [*seen_by, *after], variant)]
 
 
-def _fresh(log: Log, membership: Membership) -> list[Heard]:
+def _fresh(index: HistoryIndex, membership: Membership) -> list[Heard]:
     """What came live during a membership, without the answers to retries."""
-    return [heard for heard in log.live_in(membership) if not heard.may_answer_retry]
+    return [heard for heard in index.live_in(membership) if not heard.may_answer_retry]
 
 
-def _live_before_replay(log: Log, membership: Membership) -> tuple[Heard, Heard] | None:
+def _live_before_replay(index: HistoryIndex, membership: Membership) -> tuple[Heard, Heard] | None:
     """A live message, and one of the replay that came after it: the replay comes first."""
-    fresh = {id(heard) for heard in _fresh(log, membership)}
+    fresh = {id(heard) for heard in _fresh(index, membership)}
     first: Heard | None = None
-    for heard in log.in_room(membership.room):
+    for heard in index.in_room(membership.room):
         if heard.conn != membership.conn:
             continue
         if id(heard) in fresh:
@@ -111,18 +111,18 @@ def _live_before_replay(log: Log, membership: Membership) -> tuple[Heard, Heard]
     return None
 
 
-def _known_before(log: Log, membership: Membership) -> set[int]:
+def _known_before(index: HistoryIndex, membership: Membership) -> set[int]:
     """Numbers that somebody had heard before the join was sent: the replay must have them.
 
     What was heard before a restart and is gone after it is another matter, and another checker's.
     """
-    start = log.start_before(membership.asked)
-    return {h.message.sequence for h in log.in_room(membership.room) if start <= h.at < membership.asked}
+    start = index.start_before(membership.asked)
+    return {h.message.sequence for h in index.in_room(membership.room) if start <= h.at < membership.asked}
 
 
-def _newest_before(log: Log, membership: Membership) -> int:
+def _newest_before(index: HistoryIndex, membership: Membership) -> int:
     """The highest number that anybody had ever heard before the join was sent."""
-    heard = log.in_room(membership.room)
+    heard = index.in_room(membership.room)
     return max((h.message.sequence for h in heard if h.at < membership.asked), default=0)
 
 
@@ -144,23 +144,25 @@ def _not_the_newest(
     return []
 
 
-def retries(log: Log, room: str) -> list[Anomaly]:
+def retries(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Retries that were not answered. Those that were stored again are found by `numbered_twice`."""
     found = []
-    for said in log.said_in(room):
-        if len(said.sent) < 2 or said.id is None or not offers_retries(log, room):
+    for said in index.said_in(room):
+        if len(said.sent) < 2 or said.id is None or not offers_retries(index, room):
             continue
         for sent in said.sent[1:]:
             answers = [
-                heard for heard in log.live_on(sent.conn, room) if heard.said is said and heard.at >= sent.at
+                heard
+                for heard in index.live_on(sent.conn, room)
+                if heard.said is said and heard.at >= sent.at
             ]
-            if not answers and log.conn(sent.conn).ended >= sent.at + LONG_AGO:
+            if not answers and index.conn(sent.conn).ended >= sent.at + LONG_AGO:
                 params = {"who": sent.client, "room": room, "id": said.id, "content": excerpt(said.content)}
                 found.append(Anomaly("retry_unanswered", params, [said.sent[0], sent]))
                 break
     return found[:1]
 
 
-def offers_retries(log: Log, room: str) -> bool:
+def offers_retries(index: HistoryIndex, room: str) -> bool:
     """Whether the server keeps the ids that clients give; one that makes its own offers no retry."""
-    return log.keeps_ids or not any(heard.said and heard.said.id for heard in log.in_room(room))
+    return index.keeps_ids or not any(heard.said and heard.said.id for heard in index.in_room(room))

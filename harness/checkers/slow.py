@@ -7,7 +7,7 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, Fault
-from harness.history.index import Heard, Log
+from harness.history.index import Heard, HistoryIndex
 from lab.protocol import MAX_UNREAD
 
 _SOCKET_BUFFERS = {"live": 8 * 1024 * 1024, "sim": 1024 * 1024}
@@ -19,16 +19,16 @@ def socket_buffers(world: str) -> int:
     return _SOCKET_BUFFERS.get(world, _SOCKET_BUFFERS["live"])
 
 
-def stalled(log: Log, room: str) -> list[Anomaly]:
+def stalled(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that others got only after the slow reader read again, long after they were said."""
-    stopped, again = reading_times(log)
+    stopped, again = reading_times(index)
     if stopped is None:
         return []
-    for membership in log.members(room):
+    for membership in index.members(room):
         if membership.conn == stopped.conn:
             continue
         first: dict[str, Heard] = {}
-        for heard in log.live_on(membership.conn, room):
+        for heard in index.live_on(membership.conn, room):
             if heard.said:
                 first.setdefault(heard.said.tag, heard)
         late = [
@@ -49,23 +49,23 @@ def stalled(log: Log, room: str) -> list[Anomaly]:
     return []
 
 
-def unbounded(log: Log, room: str) -> list[Anomaly]:
+def unbounded(index: HistoryIndex, room: str) -> list[Anomaly]:
     """A reader for which the server kept more than it may."""
-    stopped, again = reading_times(log)
+    stopped, again = reading_times(index)
     if stopped is None:
         return []
-    kept = [h for h in log.live_on(stopped.conn, room) if h.said and stopped.at < h.said.at < again <= h.at]
+    kept = [h for h in index.live_on(stopped.conn, room) if h.said and stopped.at < h.said.at < again <= h.at]
     got = sum(heard.event.size for heard in kept)
-    if got <= MAX_UNREAD + socket_buffers(log.began.world):
+    if got <= MAX_UNREAD + socket_buffers(index.began.world):
         return []
     params = {"slow": stopped.client, "room": room, "mebibytes": got // 2**20, "limit": MAX_UNREAD // 2**20}
     return [Anomaly("unbounded_slow_reader", params, [stopped])]
 
 
-def reading_times(log: Log) -> tuple[Fault | None, float]:
+def reading_times(index: HistoryIndex) -> tuple[Fault | None, float]:
     """When a client stopped reading, and when it read again."""
     stopped: Fault | None = None
-    for conn in log.conns.values():
+    for conn in index.conns.values():
         for fault in conn.faults:
             if fault.fault == "stop_reading":
                 stopped = fault
@@ -74,9 +74,9 @@ def reading_times(log: Log) -> tuple[Fault | None, float]:
     return stopped, inf
 
 
-def owed_bytes(log: Log, room: str) -> int:
+def owed_bytes(index: HistoryIndex, room: str) -> int:
     """Bytes that were said in the room while nobody read at the slow end."""
-    stopped, again = reading_times(log)
+    stopped, again = reading_times(index)
     if stopped is None:
         return 0
-    return sum(len(said.content) for said in log.said_in(room) if stopped.at <= said.at <= again)
+    return sum(len(said.content) for said in index.said_in(room) if stopped.at <= said.at <= again)

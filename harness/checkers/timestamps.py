@@ -14,7 +14,7 @@ from math import inf
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 
 TOLERANCE = 300.0
 """Seconds by which clocks may differ, as that of a container whose virtual machine had been suspended. The
@@ -45,32 +45,32 @@ class _Told:
     evidence: tuple[Event, ...]
 
 
-def of_messages(log: Log) -> list[Anomaly]:
+def of_messages(index: HistoryIndex) -> list[Anomaly]:
     """Messages whose `timestamp` is not when they were said, each judged as it was first received."""
-    return _judged(log, "timestamp", _messages(log)) if _is_here(log) else []
+    return _judged(index, "timestamp", _messages(index)) if _is_here(index) else []
 
 
-def of_presence(log: Log) -> list[Anomaly]:
+def of_presence(index: HistoryIndex) -> list[Anomaly]:
     """Users whose `lastSeen` is before they first connected, or later than it was received."""
-    return _judged(log, "lastSeen", _presence(log)) if _is_here(log) else []
+    return _judged(index, "lastSeen", _presence(index)) if _is_here(index) else []
 
 
-def elsewhere(log: Log) -> str | None:
+def elsewhere(index: HistoryIndex) -> str | None:
     """By how much a server that is not ours tells other times than we have; None if it does not."""
-    if _is_here(log):
+    if _is_here(index):
         return None
-    found = _judged(log, "timestamp", _messages(log)) or _judged(log, "lastSeen", _presence(log))
+    found = _judged(index, "timestamp", _messages(index)) or _judged(index, "lastSeen", _presence(index))
     return str(found[0].params["off"]) if found else None
 
 
-def _is_here(log: Log) -> bool:
+def _is_here(index: HistoryIndex) -> bool:
     """Whether the harness started the server."""
-    return any(event.what == "started" for event in log.server)
+    return any(event.what == "started" for event in index.server)
 
 
-def _messages(log: Log) -> Iterable[_Told]:
+def _messages(index: HistoryIndex) -> Iterable[_Told]:
     known: set[tuple[str, int]] = set()
-    for heard in log.heard:
+    for heard in index.heard:
         said, message = heard.said, heard.message
         if said is None or (said.tag, message.sequence) in known:
             continue  # how it is told later is compared with this by others
@@ -86,17 +86,17 @@ def _messages(log: Log) -> Iterable[_Told]:
         )
 
 
-def _presence(log: Log) -> Iterable[_Told]:
+def _presence(index: HistoryIndex) -> Iterable[_Told]:
     came: dict[str, float] = {}
-    for conn in log.conns.values():
+    for conn in index.conns.values():
         if conn.opened < inf:
             came[conn.user] = min(conn.opened, came.get(conn.user, inf))
-    for asked, roster in log.rosters:
-        for user, presence in roster.users.items():
+    for asked, presence_frame in index.presence_frames:
+        for user, presence in presence_frame.users.items():
             if user in came:
                 yield _Told(
                     asked.client,
-                    roster.room,
+                    presence_frame.room,
                     user,
                     presence.last_seen,
                     came[user],
@@ -105,10 +105,10 @@ def _presence(log: Log) -> Iterable[_Told]:
                 )
 
 
-def _judged(log: Log, field: str, times: Iterable[_Told]) -> list[Anomaly]:
+def _judged(index: HistoryIndex, field: str, times: Iterable[_Told]) -> list[Anomaly]:
     """One finding for all the times that cannot be, with the first of them."""
-    clock, told = log.began.clock, list(times)
-    moved = max((abs(seconds) for seconds in log.notes["clock_moved"]), default=0.0)
+    clock, told = index.began.clock, list(times)
+    moved = max((abs(seconds) for seconds in index.notes["clock_moved"]), default=0.0)
     off = [(each, _off(each, each.millis / 1000 - clock)) for each in told]
     still = _stands_still(told, _APART + moved)
     wrong = still or [each for each, seconds in off if abs(seconds) > TOLERANCE + moved]

@@ -122,7 +122,7 @@ def _source(animal: Animal) -> str:
 
 def _show(plays: Sequence[Play], jobs: int, seed: int) -> int:
     """Play, print a line for each server as soon as all before it are there, and sum it up."""
-    from harness.running.fork_pool import NurseryError
+    from harness.running.fork_pool import ForkPoolError
     from harness.zoo.matrix import play_all
 
     began = time.monotonic()
@@ -133,7 +133,7 @@ def _show(plays: Sequence[Play], jobs: int, seed: int) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except (RuntimeError, NurseryError) as error:
+    except (RuntimeError, ForkPoolError) as error:
         click.echo(f"the kit itself failed, which is a fault to be reported:\n{error}", err=True)
         return EXIT_DEFECT
     finally:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from harness.checkers import errors, lifecycle, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import History, Opened, Received
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.excerpt import contents, is_telling
 from harness.verdict.judge import first_flaw, leniencies
 from harness.verdict.outcome import Text
@@ -117,28 +117,28 @@ async def examine(target: Target) -> Examination:
                 answers.append(await _ask(world, question, client, other))
         except PlayStopped:
             pass
-        log = Log(world.history, world.readings)
+        index = HistoryIndex(world.history, world.readings)
         trouble = [
-            *lifecycle.server(log, 0.0, inf),
-            *lifecycle.connections(log, 0.0, inf),
-            *errors.unanswered(log, 0.0, inf),
-            *timestamps.of_messages(log),
-            *timestamps.of_presence(log),
+            *lifecycle.server(index, 0.0, inf),
+            *lifecycle.connections(index, 0.0, inf),
+            *errors.unanswered(index, 0.0, inf),
+            *timestamps.of_messages(index),
+            *timestamps.of_presence(index),
         ]
-        flaw = first_flaw(log)
+        flaw = first_flaw(index)
         if flaw is not None:
             trouble.append(flaw)
-        return Examination(answers, _spellings(log), trouble, world.history, world.nonce, world.output())
+        return Examination(answers, _spellings(index), trouble, world.history, world.nonce, world.output())
     finally:
         await world.close()
 
 
-def _spellings(log: Log) -> list[Text]:
+def _spellings(index: HistoryIndex) -> list[Text]:
     """What the server writes in another way than the contract does, which forgives it."""
-    found = leniencies(log)
-    if not log.keeps_ids:
+    found = leniencies(index)
+    if not index.keeps_ids:
         found.append(Text("no_retries"))
-    if any(isinstance(event, Opened) and event.user != event.asked for event in log.events):
+    if any(isinstance(event, Opened) and event.user != event.asked for event in index.events):
         found.append(Text("names_ignored"))
     return found
 

@@ -25,7 +25,7 @@ class Flaw(Struct, frozen=True, gc=False):
     actual: str
 
 
-class Page(Struct, frozen=True, gc=False):
+class History(Struct, frozen=True, gc=False):
     """A `history` frame. `last` and `more` are None where the server does not say."""
 
     room: str
@@ -34,7 +34,7 @@ class Page(Struct, frozen=True, gc=False):
     more: bool | None
 
 
-class Roster(Struct, frozen=True, gc=False):
+class PresenceFrame(Struct, frozen=True, gc=False):
     """A `presence` frame. `full` is None where the server does not say."""
 
     room: str
@@ -42,7 +42,7 @@ class Roster(Struct, frozen=True, gc=False):
     full: bool | None
 
 
-class Greeting(Struct, frozen=True, gc=False):
+class Connected(Struct, frozen=True, gc=False):
     """A `connected` frame; the intervals in seconds, None where the server does not say."""
 
     user: str
@@ -51,7 +51,7 @@ class Greeting(Struct, frozen=True, gc=False):
     timeout: float | None
 
 
-class Complaint(Struct, frozen=True, gc=False):
+class Error(Struct, frozen=True, gc=False):
     """An `error` frame."""
 
     code: str | None
@@ -59,7 +59,7 @@ class Complaint(Struct, frozen=True, gc=False):
     id: str | None
 
 
-class Beat(Struct, frozen=True, gc=False):
+class Heartbeat(Struct, frozen=True, gc=False):
     """A `heartbeat` frame."""
 
 
@@ -69,7 +69,7 @@ class Unknown(Struct, frozen=True, gc=False):
     kind: str
 
 
-Meaning = Page | Roster | Greeting | Complaint | Beat | Message | Unknown
+Meaning = History | PresenceFrame | Connected | Error | Heartbeat | Message | Unknown
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -221,12 +221,12 @@ def read(frame: Any, size: int = 0) -> Reading:
     if kind == "message" and not flaws and (meaning := _right_message(frame.get("data"))):
         return Reading(kind, meaning)
     if kind == "heartbeat":
-        meaning = Beat()
+        meaning = Heartbeat()
     elif kind not in _READERS:
         meaning = Unknown(kind)
     else:
         meaning = _READERS[kind](_Fields(frame.get("data"), "data", flaws, notes))
-    if flaws and not isinstance(meaning, Complaint):  # who complains badly has complained all the same
+    if flaws and not isinstance(meaning, Error):  # who complains badly has complained all the same
         return Reading(kind, None, tuple(flaws), tuple(dict.fromkeys(notes)))
     return Reading(kind, meaning, tuple(flaws), tuple(dict.fromkeys(notes)))
 
@@ -257,12 +257,12 @@ def _message(fields: _Fields) -> Message:
     )
 
 
-def _page(fields: _Fields) -> Page:
+def _page(fields: _Fields) -> History:
     messages = [
         _message(_Fields(each, f"data.messages[{n}]", fields.flaws, fields.notes))
         for n, each in enumerate(fields.objects("messages"))
     ]
-    return Page(
+    return History(
         fields.text("room"),
         messages,
         fields.optional("last", int, "no_last"),
@@ -270,7 +270,7 @@ def _page(fields: _Fields) -> Page:
     )
 
 
-def _roster(fields: _Fields) -> Roster:
+def _presence_frame(fields: _Fields) -> PresenceFrame:
     users = {}
     for number, each in enumerate(fields.objects("users")):
         one = _Fields(each, f"data.users[{number}]", fields.flaws, fields.notes)
@@ -279,15 +279,15 @@ def _roster(fields: _Fields) -> Roster:
             one.flaw("status", "status", one.value.get("status"))
             continue
         users[user] = Presence(user, Status(status), one.millis("lastSeen", "last_seen"))
-    return Roster(fields.text("room"), users, fields.optional("full", bool, "no_full"))
+    return PresenceFrame(fields.text("room"), users, fields.optional("full", bool, "no_full"))
 
 
-def _greeting(fields: _Fields) -> Greeting:
+def _connected(fields: _Fields) -> Connected:
     for name in ("heartbeatInterval", "offlineTimeout"):
         value = fields.value.get(name)
         if isinstance(value, int | float) and not 0 < value <= MAX_INTERVAL:
             fields.flaw(name, "seconds", value)
-    return Greeting(
+    return Connected(
         fields.text("user"),
         fields.text("clientId"),
         fields.optional("heartbeatInterval", float, "no_intervals"),
@@ -295,19 +295,19 @@ def _greeting(fields: _Fields) -> Greeting:
     )
 
 
-def _complaint(fields: _Fields) -> Complaint:
+def _error(fields: _Fields) -> Error:
     code = fields.optional("code", str, "no_code")
     if code is not None and code not in tuple(ErrorCode):
         fields.flaw("code", "code", code)
-    return Complaint(code, fields.text("message"), fields.optional("id", str))
+    return Error(code, fields.text("message"), fields.optional("id", str))
 
 
 _READERS: dict[str, Callable[[_Fields], Meaning]] = {
     "message": _message,
     "history": _page,
-    "presence": _roster,
-    "connected": _greeting,
-    "error": _complaint,
+    "presence": _presence_frame,
+    "connected": _connected,
+    "error": _error,
 }
 
 

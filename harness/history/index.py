@@ -15,7 +15,7 @@ from typing import Any
 from harness.history import events as history
 from harness.history import frames
 from harness.history.events import History
-from harness.history.frames import Beat, Complaint, Page, Reading, Roster, tag_in
+from harness.history.frames import Reading, tag_in
 from lab.protocol import SYSTEM, Message
 
 ENDS = ("asked_to_stop", "killed", "died", "hung", "flooding")
@@ -117,7 +117,7 @@ class Asked:
     event: history.Received
 
 
-class Log:
+class HistoryIndex:
     """The index. All lists are in the order of the history; calls between components are left out.
 
     `readings` are those of the received frames, in their order, if somebody has read them already.
@@ -142,10 +142,10 @@ class Log:
         self._of_conn: dict[int, list[Membership]] = defaultdict(list)
         self._of_room: dict[str, list[Membership]] = defaultdict(list)
         self.received: list[Asked] = []
-        self.pages: list[tuple[Asked, Page]] = []
-        self.rosters: list[tuple[Asked, Roster]] = []
-        self.errors: list[tuple[Asked, Complaint]] = []
-        self.beats: dict[int, list[float]] = defaultdict(list)
+        self.pages: list[tuple[Asked, frames.History]] = []
+        self.presence_frames: list[tuple[Asked, frames.PresenceFrame]] = []
+        self.errors: list[tuple[Asked, frames.Error]] = []
+        self.heartbeats: dict[int, list[float]] = defaultdict(list)
         self.sent: list[history.Sent] = []
         self.gave_up: list[history.GaveUp] = []
         self.server: list[history.Server] = []
@@ -265,17 +265,17 @@ class Log:
                     self.notices.append(Heard(event.at, event.conn, event.client, message, None, True, event))
                 else:
                     self._hear(event, message, live=True)
-            case Page() as page:
+            case frames.History() as page:
                 self.pages.append((asked, page))
                 for message in page.messages:
                     if message.user != SYSTEM:
                         self._hear(event, message, live=False)
-            case Roster() as roster:
-                self.rosters.append((asked, roster))
-            case Complaint() as complaint:
-                self.errors.append((asked, complaint))
-            case Beat():
-                self.beats[event.conn].append(event.at)
+            case frames.PresenceFrame() as presence_frame:
+                self.presence_frames.append((asked, presence_frame))
+            case frames.Error() as error:
+                self.errors.append((asked, error))
+            case frames.Heartbeat():
+                self.heartbeats[event.conn].append(event.at)
 
     def _hear(self, event: history.Received, message: Message, live: bool) -> None:
         said = self.said.get(tag_in(message.content) or "")

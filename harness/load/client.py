@@ -23,7 +23,8 @@ from websockets.protocol import Event
 from websockets.sync.client import ClientConnection, connect
 
 from harness.history import events as history
-from harness.history.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from harness.history import frames
+from harness.history.frames import tag_in
 from harness.load.record import Recorder
 from harness.worlds.targets import as_user
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
@@ -201,31 +202,31 @@ class Chatter:
             case Message() as message if message.user != SYSTEM:
                 self._note(message)
                 self._time_delivery(message, len(text))
-            case Page() as page:
+            case frames.History() as page:
                 for message in page.messages:
                     self._note(message)
                 self._answer(f"history {page.room}")
-            case Roster() as roster:
-                self._answer(f"presence {roster.room}")
-            case Beat():
+            case frames.PresenceFrame() as presence_frame:
+                self._answer(f"presence {presence_frame.room}")
+            case frames.Heartbeat():
                 with suppress(Gone):
                     self._send({"type": "heartbeat"})
-            case Greeting() as greeting:
+            case frames.Connected() as connected:
                 self._recorder.add(
                     history.Opened(
                         self._recorder.now(),
                         self.name,
                         conn,
-                        greeting.user,
+                        connected.user,
                         self.user,
-                        greeting.heartbeat or HEARTBEAT_INTERVAL,
-                        greeting.timeout or OFFLINE_TIMEOUT,
+                        connected.heartbeat or HEARTBEAT_INTERVAL,
+                        connected.timeout or OFFLINE_TIMEOUT,
                     )
                 )
                 self._answer("connected")
-            case Complaint() as complaint:
-                self.unanswered.pop(complaint.id or "", None)
-                self._measure("error", 0.0, len(text), complaint.code or complaint.message)
+            case frames.Error() as error:
+                self.unanswered.pop(error.id or "", None)
+                self._measure("error", 0.0, len(text), error.code or error.message)
 
     def _note(self, message: Message) -> None:
         self._newest[message.room] = max(self._newest.get(message.room, 0), message.sequence)

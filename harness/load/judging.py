@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from harness.checkers import delivery, lifecycle, ordering, replay
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Fault, Opened, Stalled
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.load.figures import percentile
 from harness.load.latencies import latencies
 from harness.load.merge import Merged
@@ -96,7 +96,7 @@ def judging(
 
 
 def _find(merged: Merged, findings: Findings) -> Iterator[str]:
-    whole = Log(merged.whole())
+    whole = HistoryIndex(merged.whole())
     findings.rooms = len(merged.joined)
     findings.connections = sum(conn.opened < float("inf") for conn in whole.conns.values())
     findings.cuts = sum(isinstance(e, Fault) and e.fault == "reset" for e in merged.events)
@@ -111,12 +111,12 @@ def _find(merged: Merged, findings: Findings) -> Iterator[str]:
     for room in merged.joined:
         yield room
         for some in merged.slices(room, unproven(merged, whole, room)):
-            log = Log(some)
-            found += delivery.lost(log, room)
-            found += delivery.duplicates(log, room)
-            found += delivery.leaks(log)
-            found += ordering.by_receivers(log, room)
-            found += replay.seams(log, room)
+            index = HistoryIndex(some)
+            found += delivery.lost(index, room)
+            found += delivery.duplicates(index, room)
+            found += delivery.leaks(index)
+            found += ordering.by_receivers(index, room)
+            found += replay.seams(index, room)
             yield room
     findings.anomalies = list(_without_repeats(found))
 

@@ -19,7 +19,7 @@ import click
 
 from harness.checkers import lifecycle
 from harness.history.events import Server
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.texts import texts
@@ -89,7 +89,7 @@ class Launch:
 
     def _tell_of_server(self, world: LiveWorld) -> bool:
         """Say what became of the server, if it did not start or ended by itself; returns whether it did."""
-        found = lifecycle.server(Log(world.history), 0.0, inf)
+        found = lifecycle.server(HistoryIndex(world.history), 0.0, inf)
         Terminal(self.texts).anomalies(found, "")
         return bool(found)
 

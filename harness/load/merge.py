@@ -1,7 +1,7 @@
 """Several recordings as one history again, piece by piece, so that its whole never lies in memory at once.
 
-Checkers want a `Log`. The log of a million deliveries would take gigabytes, so they are given small ones,
-which hold everything that a checker needs to know for what it is asked about:
+Checkers want a `HistoryIndex`. That of a million deliveries would take gigabytes, so they are given small
+ones, which hold everything that a checker needs to know for what it is asked about:
 
 - `whole` has all that happened but deliveries: connections, joins, what was said; and each different message
   that was heard, once. It is enough for what is true of a message whoever hears it: its number, its content.

@@ -16,7 +16,7 @@ from itertools import accumulate
 from math import inf
 
 from harness.checkers.delivery import LONG_AGO, undisturbed
-from harness.history.index import Log, Membership
+from harness.history.index import HistoryIndex, Membership
 from harness.load.merge import Merged
 from harness.load.record import HeardPage
 from harness.load.room import Column, Room
@@ -25,27 +25,27 @@ from lab.protocol import NEWEST
 _NOTHING = Column(array("d"), array("I"), 0)
 
 
-def unproven(merged: Merged, log: Log, name: str) -> Collection[int]:
-    """The connections of a room that the checkers have to look at. `log` is that of `merged.whole()`."""
+def unproven(merged: Merged, index: HistoryIndex, name: str) -> Collection[int]:
+    """The connections of a room that the checkers have to look at. `index` is that of `merged.whole()`."""
     room, conns = merged.rooms[name], merged.conns(name)
-    if not _is_sound(merged, log, room):
+    if not _is_sound(merged, index, room):
         return conns
     memberships: dict[int, list[Membership]] = defaultdict(list)
-    for membership in log.memberships_of(name):
+    for membership in index.memberships_of(name):
         memberships[membership.conn].append(membership)
-    proof = _Proof(merged, log, room)
+    proof = _Proof(merged, index, room)
     return [conn for conn in conns if not proof.holds(conn, memberships[conn])]
 
 
-def _is_sound(merged: Merged, log: Log, room: Room) -> bool:
+def _is_sound(merged: Merged, index: HistoryIndex, room: Room) -> bool:
     """Whether each message of a room has one number and was said there, and each that was said was heard."""
     tags = {merged.tags[message] for message in room.order}
     if not room.numbered or len(tags) < len(room.order):
         return False
-    if any(tag not in log.said or log.said[tag].room != room.name for tag in tags):
+    if any(tag not in index.said or index.said[tag].room != room.name for tag in tags):
         return False
-    unheard = (said for said in log.said_in(room.name) if said.tag not in tags)
-    return all(log.conn(said.conn).ended < said.at + LONG_AGO for said in unheard)
+    unheard = (said for said in index.said_in(room.name) if said.tag not in tags)
+    return all(index.conn(said.conn).ended < said.at + LONG_AGO for said in unheard)
 
 
 class _Proof:
@@ -55,10 +55,10 @@ class _Proof:
     its messages have the numbers `begin` + 1 to `end`.
     """
 
-    def __init__(self, merged: Merged, log: Log, room: Room) -> None:
+    def __init__(self, merged: Merged, index: HistoryIndex, room: Room) -> None:
         self._room = room
-        self._log = log
-        said = array("d", (log.said[merged.tags[message]].at for message in room.order))
+        self._index = index
+        said = array("d", (index.said[merged.tags[message]].at for message in room.order))
         self._said = said
         self._last_said = list(accumulate(said, max, initial=-inf))
         """When the last one of all before a place was said."""
@@ -119,7 +119,7 @@ class _Proof:
 
     def _is_complete(self, member: Membership, begin: int, end: int) -> bool:
         """Whether nothing was owed to a member before or after the piece that it heard."""
-        if not undisturbed(self._log, member):
+        if not undisturbed(self._index, member):
             return True  # what was on its way to it may be lost; the replay of its next join is looked at
         if self._last_said[begin] >= member.start:
             return False

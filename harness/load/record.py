@@ -23,7 +23,7 @@ from msgspec import Struct
 from harness.history import events as history
 from harness.history import frames
 from harness.history.events import Event
-from harness.history.frames import Meaning, Page
+from harness.history.frames import Meaning
 from lab.protocol import SYSTEM, Message
 
 MAX_DELIVERIES = 20_000_000
@@ -185,10 +185,10 @@ class Recorder:
             frame = None
         reading = frames.read(frame, len(text))
         meaning = reading.meaning
-        if meaning is None or isinstance(meaning, frames.Complaint):
+        if meaning is None or isinstance(meaning, frames.Error):
             self._keep_whole(history.Received(at, client, conn, frame, len(text), repr(text[:200])))
             return meaning, 0, {}
-        if isinstance(meaning, Page):
+        if isinstance(meaning, frames.History):
             indexes = array("I", map(self._index, frame["data"]["messages"]))
             page = HeardPage(at, conn, meaning.room, indexes.tobytes(), meaning.last, meaning.more)
             self._pages.append(page)

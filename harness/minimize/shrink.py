@@ -13,7 +13,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from harness.running.fork_pool import Nursery, SimJob
+from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios import script
@@ -47,7 +47,7 @@ def anomalies_of(run: Run) -> list[str]:
 
 
 async def shrink(
-    nursery: Nursery, target: Target, run: Run, progress: Callable[[int], None] = lambda scenes: None
+    pool: ForkPool, target: Target, run: Run, progress: Callable[[int], None] = lambda scenes: None
 ) -> Run | None:
     """The smallest run found that fails as this one does; None if no small scene does.
 
@@ -60,24 +60,24 @@ async def shrink(
     played = 0
     for people, messages, faults in islice(_sizes(run.exercise), MOST // SCENES):
         cases = [_case(run, people, messages, faults, number) for number in range(SCENES)]
-        runs = await _play(nursery, target, cases)
+        runs = await _play(pool, target, cases)
         played += len(runs)
         progress(played)
         for each in runs:
-            if names[0] in anomalies_of(each) and await _is_fair(nursery, each):
-                return await _without_acts(nursery, target, each, names[0])
-            if second_best is None and set(names) & set(anomalies_of(each)) and await _is_fair(nursery, each):
+            if names[0] in anomalies_of(each) and await _is_fair(pool, each):
+                return await _without_acts(pool, target, each, names[0])
+            if second_best is None and set(names) & set(anomalies_of(each)) and await _is_fair(pool, each):
                 second_best = each
     if second_best is None:
         return None
     name = next(each for each in anomalies_of(second_best) if each in names)
-    return await _without_acts(nursery, target, second_best, name)
+    return await _without_acts(pool, target, second_best, name)
 
 
-async def _is_fair(nursery: Nursery, run: Run) -> bool:
+async def _is_fair(pool: ForkPool, run: Run) -> bool:
     """Whether the reference server passes the scene: else it is the scene that is wrong."""
     assert run.case is not None
-    (other,) = await nursery.play(SimJob(reference(), [run.case]))
+    (other,) = await pool.play(SimJob(reference(), [run.case]))
     return not anomalies_of(other)
 
 
@@ -91,25 +91,25 @@ def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Cas
     return Case(run.exercise, seed, script=script.plan(Random(seed), run.exercise, people, messages, faults))
 
 
-async def _play(nursery: Nursery, target: Target, cases: list[Case]) -> list[Run]:
+async def _play(pool: ForkPool, target: Target, cases: list[Case]) -> list[Run]:
     parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
-    runs = await side_by_side(*(nursery.play(SimJob(target, part)) for part in parts))
+    runs = await side_by_side(*(pool.play(SimJob(target, part)) for part in parts))
     return [run for part in runs for run in part]
 
 
-async def _without_acts(nursery: Nursery, target: Target, run: Run, name: str) -> Run:
+async def _without_acts(pool: ForkPool, target: Target, run: Run, name: str) -> Run:
     """The run with everything left out that it does not need; it comes back with its history."""
     assert run.case is not None
     best, digest = run.case, run.digest
     changed = True
     while changed:
         changed = False
-        tried = await _play(nursery, target, [replace(best, script=less) for less in _less(best)])
+        tried = await _play(pool, target, [replace(best, script=less) for less in _less(best)])
         for each in tried:
-            if name in anomalies_of(each) and each.case is not None and await _is_fair(nursery, each):
+            if name in anomalies_of(each) and each.case is not None and await _is_fair(pool, each):
                 best, digest, changed = each.case, each.digest, True
                 break
-    return await nursery.recall(target, best, digest)
+    return await pool.recall(target, best, digest)
 
 
 def _less(case: Case) -> list[Script]:

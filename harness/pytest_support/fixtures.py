@@ -118,10 +118,10 @@ class ChatClient:
 
     def heard(self, room: str) -> list[str]:
         """The texts of all messages that it received in a room, live or by replay, as they came."""
-        from harness.history.index import Log
+        from harness.history.index import HistoryIndex
 
-        log = Log(self._world.history)
-        mine = [h for h in log.in_room(self._world.name(room)) if h.client == self._client.name]
+        index = HistoryIndex(self._world.history)
+        mine = [h for h in index.in_room(self._world.name(room)) if h.client == self._client.name]
         return [heard.message.content.partition(". ")[2] for heard in mine]
 
     def newest(self, room: str) -> int:
@@ -131,11 +131,13 @@ class ChatClient:
     async def sees(self, room: str) -> dict[str, str]:
         """Who is in a room, as the server answers now: the status of each user by name."""
         with _explained(self._world):
-            roster = await self._client.ask_presence(self._world.name(room))
-            if roster is None:
+            presence_frame = await self._client.ask_presence(self._world.name(room))
+            if presence_frame is None:
                 _fail(self._world, f"{self._client.name} asked who is in {room}, and got no answer.")
             suffix = f"-{self._world.nonce}"
-            return {user.removesuffix(suffix): str(each.status) for user, each in roster.users.items()}
+            return {
+                user.removesuffix(suffix): str(each.status) for user, each in presence_frame.users.items()
+            }
 
     def _expect_no_error(self, before: int, deed: str) -> None:
         """Fail if the server has answered by an error since."""
@@ -181,10 +183,10 @@ class ChatHistory:
 
     def anomalies(self) -> list[Anomaly]:
         """What is wrong, by the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
-        from harness.history.index import Log
+        from harness.history.index import HistoryIndex
         from harness.verdict.judge import anomalies_in
 
-        return anomalies_in(Log(self._world.history))
+        return anomalies_in(HistoryIndex(self._world.history))
 
     def check(self) -> None:
         """Fail the test, with an explanation, if anything is wrong."""
@@ -206,7 +208,7 @@ def _explained(world: LiveWorld) -> Iterator[None]:
 
 
 def _fail(world: LiveWorld, what: str) -> NoReturn:
-    from harness.history.index import Log
+    from harness.history.index import HistoryIndex
     from harness.reports.terminal import Terminal
     from harness.texts import texts
     from harness.verdict.judge import anomalies_in
@@ -214,7 +216,7 @@ def _fail(world: LiveWorld, what: str) -> NoReturn:
     text = StringIO()
     text.write(f"{what}{_place()}\n")
     terminal = Terminal(texts("en"), out=text)
-    terminal.anomalies(anomalies_in(Log(world.history)), world.nonce)
+    terminal.anomalies(anomalies_in(HistoryIndex(world.history)), world.nonce)
     # What we were handling is told in words; pytest need not show it as well.
     raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
 

@@ -22,7 +22,7 @@ from typing import Any
 from harness.history import events as history
 from harness.history import frames
 from harness.history.events import History
-from harness.history.frames import Beat, Complaint, Page, Roster, tag_in
+from harness.history.frames import tag_in
 from harness.history.index import ENDS
 from harness.reports.excerpt import Excerpt, Fold
 from harness.reports.svg import shorten
@@ -275,7 +275,7 @@ class _Builder:
                 self._hears(client, "notice", self._clean(message.content), message.room, 0, about)
             case Message() as message:
                 self._hears_message(client, message)
-            case Page() as page:
+            case frames.History() as page:
                 asked = self._arrived.get((client, "join"))
                 numbers = [message.sequence for message in page.messages]
                 tags = [tag_in(message.content) or "" for message in page.messages]
@@ -296,19 +296,22 @@ class _Builder:
                     self._hears(
                         client, "replay", self._say("replay_nothing"), f"{client} {page.room}", 0, [asked]
                     )
-            case Roster(full=full) as roster if not full or self.excerpt:
-                shown = ", ".join(f"{self._clean(user)} {roster.users[user].status}" for user in roster.users)
-                causes = self._about(list(roster.users))
+            case frames.PresenceFrame(full=full) as presence_frame if not full or self.excerpt:
+                shown = ", ".join(
+                    f"{self._clean(user)} {presence_frame.users[user].status}"
+                    for user in presence_frame.users
+                )
+                causes = self._about(list(presence_frame.users))
                 if full:
                     shown = self._say("list", users=shown or "–")
                     causes = [self._arrived.get((client, "presence"))]
-                self._hears(client, "presence", shorten(shown, 30), roster.room, 0, causes)
-            case Complaint(code=code):
+                self._hears(client, "presence", shorten(shown, 30), presence_frame.room, 0, causes)
+            case frames.Error(code=code):
                 asked = self._arrived.get((client, "message"))
                 self._hears(
                     client, "message", self._say("error", code=code or "").strip(), client, 0, [asked]
                 )
-            case Beat():
+            case frames.Heartbeat():
                 self._hears(client, "heartbeat", self._say("heartbeat"), client, 0, [])
             case _ if self._is_odd(False):
                 kind = event.frame.get("type") if isinstance(event.frame, dict) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.history.events import History
-from harness.history.index import Heard, Log
+from harness.history.index import Heard, HistoryIndex
 from harness.reports.svg import ALARM, FAINT, INK, Drawing, Sheet, shorten
 from lab.protocol import Status
 
@@ -28,8 +28,8 @@ def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
     A full dot is a live message, a ring one from a replay. `room` is its name, without the run's nonce.
     """
     found: dict[str, list[Heard]] = defaultdict(list)
-    log = Log(events)
-    for each in log.in_room(full_name(log, room)):
+    index = HistoryIndex(events)
+    for each in index.in_room(full_name(index, room)):
         found[each.client].append(each)
     shown = {client: heard[:_MOST] for client, heard in sorted(found.items())}
     longest = max(map(len, shown.values()), default=1)
@@ -51,9 +51,9 @@ def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
     return sheet.finish()
 
 
-def full_name(log: Log, name: str) -> str:
+def full_name(index: HistoryIndex, name: str) -> str:
     """A room's or user's name as the server knows it: with the run's nonce, if it has one."""
-    return f"{name}-{log.began.nonce}" if log.began.nonce else name
+    return f"{name}-{index.began.nonce}" if index.began.nonce else name
 
 
 def _panel(sheet: Sheet, left: float, floor: float, client: str, heard: list[Heard], scale: float) -> None:
@@ -84,23 +84,27 @@ class Shown:
     status: Status
 
 
-def shown_after_fault(log: Log, watcher: str, room: str, user: str) -> list[Shown]:
+def shown_after_fault(index: HistoryIndex, watcher: str, room: str, user: str) -> list[Shown]:
     """What a client saw of a user's presence, counted in whole heartbeats since that user's first fault.
 
     Rounded down like this, it is the same in each run, although no two take the same time. What was shown
     before the fault counts as beat 0; a user without a fault is counted from its `connected` on. `room` and
     `user` are names without the run's nonce.
     """
-    room, user = full_name(log, room), full_name(log, user)
-    theirs = [conn for conn in log.conns.values() if conn.user == user]
+    room, user = full_name(index, room), full_name(index, user)
+    theirs = [conn for conn in index.conns.values() if conn.user == user]
     faults = [fault.at for conn in theirs for fault in conn.faults]
     start = min(faults, default=min((conn.opened for conn in theirs), default=0.0))
     beat = next((conn.heartbeat for conn in theirs), 0.0) or 1.0
     found: list[Shown] = []
-    for asked, roster in log.rosters:
-        if asked.client != watcher or roster.room != room or (user not in roster.users and not roster.full):
+    for asked, presence_frame in index.presence_frames:
+        if (
+            asked.client != watcher
+            or presence_frame.room != room
+            or (user not in presence_frame.users and not presence_frame.full)
+        ):
             continue
-        status = roster.users[user].status if user in roster.users else Status.OFFLINE
+        status = presence_frame.users[user].status if user in presence_frame.users else Status.OFFLINE
         beats = max(math.floor((asked.at - start) / beat), 0)
         if asked.at < start:
             found = [Shown(0, status)]
@@ -116,9 +120,9 @@ def presence_timeline(
 
     A full bar is online, a hatched one away, an empty one offline. Names are given without the run's nonce.
     """
-    log = Log(events)
+    index = HistoryIndex(events)
     left, unit, height = 130, 70, 34
-    rows = {user: shown_after_fault(log, watcher, room, user) for user in users}
+    rows = {user: shown_after_fault(index, watcher, room, user) for user in users}
     told = [
         f"{name}: {', '.join(f'{each.status} from beat {each.beats}' for each in shown) or 'not shown'}"
         for name, shown in rows.items()
@@ -153,15 +157,15 @@ def _bar(sheet: Sheet, x: float, y: float, width: float, status: Status) -> None
 def delivery_times(events: History) -> dict[int, list[float]]:
     """For each sequence number the seconds from when it was sent until each client received it live."""
     times: dict[int, list[float]] = defaultdict(list)
-    for heard in Log(events).heard:
+    for heard in HistoryIndex(events).heard:
         if heard.live and heard.said is not None:
             times[heard.message.sequence].append(heard.at - heard.said.at)
     return dict(sorted(times.items()))
 
 
-def delivery_seconds(log: Log) -> list[float]:
+def delivery_seconds(index: HistoryIndex) -> list[float]:
     """For each live delivery the seconds since the message was first said."""
-    return [heard.at - heard.said.at for heard in log.heard if heard.live and heard.said is not None]
+    return [heard.at - heard.said.at for heard in index.heard if heard.live and heard.said is not None]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -11,7 +11,7 @@ from importlib import resources
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Called, Event, Fault, Received, Sent, Server
-from harness.history.index import ENDS, Log
+from harness.history.index import ENDS, HistoryIndex
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
 from harness.reports.events import events_as_html, listing
@@ -152,9 +152,9 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
         pieces.append(_scene(scene, words))
     if not any(step.anomalies for step in run.steps):
         pieces.append(_example(run, words))
-    log = Log(run.history)
+    index = HistoryIndex(run.history)
     guilty = blamed(run.history, _evidence(run))
-    pieces += [_numbers(run, log, guilty, words), _presence(log, words), _times(run, log, words)]
+    pieces += [_numbers(run, index, guilty, words), _presence(index, words), _times(run, index, words)]
     pieces.append(_shown_by_faults(run, words))
     if run.history:
         heading = f"<h3>{safe(say('page.happened'))}</h3>"
@@ -254,31 +254,31 @@ def _dullness(event: Event) -> int:
     return _QUIET + 1
 
 
-def _numbers(run: Run, log: Log, guilty: list[int], words: Words) -> str:
+def _numbers(run: Run, index: HistoryIndex, guilty: list[int], words: Words) -> str:
     """Strips of the rooms in which something went wrong, else of those with the most messages."""
     blamed_events = [run.history[place] for place in guilty]
-    counts = Counter(heard.message.room for heard in log.heard)
+    counts = Counter(heard.message.room for heard in index.heard)
     rooms = dict.fromkeys(room for room in map(room_of, blamed_events) if room in counts)
     rooms |= dict.fromkeys(room for room, _count in counts.most_common(_ROOMS))
     drawn = []
     for room in list(rooms)[:_ROOMS]:
         title = words.texts.say("page.strip", room=words.clean(room))
-        drawn.append(_figure(strips(log, room, title, words.texts, blamed_events)))
+        drawn.append(_figure(strips(index, room, title, words.texts, blamed_events)))
     return f"<h3>{safe(words.texts.say('page.numbers'))}</h3>\n" + "\n".join(drawn) if drawn else ""
 
 
-def _presence(log: Log, words: Words) -> str:
+def _presence(index: HistoryIndex, words: Words) -> str:
     """Who seemed to be present, to the client that was shown the most."""
-    witness = best_witness(log)
+    witness = best_witness(index)
     if witness is None:
         return ""
-    return f"<h3>{safe(words.texts.say('page.people'))}</h3>\n{_figure(timeline(log, *witness, words))}"
+    return f"<h3>{safe(words.texts.say('page.people'))}</h3>\n{_figure(timeline(index, *witness, words))}"
 
 
-def _times(run: Run, log: Log, words: Words) -> str:
+def _times(run: Run, index: HistoryIndex, words: Words) -> str:
     """How long delivery took, beside how long the harness itself was held up."""
     say = words.texts.say
-    seconds = delivery_seconds(log)
+    seconds = delivery_seconds(index)
     if not seconds:
         return ""
     shares = {

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from harness.history.events import Event
-from harness.history.index import Heard, Log
+from harness.history.index import Heard, HistoryIndex
 from harness.reports.svg import ALARM, FAINT, Drawing, Sheet, shorten
 from harness.texts import Texts
 
@@ -55,21 +55,21 @@ class Row:
         return bool(self.holes or self.late or self.again)
 
 
-def rows(log: Log, room: str) -> list[Row]:
+def rows(index: HistoryIndex, room: str) -> list[Row]:
     """What each client heard of a room, given by its full name; those with something out of line first."""
     heard: dict[str, list[Heard]] = defaultdict(list)
-    for each in log.in_room(room):
+    for each in index.in_room(room):
         heard[each.client].append(each)
-    found = [_row(client, log, room, all_of_it) for client, all_of_it in sorted(heard.items())]
+    found = [_row(client, index, room, all_of_it) for client, all_of_it in sorted(heard.items())]
     return sorted(found, key=lambda row: not row.is_odd)
 
 
-def _row(client: str, log: Log, room: str, heard: list[Heard]) -> Row:
+def _row(client: str, index: HistoryIndex, room: str, heard: list[Heard]) -> Row:
     row = Row(client)
     row.live = _spans({each.message.sequence for each in heard if each.live})
     row.replayed = _spans({each.message.sequence for each in heard if not each.live})
     everything = {each.message.sequence for each in heard}
-    for membership in log.memberships:
+    for membership in index.memberships:
         if (membership.client, membership.room) == (client, room):
             replay = [
                 each.message.sequence
@@ -78,7 +78,7 @@ def _row(client: str, log: Log, room: str, heard: list[Heard]) -> Row:
                 and each.conn == membership.conn
                 and membership.asked <= each.at <= membership.start
             ]
-            _follow(row, replay, log.live_in(membership), everything)
+            _follow(row, replay, index.live_in(membership), everything)
     return row
 
 
@@ -116,14 +116,14 @@ def _spans(numbers: Collection[int]) -> list[Span]:
 def blamed_numbers(guilty: Sequence[Event], room: str) -> dict[str, set[int]]:
     """For each client, the numbers of a room in the blamed events."""
     found: dict[str, set[int]] = defaultdict(set)
-    for heard in Log(list(guilty)).in_room(room):
+    for heard in HistoryIndex(list(guilty)).in_room(room):
         found[heard.client].add(heard.message.sequence)
     return found
 
 
-def strips(log: Log, room: str, title: str, said: Texts, guilty: Sequence[Event] = ()) -> Drawing:
+def strips(index: HistoryIndex, room: str, title: str, said: Texts, guilty: Sequence[Event] = ()) -> Drawing:
     """Draw what each client heard of a room, given by its full name; `guilty` events are marked."""
-    all_rows = rows(log, room)
+    all_rows = rows(index, room)
     shown = all_rows[:MOST_CLIENTS]
     highest = max((span.last for row in all_rows for span in (*row.live, *row.replayed)), default=1)
     lowest = min((span.first for row in all_rows for span in (*row.live, *row.replayed)), default=1)

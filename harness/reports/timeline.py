@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.svg import ALARM, FAINT, Drawing, Sheet, shorten
 from harness.reports.words import Words
 from lab.protocol import Status
@@ -25,39 +25,39 @@ class Row:
     breaks: list[float] = field(default_factory=list)
 
 
-def best_witness(log: Log) -> tuple[str, str] | None:
+def best_witness(index: HistoryIndex) -> tuple[str, str] | None:
     """The client that was shown the most of a room, and that room; nothing if nobody was shown anything."""
     counts = Counter(
-        (asked.client, roster.room)
-        for asked, roster in log.rosters
-        if len(roster.users) > 1 and not log.conn(asked.conn).copy
+        (asked.client, presence_frame.room)
+        for asked, presence_frame in index.presence_frames
+        if len(presence_frame.users) > 1 and not index.conn(asked.conn).copy
     )
     return max(counts, key=lambda each: (counts[each], each)) if counts else None
 
 
-def rows(log: Log, witness: str, room: str) -> list[Row]:
+def rows(index: HistoryIndex, witness: str, room: str) -> list[Row]:
     """What a client was shown of each user of a room; a change of status begins a new bar."""
     found: dict[str, Row] = {}
-    for asked, roster in log.rosters:
-        if asked.client != witness or roster.room != room:
+    for asked, presence_frame in index.presence_frames:
+        if asked.client != witness or presence_frame.room != room:
             continue
-        for user in {**roster.users, **(found if roster.full else {})}:
+        for user in {**presence_frame.users, **(found if presence_frame.full else {})}:
             row = found.setdefault(user, Row(user))
-            status = roster.users[user].status if user in roster.users else Status.OFFLINE
+            status = presence_frame.users[user].status if user in presence_frame.users else Status.OFFLINE
             if not row.shown or row.shown[-1][1] is not status:
                 row.shown.append((asked.at, status))
-    for conn in log.conns.values():
+    for conn in index.conns.values():
         if conn.user in found:
             found[conn.user].breaks += [each.at for each in conn.faults if each.fault != "read_again"]
     return list(found.values())
 
 
-def timeline(log: Log, witness: str, room: str, words: Words) -> Drawing:
+def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Drawing:
     """Draw what a client was shown of the users of a room, given by its full name."""
     say = words.texts.say
     title = say("page.presence", who=witness, room=words.clean(room))
-    shown = rows(log, witness, room)[:MOST_USERS]
-    end = max((event.at for event in log.events), default=1.0)
+    shown = rows(index, witness, room)[:MOST_USERS]
+    end = max((event.at for event in index.events), default=1.0)
     begin = min((row.shown[0][0] for row in shown), default=0.0)
     scale, bottom = _WIDTH / max(end - begin, 1e-3), _TOP + _ROW * len(shown)
     told = "; ".join(

@@ -43,18 +43,18 @@ class SimJob(Struct):
     with_calls: bool = False
 
 
-class NurseryError(Exception):
+class ForkPoolError(Exception):
     """A process that played has died without a run; the text is what it printed."""
 
 
-class CrashError(NurseryError):
+class CrashError(ForkPoolError):
     """It was ended by a signal: whatever did that ran in it, and that was the server."""
 
 
-class Nursery:
+class ForkPool:
     """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context.
 
-    Without `same_addresses`, memory lies somewhere else in each nursery, as it does where the system does not
+    Without `same_addresses`, memory lies somewhere else in each pool, as it does where the system does not
     let us choose: the histories are the same all the same, which tests make sure of.
     """
 
@@ -64,7 +64,7 @@ class Nursery:
         self._waiting: dict[int, asyncio.Future[list[Run]]] = {}
         self._jobs = 0
 
-    async def __aenter__(self) -> Nursery:
+    async def __aenter__(self) -> ForkPool:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -103,7 +103,7 @@ class Nursery:
         return self._process.pid
 
     async def play(self, job: SimJob) -> list[Run]:
-        """Play a job: a run for each of its cases. Raises NurseryError if its process dies."""
+        """Play a job: a run for each of its cases. Raises ForkPoolError if its process dies."""
         runs: list[Run] = []
         while len(runs) < len(job.cases):  # a play that got stuck has ended its child
             runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
@@ -112,7 +112,7 @@ class Nursery:
     async def recall(self, target: Target, case: Case, digest: str) -> Run:
         """Play a case again, whose history had this digest, to have that history, with the calls in it.
 
-        It comes without them where to record them has changed what happens. Raises NurseryError, likewise.
+        It comes without them where to record them has changed what happens. Raises ForkPoolError, likewise.
         """
         job = SimJob(target, [case], lean=False, with_calls=True)
         (run,) = await self.play(job)
@@ -143,13 +143,13 @@ class Nursery:
                 if waiting is None or waiting.done():
                     continue
                 if error:
-                    waiting.set_exception((CrashError if bytes(raw) == b"true" else NurseryError)(error))
+                    waiting.set_exception((CrashError if bytes(raw) == b"true" else ForkPoolError)(error))
                 else:
                     waiting.set_result(msgspec.json.decode(raw, type=list[Run]))
         except (asyncio.IncompleteReadError, ConnectionError):
             for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_exception(NurseryError("the process that plays simulations has ended"))
+                    waiting.set_exception(ForkPoolError("the process that plays simulations has ended"))
 
 
 def _before_start(same_addresses: bool) -> None:

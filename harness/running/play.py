@@ -20,7 +20,7 @@ from msgspec import Struct
 from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
 from harness.history.events import Event, History, Step
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.scenarios import script
 from harness.scenarios.common import FULL, MODEST
 from harness.scenarios.script import Script
@@ -90,11 +90,11 @@ class Run(Struct):
 
 
 @dataclass(frozen=True)
-class Piece:
+class PreparedRun:
     """What is done in a world, and what is said of it afterwards."""
 
     play: Callable[[World], Awaitable[None]]
-    judge: Callable[[Log], list[StepResult]]
+    judge: Callable[[HistoryIndex], list[StepResult]]
     intervals: int = 0
     """Heartbeats for which it watches: it may take so much longer."""
 
@@ -104,23 +104,25 @@ def scenario_of(exercise: int) -> ModuleType:
     return importlib.import_module(f"harness.scenarios.{EXERCISES[exercise]}")
 
 
-def piece_of(exercise: int, seed: str, size: int, component: str | None) -> Piece:
+def prepared_exercise(exercise: int, seed: str, size: int, component: str | None) -> PreparedRun:
     """An exercise, as the seed plans it."""
     scenario = scenario_of(exercise)
     plan = scenario.plan(Random(f"{seed}/{exercise}"), size)
-    return Piece(partial(scenario.play, plan), lambda log: judge(exercise, scenario, plan, log, component))
+    return PreparedRun(
+        partial(scenario.play, plan), lambda index: judge(exercise, scenario, plan, index, component)
+    )
 
 
-def piece_of_script(played: Script) -> Piece:
+def prepared_script(played: Script) -> PreparedRun:
     """A script, which is judged as a whole: one step, named `script`."""
 
-    def verdict(log: Log) -> list[StepResult]:
-        found = script.check(log)
+    def verdict(index: HistoryIndex) -> list[StepResult]:
+        found = script.check(index)
         return [
             StepResult("script", Outcome.FAILED if found else Outcome.PASSED, 0, 0, None, anomalies=found)
         ]
 
-    return Piece(partial(script.play, played), verdict, played.intervals)
+    return PreparedRun(partial(script.play, played), verdict, played.intervals)
 
 
 async def play(
@@ -140,7 +142,7 @@ async def play(
     world.skip_slow = skip_slow
     if progress:
         world.on_step = progress
-    run = await play_in(world, piece_of(exercise, seed, FULL, target.component))
+    run = await play_in(world, prepared_exercise(exercise, seed, FULL, target.component))
     add_contract(run, contract)
     return run
 
@@ -164,42 +166,42 @@ def add_contract(run: Run, contract: Played | None) -> None:
         run.notes.append(Text("contract_open", {"where": contract.where}))
 
 
-async def play_in(world: ServedWorld, piece: Piece) -> Run:
-    """Play a piece in a world, judge what happened, and close the world."""
+async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
+    """Play a prepared in a world, judge what happened, and close the world."""
     defect = ""
     try:
         try:
-            await _with_limit(piece, world)
+            await _with_limit(prepared, world)
         except PlayStopped:
             with suppress(PlayStopped):
                 await world.check_end()  # perhaps that is why
         except Exception:
             defect = traceback.format_exc()
-        return judged(world, piece, defect)
+        return judged(world, prepared, defect)
     finally:
         await world.close()
 
 
-def judged(world: ServedWorld, piece: Piece, defect: str = "") -> Run:
+def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
     """The verdict on what has happened in a world."""
     output = world.output()
-    log = Log(world.history, world.readings)
-    steps = [] if defect else piece.judge(log)
+    index = HistoryIndex(world.history, world.readings)
+    steps = [] if defect else prepared.judge(index)
     for step in steps:
         step.lag = round(world.lags.get(step.step, 0.0), 4)
-    notes = [*leniencies(log), *world.remarks(overall([step.outcome for step in steps]))]
-    if log.notes["printed_much"]:
-        notes.append(Text("printed_much", {"mebibytes": max(log.notes["printed_much"]) // 2**20}))
+    notes = [*leniencies(index), *world.remarks(overall([step.outcome for step in steps]))]
+    if index.notes["printed_much"]:
+        notes.append(Text("printed_much", {"mebibytes": max(index.notes["printed_much"]) // 2**20}))
     return Run(
-        exercise=log.began.exercise,
-        seed=log.began.seed,
+        exercise=index.began.exercise,
+        seed=index.began.seed,
         world=world.kind,
         target=world.target.label,
         seconds=world.now(),
         steps=steps,
         notes=notes,
         output=output,
-        stall=log.longest_stall(),
+        stall=index.longest_stall(),
         history=world.history,
         defect=defect,
         nonce=world.nonce,
@@ -207,18 +209,18 @@ def judged(world: ServedWorld, piece: Piece, defect: str = "") -> Run:
     )
 
 
-async def _with_limit(piece: Piece, world: ServedWorld) -> None:
+async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
     """Play until the end, or until it has taken absurdly long for this server's intervals."""
 
     async def all_of_it() -> None:
-        await piece.play(world)
+        await prepared.play(world)
         await world.settle()
 
     task = asyncio.create_task(all_of_it(), name="plays")
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=1.0)
-            most = MAX_SECONDS + 8 * world.timeout + piece.intervals * world.heartbeat
+            most = MAX_SECONDS + 8 * world.timeout + prepared.intervals * world.heartbeat
             if world.now() > most:
                 raise PlayStopped
         await task

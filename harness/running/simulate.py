@@ -7,11 +7,11 @@ from collections.abc import Callable
 from random import Random
 
 from harness.history.events import Called, History, Server, digest
-from harness.running.play import Case, Run, judged, piece_of, piece_of_script, play_in
+from harness.running.play import Case, Run, judged, play_in, prepared_exercise, prepared_script
 from harness.scenarios.common import MODEST
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT
 from harness.worlds.sim import modules
-from harness.worlds.sim.latency_model import CAMPUS, Weather
+from harness.worlds.sim.latency_model import CAMPUS, LatencyModel
 from harness.worlds.sim.observed import observed
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
@@ -36,15 +36,15 @@ def simulate(
     If the server's code never comes back, `stuck` is called with the run up to then, in the middle of it.
     """
     if case.script is not None:
-        piece = piece_of_script(case.script)
+        prepared = prepared_script(case.script)
     else:
-        piece = piece_of(case.exercise, case.seed, case.size, target.component)
+        prepared = prepared_exercise(case.exercise, case.seed, case.size, target.component)
     seed = f"{case.seed}/{case.exercise}"
     may_be_quick = case.script is None and case.size < MODEST
     is_quick = may_be_quick and Random(f"{seed}/intervals").random() < QUICK
     # On slow networks, time-outs as short as these cannot be judged.
-    weather = Weather(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
-    simulator = Simulator(seed, NEW_YEAR, weather)
+    latency = LatencyModel(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
+    simulator = Simulator(seed, NEW_YEAR, latency)
     world: SimWorld | None = None
     calls: list[tuple[int, Called]] = []  # each with the number of events before it
 
@@ -61,12 +61,12 @@ def simulate(
         world = SimWorld(simulator, target, case.exercise, case.seed)
         if is_quick:
             world.heartbeat_interval, world.offline_timeout = QUICK_INTERVAL, QUICK_TIMEOUT
-        return await play_in(world, piece)
+        return await play_in(world, prepared)
 
     def hung(where: str) -> None:
         assert world is not None
         world.record(Server(world.now(), "hung", {"output": [where]}))
-        stuck(signed(judged(world, piece)))
+        stuck(signed(judged(world, prepared)))
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(modules.restored())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.worlds.base import World
 from harness.worlds.client import Client, Gone
 
@@ -55,6 +55,6 @@ async def together(*coroutines: Coroutine[None, None, None]) -> None:
             await task
 
 
-def span(log: Log, step: str) -> tuple[float, float]:
+def span(index: HistoryIndex, step: str) -> tuple[float, float]:
     """When a step began and ended."""
-    return log.steps.get(step, (inf, inf))
+    return index.steps.get(step, (inf, inf))

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from harness.checkers import delivery, errors, notices, timestamps
 from harness.checkers.catalogue import Anomaly
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, Bad, misbehave, span
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
@@ -226,92 +226,96 @@ async def _bad_names(world: World) -> None:
         await stranger.close()
 
 
-def check(plan: Plan, log: Log) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
-    room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, SAME_LETTERS))
-    foreign = {f"{name}-{log.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(log)
+    room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, SAME_LETTERS))
+    foreign = {f"{name}-{index.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(index)
     rooms = (room, other, *sorted(foreign))
-    in_1_4 = log.steps.get("1.4", (0.0, 0.0))
-    leaks = delivery.leaks(log)
+    in_1_4 = index.steps.get("1.4", (0.0, 0.0))
+    leaks = delivery.leaks(index)
     return {
-        "1.1": Finding([], _started(log)),
+        "1.1": Finding([], _started(index)),
         "1.2": Finding(
-            [*_names(log), *errors.unanswered(log, *span(log, "1.2")), *errors.stray(log)],
-            Text("connected", {"clients": _connected(log), "bad": errors.counted(log, *span(log, "1.2"))}),
+            [*_names(index), *errors.unanswered(index, *span(index, "1.2")), *errors.stray(index)],
+            Text(
+                "connected", {"clients": _connected(index), "bad": errors.counted(index, *span(index, "1.2"))}
+            ),
         ),
         "1.3": Finding(
             [
-                *notices.repeated(log, room),
-                *(each for name in rooms for each in notices.missing(log, name, "joined")),
-                *errors.unanswered(log, *span(log, "1.3")),
+                *notices.repeated(index, room),
+                *(each for name in rooms for each in notices.missing(index, name, "joined")),
+                *errors.unanswered(index, *span(index, "1.3")),
                 *(leak for leak in leaks if leak.params["user"] == "system"),
             ],
             Text(
                 "joined",
-                {"notices": notices.heard(log, room), "bad": errors.counted(log, *span(log, "1.3"))},
+                {"notices": notices.heard(index, room), "bad": errors.counted(index, *span(index, "1.3"))},
             ),
         ),
         "1.4": Finding(
             [
-                *(each for name in rooms for each in delivery.refused(log, name)),
-                *(each for name in rooms for each in delivery.lost(log, name)),
-                *(each for name in rooms for each in delivery.duplicates(log, name)),
-                *(each for name in rooms for each in delivery.altered(log, name)),
+                *(each for name in rooms for each in delivery.refused(index, name)),
+                *(each for name in rooms for each in delivery.lost(index, name)),
+                *(each for name in rooms for each in delivery.duplicates(index, name)),
+                *(each for name in rooms for each in delivery.altered(index, name)),
                 *(leak for leak in leaks if leak.name == "room_leak" and leak.params["user"] != "system"),
-                *errors.obeyed(log),
-                *errors.unanswered(log, *in_1_4),
-                *timestamps.of_messages(log),
+                *errors.obeyed(index),
+                *errors.unanswered(index, *in_1_4),
+                *timestamps.of_messages(index),
             ],
             Text(
                 "delivered",
                 {
-                    "messages": sum(said.at <= in_1_4[1] for said in log.said.values()),
-                    "deliveries": sum(heard.live and heard.at <= in_1_4[1] for heard in log.heard),
-                    "bad": errors.counted(log, *in_1_4),
+                    "messages": sum(said.at <= in_1_4[1] for said in index.said.values()),
+                    "deliveries": sum(heard.live and heard.at <= in_1_4[1] for heard in index.heard),
+                    "bad": errors.counted(index, *in_1_4),
                 },
             ),
         ),
         "1.5": Finding(
             [
-                *notices.missing(log, room, "left"),
+                *notices.missing(index, room, "left"),
                 *(leak for leak in leaks if leak.name == "heard_after_leave"),
-                *errors.unanswered(log, *span(log, "1.5")),
+                *errors.unanswered(index, *span(index, "1.5")),
             ],
-            Text("left", {"after": _said_after_leaving(log, room)}),
-            doubt=None if _said_after_leaving(log, room) else Text("nothing_said_after"),
+            Text("left", {"after": _said_after_leaving(index, room)}),
+            doubt=None if _said_after_leaving(index, room) else Text("nothing_said_after"),
         ),
     }
 
 
-def _started(log: Log) -> Text:
-    ready = [event for event in log.server if event.what == "ready"]
+def _started(index: HistoryIndex) -> Text:
+    ready = [event for event in index.server if event.what == "ready"]
     return Text("started", {"seconds": ready[0].detail.get("seconds", 0.0) if ready else 0.0})
 
 
-def _connected(log: Log) -> int:
-    start, stop = span(log, "1.2")
-    return sum(start <= conn.opened <= stop for conn in log.conns.values())
+def _connected(index: HistoryIndex) -> int:
+    start, stop = span(index, "1.2")
+    return sum(start <= conn.opened <= stop for conn in index.conns.values())
 
 
-def _names(log: Log) -> list[Anomaly]:
+def _names(index: HistoryIndex) -> list[Anomaly]:
     """Users who got a name that nobody may have, or were refused one without a word, or left connected.
 
     A server may ignore the names that it is asked for.
     """
-    for conn in log.conns.values():
+    for conn in index.conns.values():
         if conn.user == "system" or len(conn.user) > 64:
             what = "name_system" if conn.user == "system" else "name_long"
             params = {"who": conn.client, "count": 1, "of": 2, "what": what}
-            opened = [e for e in log.events if getattr(e, "conn", None) == conn.number][:1]
+            opened = [e for e in index.events if getattr(e, "conn", None) == conn.number][:1]
             return [Anomaly("unanswered_error", params, opened, "name")]
-    answered = {asked.conn for asked, _ in log.errors}
-    for conn in log.conns.values():
+    answered = {asked.conn for asked, _ in index.errors}
+    for conn in index.conns.values():
         faults = [fault for fault in conn.faults if fault.fault == "bad_name"]
-        if not faults or conn.user or log.server_ended_at(faults[0].at):
+        if not faults or conn.user or index.server_ended_at(faults[0].at):
             continue
-        what = "name_system" if conn.number == min(_strangers(log)) else "name_long"
+        what = "name_system" if conn.number == min(_strangers(index)) else "name_long"
         params = {"who": conn.client, "count": 1, "of": 2, "what": what}
-        waited = [event for event in log.gave_up if event.conn == conn.number and event.wanted == "connected"]
+        waited = [
+            event for event in index.gave_up if event.conn == conn.number and event.wanted == "connected"
+        ]
         if conn.closed is not None and conn.number not in answered:
             return [Anomaly("unanswered_error", params, [*faults, conn.closed])]
         if waited:
@@ -320,10 +324,10 @@ def _names(log: Log) -> list[Anomaly]:
     return []
 
 
-def _strangers(log: Log) -> list[int]:
-    return [conn.number for conn in log.conns.values() if any(f.fault == "bad_name" for f in conn.faults)]
+def _strangers(index: HistoryIndex) -> list[int]:
+    return [conn.number for conn in index.conns.values() if any(f.fault == "bad_name" for f in conn.faults)]
 
 
-def _said_after_leaving(log: Log, room: str) -> int:
-    left = [membership.left for membership in log.members(room) if membership.end == "leave"]
-    return sum(said.at > min(left, default=float("inf")) for said in log.said_in(room))
+def _said_after_leaving(index: HistoryIndex, room: str) -> int:
+    left = [membership.left for membership in index.members(room) if membership.end == "leave"]
+    return sum(said.at > min(left, default=float("inf")) for said in index.said_in(room))

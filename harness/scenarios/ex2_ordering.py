@@ -9,7 +9,7 @@ from random import Random
 from msgspec import Struct
 
 from harness.checkers import delivery, errors, ordering, pages, replay, slow, timestamps
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
 from harness.scenarios.seam import Seam
 from harness.verdict.outcome import Finding, Text
@@ -189,7 +189,7 @@ async def _keep_alive(world: World, client: Client) -> None:
     """Show signs of life for a client that does not read, so that only its slowness is at stake."""
     with suppress(PlayStopped):
         while client.is_open:
-            await client.beat()
+            await client.send_heartbeat()
             await world.pause(world.heartbeat / 2)
 
 
@@ -296,19 +296,19 @@ def _bad_requests(world: World) -> list[Bad]:
     ]
 
 
-def check(plan: Plan, log: Log) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
-    nonce = log.began.nonce
+    nonce = index.began.nonce
     rooms = [f"{room}-{nonce}" for room in ROOMS[: plan.rooms]]
     slow_room, seam = f"{SLOW}-{nonce}", f"{SEAM}-{nonce}"
     every = [*rooms, slow_room, seam]
-    restarted = sum(e.what == "ready" and not e.copy for e in log.server) > 1
-    asked_to_restart = any(e.what == "started" for e in log.server)
-    in_flight = _in_flight(log)
-    cuts, used = _cuts(log, seam)
-    owed = slow.owed_bytes(log, slow_room)
+    restarted = sum(e.what == "ready" and not e.copy for e in index.server) > 1
+    asked_to_restart = any(e.what == "started" for e in index.server)
+    in_flight = _in_flight(index)
+    cuts, used = _cuts(index, seam)
+    owed = slow.owed_bytes(index, slow_room)
     spoken = {
-        "messages": sum(said.room in [*rooms, slow_room] for said in log.said.values()),
+        "messages": sum(said.room in [*rooms, slow_room] for said in index.said.values()),
         "rooms": len(rooms) + (not plan.is_small),
     }
     if not plan.is_small:
@@ -316,13 +316,13 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     return {
         "2.1": Finding(
             [
-                *slow.stalled(log, slow_room),
-                *slow.unbounded(log, slow_room),
-                *(each for room in [*rooms, slow_room] for each in delivery.refused(log, room)),
-                *(each for room in [*rooms, slow_room] for each in delivery.lost(log, room)),
-                *(each for room in [*rooms, slow_room] for each in delivery.duplicates(log, room)),
-                *(each for room in every for each in delivery.altered(log, room)),
-                *timestamps.of_messages(log),
+                *slow.stalled(index, slow_room),
+                *slow.unbounded(index, slow_room),
+                *(each for room in [*rooms, slow_room] for each in delivery.refused(index, room)),
+                *(each for room in [*rooms, slow_room] for each in delivery.lost(index, room)),
+                *(each for room in [*rooms, slow_room] for each in delivery.duplicates(index, room)),
+                *(each for room in every for each in delivery.altered(index, room)),
+                *timestamps.of_messages(index),
             ],
             Text("burst_alone" if plan.is_small else "burst", spoken),
             doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,
@@ -330,66 +330,66 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         ),
         "2.2": Finding(
             [
-                *(each for room in every for each in ordering.numbering(log, room)),
-                *(each for room in every for each in ordering.order(log, room)),
-                *(each for room in rooms for each in delivery.numbered_twice(log, room)),
+                *(each for room in every for each in ordering.numbering(index, room)),
+                *(each for room in every for each in ordering.order(index, room)),
+                *(each for room in rooms for each in delivery.numbered_twice(index, room)),
             ],
             Text(
                 "numbered" if restarted else "numbered_once",
-                {"numbers": sum(ordering.newest(log, room) for room in every), "in_flight": in_flight},
+                {"numbers": sum(ordering.newest(index, room) for room in every), "in_flight": in_flight},
             ),
             doubt=None if in_flight >= 2 else Text("never_two_in_flight"),
-            notes=[] if asked_to_restart or not log.conns else [Text("restart_left_out")],
+            notes=[] if asked_to_restart or not index.conns else [Text("restart_left_out")],
         ),
         "2.3": Finding(
             [
-                *replay.seams(log, seam),
-                *(each for room in rooms for each in replay.seams(log, room)),
-                *replay.seams(log, slow_room, "sloth"),
-                *delivery.refused(log, seam),
-                *delivery.lost(log, seam),
-                *delivery.numbered_twice(log, seam),
-                *delivery.duplicates(log, seam),
-                *replay.retries(log, seam),
+                *replay.seams(index, seam),
+                *(each for room in rooms for each in replay.seams(index, room)),
+                *replay.seams(index, slow_room, "sloth"),
+                *delivery.refused(index, seam),
+                *delivery.lost(index, seam),
+                *delivery.numbered_twice(index, seam),
+                *delivery.duplicates(index, seam),
+                *replay.retries(index, seam),
             ],
             Text("cut", {"cuts": cuts, "replayed": used}),
             doubt=None if cuts and used else Text("nothing_missed"),
-            notes=[] if replay.offers_retries(log, seam) else [Text("no_retries")],
+            notes=[] if replay.offers_retries(index, seam) else [Text("no_retries")],
         ),
         "2.4": Finding(
             [
-                *(each for room in every for each in delivery.strays(log, room)),
-                *(each for room in every for each in pages.wrong(log, room)),
-                *(each for room in every for each in pages.mismatches(log, room)),
-                *errors.unanswered(log, *span(log, "2.4")),
+                *(each for room in every for each in delivery.strays(index, room)),
+                *(each for room in every for each in pages.wrong(index, room)),
+                *(each for room in every for each in pages.mismatches(index, room)),
+                *errors.unanswered(index, *span(index, "2.4")),
             ],
             Text(
                 "paged",
                 {
-                    "pages": sum(len(pages.answers(log, room)) for room in every),
-                    "messages": ordering.newest(log, seam),
+                    "pages": sum(len(pages.answers(index, room)) for room in every),
+                    "messages": ordering.newest(index, seam),
                 },
             ),
             doubt=None
-            if ordering.newest(log, seam) > min(MAX_PAGE, plan.enough - 1)
+            if ordering.newest(index, seam) > min(MAX_PAGE, plan.enough - 1)
             else Text("history_short"),
         ),
     }
 
 
-def _in_flight(log: Log) -> int:
+def _in_flight(index: HistoryIndex) -> int:
     """The largest number of messages that were sent and not heard of yet."""
     first_heard: dict[str, float] = {}
-    for heard in log.heard:
+    for heard in index.heard:
         if heard.said:
             first_heard.setdefault(heard.said.tag, heard.at)
-    changes = [(said.at, 1) for said in log.said.values()]
+    changes = [(said.at, 1) for said in index.said.values()]
     changes += [(at, -1) for at in first_heard.values()]
     return max(accumulate(change for _, change in sorted(changes)), default=0)
 
 
-def _cuts(log: Log, room: str) -> tuple[int, int]:
+def _cuts(index: HistoryIndex, room: str) -> tuple[int, int]:
     """How many connections were reset, and how many messages the replays after that brought."""
-    cuts = sum(fault.fault == "reset" for conn in log.conns.values() for fault in conn.faults)
-    back = [m for m in log.members(room) if m.since is not None]
-    return cuts, sum(len(replay.replayed(log, membership)) for membership in back)
+    cuts = sum(fault.fault == "reset" for conn in index.conns.values() for fault in conn.faults)
+    back = [m for m in index.members(room) if m.since is not None]
+    return cuts, sum(len(replay.replayed(index, membership)) for membership in back)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from harness.checkers import errors, notices, presence, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import Silence
-from harness.history.index import Conn, Log
+from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
@@ -143,7 +143,7 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], 
             ending.vanish()
     await cast["rhea"][0].reset()
     vera = cast["vera"][0]
-    await vera.beat()  # the last sign of life that there is, and its time is known
+    await vera.send_heartbeat()  # the last sign of life that there is, and its time is known
     vera.vanish()
 
 
@@ -156,7 +156,7 @@ async def _show_life(world: World, client: Client) -> None:
             elif client.name == "rudy":
                 await client.send_bad({"type": "grunt"}, "unknown_type")
             else:
-                await client.beat()
+                await client.send_heartbeat()
             await world.pause(world.heartbeat / 2)
 
 
@@ -173,10 +173,10 @@ async def _shown(
     """Wait until a witness was shown a user as here or as gone."""
 
     def missing() -> bool:
-        for roster in reversed(witness.rosters):
-            if roster.room == room and user in roster.users:
-                return (roster.users[user].status != "offline") is not here
-            if roster.room == room and witness.is_whole(roster):
+        for presence_frame in reversed(witness.presence_frames):
+            if presence_frame.room == room and user in presence_frame.users:
+                return (presence_frame.users[user].status != "offline") is not here
+            if presence_frame.room == room and witness.is_whole(presence_frame):
                 return here
         return here
 
@@ -191,117 +191,131 @@ def _bad_requests() -> list[Bad]:
     ]
 
 
-def check(plan: Plan, log: Log) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
-    room, other = (f"{name}-{log.began.nonce}" for name in (ROOM, OTHER))
-    people = {conn.client: conn for conn in reversed(log.conns.values())}  # the first of each name
+    room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, OTHER))
+    people = {conn.client: conn for conn in reversed(index.conns.values())}  # the first of each name
     needed = {"listener", "asker", "carol"} <= set(people)
     if not needed:
         return {step: Finding([], Text("nothing")) for step in ("3.1", "3.2", "3.3", "3.4")}
     listener, asker, carol = (people[name] for name in ("listener", "asker", "carol"))
-    everybody = {conn.user for conn in log.conns.values()}
-    first, second = span(log, "3.1"), span(log, "3.2")
-    answers = sum(roster.room in (room, other) and asked.at <= first[1] for asked, roster in log.rosters)
+    everybody = {conn.user for conn in index.conns.values()}
+    first, second = span(index, "3.1"), span(index, "3.2")
+    answers = sum(
+        presence_frame.room in (room, other) and asked.at <= first[1]
+        for asked, presence_frame in index.presence_frames
+    )
     return {
         "3.1": Finding(
             [
-                *presence.listed(log, asker.number, room, {listener.user, asker.user}, *first, everybody),
-                *presence.listed(log, carol.number, other, {carol.user}, *first, everybody),
-                *presence.leaks(log),
+                *presence.listed(index, asker.number, room, {listener.user, asker.user}, *first, everybody),
+                *presence.listed(index, carol.number, other, {carol.user}, *first, everybody),
+                *presence.leaks(index),
             ],
-            Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(log.members(other))}),
+            Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(index.members(other))}),
         ),
         "3.2": Finding(
             [
-                *_dora(log, people, room, other),
-                *timestamps.of_presence(log),
-                *errors.unanswered(log, *second),
+                *_dora(index, people, room, other),
+                *timestamps.of_presence(index),
+                *errors.unanswered(index, *second),
             ],
-            Text("presence_told", {"bad": errors.counted(log, *second), "left": _left(log, "dora", room)}),
+            Text(
+                "presence_told", {"bad": errors.counted(index, *second), "left": _left(index, "dora", room)}
+            ),
         ),
-        **_silence(plan, log, room, other, people, listener, asker),
+        **_silence(plan, index, room, other, people, listener, asker),
     }
 
 
-def _dora(log: Log, people: dict[str, Conn], room: str, other: str) -> list[Anomaly]:
+def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -> list[Anomaly]:
     """Somebody joined and left again, and stayed in another room: was it told, and do the answers agree?"""
-    joined = next((m for m in log.memberships if m.client == "dora" and m.room == room), None)
+    joined = next((m for m in index.memberships if m.client == "dora" and m.room == room), None)
     if joined is None:
         return []
     listener, asker, carol = (people[name].number for name in ("listener", "asker", "carol"))
     expected = {people["listener"].user, people["asker"].user}
-    everybody = {conn.user for conn in log.conns.values()}
-    here = log.notes["dora_here"][0] if log.notes["dora_here"] else inf
-    end = span(log, "3.2")[1]
-    found = presence.announced(log, listener, room, joined.user, joined.asked, here=True, why="join")
+    everybody = {conn.user for conn in index.conns.values()}
+    here = index.notes["dora_here"][0] if index.notes["dora_here"] else inf
+    end = span(index, "3.2")[1]
+    found = presence.announced(index, listener, room, joined.user, joined.asked, here=True, why="join")
     for witness in (asker, carol):
-        found += presence.listed(log, witness, room, expected | {joined.user}, joined.start, here, everybody)
+        found += presence.listed(
+            index, witness, room, expected | {joined.user}, joined.start, here, everybody
+        )
     if joined.stop < inf:
-        found += presence.announced(log, listener, room, joined.user, joined.stop, here=False, why="leave")
-        found += presence.listed(log, asker, room, expected, joined.left, end, {joined.user})
-        found += presence.listed(log, carol, other, {joined.user}, joined.left, end, set())
+        found += presence.announced(index, listener, room, joined.user, joined.stop, here=False, why="leave")
+        found += presence.listed(index, asker, room, expected, joined.left, end, {joined.user})
+        found += presence.listed(index, carol, other, {joined.user}, joined.left, end, set())
     return found
 
 
 def _silence(
-    plan: Plan, log: Log, room: str, other: str, people: dict[str, Conn], listener: Conn, asker: Conn
+    plan: Plan,
+    index: HistoryIndex,
+    room: str,
+    other: str,
+    people: dict[str, Conn],
+    listener: Conn,
+    asker: Conn,
 ) -> dict[str, Finding]:
     """Steps 3.3 and 3.4: who vanished, who only seemed to, and who came back."""
-    if "3.3" not in log.steps and log.finished("3.2"):
+    if "3.3" not in index.steps and index.finished("3.2"):
         left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
     heartbeat, timeout = listener.heartbeat, listener.timeout
-    since = log.notes["silent_since"][0] if log.notes["silent_since"] else inf
-    until = log.notes["watched_until"][0] if log.notes["watched_until"] else inf
-    storm = presence.too_many_heartbeats(log, [listener, asker], heartbeat)
+    since = index.notes["silent_since"][0] if index.notes["silent_since"] else inf
+    until = index.notes["watched_until"][0] if index.notes["watched_until"] else inf
+    storm = presence.too_many_heartbeats(index, [listener, asker], heartbeat)
     if until == inf:
         return {"3.3": Finding(storm, Text("nothing")), "3.4": Finding([], Text("nothing"))}
-    stall = log.longest_stall()
-    slack = presence.slowest_answer(log, asker.number, room, since, until) + stall + 0.05
+    stall = index.longest_stall()
+    slack = presence.slowest_answer(index, asker.number, room, since, until) + stall + 0.05
     witnesses = [listener.number, asker.number]
-    vera, rhea = (_silent(log, name, room, until, heartbeat, timeout) for name in ("vera", "rhea"))
+    vera, rhea = (_silent(index, name, room, until, heartbeat, timeout) for name in ("vera", "rhea"))
     watch = (since, until)
     lively = [
         anomaly
         for name, why in LIVELY.items()
         # Who answers heartbeats can only be judged if there are any.
-        if name in people and (why != "quiet" or log.beats[people[name].number])
-        for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, why)
+        if name in people and (why != "quiet" or index.heartbeats[people[name].number])
+        for anomaly in presence.always_here(index, people[name].user, room, witnesses, *watch, why)
     ]
-    one_user = all(log.notes["one_user"][0]) if log.notes["one_user"] else False
+    one_user = all(index.notes["one_user"][0]) if index.notes["one_user"] else False
     twins = [
         anomaly
         for name in TWINS
         if one_user and name in people
-        for anomaly in presence.always_here(log, people[name].user, room, witnesses, *watch, "twin")
+        for anomaly in presence.always_here(index, people[name].user, room, witnesses, *watch, "twin")
     ]
     steady = [listener, asker, people["quentin"], people["nora"]]
     lost_elsewhere = presence.listed(
-        log, people["carol"].number, other, set(), until, inf, {people["rhea"].user, people["vera"].user}
+        index, people["carol"].number, other, set(), until, inf, {people["rhea"].user, people["vera"].user}
     )
     lost = [
         anomaly
-        for anomaly in notices.missing(log, room, "left")
+        for anomaly in notices.missing(index, room, "left")
         if anomaly.params["subject"] != people["dora"].user
     ]
     return {
         "3.3": Finding(
             [
                 *storm,
-                *presence.heartbeats(log, steady, since, until, heartbeat, slack),
-                *presence.offline(log, rhea, listener.number, asker.number, slack),
+                *presence.heartbeats(index, steady, since, until, heartbeat, slack),
+                *presence.offline(index, rhea, listener.number, asker.number, slack),
                 *[each for each in lost if each.params["subject"] == rhea.user],
                 *twins,
-                *(notices.unjustified(log, room) if one_user else []),
+                *(notices.unjustified(index, room) if one_user else []),
             ],
             Text(
                 "faults_bit",
                 {
-                    "beats": len(log.beats[listener.number]),
+                    "beats": len(index.heartbeats[listener.number]),
                     "interval": heartbeat,
-                    "resets": _faults(log, "rhea", "reset"),
+                    "resets": _faults(index, "rhea", "reset"),
                     "twins": sum(
-                        _faults(log, name, fault) + _left(log, name, room) for name, fault in TWINS.items()
+                        _faults(index, name, fault) + _left(index, name, room)
+                        for name, fault in TWINS.items()
                     ),
                 },
             ),
@@ -310,21 +324,21 @@ def _silence(
         ),
         "3.4": Finding(
             [
-                *presence.offline(log, vera, listener.number, asker.number, slack),
+                *presence.offline(index, vera, listener.number, asker.number, slack),
                 *[each for each in lost if each.params["subject"] == vera.user],
                 *lively,
-                *_returned(log, vera.user, room, listener, asker, until),
+                *_returned(index, vera.user, room, listener, asker, until),
                 *lost_elsewhere,
-                *_left_open(log, people),
+                *_left_open(index, people),
             ],
             Text(
                 "timed_out",
                 {
-                    "seconds": round(presence.delay(log, vera, listener.number), 2),
+                    "seconds": round(presence.delay(index, vera, listener.number), 2),
                     "timeout": timeout,
                     "watched": round(until - since, 1),
                     "slack": round(slack, 2),
-                    "vanished": _faults(log, "vera", "vanish"),
+                    "vanished": _faults(index, "vera", "vanish"),
                 },
             ),
             shaky=_too_slow(slack, heartbeat),
@@ -332,16 +346,16 @@ def _silence(
     }
 
 
-def _faults(log: Log, client: str, fault: str) -> int:
+def _faults(index: HistoryIndex, client: str, fault: str) -> int:
     """How often a fault hit one of the connections of a client."""
     return sum(
-        each.fault == fault for conn in log.conns.values() if conn.client == client for each in conn.faults
+        each.fault == fault for conn in index.conns.values() if conn.client == client for each in conn.faults
     )
 
 
-def _left(log: Log, client: str, room: str) -> int:
+def _left(index: HistoryIndex, client: str, room: str) -> int:
     """How often a client left a room."""
-    return sum(m.client == client and m.end == "leave" for m in log.members(room))
+    return sum(m.client == client and m.end == "leave" for m in index.members(room))
 
 
 def _too_slow(slack: float, heartbeat: float) -> Text | None:
@@ -349,30 +363,34 @@ def _too_slow(slack: float, heartbeat: float) -> Text | None:
     return Text("slow_machine", {"seconds": round(slack, 2)}) if slack > heartbeat else None
 
 
-def _silent(log: Log, name: str, room: str, until: float, heartbeat: float, timeout: float) -> Silence:
+def _silent(
+    index: HistoryIndex, name: str, room: str, until: float, heartbeat: float, timeout: float
+) -> Silence:
     """The silence of a client: since the last frame that it sent, or since its connection broke."""
-    conn = next((conn for conn in log.conns.values() if conn.client == name), Conn(0, name))
+    conn = next((conn for conn in index.conns.values() if conn.client == name), Conn(0, name))
     fault = conn.faults[0] if conn.faults else None
-    last = max((s.at for s in log.sent if s.conn == conn.number), default=0.0)
+    last = max((s.at for s in index.sent if s.conn == conn.number), default=0.0)
     reset = fault is not None and fault.fault == "reset"
     since = fault.at if fault is not None and reset else last
     return Silence(conn.user, room, since, until, heartbeat, timeout, at_once=reset)
 
 
-def _returned(log: Log, user: str, room: str, listener: Conn, asker: Conn, until: float) -> list[Anomaly]:
+def _returned(
+    index: HistoryIndex, user: str, room: str, listener: Conn, asker: Conn, until: float
+) -> list[Anomaly]:
     """The one who vanished and came back: is it online again, for those who listen and who ask?"""
-    back = [m for m in log.memberships if m.client == "vera" and m.asked > until]
+    back = [m for m in index.memberships if m.client == "vera" and m.asked > until]
     if not back or not back[-1].confirmed:
         return []
     found = presence.announced(
-        log, listener.number, room, back[-1].user, back[-1].asked, here=True, why="return"
+        index, listener.number, room, back[-1].user, back[-1].asked, here=True, why="return"
     )
-    return found + presence.listed(log, asker.number, room, {back[-1].user}, back[-1].start, inf, set())
+    return found + presence.listed(index, asker.number, room, {back[-1].user}, back[-1].start, inf, set())
 
 
-def _left_open(log: Log, people: dict[str, Conn]) -> list[Anomaly]:
+def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
     """After a time-out the server closes the connection."""
     vera = people.get("vera")
-    if vera is None or vera.closed is not None or not log.finished("3.4"):
+    if vera is None or vera.closed is not None or not index.finished("3.4"):
         return []
     return [Anomaly("zombie_presence", {"who": "vera", "subject": vera.user}, list(vera.faults), "open")]

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from harness.checkers import delivery, durability, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, meanwhile
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
@@ -173,16 +173,16 @@ async def _come_back(world: World, people: list[Client], rooms: list[str]) -> No
 
 async def _say_again(world: World, people: list[Client]) -> None:
     """Everybody repeats, with its `id`, what they never saw come back, and the last that they did see."""
-    log = Log(world.history, world.readings)
+    index = HistoryIndex(world.history, world.readings)
     for person in people:
         unseen = [
             said
-            for said in log.said.values()
+            for said in index.said.values()
             if said.client == person.name and said.tag not in person.tags[said.room]
         ]
         seen = [
             said
-            for said in log.said.values()
+            for said in index.said.values()
             if said.client == person.name and said.tag in person.tags[said.room] and len(said.sent) == 1
         ]
         for said in (*unseen, *seen[-1:]):
@@ -193,24 +193,24 @@ async def _say_again(world: World, people: list[Client]) -> None:
         await person.fence()
 
 
-def check(plan: Plan, log: Log) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
-    rooms = [f"{room}-{log.began.nonce}" for room in ROOMS]
-    all_rooms = [*rooms, f"{LAST_WORDS}-{log.began.nonce}"]
-    restarts = any(e.what == "started" for e in log.server) or not log.finished("4.1")
+    rooms = [f"{room}-{index.began.nonce}" for room in ROOMS]
+    all_rooms = [*rooms, f"{LAST_WORDS}-{index.began.nonce}"]
+    restarts = any(e.what == "started" for e in index.server) or not index.finished("4.1")
     left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
-    unseen = durability.unacknowledged(log)
-    first_end = min(durability.ends(log), default=inf)
-    before = sum(said.at < first_end for said in log.said.values())
-    stops = [e.detail.get("seconds", 0.0) for e in log.server if e.what == "stopped"]
-    copied = sum(len(page.messages) for asked, page in log.pages if log.conns[asked.conn].copy)
+    unseen = durability.unacknowledged(index)
+    first_end = min(durability.ends(index), default=inf)
+    before = sum(said.at < first_end for said in index.said.values())
+    stops = [e.detail.get("seconds", 0.0) for e in index.server if e.what == "stopped"]
+    copied = sum(len(page.messages) for asked, page in index.pages if index.conns[asked.conn].copy)
     result = {
         "4.1": Finding(
             [
-                *(each for room in rooms for each in delivery.refused(log, room)),
-                *(each for room in rooms for each in delivery.lost(log, room)),
-                *(each for room in rooms for each in delivery.duplicates(log, room)),
-                *timestamps.of_messages(log),
+                *(each for room in rooms for each in delivery.refused(index, room)),
+                *(each for room in rooms for each in delivery.lost(index, room)),
+                *(each for room in rooms for each in delivery.duplicates(index, room)),
+                *timestamps.of_messages(index),
             ],
             Text("said", {"messages": before, "rooms": len(rooms)}),
         ),
@@ -228,43 +228,43 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
         ),
         "4.3": Finding(
             [
-                *_data_dir(log),
-                *(each for room in rooms for each in delivery.strays(log, room, copy=True)),
-                *(each for room in rooms for each in durability.lost(log, room, copy=True)),
+                *_data_dir(index),
+                *(each for room in rooms for each in delivery.strays(index, room, copy=True)),
+                *(each for room in rooms for each in durability.lost(index, room, copy=True)),
             ],
             Text("on_disk", {"messages": copied}),
         ),
         "4.4": Finding(
             [
-                *(each for room in all_rooms for each in delivery.strays(log, room)),
-                *(each for room in all_rooms for each in durability.lost(log, room, copy=False)),
-                *(each for room in all_rooms for each in ordering.numbering(log, room)),
-                *(each for room in all_rooms for each in ordering.order(log, room)),
+                *(each for room in all_rooms for each in delivery.strays(index, room)),
+                *(each for room in all_rooms for each in durability.lost(index, room, copy=False)),
+                *(each for room in all_rooms for each in ordering.numbering(index, room)),
+                *(each for room in all_rooms for each in ordering.order(index, room)),
                 *(
                     each
                     for room in all_rooms
-                    for each in pages.mismatches(log, room, "changed_after_restart")
+                    for each in pages.mismatches(index, room, "changed_after_restart")
                 ),
-                *(each for room in all_rooms for each in durability.replayed_as_new(log, room)),
+                *(each for room in all_rooms for each in durability.replayed_as_new(index, room)),
                 *(
                     each
                     for name in (*PEOPLE, "scribe")
                     for room in all_rooms
-                    for each in replay.seams(log, room, name)
+                    for each in replay.seams(index, room, name)
                 ),
-                *(each for room in all_rooms for each in delivery.numbered_twice(log, room)),
-                *(each for room in all_rooms for each in replay.retries(log, room)),
+                *(each for room in all_rooms for each in delivery.numbered_twice(index, room)),
+                *(each for room in all_rooms for each in replay.retries(index, room)),
             ],
-            _restarted(log, all_rooms),
-            notes=_notes(log, all_rooms),
+            _restarted(index, all_rooms),
+            notes=_notes(index, all_rooms),
         ),
         "4.5": Finding(
             [
-                *(each for room in rooms for each in durability.lost(log, room, copy=False)),
-                *(each for room in rooms for each in replay.seams(log, room, "newcomer")),
-                *(each for room in rooms for each in pages.wrong(log, room)),
+                *(each for room in rooms for each in durability.lost(index, room, copy=False)),
+                *(each for room in rooms for each in replay.seams(index, room, "newcomer")),
+                *(each for room in rooms for each in pages.wrong(index, room)),
             ],
-            Text("history_given", {"newest": NEWEST, "messages": _read(log, "reader")}),
+            Text("history_given", {"newest": NEWEST, "messages": _read(index, "reader")}),
         ),
     }
     if not restarts:
@@ -272,37 +272,37 @@ def check(plan: Plan, log: Log) -> dict[str, Finding]:
     return result
 
 
-def _restarted(log: Log, rooms: list[str]) -> Text:
-    kept, torn = sum(ordering.newest(log, room) for room in rooms), durability.torn_off(log)
-    counts = {"kept": kept, "kills": len(durability.kills(log)), "again": _repeated(log)}
+def _restarted(index: HistoryIndex, rooms: list[str]) -> Text:
+    kept, torn = sum(ordering.newest(index, room) for room in rooms), durability.torn_off(index)
+    counts = {"kept": kept, "kills": len(durability.kills(index)), "again": _repeated(index)}
     return Text("restarted_torn", counts | {"torn": torn}) if torn else Text("restarted", counts)
 
 
-def _notes(log: Log, rooms: list[str]) -> list[Text]:
+def _notes(index: HistoryIndex, rooms: list[str]) -> list[Text]:
     """What was not judged."""
-    retries = all(replay.offers_retries(log, room) for room in rooms)
+    retries = all(replay.offers_retries(index, room) for room in rooms)
     notes = [] if retries else [Text("no_retries")]
-    if len(durability.kills(log)) > len(durability.kills(log, in_bursts=True)) and not durability.torn_off(
-        log
-    ):
+    if len(durability.kills(index)) > len(
+        durability.kills(index, in_bursts=True)
+    ) and not durability.torn_off(index):
         notes.append(Text("nothing_torn"))
-    for found in log.notes["unsynced"]:
-        count = sum(log.first_heard.get(tag, inf) <= found["at"] for tag in set(found["tags"]))
+    for found in index.notes["unsynced"]:
+        count = sum(index.first_heard.get(tag, inf) <= found["at"] for tag in set(found["tags"]))
         if count:
             return [*notes, Text("not_synced", {"count": count, "file": found["file"]})]
     return notes
 
 
-def _data_dir(log: Log) -> list[Anomaly]:
+def _data_dir(index: HistoryIndex) -> list[Anomaly]:
     """Nothing is in DATA_DIR, although messages were accepted: the server stores elsewhere, or not at all."""
-    if log.notes["stored_files"] == [0] and log.heard:
-        return [Anomaly("data_dir_ignored", {"messages": len({h.message.sequence for h in log.heard})})]
+    if index.notes["stored_files"] == [0] and index.heard:
+        return [Anomaly("data_dir_ignored", {"messages": len({h.message.sequence for h in index.heard})})]
     return []
 
 
-def _repeated(log: Log) -> int:
-    return sum(len(said.sent) > 1 for said in log.said.values())
+def _repeated(index: HistoryIndex) -> int:
+    return sum(len(said.sent) > 1 for said in index.said.values())
 
 
-def _read(log: Log, client: str) -> int:
-    return sum(len(page.messages) for asked, page in log.pages if asked.client == client)
+def _read(index: HistoryIndex, client: str) -> int:
+    return sum(len(page.messages) for asked, page in index.pages if asked.client == client)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from harness.checkers import durability, notices, pages, presence, replay
 from harness.checkers.catalogue import Anomaly
-from harness.history.index import Conn, Log
+from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import together
 from harness.verdict.judge import anomalies_in
 from harness.worlds.base import World
@@ -180,37 +180,37 @@ async def _come_back(client: Client, room: str) -> None:
         await client.join(room, client.newest[room])
 
 
-def check(log: Log) -> list[Anomaly]:
+def check(index: HistoryIndex) -> list[Anomaly]:
     """Whatever is wrong with what happened."""
-    room = f"{ROOM}-{log.began.nonce}"
+    room = f"{ROOM}-{index.began.nonce}"
     return [
-        *anomalies_in(log),
-        *(each for what in ("joined", "left") for each in notices.missing(log, room, what)),
-        *notices.unjustified(log, room),
-        *pages.wrong(log, room),
-        *replay.retries(log, room),
-        *durability.lost(log, room, copy=False),
-        *durability.replayed_as_new(log, room),
-        *pages.mismatches(log, room, "changed_after_restart"),
-        *_presence(log, room),
+        *anomalies_in(index),
+        *(each for what in ("joined", "left") for each in notices.missing(index, room, what)),
+        *notices.unjustified(index, room),
+        *pages.wrong(index, room),
+        *replay.retries(index, room),
+        *durability.lost(index, room, copy=False),
+        *durability.replayed_as_new(index, room),
+        *pages.mismatches(index, room, "changed_after_restart"),
+        *_presence(index, room),
     ]
 
 
-def _presence(log: Log, room: str) -> list[Anomaly]:
+def _presence(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Those who stood all the time were always shown, got their heartbeats, and are in the last answer."""
-    if not log.notes["users"] or durability.ends(log):
+    if not index.notes["users"] or durability.ends(index):
         return []
-    users = set(log.notes["users"][0])
-    reader = next((conn for conn in log.conns.values() if conn.client == "reader"), Conn(0, ""))
-    members = log.members(room)
+    users = set(index.notes["users"][0])
+    reader = next((conn for conn in index.conns.values() if conn.client == "reader"), Conn(0, ""))
+    members = index.members(room)
     here = {member.user for member in members if member.stop == inf}
-    found = presence.listed(log, reader.number, room, here, reader.opened, inf, users)
-    steady = [m for m in members if m.stop == inf and m.start <= log.notes["began"][0]]
-    end = log.events[-1].at
+    found = presence.listed(index, reader.number, room, here, reader.opened, inf, users)
+    steady = [m for m in members if m.stop == inf and m.start <= index.notes["began"][0]]
+    end = index.events[-1].at
     for member in steady:
         witnesses = [each.conn for each in steady]
-        found += presence.always_here(log, member.user, room, witnesses, member.start, end, "twin")
-        conn = log.conn(member.conn)
+        found += presence.always_here(index, member.user, room, witnesses, member.start, end, "twin")
+        conn = index.conn(member.conn)
         if end - member.start > 2 * conn.heartbeat:
-            found += presence.heartbeats(log, [conn], member.start, end, conn.heartbeat, 1.0)
+            found += presence.heartbeats(index, [conn], member.start, end, conn.heartbeat, 1.0)
     return found

@@ -10,7 +10,7 @@ from harness.checkers import delivery, errors, lifecycle, ordering, pages, repla
 from harness.checkers.catalogue import Anomaly
 from harness.contracts.result import Played
 from harness.history.events import Event, Server
-from harness.history.index import Asked, Log
+from harness.history.index import Asked, HistoryIndex
 from harness.verdict.outcome import Finding, Outcome, StepResult, Text
 from harness.verdict.steps import points_for, steps_of
 
@@ -29,77 +29,77 @@ _STEP_OF_KIND = {
 
 
 def judge(
-    exercise: int, scenario: ModuleType, plan: Any, log: Log, component: str | None
+    exercise: int, scenario: ModuleType, plan: Any, index: HistoryIndex, component: str | None
 ) -> list[StepResult]:
     """The verdict on each step of an exercise."""
-    findings: dict[str, Finding] = scenario.check(plan, log)
+    findings: dict[str, Finding] = scenario.check(plan, index)
     steps = steps_of(exercise)
-    flaws = flaws_in(log)
+    flaws = flaws_in(index)
     results: list[StepResult] = []
     blocked: str | None = None
-    lacking = _not_simulated(log)
+    lacking = _not_simulated(index)
     for step in steps:
         finding = findings[step]
-        start, stop = log.steps.get(step, (inf, inf))
+        start, stop = index.steps.get(step, (inf, inf))
         anomalies = [*finding.anomalies, *([flaws[step]] if step in flaws else [])]
         if start < inf:
             end = stop if stop < inf else inf
-            anomalies = [*lifecycle.server(log, start, end), *anomalies]
+            anomalies = [*lifecycle.server(index, start, end), *anomalies]
             # Who was cut off missed much else: that comes first.
-            cut_off = _not_told_yet(anomalies, lifecycle.connections(log, start, end))
+            cut_off = _not_told_yet(anomalies, lifecycle.connections(index, start, end))
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
         if not finished and lacking is not None and finding.skipped is None:
             # Whatever went wrong meanwhile, it may have come from that.
             finding, anomalies = Finding([], finding.proof, doubt=lacking), []
         elif not finished and not anomalies and finding.skipped is None:
-            anomalies = [_not_reached(log, step, blocked)]
+            anomalies = [_not_reached(index, step, blocked)]
         if not finished and blocked is None and finding.skipped is None:
             blocked = step
-        results.append(_result(step, finding, anomalies, log, component))
+        results.append(_result(step, finding, anomalies, index, component))
     _explain_by_flaws(results, flaws)
     return results
 
 
-def anomalies_in(log: Log) -> list[Anomaly]:
+def anomalies_in(index: HistoryIndex) -> list[Anomaly]:
     """What is wrong with any history, whatever was played: what must hold for every chat, always.
 
     For histories that are no play of an exercise, such as those of an instructor's own tests.
     """
-    rooms = list(dict.fromkeys(membership.room for membership in log.memberships))
+    rooms = list(dict.fromkeys(membership.room for membership in index.memberships))
     return [
-        *lifecycle.server(log, 0.0, inf),
-        *flaws_in(log).values(),
-        *timestamps.of_messages(log),
-        *timestamps.of_presence(log),
-        *lifecycle.connections(log, 0.0, inf),
-        *errors.obeyed(log),
-        *delivery.leaks(log),
-        *(anomaly for room in rooms for anomaly in _anomalies_of(log, room)),
+        *lifecycle.server(index, 0.0, inf),
+        *flaws_in(index).values(),
+        *timestamps.of_messages(index),
+        *timestamps.of_presence(index),
+        *lifecycle.connections(index, 0.0, inf),
+        *errors.obeyed(index),
+        *delivery.leaks(index),
+        *(anomaly for room in rooms for anomaly in _anomalies_of(index, room)),
     ]
 
 
-def _anomalies_of(log: Log, room: str) -> list[Anomaly]:
+def _anomalies_of(index: HistoryIndex, room: str) -> list[Anomaly]:
     return [
-        *delivery.refused(log, room),
-        *delivery.lost(log, room),
-        *delivery.numbered_twice(log, room),
-        *delivery.duplicates(log, room),
-        *delivery.altered(log, room),
-        *delivery.strays(log, room),
-        *ordering.numbering(log, room),
-        *ordering.order(log, room),
-        *replay.seams(log, room),
-        *pages.mismatches(log, room),
+        *delivery.refused(index, room),
+        *delivery.lost(index, room),
+        *delivery.numbered_twice(index, room),
+        *delivery.duplicates(index, room),
+        *delivery.altered(index, room),
+        *delivery.strays(index, room),
+        *ordering.numbering(index, room),
+        *ordering.order(index, room),
+        *replay.seams(index, room),
+        *pages.mismatches(index, room),
     ]
 
 
 def _result(
-    step: str, finding: Finding, anomalies: list[Anomaly], log: Log, component: str | None
+    step: str, finding: Finding, anomalies: list[Anomaly], index: HistoryIndex, component: str | None
 ) -> StepResult:
     of = points_for(step, component)
     shaky, notes = finding.shaky, finding.notes
-    stall = _stall_in(log, step)
+    stall = _stall_in(index, step)
     if stall > STALL_LIMIT:
         shaky = Text("stalled", {"seconds": round(stall, 1)})
     if finding.skipped is not None:
@@ -116,26 +116,26 @@ def _result(
     return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
 
 
-def _stall_in(log: Log, step: str) -> float:
+def _stall_in(index: HistoryIndex, step: str) -> float:
     """Seconds of the longest stall during a step, and a little before and after it."""
-    start, stop = log.steps.get(step, (0.0, inf))
+    start, stop = index.steps.get(step, (0.0, inf))
     return max(
-        (stall.seconds for stall in log.stalls if start <= stall.at and stall.at - stall.seconds <= stop),
+        (stall.seconds for stall in index.stalls if start <= stall.at and stall.at - stall.seconds <= stop),
         default=0.0,
     )
 
 
-def _not_simulated(log: Log) -> Text | None:
+def _not_simulated(index: HistoryIndex) -> Text | None:
     """Why the play was broken off, if the server did what the simulated world does not have."""
-    for event in log.server:
+    for event in index.server:
         if event.what == "not_simulated":
             params = {"where": event.detail["where"], "name": event.detail["name"]}
             return Text(f"lacking_{event.detail['lacking']}", params)
     return None
 
 
-def _not_reached(log: Log, step: str, blocked: str | None) -> Anomaly:
-    end = lifecycle.stopped_by(log)
+def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly:
+    end = lifecycle.stopped_by(index)
     evidence: list[Event] = [end] if isinstance(end, Server) else []
     return Anomaly("not_reached", {"step": step, "blocked": blocked or step}, evidence)
 
@@ -148,12 +148,12 @@ def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     return [anomaly for anomaly in more if anomaly.name not in names]
 
 
-def flaws_in(log: Log) -> dict[str, Anomaly]:
+def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
     """Malformed frames, one finding for each step that such frames belong to."""
     found: dict[str, Anomaly] = {}
     counts: dict[str, int] = {}
     first: dict[str, Asked] = {}
-    for asked in log.received:
+    for asked in index.received:
         if asked.reading.flaws:
             step = _STEP_OF_KIND.get(asked.reading.kind, "1.2")
             counts[step] = counts.get(step, 0) + 1
@@ -172,9 +172,9 @@ def flaws_in(log: Log) -> dict[str, Anomaly]:
     return found
 
 
-def first_flaw(log: Log) -> Anomaly | None:
+def first_flaw(index: HistoryIndex) -> Anomaly | None:
     """The first malformed frame of a history, if there is one."""
-    return min(flaws_in(log).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
+    return min(flaws_in(index).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
 
 
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
@@ -208,13 +208,13 @@ def with_contract(results: list[StepResult], played: Played, component: str | No
         )
 
 
-def leniencies(log: Log) -> list[Text]:
+def leniencies(index: HistoryIndex) -> list[Text]:
     """What the contract forgives, and this server needed."""
-    used = dict.fromkeys(note for asked in log.received for note in asked.reading.notes)
-    if errors.obeyed_binary(log):
+    used = dict.fromkeys(note for asked in index.received for note in asked.reading.notes)
+    if errors.obeyed_binary(index):
         used["binary"] = None
-    if errors.refused_for_marks(log):
+    if errors.refused_for_marks(index):
         used["marks"] = None
-    off = timestamps.elsewhere(log)
+    off = timestamps.elsewhere(index)
     clock = [Text("lenient.clock", {"off": off})] if off else []
     return [*(Text(f"lenient.{note}") for note in used), *clock]

@@ -170,7 +170,7 @@ class World(ABC):
         client = Client(self, name, self.name(user or name), narrow, copy)
         self._clients.append(client)
         await client.connect()
-        if client.greeting and not copy:
+        if client.connected_frame and not copy:
             opened = self.history[-1]
             assert isinstance(opened, history.Opened)
             self.heartbeat, self.timeout = opened.heartbeat, opened.timeout

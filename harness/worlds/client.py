@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from harness.history import events as history
 from harness.history import frames
-from harness.history.frames import Beat, Complaint, Greeting, Page, Roster, tag_in
+from harness.history.frames import tag_in
 from harness.worlds.connection import Connection
 from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
 
@@ -59,7 +59,7 @@ class Client:
         self.answers_heartbeats = True
         self.writes_nulls = False
         """Whether it writes `null` for a field that it could leave out, which is the same."""
-        self.greeting: Greeting | None = None
+        self.connected_frame: frames.Connected | None = None
         self.tags: dict[str, set[str]] = defaultdict(set)
         """Tags of the messages received, live or by replay, in each room."""
         self.newest: dict[str, int] = defaultdict(int)
@@ -68,10 +68,10 @@ class Client:
         self.live: Counter[str] = Counter()
         """Numbered live messages received in each room, over all connections."""
         self.notices: list[Message] = []
-        self.rosters: list[Roster] = []
-        self.pages: list[Page] = []
+        self.presence_frames: list[frames.PresenceFrame] = []
+        self.pages: list[frames.History] = []
         self.errors = 0
-        self.beats = 0
+        self.heartbeats = 0
         self._ws: Connection | None = None
         self._stay: asyncio.Task[None] | None = None
         self._calls = asyncio.Event()
@@ -105,7 +105,7 @@ class Client:
         """Open a connection, in place of any that still stands, and wait for `connected`. Raises Gone."""
         await self.dispose()
         self.conn = self.world.next_conn()
-        self.greeting = None
+        self.connected_frame = None
         self._ended_by_us = self._silent = False
         self._unanswered = 0
         self._inside.clear()
@@ -119,14 +119,14 @@ class Client:
         self._stay = asyncio.create_task(self._stays(self._ws), name=f"{self.name} stays")
         self._ws.listen(self._take, self._calls.set)
         patience = self.world.patience
-        answered = await self.world.until(lambda: self.greeting is None and self.is_open, patience)
-        if self.greeting is None:
+        answered = await self.world.until(lambda: self.connected_frame is None and self.is_open, patience)
+        if self.connected_frame is None:
             if answered:  # it was closed instead
                 await self._stay
             else:
                 self._give_up("connected", patience)
             raise Gone
-        self.user = self.greeting.user
+        self.user = self.connected_frame.user
         self.world.record(
             history.Opened(
                 self.world.now(),
@@ -134,8 +134,8 @@ class Client:
                 self.conn,
                 self.user,
                 self.asked,
-                self.greeting.heartbeat or HEARTBEAT_INTERVAL,
-                self.greeting.timeout or OFFLINE_TIMEOUT,
+                self.connected_frame.heartbeat or HEARTBEAT_INTERVAL,
+                self.connected_frame.timeout or OFFLINE_TIMEOUT,
                 self.copy,
             )
         )
@@ -174,8 +174,8 @@ class Client:
         except Exception as error:
             self._defect = error
             self._calls.set()
-        if self.beats > 0 and self.answers_heartbeats and not self._silent:
-            self.beats = 0
+        if self.heartbeats > 0 and self.answers_heartbeats and not self._silent:
+            self.heartbeats = 0
             self._unanswered += 1
             self._calls.set()
 
@@ -196,19 +196,19 @@ class Client:
                 else:
                     self._remember(message)
                     self.live[message.room] += 1
-            case Page() as page:
+            case frames.History() as page:
                 for message, raw in zip(page.messages, frame["data"]["messages"], strict=True):
                     raw["content"] = world.same(message.content)
                     self._remember(message)
                 self.pages.append(page)
-            case Roster() as roster:
-                self.rosters.append(roster)
-            case Greeting() as greeting:
-                self.greeting = greeting
-            case Complaint():
+            case frames.PresenceFrame() as presence_frame:
+                self.presence_frames.append(presence_frame)
+            case frames.Connected() as connected:
+                self.connected_frame = connected
+            case frames.Error():
                 self.errors += 1
-            case Beat():
-                self.beats += 1
+            case frames.Heartbeat():
+                self.heartbeats += 1
 
     def _remember(self, message: Message) -> None:
         if message.sequence > self.newest[message.room]:
@@ -284,7 +284,7 @@ class Client:
         """Send a frame that breaks the contract on purpose; `rule` names what is wrong with it."""
         await self._send(frame, text, rule)
 
-    async def beat(self) -> None:
+    async def send_heartbeat(self) -> None:
         """Show a sign of life unasked."""
         await self._send({"type": "heartbeat"})
 
@@ -306,7 +306,7 @@ class Client:
         """
         if self.world.fences:
             room = self.world.name(f"fence-{self.world.next_number()}")
-            if await self._roster(room) is not None:
+            if await self._presence_frame(room) is not None:
                 return True
             if not self.is_open:
                 raise Gone
@@ -318,21 +318,21 @@ class Client:
                 seen, quiet_since = self.received, self.world.now()
         return False
 
-    async def ask_presence(self, room: str) -> Roster | None:
+    async def ask_presence(self, room: str) -> frames.PresenceFrame | None:
         """Ask who is in a room; None if that is not answered."""
-        roster = await self._roster(room)
-        if roster is None and self.is_open:
+        presence_frame = await self._presence_frame(room)
+        if presence_frame is None and self.is_open:
             self._give_up("presence", self.world.patience, room)
-        return roster
+        return presence_frame
 
-    async def _roster(self, room: str) -> Roster | None:
-        start = len(self.rosters)
+    async def _presence_frame(self, room: str) -> frames.PresenceFrame | None:
+        start = len(self.presence_frames)
         await self._send({"type": "presence", "room": room})
 
-        def answer() -> Roster | None:
-            for roster in self.rosters[start:]:
-                if roster.room == room and self.is_whole(roster):
-                    return roster
+        def answer() -> frames.PresenceFrame | None:
+            for presence_frame in self.presence_frames[start:]:
+                if presence_frame.room == room and self.is_whole(presence_frame):
+                    return presence_frame
             return None
 
         def missing() -> int:
@@ -342,14 +342,16 @@ class Client:
         await self.world.until(missing)
         return answer()
 
-    def is_whole(self, roster: Roster) -> bool:
+    def is_whole(self, presence_frame: frames.PresenceFrame) -> bool:
         """Whether a presence frame lists everybody; where it does not say, it does if it lists us, or
         is of a room that we are not in."""
-        if roster.full is not None:
-            return roster.full
-        return self.user in roster.users or roster.room not in self._inside
+        if presence_frame.full is not None:
+            return presence_frame.full
+        return self.user in presence_frame.users or presence_frame.room not in self._inside
 
-    async def ask_history(self, room: str, since: int | None = None, limit: int | None = None) -> Page | None:
+    async def ask_history(
+        self, room: str, since: int | None = None, limit: int | None = None
+    ) -> frames.History | None:
         """Ask for one page of history; None if that is not answered."""
         frame: dict[str, Any] = {"type": "history", "room": room}
         if since is not None or self.writes_nulls:
@@ -359,7 +361,7 @@ class Client:
         start = len(self.pages)
         await self._send(frame)
 
-        def answer() -> Page | None:
+        def answer() -> frames.History | None:
             return next((page for page in self.pages[start:] if page.room == room), None)
 
         await self.world.until(lambda: answer() is None and self.is_open)

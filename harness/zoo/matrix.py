@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.running.fork_pool import Nursery, SimJob
+from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import Case, Run, add_contract, played_directly
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, run_in_process
@@ -113,19 +113,19 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
     """Play everything, `jobs` exercises at a time; `told` of each row when it is complete."""
     places = asyncio.Semaphore(jobs)
     async with AsyncExitStack() as stack:
-        nursery = None
+        pool = None
         if any(play.world == "sim" for play in plays):
-            nursery = await stack.enter_async_context(Nursery(min(jobs, os.cpu_count() or 1)))
+            pool = await stack.enter_async_context(ForkPool(min(jobs, os.cpu_count() or 1)))
 
         async def run_of(play: Play, exercise: int, target: Target) -> Run:
             with tempfile.TemporaryDirectory(prefix="chatlab-zoo-") as folder:
                 if play.animal is not None:
                     target = _alone(play.animal, target, Path(folder))
                 async with places:
-                    if nursery is not None and play.world == "sim":
+                    if pool is not None and play.world == "sim":
                         contract = await played_directly(exercise, target)
                         case = Case(exercise, str(seed), MODEST)
-                        (run,) = await nursery.play(SimJob(target, [case]))
+                        (run,) = await pool.play(SimJob(target, [case]))
                         add_contract(run, contract)
                         return run
                     return await run_in_process(Job(exercise, target, str(seed), skip_slow=False))

@@ -250,16 +250,16 @@ class Model:
                 each.queue.append({"type": "message", "data": message})
 
     def _join(self, mate: Mate, room: str, since: int | None) -> None:
-        roster = {"type": "presence", "data": {"room": room, "users": [], "full": True}}
+        presence_frame = {"type": "presence", "data": {"room": room, "users": [], "full": True}}
         if room in mate.rooms and not self.style.tells_again:
-            mate.queue.append(roster)
+            mate.queue.append(presence_frame)
             return
         newest = self.store[room][-NEWEST:] if since is None else self.store[room][since:]
         pages = [newest[n : n + self.style.cap] for n in range(0, len(newest), self.style.cap)]
         if not pages and self.style.empty_pages:
             pages = [[]]
         history = [self._page(room, page) for page in pages]
-        mate.queue += [roster, *history] if self.style.roster_first else [*history, roster]
+        mate.queue += [presence_frame, *history] if self.style.roster_first else [*history, presence_frame]
         mate.rooms.add(room)
         self._announce(room, f"{mate.person.user} joined")
 

@@ -5,7 +5,7 @@
     alice.joins("red"), bob.joins("red")
     hello = alice.says("red", "hello")
     alice.hears(hello, 1)
-    assert told(delivery.lost(story.log, "red")) == ["lost"]
+    assert told(delivery.lost(story.index, "red")) == ["lost"]
 
 Each thing that happens takes a millisecond; `story.passes(seconds)` lets more time go by. What a test does
 not give is right: users have the names that they asked for, messages the ids that were given.
@@ -39,7 +39,7 @@ from harness.history.events import (
     Stalled,
     Step,
 )
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.words import Words
 from harness.texts import texts
 
@@ -96,9 +96,9 @@ class Story:
         self._lines = 0
 
     @property
-    def log(self) -> Log:
+    def index(self) -> HistoryIndex:
         """The history so far, read."""
-        return Log(self.events)
+        return HistoryIndex(self.events)
 
     @property
     def last(self) -> Event:

@@ -15,7 +15,7 @@ from tests.harness.stories import Story, facts, told
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    log = story.log
+    log = story.index
     checks = (
         delivery.refused,
         delivery.lost,
@@ -279,7 +279,7 @@ def test_a_message_that_one_member_misses_is_lost() -> None:
     story.all_hear([alice, bob, dave], (first, 4))
     heard = story.events[-3:-1]
     story.all_hear([alice, bob, dave], (second, 5))
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     example = {"sender": "alice", "content": first.content}
     params = {"who": "carol", "room": "red", "count": 2, "of": 5, **example}
     assert found == [Anomaly("lost", params, [said, *heard])]
@@ -292,7 +292,7 @@ def test_the_very_last_message_may_be_the_lost_one() -> None:
     alice, bob = story.members("red", "alice", "bob")
     story.talk([alice, bob], "red", 3)
     bob.hears(alice.says("red"), 4)
-    assert told(delivery.lost(story.log, "red")) == ["lost/own"]
+    assert told(delivery.lost(story.index, "red")) == ["lost/own"]
 
 
 def test_senders_who_do_not_get_their_own_messages() -> None:
@@ -302,7 +302,7 @@ def test_senders_who_do_not_get_their_own_messages() -> None:
     one, two = alice.says("red"), bob.says("red")
     alice.hears(two, 2)
     bob.hears(one, 1)
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost/own", "lost/own"]
     assert [(each.params["who"], each.params["count"]) for each in found] == [("alice", 1), ("bob", 1)]
 
@@ -312,7 +312,7 @@ def test_a_message_that_nobody_hears_is_one_finding() -> None:
     story = Story()
     alice, _, _ = story.members("red", "alice", "bob", "carol")
     alice.says("red", "is there anybody?")
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost/nobody"]
     assert facts(found, "count", "of", "sender") == [1, 1, "alice"]
 
@@ -325,7 +325,7 @@ def test_what_somebody_misses_is_told_beside_what_nobody_heard() -> None:
     alice.hears(line, 1)
     bob.hears(line, 1)
     bob.says("red")
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost/nobody", "lost"]
     assert [each.params["who"] for each in found] == ["alice", "carol"]
     assert found[1].params["count"] == 2
@@ -346,7 +346,7 @@ def test_what_was_missing_long_before_the_end_is_lost_all_the_same(ending: str) 
             bob.closes()
         case "stop":
             story.restarts("asked_to_stop", alice, bob)
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost"]
     assert facts(found, "who") == ["bob"]
 
@@ -360,7 +360,7 @@ def test_what_nobody_heard_long_before_the_end_of_the_server_is_lost() -> None:
     story.restarts("asked_to_stop", alice, bob)
     for person in (alice, bob):
         person.joins("red", since=0)
-    assert told(delivery.lost(story.log, "red")) == ["lost/nobody"]
+    assert told(delivery.lost(story.index, "red")) == ["lost/nobody"]
 
 
 def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
@@ -370,7 +370,7 @@ def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
     alice.says("red")
     story.passes(LONG_AGO)
     alice.is_cut()
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost/nobody"]
     assert facts(found, "who") == ["bob"]
 
@@ -382,7 +382,7 @@ def test_what_somebody_heard_was_accepted_though_its_sender_was_cut() -> None:
     line = alice.says("red")
     alice.is_cut()
     bob.hears(line, 1)
-    assert facts(delivery.lost(story.log, "red"), "who") == ["carol"]
+    assert facts(delivery.lost(story.index, "red"), "who") == ["carol"]
 
 
 @pytest.mark.parametrize("seconds", [0.75, LONG_AGO])
@@ -395,7 +395,7 @@ def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
     story.next_at(2.0 + seconds)
     alice.is_cut()
     names = ["lost"] * (seconds == LONG_AGO)
-    assert [each.name for each in delivery.lost(story.log, "red")] == names
+    assert [each.name for each in delivery.lost(story.index, "red")] == names
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
@@ -403,7 +403,7 @@ def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
     alice.hears(line, 1)
     story.next_at(2.0 + seconds)
     bob.asks_to_leave("red")
-    assert [each.name for each in delivery.lost(story.log, "red")] == names
+    assert [each.name for each in delivery.lost(story.index, "red")] == names
 
 
 def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
@@ -416,7 +416,7 @@ def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
         bob.is_member("red")
         line = alice.says("red")
     alice.hears(line, 1)
-    assert facts(delivery.lost(story.log, "red"), "who") == ["bob"]
+    assert facts(delivery.lost(story.index, "red"), "who") == ["bob"]
 
 
 # --- duplicate ------------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
     story.all_hear([alice, bob, bob, bob, bob], (line, 1))
-    found = delivery.duplicates(story.log, "red")
+    found = delivery.duplicates(story.index, "red")
     params = {"who": "bob", "room": "red", "count": 4, "sender": "alice", "content": line.content}
     assert found == [Anomaly("duplicate", params, story.events[-4:-1])]
     assert told(found) == ["duplicate"]
@@ -442,7 +442,7 @@ def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None
     bob.joins("red", since=0)
     line = alice.says("red")
     story.all_hear([alice, bob, bob], (line, 1))
-    found = delivery.duplicates(story.log, "red")
+    found = delivery.duplicates(story.index, "red")
     assert told(found) == ["duplicate"]
     assert facts(found, "who", "count") == ["bob", 2]
 
@@ -455,7 +455,7 @@ def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> Non
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 1))
-    found = delivery.duplicates(story.log, "red")
+    found = delivery.duplicates(story.index, "red")
     assert told(found) == ["duplicate/retry"]
     assert facts(found, "who", "sender", "count") == ["bob", "alice", 2]
 
@@ -468,9 +468,9 @@ def test_a_retry_is_answered_once() -> None:
     alice.hears(line, 1)
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.duplicates(story.log, "red")) == []
+    assert told(delivery.duplicates(story.index, "red")) == []
     alice.hears(line, 1)
-    found = delivery.duplicates(story.log, "red")
+    found = delivery.duplicates(story.index, "red")
     assert told(found) == ["duplicate/retry"]
     assert facts(found, "who", "count") == ["alice", 3]
 
@@ -486,14 +486,14 @@ def test_one_message_under_two_numbers_is_a_duplicate() -> None:
     heard = story.events[-2:]
     alice.hears(other, 3)
     bob.hears(other, 4)
-    found = delivery.numbered_twice(story.log, "red")
+    found = delivery.numbered_twice(story.index, "red")
     message = {"sender": "alice", "room": "red", "content": line.content, "id": ""}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("duplicate", params, [said, *heard], "numbers")]
     assert told(found) == ["duplicate/numbers"]
-    assert told(delivery.duplicates(story.log, "red")) == []
+    assert told(delivery.duplicates(story.index, "red")) == []
     bob.hears(line, 2)
-    assert told(delivery.duplicates(story.log, "red")) == ["duplicate"]
+    assert told(delivery.duplicates(story.index, "red")) == ["duplicate"]
 
 
 def test_a_retry_that_is_stored_again() -> None:
@@ -511,7 +511,7 @@ def test_a_retry_that_is_stored_again() -> None:
     bob.hears(line, 2)
     second = story.last
     alice.hears(line, 2)
-    found = delivery.numbered_twice(story.log, "red")
+    found = delivery.numbered_twice(story.index, "red")
     message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
@@ -526,10 +526,10 @@ def test_what_is_stored_again_is_not_told_as_a_duplicate() -> None:
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 2))
-    assert told(delivery.duplicates(story.log, "red")) == []
+    assert told(delivery.duplicates(story.index, "red")) == []
     other = alice.says("red")
     story.all_hear([alice, bob, bob], (other, 3))
-    assert facts(delivery.duplicates(story.log, "red"), "who", "content") == ["bob", other.content]
+    assert facts(delivery.duplicates(story.index, "red"), "who", "content") == ["bob", other.content]
 
 
 # --- altered, impersonation -----------------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
     said = story.events[-2]
     alice.repeats(line)
     bob.hears(line, 1, content=f"{line.tag}. {altered}")
-    found = delivery.altered(story.log, "red")
+    found = delivery.altered(story.index, "red")
     contents = {"sent": line.content, "got": f"{line.tag}. {altered}", "position": position}
     params = {"who": "bob", "sender": "alice", "room": "red", **contents}
     assert found == [Anomaly("altered", params, [said, story.last])]
@@ -567,7 +567,7 @@ def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
     line = alice.says("red", "x" * 1000 + "\ttail")
     story.all_hear([alice], (line, 1))
     bob.hears(line, 1, content=line.content.replace("\t", " "))
-    (found,) = delivery.altered(story.log, "red")
+    (found,) = delivery.altered(story.index, "red")
     assert "x\\ttail" in found.params["sent"]
     assert "x tail" in found.params["got"]
     assert found.params["sent"].startswith("…")
@@ -579,7 +579,7 @@ def test_what_nobody_said() -> None:
     alice, bob = story.members("red", "alice", "bob")
     line = story.line(alice, "red")
     bob.hears(line, 1, content="Welcome to the chat!")
-    found = delivery.altered(story.log, "red")
+    found = delivery.altered(story.index, "red")
     assert told(found) == ["altered/unknown"]
     assert facts(found, "who", "got") == ["bob", "Welcome to the chat!"]
 
@@ -616,7 +616,7 @@ def test_a_message_in_another_name() -> None:
     alice.hears(line, 1, user="alice")
     evidence = story.events[-2:]
     bob.hears(line, 1)
-    found = delivery.altered(story.log, "red")
+    found = delivery.altered(story.index, "red")
     params = {"who": "alice", "room": "red", "user": "bob", "shown": "alice"}
     assert found == [Anomaly("impersonation", params, evidence)]
     assert told(found) == ["impersonation"]
@@ -630,7 +630,7 @@ def test_each_kind_of_change_is_told_once() -> None:
         line = alice.says("red", "text ")
         bob.hears(line, number, content="?")
         bob.hears(line, number, content=line.content.strip(), user="bob")
-    assert told(delivery.altered(story.log, "red")) == ["altered/unknown", "altered", "impersonation"]
+    assert told(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
 
 
 # --- leaks ----------------------------------------------------------------------------------------
@@ -646,7 +646,7 @@ def test_a_message_that_reaches_an_outsider() -> None:
     story.all_hear([carol, dave, alice, bob], (line, 1))
     evidence = story.events[-4:-2]
     carol.hears(line, 1)
-    found = delivery.leaks(story.log)
+    found = delivery.leaks(story.index)
     params = {"room": "red", "content": line.content, "user": "alice"}
     assert found == [
         Anomaly("room_leak", {"who": who, **params}, [event])
@@ -665,10 +665,10 @@ def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
     alice.connects()
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.leaks(story.log)) == []
+    assert told(delivery.leaks(story.index)) == []
     other = bob.says("red")
     alice.hears(other, 2)
-    assert facts(delivery.leaks(story.log), "who", "content") == ["alice", other.content]
+    assert facts(delivery.leaks(story.index), "who", "content") == ["alice", other.content]
 
 
 def test_a_notice_that_reaches_an_outsider() -> None:
@@ -677,7 +677,7 @@ def test_a_notice_that_reaches_an_outsider() -> None:
     story.members("red", "alice")
     (carol,) = story.clients("carol")
     carol.is_told("red", "alice is here")
-    found = delivery.leaks(story.log)
+    found = delivery.leaks(story.index)
     assert told(found) == ["room_leak"]
     assert facts(found, "who", "user") == ["carol", "system"]
 
@@ -690,7 +690,7 @@ def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
     line = alice.says("red")
     alice.hears(line, 1)
     carol.hears(line, 1, room="blue")
-    found = delivery.leaks(story.log)
+    found = delivery.leaks(story.index)
     assert told(found) == ["room_leak"]
     assert facts(found, "who", "room") == ["carol", "red"]
 
@@ -712,7 +712,7 @@ def test_who_left_hears_nothing_more() -> None:
     alice.repeats(line)
     story.all_hear([alice, bob, carol], (line, 1))
     heard = dict(zip(("bob", "carol"), story.events[-2:], strict=True))
-    found = delivery.leaks(story.log)
+    found = delivery.leaks(story.index)
     params = {"room": "red", "content": line.content, "user": "alice"}
     assert found == [
         Anomaly("heard_after_leave", {"who": who, **params}, [left[who], said, heard[who]])
@@ -730,7 +730,7 @@ def test_what_was_said_before_leaving_may_still_arrive() -> None:
     during = alice.says("red")
     bob.has_left("red")
     story.all_hear([alice, bob], (before, 1), (during, 2))
-    assert told(delivery.leaks(story.log)) == []
+    assert told(delivery.leaks(story.index)) == []
 
 
 def test_notices_after_leaving_are_heard_after_leaving() -> None:
@@ -740,7 +740,7 @@ def test_notices_after_leaving_are_heard_after_leaving() -> None:
     bob.leaves("red")
     alice.leaves("red")
     bob.is_told("red", "alice has left")
-    assert told(delivery.leaks(story.log)) == ["heard_after_leave"]
+    assert told(delivery.leaks(story.index)) == ["heard_after_leave"]
 
 
 # --- refused --------------------------------------------------------------------------------------
@@ -755,12 +755,12 @@ def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
     alice.repeats(bad)
     story.all_hear([alice, bob], (good, 1))
     alice.is_refused("rate_limited", "slow down", "m2")
-    found = delivery.refused(story.log, "red")
+    found = delivery.refused(story.index, "red")
     error = {"content": bad.content, "error": "rate_limited: slow down"}
     params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
     assert found == [Anomaly("refused", params, [said, story.last])]
     assert told(found) == ["refused"]
-    assert told(delivery.lost(story.log, "red")) == []
+    assert told(delivery.lost(story.index, "red")) == []
 
 
 def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
@@ -771,12 +771,12 @@ def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
     bob.misbehaves("no_type")
     bob.is_refused()
     bob.is_refused("unavailable", "x" * 300, "m2")
-    found = delivery.refused(story.log, "red")
+    found = delivery.refused(story.index, "red")
     assert facts(found, "content", "error") == [refused.content, "unavailable: " + "x" * 187]
-    assert facts(delivery.lost(story.log, "red")[:1], "content") == [lost.content]
+    assert facts(delivery.lost(story.index, "red")[:1], "content") == [lost.content]
     alice.says("red", id="m3")
     alice.is_refused(None, "no")
-    assert facts(delivery.refused(story.log, "red"), "count", "content") == [2, refused.content]
+    assert facts(delivery.refused(story.index, "red"), "count", "content") == [2, refused.content]
 
 
 def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
@@ -790,7 +790,7 @@ def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
         alice.says("red")
         alice.is_refused(None, "no")
         alice.is_refused(None, "no")
-    assert facts(delivery.refused(story.log, "red"), "count", "content") == [2, late.content]
+    assert facts(delivery.refused(story.index, "red"), "count", "content") == [2, late.content]
 
 
 def test_the_same_id_in_two_rooms_is_two_messages() -> None:
@@ -813,7 +813,7 @@ def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_heard() ->
     alice.is_refused(None, "no")
     alice.is_refused(None, "no")
     story.all_hear([alice, bob], (two, 1))
-    found = delivery.refused(story.log, "red")
+    found = delivery.refused(story.index, "red")
     assert told(found) == ["refused"]
     assert facts(found, "count", "of", "content", "error") == [2, 3, one.content, "error: no"]
     assert every(story) == ["refused"]
@@ -831,8 +831,8 @@ def test_an_error_for_nothing_refuses_nothing() -> None:
     mallory.misbehaves("no_type")
     lost = mallory.says("red")
     mallory.is_refused()
-    assert told(delivery.refused(story.log, "red")) == []
-    assert lost.content in delivery.lost(story.log, "red")[0].params["content"]
+    assert told(delivery.refused(story.index, "red")) == []
+    assert lost.content in delivery.lost(story.index, "red")[0].params["content"]
 
 
 def test_excerpts_are_short_and_visible() -> None:
@@ -856,7 +856,7 @@ def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant
     story.all_hear(people, (first, 1))
     again = people[1 if other_room == "red" else 0].says("red", "second", id="x")
     story.passes(5)
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == [variant]
     assert facts(found, "other", "other_room") == ["alice", other_room]
     said = [event.frame["data"]["content"] for event in found[0].evidence if isinstance(event, Sent)]
@@ -871,10 +871,10 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     story.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
     bob.hears(first, 1)
-    assert told(delivery.duplicates(story.log, "red")) == ["duplicate/id_of_user"]
+    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     alice.repeats(first)
     story.all_hear([alice, bob], (first, 1))
-    assert told(delivery.duplicates(story.log, "red")) == ["duplicate/id_of_user"]
+    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     other = Story()
     alice, bob = other.members("red", "alice", "bob")
     first = alice.says("red", "first", id="x")
@@ -882,7 +882,7 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     alice.repeats(first)
     other.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
-    assert told(delivery.duplicates(other.log, "red")) == ["duplicate/retry"]
+    assert told(delivery.duplicates(other.index, "red")) == ["duplicate/retry"]
 
 
 def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
@@ -893,9 +893,9 @@ def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
     alice.hears(line, 1)
     story.passes(3)
     bob.leaves("red")
-    assert told(delivery.lost(story.log, "red")) == ["lost"]
+    assert told(delivery.lost(story.index, "red")) == ["lost"]
     bob.is_cut()
-    assert told(delivery.lost(story.log, "red")) == ["lost"]
+    assert told(delivery.lost(story.index, "red")) == ["lost"]
 
 
 def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
@@ -907,7 +907,7 @@ def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
     missed = alice.says("red")
     alice.hears(missed, 1)
     story.passes(3)
-    assert told(delivery.lost(story.log, "red")) == ["lost"]  # what it left was another room
+    assert told(delivery.lost(story.index, "red")) == ["lost"]  # what it left was another room
     bob.hears(missed, 1)
     bob.leaves("red")
     left = story.last
@@ -916,7 +916,7 @@ def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
     line = alice.says("red")
     alice.hears(line, 2)
     story.passes(3)
-    found = delivery.lost(story.log, "red")
+    found = delivery.lost(story.index, "red")
     assert told(found) == ["lost/again"]
     assert found[0].evidence[:2] == [left, joined]
     assert facts(found, "who", "count", "of") == ["bob", 1, 1]
@@ -931,16 +931,16 @@ def test_a_message_that_stands_in_the_history_of_another_room() -> None:
     other = alice.says("red", "elsewhere")
     bob.hears(other, 1, room="blue")  # live, which `leaks` is for
     bob.reads("red", said)
-    assert told(delivery.strays(story.log, "red")) == []
-    assert told(delivery.strays(story.log, "blue")) == []
+    assert told(delivery.strays(story.index, "red")) == []
+    assert told(delivery.strays(story.index, "blue")) == []
     stray = other.numbered(4, room="blue")
     page = {"type": "history", "data": {"room": "blue", "messages": [stray], "last": 4, "more": False}}
     inspector = story.client("inspector", copy=True)
     for reader, copy in ((inspector, True), (bob, False)):
-        assert told(delivery.strays(story.log, "blue", copy=copy)) == []
+        assert told(delivery.strays(story.index, "blue", copy=copy)) == []
         reader.asks_history("blue")
         reader.gets(page)
-        found = delivery.strays(story.log, "blue", copy=copy)
+        found = delivery.strays(story.index, "blue", copy=copy)
         assert told(found) == ["room_leak/stored"]
         assert facts(found, "who", "other_room", "sequence", "user") == [reader.name, "red", 4, "alice"]
         assert isinstance(found[0].evidence[0], Sent)

@@ -11,7 +11,7 @@ from tests.harness.stories import Numbered, Person, Story, facts, told
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    log = story.log
+    log = story.index
     return [
         *told(durability.lost(log, room, copy=True)),
         *told(durability.lost(log, room, copy=False)),
@@ -42,7 +42,7 @@ def reads_all(story: Story, said: list[Numbered], copy: bool = False) -> None:
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """No events, no findings, no ends, no kills."""
-    log = Story().log
+    log = Story().index
     assert every(Story()) == []
     assert (durability.ends(log), durability.unacknowledged(log)) == ([], [])
 
@@ -60,7 +60,7 @@ def test_everything_survives(how: str) -> None:
     said += story.talk(people, "red", 4, first=121)
     reads_all(story, said)
     assert every(story) == []
-    assert len(durability.ends(story.log)) == 1
+    assert len(durability.ends(story.index)) == 1
 
 
 def test_unseen_messages_may_turn_out_to_be_stored_or_not() -> None:
@@ -77,7 +77,7 @@ def test_unseen_messages_may_turn_out_to_be_stored_or_not() -> None:
             story.all_hear([alice, bob], (line, number))
         reads_all(story, [*said, *unseen])
         assert every(story) == []
-        assert durability.unacknowledged(story.log) == [2]
+        assert durability.unacknowledged(story.index) == [2]
 
 
 def test_a_page_of_newer_messages_says_nothing_of_older_ones() -> None:
@@ -129,7 +129,7 @@ def test_since_beyond_the_newest_makes_new_messages_not_old() -> None:
     for person in people:
         person.joins("red", since=5, replay=[])
     story.talk(people, "red", 3)
-    assert told(durability.replayed_as_new(story.log, "red")) == []
+    assert told(durability.replayed_as_new(story.index, "red")) == []
 
 
 def test_who_comes_back_on_the_same_connection_has_heard_old_messages_before() -> None:
@@ -156,7 +156,7 @@ def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
     alice.joins("red", since=3, replay=[])
     alice.repeats(line)
     alice.hears(line, 3)
-    assert told(durability.replayed_as_new(story.log, "red")) == []
+    assert told(durability.replayed_as_new(story.index, "red")) == []
 
 
 # --- lost after a crash ---------------------------------------------------------------------------
@@ -165,12 +165,12 @@ def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
 def test_messages_that_are_gone_after_a_restart() -> None:
     """The finding names the first of them, who had seen it, and how many of how many are gone."""
     story, people, said = room_of(8)
-    seen = next(heard.event for heard in story.log.heard if heard.message.sequence == 4)
+    seen = next(heard.event for heard in story.index.heard if heard.message.sequence == 4)
     story.restarts("killed", *people)
-    end = next(event for event in story.log.server if event.what == "killed")
+    end = next(event for event in story.index.server if event.what == "killed")
     reads_all(story, [*said[:3], *said[5:7]])
-    without = next(asked.event for asked, page in story.log.pages if page.messages)
-    found = durability.lost(story.log, "red", copy=False)
+    without = next(asked.event for asked, page in story.index.pages if page.messages)
+    found = durability.lost(story.index, "red", copy=False)
     params = {
         "who": "alice",
         "sequence": 4,
@@ -195,10 +195,10 @@ def test_the_copy_and_the_restarted_server_do_not_speak_for_each_other(kept: str
         person.joins("red", since=4)
     story.all_hear(people, *said)
     reads_all(story, said if kept == "restarted" else said[:2])
-    assert told(durability.lost(story.log, "red", copy=kept == "restarted")) == [
+    assert told(durability.lost(story.index, "red", copy=kept == "restarted")) == [
         "lost_after_crash/copy" if kept == "restarted" else "lost_after_crash"
     ]
-    assert told(durability.lost(story.log, "red", copy=kept == "copy")) == []
+    assert told(durability.lost(story.index, "red", copy=kept == "copy")) == []
 
 
 def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
@@ -207,7 +207,7 @@ def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
     story.restarts("killed", *people)
     new = (people[0].says("red"), 3)
     story.client("reader").reads("red", [*said[:2], new])
-    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count") == [3, 1]
+    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count") == [3, 1]
 
 
 def test_messages_that_are_not_in_the_copy() -> None:
@@ -215,10 +215,10 @@ def test_messages_that_are_not_in_the_copy() -> None:
     story, people, said = room_of(4)
     story.ends("killed", *people)
     reads_all(story, said[:2], copy=True)
-    found = durability.lost(story.log, "red", copy=True)
+    found = durability.lost(story.index, "red", copy=True)
     assert told(found) == ["lost_after_crash/copy"]
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
-    assert told(durability.lost(story.log, "red", copy=False)) == []
+    assert told(durability.lost(story.index, "red", copy=False)) == []
 
 
 def test_an_empty_history_after_the_restart() -> None:
@@ -226,7 +226,7 @@ def test_an_empty_history_after_the_restart() -> None:
     story, people, _ = room_of(4)
     story.restarts("asked_to_stop", *people)
     people[0].reads("red", [])
-    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count", "of") == [1, 4, 4]
+    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count", "of") == [1, 4, 4]
 
 
 def test_a_page_that_promises_no_more_is_the_end() -> None:
@@ -234,7 +234,7 @@ def test_a_page_that_promises_no_more_is_the_end() -> None:
     story, people, said = room_of(4)
     story.restarts("asked_to_stop", *people)
     people[0].reads("red", said[:2], last=2, more=False)
-    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count") == [3, 2]
+    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count") == [3, 2]
 
 
 def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
@@ -248,7 +248,7 @@ def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
         person.is_dropped(1006)
     story.server("ready")
     reads_all(story, said)
-    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "of") == [3, 3]
+    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "of") == [3, 3]
 
 
 def test_a_number_that_another_message_has_now_is_lost() -> None:
@@ -259,7 +259,7 @@ def test_a_number_that_another_message_has_now_is_lost() -> None:
         person.joins("red", since=3, replay=[])
     new = story.talk(people, "red", 4)
     reads_all(story, new)
-    found = durability.lost(story.log, "red", copy=False)
+    found = durability.lost(story.index, "red", copy=False)
     assert told(found) == ["lost_after_crash"]
     assert facts(found, "sequence", "count", "of") == [1, 3, 3]
 
@@ -274,7 +274,7 @@ def test_each_end_counts() -> None:
     story.ends("killed", *people)
     story.server("ready")
     reads_all(story, said)
-    found = durability.lost(story.log, "red", copy=False)
+    found = durability.lost(story.index, "red", copy=False)
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
     assert getattr(found[0].evidence[1], "what", "") == "killed"
 
@@ -292,8 +292,8 @@ def test_what_is_read_between_two_ends_is_no_witness_to_the_second() -> None:
     story.talk(people, "red", 2, first=3)
     story.restarts("killed", *people)
     reads_all(story, said)
-    assert facts(durability.lost(story.log, "red", copy=False), "sequence", "count", "of") == [3, 2, 4]
-    assert facts(durability.lost(story.log, "red", copy=True), "sequence", "count", "of") == [2, 1, 2]
+    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count", "of") == [3, 2, 4]
+    assert facts(durability.lost(story.index, "red", copy=True), "sequence", "count", "of") == [2, 1, 2]
 
 
 def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
@@ -310,7 +310,7 @@ def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
         person.connects()
         person.joins("red", since=3)
     story.talk(people, "red", 2, first=4)
-    assert told(durability.lost(story.log, "red", copy=True)) == []
+    assert told(durability.lost(story.index, "red", copy=True)) == []
 
 
 # --- replayed as new ------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_old_messages_that_come_as_new_ones() -> None:
     for person in people:
         person.joins("red", since=4, replay=[])
     story.all_hear([people[1]], *said[1:3])
-    found = durability.replayed_as_new(story.log, "red")
+    found = durability.replayed_as_new(story.index, "red")
     params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
     assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
     assert told(found) == ["replayed_as_new"]
@@ -336,7 +336,7 @@ def test_without_since_nothing_is_known_to_be_old() -> None:
     for person in people:
         person.joins("red", replay=said)
     story.all_hear(people, said[0])
-    assert told(durability.replayed_as_new(story.log, "red")) == []
+    assert told(durability.replayed_as_new(story.index, "red")) == []
 
 
 # --- unacknowledged -------------------------------------------------------------------------------
@@ -362,6 +362,6 @@ def test_what_was_in_flight_at_each_kill_is_counted() -> None:
     with story.moment():
         alice.says("red")
         story.server("killed")
-    assert durability.unacknowledged(story.log) == [3, 0]
-    assert len(durability.kills(story.log)) == 3
-    assert len(durability.kills(story.log, in_bursts=True)) == 2
+    assert durability.unacknowledged(story.index) == [3, 0]
+    assert len(durability.kills(story.index)) == 3
+    assert len(durability.kills(story.index, in_bursts=True)) == 2

@@ -30,11 +30,11 @@ def test_a_bad_id_must_be_refused_where_ids_are_kept() -> None:
         line = mallory.says("red", id="mine")
         mallory.hears(line, 1, id="mine" if keeps else "theirs")
         misbehaves(mallory, "id_number", answered=False)
-        assert told(errors.unanswered(story.log, 0.0, inf)) == names
-        assert errors.counted(story.log, 0.0, inf) == keeps
+        assert told(errors.unanswered(story.index, 0.0, inf)) == names
+        assert errors.counted(story.index, 0.0, inf) == keeps
         mallory.misbehaves("id_long")
         mallory.is_dropped(1011)
-        assert "dropped_connection/bad_frame" in told(errors.unanswered(story.log, 0.0, inf))
+        assert "dropped_connection/bad_frame" in told(errors.unanswered(story.index, 0.0, inf))
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -48,14 +48,14 @@ def test_bad_frames_that_are_all_answered() -> None:
         misbehaves(mallory, rule)
     mallory.misbehaves("unknown_type")
     mallory.is_refused(code=None)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
-    assert errors.counted(story.log, 0.0, inf) == 4
-    assert told(errors.obeyed(story.log)) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert errors.counted(story.index, 0.0, inf) == 4
+    assert told(errors.obeyed(story.index)) == []
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """No events, no findings."""
-    log = Story().log
+    log = Story().index
     assert (errors.unanswered(log, 0.0, inf), errors.obeyed(log), errors.counted(log, 0.0, inf)) == (
         [],
         [],
@@ -70,7 +70,7 @@ def test_a_frame_may_be_answered_after_the_fence() -> None:
     misbehaves(mallory, "no_type", answered=False)
     mallory.is_refused()
     misbehaves(mallory, "not_json")
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_an_error_of_the_moment_when_a_bad_frame_is_sent_answers_that_one() -> None:
@@ -81,7 +81,7 @@ def test_an_error_of_the_moment_when_a_bad_frame_is_sent_answers_that_one() -> N
     with story.moment():
         mallory.misbehaves("not_json")
         mallory.is_refused()
-    assert facts(errors.unanswered(story.log, 0.0, inf), "what", "count") == ["no_type", 1]
+    assert facts(errors.unanswered(story.index, 0.0, inf), "what", "count") == ["no_type", 1]
 
 
 def test_both_ends_of_the_span_belong_to_it() -> None:
@@ -91,7 +91,7 @@ def test_both_ends_of_the_span_belong_to_it() -> None:
     mallory.misbehaves("no_type")
     first = story.at
     mallory.misbehaves("not_json")
-    log, last = story.log, story.at
+    log, last = story.index, story.at
     assert errors.counted(log, first, first) == errors.counted(log, last, last) == 1
     assert facts(errors.unanswered(log, first, last), "count", "of") == [2, 2]
 
@@ -103,7 +103,7 @@ def test_only_the_span_of_the_step_is_judged() -> None:
     misbehaves(mallory, "no_type", answered=False)
     middle = story.passes(1)
     misbehaves(mallory, "not_json")
-    log = story.log
+    log = story.index
     assert told(errors.unanswered(log, middle, inf)) == []
     assert errors.counted(log, middle, inf) == errors.counted(log, 0.0, middle) == 1
     assert facts(errors.unanswered(log, 0.0, middle), "what") == ["no_type"]
@@ -117,7 +117,7 @@ def test_a_connection_that_ends_with_the_server_is_not_dropped_for_a_bad_frame(h
     misbehaves(mallory, "no_type")
     story.passes(30)
     story.ends(how, mallory)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_a_frame_that_the_server_ended_upon_is_not_unanswered() -> None:
@@ -127,11 +127,11 @@ def test_a_frame_that_the_server_ended_upon_is_not_unanswered() -> None:
     mallory.misbehaves("no_type")
     mallory.is_dropped(1006)
     story.server("died", code=1)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
     story.server("ready")
     mallory.connects()
     misbehaves(mallory, "not_json", answered=False)
-    assert facts(errors.unanswered(story.log, 0.0, inf), "what", "count", "of") == ["not_json", 1, 2]
+    assert facts(errors.unanswered(story.index, 0.0, inf), "what", "count", "of") == ["not_json", 1, 2]
 
 
 def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
@@ -146,7 +146,7 @@ def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
             mallory.is_shown("fence-1", {}, full=True)
             story.passes(seconds)
             mallory.is_dropped(1006)
-        assert told(errors.unanswered(story.log, 0.0, inf)) == []
+        assert told(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_what_was_asked_no_later_than_a_bad_frame_does_not_show_that_it_was_outlived() -> None:
@@ -156,12 +156,12 @@ def test_what_was_asked_no_later_than_a_bad_frame_does_not_show_that_it_was_outl
     with story.moment():
         mallory.asks_presence("fence-1")
         mallory.misbehaves("no_type")
-    bad = story.log.sent[-1]
+    bad = story.index.sent[-1]
     mallory.is_shown("fence-1", {}, full=True)
     mallory.is_refused()
-    assert errors.served_again(story.log, bad) == inf
+    assert errors.served_again(story.index, bad) == inf
     mallory.fences()
-    assert errors.served_again(story.log, bad) == story.at
+    assert errors.served_again(story.index, bad) == story.at
 
 
 def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
@@ -171,7 +171,7 @@ def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
     mallory.misbehaves("content_long")
     mallory.is_refused("too_large")
     mallory.is_dropped(1009)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 # --- unanswered, dropped --------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_bad_frames_that_get_no_error() -> None:
     misbehaves(mallory, "not_json")
     misbehaves(mallory, "room_dots", answered=False)
     misbehaves(mallory, "no_type", answered=False)
-    found = errors.unanswered(story.log, 0.0, inf)
+    found = errors.unanswered(story.index, 0.0, inf)
     assert told(found) == ["unanswered_error"]
     assert facts(found, "who", "count", "of", "what") == ["mallory", 3, 4, "no_type, room_dots"]
     assert len(found[0].evidence) == 2
@@ -198,7 +198,7 @@ def test_the_last_bad_frame_may_be_the_unanswered_one() -> None:
     misbehaves(mallory, "no_type", answered=False)
     story.passes(5)
     story.ends("asked_to_stop", mallory)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == ["unanswered_error"]
+    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 def test_an_error_on_another_connection_is_no_answer() -> None:
@@ -208,7 +208,7 @@ def test_an_error_on_another_connection_is_no_answer() -> None:
     mallory.misbehaves("no_type")
     bob.is_refused()
     mallory.fences()
-    assert told(errors.unanswered(story.log, 0.0, inf)) == ["unanswered_error"]
+    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -223,7 +223,7 @@ def test_a_sender_that_is_thrown_out(answered: bool) -> None:
     mallory.is_dropped(1011)
     mallory.connects()
     misbehaves(mallory, "not_json")
-    found = errors.unanswered(story.log, 0.0, inf)
+    found = errors.unanswered(story.index, 0.0, inf)
     assert told(found) == ["dropped_connection/bad_frame"]
     assert facts(found, "who", "what", "code") == ["mallory", "no_data", 1011]
 
@@ -235,7 +235,7 @@ def test_a_sender_that_is_thrown_out_at_once() -> None:
     with story.moment():
         mallory.misbehaves("no_data")
         mallory.is_dropped(1011)
-    found = errors.unanswered(story.log, 0.0, inf)
+    found = errors.unanswered(story.index, 0.0, inf)
     params = {"who": "mallory", "what": "no_data", "code": 1011}
     assert found == [Anomaly("dropped_connection", params, story.events[-2:], "bad_frame")]
 
@@ -248,7 +248,7 @@ def test_at_most_three_are_told_of() -> None:
         mallory.misbehaves("no_data")
         mallory.is_dropped(1009)
         mallory.connects()
-    assert told(errors.unanswered(story.log, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
+    assert told(errors.unanswered(story.index, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
 
 
 # --- obeyed ---------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None
     alice.hears(line, 1, content=heard)
     evidence = story.events[-2:]
     mallory.hears(line, 1, content=heard)
-    found = errors.obeyed(story.log)
+    found = errors.obeyed(story.index)
     params = {"who": "alice", "sender": "mallory", "what": rule}
     assert found == [Anomaly("obeyed_bad_frame", params, evidence)]
     assert told(found) == ["obeyed_bad_frame"]
@@ -290,7 +290,7 @@ def test_bad_messages_that_are_passed_on_are_told_of_twice_at_the_most() -> None
         content = f"a1b2c3-{number}. x"
         mallory.misbehaves(rule, {"type": "message", "data": {"room": "blue", "content": content}})
         alice.hears(story.line(mallory, "red"), 1, content=content)
-    assert [each.params["what"] for each in errors.obeyed(story.log)] == ["not_joined", "no_room"]
+    assert [each.params["what"] for each in errors.obeyed(story.index)] == ["not_joined", "no_room"]
 
 
 @pytest.mark.parametrize(("id", "names"), [("m1", ["obeyed_bad_frame"]), ("server-1", [])])
@@ -302,7 +302,7 @@ def test_a_message_with_a_bad_id_may_be_passed_on_where_no_ids_are_kept(id: str,
     data = {"room": "red", "content": "a1b2c3-9. x", "id": 5}
     mallory.misbehaves("id_number", {"type": "message", "data": data})
     alice.hears(story.line(mallory, "red"), 2, content="a1b2c3-9. x")
-    assert told(errors.obeyed(story.log)) == names
+    assert told(errors.obeyed(story.index)) == names
 
 
 def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
@@ -313,7 +313,7 @@ def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
         data = {"room": "../red", "content": f"a1b2c3-{number}. x"}
         mallory.misbehaves(rule, {"type": "message", "data": data})
     alice.hears(story.line(mallory, "red"), 1, content="a1b2c3-25. x")
-    assert facts(errors.obeyed(story.log), "what") == ["message_room_path"]
+    assert facts(errors.obeyed(story.index), "what") == ["message_room_path"]
 
 
 def test_what_was_never_said_is_not_obeyed() -> None:
@@ -324,7 +324,7 @@ def test_what_was_never_said_is_not_obeyed() -> None:
     alice.hears(story.line(mallory, "red"), 1, content="who said this?")
     line = alice.says("red")
     mallory.hears(line, 2)
-    assert told(errors.obeyed(story.log)) == []
+    assert told(errors.obeyed(story.index)) == []
 
 
 # --- stray ----------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def test_an_error_that_reaches_somebody_else() -> None:
     error = story.last
     mallory.misbehaves("not_json")
     dave.is_refused(message="no JSON")
-    found = errors.stray(story.log)
+    found = errors.stray(story.index)
     params = {"who": "dave", "room": "", "user": "mallory", "content": "a type is missing"}
     assert found == [Anomaly("room_leak", params, [cause, error], "error")]
     assert told(found) == ["room_leak/error"]
@@ -357,7 +357,7 @@ def test_an_error_that_reaches_somebody_else_at_once() -> None:
         dave.fences()
         mallory.misbehaves("no_type")
         dave.is_refused()
-    found = errors.stray(story.log)
+    found = errors.stray(story.index)
     assert told(found) == ["room_leak/error"]
     assert facts(found, "who", "user") == ["dave", "mallory"]
 
@@ -368,7 +368,7 @@ def test_an_error_that_nobody_can_have_caused() -> None:
     (alice,) = story.clients("alice")
     alice.fences()
     alice.is_refused()
-    assert told(errors.stray(story.log)) == []
+    assert told(errors.stray(story.index)) == []
 
 
 def test_an_error_that_may_be_ones_own() -> None:
@@ -388,7 +388,7 @@ def test_an_error_that_may_be_ones_own() -> None:
     newcomer.asks_presence("blue")
     for person in (alice, bob, stranger, mallory, newcomer, mute):
         person.is_refused()
-    assert told(errors.stray(story.log)) == []
+    assert told(errors.stray(story.index)) == []
 
 
 # --- what is forgiven -----------------------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_a_binary_frame_may_be_obeyed() -> None:
         if obeyed:
             bertha.is_shown("binary", {}, full=True)
         bertha.fences()
-        log = story.log
+        log = story.index
         assert told(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
         assert errors.counted(log, 0.0, inf) == (not obeyed)
         assert [note.key for note in leniencies(log)] == (["lenient.binary"] if obeyed else [])
@@ -423,7 +423,7 @@ def test_somebody_else_s_answer_does_not_show_that_a_binary_frame_was_obeyed() -
     asks_in_binary(bertha)
     alice.is_shown("binary", {}, full=True)
     bertha.is_shown("other", {}, full=True)
-    assert errors.obeyed_binary(story.log) == []
+    assert errors.obeyed_binary(story.index) == []
 
 
 def test_a_binary_frame_that_is_refused() -> None:
@@ -433,9 +433,9 @@ def test_a_binary_frame_that_is_refused() -> None:
     asks_in_binary(bertha)
     bertha.is_refused("bad_json")
     bertha.fences()
-    assert told(errors.unanswered(story.log, 0.0, inf)) == []
-    assert errors.counted(story.log, 0.0, inf) == 1
-    assert leniencies(story.log) == []
+    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert errors.counted(story.index, 0.0, inf) == 1
+    assert leniencies(story.index) == []
 
 
 @pytest.mark.parametrize(
@@ -458,9 +458,9 @@ def test_a_binary_frame_may_end_its_connection(
     if answered:
         bertha.is_refused("bad_json")
     bertha.is_dropped(code)
-    assert told(errors.unanswered(story.log, 0.0, inf)) == names
+    assert told(errors.unanswered(story.index, 0.0, inf)) == names
     bertha.connects()
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 MARKED, PLAIN = "E\u0301te\u0301", "Été"
@@ -475,8 +475,8 @@ def test_rooms_that_are_refused_for_their_marks() -> None:
     first.is_member(MARKED)
     second.joins(PLAIN)
     second.hears(second.says(PLAIN), 1)
-    assert errors.refused_for_marks(story.log) == {MARKED}
-    assert [note.key for note in leniencies(story.log)] == ["lenient.marks"]
+    assert errors.refused_for_marks(story.index) == {MARKED}
+    assert [note.key for note in leniencies(story.index)] == ["lenient.marks"]
 
 
 @pytest.mark.parametrize("room", [PLAIN, "red"])
@@ -486,8 +486,8 @@ def test_rooms_without_marks_are_refused_for_nothing(room: str) -> None:
     (first,) = story.clients("first")
     first.asks_to_join(room)
     first.is_refused("bad_room")
-    assert errors.refused_for_marks(story.log) == set()
-    assert leniencies(story.log) == []
+    assert errors.refused_for_marks(story.index) == set()
+    assert leniencies(story.index) == []
 
 
 def test_a_room_with_marks_that_was_joined_is_a_room_like_others() -> None:
@@ -500,4 +500,4 @@ def test_a_room_with_marks_that_was_joined_is_a_room_like_others() -> None:
     line = first.says(MARKED)
     first.is_refused("unavailable")
     first.repeats(line)
-    assert errors.refused_for_marks(story.log) == set()
+    assert errors.refused_for_marks(story.index) == set()

@@ -31,7 +31,7 @@ NOT_READY: dict[str, dict[str, Any]] = {
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """No events, no findings, and nothing that ended the play."""
-    log = Story().log
+    log = Story().index
     assert lifecycle.server(log, 0.0, inf) == lifecycle.connections(log, 0.0, inf) == []
     assert lifecycle.stopped_by(log) is None
 
@@ -46,8 +46,8 @@ def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
         story.server(what)
     story.server("ready", copy=True)
     story.server("stopped", copy=True)
-    assert told(lifecycle.server(story.log, 0.0, inf)) == []
-    assert lifecycle.stopped_by(story.log) is None
+    assert told(lifecycle.server(story.index, 0.0, inf)) == []
+    assert lifecycle.stopped_by(story.index) is None
 
 
 @pytest.mark.parametrize("why", NOT_READY)
@@ -56,11 +56,11 @@ def test_a_start_that_fails(why: str) -> None:
     story = Story()
     story.server("started")
     event = story.server("not_ready", **({"why": why} if why else {}), **NOT_READY[why])
-    found = lifecycle.server(story.log, 0.0, inf)
+    found = lifecycle.server(story.index, 0.0, inf)
     assert told(found) == [f"no_start/{why}" if why else "no_start"]
     assert facts(found, "which") == ["first"]
     assert found[0].evidence == [event]
-    assert lifecycle.stopped_by(story.log) == event
+    assert lifecycle.stopped_by(story.index) == event
 
 
 @pytest.mark.parametrize(("copy", "which"), [(True, "copy"), (False, "again")])
@@ -69,7 +69,7 @@ def test_a_second_start_that_fails(copy: bool, which: str) -> None:
     story = Story()
     story.server("ready")
     story.server("not_ready", copy=copy, why="silent", seconds=10.0)
-    assert facts(lifecycle.server(story.log, 0.0, inf), "which") == [which]
+    assert facts(lifecycle.server(story.index, 0.0, inf), "which") == [which]
 
 
 def test_a_server_that_dies_or_hangs() -> None:
@@ -77,13 +77,13 @@ def test_a_server_that_dies_or_hangs() -> None:
     story = Story()
     died = story.server("died", code=1, output=["Traceback", "KeyError: 'room'"])
     hung = story.server("hung", output=["File server.py, line 3"])
-    found = lifecycle.server(story.log, 0.0, inf)
+    found = lifecycle.server(story.index, 0.0, inf)
     assert found == [
         Anomaly("server_died", {"code": 1, "output": "Traceback\nKeyError: 'room'"}, [died]),
         Anomaly("server_hung", {"output": "File server.py, line 3"}, [hung]),
     ]
     assert told(found) == ["server_died", "server_hung"]
-    assert lifecycle.stopped_by(story.log) == hung
+    assert lifecycle.stopped_by(story.index) == hung
 
 
 def test_a_server_that_sends_without_end() -> None:
@@ -92,11 +92,11 @@ def test_a_server_that_sends_without_end() -> None:
     (alice,) = story.members("red", "alice")
     alice.says("red")
     event = story.server("flooding", events=9)
-    found = lifecycle.server(story.log, 0.0, inf)
+    found = lifecycle.server(story.index, 0.0, inf)
     assert found == [Anomaly("flooding", {"events": 9, "output": ""}, [event])]
     assert told(found) == ["flooding"]
-    assert lifecycle.stopped_by(story.log) == event
-    assert delivery.lost(story.log, "red") == []
+    assert lifecycle.stopped_by(story.index) == event
+    assert delivery.lost(story.index, "red") == []
 
 
 def test_a_server_that_does_not_stop_in_time() -> None:
@@ -104,7 +104,7 @@ def test_a_server_that_does_not_stop_in_time() -> None:
     story = Story()
     story.server("asked_to_stop")
     stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0)
-    found = lifecycle.server(story.log, 0.0, inf)
+    found = lifecycle.server(story.index, 0.0, inf)
     assert told(found) == ["slow_stop"]
     assert found[0].evidence == [stopped]
 
@@ -115,7 +115,7 @@ def test_only_what_happened_in_the_step_is_told() -> None:
     story.server("died", code=1)
     (alice,) = story.clients("alice")
     alice.gives_up("history", room="red")
-    log = story.log
+    log = story.index
     assert lifecycle.server(log, 0.5, inf) == lifecycle.server(log, 0.0, 0.0005) == []
     assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
     died, gave_up = log.server[0].at, log.gave_up[0].at
@@ -134,7 +134,7 @@ def test_ends_that_the_harness_wanted_are_in_order() -> None:
     bob.is_cut()
     story.restarts("asked_to_stop", carol)
     story.ends("killed", dave)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize("fault", ["vanish", "stop_reading", "reset", "bad_name"])
@@ -144,7 +144,7 @@ def test_faults_excuse_the_server(fault: str) -> None:
     (alice,) = story.clients("alice")
     alice.faults(fault)
     alice.is_dropped(1013)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_the_copy_may_drop_whom_it_likes() -> None:
@@ -152,7 +152,7 @@ def test_the_copy_may_drop_whom_it_likes() -> None:
     story = Story()
     inspector = story.client("inspector", copy=True)
     inspector.is_dropped(1006)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died() -> None:
@@ -163,7 +163,7 @@ def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died(
     story.passes(0.2)
     story.server("died", code=1)
     bob.is_dropped(1006)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
@@ -174,7 +174,7 @@ def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
     bob.says("red")
     story.passes(0.1)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize(("seconds", "names"), [(1.0, []), (0.5, ["dropped_connection/1001"])])
@@ -187,7 +187,7 @@ def test_the_time_out_counts_from_what_was_sent_last(seconds: float, names: list
     alice.sends({"type": "heartbeat"})
     story.next_at(16.0 + seconds)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == names
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("code", [1006, 1011, 1013])
@@ -201,7 +201,7 @@ def test_somebody_who_did_nothing_wrong_is_disconnected(code: int) -> None:
         last = story.last
         bob.says("red")
         alice.is_closed("server", code, "oops")
-    found = lifecycle.connections(story.log, 0.0, inf)
+    found = lifecycle.connections(story.index, 0.0, inf)
     params = {"who": "alice", "code": code, "reason": "oops"}
     assert found == [Anomaly("dropped_connection", params, [last, story.last], str(code))]
     assert told(found) == [f"dropped_connection/{code}"]
@@ -221,7 +221,7 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
             story.passes(seconds)
             mallory.is_dropped(1006)
         expected = ["dropped_connection/1006"] if served else []
-        assert told(lifecycle.connections(story.log, 0.0, inf)) == expected
+        assert told(lifecycle.connections(story.index, 0.0, inf)) == expected
 
 
 # --- waiting in vain ------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
     story = Story()
     (alice,) = story.clients("alice")
     alice.gives_up(wanted, 6.0, "red")
-    found = lifecycle.connections(story.log, 0.0, inf)
+    found = lifecycle.connections(story.index, 0.0, inf)
     name, variant = expected.split("/")
     params = {"who": "alice", "wanted": variant, "seconds": 6.0, "room": "red"}
     assert found == [Anomaly(name, params, [story.last], variant)]
@@ -255,7 +255,7 @@ def test_who_has_a_bad_name_is_not_let_in() -> None:
     (stranger,) = story.clients("stranger")
     stranger.faults("bad_name")
     stranger.gives_up("connected")
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == []
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_at_most_three_are_told_of() -> None:
@@ -263,7 +263,7 @@ def test_at_most_three_are_told_of() -> None:
     story = Story()
     for person in story.members("red", *"abcde"):
         person.is_dropped(1011)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection/1011"] * 3
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"] * 3
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_what_was_sent_while_the_end_was_under_way_came_too_late(
     alice.sends({"type": "heartbeat"})
     story.passes(after)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == names
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("says", [False, True])
@@ -291,4 +291,4 @@ def test_a_newcomer_has_not_been_silent(says: bool) -> None:
     if says:
         alice.asks_to_join("red")
     alice.is_dropped(1011)
-    assert told(lifecycle.connections(story.log, 0.0, inf)) == ["dropped_connection/1011"]
+    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]

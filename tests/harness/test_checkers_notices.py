@@ -12,7 +12,7 @@ from tests.harness.stories import Person, Story, facts, told
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    log = story.log
+    log = story.index
     found = [*notices.missing(log, room, "joined"), *notices.missing(log, room, "left")]
     return told([*found, *notices.unjustified(log, room)])
 
@@ -55,8 +55,8 @@ def test_every_way_to_come_and_go_may_be_announced_rightly(how: str) -> None:
     leaves(carol, alice, bob, how=how)
     leaves(bob, alice)
     assert every(story) == []
-    assert notices.heard(story.log, "red") == 6
-    assert notices.heard(story.log, "blue") == 0
+    assert notices.heard(story.index, "red") == 6
+    assert notices.heard(story.index, "blue") == 0
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -240,7 +240,7 @@ def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
     leaves(bob, alice)
     joins(bob, alice)
     alice.is_told("red", "bob has been here before")
-    assert told(notices.unjustified(story.log, "red")) == []
+    assert told(notices.unjustified(story.index, "red")) == []
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     joins(alice)
@@ -249,7 +249,7 @@ def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
     one.is_cut()
     leaves(two, alice)
     alice.is_told("red", "we shall miss tina")
-    assert told(notices.unjustified(story.log, "red")) == []
+    assert told(notices.unjustified(story.index, "red")) == []
 
 
 # --- missing --------------------------------------------------------------------------------------
@@ -267,11 +267,11 @@ def test_a_join_that_somebody_was_not_told_of() -> None:
         join = story.last
         alice.is_told("red", "carol joined")
         carol.is_member("red")
-    found = notices.missing(story.log, "red", "joined")
+    found = notices.missing(story.index, "red", "joined")
     params = {"who": "bob", "subject": "carol", "room": "red"}
     assert found == [Anomaly("missing_notice", params, [join], "joined")]
     assert told(found) == ["missing_notice/joined"]
-    assert notices.missing(story.log, "red", "left") == []
+    assert notices.missing(story.index, "red", "left") == []
 
 
 def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
@@ -282,7 +282,7 @@ def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
     joins(bob, alice)
     joins(carol, alice, bob)
     leaves(bob, alice)
-    assert facts(notices.missing(story.log, "red", "left"), "who", "subject") == ["carol", "bob"]
+    assert facts(notices.missing(story.index, "red", "left"), "who", "subject") == ["carol", "bob"]
 
 
 def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missing() -> None:
@@ -302,7 +302,7 @@ def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missi
     assert every(story) == ["missing_notice/joined"]
     joins(alice)
     joins(bob)
-    found = notices.missing(story.log, "red", "joined")
+    found = notices.missing(story.index, "red", "joined")
     assert [each.params["subject"] for each in found] == ["carol", "bob"]
 
 
@@ -339,10 +339,10 @@ def test_a_leave_that_nobody_was_told_of(how: str) -> None:
     joins(alice)
     joins(bob, alice)
     leaves(bob, how=how)
-    found = notices.missing(story.log, "red", "left")
+    found = notices.missing(story.index, "red", "left")
     assert told(found) == ["missing_notice/left"]
     assert facts(found, "who", "subject") == ["alice", "bob"]
-    assert notices.missing(story.log, "red", "joined") == []
+    assert notices.missing(story.index, "red", "joined") == []
 
 
 def test_the_notice_of_a_leave_does_not_announce_the_join() -> None:
@@ -389,7 +389,7 @@ def test_who_left_after_others_were_told_should_have_been_told_too() -> None:
     bob.leaves("red")
     alice.is_told("red", "bob left")
     carol.is_told("red", "bob left")
-    found = notices.missing(story.log, "red", "joined")
+    found = notices.missing(story.index, "red", "joined")
     assert told(found) == ["missing_notice/joined"]
     assert facts(found, "who", "subject") == ["bob", "carol"]
 
@@ -399,7 +399,7 @@ def test_each_user_is_told_of_once() -> None:
     story = Story()
     for person in story.clients(*"abcde"):
         joins(person)
-    found = notices.missing(story.log, "red", "joined")
+    found = notices.missing(story.index, "red", "joined")
     assert told(found) == ["missing_notice/joined"] * 4
     assert [each.params["subject"] for each in found] == list("bcde")
     assert {each.params["who"] for each in found} == {"a"}
@@ -423,7 +423,7 @@ def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None
         leaves(one, alice, how="is_cut")
         cut, notice = story.events[begin], story.last
     leaves(dora, alice, how="is_cut")
-    found = notices.unjustified(story.log, "red")
+    found = notices.unjustified(story.index, "red")
     params = {"who": "alice", "subject": "tina", "room": "red", "how": "reset"}
     assert found == [Anomaly("premature_offline", params, [cut, notice], "notice")]
     assert told(found) == ["premature_offline/notice"]
@@ -445,7 +445,7 @@ def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> No
     cut = story.events[begin]
     alice.is_told("red", "tina has lost a connection")
     alice.is_told("red", "* tina left")
-    found = notices.unjustified(story.log, "red")
+    found = notices.unjustified(story.index, "red")
     assert told(found) == ["premature_offline/notice"]
     assert found[0].evidence == [cut, story.last]
 
@@ -475,9 +475,9 @@ def test_a_second_join_that_is_announced() -> None:
     with story.moment():
         joins(bob)
     alice.is_told("red", "bob joined")
-    assert told(notices.repeated(story.log, "red")) == []
+    assert told(notices.repeated(story.index, "red")) == []
     joins(bob, alice)
-    found = notices.repeated(story.log, "red")
+    found = notices.repeated(story.index, "red")
     params = {"who": "alice", "subject": "bob", "room": "red"}
     assert found == [Anomaly("duplicate", params, story.events[-3:-1], "notice")]
     assert told(found) == ["duplicate/notice"]
@@ -496,7 +496,7 @@ def test_which_notices_are_taken_for_those_of_a_second_join(seconds: float, leav
         if leaves:
             bob.asks_to_leave("red")
         alice.is_told("red", "bob …")
-    assert told(notices.repeated(story.log, "red")) == ["duplicate/notice"] * count
+    assert told(notices.repeated(story.index, "red")) == ["duplicate/notice"] * count
 
 
 def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
@@ -514,4 +514,4 @@ def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
     alice.is_told("red", "bob has a birthday")
     leaves(bob, alice)
     joins(bob, alice)
-    assert told(notices.repeated(story.log, "red")) == []
+    assert told(notices.repeated(story.index, "red")) == []

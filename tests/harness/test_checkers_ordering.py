@@ -11,7 +11,7 @@ from tests.harness.stories import EPOCH, Story, facts, told
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(ordering.numbering(story.log, room)), *told(ordering.order(story.log, room))]
+    return [*told(ordering.numbering(story.index, room)), *told(ordering.order(story.index, room))]
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -27,13 +27,13 @@ def test_a_right_history_has_nothing_wrong() -> None:
         person.joins("red", since=7)
     story.talk(people, "red", 5, first=8)
     assert every(story) == []
-    assert ordering.newest(story.log, "red") == 12
+    assert ordering.newest(story.index, "red") == 12
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """No events, no findings, and no number."""
     assert every(Story()) == []
-    assert ordering.newest(Story().log, "red") == 0
+    assert ordering.newest(Story().index, "red") == 0
 
 
 def test_rooms_are_counted_apart() -> None:
@@ -127,7 +127,7 @@ def test_a_number_that_nobody_ever_saw() -> None:
     (alice,) = story.members("red", "alice")
     lines = [alice.says("red") for _ in range(4)]
     story.all_hear([alice], *zip(lines, (1, 2, 4, 7), strict=True))
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     params = {"room": "red", "missing": 3, "after": 4, "count": 3, "largest": 7}
     assert found == [Anomaly("gap", params, story.events[-3:-1])]
     assert told(found) == ["gap"]
@@ -138,7 +138,7 @@ def test_numbers_that_do_not_begin_with_one() -> None:
     story = Story()
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 2, first=3)
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     assert told(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count", "largest") == [1, 3, 2, 4]
 
@@ -148,7 +148,7 @@ def test_numbers_that_begin_with_zero() -> None:
     story = Story()
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 3, first=0)
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     assert told(found) == ["gap/zero"]
     assert facts(found, "number", "who") == [0, "alice"]
 
@@ -159,7 +159,7 @@ def test_numbers_may_be_huge() -> None:
     (alice,) = story.members("red", "alice")
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, EPOCH), (two, EPOCH + 1000))
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     assert told(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count") == [1, EPOCH, EPOCH + 1000 - 2]
 
@@ -176,7 +176,7 @@ def test_one_number_for_two_messages() -> None:
     alice.hears(two, 1)
     evidence = story.events[-2:]
     story.all_hear([alice, bob], (three, 1), (four, 2), (five, 2), (bob.says("red"), 3))
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     params = {
         "room": "red",
         "sequence": 1,
@@ -188,7 +188,7 @@ def test_one_number_for_two_messages() -> None:
     }
     assert found == [Anomaly("split_sequence", params, evidence)]
     assert told(found) == ["split_sequence"]
-    assert told(ordering.order(story.log, "red")) == []
+    assert told(ordering.order(story.index, "red")) == []
 
 
 def test_members_who_see_different_messages_under_one_number() -> None:
@@ -198,7 +198,7 @@ def test_members_who_see_different_messages_under_one_number() -> None:
     one, two = alice.says("red"), bob.says("red")
     story.all_hear([alice], (one, 1), (two, 2))
     story.all_hear([bob], (two, 1), (one, 2))
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     assert told(found) == ["split_sequence"]
     assert facts(found, "sequence", "who", "other_who", "count") == [1, "alice", "bob", 2]
 
@@ -222,7 +222,7 @@ def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
     alice.hears(*new[0])
     evidence = [first, start, story.last]
     story.all_hear([alice, bob], *new)
-    found = ordering.numbering(story.log, "red")
+    found = ordering.numbering(story.index, "red")
     params = {
         "room": "red",
         "sequence": 1,
@@ -245,7 +245,7 @@ def test_numbers_taken_twice_at_once_and_over_a_restart_are_two_findings() -> No
     story.restarts("killed", alice)
     alice.joins("red", since=3)
     story.talk([alice], "red", 1, first=3)
-    assert told(ordering.numbering(story.log, "red")) == ["split_sequence", "sequence_reset"]
+    assert told(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
 
 
 def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
@@ -256,7 +256,7 @@ def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
     alice.hears(one, 1)
     story.restarts("asked_to_stop", *people)
     bob.joins("red", since=0, replay=[(two, 1)])
-    assert told(ordering.numbering(story.log, "red")) == ["split_sequence"]
+    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
 
 
 def test_contents_that_nobody_said_are_told_apart_by_themselves() -> None:
@@ -266,19 +266,19 @@ def test_contents_that_nobody_said_are_told_apart_by_themselves() -> None:
     line = story.line(alice, "red")
     alice.hears(line, 1, content="one")
     bob.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.log, "red")) == ["split_sequence"]
+    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.hears(line, 1, content="one")
     story.restarts("killed", alice)
     alice.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.log, "red")) == ["sequence_reset"]
+    assert told(ordering.numbering(story.index, "red")) == ["sequence_reset"]
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", "text ")
     alice.hears(line, 1)
     bob.hears(line, 1, content=line.content.strip())
-    assert told(ordering.numbering(story.log, "red")) == []
+    assert told(ordering.numbering(story.index, "red")) == []
 
 
 # --- reorder --------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_a_member_that_hears_a_lower_number_later() -> None:
     lines = [alice.says("red") for _ in range(5)]
     story.all_hear([alice], *zip(lines, range(1, 6), strict=True))
     story.all_hear([bob], *((lines[n - 1], n) for n in (1, 4, 2, 3, 5)))
-    found = ordering.order(story.log, "red")
+    found = ordering.order(story.index, "red")
     params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
     assert found == [Anomaly("reorder", params, story.events[-4:-2])]
     assert told(found) == ["reorder"]
@@ -304,7 +304,7 @@ def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, 1), (one, 1), (two, 1))
     story.all_hear([bob], (two, 1))
-    assert told(ordering.order(story.log, "red")) == []
+    assert told(ordering.order(story.index, "red")) == []
 
 
 def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
@@ -316,7 +316,7 @@ def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
     alice.repeats(lines[0])
     alice.hears(lines[0], 1)
     story.all_hear([alice], (lines[2], 3), (lines[1], 2))
-    found = ordering.order(story.log, "red")
+    found = ordering.order(story.index, "red")
     assert told(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 3, 2]
 
@@ -330,7 +330,7 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
     story.all_hear([alice], (two, 2), (one, 1))
     alice.repeats(one)
     alice.hears(one, 1)
-    found = ordering.order(story.log, "red")
+    found = ordering.order(story.index, "red")
     assert told(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 2, 1]
 
@@ -347,7 +347,7 @@ def test_messages_of_one_connection_that_overtake_each_other() -> None:
     story.all_hear([alice], (two, 1), (one, 2))
     three, four = bob.says("red"), bob.says("red")
     story.all_hear([alice, bob], (four, 3), (three, 4))
-    found = ordering.order(story.log, "red")
+    found = ordering.order(story.index, "red")
     contents = {"one": one.content, "other": two.content}
     params = {"who": "alice", "room": "red", "first": 2, "then": 1, **contents}
     assert found == [Anomaly("reorder", params, [*sent, heard], "sender")]
@@ -360,4 +360,4 @@ def test_no_more_than_three_receivers_are_told_of() -> None:
     people = story.members("red", *"abcdef")
     one, two = people[0].says("red"), people[1].says("red")
     story.all_hear(people, (two, 2), (one, 1))
-    assert told(ordering.order(story.log, "red")) == ["reorder"] * 3
+    assert told(ordering.order(story.index, "red")) == ["reorder"] * 3

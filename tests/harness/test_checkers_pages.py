@@ -22,7 +22,7 @@ def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(pages.wrong(story.log, room)), *told(pages.mismatches(story.log, room))]
+    return [*told(pages.wrong(story.index, room)), *told(pages.mismatches(story.index, room))]
 
 
 # --- right pages ----------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def every(story: Story, room: str = "red") -> list[str]:
 def test_an_empty_history_has_nothing_wrong() -> None:
     """No events, no findings, no answers."""
     assert every(Story()) == []
-    assert pages.answers(Story().log, "red") == []
+    assert pages.answers(Story().index, "red") == []
 
 
 def test_right_pages_of_all_kinds() -> None:
@@ -46,7 +46,7 @@ def test_right_pages_of_all_kinds() -> None:
     reader.reads("red", said[:100], since=0, limit=None, last=120, more=True)
     reader.reads("blue", [], last=0, more=False)
     assert every(story) == every(story, "blue") == []
-    assert len(pages.answers(story.log, "red")) == 7
+    assert len(pages.answers(story.index, "red")) == 7
 
 
 def test_a_page_may_be_shorter_than_its_limit() -> None:
@@ -85,7 +85,7 @@ def test_the_history_of_a_join_is_no_answer_to_a_request() -> None:
     reader.gets_page("blue", [])
     eve.joins("red", since=1, replay=said[1:])
     reader.gets_page("red", said)
-    (answer,) = pages.answers(story.log, "red")
+    (answer,) = pages.answers(story.index, "red")
     assert (answer.asked.client, answer.since, answer.limit) == ("reader", 0, MAX_PAGE)
     assert every(story) == []
 
@@ -117,7 +117,7 @@ def test_requests_and_answers_of_several_clients_at_the_same_moment() -> None:
             each.asks_history("red", since=1)
         for each in (other, reader):
             each.gets_page("red", said[1:])
-    assert [answer.asked.client for answer in pages.answers(story.log, "red")] == ["other", "reader"]
+    assert [answer.asked.client for answer in pages.answers(story.index, "red")] == ["other", "reader"]
     assert every(story) == []
 
 
@@ -154,7 +154,7 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     """Numbers rise in a page; the finding names the first two that do not."""
     story, reader, said = room_of(4)
     reader.reads("red", [said[n] for n in order])
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
@@ -166,7 +166,7 @@ def test_a_page_of_more_than_was_asked_for(limit: int | None, shown: int) -> Non
     """A limit above 100 counts as 100, and so does none."""
     story, reader, said = room_of(110)
     reader.reads("red", said[:shown], limit=limit)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_disorder/too_many"]
     assert facts(found, "limit", "count") == [min(limit or 100, 100), shown]
 
@@ -175,7 +175,7 @@ def test_a_page_that_begins_too_early() -> None:
     """`since` itself does not belong there."""
     story, reader, said = room_of(5)
     reader.reads("red", said[1:], since=2)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_disorder/old"]
     assert facts(found, "since", "first") == [2, 2]
 
@@ -188,7 +188,7 @@ def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
     """Somebody had heard it, and newer ones are there."""
     story, reader, said = room_of(5)
     reader.reads("red", [each for each in said if each[1] != missing])
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
     assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
     assert told(found) == ["history_hole"]
@@ -198,7 +198,7 @@ def test_a_page_that_begins_too_late() -> None:
     """The page after N begins with N + 1."""
     story, reader, said = room_of(5)
     reader.reads("red", said[3:], since=2)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_hole"]
     assert facts(found, "missing", "since") == [3, 2]
 
@@ -208,7 +208,7 @@ def test_a_hole_that_was_heard_before_a_restart_only() -> None:
     story, reader, said = room_of(5)
     story.restarts("asked_to_stop", reader)
     reader.reads("red", [*said[:1], *said[2:]])
-    assert facts(pages.wrong(story.log, "red"), "missing") == [2]
+    assert facts(pages.wrong(story.index, "red"), "missing") == [2]
 
 
 def test_a_hole_between_huge_numbers() -> None:
@@ -218,14 +218,14 @@ def test_a_hole_between_huge_numbers() -> None:
     lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
     story.all_hear([alice], *lines)
     reader.reads("red", [lines[0], lines[2]])
-    assert facts(pages.wrong(story.log, "red"), "missing") == [EPOCH * 2]
+    assert facts(pages.wrong(story.index, "red"), "missing") == [EPOCH * 2]
 
 
 def test_a_page_that_is_empty_though_there_is_more() -> None:
     """Nothing is told of what was said."""
     story, reader, _ = room_of(5)
     reader.reads("red", [], since=2, limit=7)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     params = {"who": "reader", "room": "red", "since": 2, "limit": 7, "count": 0, "missing": 3}
     assert found == [Anomaly("history_hole", params, story.events[-2:])]
     assert told(found) == ["history_hole"]
@@ -235,12 +235,12 @@ def test_a_page_with_a_wrong_last() -> None:
     """`last` is the room's newest number, and not below what was heard or is in the page itself."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=3)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 5]
     story, reader, said = room_of(5)
     reader.reads("red", [*said, (story.line(reader, "red"), 6)], last=5)
-    assert facts(pages.wrong(story.log, "red"), "last", "newest") == [5, 6]
+    assert facts(pages.wrong(story.index, "red"), "last", "newest") == [5, 6]
 
 
 @pytest.mark.parametrize("how", ["alone", "restart", "older"])
@@ -254,7 +254,7 @@ def test_the_newest_number_is_that_of_the_last_message_that_anybody_heard(how: s
     if how == "older":
         reader.reads("red", said[:2], limit=2)
     reader.reads("red", said, limit=3, last=3)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 4]
 
@@ -263,7 +263,7 @@ def test_a_page_that_denies_that_there_is_more() -> None:
     """`more` is true as long as newer messages follow."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=5, more=False)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     assert told(found) == ["history_hole/more"]
     assert facts(found, "newest") == [5]
 
@@ -273,7 +273,7 @@ def test_a_page_that_knows_of_messages_that_never_were(shown: int, since: int) -
     """`last` is no number that is still to be given, on a page with messages and on an empty one."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, limit=max(shown, 1), last=6)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5, "last": 6}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "last_high")]
     assert told(found) == ["history_hole/last_high"]
@@ -284,7 +284,7 @@ def test_a_page_that_knows_of_a_message_where_nothing_was_said() -> None:
     story = Story()
     reader = story.client("reader")
     reader.reads("red", [], last=1)
-    assert facts(pages.wrong(story.log, "red"), "last", "newest") == [1, 0]
+    assert facts(pages.wrong(story.index, "red"), "last", "newest") == [1, 0]
 
 
 @pytest.mark.parametrize(("shown", "since"), [(5, 0), (0, 5), (0, 90)])
@@ -292,7 +292,7 @@ def test_a_page_that_promises_more_where_nothing_is(shown: int, since: int) -> N
     """After the room's newest message nothing follows, nor after an empty page."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, last=5, more=True)
-    found = pages.wrong(story.log, "red")
+    found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "more_high")]
     assert told(found) == ["history_hole/more_high"]
@@ -304,7 +304,7 @@ def test_each_kind_of_wrong_page_is_told_once() -> None:
     for _ in range(3):
         reader.reads("red", said[1:])
         reader.reads("red", said[::-1])
-    assert told(pages.wrong(story.log, "red")) == ["history_hole", "history_disorder"]
+    assert told(pages.wrong(story.index, "red")) == ["history_hole", "history_disorder"]
 
 
 # --- mismatches -----------------------------------------------------------------------------------
@@ -323,12 +323,12 @@ def test_each_kind_of_wrong_page_is_told_once() -> None:
 def test_history_that_tells_it_differently(field: str, now: Any) -> None:
     """Each field that a client received is kept; the finding shows both values, and who had which."""
     story, reader, said = room_of(3)
-    first = next(heard.event for heard in story.log.heard)
+    first = next(heard.event for heard in story.index.heard)
     reader.asks_history("red")
     messages = [line.numbered(number) for line, number in said]
     was, messages[0][field] = messages[0][field], now
     reader.gets({"type": "history", "data": {"room": "red", "messages": messages}})
-    found = pages.mismatches(story.log, "red")
+    found = pages.mismatches(story.index, "red")
     params = {
         "who": "reader",
         "room": "red",
@@ -340,7 +340,7 @@ def test_history_that_tells_it_differently(field: str, now: Any) -> None:
     }
     assert found == [Anomaly("history_mismatch", params, [first, story.last])]
     assert told(found) == ["history_mismatch"]
-    again = pages.mismatches(story.log, "red", "changed_after_restart")
+    again = pages.mismatches(story.index, "red", "changed_after_restart")
     assert told(again) == ["changed_after_restart"]
 
 
@@ -354,7 +354,7 @@ def test_a_content_that_is_trimmed_in_the_history_only() -> None:
     alice.sends({"type": "message", "data": {"room": "red", "content": spaced}})
     alice.hears(line, 1, content=spaced)
     alice.reads("red", [(line, 1)])
-    found = pages.mismatches(story.log, "red")
+    found = pages.mismatches(story.index, "red")
     assert told(found) == ["history_mismatch"]
     assert facts(found, "field", "now") == ["content", line.content]
 
@@ -363,14 +363,14 @@ def test_two_messages_under_one_number_are_no_mismatch() -> None:
     """That is told by the checkers of the order; other messages are looked at all the same."""
     story, reader, said = room_of(3)
     reader.reads("red", [(said[1][0], 1), (said[0][0], 2)])
-    assert told(pages.mismatches(story.log, "red")) == []
+    assert told(pages.mismatches(story.index, "red")) == []
     reader.asks_history("red", since=2)
     reader.gets({"type": "history", "data": {"room": "red", "messages": [said[2][0].numbered(3, id="x")]}})
-    assert facts(pages.mismatches(story.log, "red"), "sequence", "field") == [3, "id"]
+    assert facts(pages.mismatches(story.index, "red"), "sequence", "field") == [3, "id"]
 
 
 def test_what_nobody_said_is_no_mismatch_while_it_is_live() -> None:
     """That is told by the checkers of delivery."""
     story, reader, _ = room_of(2)
     reader.hears(story.line(reader, "red"), 2, content="who?")
-    assert told(pages.mismatches(story.log, "red")) == []
+    assert told(pages.mismatches(story.index, "red")) == []

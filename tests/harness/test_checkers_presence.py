@@ -10,8 +10,8 @@ import pytest
 from harness.checkers import presence
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import EARLY, Silence
+from harness.history import frames
 from harness.history.events import Event
-from harness.history.frames import Roster
 from tests.harness.stories import EPOCH, Person, Story, facts, told
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
@@ -81,13 +81,13 @@ class Den:
 
     def silence(self, *, at_once: bool = False) -> Silence:
         """Vera's silence, from her last frame until now."""
-        last = max(sent.at for sent in self.story.log.sent if sent.conn == self.vera.conn)
+        last = max(sent.at for sent in self.story.index.sent if sent.conn == self.vera.conn)
         return Silence("vera", "den", last, self.story.at, HEARTBEAT, TIMEOUT, at_once)
 
     def offline(self, *, at_once: bool = False, slack: float = SLACK) -> list[Anomaly]:
         """What is wrong with how vera went offline."""
         silence = self.silence(at_once=at_once)
-        return presence.offline(self.story.log, silence, self.listener.conn, self.asker.conn, slack)
+        return presence.offline(self.story.index, silence, self.listener.conn, self.asker.conn, slack)
 
     def vera_vanishes(self, after: float, watched: float = 4.5, **how: Any) -> None:
         """Vera falls silent; the server notices it so many seconds later."""
@@ -106,7 +106,7 @@ STYLES = ["change", "full", "bare"]
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """Nobody was shown anything, in no room; only what was waited for is missing."""
-    log = Story().log
+    log = Story().index
     assert presence.shown(log, 1, "den", "vera", answers=True) == []
     assert presence.listed(log, 1, "den", {"vera"}, 0.0, inf, set()) == []
     assert presence.leaks(log) == []
@@ -123,7 +123,7 @@ def test_who_falls_silent_is_offline_in_time(style: str, here: str, after: float
     den = Den(style, here)
     den.vera_vanishes(after)
     assert told(den.offline()) == []
-    log = den.story.log
+    log = den.story.index
     assert presence.delay(log, den.silence(), den.listener.conn) == pytest.approx(after, abs=0.05)
     witnesses = [den.listener.conn, den.asker.conn]
     for user in ("listener", "asker"):
@@ -161,7 +161,7 @@ def test_a_join_and_a_leave_are_told(style: str) -> None:
     den.goes(dora)
     dora.has_left("den")
     den.ask()
-    log, all_four = story.log, {"listener", "asker", "vera", "dora"}
+    log, all_four = story.index, {"listener", "asker", "vera", "dora"}
     assert told(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
     assert told(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
     assert told(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
@@ -175,7 +175,7 @@ def test_anybody_may_ask_who_is_in_a_room() -> None:
         den = Den()
         (carol,) = den.story.clients("carol")
         carol.asks_who("den", {**den.users, "dora": "offline"}, full)
-        log = den.story.log
+        log = den.story.index
         assert told(presence.leaks(log)) == []
         assert presence.listed(log, carol.conn, "den", set(den.users), 0.0, inf, {"dora", "carol"}) == []
 
@@ -187,7 +187,7 @@ def test_a_change_is_not_taken_for_the_list() -> None:
     began = den.story.at
     den.ask()
     den.asker.is_shown("den", {"dora": "online"})
-    log = den.story.log
+    log = den.story.index
     everybody = {"listener", "asker", "vera"}
     assert told(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
     assert told(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
@@ -202,7 +202,7 @@ def test_times_may_be_told_in_other_ways() -> None:
         alice.asks_presence("den")
         users = [{"user": "alice", "status": "online", **seen}]
         alice.gets({"type": "presence", "data": {"room": "den", "users": users, "full": True}})
-    log = story.log
+    log = story.index
     assert [each.here for each in presence.shown(log, alice.conn, "den", "alice", answers=True)] == [True] * 3
 
 
@@ -215,7 +215,7 @@ def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
     one.is_cut()
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
-    assert told(presence.always_here(den.story.log, "tina", "den", witnesses, 0.5, inf, "twin")) == []
+    assert told(presence.always_here(den.story.index, "tina", "den", witnesses, 0.5, inf, "twin")) == []
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) 
         den.users.pop("tina")
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
-    found = presence.always_here(den.story.log, "tina", "den", witnesses, 0.0, inf, "twin")
+    found = presence.always_here(den.story.index, "tina", "den", witnesses, 0.0, inf, "twin")
     assert told(found) == [variant]
     assert facts(found, "who", "subject", "how") == ["listener", "tina", "reset"]
     assert found[0].evidence == [cut, gone]
@@ -258,7 +258,7 @@ def test_what_is_shown_in_the_moment_of_a_change_is_of_it() -> None:
     (carol,) = den.story.clients("carol")
     with den.story.moment():
         carol.asks_who("den", den.users)
-    log = den.story.log
+    log = den.story.index
     assert told(presence.leaks(log)) == []
     for witness in (den.listener, den.asker):
         assert told(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
@@ -275,7 +275,7 @@ def test_who_comes_while_another_is_silent_is_no_news_of_that_one() -> None:
     den.goes(den.vera)
     den.watches(1)
     assert told(den.offline()) == []
-    assert presence.delay(den.story.log, den.silence(), den.listener.conn) == pytest.approx(1.7, abs=0.05)
+    assert presence.delay(den.story.index, den.silence(), den.listener.conn) == pytest.approx(1.7, abs=0.05)
 
 
 def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
@@ -285,7 +285,7 @@ def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
     carol.sends({"type": "heartbeat"})
     den.ask()
     carol.is_shown("den", den.users)
-    log = den.story.log
+    log = den.story.index
     assert presence.shown(log, carol.conn, "den", "vera", answers=True) == []
     assert [each.here for each in presence.shown(log, carol.conn, "den", "vera", answers=False)] == [True]
 
@@ -326,7 +326,7 @@ def test_where_nobody_was_told_anything_nothing_wrong_was_told() -> None:
     """However short the time-out is."""
     den = Den()
     silence = Silence("vera", "den", den.story.at, den.story.passes(9), 0.125, 0.25, False)
-    log = den.story.log
+    log = den.story.index
     assert presence.offline(log, silence, den.listener.conn, den.story.client("mute").conn, 0.0) == []
 
 
@@ -338,7 +338,7 @@ def test_heartbeats_that_come_every_interval() -> None:
     for pause in (0.5, 0.6, 0.4, 0.5, 0.7):
         story.passes(pause)
         alice.gets_beat()
-    log = story.log
+    log = story.index
     conns = [log.conn(alice.conn)]
     assert told(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
     assert told(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
@@ -353,7 +353,7 @@ def test_who_is_gone_is_sent_no_heartbeats() -> None:
     alice.gets_beat()
     alice.closes()
     story.passes(5)
-    log = story.log
+    log = story.index
     assert told(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
 
 
@@ -365,7 +365,7 @@ def test_a_heartbeat_may_be_late_by_half_an_interval_and_the_slack(pause: float,
     for moment in (2.0, 2.0 + pause):
         story.next_at(moment)
         alice.gets_beat()
-    log = story.log
+    log = story.index
     found = presence.heartbeats(log, [log.conn(alice.conn)], 2.0, 2.0 + pause, HEARTBEAT, 0.25)
     assert told(found) == names
 
@@ -381,7 +381,7 @@ def test_the_slowest_answer_is_the_slack() -> None:
     den.story.passes(0.1)
     den.asker.is_shown("den", den.users, full=True)
     den.asker.asks_presence("den")
-    log = den.story.log
+    log = den.story.index
     assert presence.slowest_answer(log, den.asker.conn, "den", began, inf) == pytest.approx(0.402)
     assert presence.slowest_answer(log, den.asker.conn, "den", den.story.at, inf) == 0.0
 
@@ -393,7 +393,7 @@ def test_the_slowest_answer_to_questions_of_a_span() -> None:
     asked = den.story.at
     den.show(den.asker, "vera", "online")
     came = den.story.at
-    log = den.story.log
+    log = den.story.index
     assert presence.slowest_answer(log, den.asker.conn, "den", asked, asked) == pytest.approx(came - asked)
     assert presence.slowest_answer(log, den.asker.conn, "den", came, inf) == 0.0
 
@@ -427,7 +427,7 @@ def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
     params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES}
     assert told(found) == [name]
     assert found == [Anomaly("zombie_presence", params, [sign, answer], name.partition("/")[2])]
-    assert presence.delay(den.story.log, den.silence(), den.listener.conn) == inf
+    assert presence.delay(den.story.index, den.silence(), den.listener.conn) == inf
 
 
 def test_somebody_whose_time_out_is_not_broadcast() -> None:
@@ -481,7 +481,7 @@ def test_who_is_offline_at_the_wrong_time_is_told_of_with_both_times(after: floa
     sign = den.story.last
     den.story.next_at(2.0 + after + 0.0456)
     den.goes(den.vera)
-    news = next(asked.event for asked, _ in den.story.log.rosters if asked.at >= 2.0)
+    news = next(asked.event for asked, _ in den.story.index.presence_frames if asked.at >= 2.0)
     den.ask()
     den.story.next_at(7.0)
     den.ask()
@@ -499,7 +499,7 @@ def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
     with den.story.moment():
         den.vera.sends({"type": "heartbeat"})
         den.goes(den.vera)
-    log = den.story.log
+    log = den.story.index
     assert presence.delay(log, den.silence(), den.listener.conn) == 0.0
     den = Den()
     den.vera.sends({"type": "heartbeat"})
@@ -548,7 +548,7 @@ def test_somebody_who_is_there_and_shown_as_gone(style: str, why: str) -> None:
     den.watches(1.0)
     den.goes(den.vera)
     den.watches(0.5)
-    log = den.story.log
+    log = den.story.index
     witnesses = [den.listener.conn, den.asker.conn]
     found = presence.always_here(log, "vera", "den", witnesses, began, inf, why)
     assert told(found) == [f"premature_offline/{why}"]
@@ -565,7 +565,7 @@ def test_who_is_shown_as_gone_at_an_end_of_the_span() -> None:
     den.show(den.listener, "vera", "offline")
     at, news = den.story.at, den.story.last
     for since, until, seconds in ((at, at, 0.0), (at - 1.2345, at, 1.23)):
-        log = den.story.log
+        log = den.story.index
         found = presence.always_here(log, "vera", "den", [den.listener.conn], since, until, "quiet")
         params = {"who": "listener", "subject": "vera", "room": "den", "seconds": seconds}
         assert found == [Anomaly("premature_offline", params, [news], "quiet")]
@@ -580,7 +580,7 @@ def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
     moment, change = den.story.at, den.story.last
     with den.story.moment():
         den.show(den.listener, "dora", "offline" if here else "online")
-    found = presence.announced(den.story.log, den.listener.conn, "den", "dora", moment, here=here, why=why)
+    found = presence.announced(den.story.index, den.listener.conn, "den", "dora", moment, here=here, why=why)
     params = {"who": "listener", "subject": "dora", "room": "den"}
     assert found == [Anomaly("unannounced_presence", params, [change], why)]
     assert told(found) == [f"unannounced_presence/{why}"]
@@ -593,7 +593,7 @@ def test_one_event_shows_when_a_change_was() -> None:
         den.story.client("dora").joins("den")
     first = next(event for event in den.story.events if event.at == moment)
     (found,) = presence.announced(
-        den.story.log, den.listener.conn, "den", "dora", moment, here=True, why="join"
+        den.story.index, den.listener.conn, "den", "dora", moment, here=True, why="join"
     )
     assert found.evidence == [first]
 
@@ -605,12 +605,12 @@ def test_somebody_who_is_missing_in_the_list() -> None:
     den.ask()
     den.ask({"listener": "online", "asker": "offline"})
     found = presence.listed(
-        den.story.log, den.asker.conn, "den", {"listener", "asker", "vera"}, began, inf, {"dora"}
+        den.story.index, den.asker.conn, "den", {"listener", "asker", "vera"}, began, inf, {"dora"}
     )
     assert told(found) == ["presence_disagrees/missing"] * 2
     assert [each.params["subject"] for each in found] == ["asker", "vera"]
     at, four = den.story.at, {"dora", "listener", "asker", "vera"}
-    assert presence.listed(den.story.log, den.asker.conn, "den", four, at, at, set()) == [
+    assert presence.listed(den.story.index, den.asker.conn, "den", four, at, at, set()) == [
         Anomaly(
             "presence_disagrees",
             {"who": "asker", "subject": user, "room": "den"},
@@ -627,7 +627,7 @@ def test_somebody_in_the_list_who_does_not_belong_there() -> None:
     began = den.story.at
     den.ask({**den.users, "carol": "online", "dora": "offline", "a bot": "online"})
     found = presence.listed(
-        den.story.log, den.asker.conn, "den", set(den.users), began, inf, {"carol", "dora"}
+        den.story.index, den.asker.conn, "den", set(den.users), began, inf, {"carol", "dora"}
     )
     assert told(found) == ["presence_leak/listed"]
     assert facts(found, "who", "subject") == ["asker", "carol"]
@@ -647,7 +647,7 @@ def test_somebody_who_was_in_the_room_and_is_listed_still(how: str) -> None:
         den.vera.faults("vanish")
     den.ask(everybody)
     users = {"vera", "carol"}
-    found = presence.listed(den.story.log, den.asker.conn, "den", set(everybody) - users, 0.0, inf, users)
+    found = presence.listed(den.story.index, den.asker.conn, "den", set(everybody) - users, 0.0, inf, users)
     subject = "carol" if how == "elsewhere" else "vera"
     params = {"who": "asker", "subject": subject, "room": "den"}
     name = "zombie_presence" if how == "vanished" else "presence_leak"
@@ -664,7 +664,7 @@ def test_presence_that_reaches_an_outsider() -> None:
     (carol,) = den.story.members("attic", "carol")
     carol.asks_who("attic", {"carol": "online"})
     carol.is_shown("den", {"vera": "online", "asker": "online"}, full=False)
-    found = presence.leaks(den.story.log)
+    found = presence.leaks(den.story.index)
     params = {"who": "carol", "room": "den", "subject": "vera, asker"}
     assert found == [Anomaly("presence_leak", params, [den.story.last])]
     assert told(found) == ["presence_leak"]
@@ -677,13 +677,13 @@ def test_presence_that_reaches_somebody_who_left() -> None:
     den.goes(den.vera)
     den.show(den.vera, "vera", "offline")
     den.vera.has_left("den")
-    assert told(presence.leaks(den.story.log)) == []
+    assert told(presence.leaks(den.story.index)) == []
     den.vera.asks_who("den", den.users)
-    assert told(presence.leaks(den.story.log)) == []
+    assert told(presence.leaks(den.story.index)) == []
     den = Den()
     den.vera.leaves("den")
     den.show(den.vera, "asker", "offline")
-    found = presence.leaks(den.story.log)
+    found = presence.leaks(den.story.index)
     assert told(found) == ["presence_leak"]
     assert facts(found, "who", "subject") == ["vera", "asker"]
 
@@ -694,7 +694,7 @@ def test_who_sends_bad_frames_may_be_answered_oddly() -> None:
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("presence_bad_room", {"type": "presence", "room": "a/b"})
     mallory.is_shown("a/b", {})
-    assert told(presence.leaks(story.log)) == []
+    assert told(presence.leaks(story.index)) == []
 
 
 # --- heartbeats -----------------------------------------------------------------------------------
@@ -706,7 +706,7 @@ def test_no_heartbeats() -> None:
     alice, bob = story.clients("alice", "bob")
     began = story.passes(3)
     story.passes(4.46)
-    log = story.log
+    log = story.index
     found = presence.heartbeats(
         log, [log.conn(alice.conn), log.conn(bob.conn)], began, story.at, HEARTBEAT, SLACK
     )
@@ -723,7 +723,7 @@ def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None
     for _ in range(count):
         alice.gets_beat()
         story.passes(1.0 / count)
-    log = story.log
+    log = story.index
     conns = [log.conn(bob.conn), log.conn(alice.conn)]
     assert told(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
 
@@ -739,7 +739,7 @@ def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list
     with story.moment(8.25):
         for _ in range(count - 1):
             alice.gets_beat()
-    log = story.log
+    log = story.index
     found = presence.too_many_heartbeats(log, [log.conn(alice.conn)], 0.25)
     params = {"who": "alice", "interval": 0.25, "count": count, "seconds": 0.2}
     assert found == [Anomaly("flooding", params, [first], "heartbeats") for _ in names]
@@ -758,7 +758,7 @@ def test_heartbeats_with_a_gap(when: str) -> None:
         if number < 2:
             alice.gets_beat()
             beats.append(story.last)
-    log = story.log
+    log = story.index
     found = presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)
     params = {"who": "alice", "interval": HEARTBEAT, "count": 2, "seconds": 2.4, "gap": 1.4}
     around = {"first": beats[:1], "middle": beats, "last": beats[1:]}[when]
@@ -773,7 +773,7 @@ def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
     for moment in (2.0, 5.0):
         story.next_at(moment)
         alice.gets_beat()
-    log = story.log
+    log = story.index
     for since, until, count in ((2.0, 5.0, 2), (2.0, 4.0, 1), (3.0, 5.0, 1)):
         found = presence.heartbeats(log, [log.conn(alice.conn)], since, until, HEARTBEAT, SLACK)
         assert told(found) == ["missing_heartbeat"]
@@ -783,9 +783,9 @@ def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
 def test_presence_is_read_as_it_is_told() -> None:
     """What the stories of this file write is what the log reads."""
     den = Den("bare")
-    rosters = [roster for _, roster in den.story.log.rosters]
-    assert rosters[0] == Roster("den", rosters[0].users, None)
-    assert len(rosters) == 3 + 2 + 1
+    presence_frames = [presence_frame for _, presence_frame in den.story.index.presence_frames]
+    assert presence_frames[0] == frames.PresenceFrame("den", presence_frames[0].users, None)
+    assert len(presence_frames) == 3 + 2 + 1
 
 
 def test_who_asked_before_the_news_does_not_disagree_with_it() -> None:

@@ -23,7 +23,7 @@ def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(replay.seams(story.log, room)), *told(replay.retries(story.log, room))]
+    return [*told(replay.seams(story.index, room)), *told(replay.retries(story.index, room))]
 
 
 # --- right seams ----------------------------------------------------------------------------------
@@ -34,22 +34,22 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert every(Story()) == []
 
 
-@pytest.mark.parametrize("roster", ["before", "after", "none"])
-def test_a_right_replay_with_since(roster: str) -> None:
+@pytest.mark.parametrize("presence_frame", ["before", "after", "none"])
+def test_a_right_replay_with_since(presence_frame: str) -> None:
     """Exactly what is newer, and the live messages go on there; presence comes before, after, or not."""
     story, people, said = room_of(6)
     (eve,) = story.clients("eve")
     eve.asks_to_join("red", since=2)
-    if roster == "before":
+    if presence_frame == "before":
         eve.is_shown("red", {"alice": "online", "eve": "online"}, full=True)
     eve.gets_page("red", said[2:])
-    if roster == "after":
+    if presence_frame == "after":
         eve.is_shown("red", {"alice": "online", "eve": "online"}, full=True)
     eve.is_member("red")
     story.talk([*people, eve], "red", 4, first=7)
     assert every(story) == []
-    (stay,) = (m for m in story.log.members("red") if m.client == "eve")
-    assert [message.sequence for message, _ in replay.replayed(story.log, stay)] == [3, 4, 5, 6]
+    (stay,) = (m for m in story.index.members("red") if m.client == "eve")
+    assert [message.sequence for message, _ in replay.replayed(story.index, stay)] == [3, 4, 5, 6]
 
 
 def test_a_replay_may_come_in_several_pages() -> None:
@@ -115,9 +115,9 @@ def test_a_join_may_be_done_in_the_moment_when_it_is_asked_for() -> None:
         story.talk(people, "red", 1, first=4)
         eve.joins("red", since=1, replay=said[1:])
     assert every(story) == []
-    (stay,) = (m for m in story.log.members("red") if m.client == "eve")
-    assert replay.replayed(story.log, stay) == [
-        (page, story.events[-2]) for page in story.log.pages[0][1].messages
+    (stay,) = (m for m in story.index.members("red") if m.client == "eve")
+    assert replay.replayed(story.index, stay) == [
+        (page, story.events[-2]) for page in story.index.pages[0][1].messages
     ]
 
 
@@ -239,14 +239,14 @@ def test_a_hole_at_the_seam() -> None:
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
     during = story.talk(people, "red", 4, first=5)
-    elsewhere = next(heard.event for heard in story.log.heard if heard.message.sequence == 5)
+    elsewhere = next(heard.event for heard in story.index.heard if heard.message.sequence == 5)
     eve.gets_page("red", said[1:])
     page = story.last
     eve.hears(*during[2])
     live = story.last
     eve.hears(*during[3])
     eve.is_member("red")
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2, "replayed": 3}
     assert found == [Anomaly("replay_hole", params, [page, elsewhere, live])]
     assert told(found) == ["replay_hole"]
@@ -257,7 +257,7 @@ def test_a_hole_within_the_replay() -> None:
     story, _, said = room_of(6)
     eve = story.client("eve")
     eve.joins("red", since=1, replay=[*said[1:3], *said[4:]])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [4, 1, 4]
 
@@ -267,7 +267,7 @@ def test_a_replay_that_ends_too_early() -> None:
     story, _, said = room_of(6)
     eve = story.client("eve")
     eve.joins("red", since=1, replay=said[1:4])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["replay_hole"]
     assert facts(found, "sequence", "count") == [5, 2]
 
@@ -278,18 +278,18 @@ def test_a_replay_that_does_not_come() -> None:
     eve, noa, mia = story.clients("eve", "noa", "mia")
     for person, since, count in ((eve, 1, 2), (noa, 2, 1)):
         person.joins("red", since=since)
-        found = replay.seams(story.log, "red", person.name)
+        found = replay.seams(story.index, "red", person.name)
         assert told(found) == ["replay_hole"]
         assert facts(found, "sequence", "count", "replayed", "since") == [since + 1, count, 0, since]
     begin = len(story.events)
     mia.joins("red", replay=[])
     asked = story.events[begin]
-    found = replay.seams(story.log, "red", "mia")
+    found = replay.seams(story.index, "red", "mia")
     newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
     params = {"who": "mia", "room": "red", "since": 0, **newest}
     assert found == [Anomaly("replay_hole", params, [asked], "none")]
     assert told(found) == ["replay_hole/none"]
-    assert told(replay.seams(story.log, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
+    assert told(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
 
 
 def test_a_hole_among_live_messages() -> None:
@@ -300,7 +300,7 @@ def test_a_hole_among_live_messages() -> None:
     lines = [(people[0].says("red"), number) for number in range(3, 9)]
     story.all_hear(people, *lines)
     story.all_hear([eve], lines[0], lines[3], lines[5])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["lost/hole"]
     assert facts(found, "who", "sequence", "count", "of") == ["eve", 4, 3, 6]
     numbers = [getattr(event, "frame", {})["data"]["sequence"] for event in found[0].evidence]
@@ -316,14 +316,14 @@ def test_a_hole_in_what_a_reader_that_had_stopped_was_sent() -> None:
     story.all_hear(people, *lines[:3])
     story.all_hear([eve], lines[0], lines[2])
     eve.faults("stop_reading")
-    assert told(replay.seams(story.log, "red")) == [
+    assert told(replay.seams(story.index, "red")) == [
         "lost/hole"
     ]  # it is 4 that it missed, and that was before
     story.all_hear(people, *lines[3:])
     eve.faults("read_again")
     eve.hears(*lines[1])
     eve.hears(*lines[5])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["lost/hole_unread"]
     assert facts(found, "who", "sequence", "count") == ["eve", 6, 2]
 
@@ -335,10 +335,10 @@ def test_a_hole_between_messages_with_huge_numbers() -> None:
     lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
     story.all_hear([alice], *lines)
     story.all_hear([bob], lines[0], lines[2])
-    assert told(replay.seams(story.log, "red")) == ["lost/hole"]
+    assert told(replay.seams(story.index, "red")) == ["lost/hole"]
     eve = story.client("eve")
     eve.joins("red", since=0, replay=[lines[0], lines[2]])
-    assert told(replay.seams(story.log, "red", "eve")) == ["replay_hole"]
+    assert told(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
     assert len(people) == 2
 
 
@@ -355,7 +355,7 @@ def test_an_overlap_at_the_seam() -> None:
     live = story.last
     eve.hears(*during[0])
     eve.is_member("red")
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
     assert found == [Anomaly("replay_overlap", params, [page, live])]
     assert told(found) == ["replay_overlap"]
@@ -366,7 +366,7 @@ def test_a_replay_of_what_was_seen() -> None:
     story, _, said = room_of(5)
     eve = story.client("eve")
     eve.joins("red", since=3, replay=said[1:])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["replay_overlap/old"]
     assert facts(found, "sequence", "count", "since") == [2, 2, 3]
 
@@ -377,7 +377,7 @@ def test_a_replay_in_the_wrong_order() -> None:
         story, _, said = room_of(3)
         eve = story.client("eve")
         eve.joins("red", since=0, replay=[said[n] for n in wrong])
-        found = replay.seams(story.log, "red")
+        found = replay.seams(story.index, "red")
         assert told(found) == ["history_disorder/join"]
         assert facts(found, "who", "first", "then") == ["eve", first, then]
 
@@ -387,7 +387,7 @@ def test_pages_that_overlap_each_other() -> None:
     story, _, said = room_of(5)
     eve = story.client("eve")
     eve.joins("red", since=0, pages=[said[:3], said[2:]])
-    assert told(replay.seams(story.log, "red")) == ["history_disorder/join"]
+    assert told(replay.seams(story.index, "red")) == ["history_disorder/join"]
 
 
 def test_live_messages_before_the_replay() -> None:
@@ -400,7 +400,7 @@ def test_live_messages_before_the_replay() -> None:
         story.all_hear([eve], *during)
         eve.gets_page("red", said)
         eve.is_member("red")
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 0, "first": 4, "then": 1, "count": 1}
     assert found == [Anomaly("reorder", params, story.events[-3:-1])]
     assert told(found) == ["reorder"]
@@ -411,7 +411,7 @@ def test_the_oldest_messages_instead_of_the_newest() -> None:
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[:NEWEST])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["wrong_replay/oldest"]
     assert facts(found, "first", "last", "newest", "count") == [1, 50, 60, 50]
 
@@ -421,7 +421,7 @@ def test_stale_messages_instead_of_the_newest() -> None:
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[5:55])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     assert told(found) == ["wrong_replay/stale"]
     assert facts(found, "first", "last", "newest") == [6, 55, 60]
 
@@ -432,7 +432,7 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[-shown:])
-    found = replay.seams(story.log, "red")
+    found = replay.seams(story.index, "red")
     span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
     params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
     assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
@@ -445,7 +445,7 @@ def test_fifty_with_a_hole_in_them() -> None:
     eve = story.client("eve")
     eve.joins("red", replay=[*said[9:30], *said[31:]])
     story.talk([*people, eve], "red", 2, first=61)
-    found = replay.seams(story.log, "red", "eve")
+    found = replay.seams(story.index, "red", "eve")
     assert told(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [31, 1, 50]
 
@@ -455,7 +455,7 @@ def test_no_more_than_three_seams_are_told_of() -> None:
     story, _, _ = room_of(2)
     for person in story.clients(*"cdefg"):
         person.joins("red", since=0)
-    assert told(replay.seams(story.log, "red")) == ["replay_hole"] * 3
+    assert told(replay.seams(story.index, "red")) == ["replay_hole"] * 3
 
 
 # --- retries --------------------------------------------------------------------------------------
@@ -490,7 +490,7 @@ def test_a_retry_that_is_not_answered() -> None:
     alice.repeats(line)
     again = story.last
     story.passes(5)
-    found = replay.retries(story.log, "red")
+    found = replay.retries(story.index, "red")
     params = {"who": "alice", "room": "red", "id": "m1", "content": line.content}
     assert found == [Anomaly("retry_unanswered", params, [said, again])]
     assert told(found) == ["retry_unanswered"]
@@ -503,7 +503,7 @@ def test_retries_that_are_not_answered_are_one_finding() -> None:
         line = alice.says("red", id=f"m{number}")
         story.all_hear([alice, bob], (line, number))
         alice.repeats(line)
-    assert facts(replay.retries(story.log, "red"), "id") == ["m3"]
+    assert facts(replay.retries(story.index, "red"), "id") == ["m3"]
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.75, []), (LONG_AGO, ["retry_unanswered"])])
@@ -518,7 +518,7 @@ def test_a_retry_is_due_an_answer_if_its_connection_stood_for_a_second(
     people[0].repeats(line)
     story.next_at(2.0 + seconds)
     people[0].closes()
-    assert told(replay.retries(story.log, "red")) == expected
+    assert told(replay.retries(story.index, "red")) == expected
 
 
 @pytest.mark.parametrize("how", ["reset", "closes", "killed", "asked_to_stop"])
@@ -538,17 +538,17 @@ def test_a_retry_whose_connection_ended_too_soon_is_not_judged(how: str) -> None
                 alice.closes()
             case _:
                 story.ends(how, alice, bob)
-        assert told(replay.retries(story.log, "red")) == expected
+        assert told(replay.retries(story.index, "red")) == expected
 
 
 def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
     """Where no `id` is kept, nothing is asked of retries."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
-    assert replay.offers_retries(story.log, "red")
+    assert replay.offers_retries(story.index, "red")
     line = alice.says("red", id="m1")
     story.all_hear([alice], (line, 1))
-    assert replay.offers_retries(story.log, "red")
+    assert replay.offers_retries(story.index, "red")
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -556,7 +556,7 @@ def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
         person.hears(line, 1, id="own")
     alice.repeats(line)
     story.passes(5)
-    assert not replay.offers_retries(story.log, "red")
+    assert not replay.offers_retries(story.index, "red")
     assert every(story) == []
 
 
@@ -568,4 +568,4 @@ def test_repeating_without_an_id_is_no_retry() -> None:
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.passes(5)
-    assert told(replay.retries(story.log, "red")) == []
+    assert told(replay.retries(story.index, "red")) == []

@@ -17,14 +17,14 @@ MIB = 2**20
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(slow.stalled(story.log, room)), *told(slow.unbounded(story.log, room))]
+    return [*told(slow.stalled(story.index, room)), *told(slow.unbounded(story.index, room))]
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
     """Nobody stopped reading, so nothing was shown."""
     assert every(Story()) == []
-    assert slow.reading_times(Story().log) == (None, inf)
-    assert slow.owed_bytes(Story().log, "red") == 0
+    assert slow.reading_times(Story().index) == (None, inf)
+    assert slow.owed_bytes(Story().index, "red") == 0
 
 
 def test_the_others_hear_everything_while_one_does_not_read() -> None:
@@ -41,10 +41,10 @@ def test_the_others_hear_everything_while_one_does_not_read() -> None:
     for line, number in lines:
         sloth.hears(line, number, size=MIB)
     assert every(story) == []
-    fault, again = slow.reading_times(story.log)
+    fault, again = slow.reading_times(story.index)
     assert fault is not None
     assert (fault.at, again > stopped + 3) == (stopped, True)
-    assert slow.owed_bytes(story.log, "red") == sum(len(line.content) for line, _ in lines)
+    assert slow.owed_bytes(story.index, "red") == sum(len(line.content) for line, _ in lines)
 
 
 def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> None:
@@ -62,7 +62,7 @@ def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> N
     for number, line in enumerate(lines, 1):
         sloth.hears(line, number, size=MIB)
     assert every(story) == []
-    assert slow.owed_bytes(story.log, "red") == sum(len(line.content) for line in lines)
+    assert slow.owed_bytes(story.index, "red") == sum(len(line.content) for line in lines)
 
 
 def test_a_reader_that_is_cut_off_has_not_read_again() -> None:
@@ -73,7 +73,7 @@ def test_a_reader_that_is_cut_off_has_not_read_again() -> None:
     stopped = story.last
     other.faults("read_again")
     sloth.is_cut()
-    assert slow.reading_times(story.log) == (stopped, inf)
+    assert slow.reading_times(story.index) == (stopped, inf)
 
 
 def test_a_reader_that_is_disconnected_and_comes_back() -> None:
@@ -136,11 +136,11 @@ def test_everybody_waits_for_the_slow_reader() -> None:
     came = story.last
     alice.hears(*late)
     story.all_hear([bob, sloth], waiting, late)
-    found = slow.stalled(story.log, "red")
+    found = slow.stalled(story.index, "red")
     params = {"who": "alice", "slow": "sloth", "room": "red", "count": 2, "seconds": 3.5}
     assert found == [Anomaly("stalled_by_slow_reader", params, [stopped, said, came])]
     assert told(found) == ["stalled_by_slow_reader"]
-    assert told(slow.stalled(story.log, "blue")) == []
+    assert told(slow.stalled(story.index, "blue")) == []
 
 
 @pytest.mark.parametrize(("earlier", "count"), [(0.0, 1), (0.25, 0)])
@@ -157,7 +157,7 @@ def test_a_message_waits_if_it_comes_when_the_reader_reads_again_and_was_said_lo
     with story.moment():
         sloth.faults("read_again")
         alice.hears(line, 1)
-    assert told(slow.stalled(story.log, "red")) == ["stalled_by_slow_reader"] * count
+    assert told(slow.stalled(story.index, "red")) == ["stalled_by_slow_reader"] * count
 
 
 def test_a_server_that_keeps_everything() -> None:
@@ -172,7 +172,7 @@ def test_a_server_that_keeps_everything() -> None:
         sloth.faults("read_again")
         for line, number in lines:
             sloth.hears(line, number, size=MIB - MIB // 64)
-    found = slow.unbounded(story.log, "red")
+    found = slow.unbounded(story.index, "red")
     params = {"slow": "sloth", "room": "red", "mebibytes": 32, "limit": MAX_UNREAD // MIB}
     assert found == [Anomaly("unbounded_slow_reader", params, [stopped])]
     assert all(isinstance(found[0].params[key], int) for key in ("mebibytes", "limit"))

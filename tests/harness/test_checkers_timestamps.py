@@ -47,17 +47,17 @@ def test_messages_that_tell_when_they_were_said() -> None:
         for each in (alice, bob):
             each.hears(line, 1, timestamp=millis(now))
         story.passes(2 * TOLERANCE)
-    assert told(timestamps.of_messages(story.log)) == []
-    assert told(anomalies_in(story.log)) == ["split_sequence"], "these were all given the number 1"
+    assert told(timestamps.of_messages(story.index)) == []
+    assert told(anomalies_in(story.index)) == ["split_sequence"], "these were all given the number 1"
 
 
 def test_an_empty_history_tells_no_time() -> None:
     """No events, no findings; and no message or presence, none either."""
-    empty = Story().log
+    empty = Story().index
     assert timestamps.of_messages(empty) == timestamps.of_presence(empty) == []
     assert leniencies(empty) == []
     story, _, _ = started()
-    assert timestamps.of_messages(story.log) == timestamps.of_presence(story.log) == []
+    assert timestamps.of_messages(story.index) == timestamps.of_presence(story.index) == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_message_that_tells_another_time(off: float, variant: str, shown: str)
     story.passes(1000)
     line = alice.says("red")
     story.all_hear([alice, bob], (replace(line, timestamp=millis(story.at + off)), 1))
-    found = timestamps.of_messages(story.log)
+    found = timestamps.of_messages(story.index)
     assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "off", "count") == [
         "alice",
@@ -89,7 +89,7 @@ def test_a_message_that_tells_another_time(off: float, variant: str, shown: str)
         1,
     ]
     assert [type(event).__name__ for event in found[0].evidence] == ["Sent", "Received"]
-    assert told(anomalies_in(story.log)) == told(found)
+    assert told(anomalies_in(story.index)) == told(found)
 
 
 def test_the_finding_tells_both_times() -> None:
@@ -97,7 +97,7 @@ def test_the_finding_tells_both_times() -> None:
     story, alice, _ = started()
     line = alice.says("red")
     alice.hears(line, 1, timestamp=millis(story.at + DAY))
-    assert facts(timestamps.of_messages(story.log), "shown", "right") == [
+    assert facts(timestamps.of_messages(story.index), "shown", "right") == [
         "2026-01-02 00:00:00",
         "2026-01-01 00:00:00",
     ]
@@ -115,7 +115,7 @@ def test_the_tolerance_has_two_ends() -> None:
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else sent - TOLERANCE - more
             alice.hears(line, 1, timestamp=millis(edge))
-            assert told(timestamps.of_messages(story.log)) == names, (late, more)
+            assert told(timestamps.of_messages(story.index)) == names, (late, more)
 
 
 @pytest.mark.parametrize(("off", "shown"), [(0, "-5 s"), (-DAY, "-24 h"), (HOUR, "+1 h")])
@@ -125,7 +125,7 @@ def test_a_clock_that_stands_still(off: int, shown: str) -> None:
     for number in range(3):
         alice.hears(alice.says("red"), number + 1, timestamp=millis(off))
         story.passes(5)
-    found = timestamps.of_messages(story.log)
+    found = timestamps.of_messages(story.index)
     assert told(found) == ["wrong_time/still"]
     assert facts(found, "count", "off") == [2, shown]
 
@@ -137,7 +137,7 @@ def test_messages_that_are_near_may_tell_one_time(apart: float, names: list[str]
     alice.hears(alice.says("red"), 1, timestamp=EPOCH)
     story.next_at(story.at + apart)
     alice.hears(alice.says("red"), 2, timestamp=EPOCH)
-    assert told(timestamps.of_messages(story.log)) == names
+    assert told(timestamps.of_messages(story.index)) == names
 
 
 def test_messages_that_wait_may_tell_one_time() -> None:
@@ -147,7 +147,7 @@ def test_messages_that_wait_may_tell_one_time() -> None:
     story.passes(5)
     second = alice.says("red")
     story.all_hear([alice], (replace(first, timestamp=EPOCH), 1), (replace(second, timestamp=EPOCH), 2))
-    assert timestamps.of_messages(story.log) == []
+    assert timestamps.of_messages(story.index) == []
 
 
 def test_seconds_are_forgiven_and_judged_all_the_same() -> None:
@@ -156,8 +156,8 @@ def test_seconds_are_forgiven_and_judged_all_the_same() -> None:
         story, alice, _ = started()
         line = alice.says("red")
         alice.hears(line, 1, timestamp=EPOCH / 1000 + story.at + off)
-        assert told(timestamps.of_messages(story.log)) == names
-        assert [note.key for note in leniencies(story.log)] == ["lenient.seconds"]
+        assert told(timestamps.of_messages(story.index)) == names
+        assert [note.key for note in leniencies(story.index)] == ["lenient.seconds"]
 
 
 def test_a_stored_message_is_judged_by_when_it_was_said() -> None:
@@ -168,8 +168,8 @@ def test_a_stored_message_is_judged_by_when_it_was_said() -> None:
     story.passes(10 * DAY)
     bob.reads("red", [(line, 1)])
     bob.reads("red", [(replace(line, timestamp=2 * EPOCH), 1)])
-    assert told(timestamps.of_messages(story.log)) == []
-    assert told(anomalies_in(story.log)) == ["history_mismatch"]
+    assert told(timestamps.of_messages(story.index)) == []
+    assert told(anomalies_in(story.index)) == ["history_mismatch"]
 
 
 def test_a_message_that_is_stored_again_has_a_time_of_its_own() -> None:
@@ -180,14 +180,14 @@ def test_a_message_that_is_stored_again_has_a_time_of_its_own() -> None:
     story.passes(DAY)
     alice.repeats(line)
     alice.hears(line, 2, timestamp=millis(story.at))
-    assert told(timestamps.of_messages(story.log)) == []
+    assert told(timestamps.of_messages(story.index)) == []
 
 
 def test_what_was_stored_before_the_run_is_not_judged() -> None:
     """Nobody of this run said it, so nobody knows when it was said."""
     story, alice, _ = started()
     alice.reads("red", [(Line("", "red", "eve", "long ago", None, "x", 10**12), 1)])
-    assert timestamps.of_messages(story.log) == []
+    assert timestamps.of_messages(story.index) == []
 
 
 def test_announcements_are_not_judged() -> None:
@@ -195,7 +195,7 @@ def test_announcements_are_not_judged() -> None:
     story, alice, _ = started()
     story.passes(DAY)
     alice.is_told("red", "bob has joined")
-    assert timestamps.of_messages(story.log) == []
+    assert timestamps.of_messages(story.index) == []
 
 
 # --- presence -------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_last_seen_since_the_user_came(status: str) -> None:
     story, alice, bob = started()
     for seen in (story.at, story.passes(10_000), story.at - 5_000):
         is_shown(alice, bob.user, seen, status)
-    assert timestamps.of_presence(story.log) == []
+    assert timestamps.of_presence(story.index) == []
 
 
 @pytest.mark.parametrize("status", ["online", "away", "offline"])
@@ -217,10 +217,10 @@ def test_last_seen_at_another_time(status: str, off: float, variant: str) -> Non
     story, alice, bob = started()
     is_shown(alice, bob.user, story.at, status)
     is_shown(alice, bob.user, story.at + off, status)
-    found = timestamps.of_presence(story.log)
+    found = timestamps.of_presence(story.index)
     assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "count") == ["alice", "lastSeen", "bob", "red", 1]
-    assert told(anomalies_in(story.log)) == told(found)
+    assert told(anomalies_in(story.index)) == told(found)
 
 
 def test_the_tolerance_of_last_seen_has_two_ends() -> None:
@@ -228,12 +228,12 @@ def test_the_tolerance_of_last_seen_has_two_ends() -> None:
     for late in (False, True):
         for more, names in ((-0.001, []), (0.002, ["wrong_time"])):
             story, alice, bob = started()
-            came = story.log.conn(bob.conn).opened
+            came = story.index.conn(bob.conn).opened
             story.passes(5)
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else came - TOLERANCE - more
             is_shown(alice, bob.user, edge)
-            assert told(timestamps.of_presence(story.log)) == names, (late, more)
+            assert told(timestamps.of_presence(story.index)) == names, (late, more)
 
 
 def test_a_user_who_comes_back_may_have_been_seen_before() -> None:
@@ -244,7 +244,7 @@ def test_a_user_who_comes_back_may_have_been_seen_before() -> None:
     story.passes(DAY)
     bob.connects()
     is_shown(alice, bob.user, seen, "offline")
-    assert timestamps.of_presence(story.log) == []
+    assert timestamps.of_presence(story.index) == []
 
 
 def test_strangers_are_not_judged() -> None:
@@ -256,7 +256,7 @@ def test_strangers_are_not_judged() -> None:
     nobody.gets({"type": "heartbeat"})
     nobody.faults("close")
     is_shown(alice, "", -300 * DAY)
-    assert timestamps.of_presence(story.log) == []
+    assert timestamps.of_presence(story.index) == []
 
 
 # --- other clocks ---------------------------------------------------------------------------------
@@ -268,16 +268,16 @@ def test_a_server_elsewhere_has_a_clock_of_its_own() -> None:
     alice, bob = story.members("red", "alice", "bob")
     alice.hears(alice.says("red"), 1)
     is_shown(alice, bob.user, story.at)
-    assert leniencies(story.log) == []
+    assert leniencies(story.index) == []
     alice.hears(alice.says("red"), 2, timestamp=millis(HOUR))
     is_shown(alice, bob.user, story.at - DAY)
-    assert timestamps.of_messages(story.log) == timestamps.of_presence(story.log) == []
-    (note,) = leniencies(story.log)
+    assert timestamps.of_messages(story.index) == timestamps.of_presence(story.index) == []
+    (note,) = leniencies(story.index)
     assert (note.key, note.params) == ("lenient.clock", {"off": "+1 h"})
     seen_only = Story()
     alice, bob = seen_only.members("red", "alice", "bob")
     is_shown(alice, bob.user, seen_only.at - DAY)
-    (note,) = leniencies(seen_only.log)
+    (note,) = leniencies(seen_only.index)
     assert note.params == {"off": "-24 h"}
 
 
@@ -288,9 +288,9 @@ def test_a_clock_that_was_set_excuses_as_much() -> None:
         line = alice.says("red")
         alice.hears(line, 1, timestamp=millis(story.at + jump))
         is_shown(alice, bob.user, story.at + jump)
-        log = story.log
+        log = story.index
         assert told([*timestamps.of_messages(log), *timestamps.of_presence(log)]) == ["wrong_time/zone"] * 2
         story.notes("clock_moved", jump)
         story.notes("clock_moved", 0.0)
-        log = story.log
+        log = story.index
         assert timestamps.of_messages(log) == timestamps.of_presence(log) == []

@@ -33,7 +33,7 @@ def lost(story: Story, scribe: Person, said: list[Numbered]) -> list[str]:
     story.restarts("killed", scribe)
     scribe.reads("red", said, since=0)
     scribe.reads("red", [], since=said[-1][1])
-    return told(durability.lost(story.log, "red", copy=False))
+    return told(durability.lost(story.index, "red", copy=False))
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
@@ -41,7 +41,7 @@ def test_what_was_written_behind_a_torn_end_is_lost_by_that(behind: int) -> None
     """The first messages that are new after it; the evidence shows the tearing, too."""
     story, scribe, said = torn(6)
     assert lost(story, scribe, said[: 2 + behind] + said[3 + behind :]) == ["lost_after_crash/torn"]
-    (found,) = durability.lost(story.log, "red", copy=False)
+    (found,) = durability.lost(story.index, "red", copy=False)
     what = [getattr(event, "what", "received") for event in found.evidence]
     assert what == ["torn", "received", "killed", "received"]  # the last is the page that is without it
 
@@ -58,13 +58,13 @@ def test_a_start_that_fails_behind_a_torn_end() -> None:
     story, scribe, _ = torn(2)
     story.ends("killed", scribe)
     story.server("not_ready", why="exited", code=1, output=["KeyError: 'id'"])
-    assert told(lifecycle.server(story.log, 0.0, inf)) == ["no_start/exited"]
+    assert told(lifecycle.server(story.index, 0.0, inf)) == ["no_start/exited"]
     story = Story()
     story.server("ready")
     story.server("killed")
     tearing = story.server("torn", **TORN)
     failing = story.server("not_ready", why="exited", code=1, output=["KeyError: 'id'"])
-    found = lifecycle.server(story.log, 0.0, inf)
+    found = lifecycle.server(story.index, 0.0, inf)
     assert told(found) == ["no_start/exited_torn"]
     assert facts(found, "files", "bytes", "code") == ["journal", 23, 1]
     assert found[0].evidence == [tearing, failing]
@@ -78,7 +78,7 @@ def test_other_starts_that_fail_have_other_reasons(why: str, copy: bool) -> None
     story.server("killed")
     story.server("torn", **TORN)
     story.server("not_ready", copy=copy, why=why, code=1, seconds=1.0, output=[])
-    assert told(lifecycle.server(story.log, 0.0, inf)) == [f"no_start/{why}"]
+    assert told(lifecycle.server(story.index, 0.0, inf)) == [f"no_start/{why}"]
 
 
 OWN, LIBRARY = (

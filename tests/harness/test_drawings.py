@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.history.events import Began, Closed, Fault, History, Noted, Opened, Received, Sent, Server
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.causality import MOST, SERVER, Causality, Moment, causality
 from harness.reports.charts import (
     Shown,
@@ -395,7 +395,7 @@ def test_presence_is_counted_in_whole_heartbeats() -> None:
         story.passes(seconds)
         alice.is_shown(RED, {vera_user: status})
     expected = [Shown(0, Status.ONLINE), Shown(1, Status.AWAY), Shown(3, Status.OFFLINE)]
-    assert shown_after_fault(Log(story.events), "alice", "red", "vera") == expected
+    assert shown_after_fault(HistoryIndex(story.events), "alice", "red", "vera") == expected
     written = texts(presence_timeline(story.events, "alice", "red", ("vera",), 6, "Presence"))
     assert [text for text in written if text in tuple(Status)] == ["online", "away", "offline"]
 
@@ -408,7 +408,7 @@ def test_who_is_missing_from_a_full_list_is_offline() -> None:
     alice.is_shown(RED, {vera_user: "online"}, full=True)
     vera.is_cut()
     alice.is_shown(RED, {"alice": "online"}, full=True)
-    found = shown_after_fault(Log(story.events), "alice", "red", "vera")
+    found = shown_after_fault(HistoryIndex(story.events), "alice", "red", "vera")
     assert found == [Shown(0, Status.ONLINE), Shown(0, Status.OFFLINE)]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.history import frames
-from harness.history.frames import Beat, Complaint, Flaw, Greeting, Page, Roster, Unknown
+from harness.history.frames import Flaw, Unknown
 from lab.protocol import (
     MAX_FRAME,
     Connected,
@@ -55,14 +55,14 @@ def test_a_right_frame_of_each_type_has_its_meaning_and_no_notes() -> None:
     said = Message(**MESSAGE)
     pairs: list[tuple[Any, Any]] = [
         (said, said),
-        (HistoryFrame("red", [said], 7, more=False), Page("red", [said], 7, more=False)),
+        (HistoryFrame("red", [said], 7, more=False), frames.History("red", [said], 7, more=False)),
         (
             PresenceFrame("red", [Presence("alice", Status.AWAY, EPOCH)], full=True),
-            Roster("red", {"alice": Presence("alice", Status.AWAY, EPOCH)}, full=True),
+            frames.PresenceFrame("red", {"alice": Presence("alice", Status.AWAY, EPOCH)}, full=True),
         ),
-        (Connected("c", "alice", 0.5, 1.5), Greeting("alice", "c", 0.5, 1.5)),
-        (Error(ErrorCode.BAD_ROOM, "no", "m1"), Complaint("bad_room", "no", "m1")),
-        (Heartbeat(), Beat()),
+        (Connected("c", "alice", 0.5, 1.5), frames.Connected("alice", "c", 0.5, 1.5)),
+        (Error(ErrorCode.BAD_ROOM, "no", "m1"), frames.Error("bad_room", "no", "m1")),
+        (Heartbeat(), frames.Heartbeat()),
     ]
     for frame, meaning in pairs:
         reading = frames.read(frames.decode(encode(frame).decode()))
@@ -199,7 +199,7 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
     assert isinstance(reading.meaning, Message)
     assert reading.meaning.sequence == 7
     reading = frames.read({"type": "history", "data": {"room": "red", "messages": [], "last": 7.0}})
-    assert isinstance(reading.meaning, Page)
+    assert isinstance(reading.meaning, frames.History)
     assert reading.meaning.last == 7
 
 

@@ -13,7 +13,7 @@ import pytest
 import harness.checkers
 from harness.checkers.catalogue import CATALOGUE, Anomaly
 from harness.history.events import Stalled
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.summary import Summary, excluded_frequency
 from harness.running.play import Run
 from harness.texts import texts
@@ -35,7 +35,7 @@ class Scenario(ModuleType):
         given = {step.replace("_", ".").lstrip("s"): finding for step, finding in findings.items()}
         self.findings = {step: given.get(step, Finding([], PROOF)) for step in steps_of(exercise)}
 
-    def check(self, plan: Any, log: Log) -> dict[str, Finding]:
+    def check(self, plan: Any, index: HistoryIndex) -> dict[str, Finding]:
         """The findings of each step."""
         return self.findings
 
@@ -54,7 +54,7 @@ ALL = ("1.1", "1.2", "1.3", "1.4", "1.5")
 
 def verdicts(story: Story, component: str | None = None, **findings: Finding) -> dict[str, StepResult]:
     """The verdict on each step of exercise 1, where the checks find this."""
-    results = judge(1, Scenario(1, **findings), None, story.log, component)
+    results = judge(1, Scenario(1, **findings), None, story.index, component)
     for result in results:
         told(a for a in result.anomalies if a not in (TIMED, UNTIMED))
     return {result.step: result for result in results}
@@ -298,7 +298,7 @@ def test_a_malformed_error_explains_least() -> None:
     for step in ("2.2", "2.3", "2.4"):
         with story.step(step):
             story.passes(1)
-    first = judge(2, Scenario(2, s2_1=Finding([UNTIMED], PROOF)), None, story.log, None)[0]
+    first = judge(2, Scenario(2, s2_1=Finding([UNTIMED], PROOF)), None, story.index, None)[0]
     assert [(each.name, each.params.get("kind")) for each in first.anomalies] == [
         ("malformed_frame", "message"),
         ("reorder", None),
@@ -315,7 +315,7 @@ def test_what_was_forgiven_is_noted_once() -> None:
         alice.gets_page("red", [])
         alice.is_shown("red", {"alice": "online"})
         alice.hears(story.line(alice, "red"), 1, timestamp=EPOCH / 1000)
-    keys = [text.key for text in leniencies(story.log)]
+    keys = [text.key for text in leniencies(story.index)]
     assert keys == [f"lenient.{note}" for note in ("no_code", "no_last", "no_more", "no_full", "seconds")]
     assert all(texts("en").has(f"note.{key}") for key in keys)
 

@@ -70,7 +70,7 @@ async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld)
     closed = [event for event in events(world, history.Closed) if getattr(event, "client", "") == "reset"]
     assert getattr(closed[0], "by", "") == "client"
     with pytest.raises(Gone):
-        await reset.beat()
+        await reset.send_heartbeat()
 
 
 async def test_a_clock_that_is_set_is_written_down(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,12 @@ import pytest
 
 from harness.history.calls import Calls
 from harness.history.events import Called, Event, History, without_calls
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.minimize import replay_file as replay
 from harness.reports.calls import joined_calls
 from harness.reports.excerpt import CALLERS, CALLS, excerpt, tags_of
 from harness.reports.words import Words
-from harness.running.fork_pool import Nursery, SimJob
+from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios import script
@@ -113,9 +113,9 @@ def test_to_record_calls_changes_nothing(name: str, tmp_path: Path) -> None:
         cases = cases[:-1]  # as wrong in the small as in the large
 
     async def played() -> list[list[Run]]:
-        async with Nursery(2) as nursery:
+        async with ForkPool(2) as pool:
             jobs = [SimJob(target, cases, lean=False, with_calls=each) for each in (False, True)]
-            return list(await asyncio.gather(*map(nursery.play, jobs)))
+            return list(await asyncio.gather(*map(pool.play, jobs)))
 
     for plain, observed in zip(*asyncio.run(played()), strict=True):
         assert calls_in(observed.history)
@@ -132,8 +132,8 @@ def test_who_looks_whether_it_is_observed_is_shown_without_calls(tmp_path: Path)
     case = scenes(2)[0]
 
     async def recalled() -> History:
-        async with Nursery(1) as nursery:
-            return (await nursery.recall(target, case, plain.digest)).history
+        async with ForkPool(1) as pool:
+            return (await pool.recall(target, case, plain.digest)).history
 
     plain = simulate(case, target)
     assert simulate(case, target, with_calls=True).digest != plain.digest
@@ -149,8 +149,8 @@ def test_checkers_and_the_log_do_not_see_calls(place: str) -> None:
         events.append(event)
         if place == "everywhere":
             events += [Called(event.at, number, "accept#1", "store.last()", end) for end in (None, "0")]
-    assert anomalies_in(Log(events)) == anomalies_in(Log(story.events)) != []
-    assert Log(events).events == story.events
+    assert anomalies_in(HistoryIndex(events)) == anomalies_in(HistoryIndex(story.events)) != []
+    assert HistoryIndex(events).events == story.events
 
 
 def test_calls_are_written_and_read(tmp_path: Path) -> None:

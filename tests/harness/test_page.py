@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Received, Sent
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.reports.charts import histogram
 from harness.reports.events import MOST, events_as_html
 from harness.reports.page import page
@@ -245,7 +245,7 @@ def test_strips_show_holes_repeats_and_swaps() -> None:
     eve.connects()
     eve.joins(RED, 2, said[2:5])
     story.all_hear([eve], *said[5:])
-    assert rows(story.log, RED) == [
+    assert rows(story.index, RED) == [
         Row("bob", [Span(1, 6), Span(8, 10)], [], [Span(7, 7)], [4], [6]),
         Row("alice", [Span(1, 10)]),
         Row("eve", [Span(1, 2), Span(6, 10)], [Span(3, 5)]),
@@ -261,7 +261,7 @@ def test_an_answer_to_a_retry_is_not_out_of_line() -> None:
     story.talk([alice], RED, 3, first=2)
     alice.repeats(line)
     alice.hears(line, 1)
-    (row,) = rows(story.log, RED)
+    (row,) = rows(story.index, RED)
     assert not row.is_odd
 
 
@@ -270,7 +270,7 @@ def test_strips_stay_readable_for_many() -> None:
     story = Story()
     people = story.members(RED, *(f"p{n:02}" for n in range(MOST_CLIENTS + 6)))
     story.talk(people, RED, 3)
-    drawn = strips(Log(story.events), RED, "t", texts("en"), story.events[-1:])
+    drawn = strips(HistoryIndex(story.events), RED, "t", texts("en"), story.events[-1:])
     root = ET.fromstring(str(drawn))
     written = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
     assert sum(text.startswith(("p0", "p1", "p2")) for text in written) == 24
@@ -280,7 +280,7 @@ def test_strips_stay_readable_for_many() -> None:
 
 def test_an_empty_room_can_be_drawn() -> None:
     """There is nothing in it, and that is no error."""
-    ET.fromstring(str(strips(Log(Story().events), RED, "t", texts("en"))))
+    ET.fromstring(str(strips(HistoryIndex(Story().events), RED, "t", texts("en"))))
     ET.fromstring(str(histogram([], "t", "x", "y")))
 
 
@@ -323,15 +323,15 @@ def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
     alice.is_shown(RED, {bob.user: "away"}, False)
     alice.is_shown(RED, both, True)
     alice.is_shown(RED, {alice.user: "online"}, True)
-    log = story.log
-    assert best_witness(log) == ("alice", RED)
-    one, two = timeline_rows(log, "alice", RED)
+    index = story.index
+    assert best_witness(index) == ("alice", RED)
+    one, two = timeline_rows(index, "alice", RED)
     assert [str(status) for _, status in one.shown] == ["online"]
     assert [str(status) for _, status in two.shown] == ["online", "away", "online", "offline"]
     assert two.breaks == [broken]
-    drawn = str(timeline(log, "alice", RED, Words(texts("en"), NONCE)))
+    drawn = str(timeline(index, "alice", RED, Words(texts("en"), NONCE)))
     assert "What alice was shown of red, by time" in drawn
-    assert best_witness(Story().log) is None
+    assert best_witness(Story().index) is None
 
 
 _TYPES = st.sampled_from(["message", "history", "presence", "error", "connected", "heartbeat", "dance"])

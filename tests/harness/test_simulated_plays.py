@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from harness.history.events import History, Received, Sent
 from harness.minimize import replay_file as replay
 from harness.minimize import shrink
-from harness.running.fork_pool import CrashError, Nursery, SimJob, packed
+from harness.running.fork_pool import CrashError, ForkPool, SimJob, packed
 from harness.running.play import Case, Run
 from harness.scenarios import script
 from harness.scenarios.common import MODEST, SMALL
@@ -33,11 +33,11 @@ pytestmark = pytest.mark.xdist_group("sim")
 
 
 def play(*jobs: SimJob, same_addresses: bool = True) -> list[list[Run]]:
-    """Play jobs in one nursery, two at a time."""
+    """Play jobs in one pool, two at a time."""
 
     async def all_of_them() -> list[list[Run]]:
-        async with Nursery(2, same_addresses=same_addresses) as nursery:
-            return list(await asyncio.gather(*(nursery.play(job) for job in jobs)))
+        async with ForkPool(2, same_addresses=same_addresses) as pool:
+            return list(await asyncio.gather(*(pool.play(job) for job in jobs)))
 
     return asyncio.run(all_of_them())
 
@@ -178,9 +178,9 @@ def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict
     """The smallest scene for each of them."""
 
     async def all_of_them() -> dict[str, Run | None]:
-        async with Nursery(2) as nursery:
+        async with ForkPool(2) as pool:
             return {
-                name: await shrink.shrink(nursery, broken[name], broken_runs[name][0]) for name in SMALL_ONES
+                name: await shrink.shrink(pool, broken[name], broken_runs[name][0]) for name in SMALL_ONES
             }
 
     return asyncio.run(all_of_them())
@@ -418,7 +418,7 @@ def test_sleeping_in_an_executor_is_nothing_to_note(tmp_path: Path) -> None:
     "trait",
     [
         "assert os.path.exists('here.txt'); os.chdir(os.environ['DATA_DIR'])",
-        "import sys; print('starts'); sys.stdout = open(os.environ['DATA_DIR'] + '/out.log', 'a')",
+        "import sys; print('starts'); sys.stdout = open(os.environ['DATA_DIR'] + '/out.index', 'a')",
         "log = logging.getLogger('own'); assert not log.handlers; log.addHandler(logging.NullHandler())",
         "path = os.environ['DATA_DIR'] + '/x'; open(path, 'w').write('y'); assert open(path).read() == 'y'",
         "now = time.time()\nwhile time.time() < now + 0.01: pass",
@@ -570,9 +570,9 @@ def test_leaving_a_nursery_ends_its_processes(stuck_forever: Path) -> None:
     import psutil
 
     async def begin_and_leave() -> None:
-        async with Nursery(2) as nursery:
-            playing = asyncio.ensure_future(nursery.play(SimJob(at_file(stuck_forever), [Case(1, "1")])))
-            while len(psutil.Process(nursery.pid).children()) == 0:
+        async with ForkPool(2) as pool:
+            playing = asyncio.ensure_future(pool.play(SimJob(at_file(stuck_forever), [Case(1, "1")])))
+            while len(psutil.Process(pool.pid).children()) == 0:
                 await asyncio.sleep(0.01)
             playing.cancel()
             raise KeyboardInterrupt

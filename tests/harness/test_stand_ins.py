@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from harness.running.fork_pool import Nursery, SimJob
+from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios.common import SMALL
@@ -85,7 +85,7 @@ with open(1, 'w', closefd=False) as file: return file.write('text\n')
 
 with os.fdopen(2, 'wb', closefd=False) as file: return file.write(b'bytes\n')
 
-log = os.open('own.log', os.O_CREAT | os.O_WRONLY); return os.dup2(log, 1), os.dup2(log, 2)
+log = os.open('own.index', os.O_CREAT | os.O_WRONLY); return os.dup2(log, 1), os.dup2(log, 2)
 
 return sys.stdin.read(), sys.stdin.readline(), list(sys.stdin), sys.stdin.buffer.read(), os.read(0, 10)
 
@@ -256,7 +256,7 @@ logging.getLogger('own').addHandler(handler)
 return handler.stream.name
 
 log = logging.getLogger('own')
-log.addHandler(logging.handlers.RotatingFileHandler('own.log', maxBytes=99))
+log.addHandler(logging.handlers.RotatingFileHandler('own.index', maxBytes=99))
 log.warning('x' * 200)
 log.warning('y')
 return len(log.handlers)
@@ -610,8 +610,8 @@ def play_simulated(folder: Path, batches: list[Batch], case: Case) -> list[tuple
         jobs.append(SimJob(replace(target, cwd=str(own), env={"OUTCOMES": str(own / "told")}), [case]))
 
     async def play() -> list[list[Run]]:
-        async with Nursery(2) as nursery:
-            return list(await asyncio.gather(*(nursery.play(job) for job in jobs)))
+        async with ForkPool(2) as pool:
+            return list(await asyncio.gather(*(pool.play(job) for job in jobs)))
 
     runs = asyncio.run(play())
     return [(run, outcomes(folder / f"{number}" / "told")) for number, (run,) in enumerate(runs)]
@@ -746,11 +746,11 @@ def with_beginning(tmp_path: Path, beginning: str) -> Target:
 
 
 def play(target: Target, *cases: Case) -> list[Run]:
-    """Play cases in one nursery."""
+    """Play cases in one pool."""
 
     async def all_of_them() -> list[Run]:
-        async with Nursery(1) as nursery:
-            return await nursery.play(SimJob(target, list(cases)))
+        async with ForkPool(1) as pool:
+            return await pool.play(SimJob(target, list(cases)))
 
     return asyncio.run(all_of_them())
 

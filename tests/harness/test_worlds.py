@@ -124,8 +124,8 @@ def test_a_server_starts_and_greets(stage: Stage) -> None:
         assert told(world, "started")[0]["pid"] > 0
         assert len(told(world, "ready")) == 1
         alice = await world.client("alice")
-        assert alice.greeting is not None
-        assert alice.greeting.user == world.name("alice")
+        assert alice.connected_frame is not None
+        assert alice.connected_frame.user == world.name("alice")
 
     stage.play(scene)
 
@@ -164,7 +164,7 @@ def test_clients_notice_that_the_server_was_killed(stage: Stage) -> None:
             (client, "server", 1006) for client in ("alice", "bob", "carol")
         ]
         with pytest.raises(Gone):
-            await clients[0].beat()
+            await clients[0].send_heartbeat()
 
     stage.play(scene)
 
@@ -427,8 +427,8 @@ def server_file(tmp_path: Path, text: str, ending: str = "\n    asyncio.run(main
 async def greeted_as(world: ServedWorld) -> str:
     """The user name by which a new client is greeted."""
     client = await world.client("alice")
-    assert client.greeting is not None
-    return client.greeting.user
+    assert client.connected_frame is not None
+    return client.connected_frame.user
 
 
 def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         alice = await world.client("alice")
-        await alice.beat()
+        await alice.send_heartbeat()
         with pytest.raises(PlayStopped):
             await world.until(lambda: True, LONG)
         assert [detail["code"] for detail in told(world, "died")] == [7]

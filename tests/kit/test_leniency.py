@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness.running.fork_pool import Nursery, SimJob
+from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import Case, Run, play
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome
@@ -121,8 +121,8 @@ def test_leniency_in_the_simulated_world(variant: Variant, tmp_path: Path) -> No
     """In virtual time."""
 
     async def simulated() -> Run:
-        async with Nursery(1) as nursery:
-            (run,) = await nursery.play(SimJob(as_target(variant, tmp_path), [Case(1, "7", MODEST)]))
+        async with ForkPool(1) as pool:
+            (run,) = await pool.play(SimJob(as_target(variant, tmp_path), [Case(1, "7", MODEST)]))
             return run
 
     assert_judged(asyncio.run(simulated()), variant)

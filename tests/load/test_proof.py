@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.bench import crowded
 from harness.checkers import delivery, ordering, replay
-from harness.history.index import Log
+from harness.history.index import HistoryIndex
 from harness.load.judging import Load, judge
 from harness.load.merge import Merged
 from harness.load.proof import unproven
@@ -133,12 +133,12 @@ def played(scenes: list[tuple[str, int, str]]) -> Merged:
 def test_who_is_proven_right_has_nothing_to_be_found(scenes: list[tuple[str, int, str]]) -> None:
     """Whatever a server does: where a connection is proven right, no checker finds anything on it."""
     merged = played(scenes)
-    look = set(unproven(merged, Log(merged.whole()), ROOM))
+    look = set(unproven(merged, HistoryIndex(merged.whole()), ROOM))
     for conn in merged.conns(ROOM) - look:
         for history in merged.slices(ROOM, [conn]):
-            log = Log(history)
-            found = [*delivery.lost(log, ROOM), *delivery.duplicates(log, ROOM), *delivery.leaks(log)]
-            found += [*ordering.by_receivers(log, ROOM), *replay.seams(log, ROOM)]
+            index = HistoryIndex(history)
+            found = [*delivery.lost(index, ROOM), *delivery.duplicates(index, ROOM), *delivery.leaks(index)]
+            found += [*ordering.by_receivers(index, ROOM), *replay.seams(index, ROOM)]
             assert found == [], conn
 
 
@@ -147,10 +147,10 @@ def test_a_right_chat_is_proven_right(people: int) -> None:
     """Of a right chat, with cuts and returns, no connection is left for the checkers: so it is quick."""
     recording = crowded.recording(rooms=2, people=people, messages=120)
     merged = Merged([recording])
-    log = Log(merged.whole())
+    index = HistoryIndex(merged.whole())
     assert len(merged.joined) == 2
     assert len(merged.conns(merged.joined[0])) > people
-    assert [list(unproven(merged, log, room)) for room in merged.joined] == [[], []]
+    assert [list(unproven(merged, index, room)) for room in merged.joined] == [[], []]
     result = judge(Load("x", "steady", 1, 1, 5.0), [recording])
     assert (result.outcome, result.findings.anomalies) == (Outcome.PASSED, [])
     assert result.deliveries == len(result.times["delivery"]) > 200 * (people - 2)
@@ -160,4 +160,4 @@ def test_who_leaves_and_who_is_told_of_it_is_proven_right() -> None:
     """Leaving, notices, and a return without anything new are no reason to look closer."""
     scenes = [("say", 0, "none"), ("leave", 1, "none"), ("cut", 2, "none"), ("come", 2, "none")]
     merged = played([*scenes, ("wait", 3, "none")])
-    assert list(unproven(merged, Log(merged.whole()), ROOM)) == []
+    assert list(unproven(merged, HistoryIndex(merged.whole()), ROOM)) == []

@@ -27,7 +27,7 @@ from libcst import matchers
 from msgspec import Struct
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
-from harness.running.fork_pool import Nursery, NurseryError, SimJob
+from harness.running.fork_pool import ForkPool, ForkPoolError, SimJob
 from harness.running.play import Case, add_contract, played_directly
 from harness.running.tasks import side_by_side
 from harness.verdict.outcome import Outcome
@@ -116,7 +116,7 @@ def _difference(text: str, changed: str) -> tuple[str, str, str]:
     return ("" if is_outside or not functions else functions[-1]), was, now
 
 
-async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
+async def is_noticed(mutant: Mutant, pool: ForkPool, folder: Path) -> bool:
     """Whether the exercise does not pass with this component."""
     number = next(n for n, component in COMPONENTS.items() if mutant.file.endswith(f"/{component}.py"))
     path = folder / EXERCISES[number] / f"{COMPONENTS[number]}.py"
@@ -130,8 +130,8 @@ async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
             assert not contract.defect, contract.defect
             if contract.found or contract.problem:
                 return True
-            (run,) = await nursery.play(SimJob(target, [Case(number, "1")]))
-    except (TimeoutError, NurseryError):
+            (run,) = await pool.play(SimJob(target, [Case(number, "1")]))
+    except (TimeoutError, ForkPoolError):
         return True
     add_contract(run, contract)
     return run.outcome is not Outcome.PASSED
@@ -140,13 +140,13 @@ async def is_noticed(mutant: Mutant, nursery: Nursery, folder: Path) -> bool:
 async def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
     """Those that nobody notices. Tells how far it is."""
     places, done, began = asyncio.Semaphore(os.cpu_count() or 1), 0, time.monotonic()
-    async with Nursery(os.cpu_count() or 1) as nursery:
+    async with ForkPool(os.cpu_count() or 1) as pool:
 
         async def one(mutant: Mutant) -> bool:
             nonlocal done
             async with places:
                 with tempfile.TemporaryDirectory(prefix="chatlab-mutant-") as folder:
-                    noticed = await is_noticed(mutant, nursery, Path(folder))
+                    noticed = await is_noticed(mutant, pool, Path(folder))
             done += 1
             if sys.stderr.isatty() or done % 50 == 0:
                 print(f"{done} of {len(mutants)}, {time.monotonic() - began:.0f} s", file=sys.stderr)

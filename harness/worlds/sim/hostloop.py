@@ -387,7 +387,7 @@ class Workers:
         self, loop: HostLoop, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> asyncio.Future[Any]:
         """Have something be done. Returns a future of the loop that asks for it."""
-        disk = self._host.simulator.weather.disk
+        disk = self._host.simulator.latency.disk
         first = min(self._planned)
         starts, seconds = max(loop.time() + disk(), first), disk()
         self._planned[self._planned.index(first)] = starts + seconds

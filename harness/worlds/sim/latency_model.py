@@ -45,7 +45,7 @@ SLOW_DISK = Latency(0.002, 0.4)
 DISKS = (QUICK_DISK, BUSY_DISK, SLOW_DISK)
 
 
-class Weather:
+class LatencyModel:
     """What a run is like: one kind of disk, one place, and a kind of network for each connection."""
 
     def __init__(self, rng: Random, networks: tuple[Latency, ...] | None = None) -> None:

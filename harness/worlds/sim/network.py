@@ -80,7 +80,7 @@ class Network:
     ) -> tuple[Transport, Any]:
         """Open a connection. Raises ConnectionRefusedError if nobody listens there."""
         port = int(port)
-        latency, rng = self.simulator.weather.link()
+        latency, rng = self.simulator.latency.link()
         await asyncio.sleep(latency.draw(rng))
         listener = self._listeners.get(port)
         if listener is None or not listener.hears():

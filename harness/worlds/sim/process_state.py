@@ -79,7 +79,7 @@ _RUNNING = frozenset(
 )
 """Modules whose lists and dicts belong to what is running now."""
 _OURS_IN_SYS = frozenset({"argv", "modules", "stdin", "stdout", "stderr", "path_importer_cache"})
-"""What `Nature` and `modules` set for each start."""
+"""What `StdlibPatches` and `modules` set for each start."""
 _HEAP = 1 << 9
 """The flag of classes that can be changed."""
 _ABSENT = object()

@@ -26,10 +26,10 @@ from greenlet import greenlet
 from harness.worlds.sim import stable_hash as identity
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import Handle, HostLoop
-from harness.worlds.sim.latency_model import Weather
+from harness.worlds.sim.latency_model import LatencyModel
 from harness.worlds.sim.network import Network
 from harness.worlds.sim.source_locations import own_frame, place_of
-from harness.worlds.sim.stdlib_patches import Nature
+from harness.worlds.sim.stdlib_patches import StdlibPatches
 
 T = TypeVar("T")
 
@@ -58,12 +58,12 @@ class Deadlock(Exception):  # noqa: N818 - named for what it is
 class Simulator:
     """One simulated world: its hosts, their network, and its clock. `start` is its time of day at first."""
 
-    def __init__(self, seed: str, start: float, weather: Weather | None = None) -> None:
+    def __init__(self, seed: str, start: float, latency: LatencyModel | None = None) -> None:
         self.seed = seed
         self.start = start
         self.now = UPTIME
         """What `time.monotonic()` and the loops' `time()` show, in seconds."""
-        self.weather = weather or Weather(Random(f"{seed}/weather"))
+        self.latency = latency or LatencyModel(Random(f"{seed}/weather"))
         self.network = Network(self)
         self.hosts: list[Host] = []
         self.current: Host | None = None
@@ -77,7 +77,7 @@ class Simulator:
         self._cancelled_timers = 0
         self._last_event = self.now  # a step that is made for a busy wait is none
         self._numbers = itertools.count()
-        self._nature = Nature(self)
+        self._patches = StdlibPatches(self)
 
     def host(self, name: str) -> Host:
         """A new host."""
@@ -109,7 +109,7 @@ class Simulator:
         """Run a coroutine on a host of its own until it is done. Raises Deadlock if it never can be."""
         _past.append(self)
         host = self.host("harness")
-        with self._nature, identity.serial_hashes():
+        with self._patches, identity.serial_hashes():
             collecting = gc.isenabled()
             gc.disable()
             try:
@@ -120,7 +120,7 @@ class Simulator:
                 return task.result()
             finally:
                 self._enter(None)
-                self._nature.restore()
+                self._patches.restore()
                 if collecting:
                     gc.enable()
 
@@ -167,7 +167,7 @@ class Simulator:
 
     def new_process(self) -> None:
         """Have the standard library be as a process finds it that begins."""
-        self._nature.new_process()
+        self._patches.new_process()
 
     def step_outside(self) -> None:
         """In the middle of whatever runs: from here on it is the harness's code."""

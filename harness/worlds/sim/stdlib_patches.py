@@ -79,7 +79,7 @@ _STEP = 1e-4
 """Seconds by which it does."""
 
 
-class Nature:
+class StdlibPatches:
     """A context in which the standard library tells of the simulated world."""
 
     def __init__(self, simulator: Simulator) -> None:
@@ -93,7 +93,7 @@ class Nature:
         self._state: ProcessState | None = None  # as the first program found it
         self._zone = system.Zone()
 
-    def __enter__(self) -> Nature:
+    def __enter__(self) -> StdlibPatches:
         with ExitStack() as stack:
             clock = stack.enter_context(time_machine.travel(self._simulator.start, tick=False))
             clock.time_ns = self._time_of_day
@@ -439,7 +439,9 @@ def _refuse(what: str, host: Host, *_: Any, **__: Any) -> None:
     host.refuse(what)
 
 
-def _method(nature: Nature, real: Callable[..., Any], on_host: Callable[..., Any]) -> Callable[..., Any]:
+def _method(
+    nature: StdlibPatches, real: Callable[..., Any], on_host: Callable[..., Any]
+) -> Callable[..., Any]:
     """A method that does something else when a server calls it."""
 
     def call(self: Any, *args: Any) -> Any:
@@ -460,15 +462,15 @@ def _ours(host: Host | None, factory: Callable[[], Any]) -> Any:
 class _ThreadLock:
     """`threading.Lock`: to wait for it needs another thread, which would let it go."""
 
-    def __init__(self, nature: Nature, real: Any) -> None:
-        self._nature = nature
+    def __init__(self, nature: StdlibPatches, real: Any) -> None:
+        self._patches = nature
         self._real = real
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See threading."""
         if self._real.acquire(blocking=False):
             return True
-        host = self._nature._server()
+        host = self._patches._server()
         if blocking and host is not None:
             host.refuse("thread")
         return False
@@ -482,7 +484,7 @@ class _ThreadLock:
         return bool(self._real.locked())
 
     def __getattr__(self, name: str) -> Any:
-        lacks(type(self._real), "lock", name, self._nature._server())
+        lacks(type(self._real), "lock", name, self._patches._server())
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -491,7 +493,7 @@ class _ThreadLock:
         self.release()
 
 
-def _telling(nature: Nature, real: Callable[..., None]) -> Callable[..., None]:
+def _telling(nature: StdlibPatches, real: Callable[..., None]) -> Callable[..., None]:
     """`Logger._log`: an exception of the simulated world that ends a request is told here, as a rule."""
 
     def log(

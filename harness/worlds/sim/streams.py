@@ -48,7 +48,7 @@ class _Raw(io.RawIOBase):
         return self._server() is None and bool(self._real.isatty())
 
     def fileno(self) -> int:
-        """Its file descriptor; `Nature` sees to it that nothing comes of what is done with that."""
+        """Its file descriptor; `StdlibPatches` sees to it that nothing comes of what is done with that."""
         return self._number if self._server() is not None else int(self._real.fileno())
 
     def readinto(self, buffer: Any) -> int:

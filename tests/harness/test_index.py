@@ -23,23 +23,23 @@ from harness.checkers import (
 )
 from harness.history import events as history
 from harness.history.events import Fault, Received, Sent, Server
-from harness.history.index import ENDS, Log
+from harness.history.index import ENDS, HistoryIndex
 from tests.harness.stories import PROPERTY, Story
 
 
 def test_an_empty_history_has_nothing_in_it() -> None:
-    """A log of no events answers every question with nothing."""
-    log = Log([])
-    assert log.began.exercise == 0
-    assert (log.in_room("red"), log.live_on(1, "red"), log.members("red"), log.said_in("red")) == (
+    """An index of no events answers every question with nothing."""
+    index = HistoryIndex([])
+    assert index.began.exercise == 0
+    assert (index.in_room("red"), index.live_on(1, "red"), index.members("red"), index.said_in("red")) == (
         [],
         [],
         [],
         [],
     )
-    assert (log.start_before(5.0), log.finished("1.1"), log.longest_stall()) == (0.0, False, 0.0)
-    assert not log.server_ended_at(1.0)
-    assert log.conn(3).ended == inf
+    assert (index.start_before(5.0), index.finished("1.1"), index.longest_stall()) == (0.0, False, 0.0)
+    assert not index.server_ended_at(1.0)
+    assert index.conn(3).ended == inf
 
 
 def test_a_membership_begins_when_it_is_confirmed_and_ends_when_leave_is_sent() -> None:
@@ -48,7 +48,7 @@ def test_a_membership_begins_when_it_is_confirmed_and_ends_when_leave_is_sent() 
     (alice,) = story.members("red", "alice")
     began = story.at
     alice.leaves("red")
-    (stay,) = story.log.members("red")
+    (stay,) = story.index.members("red")
     assert (stay.client, stay.user, stay.since) == ("alice", "alice", None)
     assert stay.asked < stay.start == began < stay.stop < stay.left == story.at
     assert stay.end == "leave"
@@ -59,17 +59,17 @@ def test_a_join_that_was_not_confirmed_is_no_membership() -> None:
     story = Story()
     (alice,) = story.clients("alice")
     alice.joins("red", confirmed=False)
-    assert story.log.members("red") == []
-    assert len(story.log.memberships) == 1
+    assert story.index.members("red") == []
+    assert len(story.index.memberships) == 1
 
 
 def test_a_second_join_changes_nothing() -> None:
     """Joining a room that one is in neither begins a membership nor moves the one that there is."""
     story = Story()
     (alice,) = story.members("red", "alice")
-    first = story.log.members("red")
+    first = story.index.members("red")
     alice.joins("red", since=7)
-    assert story.log.members("red") == first
+    assert story.index.members("red") == first
 
 
 def test_who_leaves_and_joins_again_has_two_memberships() -> None:
@@ -81,10 +81,10 @@ def test_who_leaves_and_joins_again_has_two_memberships() -> None:
     alice.leaves("red")
     alice.joins("red", since=1)
     alice.hears(two, 2)
-    log = story.log
-    first, second = log.members("red")
-    assert [heard.message.sequence for heard in log.live_in(first)] == [1]
-    assert [heard.message.sequence for heard in log.live_in(second)] == [2]
+    index = story.index
+    first, second = index.members("red")
+    assert [heard.message.sequence for heard in index.live_in(first)] == [1]
+    assert [heard.message.sequence for heard in index.live_in(second)] == [2]
     assert (first.left < second.asked, second.left) == (True, inf)
     assert second.since == 1
 
@@ -106,10 +106,10 @@ def test_what_ends_a_membership(how: str, end: str) -> None:
             alice.is_dropped(1011)
         case fault:
             alice.faults(fault)
-    (stay,) = story.log.members("red")
+    (stay,) = story.index.members("red")
     assert stay.end == end
     assert (stay.stop < inf) is bool(end)
-    assert story.log.conn(alice.conn).ended < inf
+    assert story.index.conn(alice.conn).ended < inf
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_the_end_of_the_server_ends_everything(what: str, end: str) -> None:
     (alice,) = story.members("red", "alice")
     inspector = story.client("inspector", copy=True)
     story.server(what)
-    (stay,) = story.log.members("red")
+    (stay,) = story.index.members("red")
     assert (stay.stop, stay.end) == (story.at, end)
-    assert story.log.conn(alice.conn).ended == story.at
-    assert story.log.conn(inspector.conn).ended == inf
-    assert story.log.server_ended_at(story.at)
+    assert story.index.conn(alice.conn).ended == story.at
+    assert story.index.conn(inspector.conn).ended == inf
+    assert story.index.server_ended_at(story.at)
 
 
 def test_the_end_of_the_copy_ends_nothing() -> None:
@@ -140,8 +140,8 @@ def test_the_end_of_the_copy_ends_nothing() -> None:
     story = Story()
     story.members("red", "alice")
     story.server("killed", copy=True)
-    assert story.log.members("red")[0].stop == inf
-    assert not story.log.server_ended_at(story.at)
+    assert story.index.members("red")[0].stop == inf
+    assert not story.index.server_ended_at(story.at)
 
 
 def test_a_server_that_is_ready_again_has_not_ended() -> None:
@@ -150,10 +150,10 @@ def test_a_server_that_is_ready_again_has_not_ended() -> None:
     story.passes(10)
     ended = story.server("killed").at
     again = story.server("ready").at
-    log = story.log
+    index = story.index
     moments = (ended - 1, ended - 0.1, ended, again, again + 0.1)
-    assert [log.server_ended_at(at) for at in moments] == [False, True, True, True, False]
-    assert log.start_before(again + 1) == again
+    assert [index.server_ended_at(at) for at in moments] == [False, True, True, True, False]
+    assert index.start_before(again + 1) == again
 
 
 @pytest.mark.parametrize(("what", "excused"), [("died", True), ("hung", False)])
@@ -169,8 +169,8 @@ def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
     dropped = story.at
     story.passes(1)
     story.server(what, code=1)
-    assert not story.log.server_ended_at(before)
-    assert story.log.server_ended_at(dropped) is excused
+    assert not story.index.server_ended_at(before)
+    assert story.index.server_ended_at(dropped) is excused
 
 
 def test_a_repeated_message_is_one_thing_said_twice() -> None:
@@ -182,7 +182,7 @@ def test_a_repeated_message_is_one_thing_said_twice() -> None:
     alice.is_cut()
     alice.connects()
     alice.repeats(line)
-    (said,) = story.log.said_in("red")
+    (said,) = story.index.said_in("red")
     assert (said.at, said.client, said.user, said.id, len(said.sent)) == (at, "alice", "alice", "m1", 2)
 
 
@@ -194,10 +194,10 @@ def test_what_may_be_the_answer_to_a_retry() -> None:
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 1))
-    log = story.log
-    assert [heard.may_answer_retry for heard in log.live_on(alice.conn, "red")] == [False, True]
-    assert [heard.may_answer_retry for heard in log.live_on(bob.conn, "red")] == [False, False]
-    assert log.first_heard == {line.tag: log.heard[0].at}
+    index = story.index
+    assert [heard.may_answer_retry for heard in index.live_on(alice.conn, "red")] == [False, True]
+    assert [heard.may_answer_retry for heard in index.live_on(bob.conn, "red")] == [False, False]
+    assert index.first_heard == {line.tag: index.heard[0].at}
 
 
 def test_what_is_heard_is_live_or_from_a_page_and_notices_are_apart() -> None:
@@ -208,10 +208,10 @@ def test_what_is_heard_is_live_or_from_a_page_and_notices_are_apart() -> None:
     bob.hears(line, 1)
     bob.reads("red", [(line, 1), (story.line(story.client("x", "system"), "red"), 0)])
     alice.is_told("red", "bob is here")
-    log = story.log
-    assert [heard.live for heard in log.in_room("red")] == [True, False]
-    assert [notice.message.content for notice in log.notices] == ["bob is here"]
-    assert len(log.pages) == 1
+    index = story.index
+    assert [heard.live for heard in index.in_room("red")] == [True, False]
+    assert [notice.message.content for notice in index.notices] == ["bob is here"]
+    assert len(index.pages) == 1
 
 
 def test_bad_frames_are_known_again() -> None:
@@ -223,13 +223,13 @@ def test_bad_frames_are_known_again() -> None:
     mallory.misbehaves("half_character", None, '{"content": "a1b2c3-8. half"}')
     mallory.misbehaves("content_number", {"type": "message", "data": {"content": 5}})
     mallory.misbehaves("no_data", {"type": "message", "data": 5})
-    log = story.log
-    assert {key: sent.bad for key, sent in log.bad.items()} == {
+    index = story.index
+    assert {key: sent.bad for key, sent in index.bad.items()} == {
         "a1b2c3-9": "not_joined",
         "": "content_empty",
         "a1b2c3-8": "half_character",
     }
-    assert (log.said, log.memberships) == ({}, [])
+    assert (index.said, index.memberships) == ({}, [])
 
 
 def test_steps_notes_and_stalls_are_kept() -> None:
@@ -238,15 +238,15 @@ def test_steps_notes_and_stalls_are_kept() -> None:
     with story.step("1.1"):
         story.passes(1)
     story.begins("1.1")
-    assert not story.log.finished("1.1")
+    assert not story.index.finished("1.1")
     with story.step("1.1"):
         story.notes("figure", 3)
         story.stalls(0.5)
     story.begins("1.2")
-    log = story.log
-    assert log.steps["1.1"] == (0.001, story.at - 0.001)
-    assert (log.finished("1.1"), log.finished("1.2"), log.finished("1.3")) == (True, False, False)
-    assert (log.notes["figure"], log.longest_stall()) == ([3], 0.5)
+    index = story.index
+    assert index.steps["1.1"] == (0.001, story.at - 0.001)
+    assert (index.finished("1.1"), index.finished("1.2"), index.finished("1.3")) == (True, False, False)
+    assert (index.notes["figure"], index.longest_stall()) == ([3], 0.5)
 
 
 ODD_FRAMES: list[Any] = [
@@ -278,14 +278,14 @@ def test_odd_frames_that_were_sent_are_left_out(frame: Any) -> None:
     (alice,) = story.members("red", "alice")
     alice.sends(frame)
     alice.sends(frame, bad="odd")
-    log = story.log
-    assert len(log.members("red")) == 1
-    assert log.members("red")[0].stop == inf
-    assert all(said.room == "red" for said in log.said.values())
-    everything(log)
+    index = story.index
+    assert len(index.members("red")) == 1
+    assert index.members("red")[0].stop == inf
+    assert all(said.room == "red" for said in index.said.values())
+    everything(index)
 
 
-def everything(log: Log) -> int:
+def everything(index: HistoryIndex) -> int:
     """Ask every checker of a history; returns how much they found."""
     found: list[Any] = []
     for room in ("red", "blue"):
@@ -307,36 +307,36 @@ def everything(log: Log) -> int:
             slow.stalled,
             slow.unbounded,
         ):
-            found += check(log, room)
+            found += check(index, room)
         for copy in (False, True):
-            found += durability.lost(log, room, copy=copy)
+            found += durability.lost(index, room, copy=copy)
         for what in ("joined", "left"):
-            found += notices.missing(log, room, what)
+            found += notices.missing(index, room, what)
         for conn in (1, 2, 99):
-            found += presence.announced(log, conn, room, "alice", 0.0, here=True, why="join")
-            found += presence.listed(log, conn, room, {"alice"}, 0.0, inf, {"bob"})
-            found += presence.always_here(log, "alice", room, [conn], 0.0, inf, "quiet")
+            found += presence.announced(index, conn, room, "alice", 0.0, here=True, why="join")
+            found += presence.listed(index, conn, room, {"alice"}, 0.0, inf, {"bob"})
+            found += presence.always_here(index, "alice", room, [conn], 0.0, inf, "quiet")
             silence = presence.Silence("alice", room, 0.01, 9.0, 0.5, 1.5, at_once=False)
-            found += presence.offline(log, silence, conn, 99, 0.1)
-            presence.delay(log, silence, conn)
-            presence.slowest_answer(log, conn, room, 0.0, inf)
-        ordering.newest(log, room)
-        notices.heard(log, room)
-        slow.owed_bytes(log, room)
-        replay.offers_retries(log, room)
-    found += presence.heartbeats(log, list(log.conns.values()), 0.0, 1.0, 0.5, 0.1)
-    found += delivery.leaks(log) + presence.leaks(log)
-    found += errors.unanswered(log, 0.0, inf) + errors.obeyed(log) + errors.stray(log)
-    found += lifecycle.server(log, 0.0, inf) + lifecycle.connections(log, 0.0, inf)
-    durability.unacknowledged(log)
-    lifecycle.stopped_by(log)
+            found += presence.offline(index, silence, conn, 99, 0.1)
+            presence.delay(index, silence, conn)
+            presence.slowest_answer(index, conn, room, 0.0, inf)
+        ordering.newest(index, room)
+        notices.heard(index, room)
+        slow.owed_bytes(index, room)
+        replay.offers_retries(index, room)
+    found += presence.heartbeats(index, list(index.conns.values()), 0.0, 1.0, 0.5, 0.1)
+    found += delivery.leaks(index) + presence.leaks(index)
+    found += errors.unanswered(index, 0.0, inf) + errors.obeyed(index) + errors.stray(index)
+    found += lifecycle.server(index, 0.0, inf) + lifecycle.connections(index, 0.0, inf)
+    durability.unacknowledged(index)
+    lifecycle.stopped_by(index)
     return len(found)
 
 
 def test_an_empty_history_has_nothing_wrong_but_what_was_waited_for() -> None:
     """Of nothing nothing is said, except by the checkers that are told that something had to come."""
     expected = len(("red", "blue")) * len((1, 2, 99)) * len(("announced",))
-    assert everything(Log([])) == expected
+    assert everything(HistoryIndex([])) == expected
 
 
 moments = st.integers(0, 40).map(lambda tick: tick / 4)
@@ -450,4 +450,4 @@ events = st.one_of(
 @given(st.lists(events, max_size=40), st.booleans())
 def test_no_checker_raises_on_an_odd_history(odd: list[Any], in_order: bool) -> None:
     """Events in any order, connections that were never opened, frames with flaws: never an exception."""
-    everything(Log(sorted(odd, key=lambda event: float(event.at)) if in_order else odd))
+    everything(HistoryIndex(sorted(odd, key=lambda event: float(event.at)) if in_order else odd))
