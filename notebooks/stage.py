@@ -22,8 +22,9 @@ from harness.running.play import play
 from harness.texts import texts
 from harness.verdict.outcome import Outcome
 from harness.worlds.base import World
-from harness.worlds.client import Client, PlayStopped
+from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
+from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target, whole_server
 
 HERE = Path(__file__).parent

@@ -119,7 +119,7 @@ async def _many(count: int) -> Many:
     """So many clients of one process in rooms of twenty: each says something, and all is judged."""
     with running(_WITH_HEARTBEATS) as (port, _):
         world = LiveWorld(targets.at_url(f"ws://127.0.0.1:{port}/"), 0, "bench")
-        world.most_events = 1000 * count
+        world.timeline.most_events = 1000 * count
         world.patience = _PATIENCE
         try:
             return await _play(world, count)

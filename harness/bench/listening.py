@@ -37,7 +37,7 @@ async def _library(hear: Callable[[str | bytes], object], port: int, members: in
 async def _harness(port: int, members: int, messages: int) -> float:
     """Simulated clients, who read every frame and write it down; returns CPU seconds."""
     world = LiveWorld(targets.at_url(f"ws://127.0.0.1:{port}/"), 0, "bench")
-    world.most_events = members * (messages + 10)
+    world.timeline.most_events = members * (messages + 10)
     try:
         clients = await asyncio.gather(*(world.client(f"user{n}") for n in range(members)))
         began, heard = time.process_time(), sum(client.received for client in clients)

@@ -270,13 +270,10 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
     return list(found.values())
 
 
-def strays(index: HistoryIndex, room: str, *, copy: bool = False) -> list[Anomaly]:
-    """Messages that stand in the history of `room`, and were said in another room.
-
-    With `copy`, in what the second server tells of it, which runs on a copy of the data.
-    """
+def strays(index: HistoryIndex, room: str) -> list[Anomaly]:
+    """Messages that this server gives as part of the history of `room`, and that were said elsewhere."""
     for heard in index.in_room(room):
-        if heard.live or index.conn(heard.conn).copy is not copy:
+        if heard.live or not index.has(heard.conn):
             continue
         if heard.said is not None and heard.said.room != room:
             params = {

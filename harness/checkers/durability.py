@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
@@ -16,14 +17,12 @@ _NEXT = 3
 
 def ends(index: HistoryIndex) -> list[float]:
     """When the server was stopped or killed."""
-    return [
-        event.at for event in index.server if event.what in ("asked_to_stop", "killed") and not event.copy
-    ]
+    return [event.at for event in index.server if event.what in ("asked_to_stop", "killed")]
 
 
 def kills(index: HistoryIndex, *, in_bursts: bool = False) -> list[float]:
     """When the server was killed; or only where that was in the middle of a burst, and nothing special."""
-    found = [event for event in index.server if event.what == "killed" and not event.copy]
+    found = [event for event in index.server if event.what == "killed"]
     return [event.at for event in found if not (in_bursts and event.detail)]
 
 
@@ -32,30 +31,49 @@ def torn_off(index: HistoryIndex) -> int:
     return sum(event.detail["bytes"] for event in index.server if event.what == "torn")
 
 
-def lost(index: HistoryIndex, room: str, *, copy: bool) -> list[Anomaly]:
+def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Messages that somebody had heard before the server ended, and that are in no page read after it.
 
-    With `copy`, the pages of the second server count, else those of the restarted one. Where nobody asked
-    for a number after the end, nothing is known of it.
+    Where nobody asked for a number after the end, nothing is known of it.
     """
-    stops = ends(index)
-    told = [answer for answer in answers(index, room) if index.conn(answer.sent.conn).copy is copy]
-    told = [answer for answer in told if stops and answer.asked.at > (stops[0] if copy else stops[-1])]
-    if not told:
+    found = _missing(index, index, room, since=max(ends(index), default=inf))
+    if found is None:
         return []
-    cut = max(stop for stop in stops if stop < told[0].asked.at)
+    example, params, evidence = found
+    torn = _torn_before(index, example)
+    if torn is None:
+        return [Anomaly("lost_after_crash", params, evidence)]
+    return [Anomaly("lost_after_crash", params, [torn, *evidence], "torn")]
+
+
+def lost_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
+    """The same for the second server, which runs on a copy of the data of the one that ended."""
+    if index.second is None:
+        return []
+    found = _missing(index, index.second, room, since=min(ends(index), default=inf))
+    return [Anomaly("lost_after_crash", *found[1:], "copy")] if found else []
+
+
+def _missing(
+    index: HistoryIndex, after: HistoryIndex, room: str, since: float
+) -> tuple[Heard, dict[str, Any], list[Event]] | None:
+    """What was heard from the server that ended, and is in no page that `after` has of it since then."""
+    told = [answer for answer in answers(after, room) if answer.asked.at > since]
+    if not told:
+        return None
+    cut = max(stop for stop in ends(index) if stop < told[0].asked.at)
     seen: dict[int, Heard] = {}
     there: dict[int, Heard] = {}
     for heard in index.in_room(room):
-        conn = index.conn(heard.conn)
-        if conn.opened < cut and not conn.copy:  # what was on the way at the end was received too
+        opened = index.conn(heard.conn).opened
+        if opened < cut and heard.conn in index.conns:  # what was on the way at the end was received too
             seen.setdefault(heard.message.sequence, heard)
-        elif cut < conn.opened < inf and conn.copy is copy and not heard.live:
+        elif cut < opened < inf and heard.conn in after.conns and not heard.live:
             there.setdefault(heard.message.sequence, heard)
     asked_for = (number for number in sorted(seen) if any(_reaches(answer, number) for answer in told))
     missing = [number for number in asked_for if not _same(seen[number], there.get(number))]
     if not missing:
-        return []
+        return None
     example = seen[missing[0]]
     ended = next(e for e in index.server if e.at == cut and e.what in ("asked_to_stop", "killed"))
     params = {
@@ -67,11 +85,7 @@ def lost(index: HistoryIndex, room: str, *, copy: bool) -> list[Anomaly]:
         "of": len(seen),
     }
     without = next(answer.asked.event for answer in told if _reaches(answer, missing[0]))
-    evidence: list[Event] = [example.event, ended, without]
-    torn = _torn_before(index, example)
-    if copy or torn is None:
-        return [Anomaly("lost_after_crash", params, evidence, "copy" if copy else "")]
-    return [Anomaly("lost_after_crash", params, [torn, *evidence], "torn")]
+    return example, params, [example.event, ended, without]
 
 
 def _torn_before(index: HistoryIndex, heard: Heard) -> Server | None:

@@ -20,10 +20,10 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     for event in index.server:
         if not start <= event.at <= stop:
             continue
-        again = any(e.what == "ready" and e.copy == event.copy and e.at < event.at for e in index.server)
+        again = any(e.what == "ready" and e.at < event.at for e in index.server)
         params = {**event.detail, "output": "\n".join(event.detail.get("output", []))}
         if event.what == "not_ready":
-            params["which"] = "copy" if event.copy else "again" if again else "first"
+            params["which"] = "copy" if event.second else "again" if again else "first"
             found.append(_no_start(index, event, params))
         elif event.what == "died":
             found.append(Anomaly("server_died", params, [event]))
@@ -40,7 +40,7 @@ def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Ano
     """A start that failed; if it was the first after the end of a file was torn off, with that."""
     why = str(event.detail.get("why", ""))
     torn = [e for e in index.server if e.what == "torn" and index.start_before(event.at) < e.at < event.at]
-    if why != "exited" or not torn or event.copy:
+    if why != "exited" or not torn:
         return Anomaly("no_start", params, [event], why)
     return Anomaly("no_start", params | torn[-1].detail, [torn[-1], event], "exited_torn")
 
@@ -69,7 +69,7 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
 def _excused(index: HistoryIndex, event: Closed) -> bool:
     """Whether the server had a reason to close this connection, or was ended itself."""
     conn = index.conns.get(event.conn)
-    if conn is None or conn.copy:
+    if conn is None or index.beside is not None:
         return True
     if any(fault.fault in ("vanish", "stop_reading", "reset", "bad_name") for fault in conn.faults):
         return True
@@ -101,5 +101,6 @@ def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
 
 def stopped_by(index: HistoryIndex) -> Server | None:
     """The event of the server that ended the play, if one did."""
-    ends = [event for event in index.server if event.what in ("not_ready", "died", "hung", "flooding")]
+    events = sorted((event for each in index.worlds for event in each.server), key=lambda event: event.at)
+    ends = [event for event in events if event.what in ("not_ready", "died", "hung", "flooding")]
     return ends[-1] if ends else None

@@ -26,9 +26,7 @@ def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) ->
         if len(seen[number]) < 2:
             continue
         one, other = sorted(seen[number].values(), key=lambda heard: heard.at)[:2]
-        starts = [
-            e for e in index.server if e.what == "ready" and not e.copy and one.at < e.at < _born(other)
-        ]
+        starts = [e for e in index.server if e.what == "ready" and one.at < e.at < _born(other)]
         name = "sequence_reset" if starts else "split_sequence"
         params = {
             "room": room,

@@ -67,8 +67,6 @@ def wrong(index: HistoryIndex, room: str) -> list[Anomaly]:
     ever = exists[-1] if exists else 0
     newest = _Newest(index, room)
     for answer in answers(index, room):
-        if index.conn(answer.sent.conn).copy:
-            continue  # what a copy must have is judged by `durability`
         for anomaly in _page(answer, room, newest.before(answer.sent.at), exists) or _promises(
             answer, room, ever
         ):

@@ -18,8 +18,9 @@ from harness.history.index import HistoryIndex
 from harness.reports.excerpt import contents, is_telling
 from harness.verdict.judge import first_flaw, leniencies
 from harness.verdict.outcome import Text
-from harness.worlds.client import Client, Gone, PlayStopped
+from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
+from harness.worlds.surroundings import Gone, PlayStopped
 from harness.worlds.targets import Target
 
 ROOM = "ward"

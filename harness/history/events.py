@@ -35,7 +35,8 @@ class Opened(Struct, frozen=True, gc=False, tag="opened"):
     asked: str
     heartbeat: float
     timeout: float
-    copy: bool = False
+    second: bool = False
+    """Whether it is a connection to the second server, on a copy of the data."""
 
 
 class Sent(Struct, frozen=True, gc=False, tag="sent"):
@@ -117,13 +118,13 @@ class Server(Struct, frozen=True, gc=False, tag="server"):
     """What became of the server process.
 
     `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
-    died, hung, not_ready; `copy` tells that it is the second server, on a copy of the data.
+    died, hung, not_ready; `second` tells that it is the second server, on a copy of the data.
     """
 
     at: float
     what: str
     detail: dict[str, Any] = field(default_factory=dict)
-    copy: bool = False
+    second: bool = False
 
 
 class Step(Struct, frozen=True, gc=False, tag="step"):

@@ -7,7 +7,7 @@ events once and keeps the answers. It never raises on an odd history: what does 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -101,7 +101,6 @@ class Conn:
     faults: list[history.Fault] = field(default_factory=list)
     ended: float = inf
     """When it was closed or broke, its server ended, or its client no longer read."""
-    copy: bool = False
     heartbeat: float = 0.0
     timeout: float = 0.0
 
@@ -120,15 +119,21 @@ class Asked:
 class HistoryIndex:
     """The index. All lists are in the order of the history; calls between components are left out.
 
-    `readings` are those of the received frames, in their order, if somebody has read them already.
+    `readings` are those of the received frames, in their order, if somebody has read them already. What
+    happened with the second server, which ran on a copy of the data, is in an index of its own: `second`.
     """
 
-    def __init__(self, events: History, readings: Sequence[Reading] = ()) -> None:
-        self.events = history.without_calls(events)
-        self._readings = iter(readings)
-        self.began = history.Began(0.0, 0, "", "", "", 0.0)
+    def __init__(
+        self, events: History, readings: Sequence[Reading] = (), *, beside: HistoryIndex | None = None
+    ) -> None:
+        self.events: History = []
+        self.beside = beside
+        """The index of the first server, if this is that of the second one."""
+        self.second: HistoryIndex | None = None
+        self._readings: Iterator[Reading] = beside._readings if beside else iter(readings)
+        self.began: history.Began = beside.began if beside else history.Began(0.0, 0, "", "", "", 0.0)
         self.conns: dict[int, Conn] = {}
-        self.said: dict[str, Said] = {}
+        self.said: dict[str, Said] = beside.said if beside else {}
         self._said_in: dict[str, list[Said]] = defaultdict(list)
         self.bad: dict[str, history.Sent] = {}
         """What was said in bad frames, by its tag, or as it is where it has none."""
@@ -152,8 +157,25 @@ class HistoryIndex:
         self.notes: dict[str, list[Any]] = defaultdict(list)
         self.stalls: list[history.Stalled] = []
         self.steps: dict[str, tuple[float, float]] = {}
-        for event in self.events:
-            self._take(event)
+        self._take_all(history.without_calls(events))
+
+    def _take_all(self, events: History) -> None:
+        """Sort each event to the server that it belongs to."""
+        elsewhere = {event.conn for event in events if isinstance(event, history.Opened) and event.second}
+        if elsewhere or any(isinstance(event, history.Server) and event.second for event in events):
+            self.second = HistoryIndex([], beside=self)
+        for event in events:
+            index = self
+            if self.second:
+                is_second = getattr(event, "second", False) or getattr(event, "conn", 0) in elsewhere
+                index = self.second if is_second else self
+            index.events.append(event)
+            index._take(event)
+
+    @property
+    def worlds(self) -> list[HistoryIndex]:
+        """This index, and that of the second server if there was one."""
+        return [self, self.second] if self.second else [self]
 
     def _take(self, event: history.Event) -> None:
         match event:
@@ -163,7 +185,7 @@ class HistoryIndex:
                 self._sent(event)
             case history.Opened():
                 conn = self._conn(event.conn, event.client)
-                conn.user, conn.opened, conn.copy = event.user, event.at, event.copy
+                conn.user, conn.opened = event.user, event.at
                 conn.heartbeat, conn.timeout = event.heartbeat, event.timeout
             case history.Joined():
                 for membership in self._open(event.conn, event.room):
@@ -186,7 +208,7 @@ class HistoryIndex:
                 self.gave_up.append(event)
             case history.Server():
                 self.server.append(event)
-                if event.what in ENDS and not event.copy:
+                if event.what in ENDS:
                     self._all_end(event)
             case history.Step():
                 start = self.steps.get(event.step, (event.at, inf))[0]
@@ -210,8 +232,7 @@ class HistoryIndex:
 
     def _all_end(self, event: history.Server) -> None:
         for conn in self.conns.values():
-            if not conn.copy:
-                conn.ended = min(conn.ended, event.at)
+            conn.ended = min(conn.ended, event.at)
         for membership in self.memberships:
             if membership.stop == inf:
                 how = "stop" if event.what == "asked_to_stop" else "fault"
@@ -280,18 +301,24 @@ class HistoryIndex:
     def _hear(self, event: history.Received, message: Message, live: bool) -> None:
         said = self.said.get(tag_in(message.content) or "")
         heard = Heard(event.at, event.conn, event.client, message, said, live, event)
-        self.heard.append(heard)
-        if said:
-            self.first_heard.setdefault(said.tag, event.at)
-        self._heard_in[message.room].append(heard)
+        for index in (self, self.beside) if self.beside else (self,):
+            index.heard.append(heard)
+            if said:
+                index.first_heard.setdefault(said.tag, event.at)
+            index._heard_in[message.room].append(heard)
         if live:
             self._live_on[event.conn, message.room].append(heard)
+
+    def has(self, conn: int) -> bool:
+        """Whether a connection was one to this server, and not to the other."""
+        return conn in self.conns if self.beside else not (self.second and conn in self.second.conns)
 
     # --- questions --------------------------------------------------------------------------------
 
     def conn(self, number: int) -> Conn:
-        """A connection; a blank one if the history has none with this number."""
-        return self.conns.get(number) or Conn(number, "")
+        """A connection, to either server; a blank one if the history has none with this number."""
+        found = (index.conns[number] for index in self.worlds if number in index.conns)
+        return next(found, Conn(number, ""))
 
     def in_room(self, room: str) -> list[Heard]:
         """Everything that anybody heard of a room, live or by replay."""
@@ -347,8 +374,8 @@ class HistoryIndex:
     def server_ended_at(self, at: float) -> bool:
         """Whether the server had ended then, or was about to (connections may break a moment before)."""
         for event in self.server:
-            if event.what in ENDS and not event.copy:
-                again = (e.at for e in self.server if e.what == "ready" and not e.copy and e.at > event.at)
+            if event.what in ENDS:
+                again = (e.at for e in self.server if e.what == "ready" and e.at > event.at)
                 if self._end_began(event) <= at <= min(again, default=inf):
                     return True
         return False
@@ -361,14 +388,12 @@ class HistoryIndex:
         """
         if end.what != "died":
             return end.at - AT_ONCE
-        heard = (e.at for e in reversed(self.received) if e.at <= end.at and not self.conn(e.conn).copy)
+        heard = (e.at for e in reversed(self.received) if e.at <= end.at)
         return min(end.at - AT_ONCE, max(next(heard, 0.0), end.at - AT_ONCE - DYING_SECONDS))
 
     def start_before(self, at: float) -> float:
         """When the server had last become ready before a moment."""
-        return max(
-            (e.at for e in self.server if e.what == "ready" and not e.copy and e.at <= at), default=0.0
-        )
+        return max((e.at for e in self.server if e.what == "ready" and e.at <= at), default=0.0)
 
     def finished(self, step: str) -> bool:
         """Whether a step was played to its end."""

@@ -24,8 +24,8 @@ from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.texts import texts
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
-from harness.worlds.client import PlayStopped
 from harness.worlds.live import LiveWorld
+from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
 from lab.command import EXIT_INTERRUPTED
 

@@ -197,7 +197,7 @@ class ChatHistory:
 @contextmanager
 def _explained(world: LiveWorld) -> Iterator[None]:
     """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-    from harness.worlds.client import Gone, PlayStopped
+    from harness.worlds.surroundings import Gone, PlayStopped
 
     try:
         yield

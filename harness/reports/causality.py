@@ -146,7 +146,7 @@ class _Builder:
                 self._barrier.fold = True
             case history.Began(nonce=nonce):
                 self.suffix = f"-{nonce}" if nonce else ""
-            case history.Opened(client=client, user=user, copy=False):
+            case history.Opened(client=client, user=user, second=False):
                 self._names[user] = client
                 self.lanes.setdefault(client, [])
                 if client in self._broken:
@@ -165,14 +165,14 @@ class _Builder:
                 self._breaks(client, self._say(fault))
             case history.Closed(client=client, by="server") if client not in self._broken:
                 self._breaks(client, "" if self._down else self._say("disconnected"))
-            case history.Server(what=what, copy=False) if what in ENDS and self._down is None:
+            case history.Server(what=what, second=False) if what in ENDS and self._down is None:
                 label = self._say(what if what in ("asked_to_stop", "killed") else "ends")
                 self._down = self._barrier = self._at_server(label, (2, 0, ""), self._everything())
                 self._broken[SERVER] = Band(self._down)
                 self.bands.append(self._broken[SERVER])
             case history.Server(what="torn"):
                 self._barrier = self._at_server(self._say("torn"), (2, 0, ""), self._everything())
-            case history.Server(what="ready", copy=False) if self._down:
+            case history.Server(what="ready", second=False) if self._down:
                 self._barrier = self._at_server(self._say("ready"), (2, 0, ""), self._everything())
                 self._broken.pop(SERVER).end = self._barrier
                 self._down = None

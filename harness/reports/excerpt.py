@@ -249,12 +249,12 @@ class _Chosen:
                 case Fault(client=client) if client in self.clients or self._seconds_off(place) < _AT_ONCE:
                     found.append([place])
                     broken[client] = found[-1]
-                case Server(what=what, copy=False) if what in ENDS:
+                case Server(what=what, second=False) if what in ENDS:
                     found.append([place])
                     broken[""] = found[-1]
                 case Opened(client=client) if client in broken:
                     broken.pop(client).append(place)
-                case Server(what="ready", copy=False) if "" in broken:
+                case Server(what="ready", second=False) if "" in broken:
                     broken.pop("").append(place)
                 case Server(what="torn") if found:
                     found[-1].append(place)

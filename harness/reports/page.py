@@ -294,7 +294,7 @@ def _times(run: Run, index: HistoryIndex, words: Words) -> str:
 def _shown_by_faults(run: Run, words: Words) -> str:
     """What the faults of this run can show, and what they cannot."""
     kinds = [event.fault for event in run.history if isinstance(event, Fault)]
-    kinds += [event.what for event in run.history if isinstance(event, Server) and not event.copy]
+    kinds += [event.what for event in run.history if isinstance(event, Server) and not event.second]
     say = words.texts.say
     told = [say(f"shows.{kind}") for kind in dict.fromkeys(kinds) if words.texts.has(f"shows.{kind}")]
     if not told:

@@ -30,7 +30,7 @@ def best_witness(index: HistoryIndex) -> tuple[str, str] | None:
     counts = Counter(
         (asked.client, presence_frame.room)
         for asked, presence_frame in index.presence_frames
-        if len(presence_frame.users) > 1 and not index.conn(asked.conn).copy
+        if len(presence_frame.users) > 1
     )
     return max(counts, key=lambda each: (counts[each], each)) if counts else None
 

@@ -150,9 +150,9 @@ class Words:
                 what = say("event.gave_up", seconds=seconds, wanted=wanted)
             case history.Fault(fault=fault):
                 what = say(f"event.fault_{fault}")
-            case history.Server(what=kind, detail=detail, copy=copy):
+            case history.Server(what=kind, detail=detail, second=is_second):
                 what = say(f"event.server_{kind}", **{"code": "?", **detail})
-                who = say("event.copy") if copy else who
+                who = say("event.copy") if is_second else who
             case history.Called(who=caller):
                 who, what = caller or who, self._call(event)
             case _:

@@ -28,9 +28,9 @@ from harness.verdict.judge import judge, leniencies, with_contract
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.worlds.base import World
-from harness.worlds.client import PlayStopped
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
+from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
 
 MAX_SECONDS = 150.0

@@ -52,6 +52,9 @@ def simulate(
         assert world is not None
         calls.append((len(world.history), event))
 
+    def just_now() -> float:
+        return world.timeline.just_now if world else 0.0
+
     def signed(run: Run) -> Run:
         run.case, run.digest, run.history = case, digest(run.history), _merged(run.history, calls)
         return run
@@ -73,7 +76,7 @@ def simulate(
         stack.enter_context(contextlib.chdir(target.cwd))
         stack.enter_context(watching(simulator, hung))
         if with_calls and _runs_components(target):
-            stack.enter_context(observed(case.exercise, called, lambda: world.just_now if world else 0.0))
+            stack.enter_context(observed(case.exercise, called, just_now))
         return signed(simulator.run(main()))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.history.index import HistoryIndex
 from harness.worlds.base import World
-from harness.worlds.client import Client, Gone
+from harness.worlds.client import Client
+from harness.worlds.surroundings import Gone
 
 FULL = 30
 """How much is played by default: as much as a live run of some seconds takes."""

@@ -14,7 +14,8 @@ from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, Bad, misbehave, span
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
-from harness.worlds.client import Client, Gone
+from harness.worlds.client import Client
+from harness.worlds.surroundings import Gone
 from lab.protocol import MAX_CONTENT, MAX_ID
 
 ROOM = "Lobby"

@@ -13,8 +13,9 @@ from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
 from harness.scenarios.seam import Seam
 from harness.verdict.outcome import Finding, Text
-from harness.worlds.base import POLL, World
-from harness.worlds.client import Client, Gone, PlayStopped
+from harness.worlds.base import World
+from harness.worlds.client import Client
+from harness.worlds.surroundings import POLL, Gone, PlayStopped
 from lab.protocol import MAX_ID, MAX_PAGE, MAX_UNREAD
 
 ROOMS = ("red", "blue")
@@ -302,7 +303,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     rooms = [f"{room}-{nonce}" for room in ROOMS[: plan.rooms]]
     slow_room, seam = f"{SLOW}-{nonce}", f"{SEAM}-{nonce}"
     every = [*rooms, slow_room, seam]
-    restarted = sum(e.what == "ready" and not e.copy for e in index.server) > 1
+    restarted = sum(e.what == "ready" for e in index.server) > 1
     asked_to_restart = any(e.what == "started" for e in index.server)
     in_flight = _in_flight(index)
     cuts, used = _cuts(index, seam)

@@ -19,7 +19,8 @@ from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
-from harness.worlds.client import Client, PlayStopped
+from harness.worlds.client import Client
+from harness.worlds.surroundings import PlayStopped
 
 ROOM = "den"
 OTHER = "attic"

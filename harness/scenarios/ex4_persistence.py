@@ -14,7 +14,8 @@ from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, meanwhile
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
-from harness.worlds.client import Client, Gone
+from harness.worlds.client import Client
+from harness.worlds.surroundings import Gone
 from lab.protocol import NEWEST
 
 ROOMS = ("north", "nor.th", "North")
@@ -69,8 +70,8 @@ async def play(plan: Plan, world: World) -> None:
             await _kill_in_a_burst(world, people, rooms, plan.burst, plan.kills[0])
         with world.step("4.3"):
             world.note("stored_files", len(world.stored()))
-            async with world.second_server():
-                inspector = await world.client("inspector", copy=True)
+            async with world.second_world() as copy:
+                inspector = await copy.client("inspector")
                 for room in rooms:
                     await inspector.read_all(room)
         with world.step("4.4"):
@@ -203,7 +204,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     first_end = min(durability.ends(index), default=inf)
     before = sum(said.at < first_end for said in index.said.values())
     stops = [e.detail.get("seconds", 0.0) for e in index.server if e.what == "stopped"]
-    copied = sum(len(page.messages) for asked, page in index.pages if index.conns[asked.conn].copy)
+    copied = sum(len(page.messages) for _, page in index.second.pages) if index.second else 0
     result = {
         "4.1": Finding(
             [
@@ -229,15 +230,15 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
         "4.3": Finding(
             [
                 *_data_dir(index),
-                *(each for room in rooms for each in delivery.strays(index, room, copy=True)),
-                *(each for room in rooms for each in durability.lost(index, room, copy=True)),
+                *(each for room in rooms for each in _strays_in_copy(index, room)),
+                *(each for room in rooms for each in durability.lost_in_copy(index, room)),
             ],
             Text("on_disk", {"messages": copied}),
         ),
         "4.4": Finding(
             [
                 *(each for room in all_rooms for each in delivery.strays(index, room)),
-                *(each for room in all_rooms for each in durability.lost(index, room, copy=False)),
+                *(each for room in all_rooms for each in durability.lost(index, room)),
                 *(each for room in all_rooms for each in ordering.numbering(index, room)),
                 *(each for room in all_rooms for each in ordering.order(index, room)),
                 *(
@@ -260,7 +261,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
         ),
         "4.5": Finding(
             [
-                *(each for room in rooms for each in durability.lost(index, room, copy=False)),
+                *(each for room in rooms for each in durability.lost(index, room)),
                 *(each for room in rooms for each in replay.seams(index, room, "newcomer")),
                 *(each for room in rooms for each in pages.wrong(index, room)),
             ],
@@ -270,6 +271,10 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     if not restarts:
         result |= dict.fromkeys(("4.2", "4.3", "4.4"), left_out)
     return result
+
+
+def _strays_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
+    return delivery.strays(index.second, room) if index.second else []
 
 
 def _restarted(index: HistoryIndex, rooms: list[str]) -> Text:

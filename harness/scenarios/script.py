@@ -20,7 +20,8 @@ from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import together
 from harness.verdict.judge import anomalies_in
 from harness.worlds.base import World
-from harness.worlds.client import Client, Gone, PlayStopped
+from harness.worlds.client import Client
+from harness.worlds.surroundings import Gone, PlayStopped
 
 ROOM = "room"
 USERS = ("alice", "bob", "carol")
@@ -189,7 +190,7 @@ def check(index: HistoryIndex) -> list[Anomaly]:
         *notices.unjustified(index, room),
         *pages.wrong(index, room),
         *replay.retries(index, room),
-        *durability.lost(index, room, copy=False),
+        *durability.lost(index, room),
         *durability.replayed_as_new(index, room),
         *pages.mismatches(index, room, "changed_after_restart"),
         *_presence(index, room),

@@ -44,9 +44,10 @@ def judge(
         anomalies = [*finding.anomalies, *([flaws[step]] if step in flaws else [])]
         if start < inf:
             end = stop if stop < inf else inf
-            anomalies = [*lifecycle.server(index, start, end), *anomalies]
+            ended = [each for world in index.worlds for each in lifecycle.server(world, start, end)]
+            anomalies = [*ended, *anomalies]
             # Who was cut off missed much else: that comes first.
-            cut_off = _not_told_yet(anomalies, lifecycle.connections(index, start, end))
+            cut_off = _not_told_yet(anomalies, _cut_off(index, start, end))
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
         if not finished and lacking is not None and finding.skipped is None:
@@ -116,6 +117,10 @@ def _result(
     return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
 
 
+def _cut_off(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
+    return [each for world in index.worlds for each in lifecycle.connections(world, start, stop)]
+
+
 def _stall_in(index: HistoryIndex, step: str) -> float:
     """Seconds of the longest stall during a step, and a little before and after it."""
     start, stop = index.steps.get(step, (0.0, inf))
@@ -127,7 +132,7 @@ def _stall_in(index: HistoryIndex, step: str) -> float:
 
 def _not_simulated(index: HistoryIndex) -> Text | None:
     """Why the play was broken off, if the server did what the simulated world does not have."""
-    for event in index.server:
+    for event in (event for world in index.worlds for event in world.server):
         if event.what == "not_simulated":
             params = {"where": event.detail["where"], "name": event.detail["name"]}
             return Text(f"lacking_{event.detail['lacking']}", params)
@@ -153,7 +158,7 @@ def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
     found: dict[str, Anomaly] = {}
     counts: dict[str, int] = {}
     first: dict[str, Asked] = {}
-    for asked in index.received:
+    for asked in (asked for world in index.worlds for asked in world.received):
         if asked.reading.flaws:
             step = _STEP_OF_KIND.get(asked.reading.kind, "1.2")
             counts[step] = counts.get(step, 0) + 1

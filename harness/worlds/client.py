@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from websockets.exceptions import ConnectionClosed
@@ -20,10 +20,8 @@ from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
 from harness.worlds.connection import Connection
+from harness.worlds.surroundings import Gone, PlayStopped, Surroundings
 from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
-
-if TYPE_CHECKING:
-    from harness.worlds.base import World
 
 QUIET = 0.3
 """Seconds without a frame after which a server that answers no `presence` counts as done."""
@@ -33,19 +31,11 @@ MANY = 10**9
 """More pages of history than anybody is ever sent."""
 
 
-class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
-    """The play cannot go on; the history says why."""
-
-
-class Gone(PlayStopped):
-    """A client has no connection any more, and its next action needs one."""
-
-
 class Client:
     """A person with one connection at a time; `conn` numbers the connections of the whole run."""
 
     def __init__(
-        self, world: World, name: str, user: str, narrow: bool, copy: bool, unwelcome: bool = False
+        self, world: Surroundings, name: str, user: str, narrow: bool, unwelcome: bool = False
     ) -> None:
         self.world = world
         self.name = name
@@ -53,7 +43,6 @@ class Client:
         self.user = user
         self.conn = 0
         self.narrow = narrow
-        self.copy = copy
         self.unwelcome = unwelcome
         """Whether the server should refuse it, for its name."""
         self.answers_heartbeats = True
@@ -112,7 +101,7 @@ class Client:
         if self.unwelcome:
             self._fault("bad_name")
         try:
-            self._ws = await self.world.dial(self.asked, narrow=self.narrow, copy=self.copy)
+            self._ws = await self.world.dial(self.asked, narrow=self.narrow)
         except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
             self._give_up("connection", 0.0, detail=type(error).__name__)
             raise Gone from error
@@ -136,7 +125,7 @@ class Client:
                 self.asked,
                 self.connected_frame.heartbeat or HEARTBEAT_INTERVAL,
                 self.connected_frame.timeout or OFFLINE_TIMEOUT,
-                self.copy,
+                self.world.is_second,
             )
         )
 

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 from harness.history import events as history
-from harness.worlds.base import POLL
 from harness.worlds.connection import Connection
 from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
+from harness.worlds.surroundings import POLL
 from harness.worlds.targets import Target
+from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
@@ -32,9 +33,13 @@ class LiveWorld(ServedWorld):
     kind = "live"
     heartbeat_interval = QUICK_INTERVAL
     offline_timeout = QUICK_TIMEOUT
+    _watch: asyncio.Task[None] | None = None
+    _second: _SecondLiveWorld | None = None
 
     def __init__(self, target: Target, exercise: int, seed: str) -> None:
-        super().__init__(target, exercise, seed, secrets.token_hex(3), time.time())
+        timeline = Timeline(secrets.token_hex(3))
+        timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
+        super().__init__(target, timeline)
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
@@ -54,7 +59,7 @@ class LiveWorld(ServedWorld):
     def _free_port(self) -> int:
         return free_port()
 
-    def _launch(self, port: int, folder: Path, name: str) -> ServerProcess:
+    def _launch(self) -> ServerProcess:
         assert self._folder is not None
         assert self.target.command is not None
         env = {
@@ -62,10 +67,10 @@ class LiveWorld(ServedWorld):
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             **os.environ,
-            **self._settings(port, folder),
+            **self._settings(),
         }
         log = self._folder / f"output-{self._starts}.txt"
-        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, name)
+        return ServerProcess(self.target.command, Path(self.target.cwd), env, log)
 
     async def _narrow_socket(self, host: str, port: int) -> socket.socket:
         loop = asyncio.get_running_loop()
@@ -83,8 +88,13 @@ class LiveWorld(ServedWorld):
 
     async def close(self) -> None:
         """End all clients and processes, and remove the files; nothing is left behind."""
-        self._watch.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         await super().close()
+
+    def _beside(self) -> LiveWorld:
+        self._second = _SecondLiveWorld(self)
+        return self._second
 
     # --- the machine ------------------------------------------------------------------------------
 
@@ -103,9 +113,9 @@ class LiveWorld(ServedWorld):
             moved = self._watch_clock(moved)
             ticks += 1
             if ticks % 5 == 0:
-                for process in (self._process, self._copy):
-                    if isinstance(process, ServerProcess):
-                        process.trim_output()
+                for world in (self, self._second):
+                    if world is not None and isinstance(world._process, ServerProcess):
+                        world._process.trim_output()
 
     def _watch_clock(self, moved: float) -> float:
         """Note when the time of day was set, or went on while the machine slept.
@@ -117,3 +127,10 @@ class LiveWorld(ServedWorld):
             return moved
         self.note("clock_moved", round(now, 1))
         return now
+
+
+class _SecondLiveWorld(LiveWorld):
+    """A world beside another one, which watches the machine for both."""
+
+    def __init__(self, first: LiveWorld) -> None:
+        ServedWorld.__init__(self, first.target, first.timeline, first)

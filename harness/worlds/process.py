@@ -57,13 +57,10 @@ def free_port() -> int:
 class ServerProcess:
     """One run of a server's command. Raises CommandNotFound at the start if there is no such program."""
 
-    def __init__(
-        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, name: str
-    ) -> None:
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> None:
         program = shutil.which(command[0], path=env.get("PATH"))
         if program is None and not (cwd / command[0]).is_file():
             raise CommandNotFound(command[0])
-        self.name = name
         self._log = log
         self._printed = 0
         self._family: dict[int, psutil.Process] = {}

@@ -25,9 +25,10 @@ from harness.history import frames
 from harness.history.index import DYING_SECONDS
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds.base import World
-from harness.worlds.client import PlayStopped
 from harness.worlds.connection import Connection
+from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, as_user
+from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 
 READY_SECONDS = 10.0
@@ -89,8 +90,9 @@ class ServedWorld(World):
     heartbeat_interval: float
     offline_timeout: float
 
-    def __init__(self, target: Target, exercise: int, seed: str, nonce: str, clock: float) -> None:
-        super().__init__(exercise, seed, nonce, clock)
+    def __init__(self, target: Target, timeline: Timeline, beside: ServedWorld | None = None) -> None:
+        """`beside` is the world whose data this one gets a copy of."""
+        super().__init__(timeline)
         self.target = target
         self.can_restart = target.command is not None
         self._folder = (
@@ -98,12 +100,20 @@ class ServedWorld(World):
         )
         self._data = "data"
         self._port = self._free_port() if self.can_restart else 0
-        self._copy_port = 0
         self._process: Process | None = None
-        self._copy: Process | None = None
         self._starts = 0
         self._output: list[str] = []
         self._mourned: set[int] = set()
+        if beside is not None:
+            self.is_second = True
+            assert self._folder is not None
+            shutil.copytree(beside.data, self._folder / self._data, symlinks=True)
+
+    @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        assert self._folder is not None, "a server at a URL has its data elsewhere"
+        return self._folder / self._data
 
     def _disk(self) -> str | None:
         """Where to keep the data; None for where temporary files belong."""
@@ -114,8 +124,8 @@ class ServedWorld(World):
         """A port that nobody listens on."""
 
     @abstractmethod
-    def _launch(self, port: int, folder: Path, name: str) -> Process:
-        """Start the target's program with this port and data folder. Raises CommandNotFound."""
+    def _launch(self) -> Process:
+        """Start the target's program. Raises CommandNotFound."""
 
     @abstractmethod
     async def _narrow_socket(self, host: str, port: int) -> Any:
@@ -123,15 +133,15 @@ class ServedWorld(World):
 
     # --- clients ----------------------------------------------------------------------------------
 
-    def _address(self, copy: bool) -> str:
-        if self.target.url:
-            return self.target.url
-        return f"ws://127.0.0.1:{self._copy_port if copy else self._port}/"
+    @property
+    def address(self) -> str:
+        """Where clients connect to."""
+        return self.target.url or f"ws://127.0.0.1:{self._port}/"
 
-    async def dial(self, user: str, *, narrow: bool, copy: bool) -> Connection:
+    async def dial(self, user: str, *, narrow: bool) -> Connection:
         """Open a WebSocket. Raises OSError, TimeoutError or InvalidHandshake's EOFError kin."""
         try:
-            return await self._dial(self._address(copy), user, narrow)
+            return await self._dial(self.address, user, narrow)
         except InvalidHandshake as error:
             raise ConnectionRefusedError(str(error)) from error
 
@@ -158,55 +168,53 @@ class ServedWorld(World):
 
     # --- the server -------------------------------------------------------------------------------
 
-    def _event(self, what: str, copy: bool = False, **detail: object) -> None:
-        self.record(history.Server(self.now(), what, dict(detail), copy))
+    def _event(self, what: str, **detail: object) -> None:
+        self.record(history.Server(self.now(), what, dict(detail), self.is_second))
 
     async def start_server(self) -> None:
         """Start the target's command, or look whether somebody answers at its URL."""
         if self.target.command is None:
-            await self._wait_ready(None, self._address(copy=False), copy=False)
+            await self._wait_ready(None)
             return
-        self._process = self._begin(self._port, self._data, copy=False)
-        await self._wait_ready(self._process, self._address(copy=False), copy=False)
+        self._process = self._begin()
+        await self._wait_ready(self._process)
 
-    def _begin(self, port: int, folder: str, copy: bool) -> Process:
-        assert self._folder is not None
-        data = self._folder / folder
-        data.mkdir(exist_ok=True)
+    def _begin(self) -> Process:
+        self.data.mkdir(exist_ok=True)
         self._starts += 1
         try:
-            process = self._launch(port, data, folder)
+            process = self._launch()
         except CommandNotFound as error:
-            self._event("not_ready", copy, why="command_not_found", command=str(error))
+            self._event("not_ready", why="command_not_found", command=str(error))
             raise PlayStopped from error
-        self._event("started", copy, pid=process.pid, port=port)
+        self._event("started", pid=process.pid, port=self._port)
         return process
 
-    def _settings(self, port: int, data: Path) -> dict[str, str]:
+    def _settings(self) -> dict[str, str]:
         """What the program is told by its environment."""
         return {
             "HEARTBEAT_INTERVAL": f"{self.heartbeat_interval:g}",
             "OFFLINE_TIMEOUT": f"{self.offline_timeout:g}",
             **self.target.env,
             "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "DATA_DIR": str(data),
+            "PORT": str(self._port),
+            "DATA_DIR": str(self.data),
         }
 
-    async def _wait_ready(self, process: Process | None, address: str, copy: bool) -> None:
+    async def _wait_ready(self, process: Process | None) -> None:
         """Return when a client that connects is sent `connected`; else say what happened instead."""
         began = self.now()
         waited, last = 0.0, began
         why, more = "not_listening", ""
         while True:
             if process is not None and process.exit_code is not None:
-                self._check_refused(process, copy)
+                self._check_refused(process)
                 self._mourned.add(process.pid)
-                self._event("not_ready", copy, why="exited", code=process.exit_code, output=process.tail())
+                self._event("not_ready", why="exited", code=process.exit_code, output=process.tail())
                 raise PlayStopped
             try:
-                if await self._greets(address):
-                    self._event("ready", copy, seconds=round(self.now() - began, 3))
+                if await self._greets():
+                    self._event("ready", seconds=round(self.now() - began, 3))
                     return
                 why, more = "no_connected", ""
             except InvalidStatus as error:
@@ -234,23 +242,23 @@ class ServedWorld(World):
                 detail |= {
                     "why": "wrong_port",
                     "ports": ports,
-                    "port": self._copy_port if copy else self._port,
+                    "port": self._port,
                 }
             elif why in ("not_listening", "silent"):
                 self._mourned.add(process.pid)
                 detail["output"] = process.hangs_where()
             detail.setdefault("output", process.tail())
         else:
-            detail |= {"url": address, "why": "nobody" if why == "not_listening" else why}
-        self._event("not_ready", copy, **detail)
+            detail |= {"url": self.address, "why": "nobody" if why == "not_listening" else why}
+        self._event("not_ready", **detail)
         raise PlayStopped
 
-    async def _greets(self, address: str) -> bool:
-        """Whether a client that connects there is sent `connected` within two seconds.
+    async def _greets(self) -> bool:
+        """Whether a client that connects is sent `connected` within two seconds.
 
         Raises ConnectionClosedError if it is cut off instead.
         """
-        ws = await self._dial(address, self.name("probe"), narrow=False, timeout=2.0)
+        ws = await self._dial(self.address, self.name("probe"), narrow=False, timeout=2.0)
         greeted, told = False, asyncio.Event()
 
         def hear(text: str | bytes) -> None:
@@ -313,40 +321,39 @@ class ServedWorld(World):
 
     async def _all_hang_up(self) -> None:
         """Wait until the clients have noticed that the server is gone."""
-        ours = [client for client in self._clients if not client.copy]
         await self.until(
-            lambda: sum(client.is_open and not client.is_mute for client in ours), 2.0, may_hang=True
+            lambda: sum(client.is_open and not client.is_mute for client in self._clients), 2.0, may_hang=True
         )
-        for client in ours:
+        for client in self._clients:
             if client.is_open:
                 await client.dispose()
 
     def check_server(self) -> None:
-        """Raise PlayStopped if a server process ended by itself."""
-        for process, copy in ((self._process, False), (self._copy, True)):
-            if process is not None and process.exit_code is not None:
-                self._check_refused(process, copy)
-                if process.pid not in self._mourned:  # whose end was not told yet
-                    self._mourned.add(process.pid)
-                    self._event("died", copy, code=process.exit_code, output=process.tail())
-                raise PlayStopped
+        """Raise PlayStopped if the server's process ended by itself."""
+        process = self._process
+        if process is not None and process.exit_code is not None:
+            self._check_refused(process)
+            if process.pid not in self._mourned:  # whose end was not told yet
+                self._mourned.add(process.pid)
+                self._event("died", code=process.exit_code, output=process.tail())
+            raise PlayStopped
 
     async def check_end(self) -> None:
         """Raise PlayStopped if the server ends by itself in these moments.
 
         For when its connections broke. The system closes them before it tells that the process ended.
         """
-        running, waited = [process for process in (self._process, self._copy) if process is not None], 0.0
-        while running and all(each.exit_code is None for each in running) and waited < DYING_SECONDS:
+        process, waited = self._process, 0.0
+        while process is not None and process.exit_code is None and waited < DYING_SECONDS:
             waited += await self.moment()
         self.check_server()
 
-    def _check_refused(self, process: Process, copy: bool) -> None:
+    def _check_refused(self, process: Process) -> None:
         """Raise PlayStopped if the program did what this world does not have."""
         if process.refused:
             if process.pid not in self._mourned:
                 self._mourned.add(process.pid)
-                self._event("not_simulated", copy, **process.refused)
+                self._event("not_simulated", **process.refused)
             raise PlayStopped
 
     async def check_alive(self) -> None:
@@ -359,7 +366,7 @@ class ServedWorld(World):
             return
         for _ in range(HANG_TRIES):
             with suppress(OSError, InvalidHandshake, ConnectionClosed, EOFError):
-                if await self._greets(self._address(copy=False)):
+                if await self._greets():
                     return
             self.check_server()
         await self.check_end()
@@ -368,31 +375,13 @@ class ServedWorld(World):
         self._event("hung", output=output)
         raise PlayStopped
 
-    async def _start_copy(self) -> None:
-        assert self._folder is not None
-        name = f"copy-{self._starts}"
-        shutil.copytree(self._folder / self._data, self._folder / name, symlinks=True)
-        self._copy_port = self._free_port()
-        self._copy = self._begin(self._copy_port, name, copy=True)
-        await self._wait_ready(self._copy, self._address(copy=True), copy=True)
-
-    async def _stop_copy(self) -> None:
-        for client in self._clients:
-            if client.copy:
-                await client.dispose()
-        if self._copy is not None:
-            self._copy.kill()
-            self._copy = None
-
     def stored(self) -> Sizes:
         """The files in DATA_DIR."""
-        assert self._folder is not None
-        return sizes(self._folder / self._data)
+        return sizes(self.data)
 
     def watch_files(self) -> Watch:
         """Look what is written in DATA_DIR from now on."""
-        assert self._folder is not None
-        return Watch(self._folder / self._data)
+        return Watch(self.data)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
         """What this world has to say of the server beside the verdict, which came out like this."""
@@ -414,8 +403,8 @@ class ServedWorld(World):
         try:
             await super().close()
         finally:
-            for process in (self._process, self._copy):
-                if process is not None:
-                    process.kill()
+            if self._process is not None:
+                self._process.kill()
+                self._process = None
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)

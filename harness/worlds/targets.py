@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 """The folder that holds `exercises` and `solutions`, unless the current one does."""
 _HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
 """Options of Python that change nothing about what a program does."""

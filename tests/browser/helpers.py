@@ -95,7 +95,7 @@ class KillableServer:
             "DATA_DIR": str(self._folder / "data"),
         }
         command = [sys.executable, "-m", "lab"]
-        self._process = ServerProcess(command, self._folder, env, self._folder / "server.log", "server")
+        self._process = ServerProcess(command, self._folder, env, self._folder / "server.log")
         eventually(self._listens)
 
     def _listens(self) -> bool:

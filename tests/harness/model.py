@@ -195,7 +195,7 @@ class Model:
             self._forget(each)
         self.outsider.is_dropped(1006)
         if amount > 2:
-            inspector = Mate(self.story.client("inspector", copy=True))
+            inspector = Mate(self.story.client("inspector", second=True))
             for each_room in ROOMS:
                 self.do_read(inspector, each_room, 100)
         self.story.passes(0.5)

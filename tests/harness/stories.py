@@ -183,9 +183,9 @@ class Story:
 
     # --- the server -------------------------------------------------------------------------------
 
-    def server(self, what: str, *, copy: bool = False, **detail: Any) -> Server:
+    def server(self, what: str, *, second: bool = False, **detail: Any) -> Server:
         """Something becomes of the server."""
-        event = Server(self.tick(), what, detail, copy)
+        event = Server(self.tick(), what, detail, second)
         self.add(event)
         return event
 
@@ -234,14 +234,14 @@ class Person:
         name: str,
         user: str,
         *,
-        copy: bool = False,
+        second: bool = False,
         heartbeat: float = 0.5,
         timeout: float = 1.5,
     ) -> None:
         self.story = story
         self.name = name
         self.user = user
-        self.copy = copy
+        self.second = second
         self.heartbeat = heartbeat
         self.timeout = timeout
         self.conn = 0
@@ -255,7 +255,7 @@ class Person:
         data = {"clientId": str(self.conn), "user": self.user, "heartbeatInterval": self.heartbeat}
         self.gets({"type": "connected", "data": {**data, "offlineTimeout": self.timeout}})
         where = (self.story.tick(), self.name, self.conn)
-        self.story.add(Opened(*where, self.user, asked, self.heartbeat, self.timeout, self.copy))
+        self.story.add(Opened(*where, self.user, asked, self.heartbeat, self.timeout, self.second))
 
     def joins(
         self,

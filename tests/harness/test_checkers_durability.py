@@ -13,8 +13,8 @@ def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
     log = story.index
     return [
-        *told(durability.lost(log, room, copy=True)),
-        *told(durability.lost(log, room, copy=False)),
+        *told(durability.lost_in_copy(log, room)),
+        *told(durability.lost(log, room)),
         *told(durability.replayed_as_new(log, room)),
     ]
 
@@ -27,9 +27,13 @@ def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
     return story, people, story.talk(people, "red", count)
 
 
+def _lost(story: Story, *, in_copy: bool) -> list[Anomaly]:
+    return (durability.lost_in_copy if in_copy else durability.lost)(story.index, "red")
+
+
 def reads_all(story: Story, said: list[Numbered], copy: bool = False) -> None:
     """Somebody reads the whole history, in pages of a hundred, until one is empty."""
-    reader = story.client("reader", copy=copy)
+    reader = story.client("reader", second=copy)
     since = 0
     while page := [each for each in said if each[1] > since][:100]:
         reader.reads("red", page, since=since)
@@ -170,7 +174,7 @@ def test_messages_that_are_gone_after_a_restart() -> None:
     end = next(event for event in story.index.server if event.what == "killed")
     reads_all(story, [*said[:3], *said[5:7]])
     without = next(asked.event for asked, page in story.index.pages if page.messages)
-    found = durability.lost(story.index, "red", copy=False)
+    found = durability.lost(story.index, "red")
     params = {
         "who": "alice",
         "sequence": 4,
@@ -195,10 +199,10 @@ def test_the_copy_and_the_restarted_server_do_not_speak_for_each_other(kept: str
         person.joins("red", since=4)
     story.all_hear(people, *said)
     reads_all(story, said if kept == "restarted" else said[:2])
-    assert told(durability.lost(story.index, "red", copy=kept == "restarted")) == [
+    assert told(_lost(story, in_copy=kept == "restarted")) == [
         "lost_after_crash/copy" if kept == "restarted" else "lost_after_crash"
     ]
-    assert told(durability.lost(story.index, "red", copy=kept == "copy")) == []
+    assert told(_lost(story, in_copy=kept == "copy")) == []
 
 
 def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
@@ -207,7 +211,7 @@ def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
     story.restarts("killed", *people)
     new = (people[0].says("red"), 3)
     story.client("reader").reads("red", [*said[:2], new])
-    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count") == [3, 1]
+    assert facts(durability.lost(story.index, "red"), "sequence", "count") == [3, 1]
 
 
 def test_messages_that_are_not_in_the_copy() -> None:
@@ -215,10 +219,10 @@ def test_messages_that_are_not_in_the_copy() -> None:
     story, people, said = room_of(4)
     story.ends("killed", *people)
     reads_all(story, said[:2], copy=True)
-    found = durability.lost(story.index, "red", copy=True)
+    found = durability.lost_in_copy(story.index, "red")
     assert told(found) == ["lost_after_crash/copy"]
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
-    assert told(durability.lost(story.index, "red", copy=False)) == []
+    assert told(durability.lost(story.index, "red")) == []
 
 
 def test_an_empty_history_after_the_restart() -> None:
@@ -226,7 +230,7 @@ def test_an_empty_history_after_the_restart() -> None:
     story, people, _ = room_of(4)
     story.restarts("asked_to_stop", *people)
     people[0].reads("red", [])
-    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count", "of") == [1, 4, 4]
+    assert facts(durability.lost(story.index, "red"), "sequence", "count", "of") == [1, 4, 4]
 
 
 def test_a_page_that_promises_no_more_is_the_end() -> None:
@@ -234,7 +238,7 @@ def test_a_page_that_promises_no_more_is_the_end() -> None:
     story, people, said = room_of(4)
     story.restarts("asked_to_stop", *people)
     people[0].reads("red", said[:2], last=2, more=False)
-    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count") == [3, 2]
+    assert facts(durability.lost(story.index, "red"), "sequence", "count") == [3, 2]
 
 
 def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
@@ -248,7 +252,7 @@ def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
         person.is_dropped(1006)
     story.server("ready")
     reads_all(story, said)
-    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "of") == [3, 3]
+    assert facts(durability.lost(story.index, "red"), "sequence", "of") == [3, 3]
 
 
 def test_a_number_that_another_message_has_now_is_lost() -> None:
@@ -259,7 +263,7 @@ def test_a_number_that_another_message_has_now_is_lost() -> None:
         person.joins("red", since=3, replay=[])
     new = story.talk(people, "red", 4)
     reads_all(story, new)
-    found = durability.lost(story.index, "red", copy=False)
+    found = durability.lost(story.index, "red")
     assert told(found) == ["lost_after_crash"]
     assert facts(found, "sequence", "count", "of") == [1, 3, 3]
 
@@ -274,7 +278,7 @@ def test_each_end_counts() -> None:
     story.ends("killed", *people)
     story.server("ready")
     reads_all(story, said)
-    found = durability.lost(story.index, "red", copy=False)
+    found = durability.lost(story.index, "red")
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
     assert getattr(found[0].evidence[1], "what", "") == "killed"
 
@@ -292,8 +296,8 @@ def test_what_is_read_between_two_ends_is_no_witness_to_the_second() -> None:
     story.talk(people, "red", 2, first=3)
     story.restarts("killed", *people)
     reads_all(story, said)
-    assert facts(durability.lost(story.index, "red", copy=False), "sequence", "count", "of") == [3, 2, 4]
-    assert facts(durability.lost(story.index, "red", copy=True), "sequence", "count", "of") == [2, 1, 2]
+    assert facts(durability.lost(story.index, "red"), "sequence", "count", "of") == [3, 2, 4]
+    assert facts(durability.lost_in_copy(story.index, "red"), "sequence", "count", "of") == [2, 1, 2]
 
 
 def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
@@ -310,7 +314,7 @@ def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
         person.connects()
         person.joins("red", since=3)
     story.talk(people, "red", 2, first=4)
-    assert told(durability.lost(story.index, "red", copy=True)) == []
+    assert told(durability.lost_in_copy(story.index, "red")) == []
 
 
 # --- replayed as new ------------------------------------------------------------------------------
@@ -348,7 +352,7 @@ def test_what_was_in_flight_at_each_kill_is_counted() -> None:
     alice, bob = people
     lines = [alice.says("red", id=f"m{n}") for n in range(4)]
     bob.hears(lines[0], 3)
-    story.server("killed", copy=True)
+    story.server("killed", second=True)
     story.restarts("killed", *people)
     for person in people:
         person.joins("red", since=3)

@@ -44,8 +44,8 @@ def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
     story.server("stopped", in_time=True, code=0, seconds=0.1)
     for what in ("started", "ready", "killed"):
         story.server(what)
-    story.server("ready", copy=True)
-    story.server("stopped", copy=True)
+    story.server("ready", second=True)
+    story.server("stopped", second=True)
     assert told(lifecycle.server(story.index, 0.0, inf)) == []
     assert lifecycle.stopped_by(story.index) is None
 
@@ -68,7 +68,7 @@ def test_a_second_start_that_fails(copy: bool, which: str) -> None:
     """It is said whether it was the server's again, or that of its copy."""
     story = Story()
     story.server("ready")
-    story.server("not_ready", copy=copy, why="silent", seconds=10.0)
+    story.server("not_ready", second=copy, why="silent", seconds=10.0)
     assert facts(lifecycle.server(story.index, 0.0, inf), "which") == [which]
 
 
@@ -150,7 +150,7 @@ def test_faults_excuse_the_server(fault: str) -> None:
 def test_the_copy_may_drop_whom_it_likes() -> None:
     """So may a server whose connection was never opened."""
     story = Story()
-    inspector = story.client("inspector", copy=True)
+    inspector = story.client("inspector", second=True)
     inspector.is_dropped(1006)
     assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 

@@ -102,7 +102,7 @@ def test_what_a_restart_lost_is_not_asked_of_the_end_of_a_page() -> None:
 def test_pages_of_a_copy_are_not_judged_here() -> None:
     """What a copy must have depends on when it was made."""
     story, _, said = room_of(5)
-    inspector = story.client("inspector", copy=True)
+    inspector = story.client("inspector", second=True)
     inspector.reads("red", [*said[:2], said[3]])
     inspector.reads("red", [], since=4)
     assert every(story) == []

@@ -44,8 +44,8 @@ CHECKS = (
 def findings(index: HistoryIndex) -> list[Anomaly]:
     """All that the checkers of what is said and heard find in a history."""
     found = [anomaly for check in CHECKS for room in ROOMS for anomaly in check(index, room)]
-    for copy in (True, False):
-        found += [anomaly for room in ROOMS for anomaly in durability.lost(index, room, copy=copy)]
+    for lost in (durability.lost, durability.lost_in_copy):
+        found += [anomaly for room in ROOMS for anomaly in lost(index, room)]
     return [*found, *delivery.leaks(index), *errors.obeyed(index)]
 
 
@@ -305,7 +305,7 @@ def a_page_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
     """A message is missing in the middle of a page of history that was asked for."""
     for answer in (a for room in ROOMS for a in pages.answers(index, room)):
         messages = answer.asked.event.frame["data"]["messages"]
-        if not index.conn(answer.asked.conn).copy:
+        if index.has(answer.asked.conn):
             for message in messages[:-1]:
                 rest = [each for each in messages if each is not message]
                 event = answer.asked.event
@@ -317,7 +317,7 @@ def a_page_is_unsorted(index: HistoryIndex) -> Iterator[Site]:
     answers = {id(a.asked.event) for room in ROOMS for a in pages.answers(index, room)}
     joins = {id(event) for _, events in replays(index) for event in events}
     for asked, _ in index.pages:
-        if index.conn(asked.conn).copy or id(asked.event) not in answers | joins:
+        if not index.has(asked.conn) or id(asked.event) not in answers | joins:
             continue
         messages = asked.event.frame["data"]["messages"]
         for n in range(len(messages) - 1):

@@ -33,7 +33,7 @@ def lost(story: Story, scribe: Person, said: list[Numbered]) -> list[str]:
     story.restarts("killed", scribe)
     scribe.reads("red", said, since=0)
     scribe.reads("red", [], since=said[-1][1])
-    return told(durability.lost(story.index, "red", copy=False))
+    return told(durability.lost(story.index, "red"))
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
@@ -41,7 +41,7 @@ def test_what_was_written_behind_a_torn_end_is_lost_by_that(behind: int) -> None
     """The first messages that are new after it; the evidence shows the tearing, too."""
     story, scribe, said = torn(6)
     assert lost(story, scribe, said[: 2 + behind] + said[3 + behind :]) == ["lost_after_crash/torn"]
-    (found,) = durability.lost(story.index, "red", copy=False)
+    (found,) = durability.lost(story.index, "red")
     what = [getattr(event, "what", "received") for event in found.evidence]
     assert what == ["torn", "received", "killed", "received"]  # the last is the page that is without it
 
@@ -77,7 +77,7 @@ def test_other_starts_that_fail_have_other_reasons(why: str, copy: bool) -> None
     story.server("ready")
     story.server("killed")
     story.server("torn", **TORN)
-    story.server("not_ready", copy=copy, why=why, code=1, seconds=1.0, output=[])
+    story.server("not_ready", second=copy, why=why, code=1, seconds=1.0, output=[])
     assert told(lifecycle.server(story.index, 0.0, inf)) == [f"no_start/{why}"]
 
 

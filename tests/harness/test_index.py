@@ -126,7 +126,7 @@ def test_the_end_of_the_server_ends_everything(what: str, end: str) -> None:
     """All memberships and connections end with the server, but not those of its copy."""
     story = Story()
     (alice,) = story.members("red", "alice")
-    inspector = story.client("inspector", copy=True)
+    inspector = story.client("inspector", second=True)
     story.server(what)
     (stay,) = story.index.members("red")
     assert (stay.stop, stay.end) == (story.at, end)
@@ -139,7 +139,7 @@ def test_the_end_of_the_copy_ends_nothing() -> None:
     """What becomes of the second server is nothing to the members of the first."""
     story = Story()
     story.members("red", "alice")
-    story.server("killed", copy=True)
+    story.server("killed", second=True)
     assert story.index.members("red")[0].stop == inf
     assert not story.index.server_ended_at(story.at)
 
@@ -164,7 +164,7 @@ def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
     bob.is_dropped(1006)
     before = story.at
     alice.hears(alice.says("red"), 1)
-    story.client("inspector", copy=True)
+    story.client("inspector", second=True)
     alice.is_dropped(1006)
     dropped = story.at
     story.passes(1)
@@ -308,8 +308,8 @@ def everything(index: HistoryIndex) -> int:
             slow.unbounded,
         ):
             found += check(index, room)
-        for copy in (False, True):
-            found += durability.lost(index, room, copy=copy)
+        found += durability.lost(index, room)
+        found += durability.lost_in_copy(index, room)
         for what in ("joined", "left"):
             found += notices.missing(index, room, what)
         for conn in (1, 2, 99):

@@ -13,9 +13,9 @@ import pytest
 
 from harness.history import events as history
 from harness.worlds import targets
-from harness.worlds.client import Gone, PlayStopped
 from harness.worlds.live import LiveWorld
 from harness.worlds.process import ServerProcess, free_port
+from harness.worlds.surroundings import Gone, PlayStopped
 from harness.worlds.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
@@ -99,8 +99,8 @@ async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
     assert await world.until(lambda: not alice.live[room])
     await world.stop_server()
     assert sum(file.size for file in world.stored().values()) > 0
-    async with world.second_server():
-        inspector = await world.client("inspector", copy=True)
+    async with world.second_world() as second:
+        inspector = await second.client("inspector")
         await inspector.join(room)
         await inspector.say(room, f"{world.tag()}. on the copy")
         assert await world.until(lambda: len(inspector.tags[room]) < 2)
@@ -158,7 +158,7 @@ async def test_patience_ends_only_without_progress(world: LiveWorld) -> None:
 
 def server(code: str, tmp_path: Path) -> ServerProcess:
     """A Python program as a server's process."""
-    return ServerProcess([sys.executable, "-c", code], tmp_path, {}, tmp_path / "log.txt", "server")
+    return ServerProcess([sys.executable, "-c", code], tmp_path, {}, tmp_path / "log.txt")
 
 
 def wait_for(process: ServerProcess, text: str) -> None:
@@ -203,7 +203,7 @@ def test_output_is_kept_short(tmp_path: Path) -> None:
 def test_unknown_program_is_named(tmp_path: Path) -> None:
     """A program that does not exist is an exception with its name, before anything is started."""
     with pytest.raises(CommandNotFound, match="no-such-program"):
-        ServerProcess(["no-such-program"], tmp_path, {}, tmp_path / "log.txt", "server")
+        ServerProcess(["no-such-program"], tmp_path, {}, tmp_path / "log.txt")
 
 
 def test_ports_are_below_those_of_outgoing_connections() -> None:

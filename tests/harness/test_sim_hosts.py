@@ -28,11 +28,11 @@ from typing import Any
 import pytest
 
 from harness.history import events as history
-from harness.worlds.client import PlayStopped
 from harness.worlds.sim import modules
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import UPTIME, Deadlock, Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
 
 PAST: list[Simulator] = []

@@ -26,12 +26,13 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from harness.history import events as history
 from harness.worlds import targets
-from harness.worlds.client import Client, Gone, PlayStopped
+from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
+from harness.worlds.surroundings import Gone, PlayStopped
 from harness.worlds.targets import Target
 
 LIVE_MARKS = [pytest.mark.live, pytest.mark.xdist_group("live0")]
@@ -193,7 +194,7 @@ def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
         alice = await world.client("alice")
         await getattr(world, end)()
         with pytest.raises(ConnectionRefusedError):
-            await world.dial("bob", narrow=False, copy=False)
+            await world.dial("bob", narrow=False)
         with pytest.raises(Gone):
             await alice.connect()
         gave_up = [event for event in world.history if isinstance(event, history.GaveUp)]
@@ -307,8 +308,8 @@ def test_a_second_server_has_a_copy(stage: Stage) -> None:
         await world.stop_server()
         stored = world.stored()
         assert sum(file.size for file in stored.values()) > 0
-        async with world.second_server():
-            inspector = await world.client("inspector", copy=True)
+        async with world.second_world() as second:
+            inspector = await second.client("inspector")
             await inspector.join(room)
             await inspector.say(room, f"{world.tag()}. on the copy")
             assert await world.until(lambda: len(inspector.tags[room]) < 2)

@@ -137,7 +137,7 @@ async def test_the_clock_of_a_server_elsewhere(tmp_path: Path) -> None:
     try:
         await world.start_server()
         for exercise in (1, 3, 1):
-            run = await play(exercise, targets.at_url(world._address(copy=False)), "7")
+            run = await play(exercise, targets.at_url(world.address), "7")
             assert not run.defect, run.defect
             assert_right(run)
             (note,) = [note for note in run.notes if note.key == "lenient.clock"]

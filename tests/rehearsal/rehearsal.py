@@ -111,7 +111,7 @@ class Rehearsal:
             log = self.folder / f"{label}.log"
             log.unlink(missing_ok=True)
             try:
-                process = ServerProcess(running.words, running.workdir, running.environment, log, label)
+                process = ServerProcess(running.words, running.workdir, running.environment, log)
             except CommandNotFound as error:
                 raise Failed(f"{name}: there is no program {error}") from error
             running.processes.append(process)

@@ -24,19 +24,17 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
 from harness.history import calls
 from harness.worlds.sim import observed, threads
-from harness.worlds.sim.hostloop import Handle, HostLoop, TimerHandle, Workers
+from harness.worlds.sim.hostloop import Handle, HostLoop, Workers
+from harness.worlds.sim.machine import Scheduler
 from harness.worlds.sim.source_locations import is_library, raised_where, waits_where
 from harness.worlds.sim.stand_ins import NotSimulated, own_fault
 from harness.worlds.sim.threads import WorkerThread
-
-if TYPE_CHECKING:
-    from harness.worlds.sim.simulator import Simulator
 
 KEPT_LINES = 200
 """Lines of a host's output that are kept."""
@@ -53,7 +51,7 @@ _IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signa
 class Host:
     """One process on a machine of its own. `exit_code` is None while it runs; negative: by that signal."""
 
-    def __init__(self, simulator: Simulator, name: str, number: int) -> None:
+    def __init__(self, simulator: Scheduler, name: str, number: int) -> None:
         self.simulator = simulator
         self.name = name
         self.number = number
@@ -103,7 +101,7 @@ class Host:
         self._postponed: list[Handle] = []
         self._workers: dict[int, Workers] = {}
         self._main: greenlet | None = None
-        self._alarm: TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._to_raise: BaseException | None = None
         self._left_behind: list[object] = []
 
@@ -228,7 +226,7 @@ class Host:
 
     def set_alarm(self, seconds: float) -> float:
         """Send it SIGALRM after so many seconds; 0: do not. Returns how many were left of the last one."""
-        outside = self.simulator.hosts[0].loop
+        outside = self.simulator.harness_loop
         left = 0.0
         if self._alarm is not None:
             left = max(0.0, self._alarm.when() - outside.time())
@@ -304,7 +302,7 @@ class Host:
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""
         if not self._postponed:
-            self.simulator.hosts[0].loop.call_at(self.busy_until, self._go_on)
+            self.simulator.harness_loop.call_at(self.busy_until, self._go_on)
         self._postponed.append(handle)
 
     def _go_on(self) -> None:

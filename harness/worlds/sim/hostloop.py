@@ -12,15 +12,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.worlds.sim.machine import Machine
 from harness.worlds.sim.source_locations import is_library, raised_where
 from harness.worlds.sim.stable_hash import SimFuture, SimTask
 from harness.worlds.sim.stand_ins import lacks, own_fault
 from harness.worlds.sim.threads import WorkerThread
-
-if TYPE_CHECKING:
-    from harness.worlds.sim.host import Host
 
 _MANY_WORKERS = 32
 
@@ -90,7 +88,7 @@ class HostLoop(asyncio.BaseEventLoop):
     """Whether it is closed, or its host has ended: then nothing of it runs any more."""
     _default_executor: Any
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Machine) -> None:
         self.host = host
         self._runs = False
         super().__init__()
@@ -236,7 +234,8 @@ class HostLoop(asyncio.BaseEventLoop):
             executor = self._default_executor
         elif getattr(executor, "_shutdown", False):
             raise RuntimeError("cannot schedule new futures after shutdown")
-        return self.host.workers_of(executor or self).give(self, function, args)
+        workers: Workers = self.host.workers_of(executor or self)
+        return workers.give(self, function, args)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until its work is done."""
@@ -369,7 +368,7 @@ class Workers:
     before, between or after that, as it does with a disk.
     """
 
-    def __init__(self, host: Host, executor: Any) -> None:
+    def __init__(self, host: Machine, executor: Any) -> None:
         self.executor = executor  # so that its address stays its own
         self._host = host
         self._count = max(1, min(getattr(executor, "_max_workers", _MANY_WORKERS), _MANY_WORKERS))

@@ -15,15 +15,12 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.worlds.sim.hostloop import HostLoop
 from harness.worlds.sim.latency_model import Latency
+from harness.worlds.sim.machine import Machine, Scheduler
 from harness.worlds.sim.stand_ins import lacks
-
-if TYPE_CHECKING:
-    from harness.worlds.sim.host import Host
-    from harness.worlds.sim.hostloop import HostLoop
-    from harness.worlds.sim.simulator import Simulator
 
 WINDOW = 256 * 1024
 """Bytes that the systems of both sides hold for a direction of a connection."""
@@ -49,7 +46,7 @@ class Address:
 class Network:
     """Who listens where, and all connections."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Scheduler) -> None:
         self.simulator = simulator
         self._listeners: dict[int, Listener] = {}
         self._ports = itertools.count(_PORTS)
@@ -71,7 +68,7 @@ class Network:
         listener = self._listeners[port] = Listener(self, loop, factory, address, port, serving)
         return listener
 
-    def ports_of(self, host: Host) -> list[int]:
+    def ports_of(self, host: Machine) -> list[int]:
         """The ports that a host listens on."""
         return sorted(port for port, each in self._listeners.items() if each.host is host)
 
@@ -200,7 +197,7 @@ class _Socket:
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
-    def __init__(self, host: Host, name: tuple[str, int], peer: tuple[str, int] | None = None) -> None:
+    def __init__(self, host: Machine, name: tuple[str, int], peer: tuple[str, int] | None = None) -> None:
         self._host = host
         self._name = name
         self._peer = peer

@@ -87,6 +87,11 @@ class Simulator:
 
     # --- what is to be done -----------------------------------------------------------------------
 
+    @property
+    def harness_loop(self) -> HostLoop:
+        """The loop of the host that the harness itself runs on: the first one."""
+        return self.hosts[0].loop
+
     def soon(self, handle: Handle) -> None:
         """Run this in the next turn."""
         self._ready.append(handle)
@@ -162,7 +167,9 @@ class Simulator:
     def _enter(self, loop: HostLoop | None) -> None:
         """Have the code that runs next be this loop's."""
         self._loop = loop
-        self.current = loop.host if loop else None
+        host = loop.host if loop else None
+        assert host is None or isinstance(host, Host)
+        self.current = host
         events._set_running_loop(loop)
 
     def new_process(self) -> None:

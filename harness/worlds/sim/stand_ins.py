@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
+from harness.worlds.sim.machine import Machine
 from harness.worlds.sim.source_locations import raised_where, roots_of
-
-if TYPE_CHECKING:
-    from harness.worlds.sim.host import Host
 
 _ABSTRACT = ("asyncio/events.py", "asyncio/base_events.py")
 """Where asyncio leaves to its loops what a loop of ours may not have."""
@@ -37,7 +35,7 @@ def _names_of(real: type) -> frozenset[str]:
     return frozenset(dir(real)).union(*(code.co_names for code in codes if code is not None))
 
 
-def lacks(real: type, called: str, name: str, host: Host | None) -> NoReturn:
+def lacks(real: type, called: str, name: str, host: Machine | None) -> NoReturn:
     """For `__getattr__`: refuse what `real` has, and raise AttributeError for all else."""
     if host is not None and host.is_server and host.is_alive and name in _names_of(real):
         host.refuse("call", name=f"{called}.{name}")

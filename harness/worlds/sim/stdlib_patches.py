@@ -35,7 +35,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import get_ident  # the real one, also while a simulation runs
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 from harness.worlds.sim import stable_hash as identity
@@ -43,13 +43,11 @@ from harness.worlds.sim import streams, system
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.hostloop import HostLoop
 from harness.worlds.sim.loggers import Loggers
+from harness.worlds.sim.machine import Scheduler
 from harness.worlds.sim.process_state import ProcessState
 from harness.worlds.sim.source_locations import is_library
 from harness.worlds.sim.stand_ins import lacks, own_fault
 from harness.worlds.sim.threads import of_one_thread
-
-if TYPE_CHECKING:
-    from harness.worlds.sim.simulator import Simulator
 
 
 def _without_pytest(name: str) -> ModuleType:
@@ -82,7 +80,7 @@ _STEP = 1e-4
 class StdlibPatches:
     """A context in which the standard library tells of the simulated world."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Scheduler) -> None:
         self._simulator = simulator
         self._stack = ExitStack()
         self._born = simulator.now
@@ -157,9 +155,15 @@ class StdlibPatches:
         yield from self._of_logging()
         yield from self._refused()
 
+    @property
+    def _current(self) -> Host | None:
+        host = self._simulator.current
+        assert host is None or isinstance(host, Host)
+        return host
+
     def _server(self) -> Host | None:
         """The host whose code is running, if that is somebody's server."""
-        host = self._simulator.current
+        host = self._current
         if host is None or not host.is_server or get_ident() != self._thread:
             return None  # threads of whoever runs the simulation have nothing to do with it
         return host
@@ -194,7 +198,7 @@ class StdlibPatches:
 
     def _of_chance(self) -> Iterator[tuple[Any, str, Any]]:
         def urandom(size: int) -> bytes:
-            host = self._simulator.current
+            host = self._current
             return host.chance.randbytes(size) if host is not None else real_urandom(size)
 
         def getrandom(size: int, flags: int = 0) -> bytes:
@@ -367,8 +371,8 @@ class StdlibPatches:
     def _of_executors(self) -> Iterator[tuple[Any, str, Any]]:
         def shutdown(executor: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
             real(executor, wait, cancel_futures=cancel_futures)
-            if self._simulator.current is not None:
-                self._simulator.current.shut_down(executor, wait, cancel_futures)
+            if (host := self._current) is not None:
+                host.shut_down(executor, wait, cancel_futures)
 
         real = ThreadPoolExecutor.shutdown
         yield ThreadPoolExecutor, "shutdown", shutdown
@@ -514,7 +518,7 @@ def _telling(nature: StdlibPatches, real: Callable[..., None]) -> Callable[..., 
 class _Environment(MutableMapping[str, str]):
     """`os.environ`: each host has its own."""
 
-    def __init__(self, simulator: Simulator, real: MutableMapping[str, str]) -> None:
+    def __init__(self, simulator: Scheduler, real: MutableMapping[str, str]) -> None:
         self._simulator = simulator
         self._real = real
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.worlds.sim.host import Host
-    from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.machine import Machine, Scheduler
 
 NAMES = ("stdin", "stdout", "stderr")
 """By their file descriptors."""
@@ -22,7 +20,7 @@ NAMES = ("stdin", "stdout", "stderr")
 class _Raw(io.RawIOBase):
     """A standard file of a host: of the one whose code is running, else of the one that it was made for."""
 
-    def __init__(self, simulator: Simulator, number: int, real: Any) -> None:
+    def __init__(self, simulator: Scheduler, number: int, real: Any) -> None:
         self.name = f"<{NAMES[number]}>"
         self.mode = "wb" if number else "rb"
         self.closefd = False
@@ -31,7 +29,7 @@ class _Raw(io.RawIOBase):
         self._real = real
         self._owner = self._server()
 
-    def _server(self) -> Host | None:
+    def _server(self) -> Machine | None:
         host = self._simulator.current
         return host if host is not None and host.is_server else None
 
@@ -71,7 +69,7 @@ class _Raw(io.RawIOBase):
 class Stream(io.TextIOWrapper):
     """One of the three as a text file. `real` is where our own code writes."""
 
-    def __init__(self, simulator: Simulator, number: int, real: Any) -> None:
+    def __init__(self, simulator: Scheduler, number: int, real: Any) -> None:
         raw: Any = _Raw(simulator, number, real)
         super().__init__(
             raw if number else io.BufferedReader(raw),
@@ -91,7 +89,7 @@ class Stream(io.TextIOWrapper):
         return super().write(text)
 
 
-def opened(simulator: Simulator, number: int, mode: str, **more: Any) -> Any:
+def opened(simulator: Scheduler, number: int, mode: str, **more: Any) -> Any:
     """What `open(1, "w")` gives: another file that writes into the same output."""
     raw: Any = _Raw(simulator, number, None)
     if "b" in mode:

@@ -15,10 +15,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.worlds.sim.host import Host
+from harness.worlds.sim.machine import Machine
 
 try:
     import resource
@@ -45,16 +44,16 @@ def replacements(instead: Instead) -> Iterator[Replacement]:
 def _standard_files(instead: Instead) -> Iterator[Replacement]:
     write, read, close, dup2, isatty = os.write, os.read, os.close, os.dup2, os.isatty
 
-    def on_write(host: Host, number: int, data: Any) -> int:
+    def on_write(host: Machine, number: int, data: Any) -> int:
         if number not in _STANDARD[1:]:
             return write(number, data)
         host.print(bytes(data).decode(errors="replace"))
         return len(bytes(data))
 
-    def on_dup2(host: Host, number: int, to: int, inheritable: bool = True) -> int:
+    def on_dup2(host: Machine, number: int, to: int, inheritable: bool = True) -> int:
         return to if to in _STANDARD else dup2(number, to, inheritable)
 
-    def on_close(host: Host, number: int) -> None:
+    def on_close(host: Machine, number: int) -> None:
         if number not in _STANDARD:
             close(number)
 
@@ -66,7 +65,7 @@ def _standard_files(instead: Instead) -> Iterator[Replacement]:
 
 
 def _limits(instead: Instead) -> Iterator[Replacement]:
-    def nice(host: Host, more: int) -> int:
+    def nice(host: Machine, more: int) -> int:
         host.kept["nice"] = min(19, host.kept.get("nice", 0) + more)
         return int(host.kept["nice"])
 
@@ -74,11 +73,11 @@ def _limits(instead: Instead) -> Iterator[Replacement]:
     if resource is not None:
         real = resource.getrlimit
 
-        def getrlimit(host: Host, which: int) -> tuple[int, int]:
+        def getrlimit(host: Machine, which: int) -> tuple[int, int]:
             limits: tuple[int, int] = host.kept.get(("limit", which)) or real(which)
             return limits
 
-        def setrlimit(host: Host, which: int, limits: tuple[int, int]) -> None:
+        def setrlimit(host: Machine, which: int, limits: tuple[int, int]) -> None:
             soft, hard = limits
             most = getrlimit(host, which)[1]
             if most != resource.RLIM_INFINITY and not 0 <= hard <= most:
@@ -90,7 +89,7 @@ def _limits(instead: Instead) -> Iterator[Replacement]:
 
 
 def _signals(instead: Instead) -> Iterator[Replacement]:
-    def set_handler(host: Host, number: int, handler: Any) -> Any:
+    def set_handler(host: Machine, number: int, handler: Any) -> Any:
         if number in _FIXED or not 0 < number < signal.NSIG:
             raise OSError(errno.EINVAL, "Invalid argument")
         if not callable(handler) and handler not in (signal.SIG_DFL, signal.SIG_IGN):
@@ -99,12 +98,12 @@ def _signals(instead: Instead) -> Iterator[Replacement]:
         host.handlers[int(number)] = handler
         return previous
 
-    def set_wakeup(host: Host, number: int, *, warn_on_full_buffer: bool = True) -> int:
+    def set_wakeup(host: Machine, number: int, *, warn_on_full_buffer: bool = True) -> int:
         previous = int(host.kept.get("wakeup", -1))
         host.kept["wakeup"] = number
         return previous
 
-    def set_mask(host: Host, how: int, mask: Any) -> set[int]:
+    def set_mask(host: Machine, how: int, mask: Any) -> set[int]:
         before = set(host.blocked)
         some = {int(number) for number in mask}
         if how == signal.SIG_BLOCK:
@@ -118,7 +117,7 @@ def _signals(instead: Instead) -> Iterator[Replacement]:
             host.send_signal(number)
         return {signal.Signals(number) for number in before}
 
-    def register(host: Host, number: int, *_: Any, **__: Any) -> None:
+    def register(host: Machine, number: int, *_: Any, **__: Any) -> None:
         host.handlers[int(number)] = lambda number, frame: None  # it would print what all threads do
 
     yield from instead(signal, "signal", set_handler)
@@ -137,14 +136,14 @@ def _signals(instead: Instead) -> Iterator[Replacement]:
             yield from instead(place, name, partial(_refuse, call))
 
 
-def _refuse(call: str, host: Host, *_: Any, **__: Any) -> None:
+def _refuse(call: str, host: Machine, *_: Any, **__: Any) -> None:
     host.refuse("call", name=call)
 
 
 def _garbage(instead: Instead) -> Iterator[Replacement]:
     """Garbage is collected at fixed moments, whatever a program has set."""
 
-    def set_on(on: bool, host: Host) -> None:
+    def set_on(on: bool, host: Machine) -> None:
         host.kept["gc"] = on
 
     yield from instead(gc, "enable", partial(set_on, True))

@@ -13,10 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness.history.events import Event
+from harness.history.events import Began, Event
 from harness.verdict.outcome import Outcome, Text
-from harness.worlds.base import POLL
-from harness.worlds.client import PlayStopped
 from harness.worlds.connection import Connection
 from harness.worlds.process import in_memory
 from harness.worlds.served import Process, ServedWorld
@@ -28,7 +26,9 @@ from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import UPTIME, Simulator
 from harness.worlds.sim.source_locations import package_of, raised_where, roots_of
 from harness.worlds.sim.stand_ins import NotSimulated
+from harness.worlds.surroundings import POLL, PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, python_program
+from harness.worlds.timeline import Timeline
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
@@ -45,31 +45,13 @@ _TICK = 1e-6
 """Seconds between two events that happen at the same moment: code takes no time here."""
 
 
-class SimWorld(ServedWorld):
-    """A Python server on a simulated host. Make it inside of `simulator.run`."""
+class SimTimeline(Timeline):
+    """A timeline on which no two events are at one time: code takes no time here."""
 
-    kind = "sim"
-    heartbeat_interval = HEARTBEAT_INTERVAL
-    offline_timeout = OFFLINE_TIMEOUT
-    disk: str | None = None
-    """The folder that data folders are made in."""
-
-    def __init__(self, simulator: Simulator, target: Target, exercise: int, seed: str) -> None:
-        self.simulator = simulator
-        self._waiting: list[asyncio.Future[None]] = []
-        self._wakes = False
-        self._nap = POLL
-        self._last = 0.0
-        self._hosts: list[Host] = []
-        self._found: Path | None = None  # what the program that starts has found in its data folder
-        nonce = Random(f"{seed}/nonce").randbytes(3).hex()
-        self._exercise = exercise
-        super().__init__(target, exercise, seed, nonce, simulator.start)
-
-    # --- time -------------------------------------------------------------------------------------
+    _last = 0.0
 
     def now(self) -> float:
-        """Seconds since the run began: a little more at each call, so that no two events are at one time."""
+        """Seconds since the run began: a little more at each call."""
         self._last = max(super().now(), self._last + _TICK)
         return self._last
 
@@ -77,6 +59,43 @@ class SimWorld(ServedWorld):
     def just_now(self) -> float:
         """The same, for what is not to move any other event: between the last one and the next."""
         return max(super().now(), self._last + _TICK / 2)
+
+
+class SimWorld(ServedWorld):
+    """A Python server on a simulated host. Make it inside of `simulator.run`."""
+
+    kind = "sim"
+    heartbeat_interval = HEARTBEAT_INTERVAL
+    offline_timeout = OFFLINE_TIMEOUT
+    timeline: SimTimeline
+    disk: str | None = None
+    """The folder that data folders are made in."""
+
+    def __init__(
+        self, simulator: Simulator, target: Target, exercise: int, seed: str, beside: SimWorld | None = None
+    ) -> None:
+        self.simulator = simulator
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wakes = False
+        self._nap = POLL
+        self._hosts: list[Host] = beside._hosts if beside else []
+        self._exercise, self._seed = exercise, seed
+        # What the program that starts has found in its data folder.
+        self._found: Path | None = beside.data if beside else None
+        super().__init__(target, beside.timeline if beside else self._new_timeline(), beside)
+
+    def _new_timeline(self) -> SimTimeline:
+        timeline = SimTimeline(Random(f"{self._seed}/nonce").randbytes(3).hex())
+        start = self.simulator.start
+        timeline.record(Began(0.0, self._exercise, self._seed, timeline.nonce, self.kind, start))
+        return timeline
+
+    def _beside(self) -> SimWorld:
+        second = SimWorld(self.simulator, self.target, self._exercise, self._seed, self)
+        second.heartbeat_interval, second.offline_timeout = self.heartbeat_interval, self.offline_timeout
+        return second
+
+    # --- time -------------------------------------------------------------------------------------
 
     def record(self, event: Event) -> None:
         """Add an event to the history, and soon have those look who wait for something."""
@@ -130,16 +149,10 @@ class SimWorld(ServedWorld):
         """
         assert self._folder is not None
         if self._starts:
-            data = self._folder / self._data
-            before = data.rename(self._folder / f"before-{self._starts}")
-            shutil.copytree(before, data, symlinks=True)
+            before = self.data.rename(self._folder / f"before-{self._starts}")
+            shutil.copytree(before, self.data, symlinks=True)
             self._found = before
         await super().start_server()
-
-    async def _start_copy(self) -> None:
-        assert self._folder is not None
-        self._found = self._folder / self._data
-        await super()._start_copy()
 
     async def starts_on(self, data: Path) -> bool:
         """Start the program on data that is there already; whether it does, or is refused."""
@@ -152,16 +165,16 @@ class SimWorld(ServedWorld):
             return self._process is not None and bool(self._process.refused)
         return True
 
-    async def _wait_ready(self, process: Process | None, address: str, copy: bool) -> None:
+    async def _wait_ready(self, process: Process | None) -> None:
         """See ServedWorld. A program that does not start *again* may be right: see `first_start.py`."""
         try:
-            await super()._wait_ready(process, address, copy)
+            await super()._wait_ready(process)
         except PlayStopped:
             assert isinstance(process, SimProcess)
             again = process.is_again and not process.refused
             if again and starts_elsewhere(self._first_start(process)):
                 process.host.refused = NotSimulated("restart", process.ended_where())
-                self._event("not_simulated", copy, **process.refused)
+                self._event("not_simulated", **process.refused)
             raise
 
     def _first_start(self, process: SimProcess) -> FirstStart:
@@ -175,7 +188,7 @@ class SimWorld(ServedWorld):
         intervals = self.heartbeat_interval, self.offline_timeout
         return FirstStart(self.target, self._exercise, str(process.data), now, *intervals)
 
-    def _launch(self, port: int, folder: Path, name: str) -> Process:
+    def _launch(self) -> Process:
         assert self.target.command is not None
         program = python_program(self.target.command)
         if program is None or (program[0] != "-m" and not (Path(self.target.cwd) / program[0]).is_file()):
@@ -183,9 +196,9 @@ class SimWorld(ServedWorld):
         host = self.simulator.host("server")
         self._hosts.append(host)
         key = self.target.command, self.target.cwd
-        process = SimProcess(host, folder, key in _started)
+        process = SimProcess(host, self.data, key in _started)
         _started.add(key)
-        host.synced = {size.inode: size.size for size in sizes(folder).values()}
+        host.synced = {size.inode: size.size for size in sizes(self.data).values()}
 
         def main() -> None:
             self.simulator.new_process()
@@ -197,7 +210,7 @@ class SimWorld(ServedWorld):
             else:
                 modules.run_file(Path(self.target.cwd) / program[0], program[1:])
 
-        host.start(main, {**os.environ, **self._settings(port, folder)})
+        host.start(main, {**os.environ, **self._settings()})
         return process
 
     async def _kill(self, detail: dict[str, object]) -> None:
@@ -291,7 +304,8 @@ class SimProcess:
 
     def listens_on(self) -> list[int]:
         """The ports that it listens on."""
-        return self.host.simulator.network.ports_of(self.host)
+        ports: list[int] = self.host.simulator.network.ports_of(self.host)
+        return ports
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""

@@ -1,0 +1,90 @@
+"""What a client knows of its world: the timeline, how to wait, and how to reach the server."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from harness.worlds.connection import Connection
+from harness.worlds.timeline import Recorder, Timeline
+
+POLL = 0.005
+"""Seconds between two looks at what is waited for."""
+PATIENCE = 6.0
+"""Seconds without any progress after which we stop waiting. Only failures take that long."""
+LEAST_PATIENCE = 1.5
+"""Seconds that are left of it after several disappointments."""
+
+
+class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
+    """The play cannot go on; the history says why."""
+
+
+class Gone(PlayStopped):
+    """A client has no connection any more, and its next action needs one."""
+
+
+class Surroundings(Recorder, ABC):
+    """A place in which clients live; `World` in base.py is the whole of it."""
+
+    is_second = False
+    """Whether it stands beside another world, with a copy of its data."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self.patience = PATIENCE
+        self.fences = True
+        """Whether the server answers `presence`, so that an answer fences off what went before."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass: the pace of a plan, never a way to wait for the server."""
+        await asyncio.sleep(seconds)
+
+    @abstractmethod
+    async def moment(self) -> float:
+        """Wait until something may have happened; returns the seconds that count as waiting."""
+
+    async def until(
+        self, remaining: Callable[[], int], patience: float | None = None, *, may_hang: bool = False
+    ) -> bool:
+        """Wait until `remaining()` is 0 (or False); True if it is.
+
+        Patience begins anew whenever it has become less. A moment for which this process did not get
+        the processor does not count, so that a loaded machine is not mistaken for a silent server.
+        Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) no longer accepts clients.
+        """
+        left, waited = int(remaining()), 0.0
+        limit = self.patience if patience is None else patience
+        while left:
+            if waited > limit:
+                # Whoever kept us waiting once is waited for less: the verdict is clear, and time is dear.
+                self.patience = max(self.patience / 2, LEAST_PATIENCE)
+                if not may_hang:
+                    await self.check_alive()
+                return False
+            self.check_server()
+            if self.flooded:
+                raise PlayStopped
+            waited += await self.moment()
+            less = int(remaining())
+            if less < left:
+                waited = 0.0
+            left = less
+        return True
+
+    @abstractmethod
+    async def dial(self, user: str, *, narrow: bool) -> Connection:
+        """Open a WebSocket to the server. Raises OSError or TimeoutError."""
+
+    @abstractmethod
+    def reset(self, connection: Connection) -> None:
+        """Break a connection without a closing handshake."""
+
+    @abstractmethod
+    def check_server(self) -> None:
+        """Raise PlayStopped if the server ended without being told to."""
+
+    @abstractmethod
+    async def check_alive(self) -> None:
+        """Raise PlayStopped if the server no longer accepts clients."""
