@@ -69,7 +69,7 @@ def test_a_second_start_that_fails(copy: bool, which: str) -> None:
     story = Story()
     story.server("ready")
     story.server("not_ready", second=copy, why="silent", seconds=10.0)
-    assert facts(lifecycle.server(story.index, 0.0, inf), "which") == [which]
+    assert facts(lifecycle.server(story.index.worlds[-1], 0.0, inf), "which") == [which]
 
 
 def test_a_server_that_dies_or_hangs() -> None:

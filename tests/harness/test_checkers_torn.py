@@ -78,7 +78,7 @@ def test_other_starts_that_fail_have_other_reasons(why: str, copy: bool) -> None
     story.server("killed")
     story.server("torn", **TORN)
     story.server("not_ready", second=copy, why=why, code=1, seconds=1.0, output=[])
-    assert told(lifecycle.server(story.index, 0.0, inf)) == [f"no_start/{why}"]
+    assert told(lifecycle.server(story.index.worlds[-1], 0.0, inf)) == [f"no_start/{why}"]
 
 
 OWN, LIBRARY = (

@@ -24,7 +24,6 @@ from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES
 from harness.worlds import targets
-from harness.worlds.sim import watchdog
 from harness.worlds.targets import Target
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import JOURNAL, PLAIN
@@ -396,11 +395,9 @@ def test_an_endless_loop_is_found(tmp_path: Path) -> None:
     assert "odd.py, line 8, in handler" in hung.params["output"]
 
 
-def test_an_endless_loop_is_known_by_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_loop_is_known_by_the_processor(tmp_path: Path) -> None:
     """It is the real time of the processor that tells, and not the server's clock, which stands still."""
-    monkeypatch.setattr(watchdog, "BUSY_SECONDS", 0.5)
-    monkeypatch.setattr(watchdog, "BLOCKED_TICKS", 10**6)
-    run = play_with(tmp_path, "for _ in range(3 * 10**8): pass")
+    run = play_with(tmp_path, "for _ in range(10**15): pass")
     assert "server_hung" in {anomaly.name for step in run.steps for anomaly in step.anomalies}
 
 
@@ -418,7 +415,7 @@ def test_sleeping_in_an_executor_is_nothing_to_note(tmp_path: Path) -> None:
     "trait",
     [
         "assert os.path.exists('here.txt'); os.chdir(os.environ['DATA_DIR'])",
-        "import sys; print('starts'); sys.stdout = open(os.environ['DATA_DIR'] + '/out.index', 'a')",
+        "import sys; print('starts'); sys.stdout = open(os.environ['DATA_DIR'] + '/out.log', 'a')",
         "log = logging.getLogger('own'); assert not log.handlers; log.addHandler(logging.NullHandler())",
         "path = os.environ['DATA_DIR'] + '/x'; open(path, 'w').write('y'); assert open(path).read() == 'y'",
         "now = time.time()\nwhile time.time() < now + 0.01: pass",

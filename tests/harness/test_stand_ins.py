@@ -85,7 +85,7 @@ with open(1, 'w', closefd=False) as file: return file.write('text\n')
 
 with os.fdopen(2, 'wb', closefd=False) as file: return file.write(b'bytes\n')
 
-log = os.open('own.index', os.O_CREAT | os.O_WRONLY); return os.dup2(log, 1), os.dup2(log, 2)
+log = os.open('own.log', os.O_CREAT | os.O_WRONLY); return os.dup2(log, 1), os.dup2(log, 2)
 
 return sys.stdin.read(), sys.stdin.readline(), list(sys.stdin), sys.stdin.buffer.read(), os.read(0, 10)
 
@@ -256,7 +256,7 @@ logging.getLogger('own').addHandler(handler)
 return handler.stream.name
 
 log = logging.getLogger('own')
-log.addHandler(logging.handlers.RotatingFileHandler('own.index', maxBytes=99))
+log.addHandler(logging.handlers.RotatingFileHandler('own.log', maxBytes=99))
 log.warning('x' * 200)
 log.warning('y')
 return len(log.handlers)

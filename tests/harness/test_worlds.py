@@ -570,7 +570,7 @@ def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
 
 def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a server that sends without end, so many events are kept, and the connection counts as ended."""
-    monkeypatch.setattr("harness.worlds.base.MAX_EVENTS", 100)
+    monkeypatch.setattr("harness.worlds.timeline.MAX_EVENTS", 100)
     text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
 
     async def scene(world: ServedWorld) -> None:
