@@ -116,9 +116,8 @@ def test_verdicts_are_outcomes(tmp_path: Path) -> None:
         ("failed", "0", "1"),
     ]
     assert steps["2.3"]["verdict"] == "inconclusive"
-    assert (
-        ET.parse(junit).find(".//testcase[@name='2.3 A client loses its connection and reconnects']/error") is not None
-    )
+    name = "2.3 A client loses its connection and reconnects"
+    assert ET.parse(junit).find(f".//testcase[@name='{name}']/error") is not None
 
 
 def test_steps_are_chosen_as_tests_are(tmp_path: Path) -> None:
