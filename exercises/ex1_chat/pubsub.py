@@ -1,7 +1,7 @@
-"""Exercise 1: rooms and their members. Who hears what?
+"""Exercise 1: rooms and their members. Who receives which messages?
 
-Fill in the five methods. README.md beside this file says what they owe, `chatlab check 1` whether they
-do. The model answer has about 20 lines.
+Fill in the five methods. README.md in this folder says what they must do, and `chatlab check 1` tests whether
+they do it. The model answer has about 20 lines.
 """
 
 from lab.interfaces import Member
@@ -12,18 +12,18 @@ class PubSub:
     """The members of each room, and how a frame reaches them."""
 
     def subscribe(self, room: str, member: Member) -> None:
-        """From now on `member` hears what is published in `room`. Twice is the same as once."""
+        """From now on `member` receives what is published in `room`. A second call has no effect."""
 
     def unsubscribe(self, room: str, member: Member) -> None:
-        """From now on it does not. Nothing happens if it did not before, nor in a room that nobody is in."""
+        """From now on it no longer does. If it was not subscribed, or the room has no members, do nothing."""
 
     def publish(self, room: str, frame: ServerFrame) -> None:
-        """Call `member.send(frame)` once for each member of `room`. Members may come and go meanwhile."""
+        """Call `member.send(frame)` once for each member of `room`. Members may change meanwhile."""
 
     def members(self, room: str) -> list[Member]:
-        """The members of `room`, each once, as a list of the caller's own."""
+        """The members of `room`, each once, as a new list."""
         return []
 
     def rooms(self) -> list[str]:
-        """The rooms that have members, likewise."""
+        """The rooms that have members, each once, as a new list."""
         return []

@@ -1,7 +1,7 @@
 """Exercise 2: one order for all. Which number does a message get, and who receives it when?
 
-Make `accept` and `attach` right. README.md beside this file says what they owe, `chatlab check 2` whether
-they do. The model answer has about 45 lines.
+Correct `accept` and `attach`. README.md in this folder says what they must do, and `chatlab check 2` tests
+whether they do it. The model answer has about 45 lines.
 """
 
 import time
@@ -21,8 +21,8 @@ class Sequencer:
     async def accept(self, draft: Draft) -> Message:
         """Number the draft, save it, then publish it in its room, and return the message.
 
-        If the store refuses, raise: nothing is published, and the number is free again. So far every
-        message is number 1, nothing is saved, and a repeated `id` is not noticed.
+        If the save fails, raise: nothing is published, and the number is free again. In this stub, every
+        message has number 1, nothing is saved, and a repeated `id` is not detected.
         """
         message = Message(
             id=draft.id or uuid.uuid4().hex,
@@ -36,14 +36,14 @@ class Sequencer:
         return message
 
     async def attach(self, room: str, member: Member, since: int | None) -> None:
-        """Send `member` what it missed, then subscribe it, without a hole and without an overlap.
+        """Send `member` the messages that it missed, then subscribe it, without a gap and without duplicates.
 
-        So far nothing that it missed is sent.
+        In this stub, no missed message is sent.
         """
         self._pubsub.subscribe(room, member)
 
     async def history(self, room: str, since: int, limit: int) -> History:
-        """One page of the stored messages of `room` after `since`. This one is done."""
+        """One page of the stored messages of `room` after `since`. This method is complete."""
         messages = await self._store.page(room, since, limit)
         last = await self._store.last(room)
         more = bool(messages) and messages[-1].sequence < last

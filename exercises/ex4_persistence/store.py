@@ -1,7 +1,7 @@
-"""Exercise 4: what survives?
+"""Exercise 4: what survives a crash?
 
-This store does all that it should, except for one thing: it keeps everything in memory. README.md beside
-this file says what it owes, `chatlab check 4` whether it does. The model answer has about 60 lines.
+This store works, but it keeps all messages in memory only. README.md in this folder says what it must do, and
+`chatlab check 4` tests whether it does it. The model answer has about 60 lines.
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ class MessageStore:
         self._messages += messages
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
-        """The first `limit` messages of `room` with a sequence above `since`, in rising order."""
+        """The first `limit` messages of `room` with a sequence above `since`, in ascending order."""
         return [m for m in self._in_room(room) if m.sequence > since][:limit]
 
     async def newest(self, room: str, count: int) -> list[Message]:
-        """The newest `count` messages of `room`, in rising order."""
+        """The newest `count` messages of `room`, in ascending order."""
         return self._in_room(room)[-count:]
 
     async def last(self, room: str) -> int:
@@ -33,7 +33,7 @@ class MessageStore:
         return max((m.sequence for m in self._in_room(room)), default=0)
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
-        """The message that `user` said in `room` under `id`, if there is one."""
+        """The message that `user` sent in `room` with `id`, or None."""
         return next((m for m in self._in_room(room) if m.user == user and m.id == id), None)
 
     def close(self) -> None:

@@ -1,15 +1,15 @@
 """The model answer to exercise 2: one lock for each room, around number, save and publish.
 
-Why it is right: while a message is numbered, saved and published, nobody else does any of that in the
-room. So no number is given twice, none is left out, and messages are published in the order of their
-numbers. The next number always comes from the store, so a restart changes nothing. A message is published
-after `save` has returned: whoever receives it can rely on it.
+Why it is correct: numbering, saving and publishing are one critical section for each room. So no number is
+used twice, none is left out, and messages are published in the order of their numbers. The next number always
+comes from the store, so a restart changes nothing. A message is published after `save` has returned: what a
+client has received is never lost.
 
 `attach` takes the same lock for the end of the replay and for `subscribe`: nothing can be published
-between the two, so there is no hole, and nothing was published to the member before, so there is no
-overlap. A long history is sent *before* it takes the lock, because its reader may be slow.
+between the two, so there is no gap, and nothing was published to the member before, so there are no
+duplicates. A long history is sent *before* it takes the lock, because its reader may be slow.
 
-The reference (`lab/sequencer.py`) keeps the same promise and is faster: it saves many messages at once.
+The reference (`lab/sequencer.py`) gives the same guarantees and is faster: it saves many messages at once.
 """
 
 import asyncio

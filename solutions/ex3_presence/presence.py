@@ -1,12 +1,12 @@
-"""The model answer to exercise 3: remember connections, and work out everything else.
+"""The model answer to exercise 3: store connections, and compute everything else.
 
-Why it is right: the only thing it keeps is what it was told of each connection. Who is online where
-follows from that, and is worked out before and after each call; the changes are the difference. So the
+Why it is correct: it stores only the user, the rooms and the last sign of life of each connection. Who is
+online in which room is computed from that, before and after each call; the changes are the difference. So the
 answers to `presence` and the broadcasts can never disagree, and two connections of one user need no
 special case: the user is online as long as any of them is known.
 
-Silence is noticed in `sweep`, which forgets the connections that were quiet for too long. It compares
-with the time when the *client* was last heard. What the server sends itself proves nothing.
+Silence is detected in `sweep`, which forgets the connections that were silent for too long. It compares
+with the time of the last sign of life of the *client*. What the server itself sends proves nothing.
 
 The reference (`lab/presence.py`) does the same with less work for each call, and also shows who is away.
 """
@@ -19,7 +19,7 @@ from lab.protocol import Presence, Status
 
 @dataclass
 class Connection:
-    """What is known of one connection."""
+    """What is known about one connection."""
 
     user: str
     seen: float
@@ -27,7 +27,7 @@ class Connection:
 
 
 class PresenceManager:
-    """Knows each connection's user and rooms, and when it last showed a sign of life."""
+    """Records each connection's user and rooms, and when it last showed a sign of life."""
 
     def __init__(self, heartbeat_interval: float, offline_timeout: float) -> None:
         self._offline_timeout = offline_timeout
@@ -39,33 +39,33 @@ class PresenceManager:
         return []
 
     def seen(self, connection: str, now: float) -> list[Change]:
-        """Only the time changes."""
+        """Only the time of the last sign of life changes."""
         if connection in self._connections:
             self._connections[connection].seen = now
         return []
 
     def joined(self, connection: str, room: str, now: float) -> list[Change]:
-        """The user is online in the room, if it was not by another connection."""
+        """The user becomes online in the room, unless another connection is there already."""
         before = self._online()
         if connection in self._connections:
             self._connections[connection].rooms.add(room)
         return self._changes(before)
 
     def left(self, connection: str, room: str, now: float) -> list[Change]:
-        """The user is offline in the room, unless another connection is there."""
+        """The user becomes offline in the room, unless another connection is still there."""
         before = self._online()
         if connection in self._connections:
             self._connections[connection].rooms.discard(room)
         return self._changes(before)
 
     def lost(self, connection: str, now: float) -> list[Change]:
-        """The same, for all of its rooms."""
+        """The same as `left`, for all rooms of the connection."""
         before = self._online()
         self._connections.pop(connection, None)
         return self._changes(before)
 
     def sweep(self, now: float) -> list[Change]:
-        """Forget who was silent for too long."""
+        """Forget the connections that were silent for too long."""
         before = self._online()
         for name, connection in list(self._connections.items()):
             if now - connection.seen >= self._offline_timeout:
@@ -73,24 +73,24 @@ class PresenceManager:
         return self._changes(before)
 
     def in_room(self, room: str, now: float) -> list[Presence]:
-        """Those who are online there."""
+        """The users who are online in the room."""
         return [presence for (where, _), presence in self._online().items() if where == room]
 
     def is_connected(self, connection: str) -> bool:
-        """Whether it was not forgotten."""
+        """Whether the connection is still known."""
         return connection in self._connections
 
     def _online(self) -> dict[tuple[str, str], Presence]:
         """Who is online in which room, by (room, user)."""
         online: dict[tuple[str, str], Presence] = {}
         for connection in sorted(self._connections.values(), key=lambda each: each.seen):
-            for room in sorted(connection.rooms):  # of two connections, the one seen last counts
+            for room in sorted(connection.rooms):  # of several connections, the one seen last counts
                 seen = int(connection.seen * 1000)
                 online[room, connection.user] = Presence(connection.user, Status.ONLINE, seen)
         return online
 
     def _changes(self, before: dict[tuple[str, str], Presence]) -> list[Change]:
-        """What is different from before."""
+        """The differences between before and now."""
         after = self._online()
         came = [Change(room, after[room, user]) for room, user in after if (room, user) not in before]
         went = [

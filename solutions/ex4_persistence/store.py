@@ -1,15 +1,15 @@
-"""The model answer to exercise 4: one file that only ever grows, one line of JSON for each message.
+"""The model answer to exercise 4: an append-only file, with one line of JSON for each message.
 
-Why it is right: `save` returns after `os.fsync`, so what was saved is on the disk itself, and the
-sequencer publishes only after that. A process that dies while it writes leaves half a line at the end, of a
-message that nobody has received; at the next start that half is cut off. Everything else in the file is
-as it was, because nothing is ever written over.
+Why it is correct: `save` returns after `os.fsync`, so what was saved is on the disk itself, and the
+sequencer publishes only after that. A process that is killed while it writes leaves an incomplete line at the
+end, of a message that no client has received; the next start truncates it. Everything else in the file is
+unchanged, because nothing is ever overwritten.
 
-Reading is fast because the messages are kept in memory too, by room. (The reference, `lab/store.py`, leaves
-them to a database, which also works when they no longer fit into memory.)
+Reading is fast because the messages are also kept in memory, by room. (The reference, `lab/store.py`, uses
+a database, which also works when they no longer fit into memory.)
 
-`os.fsync` waits for the disk. It runs in a thread, so that the server goes on meanwhile; in *one* thread, so
-that lines never mix.
+`os.fsync` waits for the disk. It runs in a thread, so that it does not block the server; in *one* thread, so
+that the lines of two calls never mix.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ class MessageStore:
         whole = 0
         for line in self._file:
             if not line.endswith(b"\n"):
-                break  # torn: the process died while it wrote this
+                break  # incomplete: the process was killed while it wrote this line
             self._remember(Message(*json.loads(line)))
             whole += len(line)
         self._file.truncate(whole)
 
     async def save(self, messages: list[Message]) -> None:
-        """Append, flush, sync; the messages can be read after that, and not before."""
+        """Append, flush and sync; only then can the messages be read."""
         fields = [[m.id, m.room, m.user, m.content, m.sequence, m.timestamp] for m in messages]
         lines = "".join(json.dumps(each) + "\n" for each in fields)
         await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())
@@ -59,7 +59,7 @@ class MessageStore:
         self._ids[message.room, message.user, message.id] = message
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
-        """The list is sorted by number, so the place after `since` is found by halving."""
+        """The list is sorted by number, so the place after `since` is found by binary search."""
         messages = self._rooms.get(room, [])
         start = bisect_right(messages, since, key=lambda message: message.sequence)
         return messages[start : start + limit]
@@ -74,10 +74,10 @@ class MessageStore:
         return messages[-1].sequence if messages else 0
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
-        """By the index that is kept beside the list."""
+        """Look it up in the index that is kept beside the list."""
         return self._ids.get((room, user, id))
 
     def close(self) -> None:
-        """Wait for what is being written, and close the file."""
+        """Wait until all writes are complete, and close the file."""
         self._writer.shutdown(wait=True)
         self._file.close()

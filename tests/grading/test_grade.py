@@ -124,8 +124,8 @@ def test_what_does_not_end_in_time_has_no_mark(tmp_path: Path) -> None:
     assert code == 2, said
     rows = table(tmp_path / "class-grades")
     assert (rows["ada-right"]["verdict"], rows["ada-right"]["open"]) == ("inconclusive", "3.1 3.2 3.3 3.4")
-    assert "Not done within 1 s" in rows["ada-right"]["problem"]
-    assert "call this again" in said
+    assert "Not finished within 1 s" in rows["ada-right"]["problem"]
+    assert "run this command again" in said
     assert rows["kim-empty"]["points"] == "0"
 
 
@@ -141,7 +141,7 @@ def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
     (folder / "karl.zip").write_text("")
     _, said = chatlab("grade", "class", "--exercises", "1", cwd=tmp_path)
     assert "Traceback" not in said
-    assert "not judged, because it is no folder: karl.zip" in said
+    assert "not judged, because it is not a folder: karl.zip" in said
     code, said = chatlab("grade", "class", "--exercises", "4", cwd=tmp_path)
     assert "Traceback" not in said
     rows = table(tmp_path / "class-grades")
@@ -151,7 +151,7 @@ def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
     assert code == 2, "a name that is no text cannot be handed on"
     assert rows["\\xe9mile"]["verdict"] == "inconclusive"
     log = (tmp_path / "class-grades" / "Émile Ça.log").read_text(encoding="utf-8")
-    assert log.rstrip().endswith("All in all: 17 of 17 points, passed.")
+    assert log.rstrip().endswith("Total: 17 of 17 points, passed.")
 
 
 def test_two_gradings_do_not_meet(tmp_path: Path) -> None:

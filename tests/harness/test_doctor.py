@@ -45,7 +45,7 @@ def test_a_right_server_answers_everything(lang: str) -> None:
     assert "✗" not in done.stdout
     assert "message #1 ward ada: “" in done.stdout
     assert f"chatlab check --server-module {PLAIN}" in done.stdout
-    words = ("All as in", "Missing") if lang == "en" else ("Tout est comme dans", "Il manque")
+    words = ("All as in", "Missing") if lang == "en" else ("Tout est conforme à", "Manquant")
     assert words[0] in done.stdout
     assert words[1] not in done.stdout
 
@@ -65,7 +65,7 @@ def test_spellings_that_are_forgiven_are_told(tmp_path: Path) -> None:
     file = changed(tmp_path, ('"lastSeen"', '"last_seen"'))
     done = doctor("--server-module", file, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "`last_seen` was taken for `lastSeen`" in done.stdout
+    assert "`last_seen` was accepted for `lastSeen`" in done.stdout
 
 
 def test_the_first_malformed_frame_is_shown_with_a_mark(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1
     assert "no luck today" in done.stdout
-    assert "It cannot be asked anything before that is mended" in done.stdout
+    assert "Nothing else can be tried until this is fixed" in done.stdout
     assert "Spellings" not in done.stdout
 
 
@@ -106,5 +106,5 @@ def test_who_hangs_up_is_asked_the_rest(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(ANIMALS["nothing_is_caught"].source)
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "and ada's connection is gone" in done.stdout
+    assert "and ada's connection was closed" in done.stdout
     assert "✓ `leave`" in done.stdout

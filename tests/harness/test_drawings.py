@@ -148,7 +148,7 @@ def test_overtaking_is_marked() -> None:
         person.hears(second, 2)
         person.hears(first, 1)
     found = causality(story.events)
-    assert labels(found, "bob") == ["says “second”", "#2 “second”", "#1 “first” late"]
+    assert labels(found, "bob") == ["sends “second”", "#2 “second”", "#1 “first” late"]
     assert [moment.label for moment in found.moments if moment.odd] == ["#1 “first” late"] * 2
 
 
@@ -163,7 +163,7 @@ def test_repetition_is_marked_unless_asked_for(retried: bool) -> None:
         alice.repeats(line)
     alice.hears(line, 1)
     found = causality(story.events)
-    assert labels(found, "alice")[-1] == "#1 “hello” again"
+    assert labels(found, "alice")[-1] == "#1 “hello” duplicate"
     assert any(moment.odd for moment in found.moments) is not retried
 
 
@@ -180,7 +180,7 @@ def test_other_irregularities_are_marked() -> None:
     bob.hears(third, 2)
     assert [each for each in labels(causality(story.events), "bob") if "#" in each] == [
         "#1 “first”",
-        "#1 “second” number taken",
+        "#1 “second” number already used",
         "#2 “third” after leaving",
     ]
 
@@ -190,7 +190,7 @@ def test_unheard_message_ends_at_the_server() -> None:
     story = Story()
     alice = story.client("alice")
     alice.says(RED, "anybody?")
-    assert labels(causality(story.events), SERVER) == ["nobody hears it"]
+    assert labels(causality(story.events), SERVER) == ["received by nobody"]
 
 
 def test_replay_comes_after_what_it_holds() -> None:
@@ -214,7 +214,7 @@ def test_faults_divide_before_from_after() -> None:
     dave = story.client("dave")
     dave.says(RED, "too late for eve")
     found = causality(story.events)
-    cut = next(moment for moment in found.moments if moment.label == "is cut off")
+    cut = next(moment for moment in found.moments if moment.label == "is reset")
     after = next(moment for moment in found.moments if moment.lane == "dave")
     assert after.rank > cut.rank
     others = [moment for moment in found.moments if moment.lane not in ("eve", "dave", SERVER)]
@@ -250,7 +250,7 @@ def test_band_ends_when_the_client_is_back() -> None:
     bob.faults("vanish")
     bob.faults("read_again")
     bands = causality(story.events).bands
-    assert [band.end.label for band in bands if band.end] == ["comes back", "reads again"]
+    assert [band.end.label for band in bands if band.end] == ["reconnects", "reads again"]
 
 
 # --- the space-time diagram -----------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_long_history_is_cut_short() -> None:
     found = causality(story.events)
     assert sum(moment.lane != SERVER for moment in found.moments) <= MOST
     assert found.left_out > MOST
-    assert f"And {found.left_out} moments more, which are left out." in texts(spacetime(story.events, "Much"))
+    assert f"{found.left_out} more events are left out." in texts(spacetime(story.events, "Much"))
 
 
 ODD: dict[str, History] = {

@@ -129,7 +129,7 @@ def test_the_last_fault_before_is_shown_with_its_end() -> None:
     drawn = causality(excerpt(story.events, [story.events[-1]]), EVERYTHING)
     assert [each.label for each in drawn.moments if each.lane == SERVER and each.label and not each.fold] == [
         "is killed",
-        "runs again",
+        "is ready again",
     ]
 
 
@@ -151,8 +151,8 @@ def test_what_nobody_heard_ends_at_the_server_and_what_others_heard_does_not() -
     sent = [event for event in story.events if isinstance(event, Sent) and event.frame["type"] == "message"]
     assert excerpt(story.events, sent[:1]).unheard == {lost.tag}
     assert excerpt(story.events, sent[1:]).unheard == set()
-    assert "nobody hears it" in labels(causality(excerpt(story.events, sent[:1]), EVERYTHING))
-    assert "nobody hears it" not in labels(causality(excerpt(story.events, sent[1:]), EVERYTHING))
+    assert "received by nobody" in labels(causality(excerpt(story.events, sent[:1]), EVERYTHING))
+    assert "received by nobody" not in labels(causality(excerpt(story.events, sent[1:]), EVERYTHING))
 
 
 def test_all_kinds_of_blamed_events_are_drawn() -> None:
@@ -172,12 +172,12 @@ def test_all_kinds_of_blamed_events_are_drawn() -> None:
     drawn = causality(excerpt(story.events, story.events[begin:]), EVERYTHING)
     assert [each.label for each in sorted(drawn.moments, key=lambda m: m.at or 0) if each.odd] == [
         "asks for presence of red",
-        "list: –",
+        "presence: –",
         "asks for history of red",
         "replay: nothing",
         "dance",
         "heartbeat",
-        "waits for history, in vain",
+        "waits for history, without success",
         "sends text that is not JSON",
         "is disconnected",
     ]
@@ -234,8 +234,8 @@ def test_shortened_histories_keep_their_form() -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (Closed(0.0, "a", 1, "server", 1006, "reset"), "A reset"),
-        (Closed(0.0, "a", 1, "server", 1006, "eof"), "An end of file"),
+        (Closed(0.0, "a", 1, "server", 1006, "reset"), "Connection reset"),
+        (Closed(0.0, "a", 1, "server", 1006, "eof"), "End of file"),
         (Closed(0.0, "a", 1, "server", 1006, ""), "Code 1006"),
         (Closed(0.0, "a", 1, "server", 1011, "reset"), "Code 1011"),
         (GaveUp(0.0, "a", 1, "connection ConnectionRefusedError", 0.0), "The connection was refused"),
@@ -260,4 +260,4 @@ def test_codes_and_errors_are_explained(event: Event, words: str) -> None:
 def test_a_taken_port_is_explained(line: str) -> None:
     """In whatever language the server says so."""
     (sentence,) = Words(texts("en")).explained(Anomaly("no_start", {"output": f"x\n{line}"}, [], "exited"))
-    assert "another process has the port" in sentence
+    assert "another process uses the port" in sentence

@@ -302,10 +302,10 @@ def test_a_race_is_seen_in_the_terminal_on_the_page_and_in_the_replay(tmp_path: 
     (tmp_path / "racing.py").write_text(SEQUENCER)
     server = "python -P -m lab --use sequencer=racing.py"
     checked = chatlab("check", "2", "--server", server, "--world", "sim", "--seed", "1")
-    _, _, scene = checked.partition("The smallest scene found")
+    _, _, scene = checked.partition("The smallest scenario found")
     assert_race(scene)
     page = html.unescape(re.sub(r"<[^>]+>", " ", (tmp_path / "chatlab-report.html").read_text()))
-    assert_race(page[page.index("The smallest play that fails so") :])
+    assert_race(page[page.index("The smallest scenario that fails in this way") :])
     (path,) = (tmp_path / "replays").glob("*-split_sequence-*.json")
     again = chatlab("replay", f"replays/{path.name}")
     assert "The same history, byte for byte" in again

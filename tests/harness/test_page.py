@@ -132,9 +132,9 @@ def test_a_failure_is_told_at_the_top_and_explained_below() -> None:
     text = page_of(summary_of(swapped()))
     assert '<h1 class="failed">✗ Failed: 3 of 4 steps passed</h1>' in text
     assert 'href="#step-2-2-reorder"' in text
-    assert text.count("In red, alice received number 62, and then number 61.") == 1
+    assert text.count("In red, alice received sequence number 62, and then 61.") == 1
     assert "… and 1 more like this" in text
-    assert "The moment: Messages arrive out of order" in text
+    assert "When it happened: Messages arrive out of order" in text
     assert "#61 “one” late" in text
     assert "<pre>chatlab check 2 --seed 7</pre>" in text
     assert "a &lt;b&gt; &amp; c" in text
@@ -151,11 +151,11 @@ def test_a_pass_has_a_page_too() -> None:
     text = page_of(summary_of(run_of(story, {})))
     assert '<h1 class="passed">✓ Passed: 4 of 4 steps passed</h1>' in text
     assert "3 messages in 1 rooms" in text
-    assert "A fault, and what came of it" in text
-    assert "is cut off" in text
-    assert "look here" not in text
+    assert "A fault and its consequences" in text
+    assert "is reset" in text
+    assert "unexpected" not in text
     quiet, _ = story_of(40)
-    assert "How the first messages went" in page_of(summary_of(run_of(quiet, {})))
+    assert "How the first messages were delivered" in page_of(summary_of(run_of(quiet, {})))
 
 
 def test_what_is_missing_is_left_out() -> None:
@@ -166,7 +166,7 @@ def test_what_is_missing_is_left_out() -> None:
     run.history = []
     text = page_of(summary_of(run))
     assert "It exited with code 1" in text
-    assert "because step 2.1 had come to a stop" in text
+    assert "because step 2.1 could not be completed" in text
     assert "<figure" not in text
 
 
@@ -182,8 +182,8 @@ def test_of_several_runs_the_first_that_came_out_worst_is_shown() -> None:
     right, _ = story_of(20)
     text = page_of(summary_of(run_of(right, {}), swapped(), swapped(80)))
     assert "1 of 3 runs passed (2 failed, 0 inconclusive)" in text
-    assert "received number 62" in text
-    assert "received number 82" not in text
+    assert "received sequence number 62" in text
+    assert "received sequence number 82" not in text
     assert "95 % certainty" in page_of(summary_of(run_of(right, {}), run_of(right, {})))
 
 
@@ -192,7 +192,7 @@ def test_a_small_scene_is_drawn_as_a_whole() -> None:
     run = swapped()
     scene = Scene(2, "reorder", swapped(4), "replays/x.json")
     text = page_of(summary_of(run, scenes=[scene]))
-    assert "The smallest play that fails so: Messages arrive out of order" in text
+    assert "The smallest scenario that fails in this way: Messages arrive out of order" in text
     assert "<pre>chatlab replay replays/x.json</pre>" in text
 
 
@@ -330,7 +330,7 @@ def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
     assert [str(status) for _, status in two.shown] == ["online", "away", "online", "offline"]
     assert two.breaks == [broken]
     drawn = str(timeline(index, "alice", RED, Words(texts("en"), NONCE)))
-    assert "What alice was shown of red, by time" in drawn
+    assert "The presence of users in red as alice received it, over time" in drawn
     assert best_witness(Story().index) is None
 
 

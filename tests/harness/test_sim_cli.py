@@ -64,7 +64,7 @@ def test_a_failure_is_made_small_written_down_and_played_again(broken: Path) -> 
     folder = broken.parent
     done = chatlab(folder, "check", "2", "--server-module", broken.name, "--world", "sim", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "The smallest scene found" in done.stdout
+    assert "The smallest scenario found" in done.stdout
     (path,) = (folder / "replays").iterdir()
     assert f"chatlab replay replays/{path.name}" in done.stdout
     assert str(folder) not in path.read_text(), "a replay file can be given to others"
@@ -76,9 +76,9 @@ def test_a_failure_is_made_small_written_down_and_played_again(broken: Path) -> 
     broken.write_text(PLAIN.read_text())
     mended = chatlab(folder, "replay", f"replays/{path.name}")
     assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert "something else happened" in mended.stdout
+    assert "the run went differently" in mended.stdout
     assert "broken.py" in mended.stdout
-    assert "Nothing is wrong in this scene any more" in mended.stdout
+    assert "This scenario no longer fails" in mended.stdout
 
 
 def test_json_has_the_world_and_standard_output_has_nothing_else(broken: Path) -> None:
@@ -128,7 +128,7 @@ def test_both_worlds_are_compared(tmp_path: Path) -> None:
         tmp_path, "check", "1", "4", "--server-module", str(PLAIN), "--world", "both", "--json", "both.json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Both worlds say the same of all 10 steps" in done.stdout
+    assert "Both worlds give the same result for all 10 steps" in done.stdout
     assert [each["world"] for each in json.loads((tmp_path / "both.json").read_text())["worlds"]] == [
         "live",
         "sim",

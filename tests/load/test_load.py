@@ -199,7 +199,7 @@ def test_locustfile_needs_an_address(processes: list[str]) -> None:
     command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", "http://127.0.0.1/"]
     done = subprocess.run([*command, *processes], capture_output=True, text=True, timeout=45, check=False)
     assert done.returncode == 64
-    assert "is not the address of a WebSocket" in done.stderr
+    assert "is not a WebSocket address" in done.stderr
     assert "Traceback" not in done.stderr
 
 
