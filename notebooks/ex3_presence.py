@@ -10,6 +10,7 @@
 # out some day, and that it is *accurate*, so that the living are left in peace.
 
 # %%
+from harness.history.faults import GO_SILENT
 from harness.reports.charts import presence_timeline
 from harness.reports.spacetime import spacetime
 from stage import perform, settle, source, verdict
@@ -36,7 +37,7 @@ async def scene(world):
     await settle(alice, vera)
 
     await vera.send_heartbeat()  # her last sign of life
-    vera.vanish()
+    vera.suffer(GO_SILENT)
     until = world.now() + BEATS * world.heartbeat
     await world.until(lambda: world.now() < until, patience=2 * BEATS * world.heartbeat)
     await alice.ask_presence(room)

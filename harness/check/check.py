@@ -25,9 +25,11 @@ from harness.reports.outfile import write_out
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.running.fork_pool import CrashError, ForkPool, ForkPoolError, SimJob
-from harness.running.play import Case, Run, add_contract, play, played_directly
+from harness.running.play import add_contract, play, played_directly
+from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, cancel_on_sigterm, run_in_process
+from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import MODEST, SMALL
 from harness.texts import texts
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, overall
@@ -281,7 +283,7 @@ class _Sim(_Check):
             return runs
 
         # The largest plays go first, so that none of them is left alone at the end.
-        order = sorted(self.options.chosen, key=lambda exercise: -_WEIGHT[exercise])
+        order = sorted(self.options.chosen, key=lambda exercise: -SCENARIOS[exercise].WEIGHT)
         parts = [
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
@@ -337,10 +339,6 @@ class _Sim(_Check):
         self.terminal.line(f"  {say('ui.replay', path=path)}")
         self.terminal.line()
         return True
-
-
-_WEIGHT = {1: 1, 2: 9, 3: 2, 4: 5}
-"""About how long each exercise takes, beside the others."""
 
 
 def _passed(runs: list[Run]) -> bool:

@@ -17,8 +17,8 @@ ended later; what ended a connection sooner may have kept it back. Scenarios wai
 
 def undisturbed(index: HistoryIndex, membership: Membership) -> bool:
     """Whether a membership ended in good order, or not at all, and its client kept on reading until then."""
-    faults = {fault.fault for fault in index.conn(membership.conn).faults if fault.at <= membership.stop}
-    return membership.end != "fault" and not faults & {"reset", "vanish", "stop_reading"}
+    faults = [fault for fault in index.conn(membership.conn).faults if fault.at <= membership.stop]
+    return membership.end != "fault" and not any(fault.kind.loses_inbound for fault in faults)
 
 
 def owed(index: HistoryIndex, membership: Membership) -> list[Said]:

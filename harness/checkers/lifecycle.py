@@ -8,6 +8,7 @@ from typing import Any
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.errors import served_again
 from harness.history.events import Closed, Event, GaveUp, Server
+from harness.history.faults import BAD_NAME
 from harness.history.index import HistoryIndex
 
 _UNDER_WAY = 0.25
@@ -71,7 +72,7 @@ def _excused(index: HistoryIndex, event: Closed) -> bool:
     conn = index.conns.get(event.conn)
     if conn is None or index.beside is not None:
         return True
-    if any(fault.fault in ("vanish", "stop_reading", "reset", "bad_name") for fault in conn.faults):
+    if any(fault.kind.excuses for fault in conn.faults):
         return True
     bad = [sent for sent in index.sent if sent.conn == event.conn and sent.bad is not None]
     if bad and served_again(index, bad[-1]) > event.at:
@@ -91,7 +92,7 @@ def _silence_before(index: HistoryIndex, end: Closed) -> float:
 
 def _unwelcome(index: HistoryIndex, conn: int) -> bool:
     known = index.conns.get(conn)
-    return known is not None and any(fault.fault == "bad_name" for fault in known.faults)
+    return known is not None and any(fault.fault == BAD_NAME for fault in known.faults)
 
 
 def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:

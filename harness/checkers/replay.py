@@ -8,6 +8,7 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, excerpt
 from harness.history.events import Event
+from harness.history.faults import STOP_READING
 from harness.history.index import Heard, HistoryIndex, Membership
 from lab.protocol import NEWEST, Message
 
@@ -86,7 +87,7 @@ def _seam(index: HistoryIndex, membership: Membership) -> list[Anomaly]:
     if missing[0] < first_live:
         return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
     # What was said while it read nothing was too much for somebody's queue.
-    stopped = [fault for fault in index.conn(membership.conn).faults if fault.fault == "stop_reading"][:1]
+    stopped = [fault for fault in index.conn(membership.conn).faults if fault.fault == STOP_READING][:1]
     variant = "hole_unread" if any(fault.at <= seen.at for fault in stopped for seen in seen_by) else "hole"
     what["of"] = len(got) + len(missing)
     return [Anomaly("lost", what, [*seen_by, *after], variant)]

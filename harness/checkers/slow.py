@@ -7,6 +7,7 @@ from math import inf
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, Fault
+from harness.history.faults import STOP_READING
 from harness.history.index import Heard, HistoryIndex
 from lab.protocol import MAX_UNREAD
 
@@ -67,9 +68,9 @@ def reading_times(index: HistoryIndex) -> tuple[Fault | None, float]:
     stopped: Fault | None = None
     for conn in index.conns.values():
         for fault in conn.faults:
-            if fault.fault == "stop_reading":
+            if fault.fault == STOP_READING:
                 stopped = fault
-            elif fault.fault == "read_again" and stopped and fault.conn == stopped.conn:
+            elif fault.kind.heals and stopped and fault.conn == stopped.conn:
                 return stopped, fault.at
     return stopped, inf
 

@@ -16,7 +16,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import History, Opened, Received
 from harness.history.index import HistoryIndex
 from harness.reports.excerpt import contents, is_telling
-from harness.verdict.judge import first_flaw, leniencies
+from harness.verdict.any_history import first_flaw, leniencies
 from harness.verdict.outcome import Text
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld

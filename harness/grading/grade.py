@@ -24,7 +24,7 @@ from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.running.worker import Job, run_in_process
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome

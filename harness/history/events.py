@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from harness.history.faults import FaultKind, kind_of
+
 
 class Began(Struct, frozen=True, gc=False, tag="began"):
     """The first event: what is played. `nonce` is part of every room, user and message of the run."""
@@ -106,12 +108,17 @@ class GaveUp(Struct, frozen=True, gc=False, tag="gave_up"):
 
 
 class Fault(Struct, frozen=True, gc=False, tag="fault"):
-    """The harness broke something on purpose: reset, vanish, stop_reading, read_again, close, wake."""
+    """The harness broke something on purpose: `fault` names an entry of the catalogue in faults.py."""
 
     at: float
     fault: str
     client: str
     conn: int
+
+    @property
+    def kind(self) -> FaultKind:
+        """Its entry in the catalogue."""
+        return kind_of(self.fault)
 
 
 class Server(Struct, frozen=True, gc=False, tag="server"):

@@ -202,8 +202,8 @@ class HistoryIndex:
                 conn = self._conn(event.conn, event.client)
                 conn.faults.append(event)
                 conn.ended = min(conn.ended, event.at)
-                if event.fault in ("reset", "vanish", "close"):
-                    self._end(event.conn, None, event.at, "close" if event.fault == "close" else "fault")
+                if event.kind.ends:
+                    self._end(event.conn, None, event.at, event.kind.ends)
             case history.GaveUp():
                 self.gave_up.append(event)
             case history.Server():
@@ -357,7 +357,7 @@ class HistoryIndex:
         return self._said_in.get(room, [])
 
     def last_break(self, user: str, room: str, before: float) -> tuple[str, list[history.Event]]:
-        """How a user last lost a connection, or left a room with it: close, reset, vanish or leave.
+        """How a user last lost a connection, or left a room with it: a fault's name, or leave.
 
         With the event; nothing if that never happened.
         """

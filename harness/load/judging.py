@@ -21,7 +21,8 @@ from harness.load.latencies import latencies
 from harness.load.merge import Merged
 from harness.load.proof import unproven
 from harness.load.record import Recording, seconds
-from harness.verdict.judge import STALL_LIMIT, flaws_in
+from harness.verdict.any_history import flaws_in
+from harness.verdict.judge import STALL_LIMIT
 from harness.verdict.outcome import Outcome, Text
 
 LAG_LIMIT = 0.1

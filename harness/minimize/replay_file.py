@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from harness.history.events import Event, History, without_calls
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
 from harness.verdict.steps import EXERCISES
 from harness.worlds.targets import Target, python_program

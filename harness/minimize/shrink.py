@@ -14,9 +14,10 @@ from random import Random
 from msgspec.structs import replace
 
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios import script
+from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.script import Script
 from harness.verdict.outcome import Outcome
 from harness.worlds.targets import Target, reference
@@ -27,13 +28,6 @@ MOST = 600
 """Scenes that are tried in all: some seconds of play."""
 AT_ONCE = 10
 """Scenes that one child plays."""
-_SIZES = {
-    1: (range(1, 4), range(5), range(3)),
-    2: (range(1, 4), range(1, 7), range(4)),
-    3: (range(1, 4), range(2), range(1, 4)),
-    4: (range(1, 3), range(1, 6), range(1, 3)),
-}
-"""How many people, messages and faults there may be, in each exercise."""
 
 
 def anomalies_of(run: Run) -> list[str]:
@@ -83,12 +77,15 @@ async def _is_fair(pool: ForkPool, run: Run) -> bool:
 
 def _sizes(exercise: int) -> Iterator[tuple[int, int, int]]:
     """From small to large; a third person is the last resort, since scenes of two are easiest to read."""
-    return iter(sorted(product(*_SIZES[exercise]), key=lambda size: (size[0] > 2, sum(size), size)))
+    scenes = SCENARIOS[exercise].SCENES
+    sizes = product(scenes.people, scenes.messages, scenes.faults)
+    return iter(sorted(sizes, key=lambda size: (size[0] > 2, sum(size), size)))
 
 
 def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Case:
     seed = f"{run.seed}/{people}-{messages}-{faults}-{number}"
-    return Case(run.exercise, seed, script=script.plan(Random(seed), run.exercise, people, messages, faults))
+    scenes = SCENARIOS[run.exercise].SCENES
+    return Case(run.exercise, seed, script=script.plan(Random(seed), scenes, people, messages, faults))
 
 
 async def _play(pool: ForkPool, target: Target, cases: list[Case]) -> list[Run]:

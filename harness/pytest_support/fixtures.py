@@ -164,10 +164,14 @@ class ChatClient:
         with _explained(self._world):
             await self._client.reset()
 
-    def vanish(self) -> None:
+    def go_silent(self) -> None:
         """Neither read nor write any more, with the connection open."""
+        from harness.history.faults import GO_SILENT
+
         with _explained(self._world):
-            self._client.vanish()
+            self._client.suffer(GO_SILENT)
+
+    vanish = go_silent  # as it was called before
 
 
 class ChatHistory:
@@ -184,7 +188,7 @@ class ChatHistory:
     def anomalies(self) -> list[Anomaly]:
         """What is wrong, by the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
         from harness.history.index import HistoryIndex
-        from harness.verdict.judge import anomalies_in
+        from harness.verdict.any_history import anomalies_in
 
         return anomalies_in(HistoryIndex(self._world.history))
 
@@ -211,7 +215,7 @@ def _fail(world: LiveWorld, what: str) -> NoReturn:
     from harness.history.index import HistoryIndex
     from harness.reports.terminal import Terminal
     from harness.texts import texts
-    from harness.verdict.judge import anomalies_in
+    from harness.verdict.any_history import anomalies_in
 
     text = StringIO()
     text.write(f"{what}{_place()}\n")
@@ -233,7 +237,7 @@ def _place() -> str:
 @pytest_asyncio.fixture
 async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]:
     """The world of one test, with its server started; the other fixtures are made from it."""
-    from harness.pytest_support.plugin import is_asked_for, target_of
+    from harness.pytest_support.options import is_asked_for, target_of
     from harness.verdict.steps import EXERCISES
     from harness.worlds import targets
     from harness.worlds.live import LiveWorld

@@ -22,43 +22,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.pytest_support import options
+
 if TYPE_CHECKING:
     from harness.reports.words import Words
-    from harness.running.play import Run
+    from harness.running.run import Run
     from harness.verdict.outcome import StepResult
     from harness.worlds.targets import Target
-
-_TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options; all begin with `--lab-`, so that they clash with nobody's."""
-    group = parser.getgroup("chat-lab", "chat-lab: judge a chat server, step by step")
-    add = group.addoption
-    add("--lab-submission", metavar="DIR", help="Judge a folder that is laid out like exercises/.")
-    add("--lab-server", metavar="COMMAND", help='Judge any server, such as "node server.js".')
-    add("--lab-url", metavar="URL", help="Judge a server that runs already, such as ws://127.0.0.1:8080/.")
-    add("--lab-solutions", action="store_true", help="Judge the model answers.")
-    add("--lab-reference", action="store_true", help="Judge the reference server.")
-    add("--lab-together", action="store_true", help="Use all four components of a submission at once.")
-    add("--lab-exercises", metavar="1,3", help="Only these exercises; alone, it judges your exercises/.")
-    add("--lab-seed", type=int, metavar="N", help="Play the plan of this seed again.")
-    add("--lab-runs", type=int, default=1, metavar="N", help="Play each exercise N times; the worst counts.")
-    add("--lab-skip-slow", action="store_true", help="Leave out steps that wait for long time-outs.")
-    add("--lab-lang", choices=("en", "fr"), default="en", help="Language of the explanations.")
+    options.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Understand the options. Raises pytest.UsageError for those that make no sense."""
     config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
-    asked = [name for name in _TARGETS if _is_given(config, name)]
+    asked = [name for name in options.TARGETS if options.is_given(config, name)]
     if len(asked) > 1:
         raise pytest.UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
     if config.getoption("--lab-runs") < 1:
         raise pytest.UsageError("--lab-runs takes a number from 1 on")
     if (config.getoption("--lab-seed") or 0) < 0:
         raise pytest.UsageError("--lab-seed takes a number from 0 on")
-    if is_asked_for(config):
+    if options.is_asked_for(config):
         course = _Course(config)
         if course.is_collected:
             config.pluginmanager.register(course, "chat-lab-course")
@@ -75,7 +63,7 @@ class _Course:
 
     def __init__(self, config: pytest.Config) -> None:
         self.exercises = _exercises(config.getoption("--lab-exercises"))
-        self.targets = {number: target_of(config, number) for number in self.exercises}
+        self.targets = {number: options.target_of(config, number) for number in self.exercises}
         self.seed: int = getattr(config, "workerinput", {}).get("lab_seed", config.getoption("--lab-seed"))
         if self.seed is None:
             self.seed = random.SystemRandom().randrange(1_000_000)
@@ -279,43 +267,6 @@ class StepFailed(Exception):  # noqa: N818 - it is a verdict
 
 class NoVerdict(Exception):  # noqa: N818 - named for what it says
     """The step is inconclusive, or the kit itself failed; the text says why."""
-
-
-def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -> Target:
-    """The server that the options name for an exercise. Raises pytest.UsageError if there is none."""
-    from harness.worlds import targets
-
-    folder = config.getoption("--lab-submission")
-    if folder == "":
-        raise pytest.UsageError(
-            "--lab-submission= names no folder; name one that is laid out like exercises/"
-        )
-    if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
-        raise pytest.UsageError(
-            f"pytest has taken its settings from {config.inipath}, which was handed in. "
-            "Write --lab-submission=DIR with an equals sign, and run pytest in a folder of your own."
-        )
-    try:
-        return targets.choose(
-            exercise,
-            of_reference=config.getoption("--lab-reference"),
-            server=config.getoption("--lab-server"),
-            url=config.getoption("--lab-url"),
-            folder=Path(folder) if folder is not None else None,
-            of_solutions=config.getoption("--lab-solutions"),
-            together=together or config.getoption("--lab-together"),
-        )
-    except targets.BadTarget as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def is_asked_for(config: pytest.Config) -> bool:
-    """Whether any option names what is to be judged."""
-    return any(_is_given(config, name) for name in (*_TARGETS, "--lab-exercises"))
-
-
-def _is_given(config: pytest.Config, name: str) -> bool:
-    return config.getoption(name) not in (None, False)
 
 
 def _exercises(text: str | None) -> list[int]:

@@ -37,7 +37,6 @@ EVERYTHING = (*SHOWN, "presence", "heartbeat")
 """All that can be shown."""
 MOST = 150
 """Moments of clients that are shown; the rest of a longer history is only counted."""
-_FAULTS = ("reset", "vanish", "close", "stop_reading")
 _ASKED_AS = {"leave": "join", "history": "replay"}
 """What is shown together with something else."""
 
@@ -159,9 +158,10 @@ class _Builder:
                 self._sends(event)
             case history.Received():
                 self._receives(event)
-            case history.Fault(client=client, fault="read_again") if client in self._broken:
-                self._broken.pop(client).end = self._on(client, self._say("read_again"))
-            case history.Fault(client=client, fault=fault) if fault in _FAULTS:
+            case history.Fault(client=client, fault=fault, kind=kind) if kind.heals:
+                if client in self._broken:
+                    self._broken.pop(client).end = self._on(client, self._say(fault))
+            case history.Fault(client=client, fault=fault, kind=kind) if kind.drawn:
                 self._breaks(client, self._say(fault))
             case history.Closed(client=client, by="server") if client not in self._broken:
                 self._breaks(client, "" if self._down else self._say("disconnected"))

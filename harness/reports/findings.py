@@ -7,7 +7,7 @@ import re
 from harness.checkers.catalogue import Anomaly
 from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome, StepResult
 

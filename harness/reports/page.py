@@ -11,6 +11,7 @@ from importlib import resources
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Called, Event, Fault, Received, Sent, Server
+from harness.history.faults import Way
 from harness.history.index import ENDS, HistoryIndex
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
@@ -35,7 +36,7 @@ from harness.reports.summary import Scene, Summary
 from harness.reports.svg import Drawing
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome, StepResult
 
@@ -243,10 +244,8 @@ def _example(run: Run, words: Words) -> str:
 def _dullness(event: Event) -> int:
     """How little an event shows of what chats must bear: least where somebody is cut off in mid-sentence."""
     match event:
-        case Fault(fault="reset"):
-            return 0
-        case Fault(fault="vanish" | "stop_reading" | "close"):
-            return 1
+        case Fault(kind=kind) if kind.drawn and not kind.heals:
+            return 0 if kind.outbound is Way.LOST else 1
         case Server(what=what) if what in ENDS:
             return 1
         case Received(frame={"type": "message", "data": {"sequence": int(number)}}) if number > 0:

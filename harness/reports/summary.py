@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.verdict.outcome import Outcome, StepResult, overall
 from harness.verdict.steps import steps_of
 

@@ -28,7 +28,7 @@ from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary
 from harness.reports.words import Words
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome, StepResult, overall
 

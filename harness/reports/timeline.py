@@ -48,7 +48,7 @@ def rows(index: HistoryIndex, witness: str, room: str) -> list[Row]:
                 row.shown.append((asked.at, status))
     for conn in index.conns.values():
         if conn.user in found:
-            found[conn.user].breaks += [each.at for each in conn.faults if each.fault != "read_again"]
+            found[conn.user].breaks += [each.at for each in conn.faults if not each.kind.heals]
     return list(found.values())
 
 

@@ -20,7 +20,7 @@ from types import TracebackType
 import msgspec
 from msgspec import Struct
 
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.worlds.targets import Target
 
 LENGTH = struct.Struct("!I")

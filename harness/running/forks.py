@@ -23,9 +23,8 @@ from msgspec import Struct
 
 from harness.history.events import Server
 from harness.running.fork_pool import LENGTH, SimJob, packed
-from harness.running.play import Case, Run, scenario_of
+from harness.running.run import Case, Run
 from harness.running.simulate import simulate
-from harness.verdict.steps import EXERCISES
 from harness.worlds import targets
 from harness.worlds.process import end_with_parent, in_memory
 from harness.worlds.sim.world import SimWorld
@@ -179,8 +178,6 @@ def _hear_and_say_nothing() -> None:
 
 def _warm_up() -> None:
     """Import all that a play needs, by playing."""
-    for exercise in EXERCISES:
-        scenario_of(exercise)
     simulate(Case(1, "warm", size=1), targets.reference())
     gc.collect()
     gc.freeze()

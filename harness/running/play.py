@@ -6,27 +6,27 @@ A scenario, played in a world, leaves a history; checkers turn the history into 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from types import ModuleType
-
-from msgspec import Struct
 
 from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
-from harness.history.events import Event, History, Step
+from harness.history.events import Event
 from harness.history.index import HistoryIndex
+from harness.running.run import Run
 from harness.scenarios import script
-from harness.scenarios.common import FULL, MODEST
+from harness.scenarios.catalogue import SCENARIOS
+from harness.scenarios.common import FULL
+from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
-from harness.verdict.judge import judge, leniencies, with_contract
+from harness.verdict.any_history import leniencies
+from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
-from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
@@ -35,58 +35,6 @@ from harness.worlds.targets import Target
 
 MAX_SECONDS = 150.0
 """No exercise takes longer, not counting the waiting for a server's own long time-outs."""
-
-
-class Case(Struct, frozen=True):
-    """What is played in the simulated world: with the target, all that a run follows from.
-
-    `size` says how much of the exercise (`harness.scenarios.common`). A `script` is played instead of it.
-    """
-
-    exercise: int
-    seed: str
-    size: int = MODEST
-    script: Script | None = None
-
-
-class Run(Struct):
-    """One play of one exercise, judged."""
-
-    exercise: int
-    seed: str
-    world: str
-    target: str
-    seconds: float
-    steps: list[StepResult]
-    notes: list[Text]
-    output: list[str]
-    stall: float
-    history: History
-    defect: str = ""
-    """A traceback, if the kit itself failed; nothing is then said of the server."""
-
-    nonce: str = ""
-    """What names of this run end with."""
-    component: str | None = None
-    """The component that is judged, if it is one alone."""
-
-    case: Case | None = None
-    """What was played, in the simulated world."""
-    digest: str = ""
-    """A digest of the history, likewise: the same case has the same."""
-
-    contract: Played | None = None
-    """What came of calling the component directly, if there is one."""
-
-    @property
-    def lag(self) -> float:
-        """Seconds by which the harness was late at the most."""
-        return max((step.lag for step in self.steps), default=0.0)
-
-    @property
-    def outcome(self) -> Outcome:
-        """The verdict on the exercise."""
-        return overall([step.outcome for step in self.steps])
 
 
 @dataclass(frozen=True)
@@ -99,18 +47,20 @@ class PreparedRun:
     """Heartbeats for which it watches: it may take so much longer."""
 
 
-def scenario_of(exercise: int) -> ModuleType:
-    """The module that holds an exercise's scenario."""
-    return importlib.import_module(f"harness.scenarios.{EXERCISES[exercise]}")
-
-
 def prepared_exercise(exercise: int, seed: str, size: int, component: str | None) -> PreparedRun:
     """An exercise, as the seed plans it."""
-    scenario = scenario_of(exercise)
-    plan = scenario.plan(Random(f"{seed}/{exercise}"), size)
-    return PreparedRun(
-        partial(scenario.play, plan), lambda index: judge(exercise, scenario, plan, index, component)
-    )
+    return _prepared(SCENARIOS[exercise], exercise, Random(f"{seed}/{exercise}"), size, component)
+
+
+def _prepared(
+    scenario: Scenario[P], exercise: int, rng: Random, size: int, component: str | None
+) -> PreparedRun:
+    plan = scenario.plan(rng, size)
+
+    def verdict(index: HistoryIndex) -> list[StepResult]:
+        return judge(exercise, scenario.check(plan, index), index, component)
+
+    return PreparedRun(partial(scenario.play, plan), verdict)
 
 
 def prepared_script(played: Script) -> PreparedRun:
@@ -160,7 +110,7 @@ def add_contract(run: Run, contract: Played | None) -> None:
         return
     run.contract = contract
     run.defect = run.defect or contract.defect
-    with_contract(run.steps, contract, run.component)
+    _with_contract(run.steps, contract, run.component)
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
@@ -229,6 +179,17 @@ async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def begins(event: Event) -> bool:
-    """Whether an event is the beginning of a step."""
-    return isinstance(event, Step) and not event.done
+def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
+    """Put what came of a component's contract into the verdict on the steps.
+
+    It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
+    """
+    found = {each.step: each.anomaly() for each in played.found}
+    for number, result in enumerate(results):
+        if result.step not in found:
+            continue
+        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
+        of = points_for(result.step, component)
+        results[number] = StepResult(
+            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
+        )

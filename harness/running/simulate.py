@@ -7,7 +7,8 @@ from collections.abc import Callable
 from random import Random
 
 from harness.history.events import Called, History, Server, digest
-from harness.running.play import Case, Run, judged, play_in, prepared_exercise, prepared_script
+from harness.running.play import judged, play_in, prepared_exercise, prepared_script
+from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT
 from harness.worlds.sim import modules

@@ -15,7 +15,8 @@ import psutil
 from msgspec import Struct
 
 from harness.history.events import shortened
-from harness.running.play import Run, play
+from harness.running.play import play
+from harness.running.run import Run
 from harness.verdict.outcome import Outcome
 from harness.worlds.process import adopt_orphans, end_with_parent
 from harness.worlds.targets import Target

@@ -12,11 +12,20 @@ from harness.checkers import delivery, errors, notices, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, Bad, misbehave, span
+from harness.scenarios.script import Scenes
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
 from lab.protocol import MAX_CONTENT, MAX_ID
+
+WEIGHT = 1
+SCENES = Scenes(
+    people=range(1, 4),
+    messages=range(5),
+    faults=range(3),
+    acts=("enter", "leave", "close", "reset", "send_malformed"),
+)
 
 ROOM = "Lobby"
 SAME_LETTERS = "lobby"

@@ -9,14 +9,21 @@ from random import Random
 from msgspec import Struct
 
 from harness.checkers import delivery, errors, ordering, pages, replay, slow, timestamps
+from harness.history.faults import READ_AGAIN, STOP_READING
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
+from harness.scenarios.script import Scenes
 from harness.scenarios.seam import Seam
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import POLL, Gone, PlayStopped
 from lab.protocol import MAX_ID, MAX_PAGE, MAX_UNREAD
+
+WEIGHT = 9
+SCENES = Scenes(
+    people=range(1, 4), messages=range(1, 7), faults=range(4), acts=("enter", "come_back", "repeat")
+)
 
 ROOMS = ("red", "blue")
 SLOW = "slow"
@@ -139,7 +146,7 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
         await talker.join(room)
     sloth = await world.client("sloth", narrow=True)
     await sloth.join(room)
-    sloth.stop_reading()
+    sloth.suffer(STOP_READING)
     count = (MAX_UNREAD + 2 * slow.socket_buffers(world.kind)) // LARGE // len(talkers) + 1
 
     async def talk(talker: Client) -> None:
@@ -162,7 +169,7 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
     async with meanwhile(_keep_alive(world, sloth), *(talk(talker) for talker in talkers)):
         # A server may be so taken up with the sloth that it does nothing else: that is to be found out.
         await world.until(missing, may_hang=True)
-        sloth.read_again()
+        sloth.suffer(READ_AGAIN)
         await world.until(missing)
         await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
         # It may have been disconnected; but if it was not, it has everything up to this.

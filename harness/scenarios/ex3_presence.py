@@ -15,12 +15,24 @@ from msgspec import Struct
 from harness.checkers import errors, notices, presence, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import Silence
+from harness.history.faults import GO_SILENT, READ_AGAIN
 from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
+from harness.scenarios.script import Scenes
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import PlayStopped
+
+WEIGHT = 2
+SCENES = Scenes(
+    people=range(1, 4),
+    messages=range(2),
+    faults=range(1, 4),
+    acts=("close", "reset", "leave", "enter", "go_silent"),
+    intervals=4,
+    twins=True,
+)
 
 ROOM = "den"
 OTHER = "attic"
@@ -32,7 +44,7 @@ ASKS = 5
 """How often in a heartbeat interval the asker asks."""
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
 """Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
-TWINS = {"tina": "close", "theo": "reset", "tess": "vanish", "toby": "leave"}
+TWINS = {"tina": "close", "theo": "reset", "tess": "go_silent", "toby": "leave"}
 """Those with two connections, and what becomes of one of them."""
 
 
@@ -107,7 +119,7 @@ async def play(plan: Plan, world: World) -> None:
             world.note("watched_until", world.now())
             await carol.ask_presence(other)
             vera = cast["vera"][0]
-            vera.read_again()
+            vera.suffer(READ_AGAIN)
             await world.until(lambda: vera.is_open)
             vera.answers_heartbeats = True
             await vera.connect()
@@ -141,11 +153,11 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], 
         elif fault == "leave":
             await ending.leave(room)
         else:
-            ending.vanish()
+            ending.suffer(GO_SILENT)
     await cast["rhea"][0].reset()
     vera = cast["vera"][0]
     await vera.send_heartbeat()  # the last sign of life that there is, and its time is known
-    vera.vanish()
+    vera.suffer(GO_SILENT)
 
 
 async def _show_life(world: World, client: Client) -> None:
@@ -339,7 +351,7 @@ def _silence(
                     "timeout": timeout,
                     "watched": round(until - since, 1),
                     "slack": round(slack, 2),
-                    "vanished": _faults(index, "vera", "vanish"),
+                    "vanished": _faults(index, "vera", "go_silent"),
                 },
             ),
             shaky=_too_slow(slack, heartbeat),

@@ -10,13 +10,18 @@ from msgspec import Struct
 
 from harness.checkers import delivery, durability, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
+from harness.history.faults import STOP_READING
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, meanwhile
+from harness.scenarios.script import Scenes
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
 from lab.protocol import NEWEST
+
+WEIGHT = 5
+SCENES = Scenes(people=range(1, 3), messages=range(1, 6), faults=range(1, 3), acts=("kill", "restart"))
 
 ROOMS = ("north", "nor.th", "North")
 """Names that look alike: they are three rooms, also in a folder of files."""
@@ -159,7 +164,7 @@ async def _torn_last_words(world: World, scribe: Client, kept: float) -> None:
     await world.until(lambda: 1 - len(scribe.tags[room]))
     await world.settle()
     with world.watch_files() as watch:
-        scribe.stop_reading()
+        scribe.suffer(STOP_READING)
         await scribe.say(room, f"{world.tag()}. this is not", world.name("not-heard"))
         await world.kill_while_writing(watch, kept)
 

@@ -8,6 +8,7 @@ everything.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from random import Random
@@ -16,9 +17,10 @@ from msgspec import Struct
 
 from harness.checkers import durability, notices, pages, presence, replay
 from harness.checkers.catalogue import Anomaly
+from harness.history.faults import GO_SILENT
 from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import together
-from harness.verdict.judge import anomalies_in
+from harness.verdict.any_history import anomalies_in
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone, PlayStopped
@@ -31,22 +33,26 @@ SOON = 2.0
 """Seconds after which a server has noticed whatever happened to a connection, except for silence."""
 SPREADS = (0.005, 0.05, 0.5)
 """Seconds in which everything happens: much at once, or rather one thing after the other."""
-FAULTS = {
-    1: ("enter", "leave", "close", "cut", "babble"),
-    2: ("enter", "come_back", "repeat"),
-    3: ("close", "cut", "leave", "enter", "vanish"),
-    4: ("kill", "restart"),
-}
-"""What may happen beside messages, in each exercise."""
-OF_THE_SERVER = frozenset(FAULTS[4])
-OF_PEOPLE = frozenset({"say"}.union(*FAULTS.values()) - OF_THE_SERVER)
+
+
+class Scenes(Struct, frozen=True):
+    """Which scenes are drawn for an exercise: of how many people, messages and faults, and which faults.
+
+    Everybody stays for `intervals` heartbeats afterwards. With `twins`, one user may have two connections.
+    """
+
+    people: range
+    messages: range
+    faults: range
+    acts: tuple[str, ...]
+    intervals: int = 0
+    twins: bool = False
 
 
 class Act(Struct, frozen=True):
     """Something that one client does (its number; NOBODY for the server), some seconds after the beginning.
 
-    `what` is say, repeat (the last message, with its id), babble (a bad message), enter, leave, close, cut,
-    vanish, come_back, kill or restart. Who is not in the room does not speak.
+    `what` is a key of ACTS, or of ACTS_OF_THE_SERVER. Who is not in the room does not speak.
     """
 
     at: float
@@ -73,16 +79,16 @@ def is_playable(script: Script) -> bool:
         bool(script.users)
         and all(number in people for number in script.inside)
         and all(
-            act.who == NOBODY if act.what in OF_THE_SERVER else act.who in people and act.what in OF_PEOPLE
+            act.who == NOBODY if act.what in ACTS_OF_THE_SERVER else act.who in people and act.what in ACTS
             for act in script.acts
         )
     )
 
 
-def plan(rng: Random, exercise: int, people: int, messages: int, faults: int) -> Script:
-    """A scene with so many of each."""
+def plan(rng: Random, scenes: Scenes, people: int, messages: int, faults: int) -> Script:
+    """One of these scenes, with so many of each."""
     users = list(USERS[:people])
-    if exercise == 3 and people > 1 and rng.random() < 0.5:
+    if scenes.twins and people > 1 and rng.random() < 0.5:
         users[-1] = users[0]  # one user with two connections
     spread = rng.choice(SPREADS)
 
@@ -91,12 +97,12 @@ def plan(rng: Random, exercise: int, people: int, messages: int, faults: int) ->
 
     acts = [Act(moment(), rng.randrange(people), "say") for _ in range(messages)]
     for _ in range(faults):
-        what = rng.choice(FAULTS[exercise])
-        who = NOBODY if what in OF_THE_SERVER else rng.randrange(people)
+        what = rng.choice(scenes.acts)
+        who = NOBODY if what in ACTS_OF_THE_SERVER else rng.randrange(people)
         acts.append(Act(moment(), who, what))
     late = {act.who for act in acts if act.what == "enter"}
     inside = [number for number in range(people) if number not in late]
-    return Script(users, inside, sorted(acts, key=lambda act: act.at), 4 if exercise == 3 else 0)
+    return Script(users, inside, sorted(acts, key=lambda act: act.at), scenes.intervals)
 
 
 async def play(script: Script, world: World) -> None:
@@ -109,14 +115,14 @@ async def play(script: Script, world: World) -> None:
     began = world.now()
     world.note("began", began)
 
-    said: dict[int, tuple[str, str]] = {}
+    stage = _Stage(world, room, clients)
 
     async def act_all(number: int) -> None:
         for act in script.acts:
             if act.who == number:
                 await world.pause(max(0.0, began + act.at - world.now()))
                 with suppress(Gone):
-                    await _act(world, clients, room, act, said)
+                    await stage.act(act)
 
     await together(*(act_all(number) for number in (NOBODY, *range(len(clients)))))
     await world.pause(SOON)
@@ -138,38 +144,81 @@ def _name(script: Script, number: int) -> str:
     return f"{user}{script.users[:number].count(user) + 1}" if script.users.count(user) > 1 else user
 
 
-async def _act(
-    world: World, clients: list[Client], room: str, act: Act, said: dict[int, tuple[str, str]]
-) -> None:
-    if act.who == NOBODY:
-        await (world.kill_server() if act.what == "kill" else world.stop_server())
-        await world.start_server()
-        return
-    client = clients[act.who]
-    if client.is_mute:
-        return  # who has vanished does nothing more
-    match act.what:
-        case "say" if client.is_in(room):
-            said[act.who] = (f"{world.tag()}. hello", world.name(f"m{world.next_number()}"))
-            await client.say(room, *said[act.who])
-        case "repeat" if client.is_in(room) and act.who in said:
-            await client.say(room, *said[act.who])
-        case "enter":
-            await client.join(room)
-        case "leave" if client.is_in(room):
-            await client.leave(room)
-        case "close":
-            await client.close()
-        case "cut":
-            await client.reset()
-        case "babble" if client.is_open:
-            bad = {"type": "message", "data": {"room": room, "content": 5}}
+class _Stage:
+    """Those who act in the scene, the room, and what each of them said last, with its id."""
+
+    def __init__(self, world: World, room: str, clients: list[Client]) -> None:
+        self.world = world
+        self.room = room
+        self.clients = clients
+        self._said: dict[str, tuple[str, str]] = {}
+
+    async def act(self, act: Act) -> None:
+        """Have somebody do something, if that is possible now. Raises Gone if the connection is lost."""
+        if act.who == NOBODY:
+            await ACTS_OF_THE_SERVER[act.what](self.world)
+            await self.world.start_server()
+        elif not self.clients[act.who].is_mute:  # who has gone silent does nothing more
+            await ACTS[act.what](self, self.clients[act.who])
+
+    async def say(self, client: Client) -> None:
+        """Say something new."""
+        if client.is_in(self.room):
+            said = f"{self.world.tag()}. hello", self.world.name(f"m{self.world.next_number()}")
+            self._said[client.name] = said
+            await client.say(self.room, *said)
+
+    async def repeat(self, client: Client) -> None:
+        """Say the last message again, with its id."""
+        if client.is_in(self.room) and client.name in self._said:
+            await client.say(self.room, *self._said[client.name])
+
+    async def enter(self, client: Client) -> None:
+        """Join the room."""
+        await client.join(self.room)
+
+    async def leave(self, client: Client) -> None:
+        """Leave it."""
+        if client.is_in(self.room):
+            await client.leave(self.room)
+
+    async def close(self, client: Client) -> None:
+        """Close the connection as a good client does."""
+        await client.close()
+
+    async def reset(self, client: Client) -> None:
+        """Break the connection."""
+        await client.reset()
+
+    async def send_malformed(self, client: Client) -> None:
+        """Send a message that is none."""
+        if client.is_open:
+            bad = {"type": "message", "data": {"room": self.room, "content": 5}}
             await client.send_bad(bad, "content_number")
-        case "vanish":
-            client.vanish()
-        case "come_back":
-            await client.reset()
-            await _come_back(client, room)
+
+    async def go_silent(self, client: Client) -> None:
+        """Neither read nor write any more."""
+        client.suffer(GO_SILENT)
+
+    async def come_back(self, client: Client) -> None:
+        """Break the connection, and come back on a new one."""
+        await client.reset()
+        await _come_back(client, self.room)
+
+
+ACTS: dict[str, Callable[[_Stage, Client], Awaitable[None]]] = {
+    each.__name__: each
+    for each in (
+        *(_Stage.say, _Stage.repeat, _Stage.enter, _Stage.leave, _Stage.close),
+        *(_Stage.reset, _Stage.send_malformed, _Stage.go_silent, _Stage.come_back),
+    )
+}
+"""What clients may do, by name."""
+ACTS_OF_THE_SERVER: dict[str, Callable[[World], Awaitable[None]]] = {
+    "kill": lambda world: world.kill_server(),
+    "restart": lambda world: world.stop_server(),
+}
+"""What may happen to the server, which is started again afterwards."""
 
 
 async def _come_back(client: Client, room: str) -> None:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
-from types import ModuleType
-from typing import Any
 
-from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
+from harness.checkers import lifecycle
 from harness.checkers.catalogue import Anomaly
-from harness.contracts.result import Played
 from harness.history.events import Event, Server
-from harness.history.index import Asked, HistoryIndex
+from harness.history.index import HistoryIndex
+from harness.verdict.any_history import flaws_in
 from harness.verdict.outcome import Finding, Outcome, StepResult, Text
 from harness.verdict.steps import points_for, steps_of
 
 STALL_LIMIT = 1.0
 """Seconds for which the harness may be held up before what was missing in time is no proof any more."""
-_STEP_OF_KIND = {
-    "": "1.2",
-    "connected": "1.2",
-    "message": "1.4",
-    "error": "1.2",
-    "history": "2.4",
-    "presence": "3.2",
-    "heartbeat": "3.3",
-}
-"""The step that a malformed frame of each type belongs to."""
 
 
 def judge(
-    exercise: int, scenario: ModuleType, plan: Any, index: HistoryIndex, component: str | None
+    exercise: int, findings: Mapping[str, Finding], index: HistoryIndex, component: str | None
 ) -> list[StepResult]:
-    """The verdict on each step of an exercise."""
-    findings: dict[str, Finding] = scenario.check(plan, index)
+    """The verdict on each step of an exercise, of which the scenario's checks have found this.
+
+    `component` is the one that is judged alone, if one is: only the steps that it can break carry points.
+    """
     steps = steps_of(exercise)
     flaws = flaws_in(index)
     results: list[StepResult] = []
@@ -60,39 +51,6 @@ def judge(
         results.append(_result(step, finding, anomalies, index, component))
     _explain_by_flaws(results, flaws)
     return results
-
-
-def anomalies_in(index: HistoryIndex) -> list[Anomaly]:
-    """What is wrong with any history, whatever was played: what must hold for every chat, always.
-
-    For histories that are no play of an exercise, such as those of an instructor's own tests.
-    """
-    rooms = list(dict.fromkeys(membership.room for membership in index.memberships))
-    return [
-        *lifecycle.server(index, 0.0, inf),
-        *flaws_in(index).values(),
-        *timestamps.of_messages(index),
-        *timestamps.of_presence(index),
-        *lifecycle.connections(index, 0.0, inf),
-        *errors.obeyed(index),
-        *delivery.leaks(index),
-        *(anomaly for room in rooms for anomaly in _anomalies_of(index, room)),
-    ]
-
-
-def _anomalies_of(index: HistoryIndex, room: str) -> list[Anomaly]:
-    return [
-        *delivery.refused(index, room),
-        *delivery.lost(index, room),
-        *delivery.numbered_twice(index, room),
-        *delivery.duplicates(index, room),
-        *delivery.altered(index, room),
-        *delivery.strays(index, room),
-        *ordering.numbering(index, room),
-        *ordering.order(index, room),
-        *replay.seams(index, room),
-        *pages.mismatches(index, room),
-    ]
 
 
 def _result(
@@ -153,35 +111,6 @@ def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     return [anomaly for anomaly in more if anomaly.name not in names]
 
 
-def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
-    """Malformed frames, one finding for each step that such frames belong to."""
-    found: dict[str, Anomaly] = {}
-    counts: dict[str, int] = {}
-    first: dict[str, Asked] = {}
-    for asked in (asked for world in index.worlds for asked in world.received):
-        if asked.reading.flaws:
-            step = _STEP_OF_KIND.get(asked.reading.kind, "1.2")
-            counts[step] = counts.get(step, 0) + 1
-            first.setdefault(step, asked)
-    for step, asked in first.items():
-        flaw = asked.reading.flaws[0]
-        params = {
-            "who": asked.client,
-            "kind": asked.reading.kind or "?",
-            "field": flaw.field or "…",
-            "expected": flaw.expected,
-            "actual": flaw.actual,
-            "count": counts[step],
-        }
-        found[step] = Anomaly("malformed_frame", params, [asked.event])
-    return found
-
-
-def first_flaw(index: HistoryIndex) -> Anomaly | None:
-    """The first malformed frame of a history, if there is one."""
-    return min(flaws_in(index).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
-
-
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
     """What another exercise's step is about may be the reason why one of these failed: say so there.
 
@@ -195,31 +124,3 @@ def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> N
         for anomaly in elsewhere:
             place = len(first.anomalies) if anomaly.params["kind"] == "error" else 0
             first.anomalies.insert(place, anomaly)
-
-
-def with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
-    """Put what came of a component's contract into the verdict on the steps.
-
-    It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
-    """
-    found = {each.step: each.anomaly() for each in played.found}
-    for number, result in enumerate(results):
-        if result.step not in found:
-            continue
-        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
-        of = points_for(result.step, component)
-        results[number] = StepResult(
-            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
-        )
-
-
-def leniencies(index: HistoryIndex) -> list[Text]:
-    """What the contract forgives, and this server needed."""
-    used = dict.fromkeys(note for asked in index.received for note in asked.reading.notes)
-    if errors.obeyed_binary(index):
-        used["binary"] = None
-    if errors.refused_for_marks(index):
-        used["marks"] = None
-    off = timestamps.elsewhere(index)
-    clock = [Text("lenient.clock", {"off": off})] if off else []
-    return [*(Text(f"lenient.{note}") for note in used), *clock]

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-EXERCISES = {1: "ex1_chat", 2: "ex2_ordering", 3: "ex3_presence", 4: "ex4_persistence"}
-"""The slug of each exercise: the name of its folder, its scenario and its walkthrough."""
+from msgspec import Struct
 
-COMPONENTS = {1: "pubsub", 2: "sequencer", 3: "presence", 4: "store"}
-"""The component that a student writes in each exercise."""
 
-POINTS = {
-    "1.1": 1, "1.2": 1, "1.3": 2, "1.4": 4, "1.5": 2,
-    "2.1": 2, "2.2": 3, "2.3": 3, "2.4": 2,
-    "3.1": 2, "3.2": 2, "3.3": 3, "3.4": 3,
-    "4.1": 1, "4.2": 2, "4.3": 2, "4.4": 3, "4.5": 2,
-}  # fmt: skip
-"""What each step is worth: ten points an exercise."""
+class Exercise(Struct, frozen=True):
+    """An exercise. Its slug names its folder, its scenario and its walkthrough."""
 
-BREAKABLE = {
-    "pubsub": ("1.3", "1.4", "1.5"),
-    "sequencer": ("2.1", "2.2", "2.3", "2.4"),
-    "presence": ("3.1", "3.2", "3.3", "3.4"),
-    "store": ("4.2", "4.3", "4.4", "4.5"),
+    slug: str
+    component: str
+    """What a student writes in it."""
+    points: dict[str, int]
+    """What each step is worth: ten points an exercise."""
+    breakable: tuple[str, ...]
+    """The steps that the component can break: only they carry points when it is judged alone."""
+
+
+_COURSE = {
+    1: Exercise(
+        "ex1_chat", "pubsub", {"1.1": 1, "1.2": 1, "1.3": 2, "1.4": 4, "1.5": 2}, ("1.3", "1.4", "1.5")
+    ),
+    2: Exercise(
+        "ex2_ordering", "sequencer", {"2.1": 2, "2.2": 3, "2.3": 3, "2.4": 2}, ("2.1", "2.2", "2.3", "2.4")
+    ),
+    3: Exercise(
+        "ex3_presence", "presence", {"3.1": 2, "3.2": 2, "3.3": 3, "3.4": 3}, ("3.1", "3.2", "3.3", "3.4")
+    ),
+    4: Exercise(
+        "ex4_persistence",
+        "store",
+        {"4.1": 1, "4.2": 2, "4.3": 2, "4.4": 3, "4.5": 2},
+        ("4.2", "4.3", "4.4", "4.5"),
+    ),
 }
-"""The steps that a component can break: only they carry points when a component is judged alone."""
+
+EXERCISES = {number: exercise.slug for number, exercise in _COURSE.items()}
+COMPONENTS = {number: exercise.component for number, exercise in _COURSE.items()}
+POINTS = {step: points for exercise in _COURSE.values() for step, points in exercise.points.items()}
+BREAKABLE = {exercise.component: exercise.breakable for exercise in _COURSE.values()}
+
+STEP_OF_FRAME = {
+    "": "1.2",
+    "connected": "1.2",
+    "message": "1.4",
+    "error": "1.2",
+    "history": "2.4",
+    "presence": "3.2",
+    "heartbeat": "3.3",
+}
+"""The step that a malformed frame of each type belongs to; "" is what is no JSON object."""
 
 
 def numbers_in(text: str) -> list[int]:
@@ -38,7 +65,7 @@ def numbers_in(text: str) -> list[int]:
 
 def steps_of(exercise: int) -> list[str]:
     """The steps of an exercise, in the course's order."""
-    return [step for step in POINTS if step.startswith(f"{exercise}.")]
+    return list(_COURSE[exercise].points)
 
 
 def points_for(step: str, component: str | None) -> int:

@@ -1,9 +1,9 @@
-"""One simulated person at a keyboard, who can vanish.
+"""One simulated person at a keyboard, whose connection can be broken.
 
 A client speaks the protocol as a good client does (it answers heartbeats), writes everything that it
 sends and receives into the world's history, and keeps just enough of it in mind to know what it waits
-for. It judges nothing. Its faults are real ones: a reset is a TCP reset, and who vanishes stops reading
-and writing with the socket open, as a machine does that lost its network.
+for. It judges nothing. Its faults are real ones: a reset is a TCP reset, and a client that goes silent stops
+reading and writing with the socket open, as a machine does that lost its network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from harness.history import events as history
-from harness.history import frames
+from harness.history import faults, frames
+from harness.history.faults import FAULTS, Way
 from harness.history.frames import tag_in
 from harness.worlds.connection import Connection
 from harness.worlds.surroundings import Gone, PlayStopped, Surroundings
@@ -68,7 +69,6 @@ class Client:
         self._unanswered = 0
         self._defect: Exception | None = None
         self._ended_by_us = False
-        self._silent = False
         self._inside: set[str] = set()
         """The rooms that it joined on this connection."""
         self._echoes: dict[str, asyncio.Future[None]] = {}
@@ -84,7 +84,7 @@ class Client:
     @property
     def is_mute(self) -> bool:
         """Whether it stopped reading, so that it would not notice the end of its connection."""
-        return self._ws is not None and not self._ws.transport.is_reading()
+        return self._ws is not None and self._ws.inbound is not Way.FLOWS
 
     def is_in(self, room: str) -> bool:
         """Whether it asked to be in a room, on a connection that stands."""
@@ -95,11 +95,11 @@ class Client:
         await self.dispose()
         self.conn = self.world.next_conn()
         self.connected_frame = None
-        self._ended_by_us = self._silent = False
+        self._ended_by_us = False
         self._unanswered = 0
         self._inside.clear()
         if self.unwelcome:
-            self._fault("bad_name")
+            self._fault(faults.BAD_NAME)
         try:
             self._ws = await self.world.dial(self.asked, narrow=self.narrow)
         except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
@@ -133,7 +133,7 @@ class Client:
         """Answer heartbeats until the connection ends, and write down how that was."""
         try:
             while not (ws.is_lost or self.world.flooded or self._defect):
-                if self._unanswered and not self._silent:
+                if self._unanswered and ws.outbound is Way.FLOWS:
                     self._unanswered -= 1
                     await self._send({"type": "heartbeat"})
                 else:
@@ -163,7 +163,7 @@ class Client:
         except Exception as error:
             self._defect = error
             self._calls.set()
-        if self.heartbeats > 0 and self.answers_heartbeats and not self._silent:
+        if self.heartbeats > 0 and self.answers_heartbeats:
             self.heartbeats = 0
             self._unanswered += 1
             self._calls.set()
@@ -212,9 +212,14 @@ class Client:
     # --- what a client says -----------------------------------------------------------------------
 
     async def _send(self, frame: Any, text: str | bytes | None = None, bad: str | None = None) -> None:
-        """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection."""
+        """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection.
+
+        Where a fault keeps it from getting out, it is as if nothing had been said.
+        """
         if self._ws is None or not self.is_open:
             raise Gone
+        if self._ws.outbound is not Way.FLOWS:
+            return
         wire = text if text is not None else msgspec.json.encode(frame).decode()
         excerpt = repr(text[:200]) if isinstance(text, bytes) else text and text[:200]
         self.world.record(history.Sent(self.world.now(), self.name, self.conn, frame, excerpt, bad))
@@ -384,7 +389,7 @@ class Client:
         if self._ws is None or not self.is_open:
             return
         self._ended_by_us = True
-        self._fault("close")
+        self._fault(faults.CLOSE)
         await self._ws.close()
         if self._stay:
             await self._stay
@@ -394,34 +399,22 @@ class Client:
         if self._ws is None or not self.is_open:
             raise Gone
         self._ended_by_us = True
-        self._fault("reset")
+        self._fault(faults.RESET)
         self.world.reset(self._ws)
         if self._stay:
             await self._stay
 
-    def vanish(self) -> None:
-        """Neither read nor write any more, and leave the connection open."""
-        if self._ws is None or not self.is_open:
-            raise Gone
-        self._silent = True
-        self._fault("vanish")
-        self._ws.transport.pause_reading()
+    def suffer(self, fault: str) -> None:
+        """Have the connection, which stands, be disturbed from now on by a fault of the catalogue.
 
-    def stop_reading(self) -> None:
-        """Read nothing any more. Whoever calls this keeps on calling `beat`."""
-        if self._ws is None or not self.is_open:
+        A client that cannot be read or heard sends nothing of its own accord; whoever lets it go on sending
+        (`send_heartbeat`) does so on purpose. Raises Gone if there is no connection.
+        """
+        kind = FAULTS[fault]
+        if self._ws is None or not (self.is_open or kind.heals):
             raise Gone
-        self._fault("stop_reading")
-        self._ws.transport.pause_reading()
-
-    def read_again(self) -> None:
-        """Read on, after `stop_reading` or `vanish`."""
-        if self._ws is None:
-            raise Gone
-        self._silent = False
-        self._fault("read_again")
-        if not self._ws.transport.is_closing():
-            self._ws.transport.resume_reading()
+        self._fault(fault)
+        self._ws.disturb(kind)
 
     async def stutter(self, seconds: float) -> None:
         """Read nothing for a moment, as networks do: that is no fault, and every server must bear it."""

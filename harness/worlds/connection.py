@@ -21,6 +21,8 @@ from websockets.exceptions import TooManyFragments
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, Protocol, State
 
+from harness.history.faults import FaultKind, Way
+
 _WHOLE_TEXT = 0x81
 _OPCODE = 0x0F
 _OPCODES = frozenset(Opcode)
@@ -41,6 +43,7 @@ class Connection(ClientConnection):
         self._room = _room(self.protocol)  # bytes that the payload of the next frame may have
         self._parts: list[Frame] = []  # of a message in fragments
         self._is_over = False  # no message is heard any more, and what comes is the library's
+        self.inbound = self.outbound = Way.FLOWS
 
     def listen(self, hear: Callable[[str | bytes], None], on_end: Callable[[], None] | None = None) -> None:
         """From now on call `hear` with each message as it comes, and at once with those that have come.
@@ -53,6 +56,14 @@ class Connection(ClientConnection):
             self._give(self._unheard.popleft())
         if self.is_lost and on_end:
             on_end()
+
+    def disturb(self, kind: FaultKind) -> None:
+        """Have a fault begin, or end, that leaves the connection open."""
+        self.inbound, self.outbound = kind.inbound, kind.outbound
+        if self.inbound is Way.HELD:
+            self.transport.pause_reading()
+        elif not (self.transport.is_closing() or self.transport.is_reading()):
+            self.transport.resume_reading()
 
     @property
     def is_lost(self) -> bool:

@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import Case, Run, add_contract, played_directly
+from harness.running.play import add_contract, played_directly
+from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, run_in_process
 from harness.scenarios.common import MODEST

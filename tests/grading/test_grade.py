@@ -17,7 +17,7 @@ import pytest
 
 from harness.grading.grade import Grade, Part, Rules, environment, fingerprint, grade, is_complete
 from harness.grading.register import Register
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.running.worker import Job
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult

@@ -98,7 +98,7 @@ def test_a_message_whose_sender_was_cut_may_have_been_accepted_or_not(accepted: 
 
 def test_who_is_cut_off_in_mid_burst_is_owed_nothing_more() -> None:
     """What was on the way to a member that is reset, vanishes, or does not read, may not arrive."""
-    for fault in ("reset", "vanish", "stop_reading"):
+    for fault in ("reset", "go_silent", "stop_reading"):
         story = Story()
         alice, bob = story.members("red", "alice", "bob")
         story.talk([alice, bob], "red", 2)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.checkers import errors, lifecycle
 from harness.checkers.catalogue import Anomaly
-from harness.verdict.judge import leniencies
+from harness.verdict.any_history import leniencies
 from tests.harness.stories import Person, Story, facts, told
 
 

@@ -137,7 +137,7 @@ def test_ends_that_the_harness_wanted_are_in_order() -> None:
     assert told(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
-@pytest.mark.parametrize("fault", ["vanish", "stop_reading", "reset", "bad_name"])
+@pytest.mark.parametrize("fault", ["go_silent", "stop_reading", "reset", "bad_name"])
 def test_faults_excuse_the_server(fault: str) -> None:
     """Who times out, reads too slowly, is gone, or has a bad name, may be disconnected."""
     story = Story()

@@ -35,7 +35,7 @@ def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = 
         case "is_cut":
             person.is_cut()
         case "vanishes":
-            person.faults("vanish")
+            person.faults("go_silent")
             person.story.passes(2)
     for witness in witnesses:
         witness.is_told(room, f"* {person.user} left")
@@ -110,7 +110,7 @@ def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
     joins(alice)
     joins(bob, alice)
     story.next_at(2.0)
-    bob.faults("vanish")
+    bob.faults("go_silent")
     bob.connects()
     story.next_at(2.0 + seconds)
     joins(bob)
@@ -119,7 +119,7 @@ def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
 
 def test_who_is_disturbed_may_miss_announcements() -> None:
     """Neither one that is cut later, nor one that vanished, nor one that does not read, is a witness."""
-    for fault in ("reset", "vanish", "stop_reading"):
+    for fault in ("reset", "go_silent", "stop_reading"):
         story = Story()
         alice, bob = story.clients("alice", "bob")
         joins(alice)

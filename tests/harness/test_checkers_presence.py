@@ -92,7 +92,7 @@ class Den:
     def vera_vanishes(self, after: float, watched: float = 4.5, **how: Any) -> None:
         """Vera falls silent; the server notices it so many seconds later."""
         self.vera.sends({"type": "heartbeat"})
-        self.vera.faults("vanish")
+        self.vera.faults("go_silent")
         self.watches(after)
         self.goes(self.vera, **how)
         self.watches(watched - after)
@@ -644,7 +644,7 @@ def test_somebody_who_was_in_the_room_and_is_listed_still(how: str) -> None:
     elif how == "left":
         den.vera.leaves("den")
     else:
-        den.vera.faults("vanish")
+        den.vera.faults("go_silent")
     den.ask(everybody)
     users = {"vera", "carol"}
     found = presence.listed(den.story.index, den.asker.conn, "den", set(everybody) - users, 0.0, inf, users)
@@ -792,7 +792,7 @@ def test_who_asked_before_the_news_does_not_disagree_with_it() -> None:
     """Only an answer that comes after the broadcast can tell something else than it."""
     den = Den()
     den.vera.sends({"type": "heartbeat"})
-    den.vera.faults("vanish")
+    den.vera.faults("go_silent")
     den.watches(1.6)
     den.goes(den.vera)
     assert told(den.offline()) == []

@@ -8,7 +8,7 @@ import pytest
 
 from harness.checkers import timestamps
 from harness.checkers.timestamps import TOLERANCE
-from harness.verdict.judge import anomalies_in, leniencies
+from harness.verdict.any_history import anomalies_in, leniencies
 from tests.harness.stories import EPOCH, Line, Person, Story, facts, told
 
 HOUR = 3600

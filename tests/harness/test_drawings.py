@@ -120,7 +120,7 @@ def test_second_fault_of_a_broken_client_is_no_second_band() -> None:
     """Who vanished and is then cut off has one band."""
     story = Story()
     alice = story.client("alice")
-    alice.faults("vanish")
+    alice.faults("go_silent")
     alice.is_cut()
     assert len(causality(story.events).bands) == 1
 
@@ -222,7 +222,7 @@ def test_faults_divide_before_from_after() -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Story], object], str, bool]] = {
-    "vanish": (lambda story: story.add(Fault(9.0, "vanish", "alice", 1)), "alice", False),
+    "go_silent": (lambda story: story.add(Fault(9.0, "go_silent", "alice", 1)), "alice", False),
     "reset": (lambda story: story.add(Fault(9.0, "reset", "alice", 1)), "alice", False),
     "disconnected": (lambda story: story.add(Closed(9.0, "alice", 1, "server", 1001, "")), "alice", False),
     "killed": (lambda story: story.server("killed"), SERVER, False),
@@ -247,7 +247,7 @@ def test_band_ends_when_the_client_is_back() -> None:
     alice, bob = story.clients("alice", "bob")
     alice.is_cut()
     alice.connects()
-    bob.faults("vanish")
+    bob.faults("go_silent")
     bob.faults("read_again")
     bands = causality(story.events).bands
     assert [band.end.label for band in bands if band.end] == ["reconnects", "reads again"]
@@ -390,7 +390,7 @@ def test_presence_is_counted_in_whole_heartbeats() -> None:
     vera_user = f"vera-{NONCE}"
     alice, vera = story.client("alice"), story.client("vera", vera_user)
     alice.is_shown(RED, {vera_user: "online"}, full=True)
-    vera.faults("vanish")
+    vera.faults("go_silent")
     for seconds, status in ((0.8, "away"), (0.1, "away"), (0.8, "offline")):
         story.passes(seconds)
         alice.is_shown(RED, {vera_user: status})

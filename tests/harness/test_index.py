@@ -91,7 +91,13 @@ def test_who_leaves_and_joins_again_has_two_memberships() -> None:
 
 @pytest.mark.parametrize(
     ("how", "end"),
-    [("closes", "close"), ("is_cut", "fault"), ("drops", "close"), ("vanish", "fault"), ("stop_reading", "")],
+    [
+        ("closes", "close"),
+        ("is_cut", "fault"),
+        ("drops", "close"),
+        ("go_silent", "fault"),
+        ("stop_reading", ""),
+    ],
 )
 def test_what_ends_a_membership(how: str, end: str) -> None:
     """A connection's end is a membership's; who only stops reading stays a member."""
@@ -430,7 +436,7 @@ events = st.one_of(
     st.builds(
         Fault,
         moments,
-        st.sampled_from(["reset", "vanish", "stop_reading", "read_again", "close", "bad_name", "wake"]),
+        st.sampled_from(["reset", "go_silent", "stop_reading", "read_again", "close", "bad_name", "wake"]),
         people,
         conns,
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ import pytest
 import harness.checkers
 from harness.checkers.catalogue import CATALOGUE, Anomaly
 from harness.history.events import Stalled
-from harness.history.index import HistoryIndex
 from harness.reports.summary import Summary, excluded_frequency
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.texts import texts
-from harness.verdict.judge import STALL_LIMIT, judge, leniencies
+from harness.verdict.any_history import leniencies
+from harness.verdict.judge import STALL_LIMIT, judge
 from harness.verdict.outcome import Finding, Outcome, StepResult, Text, overall
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
 from tests.harness.stories import EPOCH, Story, told
@@ -27,17 +26,10 @@ TIMED = Anomaly("lost", {"who": "bob"})
 UNTIMED = Anomaly("reorder", {"who": "bob"})
 
 
-class Scenario(ModuleType):
-    """A scenario whose checks find what a test says, and nothing wrong otherwise."""
-
-    def __init__(self, exercise: int = 1, **findings: Finding) -> None:
-        super().__init__("scenario")
-        given = {step.replace("_", ".").lstrip("s"): finding for step, finding in findings.items()}
-        self.findings = {step: given.get(step, Finding([], PROOF)) for step in steps_of(exercise)}
-
-    def check(self, plan: Any, index: HistoryIndex) -> dict[str, Finding]:
-        """The findings of each step."""
-        return self.findings
+def findings_of(exercise: int, **findings: Finding) -> dict[str, Finding]:
+    """What the checks of an exercise find, by step: `s1_1` is step 1.1; in the others, nothing."""
+    given = {step.replace("_", ".").lstrip("s"): finding for step, finding in findings.items()}
+    return {step: given.get(step, Finding([], PROOF)) for step in steps_of(exercise)}
 
 
 def played(*steps: str) -> Story:
@@ -54,7 +46,7 @@ ALL = ("1.1", "1.2", "1.3", "1.4", "1.5")
 
 def verdicts(story: Story, component: str | None = None, **findings: Finding) -> dict[str, StepResult]:
     """The verdict on each step of exercise 1, where the checks find this."""
-    results = judge(1, Scenario(1, **findings), None, story.index, component)
+    results = judge(1, findings_of(1, **findings), story.index, component)
     for result in results:
         told(a for a in result.anomalies if a not in (TIMED, UNTIMED))
     return {result.step: result for result in results}
@@ -298,7 +290,7 @@ def test_a_malformed_error_explains_least() -> None:
     for step in ("2.2", "2.3", "2.4"):
         with story.step(step):
             story.passes(1)
-    first = judge(2, Scenario(2, s2_1=Finding([UNTIMED], PROOF)), None, story.index, None)[0]
+    first = judge(2, findings_of(2, s2_1=Finding([UNTIMED], PROOF)), story.index, None)[0]
     assert [(each.name, each.params.get("kind")) for each in first.anomalies] == [
         ("malformed_frame", "message"),
         ("reorder", None),

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.history import events as history
+from harness.history.faults import GO_SILENT
 from harness.worlds import targets
 from harness.worlds.live import LiveWorld
 from harness.worlds.process import ServerProcess, free_port
@@ -60,7 +61,7 @@ async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld)
     for client in (watcher, reset, ghost):
         await client.join(room)
     await reset.reset()
-    ghost.vanish()
+    ghost.suffer(GO_SILENT)
 
     def told(user: str) -> bool:
         return any(user in notice.content and "left" in notice.content for notice in watcher.notices)

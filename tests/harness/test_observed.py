@@ -22,12 +22,13 @@ from harness.reports.calls import joined_calls
 from harness.reports.excerpt import CALLERS, CALLS, excerpt, tags_of
 from harness.reports.words import Words
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios import script
+from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import MODEST, SMALL
 from harness.texts import texts
-from harness.verdict.judge import anomalies_in
+from harness.verdict.any_history import anomalies_in
 from harness.verdict.steps import EXERCISES
 from harness.worlds import targets
 from harness.worlds.targets import Target
@@ -88,7 +89,7 @@ def with_sequencer(folder: Path, source: str) -> Target:
 
 def scenes(exercise: int) -> list[Case]:
     """Some small plays, and a larger one."""
-    scripts = [script.plan(Random(str(seed)), exercise, 2, 3, 2) for seed in range(4)]
+    scripts = [script.plan(Random(str(seed)), SCENARIOS[exercise].SCENES, 2, 3, 2) for seed in range(4)]
     small = [Case(exercise, str(seed), SMALL) for seed in range(3)]
     return [*(Case(exercise, "1", script=each) for each in scripts), *small, Case(exercise, "1", MODEST)]
 

@@ -22,7 +22,7 @@ from harness.reports.terminal import Terminal
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.timeline import rows as timeline_rows
 from harness.reports.words import Words
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult, Text
 from tests.harness.stories import NONCE, PROPERTY, Person, Story
@@ -318,7 +318,7 @@ def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
     alice, bob = story.members(RED, "alice", "bob")
     both = {alice.user: "online", bob.user: "online"}
     alice.is_shown(RED, both, True)
-    bob.faults("vanish")
+    bob.faults("go_silent")
     broken = story.at
     alice.is_shown(RED, {bob.user: "away"}, False)
     alice.is_shown(RED, both, True)

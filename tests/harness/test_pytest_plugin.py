@@ -19,7 +19,7 @@ FAKE_PLAYS = '''
 import os
 import harness.running.play
 from harness.checkers.catalogue import Anomaly
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.verdict.steps import points_for, steps_of
 from harness.verdict.outcome import Outcome, StepResult, Text
 
@@ -221,7 +221,7 @@ async def test_faults(chat_client, chat_server, history):
     assert bob.heard("red") == ["one", "two"]
     await bob.leave("red")
     await bob.close()
-    ada.vanish()
+    ada.go_silent()
     await chat_server.stop()
     assert history.events
     assert history.anomalies() == []

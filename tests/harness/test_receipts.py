@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios import ex1_chat, ex2_ordering, ex3_presence, ex4_persistence
 from harness.scenarios.common import MODEST
@@ -48,7 +48,7 @@ def nobody_stops_reading(patch: pytest.MonkeyPatch) -> None:
 
 def nobody_vanishes(patch: pytest.MonkeyPatch) -> None:
     """Nobody falls silent."""
-    patch.setattr(Client, "vanish", lambda self: None)
+    patch.setattr(Client, "go_silent", lambda self: None)
 
 
 def one_at_a_time(patch: pytest.MonkeyPatch) -> None:

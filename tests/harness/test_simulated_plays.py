@@ -17,8 +17,9 @@ from harness.history.events import History, Received, Sent
 from harness.minimize import replay_file as replay
 from harness.minimize import shrink
 from harness.running.fork_pool import CrashError, ForkPool, SimJob, packed
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.scenarios import script
+from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.verdict.outcome import Outcome
@@ -110,7 +111,7 @@ def test_presence_is_played_with_the_course_s_intervals(
 @pytest.mark.parametrize("hours", [1, 24])
 def test_an_hour_and_a_day_of_presence(hours: int) -> None:
     """Who answers heartbeats all the time is there all the time, and who has vanished is gone for good."""
-    acts = [Act(0.01, 1, "vanish"), Act(0.02, 2, "say")]
+    acts = [Act(0.01, 1, "go_silent"), Act(0.02, 2, "say")]
     scene = Script(["alice", "bob", "carol"], [0, 1, 2], acts, intervals=hours * 120)
     ((run,),) = play(SimJob(targets.reference(), [Case(3, "1", script=scene)]))
     assert shrink.anomalies_of(run) == []
@@ -219,7 +220,7 @@ def test_scenes_are_fair(exercise: int) -> None:
     for number in range(40):
         rng = Random(f"{exercise}/{number}")
         sizes = (rng.randint(1, 3), rng.randint(0, 5), rng.randint(0, 3))
-        cases.append(Case(exercise, str(number), script=script.plan(rng, exercise, *sizes)))
+        cases.append(Case(exercise, str(number), script=script.plan(rng, SCENARIOS[exercise].SCENES, *sizes)))
     half = len(cases) // 2
     runs = play(SimJob(targets.reference(), cases[:half]), SimJob(at_file(PLAIN), cases[half:]))
     wrong = [(run.case, shrink.anomalies_of(run)) for each in runs for run in each]

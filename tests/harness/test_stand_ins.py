@@ -21,7 +21,7 @@ import pytest
 from msgspec.structs import replace
 
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import Case, Run
+from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios.common import SMALL
 from harness.scenarios.script import NOBODY, Act, Script

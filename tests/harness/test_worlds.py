@@ -25,6 +25,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from harness.history import events as history
+from harness.history.faults import GO_SILENT, READ_AGAIN, STOP_READING
 from harness.worlds import targets
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
@@ -234,7 +235,7 @@ def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
         watcher, ghost = [await member(world, name, room) for name in ("watcher", "ghost")]
         began = world.now()
         await ghost.fence()
-        ghost.vanish()
+        ghost.suffer(GO_SILENT)
         assert await world.until(lambda: not left(watcher, ghost), world.timeout + LONG)
         assert world.now() - began >= world.timeout
         assert ghost.is_mute
@@ -271,7 +272,7 @@ def test_what_was_being_written_at_a_kill_is_torn(stage: Stage) -> None:
         await alice.say(room, f"{world.tag()}. heard")
         assert await world.until(lambda: not alice.live[room])
         with world.watch_files() as watch:
-            alice.stop_reading()
+            alice.suffer(STOP_READING)
             await alice.say(room, f"{world.tag()}. not heard")
             assert await world.kill_while_writing(watch, 0.5) > 0
         assert [e.detail for e in world.history if isinstance(e, history.Server) and e.what == "killed"] == [
@@ -329,7 +330,7 @@ def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
         room = world.name("room")
         slow = await member(world, "slow", room, narrow=True)
         reader, talker = [await member(world, name, room) for name in ("reader", "talker")]
-        slow.stop_reading()
+        slow.suffer(STOP_READING)
         before = slow.live[room]
         for number in range(1, 61):
             await talker.say(room, f"{world.tag()}. {'x' * 60_000}")
@@ -348,11 +349,11 @@ def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
         room = world.name("room")
         slow = await member(world, "slow", room, narrow=True)
         talker = await member(world, "talker", room)
-        slow.stop_reading()
+        slow.suffer(STOP_READING)
         for _ in range(40):
             await talker.say(room, f"{world.tag()}. {'x' * 20_000}")
         assert await world.until(lambda: 40 - talker.live[room])
-        slow.read_again()
+        slow.suffer(READ_AGAIN)
         assert await world.until(lambda: 40 - slow.live[room])
         assert heard_numbers(world, slow, room) == list(range(1, 41))
 
@@ -558,7 +559,7 @@ def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
         await alice.send({"type": "join"})
         assert await world.until(lambda: 4 - len(beats(world)))
         alice._take('{"type": "heartbeat"}')
-        alice.vanish()
+        alice.suffer(GO_SILENT)
         await bob.send({"type": "join"})
         assert await world.until(lambda: 7 - len(beats(world)))
         told = beats(world)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.running.play import Run, play
+from harness.running.play import play
+from harness.running.run import Run
 from harness.verdict.outcome import Outcome
 from harness.worlds.targets import Target
 

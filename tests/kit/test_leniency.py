@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import Case, Run, play
+from harness.running.play import play
+from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome
 from harness.worlds import targets

@@ -12,7 +12,7 @@ import pytest
 
 from harness.checkers.catalogue import CATALOGUE, Anomaly
 from harness.cli.zoo import _Table
-from harness.running.play import Run
+from harness.running.run import Run
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import EXERCISES, POINTS
 from harness.zoo import matrix

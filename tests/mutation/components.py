@@ -28,7 +28,8 @@ from msgspec import Struct
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
 from harness.running.fork_pool import ForkPool, ForkPoolError, SimJob
-from harness.running.play import Case, add_contract, played_directly
+from harness.running.play import add_contract, played_directly
+from harness.running.run import Case
 from harness.running.tasks import side_by_side
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, EXERCISES

@@ -10,11 +10,8 @@ does, the restart is not simulated. It costs a second, and only where the play i
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +20,6 @@ from harness.worlds.targets import Target
 
 SECONDS = 10.0
 """Real seconds that a program has for it."""
-_FAILED = 3
 
 
 class FirstStart(Struct):
@@ -38,10 +34,10 @@ class FirstStart(Struct):
 
 
 def starts_elsewhere(job: FirstStart) -> bool:
-    """Whether it starts in a new process, or does there what is not simulated."""
+    """Whether it starts in a new process (see `start_once.py`), or does there what is not simulated."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "harness.worlds.sim.first_start"],
+            [sys.executable, "-P", "-m", "harness.worlds.sim.start_once"],
             input=msgspec.json.encode(job),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -51,26 +47,3 @@ def starts_elsewhere(job: FirstStart) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
-
-
-def main() -> None:
-    """Do what standard input says, and exit with 0 if the program starts, or is refused."""
-    from harness.worlds.sim import modules
-    from harness.worlds.sim.simulator import Simulator
-    from harness.worlds.sim.world import SimWorld
-
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=FirstStart)
-    simulator = Simulator("first start", job.now)
-
-    async def start() -> bool:
-        world = SimWorld(simulator, job.target, job.exercise, "first start")
-        world.heartbeat_interval, world.offline_timeout = job.heartbeat_interval, job.offline_timeout
-        return await world.starts_on(Path(job.data))
-
-    with modules.restored(), contextlib.chdir(job.target.cwd):
-        starts = simulator.run(start())
-    os._exit(0 if starts else _FAILED)  # so that no destructor runs
-
-
-if __name__ == "__main__":
-    main()

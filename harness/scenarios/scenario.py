@@ -1,0 +1,32 @@
+"""What a scenario is. Each module `ex…` of this folder is one: see `SCENARIOS` in catalogue.py."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol, TypeVar
+
+from harness.history.index import HistoryIndex
+from harness.scenarios.script import Scenes
+from harness.verdict.outcome import Finding
+from harness.worlds.base import World
+
+P = TypeVar("P")
+"""A scenario's plan: plain data."""
+
+
+class Scenario(Protocol[P]):
+    """One exercise: what will be done, how it is done, and which checkers look at which step."""
+
+    WEIGHT: int
+    """About how long a simulated run takes, beside the others."""
+    SCENES: Scenes
+    """The scenes that a failure is reduced to."""
+
+    def plan(self, rng: Random, size: int) -> P:
+        """Decide what will be done: more of it for a larger size (see common.py)."""
+
+    async def play(self, plan: P, world: World) -> None:
+        """Do it, and so write the world's history. Raises PlayStopped if it cannot go on."""
+
+    def check(self, plan: P, index: HistoryIndex) -> dict[str, Finding]:
+        """What is wrong with each step, or what proves that it was put to the test."""

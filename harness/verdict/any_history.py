@@ -1,0 +1,85 @@
+"""What is wrong with any history, whatever was played: what must hold for every chat, always."""
+
+from __future__ import annotations
+
+from math import inf
+
+from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
+from harness.checkers.catalogue import Anomaly
+from harness.history.index import Asked, HistoryIndex
+from harness.verdict.outcome import Text
+from harness.verdict.steps import STEP_OF_FRAME
+
+
+def anomalies_in(index: HistoryIndex) -> list[Anomaly]:
+    """What is wrong with any history, whatever was played: what must hold for every chat, always.
+
+    For histories that are no play of an exercise, such as those of an instructor's own tests.
+    """
+    rooms = list(dict.fromkeys(membership.room for membership in index.memberships))
+    return [
+        *lifecycle.server(index, 0.0, inf),
+        *flaws_in(index).values(),
+        *timestamps.of_messages(index),
+        *timestamps.of_presence(index),
+        *lifecycle.connections(index, 0.0, inf),
+        *errors.obeyed(index),
+        *delivery.leaks(index),
+        *(anomaly for room in rooms for anomaly in _anomalies_of(index, room)),
+    ]
+
+
+def _anomalies_of(index: HistoryIndex, room: str) -> list[Anomaly]:
+    return [
+        *delivery.refused(index, room),
+        *delivery.lost(index, room),
+        *delivery.numbered_twice(index, room),
+        *delivery.duplicates(index, room),
+        *delivery.altered(index, room),
+        *delivery.strays(index, room),
+        *ordering.numbering(index, room),
+        *ordering.order(index, room),
+        *replay.seams(index, room),
+        *pages.mismatches(index, room),
+    ]
+
+
+def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
+    """Malformed frames, one finding for each step that such frames belong to."""
+    found: dict[str, Anomaly] = {}
+    counts: dict[str, int] = {}
+    first: dict[str, Asked] = {}
+    for asked in (asked for world in index.worlds for asked in world.received):
+        if asked.reading.flaws:
+            step = STEP_OF_FRAME.get(asked.reading.kind, "1.2")
+            counts[step] = counts.get(step, 0) + 1
+            first.setdefault(step, asked)
+    for step, asked in first.items():
+        flaw = asked.reading.flaws[0]
+        params = {
+            "who": asked.client,
+            "kind": asked.reading.kind or "?",
+            "field": flaw.field or "…",
+            "expected": flaw.expected,
+            "actual": flaw.actual,
+            "count": counts[step],
+        }
+        found[step] = Anomaly("malformed_frame", params, [asked.event])
+    return found
+
+
+def first_flaw(index: HistoryIndex) -> Anomaly | None:
+    """The first malformed frame of a history, if there is one."""
+    return min(flaws_in(index).values(), key=lambda anomaly: anomaly.evidence[0].at, default=None)
+
+
+def leniencies(index: HistoryIndex) -> list[Text]:
+    """What the contract forgives, and this server needed."""
+    used = dict.fromkeys(note for asked in index.received for note in asked.reading.notes)
+    if errors.obeyed_binary(index):
+        used["binary"] = None
+    if errors.refused_for_marks(index):
+        used["marks"] = None
+    off = timestamps.elsewhere(index)
+    clock = [Text("lenient.clock", {"off": off})] if off else []
+    return [*(Text(f"lenient.{note}") for note in used), *clock]
