@@ -81,9 +81,9 @@ class World(Surroundings):
         return client
 
     async def settle(self) -> None:
-        """Wait until all that was sent to clients who read has come to them: networks take their time."""
-        readers = [each for each in self._clients if each.is_open and not each.is_mute]
-        await asyncio.gather(*(each.fence() for each in readers), return_exceptions=True)
+        """Wait until all that was sent to undisturbed clients has come to them: networks take their time."""
+        answered = [each for each in self._clients if each.is_answered]
+        await asyncio.gather(*(each.fence() for each in answered), return_exceptions=True)
 
     async def close(self) -> None:
         """End everything: clients, servers, files."""

@@ -84,7 +84,12 @@ class Client:
     @property
     def is_mute(self) -> bool:
         """Whether it stopped reading, so that it would not notice the end of its connection."""
-        return self._ws is not None and self._ws.inbound is not Way.FLOWS
+        return self._ws is not None and self._ws.inbound is Way.HELD
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has a connection on which what it asks arrives, and what it is answered."""
+        return self.is_open and self._ws is not None and self._ws.is_undisturbed
 
     def is_in(self, room: str) -> bool:
         """Whether it asked to be in a room, on a connection that stands."""

@@ -66,6 +66,11 @@ class Connection(ClientConnection):
             self.transport.resume_reading()
 
     @property
+    def is_undisturbed(self) -> bool:
+        """Whether frames arrive in both directions, as far as this side has to do with it."""
+        return self.inbound is self.outbound is Way.FLOWS
+
+    @property
     def is_lost(self) -> bool:
         """Whether the connection has ended, so that nothing more will come."""
         return self.connection_lost_waiter.done()
