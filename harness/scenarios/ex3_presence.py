@@ -1,7 +1,7 @@
 """Exercise 3, presence: people come, go, fall silent, and some only seem to.
 
 Two watch: a *listener*, who never asks and so knows broadcasts only, and an *asker*, who asks all the time
-and so also measures how quick the server is. Everybody else has a way of their own to live or to vanish.
+and so also measures how quick the server is. Everybody else has a way of their own to show life, or to stop.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from random import Random
 
 from msgspec import Struct
 
-from harness.checkers import errors, notices, presence, timestamps
+from harness.checkers import delivery, errors, notices, presence, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import Silence
-from harness.history.faults import GO_SILENT, READ_AGAIN
+from harness.history.events import Event
+from harness.history.faults import GO_SILENT, LOSE_INBOUND, LOSE_OUTBOUND, READ_AGAIN
 from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.scenarios.script import Scenes
@@ -42,8 +43,11 @@ SLOW_TIMEOUT = 5.0
 """Seconds of an offline time-out from which on waiting for it is called slow."""
 ASKS = 5
 """How often in a heartbeat interval the asker asks."""
-LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
-"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
+LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames", "igor": "receives_nothing"}
+"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames, and by
+heartbeats of a client to which nothing comes through any more."""
+SENDS_NOTHING = "olga"
+"""The one whose own frames are lost on the way, while it still receives."""
 TWINS = {"tina": "close", "theo": "reset", "tess": "go_silent", "toby": "leave"}
 """Those with two connections, and what becomes of one of them."""
 
@@ -103,11 +107,13 @@ async def play(plan: Plan, world: World) -> None:
         cast = await _enter(world, room, other)
         for witness in (listener, asker):
             await witness.fence()  # what was announced of that has come
-    for name in ("penny", "rudy", "vera"):  # not before: a slow server takes its time to let all of them in
+    # Not before: a slow server takes its time to let all of them in.
+    for name in ("penny", "rudy", "igor", "vera"):
         cast[name][0].answers_heartbeats = False
-    stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
+    stay = [client for name in (*TWINS, "penny", "rudy", "igor") for client in cast[name]]
     lives = [_show_life(world, client) for client in (*stay, listener)]
-    async with meanwhile(_keep_asking(world, asker, room), *lives):
+    talks = _keep_talking(world, cast["sam"][0], room)
+    async with meanwhile(_keep_asking(world, asker, room), talks, *lives):
         with world.step("3.3"):
             await _fall_silent(plan, world, cast, room)
             rhea = cast["rhea"][0].user
@@ -130,7 +136,7 @@ async def play(plan: Plan, world: World) -> None:
 
 async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]:
     """Everybody enters the room: by name, with one or two connections. Two will be lost in two rooms."""
-    cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera")}
+    cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera", "sam", SENDS_NOTHING)}
     await world.client("nora")  # she enters no room, and is sent heartbeats all the same
     cast |= {name: [await world.client(name) for _ in range(2)] for name in TWINS}
     for client in (client for clients in cast.values() for client in clients):
@@ -142,7 +148,10 @@ async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]
 
 
 async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], room: str) -> None:
-    """One connection of each twin ends (or leaves the room), one client is reset, and one vanishes."""
+    """One connection of each twin ends (or leaves the room), one client is reset, and one goes silent.
+
+    Of two more, frames are lost in one direction.
+    """
     world.note("silent_since", world.now())
     for name, fault in TWINS.items():
         ending = cast[name][0 if plan.ends_first[name] else 1]
@@ -155,9 +164,11 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], 
         else:
             ending.suffer(GO_SILENT)
     await cast["rhea"][0].reset()
-    vera = cast["vera"][0]
-    await vera.send_heartbeat()  # the last sign of life that there is, and its time is known
-    vera.suffer(GO_SILENT)
+    cast["igor"][0].suffer(LOSE_INBOUND)
+    for name, fault in (("vera", GO_SILENT), (SENDS_NOTHING, LOSE_OUTBOUND)):
+        client = cast[name][0]
+        await client.send_heartbeat()  # the last sign of life that there is, and its time is known
+        client.suffer(fault)
 
 
 async def _show_life(world: World, client: Client) -> None:
@@ -178,6 +189,14 @@ async def _keep_asking(world: World, asker: Client, room: str) -> None:
         while asker.is_open:
             await asker.ask_presence(room)
             await world.pause(world.heartbeat / ASKS)
+
+
+async def _keep_talking(world: World, speaker: Client, room: str) -> None:
+    """Say something now and then, so that it can be seen who still receives it."""
+    with suppress(PlayStopped):
+        while speaker.is_open:
+            await speaker.say(room, f"{world.tag()}. anybody there?")
+            await world.pause(world.heartbeat / 4)
 
 
 async def _shown(
@@ -272,7 +291,7 @@ def _silence(
     listener: Conn,
     asker: Conn,
 ) -> dict[str, Finding]:
-    """Steps 3.3 and 3.4: who vanished, who only seemed to, and who came back."""
+    """Steps 3.3 and 3.4: who fell silent, who only seemed to, and who came back."""
     if "3.3" not in index.steps and index.finished("3.2"):
         left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
@@ -285,7 +304,9 @@ def _silence(
     stall = index.longest_stall()
     slack = presence.slowest_answer(index, asker.number, room, since, until) + stall + 0.05
     witnesses = [listener.number, asker.number]
-    vera, rhea = (_silent(index, name, room, until, heartbeat, timeout) for name in ("vera", "rhea"))
+    vera, rhea, olga = (
+        _silent(index, name, room, until, heartbeat, timeout) for name in ("vera", "rhea", SENDS_NOTHING)
+    )
     watch = (since, until)
     lively = [
         anomaly
@@ -339,7 +360,9 @@ def _silence(
             [
                 *presence.offline(index, vera, listener.number, asker.number, slack),
                 *[each for each in lost if each.params["subject"] == vera.user],
+                *presence.offline(index, olga, listener.number, asker.number, slack),
                 *lively,
+                *_not_sent_while_quiet(index, room, people, olga),
                 *_returned(index, vera.user, room, listener, asker, until),
                 *lost_elsewhere,
                 *_left_open(index, people),
@@ -351,7 +374,9 @@ def _silence(
                     "timeout": timeout,
                     "watched": round(until - since, 1),
                     "slack": round(slack, 2),
-                    "vanished": _faults(index, "vera", "go_silent"),
+                    "silent": _faults(index, "vera", GO_SILENT),
+                    "one_way": _faults(index, "igor", LOSE_INBOUND)
+                    + _faults(index, SENDS_NOTHING, LOSE_OUTBOUND),
                 },
             ),
             shaky=_too_slow(slack, heartbeat),
@@ -391,7 +416,7 @@ def _silent(
 def _returned(
     index: HistoryIndex, user: str, room: str, listener: Conn, asker: Conn, until: float
 ) -> list[Anomaly]:
-    """The one who vanished and came back: is it online again, for those who listen and who ask?"""
+    """The one who went silent and came back: is it online again, for those who listen and who ask?"""
     back = [m for m in index.memberships if m.client == "vera" and m.asked > until]
     if not back or not back[-1].confirmed:
         return []
@@ -407,3 +432,43 @@ def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
     if vera is None or vera.closed is not None or not index.finished("3.4"):
         return []
     return [Anomaly("zombie_presence", {"who": "vera", "subject": vera.user}, list(vera.faults), "open")]
+
+
+def _not_sent_while_quiet(
+    index: HistoryIndex, room: str, people: dict[str, Conn], quiet: Silence
+) -> list[Anomaly]:
+    """Whether a member that still receives was sent everything until its time-out, although it said nothing.
+
+    Compared with what everybody received who answers heartbeats: what they miss, others are to blame for.
+    """
+    listener, olga = people["listener"].number, people[SENDS_NOTHING]
+    others = [_tags_on(index, people[name].number, room) for name in ("listener", "quentin", "sam")]
+    until = quiet.last_sign + quiet.timeout - presence.EARLY
+    due = [
+        heard
+        for heard in index.live_on(listener, room)
+        if heard.said is not None
+        and olga.opened < heard.at < until
+        and all(heard.said.tag in tags for tags in others)
+    ]
+    mine = _tags_on(index, olga.number, room)
+    missing = [heard for heard in due if heard.said is not None and heard.said.tag not in mine]
+    if not missing or missing[0] is due[0]:  # nothing from the beginning: that is no matter of silence
+        return []
+    params = {
+        "who": SENDS_NOTHING,
+        "room": room,
+        "count": len(missing),
+        "of": len(due),
+        "content": delivery.excerpt(missing[0].message.content),
+        "sender": missing[0].message.user,
+        "seconds": round(missing[0].at - quiet.last_sign, 2),
+        "timeout": quiet.timeout,
+    }
+    evidence: list[Event] = [*olga.faults, missing[0].event]
+    return [Anomaly("lost", params, evidence, "quiet")]
+
+
+def _tags_on(index: HistoryIndex, conn: int, room: str) -> set[str]:
+    """The tags of what a connection received live."""
+    return {heard.said.tag for heard in index.live_on(conn, room) if heard.said is not None}

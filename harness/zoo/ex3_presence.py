@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import msgspec
+from websockets.exceptions import ConnectionClosed
 
 import lab.server
 from harness.zoo.animal import animal
 from lab.fanout import Connection
 from lab.interfaces import Change
 from lab.presence import PresenceManager
-from lab.protocol import Heartbeat, Presence, PresenceFrame, Status
+from lab.protocol import SYSTEM, Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
+from lab.pubsub import PubSub
 from lab.server import Components, Session
 
 
@@ -314,3 +319,42 @@ def returning_is_not_shown(parts: Components) -> None:
             return [c for c in changes if c.presence.user not in self.out]
 
     parts.presence = Once
+
+
+@animal("3.4", "lost")
+def quiet_members_receive_nothing(parts: Components) -> None:
+    """Who has missed one heartbeat is skipped when a message goes out, long before the time-out."""
+
+    class Skipping(PubSub):
+        def publish(self, room: str, frame: ServerFrame) -> None:
+            for member in self.members(room):
+                assert isinstance(member, Session)
+                manager, interval = member._server.presence, member._server.config.heartbeat_interval
+                assert isinstance(manager, PresenceManager)
+                known = manager._connections.get(member.id)
+                is_quiet = known is not None and member._server.now() - known.seen > 1.2 * interval
+                if not (is_quiet and isinstance(frame, Message) and frame.user != SYSTEM):
+                    member.send(frame)
+
+    parts.pubsub = Skipping
+
+
+@animal("3.4", "dropped_connection", also="3.3")
+def only_pongs_are_signs_of_life(parts: Components) -> None:
+    """The server pings, and closes the connection of whoever does not answer that, whatever else it sends."""
+
+    async def ping(session: Session, timeout: float) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            pong = await session.connection.ping()
+            try:
+                await asyncio.wait_for(asyncio.shield(pong), timeout)
+            except TimeoutError:
+                await session.connection.close(1011, "no pong")
+
+    async def beat(self: lab.server.ChatServer) -> None:
+        for session in list(self._sessions.values()):
+            session.send(Heartbeat())
+            task = asyncio.create_task(ping(session, self.config.offline_timeout))
+            self.pinging = [*getattr(self, "pinging", []), task]  # type: ignore[attr-defined]
+
+    lab.server.ChatServer._beat = beat  # type: ignore[method-assign]
