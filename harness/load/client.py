@@ -130,7 +130,7 @@ class Chatter:
         threading.Thread(target=self._read, args=(ws, conn), name=f"{self.name} reads", daemon=True).start()
         if not greeted.wait(PATIENCE):
             self._give_up("connected", began)
-            self.cut()
+            self.reset()
         if not self._open:
             self._time("connect", began, error="not greeted")
             raise Gone
@@ -152,7 +152,7 @@ class Chatter:
                 self._send(_message(room, content, id))
         self._time("reconnect", began)
 
-    def cut(self) -> None:
+    def reset(self) -> None:
         """Break the connection without a farewell."""
         if self._ws is not None and self._open:
             self._end("reset")
@@ -301,7 +301,7 @@ class Chatter:
         if not came:
             self._give_up(key.partition(" ")[0], began, frame["room"])
             self._time(key.partition(" ")[0], began, error="not answered")
-            self.cut()
+            self.reset()
         if not self._open:
             raise Gone
 

@@ -26,7 +26,7 @@ async def nothing(*_: Any, **__: Any) -> None:
 
 
 def without(place: Any, name: str) -> Patch:
-    """A deed that waits is not done."""
+    """A action that waits is not done."""
     return lambda patch: patch.setattr(place, name, nothing)
 
 

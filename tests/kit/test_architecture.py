@@ -67,6 +67,11 @@ def layer_of(module: str) -> int:
     return place
 
 
+def folder_of(module: str) -> str:
+    """The package that a module is in, or is."""
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
 def reached(module: str) -> set[str]:
     """Everything that an import of a module pulls in, directly or not."""
     found: set[str] = set()
@@ -112,10 +117,10 @@ def _is_below(name: str, module: str) -> bool:
 def test_no_folder_within_a_folder_is_imported_from_above_and_below() -> None:
     """Folders within folders, such as worlds/sim, form no cycle with the folder that they are in."""
     between = {
-        (module.rpartition(".")[0], name.rpartition(".")[0])
+        (folder_of(module), folder_of(name))
         for module, names in IMPORTS.items()
         for name in names
-        if module.rpartition(".")[0] != name.rpartition(".")[0]
+        if folder_of(module) != folder_of(name)
     }
     assert [pair for pair in between if pair[::-1] in between] == []
 
