@@ -44,7 +44,7 @@ class ChatServer:
         self._runs = True
 
     async def start(self) -> None:
-        """Start it again, on the same port and data; returns when it greets a client."""
+        """Start it again, on the same port and data; returns when it accepts clients."""
         self._expect(runs=False)
         with _explained(self._world):
             await self._world.start_server()
