@@ -71,8 +71,7 @@ def _check_source(path: Path) -> None:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            base = node.module
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == "lab" else [base]
+            names = [f"lab.{alias.name}" for alias in node.names] if node.module == "lab" else [node.module]
         for each in names:
             if each.partition(".")[0] in _OURS and each not in _ALLOWED:
                 raise ComponentError(_write_your_own(path, each, node.lineno))  # type: ignore[attr-defined]

@@ -112,13 +112,13 @@ class Sequencer:
         room = self._room(room_name)
         if since is not None:
             # A long replay waits for its reader, and must not hold up the room. So all pages but the last are
-            # sent without the lock ...
+            # sent without the room's lock ...
             while (page := await self.history(room_name, since, MAX_PAGE)).more:
                 member.send(page)
                 await member.drain()
                 since = page.messages[-1].sequence
-        # ... and the last is sent under it, together with the subscription: nothing is published meanwhile, so
-        # nothing can be missing or come twice between the last page and the first live message.
+        # ... and the last is sent under it, along with the subscription. Nothing is published meanwhile, so
+        # nothing is missing and nothing comes twice between the last page and the first live message.
         async with room.turn:
             if since is None:
                 messages = await self._store.newest(room_name, NEWEST)

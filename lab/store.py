@@ -51,7 +51,7 @@ _PAGE = 2048
 _CHECKPOINT = 16 * 1024 * 1024
 """Bytes of the write-ahead log at which SQLite makes a checkpoint. A start after a kill reads so much."""
 _CHECKED_AT_START = 32 * 1024 * 1024
-"""Bytes up to which the files are searched for damage at the start. A cold disk takes half a second for that."""
+"""Bytes up to which the files are searched for damage at the start. A cold disk takes half a second."""
 
 # Messages stand in the file in the order in which they came, whatever their room, so that those which are
 # committed together share pages. The primary key answers "what came after number N in this room?", and the
@@ -154,9 +154,7 @@ class MessageStore:
 
     def _end_commit(self, group: _Saves, failure: BaseException | None) -> None:
         """Tell the saves of the group how it went, and go on with those that were queued meanwhile."""
-        for _, saved in group:
-            if saved.done():  # its caller was cancelled
-                continue
+        for saved in [each for _, each in group if not each.done()]:  # some callers may have been cancelled
             if failure:
                 saved.set_exception(failure)
             else:
@@ -183,9 +181,8 @@ class MessageStore:
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
-        return await self._run(
-            self._select, "room = ? AND sequence > ? ORDER BY sequence LIMIT ?", room, since, limit
-        )
+        where = "room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+        return await self._run(self._select, where, room, since, limit)
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
@@ -199,9 +196,8 @@ class MessageStore:
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
         """See `interfaces.MessageStore`."""
-        found = await self._run(
-            self._select, "room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1", room, user, id
-        )
+        where = "room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1"
+        found = await self._run(self._select, where, room, user, id)
         return found[0] if found else None
 
     def close(self) -> None:
@@ -209,9 +205,10 @@ class MessageStore:
         self._thread.shutdown(wait=True)
         self._db.close()
 
-    def _select(self, condition: str, *values: str | int) -> list[Message]:
+    def _select(self, where: str, *values: str | int) -> list[Message]:
+        """The messages for an SQL condition; `values` stand for its question marks."""
         # All at once, so that no cursor is left to an error's traceback: it would keep the file locked.
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values).fetchall()
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {where}", values).fetchall()
         return [Message(*row) for row in rows]
 
     def _run(self, function: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
@@ -223,7 +220,7 @@ class MessageStore:
             raise self._error("the store is closed") from error
 
     def _explaining(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call; a disk's error becomes a StoreError that says what to do. A caller's mistake stays as it is."""
+        """Call; an error of the disk becomes a StoreError that says what to do. Others stay as they are."""
         try:
             return function(*arguments)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
@@ -235,7 +232,7 @@ class MessageStore:
     def _files(self) -> list[tuple[int, int]]:
         """The device and inode numbers of the files that have our names now; none if one is missing.
 
-        The system lets us write into files that were removed or replaced, and nobody will ever find that again.
+        The system lets us write into files that were removed or replaced, where nobody will find it again.
         """
         try:
             return [(each.st_dev, each.st_ino) for each in (os.stat(self._path), os.stat(self._wal))]
