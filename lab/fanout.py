@@ -40,7 +40,7 @@ from lab.send_queue import MAX_WAITING, SendQueue
 
 log = logging.getLogger("lab.fanout")
 
-READ_SIZE = 64 * 1024
+READ_AT_ONCE = 64 * 1024
 """Bytes that one read has room for. For asyncio's own 256 KiB, glibc asks the system for memory each time."""
 GATHER = 0.5
 """For how long to gather frames after a tick, as a share of the time that its writes took."""
@@ -229,7 +229,7 @@ class Connection(ServerConnection):
         """A client has connected; it has sent nothing yet."""
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
-            transport.max_size = READ_SIZE
+            transport.max_size = READ_AT_ONCE
         if len(self.server.handler_tasks) > self.max_connections:
             self.transport.abort()
 
