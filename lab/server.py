@@ -2,13 +2,14 @@
 
 The way of a chat message, from one client to all members of its room:
 
-    Connection -> Session -> Sequencer -> MessageStore      received, checked, numbered, saved
-    (fanout.py)                  |
-                                 v
-                         PublishObserver -> PubSub -> Session.send of each member -> its Connection
+    received     its Connection reads the frame, and its Session checks it
+    accepted     the Sequencer numbers it, and the MessageStore saves it
+    published    the Sequencer gives it to the PubSub, and the PublishObserver between them takes note
+    sent         the PubSub calls `send` of each member's Session, and the member's Connection writes it
 
-`ChatServer` owns what the sessions share: the four components, the frame cache, and two regular duties
-(heartbeats, and the search for silent connections). All of it runs in one thread, in one event loop.
+`ChatServer` owns what the sessions share: the four components, the frame cache, and two regular duties (to
+send heartbeats, and to look for silent clients). All of it runs in one event loop, in one thread; only the
+store has a thread of its own.
 
 The server knows its components by `lab.interfaces` alone, so each can be replaced by a student's.
 """
@@ -93,7 +94,7 @@ class ChatServer:
     components: Components = field(default_factory=Components)
 
     def __post_init__(self) -> None:
-        # Seconds since the epoch that never jump, even if somebody sets the clock.
+        # With the monotonic clock it makes a time of day that never jumps, even if somebody sets the clock.
         self._epoch = time.time() - time.monotonic()
         self.pages = Pages(self.figures)
         make = self.components
@@ -104,7 +105,7 @@ class ChatServer:
         self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
         self.frames = FrameCache()
         self.tick = Tick()
-        self.accepted = 0
+        self.accepted = 0  # messages since the start
         self._last_sweep = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._duties: list[asyncio.Task[None]] = []
@@ -198,10 +199,10 @@ class ChatServer:
             "chatlab_messages_accepted_total": self.accepted,
         }
 
-    # Who is let in. The three methods are called in this order for each connection.
+    # Who is let in. The websockets library calls the next three methods, in this order, for each connection.
 
     def _make_connection(self, *args: Any, **kwargs: Any) -> Connection:
-        """For a TCP connection that was just accepted."""
+        """The object for a TCP connection that was just accepted."""
         connection = Connection(*args, **kwargs)
         connection.tick = self.tick
         connection.max_connections = self.config.limits.connections + REJECTION_HEADROOM
@@ -216,7 +217,7 @@ class ChatServer:
         return page
 
     async def _run_session(self, connection: ServerConnection) -> None:
-        """For a WebSocket connection that was just opened: all that happens on it."""
+        """All that happens on a WebSocket connection, from its opening handshake to its end."""
         assert isinstance(connection, Connection)
         assert connection.request is not None
         try:

@@ -72,8 +72,7 @@ _Saves = list[tuple[list[Message], asyncio.Future[None]]]
 class MessageStore:
     """The messages of all rooms in `data_dir/messages.db`; one process at a time.
 
-    Raises StoreError if the folder cannot be used, and from every method when the disk fails. Methods are
-    called from the thread of the event loop.
+    Raises StoreError if the folder cannot be used, and from every method when the disk fails.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -88,6 +87,7 @@ class MessageStore:
         self._opened_files = self._files()
 
     def _open(self) -> sqlite3.Connection:
+        """Open the file, or make a new one. What cannot be used is left as it is."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if _size(self._path) == 0 < _size(self._wal):  # SQLite would delete the log
             raise self._error(_damaged("it is empty, and its journal is not"))
@@ -95,8 +95,8 @@ class MessageStore:
             self._path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
         try:
-            # An exclusive lock, which the system takes back when we die: two servers with one folder
-            # would give the same number to two messages.
+            # Two servers with one folder would give the same number to two messages. The system takes the
+            # lock back when its owner dies.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
             # A message changes a page of each index, so pages are small; and checkpoints are rare, since most
             # pages change again and again.
@@ -112,7 +112,7 @@ class MessageStore:
         return db
 
     def _check(self, db: sqlite3.Connection) -> None:
-        """Before anything is written: is this file ours, and whole as far as can be told quickly?"""
+        """Raise StoreError if the file is not ours, or damaged as far as can be told quickly."""
         columns = {name for _, name, *_ in db.execute("PRAGMA table_info(messages)").fetchall()}
         is_new = db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
         if not is_new and columns != set(_COLUMNS.split(", ")):
@@ -240,6 +240,7 @@ class MessageStore:
             return []
 
     def _error(self, reason: str) -> StoreError:
+        """The exception for a `reason`, with the file's path before it."""
         return StoreError(f"cannot keep messages in {self._path}: {reason}")
 
 
@@ -277,4 +278,5 @@ def _damaged(how: str) -> str:
 
 
 def _size(path: Path) -> int:
+    """Bytes; 0 if there is no such file."""
     return path.stat().st_size if path.exists() else 0
