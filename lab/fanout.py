@@ -11,10 +11,10 @@ system. Three things keep that small, a class for each:
 The way of a frame:
 
 1. `Session.send` has the frame's bytes from the cache and calls `Connection.post`.
-2. `post` appends them to the connection's queue. The first post of a tick registers the connection
-   with the tick.
+2. `post` collects them. The first post of a tick registers the connection with the tick.
 3. When the callbacks of this turn of the event loop are done, the tick calls `flush` on each connection
-   that is registered. That writes all its frames in one call, or leaves them in the queue.
+   that is registered. That puts all its frames into the queue, which mostly hands them back at once as one
+   piece, and writes that piece in one call.
 4. When a full transport has room again, asyncio calls `resume_writing`, which writes what waits.
 
 This goes past the `send` method of the websockets library, which builds each frame anew for each connection.
@@ -118,6 +118,7 @@ class Connection(ServerConnection):
         self.max_connections = sys.maxsize
         """If the server has more connections than that, this one is cut off as it begins."""
         self.queue = SendQueue()
+        self._posted: list[bytes] = []  # frames of this tick, before they are put into the queue
         self._drained = asyncio.Event()  # set while nothing waits in the queue
         self._drained.set()
         self._is_awaiting_reader = False
@@ -128,19 +129,19 @@ class Connection(ServerConnection):
 
     def post(self, wire: bytes) -> None:
         """Send one WebSocket frame, soon. Returns at once; on a closed connection the frame is dropped."""
-        posted = self.queue.posted
-        if not posted:
+        if not self._posted:
             self.tick.add(self)
-        posted.append(wire)
+        self._posted.append(wire)
 
     def flush(self) -> None:
         """Write what was posted, in one call if the transport takes it; otherwise it waits.
 
         If too much waits then, the client is disconnected.
         """
+        posted, self._posted = self._posted, []
         if self._disconnecting or self.state is not State.OPEN:
             self._drop_queue()
-        elif piece := self.queue.take_posted(not self.paused and self.send_in_progress is None):
+        elif piece := self.queue.put(posted, not self.paused and self.send_in_progress is None):
             self.transport.write(piece)
         elif self.queue.waiting:
             self._write_waiting()
@@ -156,6 +157,7 @@ class Connection(ServerConnection):
             self._drained.set()
 
     def _drop_queue(self) -> None:
+        self._posted.clear()
         self.queue.drop()
         self._drained.set()
 

@@ -8,7 +8,7 @@ memory without bound). We let them pile up to a limit, and disconnect whoever is
 
 A frame passes three places:
 
-    posted     since the last tick of the event loop; a tick's frames are written in one call
+    posted     collected by the connection until the tick ends; a tick's frames are written in one call
     waiting    in order, because the transport is full or the tick had too much for one write
     written    given to the asyncio transport, which holds up to TRANSPORT_BUFFER bytes and then says "pause"
 
@@ -47,32 +47,28 @@ class Replay(bytes):
 class SendQueue:
     """The frames on their way to one reader. All sizes are in bytes; a frame is one WebSocket frame."""
 
+    __slots__ = ("live_bytes", "taken_bytes", "waiting")  # small: a broadcast looks at thousands of queues
+
     def __init__(self) -> None:
-        self.posted: list[bytes] = []
-        """Frames of this tick. They are appended from outside, since a call for each delivery would cost."""
         self.waiting: deque[bytes] = deque()
         self.live_bytes = 0
         """Size of the live frames among those that wait."""
         self.taken_bytes = 0
-        """Size of all that was ever taken to be written."""
+        """Size of all that was ever to be written."""
 
-    def take_posted(self, is_writable: bool) -> bytes:
-        """The tick's frames as one piece to be written now, if the reader keeps up.
+    def put(self, frames: list[bytes], is_writable: bool) -> bytes:
+        """Add the frames of a tick. Returns them as one piece, to be written now, if the reader keeps up.
 
         If something waits already, the transport is full (`is_writable` is False), or it is too much for one
         write, the frames join those that wait, and the answer is empty.
         """
-        posted = self.posted
-        size = sum(map(len, posted))
+        size = sum(map(len, frames))
         if is_writable and not self.waiting and size <= TRANSPORT_BUFFER:
-            piece = b"".join(posted)
             self.taken_bytes += size
-        else:
-            piece = b""
-            self.waiting.extend(posted)
-            self.live_bytes += sum(map(_live_size, posted))
-        posted.clear()
-        return piece
+            return b"".join(frames)
+        self.waiting.extend(frames)
+        self.live_bytes += sum(map(_live_size, frames))
+        return b""
 
     def take_waiting(self) -> bytes:
         """The next frames that wait, as one piece of about TRANSPORT_BUFFER; empty if nothing waits."""
@@ -91,8 +87,7 @@ class SendQueue:
         return self.live_bytes > MAX_WAITING
 
     def drop(self) -> None:
-        """Forget everything that was not taken."""
-        self.posted.clear()
+        """Forget everything that waits."""
         self.waiting.clear()
         self.live_bytes = 0
 

@@ -370,7 +370,7 @@ async def test_a_broadcast_is_encoded_once(server: ChatServer) -> None:
         sent: list[bytes] = []
         for frame in (first, equal, Heartbeat(), first):
             server.pubsub.publish("r", frame)
-            one, two = [m.connection.queue.posted[-1] for m in server.pubsub.members("r")]  # type: ignore[attr-defined]
+            one, two = [m.connection._posted[-1] for m in server.pubsub.members("r")]  # type: ignore[attr-defined]
             assert one is two
             assert unwire(one) == [(TEXT, encode(frame))]
             sent.append(one)
