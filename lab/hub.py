@@ -12,10 +12,8 @@ from pathlib import Path
 
 from lab import interfaces, protocol
 from lab.fanout import FrameCache
-from lab.interfaces import Change, Member, StoreError
 from lab.limits import Limits
 from lab.presence import PresenceManager
-from lab.protocol import Message, PresenceFrame, ServerFrame
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
 from lab.store import MessageStore
@@ -68,10 +66,10 @@ class Hub:
         """Seconds since the Unix epoch, never running backwards."""
         return self._epoch + time.monotonic()
 
-    def publish_presence(self, changes: list[Change]) -> None:
+    def publish_presence(self, changes: list[interfaces.Change]) -> None:
         """Tell each room's members whose presence changed."""
         for change in changes:
-            self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
+            self.pubsub.publish(change.room, protocol.PresenceFrame(change.room, [change.presence]))
 
     async def learn_newest(self, room: str) -> None:
         """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
@@ -108,23 +106,23 @@ class PublishObserver:
 
     def __init__(self, pubsub: interfaces.PubSub) -> None:
         self.newest: dict[str, int] = {}
-        self.awaiting_echo: dict[EchoKey, set[Member]] = {}
+        self.awaiting_echo: dict[EchoKey, set[interfaces.Member]] = {}
         self._pubsub = pubsub
         self.subscribe, self.unsubscribe = pubsub.subscribe, pubsub.unsubscribe
         self.members, self.rooms = pubsub.members, pubsub.rooms
 
-    def publish(self, room: str, frame: ServerFrame) -> None:
+    def publish(self, room: str, frame: protocol.ServerFrame) -> None:
         """See `interfaces.PubSub`."""
-        if isinstance(frame, Message):
+        if isinstance(frame, protocol.Message):
             self.newest[room] = frame.sequence
             self.awaiting_echo.pop((room, frame.user, frame.id), None)
         self._pubsub.publish(room, frame)
 
-    def await_echo(self, key: EchoKey, session: Member) -> None:
+    def await_echo(self, key: EchoKey, session: interfaces.Member) -> None:
         """`session` is about to have its message accepted; `stop_awaiting` follows in any case."""
         self.awaiting_echo.setdefault(key, set()).add(session)
 
-    def stop_awaiting(self, key: EchoKey, session: Member) -> bool:
+    def stop_awaiting(self, key: EchoKey, session: interfaces.Member) -> bool:
         """Undo `await_echo`; returns whether the message has been published since."""
         waiting = self.awaiting_echo.get(key, set())
         was_published = session not in waiting
@@ -136,5 +134,5 @@ class PublishObserver:
 
 def log_failure(error: Exception, what: str, *values: object) -> None:
     """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
-    is_explained = isinstance(error, StoreError)
+    is_explained = isinstance(error, interfaces.StoreError)
     log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)

@@ -52,11 +52,10 @@ async def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> N
             await asyncio.sleep(0.002)
 
 
-@dataclass
 class ClockedServer(ChatServer):
     """A chat server on whose clock time passes, and which looks for silence, when a test says so."""
 
-    clock: float = 1_000_000.0
+    clock = 1_000_000.0
 
     async def __aenter__(self) -> ClockedServer:
         await super().__aenter__()
