@@ -49,11 +49,18 @@ def test_callbacks(run: Run) -> None:
         ):
             cancelled.cancel()
             assert cancelled.cancelled()
-        later = loop.call_later(0.02, order.append, 5)
+        done = asyncio.Event()
+
+        def last() -> None:
+            order.append(5)
+            done.set()
+
+        later = loop.call_later(0.02, last)
         assert later.when() > loop.time()
         loop.call_at(loop.time() + 0.01, order.append, 4)
         assert order == []
-        await asyncio.sleep(0.03)
+        async with asyncio.timeout(LONG):
+            await done.wait()
         assert order == [0, 1, 2, 3, 4, 5]
 
     run(main)

@@ -119,7 +119,7 @@ def test_signals_to_oneself(program: Program) -> None:
         os.kill(os.getpid(), 0)
         async def main():
             signal.raise_signal(signal.SIGWINCH)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         asyncio.run(main())
     """
     assert program(text) == (0, ["called"])

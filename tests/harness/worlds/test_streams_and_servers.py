@@ -191,12 +191,15 @@ def test_a_server_that_does_not_serve_yet(run: Run) -> None:
 
 
 def test_serving_forever(run: Run) -> None:
-    """`serve_forever` ends by its cancellation, and closes the server."""
+    """`serve_forever` serves, ends by its cancellation, and closes the server."""
 
     async def main() -> None:
         server = await asyncio.start_server(answer_nothing, "127.0.0.1", 0)
         serving = asyncio.create_task(server.serve_forever())
-        await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
         assert server.is_serving()
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
