@@ -15,25 +15,27 @@ from typing import Any, TypeVar
 
 import click
 
-from lab import protocol
 from lab.interfaces import StoreError
 from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
-from lab.server import HALLWAY, ChatServer, Components, Config, run
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
+from lab.server import REJECTION_HEADROOM, ChatServer, Components, Config, run
 
 F = TypeVar("F", bound=Callable[..., object])
 
 log = logging.getLogger("lab.command")
 
 EXIT_FAILED = 1
-_OWN_FILES = 50
-"""Files that the server itself has open, at the most."""
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 
+_OWN_FILES = 50
+"""Files that the server has open besides its connections, at the most."""
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
 
 class Seconds(click.ParamType[float]):
-    """A time that passes: a decimal number of seconds, more than none."""
+    """A duration: a decimal number of seconds above 0."""
 
     name = "seconds"
 
@@ -48,24 +50,19 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-def _option(name: str, help: str, **more: Any) -> Callable[[F], F]:
-    """An option that the environment variable of the same name sets too."""
+def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Callable[[F], F]:
+    """An option that the environment variable of the same name sets too: PORT for `--port`."""
     variable = name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, show_default=True, help=help, **more)
+    return click.option(name, envvar=variable, show_envvar=True, show_default=show_default, help=help, **more)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_option("--host", "Address to listen on.", default="127.0.0.1")
 @_option("--port", "Port to listen on; 0 takes a free one.", default=8080, type=click.IntRange(0, 65535))
 @_option("--data-dir", "Folder for the messages.", default="data", type=click.Path(path_type=Path))
+@_option("--heartbeat-interval", "Time between heartbeats.", default=HEARTBEAT_INTERVAL, type=Seconds())
 @_option(
-    "--heartbeat-interval", "Time between heartbeats.", default=protocol.HEARTBEAT_INTERVAL, type=Seconds()
-)
-@_option(
-    "--offline-timeout",
-    "Silence after which a user is offline.",
-    default=protocol.OFFLINE_TIMEOUT,
-    type=Seconds(),
+    "--offline-timeout", "Silence after which a user is offline.", default=OFFLINE_TIMEOUT, type=Seconds()
 )
 @_option("--max-frame", "Bytes of a frame.", default=Limits.frame, type=click.IntRange(1024, Limits.frame))
 @_option("--max-name", "Characters of a name.", default=Limits.name, type=click.IntRange(1, Limits.name))
@@ -77,21 +74,13 @@ def _option(name: str, help: str, **more: Any) -> Callable[[F], F]:
 )
 @_option("--max-rooms", "Rooms of each connection.", default=Limits.rooms, type=click.IntRange(1))
 @_option("--max-connections", "Connections.", default=Limits.connections, type=click.IntRange(1))
-@click.option(
-    "--access-key",
-    envvar="ACCESS_KEY",
-    show_envvar=True,
-    default="",
-    help="Let in only those who connect with ?key= and this.",
-)
-@click.option(
+@_option("--access-key", "Let in only those who connect with ?key= and this.", False, default="")
+@_option(
     "--origin",
-    "origins",
-    envvar="ORIGIN",
-    show_envvar=True,
+    "Let in scripts of this page only, such as https://chat.example.  [default: of all pages]",
+    show_default=False,
     multiple=True,
     metavar="ORIGIN",
-    help="Let in scripts of this page only, such as https://chat.example.  [default: of all pages]",
 )
 @_option("--log-level", "How much to log.", default="info", type=click.Choice(["debug", "info", "warning"]))
 @click.option(
@@ -112,25 +101,23 @@ def serve(
     max_rooms: int,
     max_connections: int,
     access_key: str,
-    origins: tuple[str, ...],
+    origin: tuple[str, ...],
     log_level: str,
     use: tuple[str, ...],
 ) -> None:
     """Run the chat server until Ctrl-C or SIGTERM."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("websockets.server").addFilter(_is_our_concern)
+    logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+    logging.getLogger("websockets.server").addFilter(_is_worth_logging)
     if heartbeat_interval >= offline_timeout:
         click.echo(
             f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline time-out of "
             f"{offline_timeout:g} s, users who are there will be shown as offline",
             err=True,
         )
-    limits = Limits(max_frame, max_name, max_rate, max_rooms, _connections(max_connections))
+    limits = Limits(max_frame, max_name, max_rate, max_rooms, _affordable(max_connections))
     if limits.connections < max_connections:
         log.info("%d connections at the most: the system allows no more files", limits.connections)
-    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origins)
+    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origin)
     try:
         components = load_components(use)
         asyncio.run(_until_told_to_stop(config, components, use))
@@ -140,14 +127,17 @@ def serve(
         raise click.ClickException(_cannot_listen(config, error)) from error
 
 
-def _connections(wanted: int) -> int:
-    """How many connections there can be, each of which takes a file; the system is asked for as many."""
-    others = HALLWAY + _OWN_FILES
+def _affordable(wanted: int) -> int:
+    """How many connections there can be, `wanted` at the most: the system bounds the open files."""
+    others = REJECTION_HEADROOM + _OWN_FILES
     return max(allow_files(wanted + others) - others, 1)
 
 
 def allow_files(wanted: int) -> int:
-    """Ask the system for so many open files; how many of them this process may have, and its children too."""
+    """Ask the system for `wanted` open files; returns how many this process, and its children, may have.
+
+    Never lowers what is allowed already.
+    """
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -162,7 +152,10 @@ def allow_files(wanted: int) -> int:
 
 
 def load_components(use: Sequence[str]) -> Components:
-    """The components that `COMPONENT=WHERE` texts name, and ours for the others."""
+    """The components that the `COMPONENT=WHERE` texts in `use` name, and the reference's for the others.
+
+    Raises click.UsageError for a text that is not understood, and ComponentError for an unfit file.
+    """
     components = Components()
     for each in use:
         name, equals, where = each.partition("=")
@@ -175,6 +168,7 @@ def load_components(use: Sequence[str]) -> Components:
 
 
 async def _until_told_to_stop(config: Config, components: Components, use: Sequence[str]) -> None:
+    """Run the server. What a component's constructor raises is told with the file that it comes from."""
     try:
         server = ChatServer(config, components)
     except StoreError:
@@ -186,10 +180,8 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
         raise ComponentError(describe(error, blamed(error, files))) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is how Windows asks
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
+    signals = ("SIGTERM", "SIGINT", "SIGBREAK")  # the last is how Windows asks, and is only there
+    for number in [getattr(signal, name) for name in signals if hasattr(signal, name)]:
         try:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows
@@ -197,8 +189,8 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
     await run(server, stop)
 
 
-def _is_our_concern(record: logging.LogRecord) -> bool:
-    """Whether a line of the websockets library tells of us, and not of a visitor's odd handshake."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether a line of the websockets library tells of our fault, and not of a client's bad handshake."""
     return record.levelno >= logging.WARNING and "handshake failed" not in record.getMessage()
 
 
@@ -216,12 +208,9 @@ def run_command(command: click.Command, name: str) -> int:
     """Run a command with the arguments of this process, and return its exit code."""
     try:
         code = command.main(prog_name=name, standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return EXIT_USAGE
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return EXIT_USAGE if isinstance(error, click.UsageError) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED

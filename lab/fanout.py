@@ -1,12 +1,25 @@
-"""Bytes to many sockets: a frame is made once, a tick's frames go out in one write, nobody waits.
+"""Fan-out: one message to the many connections of a room, with few system calls and without waiting.
 
-What sending costs is the call into the operating system, so a connection gathers what a tick has for it and
-writes it at once. This goes past the `send` of the websockets library, which would make each frame anew for
-each connection; it may do so because nothing here is compressed or fragmented, and because the state is
-looked at before each write.
+A message for a room of a thousand is a thousand sends, and what a send costs is the call into the operating
+system. Three things keep that small, a class for each:
 
-Back-pressure is ours then. The transport is given frames while it takes them; the rest waits here, up to
-a cap. Whoever is further behind than that is told to go (1013) and comes back with `since`.
+- `FrameCache`: a frame is turned into bytes once, and not for each member;
+- `Tick`: what a connection is sent within one tick of the event loop goes out in one write;
+- `Connection`: nobody waits for a slow reader. What its transport does not take waits in a `SendQueue`
+  (`lab.send_queue` tells when it is written, and when the reader is disconnected).
+
+The way of a frame:
+
+1. `Session.send` has the frame's bytes from the cache and calls `Connection.post`.
+2. `post` collects them. The first post of a tick registers the connection with the tick.
+3. When the callbacks of this turn of the event loop are done, the tick calls `flush` on each connection
+   that is registered. That puts all its frames into the queue, which mostly hands them back at once as one
+   piece, and writes that piece in one call.
+4. When a full transport has room again, asyncio calls `resume_writing`, which writes what waits.
+
+This goes past the `send` method of the websockets library, which builds each frame anew for each connection.
+It may do so because nothing here is compressed or fragmented, because the connection's state is looked at
+before each write, and because nothing is written while the library has a send of its own under way.
 """
 
 from __future__ import annotations
@@ -15,7 +28,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,69 +35,63 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from lab.protocol import MAX_UNREAD, ServerFrame, encode
+from lab.protocol import ServerFrame, encode
+from lab.send_queue import MAX_WAITING, SendQueue
 
 log = logging.getLogger("lab.fanout")
 
-TRANSPORT_BUFFER = 256 * 1024
-"""Bytes that the transport may hold before frames wait in our own queue."""
-MAX_WAITING = MAX_UNREAD // 2
-"""Bytes that may wait in our queue. The system's socket buffers hold some megabytes more."""
 READ_AT_ONCE = 64 * 1024
-"""Bytes that a read has room for. For asyncio's own 256 KiB, glibc gets memory from the system each time."""
+"""Bytes that one read has room for. For asyncio's own 256 KiB, glibc asks the system for memory each time."""
 GATHER = 0.5
-"""For how long to gather after a tick, as a share of the time that it took."""
-GOODBYE_SECONDS = 5.0
-"""How long a connection that is told to go may take to read that."""
+"""For how long to gather frames after a tick, as a share of the time that its writes took."""
+CLOSE_SECONDS = 5.0
+"""How long a client that is disconnected may take to answer the close frame."""
 
 
 class FrameCache:
-    """Remembers the last frame's bytes: a broadcast asks for the same frame a thousand times."""
+    """The last frame that was sent, and its bytes: a broadcast sends one frame a thousand times.
+
+    The sender compares its frame with `frame` by identity, which costs less than a call, and calls `encode`
+    if it is another one. Then `wire` is what to send.
+    """
 
     def __init__(self) -> None:
-        self.last: ServerFrame | None = None
-        self.last_wire = b""
+        self.frame: ServerFrame | None = None
+        self.wire = b""
 
-    def wire(self, frame: ServerFrame) -> bytes:
-        """The frame as a WebSocket text frame, header and all."""
-        if frame is not self.last:
-            self.last_wire = Frame(Opcode.TEXT, encode(frame)).serialize(mask=False)
-            self.last = frame
-        return self.last_wire
+    def encode(self, frame: ServerFrame) -> None:
+        """Make `frame` the last one."""
+        self.frame, self.wire = frame, to_wire(frame)
 
 
-class Replay(bytes):
-    """A frame that is not live: for it, the reader has all the time that it takes."""
-
-
-def _live_size(wire: bytes) -> int:
-    """The bytes of a frame that count against a reader who is behind."""
-    return 0 if isinstance(wire, Replay) else len(wire)
+def to_wire(frame: ServerFrame) -> bytes:
+    """The frame as one WebSocket text frame, header included."""
+    return Frame(Opcode.TEXT, encode(frame)).serialize(mask=False)
 
 
 class Tick:
-    """Writes to all connections that something was posted to, in one go for each.
+    """Flushes each connection that something was posted to, once, at the end of the event loop's turn.
 
-    What costs is the number of writes, so when many have just been made, what comes next is gathered for half
-    of the time that they took. In a small room, or after a pause, that is nothing: a lone message never
-    waits.
+    The number of writes is what costs. So when writing took time, because many connections were due, the next
+    flush is put off for half of that time, and more frames share a write. In a small room, or after a pause,
+    the delay is over before the next frame comes: a lone message never waits.
     """
 
     def __init__(self) -> None:
         self._due: list[Connection] = []
-        self._not_before = 0.0
+        self._not_before = 0.0  # seconds on the loop's clock
 
     def add(self, connection: Connection) -> None:
-        """Have `connection` flushed soon."""
+        """Have `connection` flushed soon. It is added once before each flush."""
         if not self._due:
             loop = connection.loop
             if loop.time() < self._not_before:
-                loop.call_at(self._not_before, self._flush, loop)
+                loop.call_at(self._not_before, self._flush_all, loop)
             else:
-                loop.call_soon(self._flush, loop)
+                loop.call_soon(self._flush_all, loop)
         self._due.append(connection)
 
-    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _flush_all(self, loop: asyncio.AbstractEventLoop) -> None:
         due, self._due = self._due, []
         began = loop.time()
         for connection in due:
@@ -99,132 +105,141 @@ class Tick:
 
 
 class Connection(ServerConnection):
-    """A WebSocket connection with a queue of its own, which notices every sign of life."""
+    """A WebSocket connection that owns a `SendQueue`, moves its bytes, and notices every sign of life."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_life: Callable[[], object] = lambda: None
+        self.on_sign_of_life: Callable[[], object] = lambda: None
+        """Called whenever bytes arrive."""
         self.patience = 60.0
-        """Seconds for which a replay waits for a reader that takes nothing of it."""
+        """Seconds that `drained` waits for a reader that takes nothing at all."""
         self.tick = Tick()
-        """What it is written to with; a server has all its connections share one."""
-        self.most = sys.maxsize
-        """Connections of its server beyond which it is cut off before it has said anything."""
-        self._posted: list[bytes] = []  # since the last tick
-        self._waiting: deque[bytes] = deque()  # what the transport would not take yet
-        self._live_bytes = 0  # of what waits, without replays
-        self._written_bytes = 0
-        self._awaits_reader = False
-        self._read_at_last_look = 0
-        self._drained = asyncio.Event()
+        """Calls our `flush`; a server has all its connections share one."""
+        self.max_connections = sys.maxsize
+        """If the server has more connections than that, this one is cut off as it begins."""
+        self.queue = SendQueue()
+        self._posted: list[bytes] = []  # frames of this tick, before they are put into the queue
+        self._drained = asyncio.Event()  # set while nothing waits in the queue
         self._drained.set()
-        self._leaving: asyncio.Task[None] | None = None
+        self._is_awaiting_reader = False
+        self._marked_bytes = 0  # of `_sent_bytes`, at the last `mark_progress`
+        self._disconnecting: asyncio.Task[None] | None = None
+
+    # Sending.
 
     def post(self, wire: bytes) -> None:
-        """Queue one WebSocket frame. Returns at once; what is posted to a closed connection is dropped."""
+        """Send one WebSocket frame, soon. Returns at once; on a closed connection the frame is dropped."""
         if not self._posted:
             self.tick.add(self)
         self._posted.append(wire)
 
     def flush(self) -> None:
-        """Write what was posted, in one go where the transport takes it; the rest waits."""
-        posted, self._posted = self._posted, []
-        if self._leaving or self.state is not State.OPEN:
-            self._forget_waiting()
-        elif self._waiting or self.paused or self.send_in_progress is not None:
-            self._wait_with(posted)
-        elif posted:
-            size = sum(map(len, posted))
-            if size > TRANSPORT_BUFFER:
-                self._wait_with(posted)
-            else:
-                self._written_bytes += size
-                self.transport.write(b"".join(posted))
+        """Write what was posted, in one call if the transport takes it; otherwise it waits.
 
-    def _wait_with(self, posted: list[bytes]) -> None:
-        self._waiting.extend(posted)
-        self._live_bytes += sum(map(_live_size, posted))
+        If too much waits then, the client is disconnected.
+        """
+        posted, self._posted = self._posted, []
+        if self._disconnecting or self.state is not State.OPEN:
+            self._drop_queue()
+        elif piece := self.queue.put(posted, not self.paused and self.send_in_progress is None):
+            self.transport.write(piece)
+        elif self.queue.waiting:
+            self._write_waiting()
+            if self.queue.is_too_far_behind:
+                self.disconnect(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
+
+    def _write_waiting(self) -> None:
+        """Give the transport what waits, piece by piece, until it is full."""
         self._drained.clear()
-        self._write_on()  # perhaps it is only that nobody had the time to write
-        if self._live_bytes > MAX_WAITING:
-            self.dismiss(CloseCode.TRY_AGAIN_LATER, "you read too slowly: come back with `since`")
+        while self.queue.waiting and not self.paused and self.send_in_progress is None:
+            self.transport.write(self.queue.take_waiting())
+        if not self.queue.waiting:
+            self._drained.set()
+
+    def _drop_queue(self) -> None:
+        self._posted.clear()
+        self.queue.drop()
+        self._drained.set()
 
     async def drained(self) -> None:
-        """Wait until the queue is empty, or the connection is gone. A reader that stops altogether is."""
+        """Wait until all that was posted is written, or the connection is gone.
+
+        A reader that takes nothing for `patience` seconds is disconnected.
+        """
         self.flush()
-        self._awaits_reader = True
+        self._is_awaiting_reader = True
         while not self._drained.is_set():
-            before = self._read_bytes
+            before = self._sent_bytes
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.patience):
                     await self._drained.wait()
-            if not self._drained.is_set() and self._read_bytes == before:
-                self.dismiss(CloseCode.TRY_AGAIN_LATER, "you do not read: come back with `since`")
-        self._awaits_reader = False
+            if not self._drained.is_set() and self._sent_bytes == before:
+                self.disconnect(CloseCode.TRY_AGAIN_LATER, "you do not read: come back with `since`")
+        self._is_awaiting_reader = False
 
-    @property
-    def _read_bytes(self) -> int:
-        """What has left our hands; the system's buffers tell us of the reader only in large steps."""
-        return self._written_bytes - self.transport.get_write_buffer_size()
+    # Closing.
 
-    async def finish(self, code: int, reason: str) -> None:
-        """Close the connection after what was posted."""
+    async def flush_and_close(self, code: int, reason: str) -> None:
+        """Send what was posted, then close the connection. Waits for the closing handshake."""
         self.flush()
         await self.close(code, reason)
 
-    def dismiss(self, code: int, reason: str) -> None:
-        """Drop what waits and close the connection, by force if it does not answer soon."""
-        self._forget_waiting()
-        if self._leaving is None:
-            self._leaving = asyncio.create_task(self._leave(code, reason))
+    def disconnect(self, code: int, reason: str) -> None:
+        """Drop what waits and close the connection, by force if that takes longer than CLOSE_SECONDS.
 
-    async def _leave(self, code: int, reason: str) -> None:
+        Returns at once. A second call changes nothing.
+        """
+        self._drop_queue()
+        if self._disconnecting is None:
+            self._disconnecting = asyncio.create_task(self._close_or_abort(code, reason))
+
+    async def _close_or_abort(self, code: int, reason: str) -> None:
         try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close(code, reason)
         except TimeoutError:
             self.transport.abort()
 
-    def _write_on(self) -> None:
-        """Give the transport what waits, while it takes it."""
-        while self._waiting and not self.paused and self.send_in_progress is None:
-            wire = self._take()
-            self._written_bytes += len(wire)
-            self.transport.write(wire)
-        if not self._waiting:
-            self._drained.set()
+    # Whether a silent client could have been heard.
 
-    def _take(self) -> bytes:
-        """As many frames as the transport should have at once, one at the least."""
-        taken, size = [], 0
-        while self._waiting and size < TRANSPORT_BUFFER:
-            wire = self._waiting.popleft()
-            taken.append(wire)
-            size += len(wire)
-            self._live_bytes -= _live_size(wire)
-        return b"".join(taken)
+    def may_have_spoken(self) -> bool:
+        """Whether the client's silence since the last `mark_progress` may be our own doing.
 
-    def _forget_waiting(self) -> None:
-        self._posted.clear()
-        self._waiting.clear()
-        self._live_bytes = 0
-        self._drained.set()
+        The library stops reading from a socket while many frames of it wait for us. They wait when we are
+        busy: then the client may have spoken. They also wait when the client has a replay to read first: then
+        taking some of that is its sign of life, and if it took nothing, the silence is its own.
+        """
+        if self._is_awaiting_reader and self._sent_bytes == self._marked_bytes:
+            return False
+        return self.recv_messages.paused
 
-    # What the transport tells us.
+    def mark_progress(self) -> None:
+        """Remember how much the client has taken by now: `may_have_spoken` compares with it."""
+        self._marked_bytes = self._sent_bytes
+
+    @property
+    def _sent_bytes(self) -> int:
+        """Bytes given to the operating system. What the client itself has read, nobody tells us.
+
+        The system takes more when the client has read some, in steps of its socket buffers.
+        """
+        return self.queue.taken_bytes - self.transport.get_write_buffer_size()
+
+    # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody is there."""
+        """A client has connected; it has sent nothing yet."""
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
             transport.max_size = READ_AT_ONCE
-        if len(self.server.handler_tasks) > self.most:
+        if len(self.server.handler_tasks) > self.max_connections:
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Any byte at all is a sign of life: pings, pongs and bad frames too."""
-        self.on_life()
+        """Bytes have arrived. Any byte is a sign of life: pings, pongs and bad frames too."""
+        self.on_sign_of_life()
         super().data_received(data)
-        # Pongs go past our queue. Who pings and never reads is not waited for either.
+        # The library answers pings straight into the transport. Who pings and never reads is cut off, too.
         if self.transport.get_write_buffer_size() > MAX_WAITING:
             self.transport.abort()
 
@@ -232,22 +247,11 @@ class Connection(ServerConnection):
         """The transport has room again."""
         super().resume_writing()
         if self.state is State.OPEN:
-            self._write_on()
+            self._write_waiting()
         else:
-            self._forget_waiting()
+            self._drop_queue()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; whoever waits for its reader must not wait for ever."""
+        """The connection is gone. Whoever waits in `drained` must not wait for ever."""
         super().connection_lost(exc)
-        self._forget_waiting()
-
-    def silence_is_ours(self) -> bool:
-        """Whether the client may have spoken since the last look and we have left that unread.
-
-        We stop reading while much is unread: because we are busy, or because the client has a replay to
-        take first. Then it is for the client to go on, and taking some of it is its sign of life.
-        """
-        before, self._read_at_last_look = self._read_at_last_look, self._read_bytes
-        if self._awaits_reader and self._read_bytes == before:
-            return False
-        return self.recv_messages.paused
+        self._drop_queue()

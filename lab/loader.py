@@ -1,4 +1,10 @@
-"""Finds a component's class in a file, and says what is missing there before the server starts."""
+"""Loads a component's class from a file, and says what is wrong with it before the server starts.
+
+A file is looked at three times: its source is parsed (does it take a component from the kit itself?), it is
+imported (does it run?), and the class found in it is compared with its interface (are all methods there, with
+the right arguments, and `async` where they should be?). Whatever is wrong is a ComponentError, whose text
+names the place and says what to do.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +45,7 @@ def load(name: str, where: str | Path) -> type:
     if not path.is_file():
         raise ComponentError(f"there is no file {path}, where {name}={where} looks for the component")
     _check_source(path)
-    module = _run(name, path)
+    module = _import(name, path)
     interface = INTERFACES[name]
     found = getattr(module, interface.__name__, None)
     if not inspect.isclass(found):
@@ -71,14 +77,13 @@ def _check_source(path: Path) -> None:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            base = node.module
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == "lab" else [base]
+            names = [f"lab.{alias.name}" for alias in node.names] if node.module == "lab" else [node.module]
         for each in names:
             if each.partition(".")[0] in _OURS and each not in _ALLOWED:
                 raise ComponentError(_write_your_own(path, each, node.lineno))  # type: ignore[attr-defined]
 
 
-def _run(name: str, path: Path) -> ModuleType:
+def _import(name: str, path: Path) -> ModuleType:
     """Run the file as a module of its own; files beside it can be imported too."""
     spec = importlib.util.spec_from_file_location(f"component_{name}", path)
     assert spec is not None, "a .py file has a loader"
@@ -94,42 +99,44 @@ def _run(name: str, path: Path) -> ModuleType:
 
 
 def _check_methods(found: type, interface: type, path: Path) -> None:
-    owed: Callable[..., object]
-    for method, owed in inspect.getmembers(interface, inspect.isfunction):
+    """Raise ComponentError for a method that is missing, or cannot be called as the interface says."""
+    wanted: Callable[..., object]
+    for method, wanted in inspect.getmembers(interface, inspect.isfunction):
         if method.startswith("_") and method != "__init__":
             continue
-        if method == "__init__" and owed.__name__ != method:  # what typing.Protocol puts there
-            owed = _no_arguments
+        if method == "__init__" and wanted.__name__ != method:  # what typing.Protocol puts there
+            wanted = _no_arguments
         actual = inspect.getattr_static(found, method, None)
         if method == "__init__" and not inspect.isfunction(actual):
             actual = _no_arguments
         where = f"in {path}, `{found.__name__}.{method}`"
         if not inspect.isfunction(actual):
-            raise ComponentError(f"{where} is missing; it should be `{_head(owed, method)}`")
-        fits = _takes(actual, owed)
-        if not fits or (inspect.iscoroutinefunction(owed) and not inspect.iscoroutinefunction(actual)):
+            raise ComponentError(f"{where} is missing; it should be `{_signature(wanted, method)}`")
+        fits = _accepts(actual, wanted)
+        if not fits or (inspect.iscoroutinefunction(wanted) and not inspect.iscoroutinefunction(actual)):
             raise ComponentError(
-                f"{where} should be `{_head(owed, method)}`, and it is `{_head(actual, method)}`"
+                f"{where} should be `{_signature(wanted, method)}`, and it is `{_signature(actual, method)}`"
             )
-        if inspect.iscoroutinefunction(actual) and not inspect.iscoroutinefunction(owed):
-            raise ComponentError(f"{where} must not be `async`: it should be `{_head(owed, method)}`")
+        if inspect.iscoroutinefunction(actual) and not inspect.iscoroutinefunction(wanted):
+            raise ComponentError(f"{where} must not be `async`: it should be `{_signature(wanted, method)}`")
 
 
 def _no_arguments(self: object) -> None:
     """The signature of a constructor that takes nothing."""
 
 
-def _takes(actual: Callable[..., object], owed: Callable[..., object]) -> bool:
-    """Whether `actual` can be called with the positional arguments that `owed` has."""
+def _accepts(actual: Callable[..., object], wanted: Callable[..., object]) -> bool:
+    """Whether `actual` can be called with as many positional arguments as `wanted` has."""
     try:
-        arguments = list(inspect.signature(owed).parameters)
+        arguments = list(inspect.signature(wanted).parameters)
         inspect.signature(actual).bind(*arguments)
     except TypeError:
         return False
     return True
 
 
-def _head(function: Callable[..., object], name: str) -> str:
+def _signature(function: Callable[..., object], name: str) -> str:
+    """How a method is defined, as text without types: "async def drain(self)"."""
     names = ", ".join(str(p).partition(":")[0] for p in inspect.signature(function).parameters.values())
     is_async = "async " if inspect.iscoroutinefunction(function) else ""
     return f"{is_async}def {name}({names})"
@@ -159,6 +166,7 @@ def describe(error: BaseException, path: Path) -> str:
 
 
 def _syntax_error(path: Path, error: Exception) -> str:
+    """The place and text of a syntax error, with a caret below, as Python shows it."""
     line, text = getattr(error, "lineno", None), getattr(error, "text", None)
     place = f"{path}, line {line}" if line else str(path)
     shown = f"{place}: {type(error).__name__}: {getattr(error, 'msg', error)}"

@@ -4,8 +4,8 @@
     /healthz    `ok`, as soon as the server serves
     /metrics    a few figures, one a line
 
-All files are read once, at the start. A visitor's path is only ever looked up in that table, so it cannot
-lead anywhere else on the disk.
+All files are read once, at the start. The path of a request is only looked up in that table, so it
+cannot lead to any other file on the disk.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 WEB = Path(__file__).parent / "web"
-KINDS = {
+TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""The kinds of files that the page has, and what a browser is told that they are."""
+"""The content type of each kind of file that the page has; other files are not served."""
 PLAIN = "text/plain; charset=utf-8"
-ALWAYS = {
+HEADERS = {
     # A message is shown as text. Should it ever come to be taken for HTML, its scripts would not run.
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -40,7 +40,7 @@ ALWAYS = {
 
 
 class Pages:
-    """Answers those who come without WebSocket. `figures` gives what `/metrics` shows.
+    """Answers HTTP requests that do not ask for a WebSocket. `figures` gives what `/metrics` shows.
 
     Raises OSError if the page's files cannot be read.
     """
@@ -48,9 +48,9 @@ class Pages:
     def __init__(self, figures: Callable[[], Mapping[str, int]]) -> None:
         self._figures = figures
         self._files = {
-            "/" if path.name == "index.html" else f"/{path.name}": (KINDS[path.suffix], path.read_bytes())
+            "/" if path.name == "index.html" else f"/{path.name}": (TYPES[path.suffix], path.read_bytes())
             for path in WEB.iterdir()
-            if path.suffix in KINDS
+            if path.suffix in TYPES
         }
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -58,10 +58,10 @@ class Pages:
         if "Upgrade" in request.headers:
             return None
         if request.method not in ("GET", "HEAD"):
-            status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"There are GET and HEAD.\n"
+            status, content_type, body = HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"There are GET and HEAD.\n"
         else:
-            status, kind, body = self._find(request.path.partition("?")[0])
-        headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), **ALWAYS})
+            status, content_type, body = self._find(request.path.partition("?")[0])
+        headers = Headers({"Content-Type": content_type, "Content-Length": str(len(body)), **HEADERS})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = "GET, HEAD"
         return Response(status.value, status.phrase, headers, b"" if request.method == "HEAD" else body)

@@ -1,12 +1,17 @@
-"""The WebSocket manager: one session for each connection; it wires the four components together.
+"""The WebSocket server: it accepts connections, runs a session for each, and wires the components together.
 
-A session reads its connection's frames one after the other and answers each before it reads the next.
-So the frames of one connection are handled in the order in which they were sent, and a client that
-floods us is slowed down by its own socket. Everything that takes time is awaited, so that meanwhile the
-other sessions go on.
+The way of a chat message, from one client to all members of its room:
 
-The server knows its components by `lab.interfaces` alone. It decides nothing that is theirs: who hears a
-message, which number it gets, who counts as present, and what is stored.
+    received     its Connection reads the frame, and its Session checks it
+    accepted     the Sequencer numbers it, and the MessageStore saves it
+    published    the Sequencer gives it to the PubSub, and the PublishObserver between them takes note
+    sent         the PubSub calls `send` of each member's Session, and the member's Connection writes it
+
+`ChatServer` owns what the sessions share: the four components, the frame cache, and two regular duties (to
+send heartbeats, and to look for silent clients). All of it runs in one event loop, in one thread; only the
+store has a thread of its own.
+
+The server knows its components by `lab.interfaces` alone, so each can be replaced by a student's.
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -23,36 +27,21 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
 from lab import interfaces, protocol
-from lab.fanout import TRANSPORT_BUFFER, Connection, FrameCache, Replay, Tick
-from lab.interfaces import Change, Draft
-from lab.limits import Limits, RateLimit
+from lab.fanout import Connection, FrameCache, Tick, to_wire
+from lab.interfaces import Change
+from lab.limits import Limits
 from lab.pages import Pages
 from lab.presence import PresenceManager
-from lab.protocol import (
-    SYSTEM,
-    AskHistory,
-    AskPresence,
-    BadFrame,
-    Connected,
-    Error,
-    ErrorCode,
-    Heartbeat,
-    History,
-    Join,
-    Leave,
-    Message,
-    PresenceFrame,
-    Say,
-    ServerFrame,
-)
+from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat, Message, PresenceFrame, ServerFrame
 from lab.pubsub import PubSub
+from lab.send_queue import TRANSPORT_BUFFER
 from lab.sequencer import Sequencer
+from lab.session import Session, log_failure
 from lab.store import MessageStore
 
 log = logging.getLogger("lab.server")
@@ -60,14 +49,11 @@ log = logging.getLogger("lab.server")
 SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
 STOP_SECONDS = 1.5
-"""How long a stop waits for clients to say goodbye."""
-LEAST_PATIENCE = 4.0
-"""Seconds for which a replay waits at least for a reader that takes nothing: networks stutter."""
+"""How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
 READ_AHEAD = 16
 """Frames of one connection that wait unread before its socket is left alone."""
-
-HALLWAY = 100
-"""Connections beyond the limit that may be there to be told that the server is full."""
+REJECTION_HEADROOM = 100
+"""Connections beyond the limit that are let in just to be told that the server is full (HTTP status 503)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +67,7 @@ class Config:
     offline_timeout: float = protocol.OFFLINE_TIMEOUT
     limits: Limits = field(default_factory=Limits)
     access_key: str = ""
-    """Who comes must give it as `?key=`; empty, everybody may come."""
+    """Who connects must give it as `?key=`; empty, everybody may connect."""
     origins: tuple[str, ...] = ()
     """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
 
@@ -96,247 +82,49 @@ class Components:
     store: type[interfaces.MessageStore] = MessageStore
 
 
-class Session:
-    """One connection of one user: a member of rooms, and the reader of what the client sends."""
-
-    def __init__(self, server: ChatServer, connection: Connection, user: str | None) -> None:
-        self.id = uuid.uuid4().hex
-        self.user = user or f"user_{self.id[:8]}"
-        self.connection = connection
-        self._server = server
-        self._rooms: dict[str, None] = {}  # an ordered set
-        self._post, self._frames = connection.post, server.frames
-        self._limits = server.config.limits
-        self._rate = RateLimit(self._limits.rate, self._limits.burst, server.now())
-        self._running: asyncio.Task[None] | None = None
-
-    # What a member owes the components.
-
-    def send(self, frame: ServerFrame) -> None:
-        """Queue a frame for the client."""
-        frames = self._frames
-        if frame is frames.last:  # as it is for all members but the first whom a message goes to
-            self._post(frames.last_wire)
-        elif isinstance(frame, History):
-            for page in protocol.split(frame):
-                self._post(Replay(frames.wire(page)))
-        else:
-            self._post(frames.wire(frame))
-
-    async def drain(self) -> None:
-        """Wait until the client has read what was queued."""
-        await self.connection.drained()
-
-    # The life of a session.
-
-    def stop(self) -> None:
-        """Have done with a client that does not say goodbye, and with a component that does not answer."""
-        self.connection.transport.abort()
-        if self._running:
-            self._running.cancel()
-
-    async def run(self) -> None:
-        """Greet the client, obey its frames until the connection ends, and clean up after it."""
-        server, config = self._server, self._server.config
-        self._running = asyncio.current_task()
-        self.connection.on_life = self._alive
-        self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
-        server.show(server.presence.connected(self.id, self.user, server.now()))
-        self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
-        try:
-            async for text in self.connection:
-                await self._obey(text)
-        except ConnectionClosed:
-            pass  # without a farewell; that is no error in a chat
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        """Leave every room and be forgotten; a second time changes nothing."""
-        rooms, self._rooms = self._rooms, {}
-        for room in rooms:
-            self._server.pubsub.unsubscribe(room, self)
-        self._server.show(self._server.presence.lost(self.id, self._server.now()))
-        for room in rooms:
-            self._gone(room)
-
-    def _alive(self) -> None:
-        try:
-            self._server.show(self._server.presence.seen(self.id, self._server.now()))
-        except Exception:  # this runs while bytes are read, where an exception would end the connection
-            log.exception("could not note a sign of life user=%s", self.user)
-
-    # Frames.
-
-    async def _obey(self, text: str | bytes) -> None:
-        """Do what one frame asks for. A frame that cannot be obeyed is answered, and changes nothing."""
-        try:
-            if isinstance(text, bytes):
-                raise BadFrame(ErrorCode.BAD_JSON, "send text frames, not binary ones")
-            frame = protocol.parse(text)
-            match frame:
-                case Say():
-                    await self._say(frame)
-                case Join():
-                    await self._join(frame)
-                case Leave():
-                    self._leave(frame)
-                case AskPresence(room=room):
-                    self._tell_presence(room)
-                case AskHistory():
-                    await self._tell_history(frame)
-                case Heartbeat():
-                    pass  # it was noticed as a sign of life when its bytes came
-        except BadFrame as bad:
-            self.send(Error(bad.code, bad.message, bad.id))
-        except ConnectionClosed:
-            raise
-        except Exception as error:
-            _log_failure(error, "could not obey user=%s frame=%.200r", self.user, text)
-            reason = "that went wrong on our side (the server's log says why); try again later"
-            self.send(Error(ErrorCode.UNAVAILABLE, reason))
-
-    async def _say(self, frame: Say) -> None:
-        words = frame.data
-        self._rate.take(self._server.now(), words.id)
-        if words.room not in self._rooms:
-            reason = f"join the room `{words.room}` before you speak in it"
-            raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
-        key = (words.room, self.user, words.id)
-        unheard = self._server.unheard.setdefault(key, set())
-        unheard.add(self)
-        try:
-            message = await self._server.sequencer.accept(
-                Draft(words.room, self.user, words.content, words.id)
-            )
-        except Exception as error:
-            _log_failure(error, "could not accept user=%s room=%s", self.user, words.room)
-            reason = "the message could not be accepted (the server's log says why); send it again later"
-            raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
-        finally:
-            is_known = self in unheard
-            unheard.discard(self)
-            if not unheard:
-                self._server.unheard.pop(key, None)
-        self._server.accepted += 1
-        # A message with an `id` that we had already is not published again. Its sender, who asks
-        # because it lost our answer, is told all the same.
-        if words.id is not None and is_known:
-            self.send(message)
-
-    async def _join(self, frame: Join) -> None:
-        room = frame.room
-        self._rate.take(self._server.now())
-        if room not in self._rooms:
-            self._check_room(room)
-            await self._server.sequencer.attach(room, self, frame.since)
-            # Now, before others of the same user come along: of several that come at once, the first is told.
-            is_first = not self._others(room)
-            self._rooms[room] = None
-            await self._server.learn_newest(room)
-            # All that a join has for a room is said in one go: in a full room each write costs.
-            self._server.show(self._server.presence.joined(self.id, room, self._server.now()))
-            self._tell_presence(room)
-            if is_first:
-                self._announce(room, "joined")
-            await self.drain()
-        else:
-            self._server.pubsub.subscribe(room, self)  # twice is the same as once
-            self._tell_presence(room)
-
-    def _check_room(self, room: str) -> None:
-        if len(room) > self._limits.name:
-            reason = f"names have at most {self._limits.name} characters on this server"
-            raise BadFrame(ErrorCode.BAD_ROOM, reason)
-        if len(self._rooms) >= self._limits.rooms:
-            reason = f"you are in {len(self._rooms)} rooms, which is the most; leave one first"
-            raise BadFrame(ErrorCode.BAD_REQUEST, reason)
-
-    def _leave(self, frame: Leave) -> None:
-        room = frame.room
-        self._rate.take(self._server.now())
-        if room not in self._rooms:
-            raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
-        del self._rooms[room]
-        self._server.pubsub.unsubscribe(room, self)
-        self._server.show(self._server.presence.left(self.id, room, self._server.now()))
-        self._gone(room)
-
-    def _gone(self, room: str) -> None:
-        """Tell a room that it was left, unless another connection of the user is there."""
-        if not self._others(room):
-            self._announce(room, "left")
-        self._server.forget_if_empty(room)
-
-    def _tell_presence(self, room: str) -> None:
-        users = self._server.presence.in_room(room, self._server.now())
-        self.send(PresenceFrame(room, users, full=True))
-
-    async def _tell_history(self, frame: AskHistory) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
-        self.send(protocol.split(page)[0])
-        await self.drain()  # who asks for much must also read it
-
-    # Notices.
-
-    def _others(self, room: str) -> bool:
-        """Whether another connection of the same user is in the room."""
-        members = self._server.pubsub.members(room)
-        return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
-
-    def _announce(self, room: str, what: str) -> None:
-        """Tell the room that this user came or went."""
-        notice = Message(
-            id=uuid.uuid4().hex,
-            room=room,
-            user=SYSTEM,
-            content=f"{self.user} {what}",
-            sequence=self._server.newest.get(room, 0),
-            timestamp=int(time.time() * 1000),
-        )
-        self._server.pubsub.publish(room, notice)
-
-
 @dataclass
 class ChatServer:
-    """All sessions and the components they share. `async with ChatServer(config) as server` runs it."""
+    """All sessions and the components they share. `async with ChatServer(config) as server` runs it.
+
+    Raises StoreError if the data folder cannot be used; to enter it raises OSError or UnicodeError if the
+    address cannot be had.
+    """
 
     config: Config
     components: Components = field(default_factory=Components)
 
     def __post_init__(self) -> None:
-        # Seconds since the epoch that never jump, even if somebody sets the clock.
+        # With the monotonic clock it makes a time of day that never jumps, even if somebody sets the clock.
         self._epoch = time.time() - time.monotonic()
         self.pages = Pages(self.figures)
         make = self.components
         self.store = make.store(self.config.data_dir)
         self.pubsub = make.pubsub()
-        self.sequencer = make.sequencer(self.store, _Noting(self.pubsub, self))
+        self.observer = PublishObserver(self.pubsub)
+        self.sequencer = make.sequencer(self.store, self.observer)
         self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
         self.frames = FrameCache()
         self.tick = Tick()
-        self.unheard: dict[tuple[str, str, str | None], set[Session]] = {}
-        """Who waits for its message to be accepted, by room, user and id, and did not hear it yet."""
-        self.accepted = 0
-        self.newest: dict[str, int] = {}
-        """The newest number of each room that somebody is in: what its notices carry."""
-        self._swept = time.monotonic()
+        self.accepted = 0  # messages since the start
+        self._last_sweep = time.monotonic()
         self._sessions: dict[str, Session] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._duties: list[asyncio.Task[None]] = []
         self._listener: Server | None = None
 
     def now(self) -> float:
         """Seconds since the Unix epoch, never running backwards."""
         return self._epoch + time.monotonic()
 
+    # Start and stop.
+
     async def __aenter__(self) -> ChatServer:
         try:
             self._listener = await serve(
-                self._welcome,
+                self._run_session,
                 self.config.host,
                 self.config.port,
-                process_request=self._answer_plainly,
-                create_connection=self._connection,  # type: ignore[arg-type]  # no class, but it makes one
+                process_request=self._answer_http,
+                create_connection=self._make_connection,  # type: ignore[arg-type]  # no class, but it makes one
                 origins=[*map(Origin, self.config.origins), None] if self.config.origins else None,
                 compression=None,
                 max_size=self.config.limits.frame,
@@ -348,18 +136,18 @@ class ChatServer:
         except BaseException:
             self.store.close()
             raise
-        self._tasks = [
-            asyncio.create_task(self._every(self.config.heartbeat_interval, self._beat)),
-            asyncio.create_task(
-                self._every(self.config.heartbeat_interval / SWEEPS_PER_INTERVAL, self._sweep)
-            ),
+        interval = self.config.heartbeat_interval
+        self._duties = [
+            asyncio.create_task(_every(interval, self._send_heartbeats)),
+            asyncio.create_task(_every(interval / SWEEPS_PER_INTERVAL, self._sweep)),
         ]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop: first the duties, then the connections, and the store last, since sessions may still save."""
+        for duty in self._duties:
+            duty.cancel()
+        await asyncio.gather(*self._duties, return_exceptions=True)
         if self._listener:
             self._listener.close()
             try:
@@ -367,7 +155,7 @@ class ChatServer:
                     await self._listener.wait_closed()
             except TimeoutError:
                 for session in self._sessions.values():
-                    session.stop()
+                    session.abort()
                 with contextlib.suppress(TimeoutError):  # a component that hangs even then is left behind
                     async with asyncio.timeout(STOP_SECONDS):
                         await self._listener.wait_closed()
@@ -379,63 +167,64 @@ class ChatServer:
         assert self._listener is not None, "the server was not started"
         return int(next(iter(self._listener.sockets)).getsockname()[1])
 
-    def show(self, changes: list[Change]) -> None:
+    # What sessions use.
+
+    def publish_presence(self, changes: list[Change]) -> None:
         """Tell each room's members whose presence changed."""
         for change in changes:
             self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
 
-    def forget_if_empty(self, room: str) -> None:
-        """A room that nobody is in costs no memory."""
-        if not self.pubsub.members(room):
-            self.newest.pop(room, None)
-
     async def learn_newest(self, room: str) -> None:
-        """Ask the store for the newest number of a room, for the first who comes; then it is known."""
-        if room in self.newest:
+        """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
+        newest = self.observer.newest
+        if room in newest:
             return
         last = 0
         try:
             last = (await self.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
         except Exception as error:
-            _log_failure(error, "could not ask for the newest number room=%s", room)
-        self.newest[room] = max(last, self.newest.get(room, 0))  # something may have come meanwhile
+            log_failure(error, "could not ask for the newest number room=%s", room)
+        newest[room] = max(last, newest.get(room, 0))  # while we asked, something may have been published
 
-    # Who is let in.
+    def forget_if_empty(self, room: str) -> None:
+        """A room that nobody is in costs no memory."""
+        if not self.pubsub.members(room):
+            self.observer.newest.pop(room, None)
 
-    def _connection(self, *args: Any, **kwargs: Any) -> Connection:
-        """A connection at its very beginning."""
+    def figures(self) -> dict[str, int]:
+        """What `/metrics` shows."""
+        return {
+            "chatlab_connections": len(self._sessions),
+            "chatlab_rooms": len(self.pubsub.rooms()),
+            "chatlab_messages_accepted_total": self.accepted,
+        }
+
+    # Who is let in. The websockets library calls the next three methods, in this order, for each connection.
+
+    def _make_connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """The object for a TCP connection that was just accepted."""
         connection = Connection(*args, **kwargs)
         connection.tick = self.tick
-        connection.most = self.config.limits.connections + HALLWAY
+        connection.max_connections = self.config.limits.connections + REJECTION_HEADROOM
         return connection
 
-    def _answer_plainly(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The answer to who wants no WebSocket, or cannot have one."""
+    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to its HTTP request; None if it asks for a WebSocket and can have one."""
         page = self.pages.answer(connection, request)
         if page is None and len(self._sessions) >= self.config.limits.connections:
-            return connection.respond(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The server is full: come again later.\n"
-            )
+            text = "The server is full: come again later.\n"
+            page = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, text)
         return page
 
-    def _user(self, path: str) -> str | None:
-        """Whom a connection to `path` is for. Raises BadFrame if it cannot be let in."""
-        if not protocol.is_key_in(path, self.config.access_key):
-            raise BadFrame(ErrorCode.BAD_REQUEST, "this server asks for a key: connect with `?key=`")
-        user = protocol.user_in(path)
-        if user is not None and len(user) > self.config.limits.name:
-            reason = f"names have at most {self.config.limits.name} characters on this server"
-            raise BadFrame(ErrorCode.BAD_NAME, reason)
-        return user
-
-    async def _welcome(self, connection: ServerConnection) -> None:
+    async def _run_session(self, connection: ServerConnection) -> None:
+        """All that happens on a WebSocket connection, from its opening handshake to its end."""
         assert isinstance(connection, Connection)
         assert connection.request is not None
         try:
-            user = self._user(connection.request.path)
+            user = self._admitted_user(connection.request.path)
         except BadFrame as bad:
-            connection.post(self.frames.wire(Error(bad.code, bad.message)))
-            await connection.finish(CloseCode.POLICY_VIOLATION, bad.message)
+            connection.post(to_wire(Error(bad.code, bad.message)))
+            await connection.flush_and_close(CloseCode.POLICY_VIOLATION, bad.message)
             return
         session = Session(self, connection, user)
         self._sessions[session.id] = session
@@ -446,72 +235,115 @@ class ChatServer:
             del self._sessions[session.id]
             log.info("gone user=%s session=%s code=%s", session.user, session.id, connection.close_code)
 
-    # Heartbeats, and who misses them.
+    def _admitted_user(self, path: str) -> str | None:
+        """The user's name in the address `path`, or None. Raises BadFrame if it cannot be let in."""
+        if not protocol.is_key_in(path, self.config.access_key):
+            raise BadFrame(ErrorCode.BAD_REQUEST, "this server asks for a key: connect with `?key=`")
+        user = protocol.user_in(path)
+        if user is not None and len(user) > self.config.limits.name:
+            reason = f"names have at most {self.config.limits.name} characters on this server"
+            raise BadFrame(ErrorCode.BAD_NAME, reason)
+        return user
 
-    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-        """Call `do` at each multiple of `seconds`, whatever it raises: this task must never die."""
-        due = time.monotonic()
-        while True:
-            due = max(due + seconds, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
-            try:
-                await do()
-            except Exception:
-                log.exception("a regular duty failed")
+    # Regular duties.
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         for session in list(self._sessions.values()):
             session.send(Heartbeat())
 
     async def _sweep(self) -> None:
+        """Close the connections of clients that have been silent for longer than the offline time-out.
+
+        A machine that lost its network says no goodbye, and TCP does not notice while nothing is sent (a
+        half-open connection): only silence tells. What counts is the client's silence and not ours, so:
+
+        1. Take the time first, then read what had arrived by then: after a stall of this process, that may be
+           minutes old, and is no silence.
+        2. If we were held up for longer than a heartbeat interval, no client was sent a heartbeat that it
+           could have answered in time: all have shown a sign of life.
+        3. Likewise for those from whom we have chosen not to read.
+        4. Who is silent even so is offline. First the rooms are told, then the connections are closed.
+        """
         now = self.now()
-        # Two turns of the event loop: what had arrived by `now` is read before we call it silence,
-        # however long we were held up. And what we chose not to read yet is no silence either.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        # Held up for longer than an interval, we sent no heartbeat that anybody could have answered.
-        held_up = time.monotonic() - self._swept > self.config.heartbeat_interval
-        self._swept = time.monotonic()
+        await _read_what_has_arrived()
+        was_held_up = time.monotonic() - self._last_sweep > self.config.heartbeat_interval
+        self._last_sweep = time.monotonic()
         for session in self._sessions.values():
-            if session.connection.silence_is_ours() or held_up:
-                self.show(self.presence.seen(session.id, now))
-        self.show(self.presence.sweep(now))
+            if was_held_up or session.connection.may_have_spoken():
+                self.publish_presence(self.presence.seen(session.id, now))
+            session.connection.mark_progress()
+        self.publish_presence(self.presence.sweep(now))
         silent = [each for each in self._sessions.values() if not self.presence.is_connected(each.id)]
         for session in silent:
             reason = f"no sign of life for {self.config.offline_timeout:g} s"
-            session.connection.dismiss(CloseCode.GOING_AWAY, reason)
+            session.connection.disconnect(CloseCode.GOING_AWAY, reason)
             session.end()
 
-    def figures(self) -> dict[str, int]:
-        """What `/metrics` shows."""
-        return {
-            "chatlab_connections": len(self._sessions),
-            "chatlab_rooms": len(self.pubsub.rooms()),
-            "chatlab_messages_accepted_total": self.accepted,
-        }
+
+EchoKey = tuple[str, str, str | None]
+"""What an echo is known by: the room, the user, and the `id` that the client gave its message."""
 
 
-class _Noting:
-    """The pubsub as the sequencer sees it: what it publishes is noted, for the notices' numbers."""
+class PublishObserver:
+    """The pubsub as the sequencer sees it: passes all calls on, and notes which messages were published.
 
-    def __init__(self, pubsub: interfaces.PubSub, server: ChatServer) -> None:
-        self._server = server
-        self.subscribe = pubsub.subscribe
-        self.unsubscribe = pubsub.unsubscribe
-        self.members = pubsub.members
-        self.rooms = pubsub.rooms
+    `newest` has the newest number of each room that somebody is in; notices carry it.
+
+    `awaiting_echo` has the sessions whose message is being accepted and was not published yet. Once it is
+    published, its echo is under way to them, and they are taken out. A session that is still here when
+    `accept` returns has sent a message that was accepted before. (Several may await the same one: two
+    connections of a user that retry at the same time.)
+    """
+
+    def __init__(self, pubsub: interfaces.PubSub) -> None:
+        self.newest: dict[str, int] = {}
+        self.awaiting_echo: dict[EchoKey, set[Session]] = {}
+        self._pubsub = pubsub
+        self.subscribe, self.unsubscribe = pubsub.subscribe, pubsub.unsubscribe
+        self.members, self.rooms = pubsub.members, pubsub.rooms
 
     def publish(self, room: str, frame: ServerFrame) -> None:
+        """See `interfaces.PubSub`."""
         if isinstance(frame, Message):
-            self._server.newest[room] = frame.sequence
-            self._server.unheard.get((room, frame.user, frame.id), set()).clear()
-        self._server.pubsub.publish(room, frame)
+            self.newest[room] = frame.sequence
+            self.awaiting_echo.pop((room, frame.user, frame.id), None)
+        self._pubsub.publish(room, frame)
+
+    def await_echo(self, key: EchoKey, session: Session) -> None:
+        """`session` is about to have its message accepted; `stop_awaiting` follows in any case."""
+        self.awaiting_echo.setdefault(key, set()).add(session)
+
+    def stop_awaiting(self, key: EchoKey, session: Session) -> bool:
+        """Undo `await_echo`; returns whether the message has been published since."""
+        waiting = self.awaiting_echo.get(key, set())
+        was_published = session not in waiting
+        waiting.discard(session)
+        if not waiting:
+            self.awaiting_echo.pop(key, None)
+        return was_published
 
 
-def _log_failure(error: Exception, what: str, *values: object) -> None:
-    """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
-    is_explained = isinstance(error, interfaces.StoreError)
-    log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
+async def _every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+    """Call `duty` at each multiple of `seconds`, whatever it raises: this task must never die."""
+    due = time.monotonic()
+    while True:
+        due = max(due + seconds, time.monotonic())
+        await asyncio.sleep(due - time.monotonic())
+        try:
+            await duty()
+        except Exception:
+            log.exception("a regular duty failed")
+
+
+async def _read_what_has_arrived() -> None:
+    """Let the event loop read from every socket what had arrived there by the time of the call.
+
+    Why twice: each turn of the loop first looks which sockets are readable, and queues their callbacks behind
+    those that are queued already. Our wake-up from the first sleep is queued before the next look, so we run
+    ahead of the sockets' callbacks; our wake-up from the second sleep comes behind them.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 async def run(server: ChatServer, stop: asyncio.Event) -> None:

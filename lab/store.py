@@ -1,15 +1,28 @@
-"""Messages on disk, and their replay (exercise 4): one SQLite file.
+"""Messages on disk, and their replay (exercise 4): one SQLite file, `messages.db`.
 
-SQLite does the hard part, which is to never leave half a message behind. In WAL mode with
-`synchronous=FULL` a transaction is on the disk itself when COMMIT returns, so a message that was saved
-survives SIGKILL and a power cut alike.
+SQLite does the hard part, which is to never leave half a message behind. It keeps a *write-ahead log* (the
+file `messages.db-wal`): a transaction is appended to it, and `COMMIT` returns when the log has been synced to
+the disk itself (`synchronous=FULL`). So a message that was saved survives SIGKILL and a power cut alike. From
+time to time SQLite copies what the log has into `messages.db` (a *checkpoint*).
 
-A sync of the disk takes about as long for a thousand messages as for one. So `save` does not sync for
-itself: it puts its messages into a queue, and the one thread that may touch the database takes all that
-wait and commits them together (group commit). Under load the groups grow by themselves. When the disk
-stalls, the queue grows up to a bound, and `save` refuses what is beyond.
+A sync takes about as long for a thousand messages as for one. So saves that come while another is being
+synced wait, and are then committed together: *group commit*. Under load the groups grow by themselves.
 
-Whatever the disk does, a save ends: its messages are stored, or it raises and they are not.
+The story of one save. Steps 1, 2 and 4 run in the event loop; step 3 runs in the store's only thread, which
+alone touches the database, so that the server goes on while the disk is busy:
+
+1. `save` appends its messages to the queue, with a future, and waits for that. If no commit is under way, it
+   has the event loop call `_start_commit`.
+2. `_start_commit` takes all that is queued as one group, and hands it to the thread.
+3. `_commit` writes the group as one transaction. It returns when that is on the disk, and raises if nothing
+   of it is.
+4. `_end_commit` is called when the thread is done. It resolves the futures of the group, and the saves return
+   or raise. If more saves have been queued meanwhile, it goes on with step 2.
+
+The steps are callbacks, and not a task with a loop: a task can be cancelled, and those who wait for it would
+wait for ever. So whatever the disk does, a save ends: its messages are stored, or it raises and they are not.
+
+When the disk stalls, the queue grows up to a bound, and `save` refuses what is beyond (back-pressure).
 """
 
 from __future__ import annotations
@@ -30,19 +43,19 @@ from lab.protocol import Message
 T = TypeVar("T")
 
 MAX_WAITING = 10_000
-"""Messages that may wait while others are being committed."""
+"""Messages that may be queued while others are being committed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """Memory that their contents may take."""
 _PAGE = 2048
-"""Bytes of a page of a new file."""
-_JOURNAL = 16 * 1024 * 1024
-"""Bytes of the journal from which on its pages are put into the file. A start after a kill reads it."""
+"""Bytes of a page of a new file. A commit writes whole pages."""
+_CHECKPOINT = 16 * 1024 * 1024
+"""Bytes of the write-ahead log at which SQLite makes a checkpoint. A start after a kill reads so much."""
 _CHECKED_AT_START = 32 * 1024 * 1024
-"""Bytes up to which a file is searched for damage at the start. A cold disk takes half a second for that."""
+"""Bytes up to which the files are searched for damage at the start. A cold disk takes half a second."""
 
-# Messages stand in the file as they came, whatever their room: those that are committed together share
-# pages, and pages are what a commit writes. The primary key answers "what came after number N in this room?",
-# and the index "did this user say that already?".
+# Messages stand in the file in the order in which they came, whatever their room, so that those which are
+# committed together share pages. The primary key answers "what came after number N in this room?", and the
+# index `retries` answers "did this user say that already?".
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     room TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL,
@@ -52,8 +65,8 @@ CREATE INDEX IF NOT EXISTS retries ON messages (room, user, id);
 """
 _COLUMNS = "id, room, user, content, sequence, timestamp"
 
-_Group = list[tuple[list[Message], asyncio.Future[None]]]
-"""What is committed together: the messages of each save, and the future that it waits for."""
+_Saves = list[tuple[list[Message], asyncio.Future[None]]]
+"""Saves that wait: the messages of each, and the future that it waits for."""
 
 
 class MessageStore:
@@ -64,30 +77,31 @@ class MessageStore:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = Path(data_dir) / "messages.db"
-        self._journal = self._path.with_name("messages.db-wal")
+        self._wal = self._path.with_name("messages.db-wal")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._queue: _Group = []
-        self._queued = self._queued_bytes = 0
-        self._is_writing = False
+        self._queue: _Saves = []
+        self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
+        self._is_committing = False
         self._is_damaged = False
-        self._db = self._do(self._open)
-        self._files = self._identity()
+        self._db = self._explaining(self._open)
+        self._opened_files = self._files()
 
     def _open(self) -> sqlite3.Connection:
+        """Open the file, or make a new one. What cannot be used is left as it is."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if _size(self._path) == 0 < _size(self._journal):  # SQLite would delete the journal
+        if _size(self._path) == 0 < _size(self._wal):  # SQLite would delete the log
             raise self._error(_damaged("it is empty, and its journal is not"))
         db = sqlite3.connect(
             self._path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
         try:
-            # An exclusive lock, which the system takes back when we die: two servers with one folder
-            # would give the same number to two messages.
+            # Two servers with one folder would give the same number to two messages. The system takes the
+            # lock back when its owner dies.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            # A message changes a page of each index, so pages are small; and they are put into their place
-            # rarely, since most of them change again and again.
+            # A message changes a page of each index, so pages are small; and checkpoints are rare, since most
+            # pages change again and again.
             db.execute(f"PRAGMA page_size={_PAGE}")
-            db.execute(f"PRAGMA wal_autocheckpoint={_JOURNAL // _PAGE}")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT // _PAGE}")
             self._check(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -98,7 +112,7 @@ class MessageStore:
         return db
 
     def _check(self, db: sqlite3.Connection) -> None:
-        """Before anything is written: is this file ours, and whole as far as can be told quickly?"""
+        """Raise StoreError if the file is not ours, or damaged as far as can be told quickly."""
         columns = {name for _, name, *_ in db.execute("PRAGMA table_info(messages)").fetchall()}
         is_new = db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
         if not is_new and columns != set(_COLUMNS.split(", ")):
@@ -106,7 +120,7 @@ class MessageStore:
         (page,) = db.execute("PRAGMA page_size").fetchone()
         if _size(self._path) % page:  # SQLite would fill it up with zeros
             raise self._error(_damaged("its end is missing"))
-        if _size(self._path) + _size(self._journal) <= _CHECKED_AT_START:
+        if _size(self._path) + _size(self._wal) <= _CHECKED_AT_START:
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise self._error(_damaged(" ".join(found.split())))
@@ -115,48 +129,45 @@ class MessageStore:
         """See `interfaces.MessageStore`. Raises StoreError, too, if too much waits for the disk."""
         size = sum(sys.getsizeof(each.content) for each in messages)
         is_full = self._queued + len(messages) > MAX_WAITING or self._queued_bytes + size > MAX_WAITING_BYTES
-        if is_full and self._queue:  # a save that is too large for any queue goes alone
+        if is_full and self._queue:  # a save that is too large for any queue may have it for itself
             raise self._error(f"the disk is too slow, {self._queued:,} messages wait. See what holds it up")
         loop = asyncio.get_running_loop()
         saved: asyncio.Future[None] = loop.create_future()
         self._queue.append((messages, saved))
         self._queued += len(messages)
         self._queued_bytes += size
-        if not self._is_writing:
-            self._is_writing = True
-            loop.call_soon(self._write)  # soon, and not now: who else saves in this turn comes along
+        if not self._is_committing:
+            self._is_committing = True
+            loop.call_soon(self._start_commit)  # soon, and not now: who else saves in this turn comes along
         await saved
 
-    # Callbacks, and not a task: a task can be cancelled, and those who wait for it would wait for ever.
-
-    def _write(self) -> None:
-        """Hand all that waits to the thread, as one group."""
+    def _start_commit(self) -> None:
+        """Hand all that is queued to the thread, as one group."""
         group, self._queue = self._queue, []
         self._queued = self._queued_bytes = 0
         try:
-            writing = self._run(self._commit, [each for messages, _ in group for each in messages])
+            commit = self._run(self._commit, [each for messages, _ in group for each in messages])
         except StoreError as error:
-            self._written(group, error)
+            self._end_commit(group, error)
         else:
-            writing.add_done_callback(lambda done: self._written(group, done.exception()))
+            commit.add_done_callback(lambda done: self._end_commit(group, done.exception()))
 
-    def _written(self, group: _Group, failure: BaseException | None) -> None:
-        """Tell those who wait how it went, and go on with those who came meanwhile."""
-        for _, saved in group:
-            if saved.done():
-                continue
+    def _end_commit(self, group: _Saves, failure: BaseException | None) -> None:
+        """Tell the saves of the group how it went, and go on with those that were queued meanwhile."""
+        for saved in [each for _, each in group if not each.done()]:  # some callers may have been cancelled
             if failure:
                 saved.set_exception(failure)
             else:
                 saved.set_result(None)
-        self._is_writing = bool(self._queue)
-        if self._is_writing:
-            self._write()
+        self._is_committing = bool(self._queue)
+        if self._is_committing:
+            self._start_commit()
 
     def _commit(self, messages: list[Message]) -> None:
+        """Write the messages as one transaction, in the store's thread. Raises if none of them is stored."""
         if self._is_damaged:  # to write into a damaged file may damage more of it
             raise self._error(_damaged("as was seen before"))
-        if self._identity() != self._files:
+        if self._files() != self._opened_files:
             raise self._error("it was moved or removed. Put it back, or restart the server")
         rows = [(m.id, m.room, m.user, m.content, m.sequence, m.timestamp) for m in messages]
         self._db.execute("BEGIN IMMEDIATE")
@@ -170,9 +181,8 @@ class MessageStore:
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
-        return await self._run(
-            self._select, "room = ? AND sequence > ? ORDER BY sequence LIMIT ?", room, since, limit
-        )
+        where = "room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+        return await self._run(self._select, where, room, since, limit)
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
@@ -186,9 +196,8 @@ class MessageStore:
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
         """See `interfaces.MessageStore`."""
-        found = await self._run(
-            self._select, "room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1", room, user, id
-        )
+        where = "room = ? AND user = ? AND id = ? ORDER BY sequence LIMIT 1"
+        found = await self._run(self._select, where, room, user, id)
         return found[0] if found else None
 
     def close(self) -> None:
@@ -196,21 +205,22 @@ class MessageStore:
         self._thread.shutdown(wait=True)
         self._db.close()
 
-    def _select(self, condition: str, *values: str | int) -> list[Message]:
+    def _select(self, where: str, *values: str | int) -> list[Message]:
+        """The messages for an SQL condition; `values` stand for its question marks."""
         # All at once, so that no cursor is left to an error's traceback: it would keep the file locked.
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {condition}", values).fetchall()
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages WHERE {where}", values).fetchall()
         return [Message(*row) for row in rows]
 
     def _run(self, function: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
-        """Run in the store's own thread, one call after the other, while the server goes on."""
+        """Call in the store's own thread, after all calls before it, while the event loop goes on."""
         loop = asyncio.get_running_loop()
         try:
-            return loop.run_in_executor(self._thread, partial(self._do, function, *arguments))
+            return loop.run_in_executor(self._thread, partial(self._explaining, function, *arguments))
         except RuntimeError as error:  # the thread has ended
             raise self._error("the store is closed") from error
 
-    def _do(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call, and put into words what is wrong with the disk. A caller's mistake stays what it is."""
+    def _explaining(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call; an error of the disk becomes a StoreError that says what to do. Others stay as they are."""
         try:
             return function(*arguments)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
@@ -219,25 +229,29 @@ class MessageStore:
             self._is_damaged |= _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
             raise self._error(_reason(error, self._path)) from error
 
-    def _identity(self) -> list[tuple[int, int]]:
-        """Which files bear our names. The system lets us write into files that were removed, to no avail."""
+    def _files(self) -> list[tuple[int, int]]:
+        """The device and inode numbers of the files that have our names now; none if one is missing.
+
+        The system lets us write into files that were removed or replaced, where nobody will find it again.
+        """
         try:
-            return [(each.st_dev, each.st_ino) for each in (os.stat(self._path), os.stat(self._journal))]
+            return [(each.st_dev, each.st_ino) for each in (os.stat(self._path), os.stat(self._wal))]
         except FileNotFoundError:
             return []
 
     def _error(self, reason: str) -> StoreError:
+        """The exception for a `reason`, with the file's path before it."""
         return StoreError(f"cannot keep messages in {self._path}: {reason}")
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """What is wrong with the disk, and what to do."""
+    """What is wrong with the disk, and what to do, in a sentence for the server's log."""
     code, elsewhere = _code(error), "or choose another --data-dir"
     if code == sqlite3.SQLITE_BUSY:
         return "another server has it open. Stop that one, or give this one a --data-dir of its own"
     if code == sqlite3.SQLITE_FULL:
         return f"the disk is full. Make room on it (a server that runs goes on then), {elsewhere}"
-    # SQLite calls a file that may only be read a "disk I/O error"; and one with an odd head, read-only.
+    # SQLite calls a file that may only be read a "disk I/O error", and one with a damaged header read-only.
     read_only = path.is_file() and not os.access(path, os.W_OK)
     is_refused = code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
     if code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
@@ -252,7 +266,7 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def _code(error: Exception) -> int:
-    """SQLite's code, without its details; 0 for other errors."""
+    """SQLite's primary result code (the low byte of its extended code); 0 for other errors."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -264,4 +278,5 @@ def _damaged(how: str) -> str:
 
 
 def _size(path: Path) -> int:
+    """Bytes; 0 if there is no such file."""
     return path.stat().st_size if path.exists() else 0

@@ -90,7 +90,7 @@ def _judging(plan: Plan) -> str:
 
 def _listen(kind: str, at_once: int) -> float:
     """Microseconds for each message, in a process of its own."""
-    arguments = [str(_LISTENERS), str(_MESSAGES), str(at_once)]
+    arguments = [str(_LISTENERS), str(_MESSAGES), str(at_once), str(SIZE)]
     command = [sys.executable, "-P", "-m", "harness.bench.servers.pouring", *arguments]
     with running(Peer("pouring", "", lambda port, folder: command)) as (port, _):
         listening = [sys.executable, "-P", "-m", "harness.bench.listening", kind, str(port), *arguments[:2]]

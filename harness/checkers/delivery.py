@@ -322,18 +322,18 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
     if not index.errors:
         return found
     ids = {(said.conn, said.id) for said in index.said.values()}
-    naughty = {sent.conn for sent in index.sent if sent.bad is not None}
+    misbehaved = {sent.conn for sent in index.sent if sent.bad is not None}
     silent: dict[int, list[Said]] = defaultdict(list)
     for said in index.said.values():
         if said.tag not in index.first_heard:
             silent[said.conn].append(said)
-    for asked, complaint in index.errors:
-        text = f"{complaint.code or 'error'}: {complaint.message}"[:200]
-        named = complaint.id is not None and (asked.conn, complaint.id) in ids
-        if not named and asked.conn in naughty:
+    for asked, error in index.errors:
+        text = f"{error.code or 'error'}: {error.message}"[:200]
+        named = error.id is not None and (asked.conn, error.id) in ids
+        if not named and asked.conn in misbehaved:
             continue
         mine = silent[asked.conn]
-        meant = (each for each in mine if each.at <= asked.at and (not named or each.id == complaint.id))
+        meant = (each for each in mine if each.at <= asked.at and (not named or each.id == error.id))
         refused = next(meant, None)
         if refused is not None:
             mine.remove(refused)

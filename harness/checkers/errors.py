@@ -109,7 +109,7 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
 
     It had been answered all that it asked for, so that the error is no answer to that.
     """
-    naughty = {sent.conn for sent in index.sent if sent.bad is not None}
+    misbehaved = {sent.conn for sent in index.sent if sent.bad is not None}
     spoke = {said.conn for said in index.said.values()}
     asks: dict[int, list[float]] = defaultdict(list)
     answers: dict[int, list[float]] = defaultdict(list)
@@ -120,7 +120,7 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
         answers[conn].append(at)
     first_bad = min((sent.at for sent in index.sent if sent.bad is not None), default=inf)
     for asked, complaint in index.errors:
-        quiet = asked.conn in asks and asked.conn not in naughty and asked.conn not in spoke
+        quiet = asked.conn in asks and asked.conn not in misbehaved and asked.conn not in spoke
         if not quiet or index.conn(asked.conn).faults or asked.at < first_bad:
             continue
         if _latest(asks[asked.conn], asked.at) <= _latest(answers[asked.conn], asked.at):

@@ -47,7 +47,7 @@ def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Ano
 
 
 def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
-    """Connections that were refused, not greeted, or cut off for no reason, between two moments."""
+    """Connections that were refused, never answered by `connected`, or closed for no reason in this time."""
     found: list[Anomaly] = []
     for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:

@@ -147,8 +147,8 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
             for s in index.sent
         )
         # A bad frame may ask for odd rooms; what a server makes of those is judged elsewhere.
-        naughty = any(s.conn == asked.conn and s.bad for s in index.sent)
-        if not questions and not naughty:
+        misbehaved = any(s.conn == asked.conn and s.bad for s in index.sent)
+        if not questions and not misbehaved:
             params = {
                 "who": asked.client,
                 "room": presence_frame.room,

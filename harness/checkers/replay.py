@@ -35,62 +35,109 @@ def replayed(index: HistoryIndex, membership: Membership) -> list[tuple[Message,
 
 
 def _seam(index: HistoryIndex, membership: Membership) -> list[Anomaly]:
-    replay = replayed(index, membership)
-    numbers = [message.sequence for message, _ in replay]
-    live = _fresh(index, membership)
-    params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
-    evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
+    """The first thing that is wrong with the answer to a join: what comes after it may follow from that."""
+    join = _Join(index, membership)
+    checks = (join.disorder, join.not_the_newest, join.seen_before, join.overlap, join.live_first, join.hole)
+    return next((found for check in checks if (found := check())), [])
 
-    if numbers != sorted(set(numbers)):
-        at = next(n for n, (a, b) in enumerate(pairwise(numbers)) if b <= a)
-        what = {**params, "first": numbers[at], "then": numbers[at + 1]}
-        return [Anomaly("history_disorder", what, evidence, "join")]
 
-    known = _known_before(index, membership)
-    if membership.since is None:
-        wrong = _not_the_newest(numbers, known, params, evidence)
-        if wrong:
-            return wrong
-        start = numbers[0] if numbers else (live[0].message.sequence if live else 1)
-    else:
-        start = membership.since + 1
-        if membership.since > _newest_before(index, membership) and live:
-            start = min(start, live[0].message.sequence)  # nothing was missed, and live ones go on there
-        old = [number for number in numbers if number <= membership.since]
-        if old:
-            what = {**params, "sequence": old[0], "count": len(old)}
-            return [Anomaly("replay_overlap", what, evidence, "old")]
+class _Join:
+    """A join, what it was answered with, and what came live after that."""
 
-    both = sorted(set(numbers) & {heard.message.sequence for heard in live})
-    if both:
-        twice = [heard.event for heard in live if heard.message.sequence == both[0]]
-        what = {**params, "sequence": both[0], "count": len(both)}
-        return [Anomaly("replay_overlap", what, [*evidence, *twice[:1]])]
+    def __init__(self, index: HistoryIndex, membership: Membership) -> None:
+        self.index = index
+        self.membership = membership
+        replay = replayed(index, membership)
+        self.numbers = [message.sequence for message, _ in replay]
+        self.live = _fresh(index, membership)
+        self.known = _known_before(index, membership)
+        self.params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
+        self.evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
 
-    early = _live_before_replay(index, membership)
-    if early:
+    @property
+    def start(self) -> int:
+        """The first number that it should have received."""
+        first_live = self.live[0].message.sequence if self.live else None
+        since = self.membership.since
+        if since is None:
+            return self.numbers[0] if self.numbers else first_live or 1
+        if since > _newest_before(self.index, self.membership) and first_live is not None:
+            return min(since + 1, first_live)  # nothing was missed, and live ones go on there
+        return since + 1
+
+    def disorder(self) -> list[Anomaly]:
+        """The replay does not rise."""
+        if self.numbers == sorted(set(self.numbers)):
+            return []
+        at = next(n for n, (a, b) in enumerate(pairwise(self.numbers)) if b <= a)
+        what = {**self.params, "first": self.numbers[at], "then": self.numbers[at + 1]}
+        return [Anomaly("history_disorder", what, self.evidence, "join")]
+
+    def not_the_newest(self) -> list[Anomaly]:
+        """A join without `since` was not answered by the newest 50, or all there are."""
+        if self.membership.since is not None:
+            return []
+        return _not_the_newest(self.numbers, self.known, self.params, self.evidence)
+
+    def seen_before(self) -> list[Anomaly]:
+        """A join with `since` was answered by what the client had seen."""
+        since = self.membership.since
+        old = [number for number in self.numbers if since is not None and number <= since]
+        if not old:
+            return []
+        what = {**self.params, "sequence": old[0], "count": len(old)}
+        return [Anomaly("replay_overlap", what, self.evidence, "old")]
+
+    def overlap(self) -> list[Anomaly]:
+        """A message of the replay came live, too."""
+        both = sorted(set(self.numbers) & {heard.message.sequence for heard in self.live})
+        if not both:
+            return []
+        twice = [heard.event for heard in self.live if heard.message.sequence == both[0]]
+        what = {**self.params, "sequence": both[0], "count": len(both)}
+        return [Anomaly("replay_overlap", what, [*self.evidence, *twice[:1]])]
+
+    def live_first(self) -> list[Anomaly]:
+        """A live message came before the replay."""
+        early = _live_before_replay(self.index, self.membership)
+        if not early:
+            return []
         first, then = (heard.message.sequence for heard in early)
-        what = {**params, "first": first, "then": then, "count": 1}
+        what = {**self.params, "first": first, "then": then, "count": 1}
         return [Anomaly("reorder", what, [heard.event for heard in early])]
 
-    got = {*numbers, *(heard.message.sequence for heard in index.live_in(membership))}
-    exists = {heard.message.sequence for heard in index.in_room(membership.room)}
-    last = max([*numbers, *(heard.message.sequence for heard in live), *known], default=0)
-    missing = [number for number in sorted(exists - got) if start <= number < last]
-    missing += [number for number in [last] if number in known and number not in got and number >= start]
-    if not missing:
-        return []
-    first_live = min((heard.message.sequence for heard in live), default=inf)
-    seen_by = [h.event for h in index.in_room(membership.room) if h.message.sequence == missing[0]][:1]
-    after = [heard.event for heard in live if heard.message.sequence > missing[0]][:1]
-    what = {**params, "sequence": missing[0], "count": len(missing), "replayed": len(numbers)}
-    if missing[0] < first_live:
-        return [Anomaly("replay_hole", what, [*evidence, *seen_by, *after])]
-    # What was said while it read nothing was too much for somebody's queue.
-    stopped = [fault for fault in index.conn(membership.conn).faults if fault.fault == STOP_READING][:1]
-    variant = "hole_unread" if any(fault.at <= seen.at for fault in stopped for seen in seen_by) else "hole"
-    what["of"] = len(got) + len(missing)
-    return [Anomaly("lost", what, [*seen_by, *after], variant)]
+    def hole(self) -> list[Anomaly]:
+        """Messages are missing, between the replay and what came live or later."""
+        missing, received = self._missing()
+        if not missing:
+            return []
+        in_room = self.index.in_room(self.membership.room)
+        first_live = min((heard.message.sequence for heard in self.live), default=inf)
+        seen_by = [h.event for h in in_room if h.message.sequence == missing[0]][:1]
+        after = [heard.event for heard in self.live if heard.message.sequence > missing[0]][:1]
+        what = {**self.params, "sequence": missing[0], "count": len(missing), "replayed": len(self.numbers)}
+        if missing[0] < first_live:
+            return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after])]
+        # What was said while it read nothing was too much for somebody's queue.
+        faults = self.index.conn(self.membership.conn).faults
+        stopped = [fault for fault in faults if fault.fault == STOP_READING][:1]
+        unread = any(fault.at <= seen.at for fault in stopped for seen in seen_by)
+        what["of"] = received + len(missing)
+        return [Anomaly("lost", what, [*seen_by, *after], "hole_unread" if unread else "hole")]
+
+    def _missing(self) -> tuple[list[int], int]:
+        """The numbers that it should have received and has not, and how many it has."""
+        received = {
+            *self.numbers,
+            *(heard.message.sequence for heard in self.index.live_in(self.membership)),
+        }
+        exists = {heard.message.sequence for heard in self.index.in_room(self.membership.room)}
+        live = (heard.message.sequence for heard in self.live)
+        last, start = max([*self.numbers, *live, *self.known], default=0), self.start
+        missing = [number for number in sorted(exists - received) if start <= number < last]
+        if last in self.known and last not in received and last >= start:
+            missing.append(last)
+        return missing, len(received)
 
 
 def _fresh(index: HistoryIndex, membership: Membership) -> list[Heard]:

@@ -36,7 +36,7 @@ def cli() -> None:
     """Check your chat server, step by step as the course's exercises number them.
 
     Start with `chatlab check 1`. Exit codes: 0 passed, 1 failed, 2 inconclusive (the machine was too slow,
-    or a fault did not bite), 64 wrong usage, 70 a fault of the kit itself.
+    or a fault had no effect), 64 wrong usage, 70 a fault of the kit itself.
     """
 
 

@@ -54,6 +54,8 @@ RESET = "reset"
 GO_SILENT = "go_silent"
 STOP_READING = "stop_reading"
 READ_AGAIN = "read_again"
+LOSE_OUTBOUND = "lose_outbound"
+LOSE_INBOUND = "lose_inbound"
 BAD_NAME = "bad_name"
 
 FAULTS: dict[str, FaultKind] = {
@@ -66,6 +68,10 @@ FAULTS: dict[str, FaultKind] = {
     # A slow reader: it sends as before.
     STOP_READING: FaultKind(Way.HELD, Way.FLOWS, excuses=True),
     READ_AGAIN: FaultKind(Way.FLOWS, Way.FLOWS, heals=True),
+    # One-way loss, as by a firewall or a broken route in one direction. The server has to judge by what it
+    # receives alone: it is to close the first connection for its silence, and must not close the second.
+    LOSE_OUTBOUND: FaultKind(Way.FLOWS, Way.LOST, ends="fault", excuses=True),
+    LOSE_INBOUND: FaultKind(Way.LOST, Way.FLOWS),
     # It asks for a user name that nobody may have.
     BAD_NAME: FaultKind(Way.FLOWS, Way.FLOWS, excuses=True, drawn=False),
 }

@@ -100,7 +100,7 @@ class Chatter:
         """Open a connection and wait for `connected`. Raises Gone if there is none."""
         self._conn = conn = self._recorder.next_conn()
         began = self._recorder.now()
-        greeted = self._pending["connected"] = threading.Event()
+        connected = self._pending["connected"] = threading.Event()
 
         def create(*args: Any, **more: Any) -> _Connection:
             connection = _Connection(*args, **more)
@@ -128,11 +128,11 @@ class Chatter:
         self._open = True
         self.wake.clear()
         threading.Thread(target=self._read, args=(ws, conn), name=f"{self.name} reads", daemon=True).start()
-        if not greeted.wait(PATIENCE):
+        if not connected.wait(PATIENCE):
             self._give_up("connected", began)
-            self.cut()
+            self.reset()
         if not self._open:
-            self._time("connect", began, error="not greeted")
+            self._time("connect", began, error="no connected frame")
             raise Gone
         self._time("connect", began)
 
@@ -152,8 +152,8 @@ class Chatter:
                 self._send(_message(room, content, id))
         self._time("reconnect", began)
 
-    def cut(self) -> None:
-        """Break the connection without a farewell."""
+    def reset(self) -> None:
+        """Break the connection without a closing handshake."""
         if self._ws is not None and self._open:
             self._end("reset")
             with suppress(OSError):
@@ -301,7 +301,7 @@ class Chatter:
         if not came:
             self._give_up(key.partition(" ")[0], began, frame["room"])
             self._time(key.partition(" ")[0], began, error="not answered")
-            self.cut()
+            self.reset()
         if not self._open:
             raise Gone
 

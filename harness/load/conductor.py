@@ -18,9 +18,9 @@ from typing import Any
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.load import report
-from harness.load.crew import Crew
 from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
+from harness.load.users import Users
 from harness.texts import texts
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
@@ -52,7 +52,7 @@ class Conductor:
         self.runner = environment.runner
         self.leads = not isinstance(self.runner, WorkerRunner)
         self.plays = not isinstance(self.runner, MasterRunner)
-        self.crew: Crew | None = None
+        self.users: Users | None = None
         self._lock = threading.Lock()
         self._running = False
         self._talking = False
@@ -94,7 +94,7 @@ class Conductor:
                 each.clear()
             threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
         if self.plays:
-            self.crew = self.environment.crew = Crew(
+            self.users = self.environment.lab_users = Users(
                 self.environment.host or "",
                 self.options.lab_run,
                 self.runner.worker_index,
@@ -142,29 +142,33 @@ class Conductor:
         self._obey(msg.data["what"])
 
     def _obey(self, what: str) -> None:
-        if self.crew is None:
+        if self.users is None:
             return
         if what == "storm":
-            self.crew.storm()
+            self.users.storm()
         elif what == "quiet":
-            self.crew.hush()
+            self.users.be_quiet()
             if not self.leads:
-                threading.Thread(target=self._report_status, args=(self.crew,), daemon=True).start()
+                threading.Thread(target=self._report_status, args=(self.users,), daemon=True).start()
         elif what == "record" and not self.leads:
             self._send_record()
 
-    def _report_status(self, crew: Crew) -> None:
-        while self._running and crew is self.crew:
-            status = {"awaited": crew.awaited(), "heard": crew.recorder.heard, "clock": crew.recorder.now()}
-            self.runner.send_message("lab_status", {"process": crew.recorder.process, **status})
+    def _report_status(self, users: Users) -> None:
+        while self._running and users is self.users:
+            status = {
+                "awaited": users.awaited(),
+                "heard": users.recorder.heard,
+                "clock": users.recorder.now(),
+            }
+            self.runner.send_message("lab_status", {"process": users.recorder.process, **status})
             time.sleep(POLL)
 
     def _send_record(self) -> None:
-        if self.crew is None or not self._running:
+        if self.users is None or not self._running:
             return
         self._running = False
-        self.crew.end()
-        pieces = pack(self.crew.recorder.finish())
+        self.users.end()
+        pieces = pack(self.users.recorder.finish())
         for number, piece in enumerate(pieces):
             self.runner.send_message("lab_record", {"number": number, "of": len(pieces), "data": piece})
             time.sleep(0)  # what else this process has to send goes in between
@@ -245,17 +249,17 @@ class Conductor:
 
     def _awaited(self) -> tuple[int, int]:
         """How much is still to come, and how much has come, over all processes."""
-        if self.crew is not None:
-            return self.crew.awaited(), self.crew.recorder.heard
+        if self.users is not None:
+            return self.users.awaited(), self.users.recorder.heard
         awaited = [status[0] for status in self._status.values()]
         silent = len(self._workers) - len(awaited)
         return sum(awaited) + silent, sum(status[1] for status in self._status.values())
 
     def _gather(self) -> list[Recording]:
         """The records of all processes; those that have not come after a while are left out."""
-        if self.crew is not None:
-            self.crew.end()
-            return [self.crew.recorder.finish()]
+        if self.users is not None:
+            self.users.end()
+            return [self.users.recorder.finish()]
         self.say("gathering", count=len(self._workers))
         self._order("record")
         progress, last = time.monotonic(), -1

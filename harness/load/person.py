@@ -1,4 +1,4 @@
-"""The Locust user: one person who lives by its habits until it is told to be quiet."""
+"""The Locust user: one person who lives by its profile until it is told to be quiet."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class WrongAnswer(Exception):  # noqa: N818 - what Locust shows as a failure's t
 
 
 class Person(User):  # type: ignore[misc]  # Locust is not looked into by the type checker
-    """Somebody who chats at a human's pace, comes and goes, vanishes and returns."""
+    """Somebody who chats at a human's pace, comes and goes, loses its connection and returns."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self.crew = environment.crew
-        self.chatter, self.temper = self.crew.newcomer(self._measure)
+        self.users = environment.lab_users
+        self.chatter, self.profile = self.users.new_user(self._measure)
 
     def on_start(self) -> None:
         """Come in, unless everybody else is about to go."""
-        if self.crew.quiet.is_set():
+        if self.users.quiet.is_set():
             self.chatter.finished = True
             return
         try:
             self.chatter.arrive()
         except Gone:
-            self.crew.quiet.wait(PAUSE)
+            self.users.quiet.wait(PAUSE)
 
     def on_stop(self) -> None:
         """Say goodbye."""
@@ -41,10 +41,10 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
 
     def wait_time(self) -> float:
         """Rest here, where a lost connection and the call for quiet are heard, and not in Locust."""
-        if self.crew.quiet.is_set():
+        if self.users.quiet.is_set():
             time.sleep(PAUSE)
         else:
-            self.chatter.wake.wait(self.temper.rest())
+            self.chatter.wake.wait(self.profile.rest())
         return 0.0
 
     def live(self) -> None:
@@ -52,14 +52,14 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
         try:
             if self.chatter.finished:
                 time.sleep(PAUSE)
-            elif self.crew.quiet.is_set():
+            elif self.users.quiet.is_set():
                 self._settle()
             elif not self.chatter.is_open:
                 # A good client does not come back in the same instant as all others.
-                self.crew.quiet.wait(self.temper.rng.random())
+                self.users.quiet.wait(self.profile.rng.random())
                 self.chatter.come_back()
             else:
-                getattr(self, self.temper.deed())()
+                getattr(self, self.profile.action())()
         except Gone:
             time.sleep(PAUSE)
 
@@ -67,31 +67,31 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
 
     def talk(self) -> None:
         """Say something in a room that it is in."""
-        self.chatter.say(self._some_room(), self.temper.words())
+        self.chatter.say(self._some_room(), self.profile.words())
 
     def look_back(self) -> None:
         """Read a page of what was said long ago."""
         room = self._some_room()
-        self.chatter.look_back(room, self.temper.rng.randint(0, self.chatter.newest(room)))
+        self.chatter.look_back(room, self.profile.rng.randint(0, self.chatter.newest(room)))
 
     def wander(self) -> None:
         """Leave a room for another."""
         room = self._some_room()
-        other = self.crew.room(self.temper.popularity.choose(self.temper.rng))
+        other = self.users.room(self.profile.popularity.choose(self.profile.rng))
         if other not in self.chatter.rooms:
             self.chatter.leave(room)
             self.chatter.join(other)
 
-    def vanish(self) -> None:
+    def reconnect(self) -> None:
         """Lose the connection, and be away for a while."""
-        self.chatter.cut()
-        self.crew.quiet.wait(self.temper.away())
+        self.chatter.reset()
+        self.users.quiet.wait(self.profile.away())
         self.chatter.come_back()
 
     def _some_room(self) -> str:
         if not self.chatter.rooms:  # it lost its connection while it wandered
-            self.chatter.join(self.crew.room(0))
-        return str(self.temper.rng.choice(self.chatter.rooms))
+            self.chatter.join(self.users.room(0))
+        return str(self.profile.rng.choice(self.chatter.rooms))
 
     def _settle(self) -> None:
         """Be there, with all that was owed asked for, so that nothing is missing but what is lost."""

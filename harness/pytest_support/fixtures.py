@@ -44,7 +44,7 @@ class ChatServer:
         self._runs = True
 
     async def start(self) -> None:
-        """Start it again, on the same port and data; returns when it greets a client."""
+        """Start it again, on the same port and data; returns when it accepts clients."""
         self._expect(runs=False)
         with _explained(self._world):
             await self._world.start_server()
@@ -139,7 +139,7 @@ class ChatClient:
                 user.removesuffix(suffix): str(each.status) for user, each in presence_frame.users.items()
             }
 
-    def _expect_no_error(self, before: int, deed: str) -> None:
+    def _expect_no_error(self, before: int, action: str) -> None:
         """Fail if the server has answered by an error since."""
         from harness.history.events import Received
 
@@ -153,7 +153,7 @@ class ChatClient:
             and isinstance(event.frame, dict)
             and event.frame.get("type") == "error"
         ]
-        _fail(self._world, f"{self._client.name} wanted to {deed}, and the server answered: {errors[-1]}")
+        _fail(self._world, f"{self._client.name} wanted to {action}, and the server answered: {errors[-1]}")
 
     async def close(self) -> None:
         """End the connection as a good client does."""

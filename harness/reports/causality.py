@@ -223,47 +223,57 @@ class _Builder:
     # --- to the server ----------------------------------------------------------------------------
 
     def _sends(self, event: history.Sent) -> None:
-        frame: dict[str, Any] = event.frame if isinstance(event.frame, dict) else {}
-        data = frame.get("data") if isinstance(frame.get("data"), dict) else {}
-        assert isinstance(data, dict)
-        kind, content = frame.get("type"), data.get("content")
-        tag = None
+        client, frame = event.client, _object(event.frame)
+        kind, label = self._label_of(event)
+        if kind == "join":
+            self._asks_since[client] = frame.get("since") is not None
+        if not label or _ASKED_AS.get(kind, kind) not in self.show:
+            return
+        arrival = self._arrow_to_server(client, label)
+        self._arrived[client, kind] = arrival
+        tag = tag_in(str(_object(frame.get("data")).get("content"))) if event.bad is None else None
+        if kind == "message" and tag is not None:
+            self._arrived["tag", tag] = arrival
+            self._repeated[client, tag] += 1
+        if kind == "history":
+            self._arrived[client, "join"] = arrival  # it is answered by a page, as a join is
+        if kind in ("join", "leave"):
+            self._gone.discard((client, str(frame.get("room"))))
+            self._causes[client] = arrival
+
+    def _label_of(self, event: history.Sent) -> tuple[str, str]:
+        """The type that a frame is drawn as, and what is written on it; nothing if it is not drawn."""
+        frame = _object(event.frame)
+        kind, content = str(frame.get("type")), _object(frame.get("data")).get("content")
         if event.bad is not None:
             bad = f"bad.{event.bad}"
             what = self.texts.say(bad) if self.texts.has(bad) else event.bad
-            kind, label = "message", self._say("nonsense", what=shorten(what, 22))
-        elif kind == "message" and isinstance(content, str):
-            label, tag = self._say("says", content=self._said(content)), tag_in(content)
-        elif kind == "join":
-            since = frame.get("since")
-            how = "joins" if since is None else "joins_since" if since else "joins_from_start"
-            label = self._say(how, room=self._clean(frame.get("room")), since=since)
-            self._asks_since[event.client] = since is not None
-        elif kind == "leave":
-            label = self._say("leaves", room=self._clean(frame.get("room")))
-        elif kind == "heartbeat":
-            label = self._say("heartbeat")
-        elif self.excerpt and kind in ("history", "presence"):
-            label = self._say("asks", what=kind, room=self._clean(frame.get("room")))
-        else:
-            return
-        if _ASKED_AS.get(kind, kind) not in self.show:
-            return
-        start = self._on(event.client, label)
+            return "message", self._say("nonsense", what=shorten(what, 22))
+        room = self._clean(frame.get("room"))
+        match kind:
+            case "message" if isinstance(content, str):
+                return kind, self._say("says", content=self._said(content))
+            case "join":
+                since = frame.get("since")
+                how = "joins" if since is None else "joins_since" if since else "joins_from_start"
+                return kind, self._say(how, room=room, since=since)
+            case "leave":
+                return kind, self._say("leaves", room=room)
+            case "heartbeat":
+                return kind, self._say("heartbeat")
+            case "history" | "presence" if self.excerpt:
+                return kind, self._say("asks", what=kind, room=room)
+        return kind, ""
+
+    def _arrow_to_server(self, client: str, label: str) -> Moment:
+        """Draw a frame from a client to the server; returns when it arrives there."""
+        start = self._on(client, label)
         arrival = self._at_server("", (0, len(self.arrows), ""), [start])
         if self._arrival is not None:  # as far as we know, what is sent first arrives first
             arrival.if_possible_after.append(self._arrival)
         self._arrival = arrival
         self.arrows.append(Arrow(start, arrival))
-        self._arrived[event.client, str(kind)] = arrival
-        if tag is not None:
-            self._arrived["tag", tag] = arrival
-            self._repeated[event.client, tag] += 1
-        if kind == "history":
-            self._arrived[event.client, "join"] = arrival  # it is answered by a page, as a join is
-        if kind in ("join", "leave"):
-            self._gone.discard((event.client, str(frame.get("room"))))
-            self._causes[event.client] = arrival
+        return arrival
 
     # --- from the server --------------------------------------------------------------------------
 
@@ -276,26 +286,7 @@ class _Builder:
             case Message() as message:
                 self._hears_message(client, message)
             case frames.History() as page:
-                asked = self._arrived.get((client, "join"))
-                numbers = [message.sequence for message in page.messages]
-                tags = [tag_in(message.content) or "" for message in page.messages]
-                self._heard.update(tags)
-                before = [asked, *(self._arrived.get(("tag", tag)) for tag in tags)]
-                if numbers:
-                    self._newest[client, page.room] = max(numbers)
-                    span = f"#{numbers[0]}" + (f" – #{numbers[-1]}" if len(numbers) > 1 else "")
-                    self._hears(
-                        client,
-                        "replay",
-                        self._say("replay", numbers=span),
-                        f"{client} {page.room}",
-                        0,
-                        before,
-                    )
-                elif self._asks_since.get(client) or self.excerpt:
-                    self._hears(
-                        client, "replay", self._say("replay_nothing"), f"{client} {page.room}", 0, [asked]
-                    )
+                self._hears_page(client, page)
             case frames.PresenceFrame(full=full) as presence_frame if not full or self.excerpt:
                 shown = ", ".join(
                     f"{self._clean(user)} {presence_frame.users[user].status}"
@@ -316,6 +307,20 @@ class _Builder:
             case _ if self._is_odd(False):
                 kind = event.frame.get("type") if isinstance(event.frame, dict) else None
                 self._hears(client, "other", shorten(str(kind or "?")), client, 0, [])
+
+    def _hears_page(self, client: str, page: frames.History) -> None:
+        asked = self._arrived.get((client, "join"))
+        numbers = [message.sequence for message in page.messages]
+        tags = [tag_in(message.content) or "" for message in page.messages]
+        self._heard.update(tags)
+        place = f"{client} {page.room}"
+        if numbers:
+            self._newest[client, page.room] = max(numbers)
+            span = f"#{numbers[0]}" + (f" – #{numbers[-1]}" if len(numbers) > 1 else "")
+            before = [asked, *(self._arrived.get(("tag", tag)) for tag in tags)]
+            self._hears(client, "replay", self._say("replay", numbers=span), place, 0, before)
+        elif self._asks_since.get(client) or self.excerpt:
+            self._hears(client, "replay", self._say("replay_nothing"), place, 0, [asked])
 
     def _hears_message(self, client: str, message: Message) -> None:
         tag, number = tag_in(message.content) or "", message.sequence
@@ -443,3 +448,8 @@ def _number(moments: list[Moment]) -> None:
             )
             moment.rank = busy = max(earliest(moment), busy + 1)
         waiting = [moment for moment in waiting if moment.rank < 0]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}

@@ -47,7 +47,7 @@ _OURS = re.compile(r'\((?:"fence-|probe)')
 _SMALL = 3
 """So few events are shown rather than folded."""
 _BREAKS = 3
-"""Faults that are shown, with what mended them."""
+"""Faults that are shown, with what ended them."""
 _SOON = 1.0
 """Seconds before the first blamed event in which a fault may be its cause."""
 _AT_ONCE = 0.05
@@ -242,7 +242,7 @@ class _Chosen:
 
     def _faults(self) -> set[int]:
         """What broke these clients or the server meanwhile, and the last of that before."""
-        found: list[list[int]] = []  # each break, with what mended it
+        found: list[list[int]] = []  # each break, with what ended it
         broken: dict[str, list[int]] = {}
         for place, event in enumerate(self.history[: self.guilty[-1] + 1]):
             match event:

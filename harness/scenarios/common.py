@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
+from harness.checkers.catalogue import Anomaly
 from harness.history.index import HistoryIndex
 from harness.worlds.base import World
 from harness.worlds.client import Client
@@ -59,3 +60,11 @@ async def together(*coroutines: Coroutine[None, None, None]) -> None:
 def span(index: HistoryIndex, step: str) -> tuple[float, float]:
     """When a step began and ended."""
     return index.steps.get(step, (inf, inf))
+
+
+def in_rooms(
+    index: HistoryIndex, rooms: Iterable[str], *checkers: Callable[[HistoryIndex, str], list[Anomaly]]
+) -> list[Anomaly]:
+    """What each of these checkers finds in these rooms: all of the first one, then of the next."""
+    rooms = list(rooms)
+    return [anomaly for check in checkers for room in rooms for anomaly in check(index, room)]

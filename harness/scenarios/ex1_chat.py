@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec import Struct
 from harness.checkers import delivery, errors, notices, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.history.index import HistoryIndex
-from harness.scenarios.common import FULL, Bad, misbehave, span
+from harness.scenarios.common import FULL, Bad, in_rooms, misbehave, span
 from harness.scenarios.script import Scenes
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
@@ -240,59 +241,72 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, SAME_LETTERS))
     foreign = {f"{name}-{index.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(index)
-    rooms = (room, other, *sorted(foreign))
-    in_1_4 = index.steps.get("1.4", (0.0, 0.0))
+    rooms = [room, other, *sorted(foreign)]
     leaks = delivery.leaks(index)
     return {
         "1.1": Finding([], _started(index)),
-        "1.2": Finding(
-            [*_names(index), *errors.unanswered(index, *span(index, "1.2")), *errors.stray(index)],
-            Text(
-                "connected", {"clients": _connected(index), "bad": errors.counted(index, *span(index, "1.2"))}
-            ),
-        ),
-        "1.3": Finding(
-            [
-                *notices.repeated(index, room),
-                *(each for name in rooms for each in notices.missing(index, name, "joined")),
-                *errors.unanswered(index, *span(index, "1.3")),
-                *(leak for leak in leaks if leak.params["user"] == "system"),
-            ],
-            Text(
-                "joined",
-                {"notices": notices.heard(index, room), "bad": errors.counted(index, *span(index, "1.3"))},
-            ),
-        ),
-        "1.4": Finding(
-            [
-                *(each for name in rooms for each in delivery.refused(index, name)),
-                *(each for name in rooms for each in delivery.lost(index, name)),
-                *(each for name in rooms for each in delivery.duplicates(index, name)),
-                *(each for name in rooms for each in delivery.altered(index, name)),
-                *(leak for leak in leaks if leak.name == "room_leak" and leak.params["user"] != "system"),
-                *errors.obeyed(index),
-                *errors.unanswered(index, *in_1_4),
-                *timestamps.of_messages(index),
-            ],
-            Text(
-                "delivered",
-                {
-                    "messages": sum(said.at <= in_1_4[1] for said in index.said.values()),
-                    "deliveries": sum(heard.live and heard.at <= in_1_4[1] for heard in index.heard),
-                    "bad": errors.counted(index, *in_1_4),
-                },
-            ),
-        ),
-        "1.5": Finding(
-            [
-                *notices.missing(index, room, "left"),
-                *(leak for leak in leaks if leak.name == "heard_after_leave"),
-                *errors.unanswered(index, *span(index, "1.5")),
-            ],
-            Text("left", {"after": _said_after_leaving(index, room)}),
-            doubt=None if _said_after_leaving(index, room) else Text("nothing_said_after"),
-        ),
+        "1.2": _step_1_2(index),
+        "1.3": _step_1_3(index, rooms, [leak for leak in leaks if leak.params["user"] == "system"]),
+        "1.4": _step_1_4(index, rooms, [leak for leak in leaks if leak.params["user"] != "system"]),
+        "1.5": _step_1_5(index, room, leaks),
     }
+
+
+def _step_1_2(index: HistoryIndex) -> Finding:
+    during = span(index, "1.2")
+    return Finding(
+        [*_names(index), *errors.unanswered(index, *during), *errors.stray(index)],
+        Text("connected", {"clients": _connected(index), "bad": errors.counted(index, *during)}),
+    )
+
+
+def _step_1_3(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Finding:
+    during = span(index, "1.3")
+    return Finding(
+        [
+            *notices.repeated(index, rooms[0]),
+            *in_rooms(index, rooms, partial(notices.missing, what="joined")),
+            *errors.unanswered(index, *during),
+            *leaks,
+        ],
+        Text(
+            "joined",
+            {"notices": notices.heard(index, rooms[0]), "bad": errors.counted(index, *during)},
+        ),
+    )
+
+
+def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Finding:
+    during = index.steps.get("1.4", (0.0, 0.0))
+    counts = {
+        "messages": sum(said.at <= during[1] for said in index.said.values()),
+        "deliveries": sum(heard.live and heard.at <= during[1] for heard in index.heard),
+        "bad": errors.counted(index, *during),
+    }
+    checkers = (delivery.refused, delivery.lost, delivery.duplicates, delivery.altered)
+    return Finding(
+        [
+            *in_rooms(index, rooms, *checkers),
+            *(leak for leak in leaks if leak.name == "room_leak"),
+            *errors.obeyed(index),
+            *errors.unanswered(index, *during),
+            *timestamps.of_messages(index),
+        ],
+        Text("delivered", counts),
+    )
+
+
+def _step_1_5(index: HistoryIndex, room: str, leaks: list[Anomaly]) -> Finding:
+    after = _said_after_leaving(index, room)
+    return Finding(
+        [
+            *notices.missing(index, room, "left"),
+            *(leak for leak in leaks if leak.name == "heard_after_leave"),
+            *errors.unanswered(index, *span(index, "1.5")),
+        ],
+        Text("left", {"after": after}),
+        doubt=None if after else Text("nothing_said_after"),
+    )
 
 
 def _started(index: HistoryIndex) -> Text:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import accumulate
 from random import Random
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from harness.checkers import delivery, errors, ordering, pages, replay, slow, timestamps
-from harness.history.faults import READ_AGAIN, STOP_READING
+from harness.history.faults import READ_AGAIN, RESET, STOP_READING
 from harness.history.index import HistoryIndex
-from harness.scenarios.common import FULL, MODEST, Bad, meanwhile, misbehave, span, together
+from harness.scenarios.common import FULL, MODEST, Bad, in_rooms, meanwhile, misbehave, span, together
 from harness.scenarios.script import Scenes
 from harness.scenarios.seam import Seam
 from harness.verdict.outcome import Finding, Text
@@ -304,85 +305,100 @@ def _bad_requests(world: World) -> list[Bad]:
     ]
 
 
+class _Rooms(NamedTuple):
+    """The rooms of a run, by their full names."""
+
+    talk: list[str]
+    slow: str
+    seam: str
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.talk, self.slow, self.seam]
+
+
 def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     nonce = index.began.nonce
-    rooms = [f"{room}-{nonce}" for room in ROOMS[: plan.rooms]]
-    slow_room, seam = f"{SLOW}-{nonce}", f"{SEAM}-{nonce}"
-    every = [*rooms, slow_room, seam]
-    restarted = sum(e.what == "ready" for e in index.server) > 1
-    asked_to_restart = any(e.what == "started" for e in index.server)
-    in_flight = _in_flight(index)
-    cuts, used = _cuts(index, seam)
-    owed = slow.owed_bytes(index, slow_room)
+    rooms = _Rooms([f"{room}-{nonce}" for room in ROOMS[: plan.rooms]], f"{SLOW}-{nonce}", f"{SEAM}-{nonce}")
+    return {
+        "2.1": _step_2_1(plan, index, rooms),
+        "2.2": _step_2_2(index, rooms),
+        "2.3": _step_2_3(index, rooms),
+        "2.4": _step_2_4(plan, index, rooms),
+    }
+
+
+def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
+    """Fast messages of several clients, one of whom reads slowly (not in a small plan)."""
+    spoken_in = [*rooms.talk, rooms.slow]
+    owed = slow.owed_bytes(index, rooms.slow)
     spoken = {
-        "messages": sum(said.room in [*rooms, slow_room] for said in index.said.values()),
-        "rooms": len(rooms) + (not plan.is_small),
+        "messages": sum(said.room in spoken_in for said in index.said.values()),
+        "rooms": len(rooms.talk) + (not plan.is_small),
     }
     if not plan.is_small:
         spoken["mebibytes"] = round(owed / 2**20)
-    return {
-        "2.1": Finding(
-            [
-                *slow.stalled(index, slow_room),
-                *slow.unbounded(index, slow_room),
-                *(each for room in [*rooms, slow_room] for each in delivery.refused(index, room)),
-                *(each for room in [*rooms, slow_room] for each in delivery.lost(index, room)),
-                *(each for room in [*rooms, slow_room] for each in delivery.duplicates(index, room)),
-                *(each for room in every for each in delivery.altered(index, room)),
-                *timestamps.of_messages(index),
-            ],
-            Text("burst_alone" if plan.is_small else "burst", spoken),
-            doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,
-            notes=[Text("no_slow_reader")] if plan.is_small else [],
+    return Finding(
+        [
+            *in_rooms(index, [rooms.slow], slow.stalled, slow.unbounded),
+            *in_rooms(index, spoken_in, delivery.refused, delivery.lost, delivery.duplicates),
+            *in_rooms(index, rooms.all, delivery.altered),
+            *timestamps.of_messages(index),
+        ],
+        Text("burst_alone" if plan.is_small else "burst", spoken),
+        doubt=Text("reader_not_slow") if owed <= MAX_UNREAD and not plan.is_small else None,
+        notes=[Text("no_slow_reader")] if plan.is_small else [],
+    )
+
+
+def _step_2_2(index: HistoryIndex, rooms: _Rooms) -> Finding:
+    """One order in each room, also after a restart if the server can be restarted."""
+    restarted = sum(event.what == "ready" for event in index.server) > 1
+    asked_to_restart = any(event.what == "started" for event in index.server)
+    in_flight = _in_flight(index)
+    return Finding(
+        [
+            *in_rooms(index, rooms.all, ordering.numbering, ordering.order),
+            *in_rooms(index, rooms.talk, delivery.numbered_twice),
+        ],
+        Text(
+            "numbered" if restarted else "numbered_once",
+            {"numbers": sum(ordering.newest(index, room) for room in rooms.all), "in_flight": in_flight},
         ),
-        "2.2": Finding(
-            [
-                *(each for room in every for each in ordering.numbering(index, room)),
-                *(each for room in every for each in ordering.order(index, room)),
-                *(each for room in rooms for each in delivery.numbered_twice(index, room)),
-            ],
-            Text(
-                "numbered" if restarted else "numbered_once",
-                {"numbers": sum(ordering.newest(index, room) for room in every), "in_flight": in_flight},
-            ),
-            doubt=None if in_flight >= 2 else Text("never_two_in_flight"),
-            notes=[] if asked_to_restart or not index.conns else [Text("restart_left_out")],
-        ),
-        "2.3": Finding(
-            [
-                *replay.seams(index, seam),
-                *(each for room in rooms for each in replay.seams(index, room)),
-                *replay.seams(index, slow_room, "sloth"),
-                *delivery.refused(index, seam),
-                *delivery.lost(index, seam),
-                *delivery.numbered_twice(index, seam),
-                *delivery.duplicates(index, seam),
-                *replay.retries(index, seam),
-            ],
-            Text("cut", {"cuts": cuts, "replayed": used}),
-            doubt=None if cuts and used else Text("nothing_missed"),
-            notes=[] if replay.offers_retries(index, seam) else [Text("no_retries")],
-        ),
-        "2.4": Finding(
-            [
-                *(each for room in every for each in delivery.strays(index, room)),
-                *(each for room in every for each in pages.wrong(index, room)),
-                *(each for room in every for each in pages.mismatches(index, room)),
-                *errors.unanswered(index, *span(index, "2.4")),
-            ],
-            Text(
-                "paged",
-                {
-                    "pages": sum(len(pages.answers(index, room)) for room in every),
-                    "messages": ordering.newest(index, seam),
-                },
-            ),
-            doubt=None
-            if ordering.newest(index, seam) > min(MAX_PAGE, plan.enough - 1)
-            else Text("history_short"),
-        ),
-    }
+        doubt=None if in_flight >= 2 else Text("never_two_in_flight"),
+        notes=[] if asked_to_restart or not index.conns else [Text("restart_left_out")],
+    )
+
+
+def _step_2_3(index: HistoryIndex, rooms: _Rooms) -> Finding:
+    """Clients are cut off, and come back in the middle of a conversation."""
+    cuts, used = _cuts(index, rooms.seam)
+    checkers = (delivery.refused, delivery.lost, delivery.numbered_twice, delivery.duplicates, replay.retries)
+    return Finding(
+        [
+            *in_rooms(index, [rooms.seam, *rooms.talk], replay.seams),
+            *replay.seams(index, rooms.slow, "sloth"),
+            *in_rooms(index, [rooms.seam], *checkers),
+        ],
+        Text("cut", {"cuts": cuts, "replayed": used}),
+        doubt=None if cuts and used else Text("nothing_missed"),
+        notes=[] if replay.offers_retries(index, rooms.seam) else [Text("no_retries")],
+    )
+
+
+def _step_2_4(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
+    """The history of each room, page by page."""
+    newest = ordering.newest(index, rooms.seam)
+    asked = sum(len(pages.answers(index, room)) for room in rooms.all)
+    return Finding(
+        [
+            *in_rooms(index, rooms.all, delivery.strays, pages.wrong, pages.mismatches),
+            *errors.unanswered(index, *span(index, "2.4")),
+        ],
+        Text("paged", {"pages": asked, "messages": newest}),
+        doubt=None if newest > min(MAX_PAGE, plan.enough - 1) else Text("history_short"),
+    )
 
 
 def _in_flight(index: HistoryIndex) -> int:
@@ -398,6 +414,6 @@ def _in_flight(index: HistoryIndex) -> int:
 
 def _cuts(index: HistoryIndex, room: str) -> tuple[int, int]:
     """How many connections were reset, and how many messages the replays after that brought."""
-    cuts = sum(fault.fault == "reset" for conn in index.conns.values() for fault in conn.faults)
+    cuts = sum(fault.fault == RESET for conn in index.conns.values() for fault in conn.faults)
     back = [m for m in index.members(room) if m.since is not None]
     return cuts, sum(len(replay.replayed(index, membership)) for membership in back)

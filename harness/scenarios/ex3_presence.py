@@ -1,21 +1,23 @@
 """Exercise 3, presence: people come, go, fall silent, and some only seem to.
 
 Two watch: a *listener*, who never asks and so knows broadcasts only, and an *asker*, who asks all the time
-and so also measures how quick the server is. Everybody else has a way of their own to live or to vanish.
+and so also measures how quick the server is. Everybody else has a way of their own to show life, or to stop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from math import inf
 from random import Random
 
 from msgspec import Struct
 
-from harness.checkers import errors, notices, presence, timestamps
+from harness.checkers import delivery, errors, notices, presence, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import Silence
-from harness.history.faults import GO_SILENT, READ_AGAIN
+from harness.history.events import Event
+from harness.history.faults import CLOSE, GO_SILENT, LOSE_INBOUND, LOSE_OUTBOUND, READ_AGAIN, RESET
 from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.scenarios.script import Scenes
@@ -42,9 +44,12 @@ SLOW_TIMEOUT = 5.0
 """Seconds of an offline time-out from which on waiting for it is called slow."""
 ASKS = 5
 """How often in a heartbeat interval the asker asks."""
-LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames"}
-"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames."""
-TWINS = {"tina": "close", "theo": "reset", "tess": "go_silent", "toby": "leave"}
+LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames", "igor": "receives_nothing"}
+"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames, and by
+heartbeats of a client to which nothing comes through any more."""
+SENDS_NOTHING = "olga"
+"""The one whose own frames are lost on the way, while it still receives."""
+TWINS = {"tina": CLOSE, "theo": RESET, "tess": GO_SILENT, "toby": "leave"}
 """Those with two connections, and what becomes of one of them."""
 
 
@@ -103,11 +108,13 @@ async def play(plan: Plan, world: World) -> None:
         cast = await _enter(world, room, other)
         for witness in (listener, asker):
             await witness.fence()  # what was announced of that has come
-    for name in ("penny", "rudy", "vera"):  # not before: a slow server takes its time to let all of them in
+    # Not before: a slow server takes its time to let all of them in.
+    for name in ("penny", "rudy", "igor", "vera"):
         cast[name][0].answers_heartbeats = False
-    stay = [client for name in (*TWINS, "penny", "rudy") for client in cast[name]]
+    stay = [client for name in (*TWINS, "penny", "rudy", "igor") for client in cast[name]]
     lives = [_show_life(world, client) for client in (*stay, listener)]
-    async with meanwhile(_keep_asking(world, asker, room), *lives):
+    talks = _keep_talking(world, cast["sam"][0], room)
+    async with meanwhile(_keep_asking(world, asker, room), talks, *lives):
         with world.step("3.3"):
             await _fall_silent(plan, world, cast, room)
             rhea = cast["rhea"][0].user
@@ -130,7 +137,7 @@ async def play(plan: Plan, world: World) -> None:
 
 async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]:
     """Everybody enters the room: by name, with one or two connections. Two will be lost in two rooms."""
-    cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera")}
+    cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera", "sam", SENDS_NOTHING)}
     await world.client("nora")  # she enters no room, and is sent heartbeats all the same
     cast |= {name: [await world.client(name) for _ in range(2)] for name in TWINS}
     for client in (client for clients in cast.values() for client in clients):
@@ -142,22 +149,27 @@ async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]
 
 
 async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], room: str) -> None:
-    """One connection of each twin ends (or leaves the room), one client is reset, and one vanishes."""
+    """One connection of each twin ends (or leaves the room), one client is reset, and one goes silent.
+
+    Of two more, frames are lost in one direction.
+    """
     world.note("silent_since", world.now())
     for name, fault in TWINS.items():
         ending = cast[name][0 if plan.ends_first[name] else 1]
-        if fault == "close":
+        if fault == CLOSE:
             await ending.close()
-        elif fault == "reset":
+        elif fault == RESET:
             await ending.reset()
         elif fault == "leave":
             await ending.leave(room)
         else:
             ending.suffer(GO_SILENT)
     await cast["rhea"][0].reset()
-    vera = cast["vera"][0]
-    await vera.send_heartbeat()  # the last sign of life that there is, and its time is known
-    vera.suffer(GO_SILENT)
+    cast["igor"][0].suffer(LOSE_INBOUND)
+    for name, fault in (("vera", GO_SILENT), (SENDS_NOTHING, LOSE_OUTBOUND)):
+        client = cast[name][0]
+        await client.send_heartbeat()  # the last sign of life that there is, and its time is known
+        client.suffer(fault)
 
 
 async def _show_life(world: World, client: Client) -> None:
@@ -178,6 +190,14 @@ async def _keep_asking(world: World, asker: Client, room: str) -> None:
         while asker.is_open:
             await asker.ask_presence(room)
             await world.pause(world.heartbeat / ASKS)
+
+
+async def _keep_talking(world: World, speaker: Client, room: str) -> None:
+    """Say something now and then, so that it can be seen who still receives it."""
+    with suppress(PlayStopped):
+        while speaker.is_open:
+            await speaker.say(room, f"{world.tag()}. anybody there?")
+            await world.pause(world.heartbeat / 4)
 
 
 async def _shown(
@@ -212,33 +232,42 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     if not needed:
         return {step: Finding([], Text("nothing")) for step in ("3.1", "3.2", "3.3", "3.4")}
     listener, asker, carol = (people[name] for name in ("listener", "asker", "carol"))
+    return {
+        "3.1": _step_3_1(index, room, other, listener, asker, carol),
+        "3.2": _step_3_2(index, room, other, people),
+        **_silence(index, room, other, people),
+    }
+
+
+def _step_3_1(
+    index: HistoryIndex, room: str, other: str, listener: Conn, asker: Conn, carol: Conn
+) -> Finding:
     everybody = {conn.user for conn in index.conns.values()}
-    first, second = span(index, "3.1"), span(index, "3.2")
+    during = span(index, "3.1")
     answers = sum(
-        presence_frame.room in (room, other) and asked.at <= first[1]
+        presence_frame.room in (room, other) and asked.at <= during[1]
         for asked, presence_frame in index.presence_frames
     )
-    return {
-        "3.1": Finding(
-            [
-                *presence.listed(index, asker.number, room, {listener.user, asker.user}, *first, everybody),
-                *presence.listed(index, carol.number, other, {carol.user}, *first, everybody),
-                *presence.leaks(index),
-            ],
-            Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(index.members(other))}),
-        ),
-        "3.2": Finding(
-            [
-                *_dora(index, people, room, other),
-                *timestamps.of_presence(index),
-                *errors.unanswered(index, *second),
-            ],
-            Text(
-                "presence_told", {"bad": errors.counted(index, *second), "left": _left(index, "dora", room)}
-            ),
-        ),
-        **_silence(plan, index, room, other, people, listener, asker),
-    }
+    return Finding(
+        [
+            *presence.listed(index, asker.number, room, {listener.user, asker.user}, *during, everybody),
+            *presence.listed(index, carol.number, other, {carol.user}, *during, everybody),
+            *presence.leaks(index),
+        ],
+        Text("rooms_apart", {"rooms": 2, "answers": answers, "apart": len(index.members(other))}),
+    )
+
+
+def _step_3_2(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> Finding:
+    during = span(index, "3.2")
+    return Finding(
+        [
+            *_dora(index, people, room, other),
+            *timestamps.of_presence(index),
+            *errors.unanswered(index, *during),
+        ],
+        Text("presence_told", {"bad": errors.counted(index, *during), "left": _left(index, "dora", room)}),
+    )
 
 
 def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -> list[Anomaly]:
@@ -263,100 +292,131 @@ def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -
     return found
 
 
-def _silence(
-    plan: Plan,
-    index: HistoryIndex,
-    room: str,
-    other: str,
-    people: dict[str, Conn],
-    listener: Conn,
-    asker: Conn,
-) -> dict[str, Finding]:
-    """Steps 3.3 and 3.4: who vanished, who only seemed to, and who came back."""
+def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> dict[str, Finding]:
+    """Steps 3.3 and 3.4: who fell silent, who only seemed to, and who came back."""
     if "3.3" not in index.steps and index.finished("3.2"):
         left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
-    heartbeat, timeout = listener.heartbeat, listener.timeout
-    since = index.notes["silent_since"][0] if index.notes["silent_since"] else inf
-    until = index.notes["watched_until"][0] if index.notes["watched_until"] else inf
-    storm = presence.too_many_heartbeats(index, [listener, asker], heartbeat)
-    if until == inf:
+    listener, asker = people["listener"], people["asker"]
+    storm = presence.too_many_heartbeats(index, [listener, asker], listener.heartbeat)
+    if not index.notes["watched_until"]:
         return {"3.3": Finding(storm, Text("nothing")), "3.4": Finding([], Text("nothing"))}
-    stall = index.longest_stall()
-    slack = presence.slowest_answer(index, asker.number, room, since, until) + stall + 0.05
-    witnesses = [listener.number, asker.number]
-    vera, rhea = (_silent(index, name, room, until, heartbeat, timeout) for name in ("vera", "rhea"))
-    watch = (since, until)
+    watch = _Watch(index, room, people)
+    return {"3.3": _step_3_3(watch, storm), "3.4": _step_3_4(watch, other)}
+
+
+class _Watch:
+    """The time in which it was watched who is shown as present: its people, its bounds, its tolerance."""
+
+    def __init__(self, index: HistoryIndex, room: str, people: dict[str, Conn]) -> None:
+        self.index = index
+        self.room = room
+        self.people = people
+        self.listener, self.asker = people["listener"], people["asker"]
+        self.heartbeat, self.timeout = self.listener.heartbeat, self.listener.timeout
+        self.since = index.notes["silent_since"][0] if index.notes["silent_since"] else inf
+        self.until: float = index.notes["watched_until"][0]
+        slowest = presence.slowest_answer(index, self.asker.number, room, self.since, self.until)
+        self.slack = slowest + index.longest_stall() + 0.05
+        self.shaky = _too_slow(self.slack, self.heartbeat)
+        self._left = notices.missing(index, room, "left")
+
+    def silence(self, name: str) -> Silence:
+        """The silence of a client: since the last frame that it sent, or since its connection broke."""
+        index = self.index
+        conn = next((conn for conn in index.conns.values() if conn.client == name), Conn(0, name))
+        fault = conn.faults[0] if conn.faults else None
+        last = max((s.at for s in index.sent if s.conn == conn.number), default=0.0)
+        reset = fault is not None and fault.fault == RESET
+        since = fault.at if fault is not None and reset else last
+        return Silence(conn.user, self.room, since, self.until, self.heartbeat, self.timeout, at_once=reset)
+
+    def gone(self, name: str) -> list[Anomaly]:
+        """Whether a client that is gone is shown as offline, in time, to those who listen and who ask."""
+        numbers = self.listener.number, self.asker.number
+        return presence.offline(self.index, self.silence(name), *numbers, self.slack)
+
+    def announced(self, name: str) -> list[Anomaly]:
+        """Whether it was announced that it is gone."""
+        return [each for each in self._left if each.params["subject"] == self.people[name].user]
+
+    def here(self, names: Iterable[str], why: str) -> list[Anomaly]:
+        """Whether these were shown as present all the time."""
+        numbers = [self.listener.number, self.asker.number]
+        return [
+            anomaly
+            for name in names
+            if name in self.people
+            for anomaly in presence.always_here(
+                self.index, self.people[name].user, self.room, numbers, self.since, self.until, why
+            )
+        ]
+
+
+def _step_3_3(watch: _Watch, storm: list[Anomaly]) -> Finding:
+    index, room, people = watch.index, watch.room, watch.people
+    steady = [watch.listener, watch.asker, people["quentin"], people["nora"]]
+    one_user = all(index.notes["one_user"][0]) if index.notes["one_user"] else False
+    ended = sum(_faults(index, name, fault) + _left(index, name, room) for name, fault in TWINS.items())
+    return Finding(
+        [
+            *storm,
+            *presence.heartbeats(index, steady, watch.since, watch.until, watch.heartbeat, watch.slack),
+            *watch.gone("rhea"),
+            *watch.announced("rhea"),
+            *(watch.here(TWINS, "twin") if one_user else []),
+            *(notices.unjustified(index, room) if one_user else []),
+        ],
+        Text(
+            "faults_bit",
+            {
+                "beats": len(index.heartbeats[watch.listener.number]),
+                "interval": watch.heartbeat,
+                "resets": _faults(index, "rhea", RESET),
+                "twins": ended,
+            },
+        ),
+        shaky=watch.shaky,
+        notes=[] if one_user else [Text("names_ignored")],
+    )
+
+
+def _step_3_4(watch: _Watch, other: str) -> Finding:
+    index, people = watch.index, watch.people
+    vera, carol, gone = people["vera"], people["carol"].number, {people["rhea"].user, people["vera"].user}
     lively = [
         anomaly
         for name, why in LIVELY.items()
         # Who answers heartbeats can only be judged if there are any.
         if name in people and (why != "quiet" or index.heartbeats[people[name].number])
-        for anomaly in presence.always_here(index, people[name].user, room, witnesses, *watch, why)
+        for anomaly in watch.here([name], why)
     ]
-    one_user = all(index.notes["one_user"][0]) if index.notes["one_user"] else False
-    twins = [
-        anomaly
-        for name in TWINS
-        if one_user and name in people
-        for anomaly in presence.always_here(index, people[name].user, room, witnesses, *watch, "twin")
-    ]
-    steady = [listener, asker, people["quentin"], people["nora"]]
-    lost_elsewhere = presence.listed(
-        index, people["carol"].number, other, set(), until, inf, {people["rhea"].user, people["vera"].user}
+    silence = watch.silence("vera")
+    lost = _faults(index, "igor", LOSE_INBOUND) + _faults(index, SENDS_NOTHING, LOSE_OUTBOUND)
+    return Finding(
+        [
+            *watch.gone("vera"),
+            *watch.announced("vera"),
+            *watch.gone(SENDS_NOTHING),
+            *lively,
+            *_not_sent_while_quiet(index, watch.room, people, watch.silence(SENDS_NOTHING)),
+            *_returned(index, vera.user, watch.room, watch.listener, watch.asker, watch.until),
+            *presence.listed(index, carol, other, set(), watch.until, inf, gone),
+            *_left_open(index, people),
+        ],
+        Text(
+            "timed_out",
+            {
+                "seconds": round(presence.delay(index, silence, watch.listener.number), 2),
+                "timeout": watch.timeout,
+                "watched": round(watch.until - watch.since, 1),
+                "slack": round(watch.slack, 2),
+                "silent": _faults(index, "vera", GO_SILENT),
+                "one_way": lost,
+            },
+        ),
+        shaky=watch.shaky,
     )
-    lost = [
-        anomaly
-        for anomaly in notices.missing(index, room, "left")
-        if anomaly.params["subject"] != people["dora"].user
-    ]
-    return {
-        "3.3": Finding(
-            [
-                *storm,
-                *presence.heartbeats(index, steady, since, until, heartbeat, slack),
-                *presence.offline(index, rhea, listener.number, asker.number, slack),
-                *[each for each in lost if each.params["subject"] == rhea.user],
-                *twins,
-                *(notices.unjustified(index, room) if one_user else []),
-            ],
-            Text(
-                "faults_bit",
-                {
-                    "beats": len(index.heartbeats[listener.number]),
-                    "interval": heartbeat,
-                    "resets": _faults(index, "rhea", "reset"),
-                    "twins": sum(
-                        _faults(index, name, fault) + _left(index, name, room)
-                        for name, fault in TWINS.items()
-                    ),
-                },
-            ),
-            shaky=_too_slow(slack, heartbeat),
-            notes=[] if one_user else [Text("names_ignored")],
-        ),
-        "3.4": Finding(
-            [
-                *presence.offline(index, vera, listener.number, asker.number, slack),
-                *[each for each in lost if each.params["subject"] == vera.user],
-                *lively,
-                *_returned(index, vera.user, room, listener, asker, until),
-                *lost_elsewhere,
-                *_left_open(index, people),
-            ],
-            Text(
-                "timed_out",
-                {
-                    "seconds": round(presence.delay(index, vera, listener.number), 2),
-                    "timeout": timeout,
-                    "watched": round(until - since, 1),
-                    "slack": round(slack, 2),
-                    "vanished": _faults(index, "vera", "go_silent"),
-                },
-            ),
-            shaky=_too_slow(slack, heartbeat),
-        ),
-    }
 
 
 def _faults(index: HistoryIndex, client: str, fault: str) -> int:
@@ -376,22 +436,10 @@ def _too_slow(slack: float, heartbeat: float) -> Text | None:
     return Text("slow_machine", {"seconds": round(slack, 2)}) if slack > heartbeat else None
 
 
-def _silent(
-    index: HistoryIndex, name: str, room: str, until: float, heartbeat: float, timeout: float
-) -> Silence:
-    """The silence of a client: since the last frame that it sent, or since its connection broke."""
-    conn = next((conn for conn in index.conns.values() if conn.client == name), Conn(0, name))
-    fault = conn.faults[0] if conn.faults else None
-    last = max((s.at for s in index.sent if s.conn == conn.number), default=0.0)
-    reset = fault is not None and fault.fault == "reset"
-    since = fault.at if fault is not None and reset else last
-    return Silence(conn.user, room, since, until, heartbeat, timeout, at_once=reset)
-
-
 def _returned(
     index: HistoryIndex, user: str, room: str, listener: Conn, asker: Conn, until: float
 ) -> list[Anomaly]:
-    """The one who vanished and came back: is it online again, for those who listen and who ask?"""
+    """The one who went silent and came back: is it online again, for those who listen and who ask?"""
     back = [m for m in index.memberships if m.client == "vera" and m.asked > until]
     if not back or not back[-1].confirmed:
         return []
@@ -407,3 +455,43 @@ def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
     if vera is None or vera.closed is not None or not index.finished("3.4"):
         return []
     return [Anomaly("zombie_presence", {"who": "vera", "subject": vera.user}, list(vera.faults), "open")]
+
+
+def _not_sent_while_quiet(
+    index: HistoryIndex, room: str, people: dict[str, Conn], quiet: Silence
+) -> list[Anomaly]:
+    """Whether a member that still receives was sent everything until its time-out, although it said nothing.
+
+    Compared with what everybody received who answers heartbeats: what they miss, others are to blame for.
+    """
+    listener, olga = people["listener"].number, people[SENDS_NOTHING]
+    others = [_tags_on(index, people[name].number, room) for name in ("listener", "quentin", "sam")]
+    until = quiet.last_sign + quiet.timeout - presence.EARLY
+    due = [
+        heard
+        for heard in index.live_on(listener, room)
+        if heard.said is not None
+        and olga.opened < heard.at < until
+        and all(heard.said.tag in tags for tags in others)
+    ]
+    mine = _tags_on(index, olga.number, room)
+    missing = [heard for heard in due if heard.said is not None and heard.said.tag not in mine]
+    if not missing or missing[0] is due[0]:  # nothing from the beginning: that is no matter of silence
+        return []
+    params = {
+        "who": SENDS_NOTHING,
+        "room": room,
+        "count": len(missing),
+        "of": len(due),
+        "content": delivery.excerpt(missing[0].message.content),
+        "sender": missing[0].message.user,
+        "seconds": round(missing[0].at - quiet.last_sign, 2),
+        "timeout": quiet.timeout,
+    }
+    evidence: list[Event] = [*olga.faults, missing[0].event]
+    return [Anomaly("lost", params, evidence, "quiet")]
+
+
+def _tags_on(index: HistoryIndex, conn: int, room: str) -> set[str]:
+    """The tags of what a connection received live."""
+    return {heard.said.tag for heard in index.live_on(conn, room) if heard.said is not None}

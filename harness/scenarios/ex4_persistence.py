@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from math import inf
 from random import Random
 
@@ -12,7 +13,7 @@ from harness.checkers import delivery, durability, ordering, pages, replay, time
 from harness.checkers.catalogue import Anomaly
 from harness.history.faults import STOP_READING
 from harness.history.index import HistoryIndex
-from harness.scenarios.common import FULL, MODEST, meanwhile
+from harness.scenarios.common import FULL, MODEST, in_rooms, meanwhile
 from harness.scenarios.script import Scenes
 from harness.verdict.outcome import Finding, Text
 from harness.worlds.base import World
@@ -203,86 +204,85 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     """Which checkers belong to which step, and the proof of each."""
     rooms = [f"{room}-{index.began.nonce}" for room in ROOMS]
     all_rooms = [*rooms, f"{LAST_WORDS}-{index.began.nonce}"]
-    restarts = any(e.what == "started" for e in index.server) or not index.finished("4.1")
-    left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
-    unseen = durability.unacknowledged(index)
-    first_end = min(durability.ends(index), default=inf)
-    before = sum(said.at < first_end for said in index.said.values())
-    stops = [e.detail.get("seconds", 0.0) for e in index.server if e.what == "stopped"]
-    copied = sum(len(page.messages) for _, page in index.second.pages) if index.second else 0
+    restarts = any(event.what == "started" for event in index.server) or not index.finished("4.1")
     result = {
-        "4.1": Finding(
-            [
-                *(each for room in rooms for each in delivery.refused(index, room)),
-                *(each for room in rooms for each in delivery.lost(index, room)),
-                *(each for room in rooms for each in delivery.duplicates(index, room)),
-                *timestamps.of_messages(index),
-            ],
-            Text("said", {"messages": before, "rooms": len(rooms)}),
-        ),
-        "4.2": Finding(
-            [],
-            Text(
-                "killed",
-                {
-                    "seconds": stops[0] if stops else 0.0,
-                    "kills": len(unseen),
-                    "unseen": ", ".join(map(str, unseen)),
-                },
-            ),
-            doubt=None if any(unseen) else Text("nothing_in_flight"),
-        ),
-        "4.3": Finding(
-            [
-                *_data_dir(index),
-                *(each for room in rooms for each in _strays_in_copy(index, room)),
-                *(each for room in rooms for each in durability.lost_in_copy(index, room)),
-            ],
-            Text("on_disk", {"messages": copied}),
-        ),
-        "4.4": Finding(
-            [
-                *(each for room in all_rooms for each in delivery.strays(index, room)),
-                *(each for room in all_rooms for each in durability.lost(index, room)),
-                *(each for room in all_rooms for each in ordering.numbering(index, room)),
-                *(each for room in all_rooms for each in ordering.order(index, room)),
-                *(
-                    each
-                    for room in all_rooms
-                    for each in pages.mismatches(index, room, "changed_after_restart")
-                ),
-                *(each for room in all_rooms for each in durability.replayed_as_new(index, room)),
-                *(
-                    each
-                    for name in (*PEOPLE, "scribe")
-                    for room in all_rooms
-                    for each in replay.seams(index, room, name)
-                ),
-                *(each for room in all_rooms for each in delivery.numbered_twice(index, room)),
-                *(each for room in all_rooms for each in replay.retries(index, room)),
-            ],
-            _restarted(index, all_rooms),
-            notes=_notes(index, all_rooms),
-        ),
-        "4.5": Finding(
-            [
-                *(each for room in rooms for each in durability.lost(index, room)),
-                *(each for room in rooms for each in replay.seams(index, room, "newcomer")),
-                *(each for room in rooms for each in pages.wrong(index, room)),
-            ],
-            Text("history_given", {"newest": NEWEST, "messages": _read(index, "reader")}),
-        ),
+        "4.1": _step_4_1(index, rooms),
+        "4.2": _step_4_2(index),
+        "4.3": _step_4_3(index, rooms),
+        "4.4": _step_4_4(index, all_rooms),
+        "4.5": _step_4_5(index, rooms),
     }
     if not restarts:
+        left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
         result |= dict.fromkeys(("4.2", "4.3", "4.4"), left_out)
     return result
 
 
-def _strays_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
-    return delivery.strays(index.second, room) if index.second else []
+def _step_4_1(index: HistoryIndex, rooms: list[str]) -> Finding:
+    """All that was said before the server was first ended."""
+    first_end = min(durability.ends(index), default=inf)
+    return Finding(
+        [
+            *in_rooms(index, rooms, delivery.refused, delivery.lost, delivery.duplicates),
+            *timestamps.of_messages(index),
+        ],
+        Text(
+            "said",
+            {"messages": sum(said.at < first_end for said in index.said.values()), "rooms": len(rooms)},
+        ),
+    )
 
 
-def _restarted(index: HistoryIndex, rooms: list[str]) -> Text:
+def _step_4_2(index: HistoryIndex) -> Finding:
+    """How the server was stopped and killed; what is wrong then, the lifecycle's checkers find."""
+    unseen = durability.unacknowledged(index)
+    stops = [event.detail.get("seconds", 0.0) for event in index.server if event.what == "stopped"]
+    counts = {
+        "seconds": stops[0] if stops else 0.0,
+        "kills": len(unseen),
+        "unseen": ", ".join(map(str, unseen)),
+    }
+    return Finding([], Text("killed", counts), doubt=None if any(unseen) else Text("nothing_in_flight"))
+
+
+def _step_4_3(index: HistoryIndex, rooms: list[str]) -> Finding:
+    """What a second server finds on a copy of the data."""
+    strays = in_rooms(index.second, rooms, delivery.strays) if index.second else []
+    copied = sum(len(page.messages) for _, page in index.second.pages) if index.second else 0
+    return Finding(
+        [*_data_dir(index), *strays, *in_rooms(index, rooms, durability.lost_in_copy)],
+        Text("on_disk", {"messages": copied}),
+    )
+
+
+def _step_4_4(index: HistoryIndex, rooms: list[str]) -> Finding:
+    """What the server finds when it is started again, several times."""
+
+    def changed(index: HistoryIndex, room: str) -> list[Anomaly]:
+        return pages.mismatches(index, room, "changed_after_restart")
+
+    seams = [partial(replay.seams, client=name) for name in (*PEOPLE, "scribe")]
+    return Finding(
+        [
+            *in_rooms(index, rooms, delivery.strays, durability.lost, ordering.numbering, ordering.order),
+            *in_rooms(index, rooms, changed, durability.replayed_as_new, *seams),
+            *in_rooms(index, rooms, delivery.numbered_twice, replay.retries),
+        ],
+        _receipt_of_restarts(index, rooms),
+        notes=_notes(index, rooms),
+    )
+
+
+def _step_4_5(index: HistoryIndex, rooms: list[str]) -> Finding:
+    """What a newcomer is given at the end, and what a reader finds."""
+    newcomers = partial(replay.seams, client="newcomer")
+    return Finding(
+        in_rooms(index, rooms, durability.lost, newcomers, pages.wrong),
+        Text("history_given", {"newest": NEWEST, "messages": _read(index, "reader")}),
+    )
+
+
+def _receipt_of_restarts(index: HistoryIndex, rooms: list[str]) -> Text:
     kept, torn = sum(ordering.newest(index, room) for room in rooms), durability.torn_off(index)
     counts = {"kept": kept, "kills": len(durability.kills(index)), "again": _repeated(index)}
     return Text("restarted_torn", counts | {"torn": torn}) if torn else Text("restarted", counts)

@@ -84,7 +84,9 @@ class Connection(ClientConnection):
             transport.max_size = _READ_AT_ONCE
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the server."""
+        """Bytes from the server; those that a fault loses are acknowledged by the system all the same."""
+        if self.inbound is Way.LOST:
+            return
         if self.protocol.state is State.CONNECTING:
             data = self._shake_hands(data)
         if self._rest:
@@ -96,6 +98,13 @@ class Connection(ClientConnection):
         taken = self._take_frames(data)
         if taken < len(data):
             self._rest += data[taken:]
+
+    def send_data(self) -> None:
+        """Write what the library has to send: frames, pongs, and the closing handshake."""
+        if self.outbound is Way.LOST:
+            self.protocol.data_to_send()  # which forgets it
+        else:
+            super().send_data()
 
     def process_event(self, event: Event) -> None:
         """What the library has read: in place of its queue, messages go to who listens."""

@@ -1,4 +1,4 @@
-"""What the worlds have in common: a server program that is started, greeted, stopped, killed and copied.
+"""What the worlds have in common: a server program that is started, stopped, killed and copied.
 
 A world says how a program is started (`_launch`), and how a connection to it is made and broken. All that
 is done with it, and how it is told when it does not serve, is the same whether it is a process or a
@@ -40,7 +40,7 @@ MUCH_OUTPUT = 16 * 1024 * 1024
 WRITE_SECONDS = 1.0
 """Seconds within which a server writes down what it was told, if it ever does."""
 HANG_TRIES = 3
-"""Newcomers, with two seconds each, that a server may leave ungreeted before it counts as hanging."""
+"""New clients, with two seconds each, that may get no `connected` before the server counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024
 """Larger frames than the contract allows are read, so that they can be reported."""
 QUICK_INTERVAL = 0.5
@@ -103,7 +103,7 @@ class ServedWorld(World):
         self._process: Process | None = None
         self._starts = 0
         self._output: list[str] = []
-        self._mourned: set[int] = set()
+        self._reported: set[int] = set()
         if beside is not None:
             self.is_second = True
             assert self._folder is not None
@@ -139,7 +139,7 @@ class ServedWorld(World):
         return self.target.url or f"ws://127.0.0.1:{self._port}/"
 
     async def dial(self, user: str, *, narrow: bool) -> Connection:
-        """Open a WebSocket. Raises OSError, TimeoutError or InvalidHandshake's EOFError kin."""
+        """Open a WebSocket. Raises OSError, TimeoutError or EOFError."""
         try:
             return await self._dial(self.address, user, narrow)
         except InvalidHandshake as error:
@@ -209,11 +209,11 @@ class ServedWorld(World):
         while True:
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
-                self._mourned.add(process.pid)
+                self._reported.add(process.pid)
                 self._event("not_ready", why="exited", code=process.exit_code, output=process.tail())
                 raise PlayStopped
             try:
-                if await self._greets():
+                if await self._accepts():
                     self._event("ready", seconds=round(self.now() - began, 3))
                     return
                 why, more = "no_connected", ""
@@ -245,7 +245,7 @@ class ServedWorld(World):
                     "port": self._port,
                 }
             elif why in ("not_listening", "silent"):
-                self._mourned.add(process.pid)
+                self._reported.add(process.pid)
                 detail["output"] = process.hangs_where()
             detail.setdefault("output", process.tail())
         else:
@@ -253,28 +253,28 @@ class ServedWorld(World):
         self._event("not_ready", **detail)
         raise PlayStopped
 
-    async def _greets(self) -> bool:
+    async def _accepts(self) -> bool:
         """Whether a client that connects is sent `connected` within two seconds.
 
         Raises ConnectionClosedError if it is cut off instead.
         """
         ws = await self._dial(self.address, self.name("probe"), narrow=False, timeout=2.0)
-        greeted, told = False, asyncio.Event()
+        connected, told = False, asyncio.Event()
 
         def hear(text: str | bytes) -> None:
-            nonlocal greeted
+            nonlocal connected
             with suppress(ValueError):
                 if frames.read(frames.decode(text)).kind == "connected":
-                    greeted = True
+                    connected = True
                     told.set()
 
         ws.listen(hear, told.set)
         try:
             async with asyncio.timeout(2.0):
                 await told.wait()
-            if not greeted and isinstance(ws.close_exc, ConnectionClosedError):
+            if not connected and isinstance(ws.close_exc, ConnectionClosedError):
                 raise ws.close_exc
-            return greeted
+            return connected
         except TimeoutError:
             return False
         finally:
@@ -333,8 +333,8 @@ class ServedWorld(World):
         process = self._process
         if process is not None and process.exit_code is not None:
             self._check_refused(process)
-            if process.pid not in self._mourned:  # whose end was not told yet
-                self._mourned.add(process.pid)
+            if process.pid not in self._reported:  # whose end was not told yet
+                self._reported.add(process.pid)
                 self._event("died", code=process.exit_code, output=process.tail())
             raise PlayStopped
 
@@ -351,13 +351,13 @@ class ServedWorld(World):
     def _check_refused(self, process: Process) -> None:
         """Raise PlayStopped if the program did what this world does not have."""
         if process.refused:
-            if process.pid not in self._mourned:
-                self._mourned.add(process.pid)
+            if process.pid not in self._reported:
+                self._reported.add(process.pid)
                 self._event("not_simulated", **process.refused)
             raise PlayStopped
 
     async def check_alive(self) -> None:
-        """See whether the server still greets newcomers; if not, have it say where it is, and stop.
+        """See whether the server still accepts clients; if not, have it say where it is, and stop.
 
         Called when something did not come, so that a server which hangs is not told of lost messages.
         """
@@ -366,12 +366,12 @@ class ServedWorld(World):
             return
         for _ in range(HANG_TRIES):
             with suppress(OSError, InvalidHandshake, ConnectionClosed, EOFError):
-                if await self._greets():
+                if await self._accepts():
                     return
             self.check_server()
         await self.check_end()
         output = process.hangs_where()
-        self._mourned.add(process.pid)
+        self._reported.add(process.pid)
         self._event("hung", output=output)
         raise PlayStopped
 

@@ -23,7 +23,8 @@ from lab.interfaces import Draft, Member
 from lab.protocol import BadFrame, Error, ErrorCode, Join, Leave, Message, Say, ServerFrame
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import Components, Session
+from lab.server import Components
+from lab.session import Session
 
 
 @animal("1.5", "missing_notice")
@@ -35,7 +36,7 @@ def leaving_is_not_announced(parts: Components) -> None:
             raise BadFrame(lab.protocol.ErrorCode.NOT_JOINED, "not there")
         del self._rooms[frame.room]
         self._server.pubsub.unsubscribe(frame.room, self)
-        self._server.show(self._server.presence.left(self.id, frame.room, self._server.now()))
+        self._server.publish_presence(self._server.presence.left(self.id, frame.room, self._server.now()))
 
     Session._leave = leave  # type: ignore[method-assign]
 
@@ -338,7 +339,7 @@ def bad_names_are_let_stand(parts: Components) -> None:
         self.flush()
         await self.wait_closed()
 
-    Connection.finish = tell  # type: ignore[method-assign]
+    Connection.flush_and_close = tell  # type: ignore[method-assign]
 
 
 @animal("1.2", "unanswered_error")
@@ -346,10 +347,10 @@ def bad_names_are_not_told(parts: Components) -> None:
     """Whoever asks for a bad name is just cut off."""
 
     async def cut(self: Connection, code: int, reason: str) -> None:
-        self._forget_waiting()
+        self._drop_queue()
         self.transport.abort()
 
-    Connection.finish = cut  # type: ignore[method-assign]
+    Connection.flush_and_close = cut  # type: ignore[method-assign]
 
 
 @animal("1.2", "dropped_connection", also="2.4 3.2")

@@ -11,13 +11,15 @@ import msgspec
 
 import lab.fanout
 import lab.protocol
+import lab.send_queue
 from harness.zoo.animal import animal
 from lab.fanout import Connection
 from lab.interfaces import Draft, Member
 from lab.protocol import BadFrame, ErrorCode, History, Join, Message, Say, ServerFrame
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import Components, Session
+from lab.server import Components
+from lab.session import Session
 from lab.store import MessageStore
 
 
@@ -185,7 +187,8 @@ def slow_readers_are_waited_for(parts: Components) -> None:
 @animal("2.1", "unbounded_slow_reader")
 def slow_readers_are_hoarded_for(parts: Components) -> None:
     """Whatever is not read is kept, without bound."""
-    lab.fanout.MAX_WAITING = 2**40
+    for module in (lab.send_queue, lab.fanout):  # where it is defined, and where it is imported
+        vars(module)["MAX_WAITING"] = 2**40
 
 
 @animal("2.1", "lost", also="1.4 2.3 4.1 4.4")
@@ -268,7 +271,7 @@ def notices_burn_numbers(parts: Components) -> None:
     def numbered(self: Session, room: str, what: str) -> None:
         announce(self, room, what)
         known = self._server.sequencer._room(room)  # type: ignore[attr-defined]
-        known.last = (self._server.newest.get(room, 0) if known.last is None else known.last) + 1
+        known.last = (self._server.observer.newest.get(room, 0) if known.last is None else known.last) + 1
 
     Session._announce = numbered  # type: ignore[method-assign]
 
@@ -414,7 +417,7 @@ def slow_readers_lose_messages(parts: Components) -> None:
     """What does not fit is dropped, and nobody is told."""
 
     def dropping(self: Connection, wire: bytes) -> None:
-        if self._live_bytes + len(wire) <= 1024 * 1024:
+        if self.queue.live_bytes + len(wire) <= 1024 * 1024:
             post(self, wire)
 
     post = Connection.post
@@ -440,7 +443,7 @@ def more_is_always_true(parts: Components) -> None:
         page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, more=True))
 
-    Session._tell_history = lie  # type: ignore[method-assign]
+    Session._send_history = lie  # type: ignore[method-assign]
 
 
 @animal("2.4", "history_hole", also="4.5")
@@ -451,7 +454,7 @@ def more_is_always_false(parts: Components) -> None:
         page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, more=False))
 
-    Session._tell_history = lie  # type: ignore[method-assign]
+    Session._send_history = lie  # type: ignore[method-assign]
 
 
 @animal("2.4", "history_hole", also="4.5")
@@ -462,7 +465,7 @@ def last_is_too_high(parts: Components) -> None:
         page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, last=page.last + 1))
 
-    Session._tell_history = lie  # type: ignore[method-assign]
+    Session._send_history = lie  # type: ignore[method-assign]
 
 
 @animal("2.4", "history_hole", also="4.5")
@@ -474,7 +477,7 @@ def last_is_of_the_page(parts: Components) -> None:
         last = page.messages[-1].sequence if page.messages else 0
         self.send(msgspec.structs.replace(page, last=last))
 
-    Session._tell_history = lie  # type: ignore[method-assign]
+    Session._send_history = lie  # type: ignore[method-assign]
 
 
 @animal("2.3", "wrong_replay", also="4.5")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import msgspec
+from websockets.exceptions import ConnectionClosed
 
 import lab.server
 from harness.zoo.animal import animal
 from lab.fanout import Connection
 from lab.interfaces import Change
 from lab.presence import PresenceManager
-from lab.protocol import Heartbeat, Presence, PresenceFrame, Status
-from lab.server import Components, Session
+from lab.protocol import SYSTEM, Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
+from lab.pubsub import PubSub
+from lab.server import Components
+from lab.session import Session
 
 
 def _with_timeout(factor: float) -> type[PresenceManager]:
@@ -58,7 +64,7 @@ def one_connection_ends_the_user(parts: Components) -> None:
 @animal("3.2", "unannounced_presence", also="3.3 3.4")
 def presence_is_not_broadcast(parts: Components) -> None:
     """Who asks is told, who listens is not."""
-    lab.server.ChatServer.show = lambda self, changes: None  # type: ignore[method-assign]
+    lab.server.ChatServer.publish_presence = lambda self, changes: None  # type: ignore[method-assign]
 
 
 @animal("3.2", "wrong_time")
@@ -91,7 +97,7 @@ def no_heartbeats(parts: Components) -> None:
     async def dead(self: lab.server.ChatServer) -> None:
         return None
 
-    lab.server.ChatServer._beat = dead  # type: ignore[method-assign]
+    lab.server.ChatServer._send_heartbeats = dead  # type: ignore[method-assign]
 
 
 @animal("3.4", "premature_offline")
@@ -101,36 +107,36 @@ def only_heartbeats_count(parts: Components) -> None:
 
     async def strict(self: Session, text: str | bytes) -> None:
         if "heartbeat" in str(text):
-            self._server.show(self._server.presence.seen(self.id, self._server.now()))
+            self._server.publish_presence(self._server.presence.seen(self.id, self._server.now()))
         await obey(self, text)
 
     Session._obey = strict  # type: ignore[method-assign]
-    Session._alive = lambda self: None  # type: ignore[method-assign]
+    Session._on_sign_of_life = lambda self: None  # type: ignore[method-assign]
 
 
 @animal("3.3", "missing_heartbeat")
 def heartbeats_come_half_as_often(parts: Components) -> None:
     """Every second one is left out."""
-    beat = lab.server.ChatServer._beat
+    beat = lab.server.ChatServer._send_heartbeats
 
     async def lazy(self: lab.server.ChatServer) -> None:
         self._lazy = not getattr(self, "_lazy", False)  # type: ignore[attr-defined]
         if self._lazy:  # type: ignore[attr-defined]
             await beat(self)
 
-    lab.server.ChatServer._beat = lazy  # type: ignore[method-assign]
+    lab.server.ChatServer._send_heartbeats = lazy  # type: ignore[method-assign]
 
 
 @animal("3.4", "zombie_presence")
 def timed_out_stay_connected(parts: Components) -> None:
     """Who is silent is shown as offline, and its connection is left open."""
-    dismiss = Connection.dismiss
+    disconnect = Connection.disconnect
 
     def lenient(self: Connection, code: int, reason: str) -> None:
         if code != 1001:
-            dismiss(self, code, reason)
+            disconnect(self, code, reason)
 
-    Connection.dismiss = lenient  # type: ignore[method-assign]
+    Connection.disconnect = lenient  # type: ignore[method-assign]
 
 
 @animal("3.4", "missing_notice")
@@ -139,7 +145,7 @@ def timed_out_are_not_announced(parts: Components) -> None:
     announce = Session._announce
 
     def quiet(self: Session, room: str, what: str) -> None:
-        if self.connection._leaving is None:
+        if self.connection._disconnecting is None:
             announce(self, room, what)
 
     Session._announce = quiet  # type: ignore[method-assign]
@@ -237,7 +243,7 @@ def changes_say_full(parts: Components) -> None:
         for change in changes:
             self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence], full=True))
 
-    lab.server.ChatServer.show = show  # type: ignore[method-assign]
+    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign]
 
 
 @animal("3.1", "presence_leak")
@@ -249,7 +255,7 @@ def presence_goes_to_everybody(parts: Components) -> None:
             for session in self._sessions.values():
                 session.send(PresenceFrame(change.room, [change.presence]))
 
-    lab.server.ChatServer.show = show  # type: ignore[method-assign]
+    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign]
 
 
 @animal("3.2", "presence_leak")
@@ -294,7 +300,7 @@ def heartbeats_only_in_rooms(parts: Components) -> None:
             if session._rooms:
                 session.send(Heartbeat())
 
-    lab.server.ChatServer._beat = beat  # type: ignore[method-assign]
+    lab.server.ChatServer._send_heartbeats = beat  # type: ignore[method-assign]
 
 
 @animal("3.4", "unannounced_presence")
@@ -314,3 +320,42 @@ def returning_is_not_shown(parts: Components) -> None:
             return [c for c in changes if c.presence.user not in self.out]
 
     parts.presence = Once
+
+
+@animal("3.4", "lost")
+def quiet_members_receive_nothing(parts: Components) -> None:
+    """Who has missed one heartbeat is skipped when a message goes out, long before the time-out."""
+
+    class Skipping(PubSub):
+        def publish(self, room: str, frame: ServerFrame) -> None:
+            for member in self.members(room):
+                assert isinstance(member, Session)
+                manager, interval = member._server.presence, member._server.config.heartbeat_interval
+                assert isinstance(manager, PresenceManager)
+                known = manager._connections.get(member.id)
+                is_quiet = known is not None and member._server.now() - known.seen > 1.2 * interval
+                if not (is_quiet and isinstance(frame, Message) and frame.user != SYSTEM):
+                    member.send(frame)
+
+    parts.pubsub = Skipping
+
+
+@animal("3.4", "dropped_connection", also="3.3")
+def only_pongs_are_signs_of_life(parts: Components) -> None:
+    """The server pings, and closes the connection of whoever does not answer that, whatever else it sends."""
+
+    async def ping(session: Session, timeout: float) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            pong = await session.connection.ping()
+            try:
+                await asyncio.wait_for(asyncio.shield(pong), timeout)
+            except TimeoutError:
+                await session.connection.close(1011, "no pong")
+
+    async def beat(self: lab.server.ChatServer) -> None:
+        for session in list(self._sessions.values()):
+            session.send(Heartbeat())
+            task = asyncio.create_task(ping(session, self.config.offline_timeout))
+            self.pinging = [*getattr(self, "pinging", []), task]  # type: ignore[attr-defined]
+
+    lab.server.ChatServer._send_heartbeats = beat  # type: ignore[method-assign]

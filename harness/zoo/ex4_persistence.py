@@ -15,7 +15,8 @@ import msgspec
 
 from harness.zoo.animal import animal
 from lab.protocol import Join, Message
-from lab.server import Components, Session
+from lab.server import Components
+from lab.session import Session
 from lab.store import MessageStore
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from harness.worlds.process import ServerProcess, free_port
 from lab.protocol import Message
-from lab.server import ChatServer, Components, Config, Session
+from lab.server import ChatServer, Components, Config
+from lab.session import Session
 from tests.lab.helpers import fill
 
 PATIENCE = 20.0

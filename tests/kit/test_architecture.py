@@ -12,28 +12,75 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
+LAYERS = (
+    ("harness.cli",),
+    ("harness.bench",),
+    (
+        *("harness.check", "harness.doctor", "harness.grading", "harness.greeter", "harness.load"),
+        *("harness.picture", "harness.pytest_support", "harness.zoo"),
+    ),
+    ("harness.reports",),
+    ("harness.minimize",),
+    ("harness.running",),
+    ("harness.scenarios",),
+    ("harness.contracts",),
+    ("harness.worlds",),
+    ("harness.verdict",),
+    ("harness.checkers",),
+    ("harness.history",),
+    ("harness.texts",),
+    ("lab",),
+)
+"""From above to below: each folder imports those below it, and none beside it."""
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for name in ("lab", "harness") for path in (ROOT / name).rglob("*.py")}
+
+
 def imports(path: Path) -> set[str]:
-    """The modules of ours that a file imports, anywhere in it, except for the type checker alone."""
+    """The modules of ours that a file imports, anywhere in it: late, and for type hints, too."""
     found: set[str] = set()
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            if (ROOT / node.module.replace(".", "/")).is_dir():
-                found |= {f"{node.module}.{alias.name}" for alias in node.names}
-                found.discard(node.module)
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if name in MODULES}
+            found |= modules or {node.module}
     ours = ("lab", "harness", "exercises", "solutions", "tests")
     return {name for name in found if name.partition(".")[0] in ours}
+
+
+IMPORTS = {name: imports(path) & set(MODULES) - {name} for name, path in MODULES.items()}
+
+
+def layer_of(module: str) -> int:
+    """The number of the layer that a module belongs to; 0 is the lowest."""
+    folder = ".".join(module.split(".")[:2]) if module.startswith("harness.") else "lab"
+    (place,) = [n for n, folders in enumerate(reversed(LAYERS)) if folder in folders]
+    return place
+
+
+def folder_of(module: str) -> str:
+    """The package that a module is in, or is."""
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def reached(module: str) -> set[str]:
+    """Everything that an import of a module pulls in, directly or not."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for name in IMPORTS[waiting.pop()] - found:
+            found.add(name)
+            waiting.append(name)
+    return found
 
 
 def files(pattern: str) -> list[Path]:
@@ -43,10 +90,52 @@ def files(pattern: str) -> list[Path]:
     return found
 
 
+def test_folders_stand_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an import pulls in, late ones and type hints included, stands below, or in the same folder."""
+    upward = [
+        f"{module} -> {name}"
+        for module in MODULES
+        if module != "harness"
+        for name in reached(module)
+        if name != "harness" and not _is_below(name, module)
+    ]
+    cycles = [module for module in MODULES if module in reached(module)]
+    with capsys.disabled():
+        print(
+            f"\n{len(MODULES)} modules, {sum(map(len, IMPORTS.values()))} imports: "
+            f"{len(cycles)} in cycles, {len(upward)} upward"
+        )
+    assert cycles == []
+    assert upward == []
+
+
+def _is_below(name: str, module: str) -> bool:
+    own, other = (each.split(".")[:2] for each in (module, name))
+    return own == other or own[0] == other[0] == "lab" or layer_of(name) < layer_of(module)
+
+
+def test_no_folder_within_a_folder_is_imported_from_above_and_below() -> None:
+    """Folders within folders, such as worlds/sim, form no cycle with the folder that they are in."""
+    between = {
+        (folder_of(module), folder_of(name))
+        for module, names in IMPORTS.items()
+        for name in names
+        if folder_of(module) != folder_of(name)
+    }
+    assert [pair for pair in between if pair[::-1] in between] == []
+
+
+def test_every_folder_has_its_place() -> None:
+    """A new folder, or a module beside the folders, is given a layer before it is used."""
+    folders = {".".join(name.split(".")[:2]) for name in MODULES if name.startswith("harness.")}
+    assert folders == {name for layer in LAYERS for name in layer if name != "lab"}
+
+
 def test_protocol_and_history_import_nothing_of_ours() -> None:
     """The contract and the form of a history depend on nothing else."""
     assert imports(ROOT / "lab/protocol.py") == set()
-    assert imports(ROOT / "harness/history/events.py") == set()
+    assert imports(ROOT / "harness/history/events.py") == {"harness.history.faults"}
+    assert imports(ROOT / "harness/history/faults.py") == set()
 
 
 def test_components_know_interfaces_alone() -> None:
@@ -64,16 +153,9 @@ def test_lab_does_not_know_the_harness() -> None:
 
 def test_checkers_are_pure() -> None:
     """Checkers see histories, anomalies and the protocol's types, and no clock, file or chance."""
-    allowed = {
-        "harness.history.events",
-        "harness.checkers.catalogue",
-        "harness.history.index",
-        "harness.history.frames",
-        "lab.protocol",
-    }
     for path in files("harness/checkers/*.py"):
-        names = {name for name in imports(path) if not name.startswith("harness.checkers")}
-        assert names <= allowed, path
+        for name in imports(path):
+            assert name.startswith(("harness.checkers.", "harness.history.")) or name == "lab.protocol", path
         text = path.read_text()
         for word in ("import time", "import random", "import asyncio", "open("):
             assert word not in text, (path, word)
@@ -81,9 +163,10 @@ def test_checkers_are_pure() -> None:
 
 def test_scenarios_know_no_particular_world() -> None:
     """Scenarios use the interface of a world, never the live one, and never the server's code."""
+    worlds = {f"harness.worlds.{name}" for name in ("base", "client", "surroundings")}
     for path in files("harness/scenarios/*.py"):
         for name in imports(path):
-            assert not name.startswith("harness.worlds") or name == "harness.worlds.base", (path, name)
+            assert not name.startswith("harness.worlds") or name in worlds, (path, name)
             assert not name.startswith("lab") or name == "lab.protocol", (path, name)
 
 
@@ -91,10 +174,7 @@ def test_reports_run_nothing() -> None:
     """Reports read runs; they start no server and play no scenario."""
     for path in files("harness/reports/*.py"):
         for name in imports(path):
-            assert not name.startswith(("harness.worlds", "harness.scenarios", "harness.worlds.client")), (
-                path,
-                name,
-            )
+            assert not name.startswith(("harness.worlds", "harness.scenarios")), (path, name)
 
 
 def test_extras_are_imported_by_those_who_need_them() -> None:

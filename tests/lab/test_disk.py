@@ -110,8 +110,8 @@ async def test_talkers_wait_for_a_stalled_disk_and_are_heard_then(tmp_path: Path
                 await ada.say(f"ada {number}")
                 await bob.say(f"bob {number}")
             await eventually(lambda: store.begun)
-            await eventually(lambda: len(server.unheard) == 2)
-            assert sum(len(waiting) for waiting in server.unheard.values()) == 2
+            await eventually(lambda: len(server.observer.awaiting_echo) == 2)
+            assert sum(len(waiting) for waiting in server.observer.awaiting_echo.values()) == 2
             store.gate.set()
             heard = await ada.until(lambda f: messages([f]) and f["data"]["sequence"] == 40)
             assert numbers(messages(heard)) == list(range(1, 41))

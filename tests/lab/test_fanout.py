@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from lab import fanout
-from lab.fanout import MAX_WAITING, TRANSPORT_BUFFER, Connection, FrameCache, Replay, Tick
-from lab.protocol import MAX_UNREAD, Heartbeat, Message, encode
+from lab.fanout import Connection, Tick, to_wire
+from lab.protocol import MAX_UNREAD, Message, encode
+from lab.send_queue import MAX_WAITING, TRANSPORT_BUFFER, Replay
 from tests.lab.helpers import CLOSE, PATIENCE, TEXT, Mute, eventually, message, unwire
 
 BIG = "x" * 60_000
@@ -63,24 +64,14 @@ async def pair() -> AsyncIterator[tuple[Connection, ClientConnection]]:
 
 def packed(content: str, number: int = 1) -> bytes:
     """A message, ready for the wire."""
-    return FrameCache().wire(message(number, content=content))
+    return to_wire(message(number, content=content))
 
 
 @pytest.mark.parametrize("size", [1, 200, 65_536])
 def test_a_frame_on_the_wire_is_its_text(size: int) -> None:
     """The bytes are one whole WebSocket text frame, short, medium or long, with the encoded frame in it."""
     frame = message(1, content="é" * (size // 2 + 1))
-    assert unwire(FrameCache().wire(frame)) == [(TEXT, encode(frame))]
-
-
-def test_a_broadcast_is_encoded_once() -> None:
-    """The same frame gives the same bytes object for each member; an equal or another frame gives its own."""
-    cache, first, second = FrameCache(), message(1), message(2)
-    once = cache.wire(first)
-    assert cache.wire(first) is once
-    assert unwire(cache.wire(second)) == [(TEXT, encode(second))]
-    assert cache.wire(first) == once
-    assert unwire(cache.wire(Heartbeat())) == [(TEXT, b'{"type":"heartbeat"}')]
+    assert unwire(to_wire(frame)) == [(TEXT, encode(frame))]
 
 
 async def test_frames_arrive_whole_and_in_order() -> None:
@@ -89,7 +80,7 @@ async def test_frames_arrive_whole_and_in_order() -> None:
         frames = [message(n, content="x" * (n * 397 % 60_000 + 1)) for n in range(200)]
         assert sum(len(encode(each)) for each in frames) > 10 * TRANSPORT_BUFFER
         for each in frames:
-            ours.post(FrameCache().wire(each))
+            ours.post(to_wire(each))
         for each in frames:
             got = json.loads(await asyncio.wait_for(client.recv(), PATIENCE))
             assert Message(**got["data"]) == each
@@ -193,7 +184,7 @@ async def test_drained_waits_for_the_reader() -> None:
                 if way_out == "read":
                     reading = asyncio.create_task(mute.read_to_the_end())
                     await asyncio.wait_for(waiting, PATIENCE)
-                    await asyncio.wait_for(ours.finish(1000, "done"), PATIENCE)
+                    await asyncio.wait_for(ours.flush_and_close(1000, "done"), PATIENCE)
                     frames = await reading
                     assert frames.pop()[0] == CLOSE
                     assert len(set(frames)) == 1
@@ -203,14 +194,14 @@ async def test_drained_waits_for_the_reader() -> None:
 
 
 async def test_who_reads_too_slowly_is_told_to_go() -> None:
-    """A peer further behind than the cap is dismissed with 1013; what waited for it is forgotten at once."""
+    """A peer further behind than the cap is disconnected with 1013; what waited for it is dropped at once."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours, posted = await accept(), 0
         while ours.state is State.OPEN:
             ours.post(packed(BIG))
             posted += len(BIG)
             assert ours.transport.get_write_buffer_size() <= 3 * TRANSPORT_BUFFER
-            assert posted < 1.5 * MAX_UNREAD, "it is never dismissed"
+            assert posted < 1.5 * MAX_UNREAD, "it is never disconnected"
             await asyncio.sleep(0)
         assert posted > MAX_WAITING
         await asyncio.wait_for(ours.drained(), PATIENCE)
@@ -237,7 +228,7 @@ async def test_a_replay_is_not_counted() -> None:
         while ours.state is State.OPEN:
             ours.post(packed(BIG))
             posted += len(BIG)
-            assert posted < MAX_UNREAD, "it is never dismissed"
+            assert posted < MAX_UNREAD, "it is never disconnected"
             await asyncio.sleep(0)
         assert posted > MAX_WAITING
 
@@ -254,7 +245,7 @@ async def test_a_replay_behind_live_frames_is_not_counted() -> None:
         replay = 2 * MAX_WAITING // len(BIG)
         for _ in range(replay):
             ours.post(Replay(packed(BIG)))
-        await mute.read_until(lambda: ours._live_bytes == 0)
+        await mute.read_until(lambda: ours.queue.live_bytes == 0)
         for _ in range(MAX_WAITING // 2 // len(BIG)):
             ours.post(packed(BIG))
         await asyncio.sleep(0)
@@ -262,7 +253,7 @@ async def test_a_replay_behind_live_frames_is_not_counted() -> None:
 
 
 async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
-    """Who reads a replay little by little gets all of it; who stops altogether is dismissed after a while."""
+    """Who reads a replay little by little gets all of it; who stops altogether is disconnected in the end."""
     async with listening() as (port, accept), Mute(port, "ada", buffer=1 << 20) as mute:
         ours = await accept()
         ours.patience = 0.3
@@ -279,7 +270,7 @@ async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
         assert ours.transport.get_write_buffer_size() > 0, "it was read"
 
 
-async def test_a_burst_dismisses_nobody_who_reads() -> None:
+async def test_a_burst_disconnects_nobody_who_reads() -> None:
     """More than the cap at one moment, before anything could be written, is not the reader's slowness."""
     async with pair() as (ours, client):
         count = MAX_WAITING // len(BIG) + 1
@@ -292,29 +283,29 @@ async def test_a_burst_dismisses_nobody_who_reads() -> None:
 
 
 async def test_who_does_not_even_read_the_goodbye_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dismissed peer that never reads is disconnected by force after a while."""
-    monkeypatch.setattr(fanout, "GOODBYE_SECONDS", 0.05)
+    """A disconnected peer that never reads is disconnected by force after a while."""
+    monkeypatch.setattr(fanout, "CLOSE_SECONDS", 0.05)
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
         while ours.state is State.OPEN:
             ours.post(packed(BIG))
             await asyncio.sleep(0)
-        ours.dismiss(1001, "once more")
+        ours.disconnect(1001, "once more")
         begun = time.monotonic()
         await asyncio.wait_for(ours.wait_closed(), PATIENCE)
-        assert time.monotonic() - begun < fanout.GOODBYE_SECONDS + 3
+        assert time.monotonic() - begun < fanout.CLOSE_SECONDS + 3
         frames = await mute.read_to_the_end()
         assert CLOSE not in [opcode for opcode, _ in frames]
 
 
-async def test_finish_comes_after_what_was_posted() -> None:
-    """`finish` closes with its code and reason behind everything that was posted before it."""
+async def test_closing_comes_after_what_was_posted() -> None:
+    """`flush_and_close` closes with its code and reason behind everything that was posted before it."""
     async with pair() as (ours, client):
         reading = asyncio.create_task(all_of(client))
         for number in (1, 2, 3):
             ours.post(packed("hi", number))
         async with asyncio.timeout(PATIENCE):
-            await ours.finish(1008, "that is all")
+            await ours.flush_and_close(1008, "that is all")
             got = [json.loads(text)["data"]["sequence"] for text in await reading]
         assert got == [1, 2, 3]
         assert (client.close_code, client.close_reason) == (1008, "that is all")
@@ -346,7 +337,7 @@ async def test_every_byte_is_a_sign_of_life() -> None:
     """Frames, pings, pongs and half a frame are noticed when their bytes come, read or not."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         signs: list[int] = []
-        (await accept()).on_life = lambda: signs.append(1)
+        (await accept()).on_sign_of_life = lambda: signs.append(1)
         for data in (b"\x81\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x81"):
             await mute.write(data)
             await eventually(lambda: signs)

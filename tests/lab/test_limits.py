@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from lab.limits import Limits, RateLimit
 from lab.protocol import BadFrame, ErrorCode, is_key_in
-from lab.server import HALLWAY
+from lab.server import REJECTION_HEADROOM
 from tests.lab.helpers import PATIENCE, dial, errors, eventually, messages, serving
 
 
@@ -173,13 +173,16 @@ async def test_a_full_server_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_crowd_in_the_hallway_is_cut_off(tmp_path: Path) -> None:
-    """Who connects and says nothing is bounded too: beyond the hallway, connections end at once."""
+    """Who connects and says nothing is bounded too: beyond the headroom, connections end at once."""
     async with serving(tmp_path, limits=Limits(connections=1)) as server:
-        streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(1 + HALLWAY + 20)]
+        streams = [
+            await asyncio.open_connection("127.0.0.1", server.port)
+            for _ in range(1 + REJECTION_HEADROOM + 20)
+        ]
         reads = [asyncio.ensure_future(_ends(reader)) for reader, _ in streams]
         try:
             await eventually(lambda: sum(each.done() for each in reads) == 20)
-            assert [each.done() for each in reads] == [False] * (1 + HALLWAY) + [True] * 20
+            assert [each.done() for each in reads] == [False] * (1 + REJECTION_HEADROOM) + [True] * 20
         finally:
             for read, (_, writer) in zip(reads, streams, strict=True):
                 read.cancel()

@@ -318,8 +318,8 @@ async def whose_saves_wait() -> tuple[SlowStore, Sequencer, Listener]:
     return store, sequencer, listener
 
 
-async def test_who_gives_up_does_not_hold_up_the_line() -> None:
-    """If the first in line is gone before its message is saved, the others are served all the same."""
+async def test_who_gives_up_does_not_hold_up_the_queue() -> None:
+    """If the first in the queue is gone before its message is saved, the others are served all the same."""
     store, sequencer, listener = await whose_saves_wait()
     first, *others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
     await eventually(lambda: store.saves)
@@ -332,7 +332,7 @@ async def test_who_gives_up_does_not_hold_up_the_line() -> None:
 
 
 async def test_who_is_alone_and_gives_up_leaves_nobody_behind() -> None:
-    """If who was alone in line is gone while its message is saved, those who came meanwhile are served."""
+    """If who was alone in the queue is gone while its message is saved, those who came later are served."""
     store, sequencer, listener = await whose_saves_wait()
     first = asyncio.create_task(sequencer.accept(draft("gone")))
     await eventually(lambda: store.saves)
@@ -409,7 +409,7 @@ async def test_history_of_a_room_in_which_nothing_was_said() -> None:
 
 
 async def test_a_batch_is_bounded_in_size_too() -> None:
-    """Large drafts that gather in the line are saved in parts; each is saved, also one that is too large."""
+    """Large drafts that gather in the queue are saved in parts; each is saved, also one that is too large."""
     store = SlowStore()
     sequencer = Sequencer(store, PubSub())
     sizes = [5_000_000, *[64_000] * 100]
@@ -418,8 +418,8 @@ async def test_a_batch_is_bounded_in_size_too() -> None:
     assert store.saves == 3
 
 
-async def test_a_line_that_is_cancelled_keeps_nobody_waiting() -> None:
-    """If every other task is cancelled, who waits in the line hears of it, and the next are served."""
+async def test_a_worker_that_is_cancelled_keeps_nobody_waiting() -> None:
+    """If every other task is cancelled, who waits in the queue hears of it, and the next are served."""
     store = SlowStore()
     store.held = {"r"}
     store.open.clear()

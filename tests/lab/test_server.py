@@ -17,10 +17,21 @@ from websockets.exceptions import ConnectionClosed
 from lab import fanout
 from lab.interfaces import Change, Draft
 from lab.presence import PresenceManager
-from lab.protocol import MAX_CONTENT, MAX_FRAME, MAX_UNREAD, SYSTEM, ErrorCode, History, Message
+from lab.protocol import (
+    MAX_CONTENT,
+    MAX_FRAME,
+    MAX_UNREAD,
+    SYSTEM,
+    ErrorCode,
+    Heartbeat,
+    History,
+    Message,
+    encode,
+)
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import ChatServer, Components, Config, Session, run
+from lab.server import ChatServer, Components, Config, run
+from lab.session import Session
 from lab.store import MessageStore
 from tests.lab.helpers import (
     CLOSE,
@@ -42,6 +53,7 @@ from tests.lab.helpers import (
     replayed,
     serving,
     statuses,
+    unwire,
     wire,
 )
 
@@ -349,6 +361,23 @@ async def test_a_page_is_cut_to_fit_a_frame(tmp_path: Path, content: str) -> Non
         assert got == list(range(1, 21))
 
 
+async def test_a_broadcast_is_encoded_once(server: ChatServer) -> None:
+    """Each member is sent the same bytes object for the same frame; an equal or another frame has its own."""
+    async with dial(server, "ada") as ada, dial(server, "bob") as bob:
+        for each in (ada, bob):
+            await each.join()
+        first, equal = message(1, user="ada"), message(1, user="ada")
+        sent: list[bytes] = []
+        for frame in (first, equal, Heartbeat(), first):
+            server.pubsub.publish("r", frame)
+            one, two = [m.connection._posted[-1] for m in server.pubsub.members("r")]  # type: ignore[attr-defined]
+            assert one is two
+            assert unwire(one) == [(TEXT, encode(frame))]
+            sent.append(one)
+        assert sent[0] == sent[1] == sent[3]
+        assert sent[0] is not sent[1]
+
+
 # --- R: retries -----------------------------------------------------------------------------------
 
 
@@ -388,7 +417,7 @@ async def test_two_who_retry_the_same_at_once_are_both_answered(tmp_path: Path) 
         await asyncio.gather(ada.say("again", id="x"), twin.say("again", id="x"))
         for each in (ada, twin):
             assert numbers(messages(await each.settle())) == [1]
-        assert server.unheard == {}
+        assert server.observer.awaiting_echo == {}
 
 
 async def test_a_retry_that_overtakes_its_answer(server: ChatServer) -> None:
@@ -503,7 +532,7 @@ async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> N
         await ada.settle()
         assert len(server.pubsub.rooms()) == 10
     await eventually(lambda: not server.pubsub.rooms())
-    await eventually(lambda: not server.newest)
+    await eventually(lambda: not server.observer.newest)
     assert vars(server.presence) == vars(PresenceManager(30.0, 60.0))
 
 
@@ -975,7 +1004,7 @@ async def test_who_freezes_amid_its_replay_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
     """A client that stops reading its replay, and says nothing, is silent: it times out like any other."""
-    monkeypatch.setattr(fanout, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(fanout, "CLOSE_SECONDS", 0.05)
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
     async with (
         serving(tmp_path, heartbeat_interval=0.1, offline_timeout=0.2) as server,
@@ -1020,7 +1049,7 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | 
         await ada.write(b"".join(wire(TEXT, each.encode()) for each in asked) * 60)
         quiet, before = 0, -1
         while quiet < 150:  # until the server does no more for this client
-            waiting = sum(map(len, connection._waiting)) + connection.transport.get_write_buffer_size()
+            waiting = sum(map(len, connection.queue.waiting)) + connection.transport.get_write_buffer_size()
             assert waiting < 2 * MAX_UNREAD
             quiet, before = (quiet + 1, before) if waiting == before else (0, waiting)
             await asyncio.sleep(0.005)

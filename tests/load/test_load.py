@@ -245,7 +245,7 @@ def test_missing_locust_is_explained() -> None:
 def test_command_does_not_import_locust() -> None:
     """Importing the command, and what it starts, leaves sockets and threads as they are."""
     program = (
-        "import sys, harness.cli.main, harness.load.launch, harness.load.crew\n"
+        "import sys, harness.cli.main, harness.load.launch, harness.load.users\n"
         "assert not {'locust', 'gevent'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -124,8 +124,8 @@ SCENES = st.lists(
 def played(scenes: list[tuple[str, int, str]]) -> Merged:
     """The merged recordings of a chat."""
     chat = Chat()
-    for deed, person, flaw in scenes:
-        getattr(chat, deed)(person, FLAWS[flaw])
+    for action, person, flaw in scenes:
+        getattr(chat, action)(person, FLAWS[flaw])
     return Merged(chat.recordings())
 
 

@@ -1,4 +1,4 @@
-"""What people in rooms are owed: a model that is told of each deed, and compares what came of it."""
+"""What people in rooms are owed: a model that is told of each action, and compares what came of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Notice = tuple[str, str, str]
 
 @dataclass(eq=False)
 class Person:
-    """One connection, what it has been shown of each room, and what it is owed for the last deed."""
+    """One connection, what it has been shown of each room, and what it is owed for the last action."""
 
     client: Client
     rooms: set[str] = field(default_factory=set)
@@ -32,7 +32,7 @@ class Person:
         return self.client.user
 
     def forget_debts(self) -> None:
-        """Nothing is owed for a deed that is about to be done."""
+        """Nothing is owed for a action that is about to be done."""
         self.messages, self.replayed, self.notices, self.errors = [], [], [], []
         self.left = set()
 

@@ -1,6 +1,6 @@
 """Random plays of people in rooms, against the reference server on real sockets.
 
-After each deed everybody is asked for what has come (a fence, never a pause), and the model compares.
+After each action everybody is asked for what has come (a fence, never a pause), and the model compares.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class RoomPlays(RuleBasedStateMachine):
         self.said = 0
         self.server: ChatServer
 
-    def run(self, deed: Coroutine[Any, Any, T]) -> T:
+    def run(self, action: Coroutine[Any, Any, T]) -> T:
         """Do it while the server runs."""
-        return self.runner.run(deed)
+        return self.runner.run(action)
 
     @initialize(stored=st.sampled_from([0, 0, 3, NEWEST - 1, NEWEST + 1, 100, 101, 230]))
     def start(self, stored: int) -> None:

@@ -1,8 +1,8 @@
-"""Pours messages over its clients as soon as enough of them are there, to see what it costs to receive them.
+"""Sends messages to its clients as soon as enough of them are there, to see what it costs to receive them.
 
-`pouring MEMBERS MESSAGES AT_ONCE` writes so many messages at a time to each, and the next a little later:
-else who is slow would read more in one piece than who is quick, and that costs less. No frame of a client is
-read.
+`pouring MEMBERS MESSAGES AT_ONCE SIZE` writes so many messages of SIZE bytes at a time to each, and the next
+ones a little later: otherwise a slow client would read more in one piece than a quick one, which costs less.
+Nothing that clients send is read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
-from harness.bench.crowd import SIZE
-
 _PACE = 60e-6
 """Seconds for each member from one piece to the next. A client needs about a third of that for a message."""
 
@@ -26,12 +24,12 @@ def _frame(kind: str, data: dict[str, Any]) -> bytes:
     return Frame(Opcode.TEXT, json.dumps({"type": kind, "data": data}).encode()).serialize(mask=False)
 
 
-def _message(number: int) -> bytes:
-    words = {"id": f"m{number}", "room": "r", "user": "ada", "content": f"bench-{number}. ".ljust(SIZE, "x")}
+def _message(number: int, size: int) -> bytes:
+    words = {"id": f"m{number}", "room": "r", "user": "ada", "content": f"bench-{number}. ".ljust(size, "x")}
     return _frame("message", {**words, "sequence": number, "timestamp": 1767225600000})
 
 
-async def main(members: int, messages: int, at_once: int) -> None:
+async def main(members: int, messages: int, at_once: int, size: int) -> None:
     """Serve until the process ends."""
     there: list[ServerConnection] = []
     complete = asyncio.Event()
@@ -49,7 +47,8 @@ async def main(members: int, messages: int, at_once: int) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         for start in range(1, messages + 1, at_once):
-            wire = b"".join(map(_message, range(start, min(start + at_once, messages + 1))))
+            numbers = range(start, min(start + at_once, messages + 1))
+            wire = b"".join(_message(number, size) for number in numbers)
             for connection in there:
                 connection.transport.write(wire)
             due += _PACE * members

@@ -383,7 +383,7 @@ class Transport(asyncio.Transport):
         self._drop_outbox()
         self._is_closing = True
         if not self._is_gone:
-            self._lose(None, farewell=False)
+            self._lose(None, orderly=False)
             self._after_delay(self.peer._was_reset)
 
     def hold(self) -> None:
@@ -398,7 +398,7 @@ class Transport(asyncio.Transport):
             self._after_delay(callback, *args)
 
     def abandon(self) -> None:
-        """The process is gone: its system says farewell, by force if something was left unread."""
+        """The process is gone: its system closes the connection, by a reset if something was left unread."""
         if self._is_gone:
             return
         unread = bool(self._inbox)
@@ -514,18 +514,18 @@ class Transport(asyncio.Transport):
         if not self._is_gone:
             self._drop_outbox()
             self._is_closing = True
-            self._lose(ConnectionResetError(104, "Connection reset by peer"), farewell=False)
+            self._lose(ConnectionResetError(104, "Connection reset by peer"), orderly=False)
 
-    def _lose(self, error: Exception | None, farewell: bool = True) -> None:
+    def _lose(self, error: Exception | None, orderly: bool = True) -> None:
         """This side has done with the connection."""
         if self._is_gone:
             return
         self._is_gone = True
         unread = bool(self._inbox)
         self._inbox.clear()
-        if farewell and unread and not self._got_end:
+        if orderly and unread and not self._got_end:
             self._after_delay(self.peer._was_reset)
-        elif farewell:
+        elif orderly:
             self._say_end()
         self._network.transport_ended(self)
         if self._protocol is not None:

@@ -22,7 +22,8 @@ from harness.history.calls import Calls
 from harness.history.events import Called
 from lab import command
 from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
-from lab.server import Components, Session
+from lab.server import Components
+from lab.session import Session
 
 _ASKED_OF: dict[int, dict[str, tuple[str, ...]]] = {
     1: {"pubsub": ("subscribe", "unsubscribe", "publish", "members")},

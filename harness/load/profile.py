@@ -9,7 +9,7 @@ from random import Random
 TALK_SECONDS = (5.0, 15.0)
 """Each person has a mean time between two messages of its own, in this range."""
 AWAY_SECONDS = 4.0
-"""Mean time for which somebody who vanished is away."""
+"""Mean time for which somebody who lost the connection is away."""
 _WORDS = (
     "yes",
     "no",
@@ -26,7 +26,7 @@ _WORDS = (
     "train",
     "late",
 )
-_DEEDS = {"talk": 40, "look_back": 3, "wander": 2, "vanish": 2}
+_ACTIONS = {"talk": 40, "look_back": 3, "wander": 2, "reconnect": 2}
 """What people do when they do something, and how often, relative to each other."""
 
 
@@ -53,8 +53,8 @@ class Popularity:
         return list(found)
 
 
-class Temper:
-    """One person's habits, drawn from its own random numbers. `pace` says how many times faster it lives."""
+class UserProfile:
+    """One person's profile, drawn from its own random numbers. `pace` says how many times faster it lives."""
 
     def __init__(self, rng: Random, rooms: int, pace: float) -> None:
         self.rng = rng
@@ -71,12 +71,12 @@ class Temper:
         return self.rng.expovariate(1 / self._talks_every) / self._pace
 
     def away(self) -> float:
-        """Seconds for which it is away after it vanished."""
+        """Seconds for which it is away after it lost its connection."""
         return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
 
-    def deed(self) -> str:
-        """What it does next: talk, look_back, wander or vanish."""
-        return self.rng.choices(list(_DEEDS), weights=list(_DEEDS.values()))[0]
+    def action(self) -> str:
+        """What it does next: talk, look_back, wander or reconnect."""
+        return self.rng.choices(list(_ACTIONS), weights=list(_ACTIONS.values()))[0]
 
     def words(self) -> str:
         """What it says: some three to eighteen words."""

@@ -1,4 +1,4 @@
-"""People's habits: Zipf's law, human pace, and the same by the same seed."""
+"""People's profile: Zipf's law, human pace, and the same by the same seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from harness.load.figures import percentile, rate
-from harness.load.habits import Popularity, Temper
+from harness.load.profile import Popularity, UserProfile
 
 
 def test_rooms_are_chosen_by_zipfs_law() -> None:
@@ -35,17 +35,17 @@ def test_people_talk_every_five_to_fifteen_seconds() -> None:
     """The mean of each person's pauses is in that range, and a tenth of it at ten times the pace."""
     for seed in range(5):
         for pace in (1.0, 10.0):
-            temper = Temper(Random(seed), 3, pace)
-            mean = sum(temper.rest() for _ in range(20_000)) / 20_000 * pace
+            profile = UserProfile(Random(seed), 3, pace)
+            mean = sum(profile.rest() for _ in range(20_000)) / 20_000 * pace
             assert 4.8 < mean < 15.3
 
 
-def test_habits_come_from_the_seed() -> None:
+def test_profile_come_from_the_seed() -> None:
     """The same seed gives the same life, and another seed another."""
 
     def life(seed: str) -> list[object]:
-        temper = Temper(Random(seed), 10, 1.0)
-        return [temper.favourites(), *(each() for each in (temper.rest, temper.deed, temper.words) * 5)]
+        profile = UserProfile(Random(seed), 10, 1.0)
+        return [profile.favourites(), *(each() for each in (profile.rest, profile.action, profile.words) * 5)]
 
     assert life("1/0/1") == life("1/0/1")
     assert life("1/0/1") != life("1/0/2")

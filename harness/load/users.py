@@ -9,7 +9,7 @@ from random import Random
 
 from harness.history import events as history
 from harness.load.client import Chatter, Measure
-from harness.load.habits import Temper
+from harness.load.profile import UserProfile
 from harness.load.record import Recorder, this_host
 
 TICK = 0.02
@@ -18,7 +18,7 @@ STALL = 0.1
 """Seconds by which it may be late before that is written down."""
 
 
-class Crew:
+class Users:
     """All people of this process in one test. `run` is part of every name, and the same in all processes."""
 
     def __init__(self, address: str, run: str, index: int, seed: int, rooms: int, pace: float) -> None:
@@ -39,23 +39,23 @@ class Crew:
         """The name of a room, counted from 0."""
         return f"room{number + 1}-{self._run}"
 
-    def newcomer(self, measure: Measure) -> tuple[Chatter, Temper]:
-        """A new person, with the habits that the seed gives it."""
+    def new_user(self, measure: Measure) -> tuple[Chatter, UserProfile]:
+        """A new person, with the profile that the seed gives it."""
         number = len(self.people) + 1
         name = f"user{self._index}.{number}"
-        temper = Temper(Random(f"{self._seed}/{self._index}/{number}"), self._rooms, self._pace)
+        profile = UserProfile(Random(f"{self._seed}/{self._index}/{number}"), self._rooms, self._pace)
         tag = f"{self.recorder.host}{self.recorder.process}u{number}"
         chatter = Chatter(self.recorder, self._address, name, f"{name}-{self._run}", tag, measure)
-        chatter.rooms = [self.room(each) for each in temper.favourites()]
+        chatter.rooms = [self.room(each) for each in profile.favourites()]
         self.people.append(chatter)
-        return chatter, temper
+        return chatter, profile
 
     def storm(self) -> None:
         """Cut everybody off at once."""
         for person in self.people:
-            person.cut()
+            person.reset()
 
-    def hush(self) -> None:
+    def be_quiet(self) -> None:
         """Ask everybody to be quiet."""
         self.quiet.set()
         for person in self.people:

@@ -1,0 +1,253 @@
+"""A session: one connection of one user, from the greeting to the goodbye.
+
+It is two things at once:
+
+- the reader of what its client sends. Frames are handled one after the other, and each is answered before the
+  next is read. So the answers keep the order of the questions; and a client that sends faster than we answer
+  is slowed down by its own socket, which is *back-pressure* in the other direction. What takes time is
+  awaited, and meanwhile the other sessions go on;
+- a member of rooms (`interfaces.Member`): something that frames can be sent to.
+
+A session decides nothing that is a component's: who hears a message, which number it gets, who counts as
+present, and what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from websockets.exceptions import ConnectionClosed
+
+from lab import protocol
+from lab.fanout import Connection, to_wire
+from lab.interfaces import Draft, StoreError
+from lab.limits import RateLimit
+from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, Message, PresenceFrame, ServerFrame
+from lab.send_queue import Replay
+
+if TYPE_CHECKING:
+    from lab.server import ChatServer
+
+log = logging.getLogger("lab.session")
+
+LEAST_PATIENCE = 4.0
+"""Seconds for which a replay waits at least for a reader that takes nothing: networks stutter."""
+
+
+class Session:
+    """One connection of one user. `run` is its whole life, which `end` and `abort` may shorten."""
+
+    def __init__(self, server: ChatServer, connection: Connection, user: str | None) -> None:
+        self.id = uuid.uuid4().hex
+        self.user = user or f"user_{self.id[:8]}"
+        self.connection = connection
+        self._server = server
+        self._rooms: dict[str, None] = {}  # an ordered set
+        self._limits = server.config.limits
+        self._rate = RateLimit(self._limits.rate, self._limits.burst, server.now())
+        self._running: asyncio.Task[None] | None = None
+        self._cache, self._post = server.frames, connection.post  # looked up once: `send` runs very often
+
+    # A member of rooms.
+
+    def send(self, frame: ServerFrame) -> None:
+        """Queue a frame for the client. Returns at once; see `interfaces.Member`."""
+        if frame is not self._cache.frame:  # in a broadcast, only the first member has to encode
+            if isinstance(frame, History):
+                for page in protocol.split(frame):
+                    self._post(Replay(to_wire(page)))
+                return
+            self._cache.encode(frame)
+        self._post(self._cache.wire)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken what was queued, or the connection is gone."""
+        await self.connection.drained()
+
+    # From the greeting to the goodbye.
+
+    async def run(self) -> None:
+        """Greet the client, handle its frames until the connection ends, and clean up after it."""
+        server, config = self._server, self._server.config
+        self._running = asyncio.current_task()
+        self.connection.on_sign_of_life = self._on_sign_of_life
+        self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
+        server.publish_presence(server.presence.connected(self.id, self.user, server.now()))
+        self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
+        try:
+            async for text in self.connection:
+                await self._obey(text)
+        except ConnectionClosed:
+            pass  # without a closing handshake: half-open connections, lost networks, closed laptops
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Leave every room and be forgotten. A second call changes nothing.
+
+        The order matters: the session is taken out of all rooms before it is announced in any, so that it is
+        told nothing of its own departure.
+        """
+        rooms, self._rooms = self._rooms, {}
+        for room in rooms:
+            self._server.pubsub.unsubscribe(room, self)
+        self._server.publish_presence(self._server.presence.lost(self.id, self._server.now()))
+        for room in rooms:
+            self._after_leaving(room)
+
+    def abort(self) -> None:
+        """Cut the connection and cancel `run`, in case that the client or a component does not answer."""
+        self.connection.transport.abort()
+        if self._running:
+            self._running.cancel()
+
+    def _on_sign_of_life(self) -> None:
+        try:
+            self._server.publish_presence(self._server.presence.seen(self.id, self._server.now()))
+        except Exception:  # this runs while bytes are read, where an exception would end the connection
+            log.exception("could not note a sign of life user=%s", self.user)
+
+    # Frames.
+
+    async def _obey(self, text: str | bytes) -> None:
+        """Do what one frame asks for. A frame that cannot be obeyed is answered, and changes nothing."""
+        try:
+            if isinstance(text, bytes):
+                raise BadFrame(ErrorCode.BAD_JSON, "send text frames, not binary ones")
+            match protocol.parse(text):
+                case protocol.Say() as frame:
+                    await self._say(frame)
+                case protocol.Join() as frame:
+                    await self._join(frame)
+                case protocol.Leave() as frame:
+                    self._leave(frame)
+                case protocol.AskPresence(room=room):
+                    self._send_presence(room)
+                case protocol.AskHistory() as frame:
+                    await self._send_history(frame)
+                case protocol.Heartbeat():
+                    pass  # it was noticed as a sign of life when its bytes came
+        except BadFrame as bad:
+            self.send(Error(bad.code, bad.message, bad.id))
+        except ConnectionClosed:
+            raise
+        except Exception as error:
+            log_failure(error, "could not obey user=%s frame=%.200r", self.user, text)
+            reason = "that went wrong on our side (the server's log says why); try again later"
+            self.send(Error(ErrorCode.UNAVAILABLE, reason))
+
+    async def _say(self, frame: protocol.Say) -> None:
+        """Have a message accepted. Its sender hears it like every member: that copy is the *echo*.
+
+        A message with an `id` may be sent again (an idempotent retry). If it was accepted before, it is not
+        published again, and no echo comes. Then its sender, who asks since it lost the echo, is told alone.
+        """
+        words = frame.data
+        self._rate.take(self._server.now(), words.id)
+        if words.room not in self._rooms:
+            reason = f"join the room `{words.room}` before you speak in it"
+            raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
+        key = (words.room, self.user, words.id)
+        self._server.observer.await_echo(key, self)
+        try:
+            draft = Draft(words.room, self.user, words.content, words.id)
+            message = await self._server.sequencer.accept(draft)
+        except Exception as error:
+            log_failure(error, "could not accept user=%s room=%s", self.user, words.room)
+            reason = "the message could not be accepted (the server's log says why); send it again later"
+            raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
+        finally:
+            has_echo = self._server.observer.stop_awaiting(key, self)
+        self._server.accepted += 1
+        if words.id is not None and not has_echo:
+            self.send(message)
+
+    async def _join(self, frame: protocol.Join) -> None:
+        """Become a member. What the steps of a join do, and why they stand in this order:
+
+        1. Check the limits, while nothing has been changed yet.
+        2. `attach`: the sequencer replays the past and subscribes us. Live messages come from here on.
+        3. See if we are the user's first connection in the room, before the next `await`: of several that
+           join at once, each sees those that were subscribed before it, so just one is first.
+        4. Note that we are in the room. From now on `end` leaves it, and the client may speak in it.
+        5. Learn the room's newest number, which the announcement carries. It is the last step that waits,
+           so that the rest goes out in one write: in a full room each write costs.
+        6. Tell the room's members that the user is online, if that is news.
+        7. Answer with the list of everybody, which has this user in it after step 6.
+        8. Announce the user, if it was not there before.
+        9. Wait until the client has taken its replay, before its next frame is read.
+        """
+        room = frame.room
+        self._rate.take(self._server.now())
+        if room in self._rooms:  # nothing changes, and it is answered again
+            self._server.pubsub.subscribe(room, self)
+            self._send_presence(room)
+            return
+        self._check_room(room)  # 1
+        await self._server.sequencer.attach(room, self, frame.since)  # 2
+        is_first = not self._has_twin_in(room)  # 3
+        self._rooms[room] = None  # 4
+        await self._server.learn_newest(room)  # 5
+        self._server.publish_presence(self._server.presence.joined(self.id, room, self._server.now()))  # 6
+        self._send_presence(room)  # 7
+        if is_first:
+            self._announce(room, "joined")  # 8
+        await self.drain()  # 9
+
+    def _check_room(self, room: str) -> None:
+        """Raise BadFrame if this server's own limits forbid to join."""
+        if len(room) > self._limits.name:
+            reason = f"names have at most {self._limits.name} characters on this server"
+            raise BadFrame(ErrorCode.BAD_ROOM, reason)
+        if len(self._rooms) >= self._limits.rooms:
+            reason = f"you are in {len(self._rooms)} rooms, which is the most; leave one first"
+            raise BadFrame(ErrorCode.BAD_REQUEST, reason)
+
+    def _leave(self, frame: protocol.Leave) -> None:
+        room = frame.room
+        self._rate.take(self._server.now())
+        if room not in self._rooms:
+            raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
+        del self._rooms[room]
+        self._server.pubsub.unsubscribe(room, self)
+        self._server.publish_presence(self._server.presence.left(self.id, room, self._server.now()))
+        self._after_leaving(room)
+
+    def _after_leaving(self, room: str) -> None:
+        """Announce that the user left, unless another of its connections stays in the room."""
+        if not self._has_twin_in(room):
+            self._announce(room, "left")
+        self._server.forget_if_empty(room)
+
+    def _send_presence(self, room: str) -> None:
+        users = self._server.presence.in_room(room, self._server.now())
+        self.send(PresenceFrame(room, users, full=True))
+
+    async def _send_history(self, frame: protocol.AskHistory) -> None:
+        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        self.send(protocol.split(page)[0])  # a page may be cut to fit into a frame; `more` says so
+        await self.drain()  # who asks for much must also read it
+
+    # Notices.
+
+    def _has_twin_in(self, room: str) -> bool:
+        """Whether another connection of the same user is in the room."""
+        members = self._server.pubsub.members(room)
+        return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
+
+    def _announce(self, room: str, what: str) -> None:
+        """Tell the room that this user came or went. A notice is not stored, and has no number of its own."""
+        newest = self._server.observer.newest.get(room, 0)
+        now = int(time.time() * 1000)
+        notice = Message(uuid.uuid4().hex, room, protocol.SYSTEM, f"{self.user} {what}", newest, now)
+        self._server.pubsub.publish(room, notice)
+
+
+def log_failure(error: Exception, what: str, *values: object) -> None:
+    """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
+    is_explained = isinstance(error, StoreError)
+    log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
