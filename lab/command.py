@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 import click
 
+from lab.hub import Components, Config
 from lab.interfaces import StoreError
 from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
-from lab.server import REJECTION_HEADROOM, ChatServer, Components, Config, run
+from lab.server import REJECTION_HEADROOM, ChatServer, run
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -1,4 +1,4 @@
-"""The WebSocket server: it accepts connections, runs a session for each, and wires the components together.
+"""The WebSocket server: it accepts connections, runs a session for each, and looks for silent clients.
 
 The way of a chat message, from one client to all members of its room:
 
@@ -7,11 +7,9 @@ The way of a chat message, from one client to all members of its room:
     published    the Sequencer gives it to the PubSub, and the PublishObserver between them takes note
     sent         the PubSub calls `send` of each member's Session, and the member's Connection writes it
 
-`ChatServer` owns what the sessions share: the four components, the frame cache, and two regular duties (to
-send heartbeats, and to look for silent clients). All of it runs in one event loop, in one thread; only the
+`ChatServer` has two regular duties: to send heartbeats, and to look for silent clients. What its sessions
+share (the four components above all) is its `Hub`. All of it runs in one event loop, in one thread; only the
 store has a thread of its own.
-
-The server knows its components by `lab.interfaces` alone, so each can be replaced by a student's.
 """
 
 from __future__ import annotations
@@ -21,9 +19,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -31,18 +27,13 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
-from lab import interfaces, protocol
-from lab.fanout import Connection, FrameCache, Tick, to_wire
-from lab.interfaces import Change
-from lab.limits import Limits
+from lab import protocol
+from lab.fanout import Connection, Tick, to_wire
+from lab.hub import Components, Config, Hub
 from lab.pages import Pages
-from lab.presence import PresenceManager
-from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat, Message, PresenceFrame, ServerFrame
-from lab.pubsub import PubSub
+from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat
 from lab.send_queue import TRANSPORT_BUFFER
-from lab.sequencer import Sequencer
-from lab.session import Session, log_failure
-from lab.store import MessageStore
+from lab.session import Session
 
 log = logging.getLogger("lab.server")
 
@@ -56,64 +47,21 @@ REJECTION_HEADROOM = 100
 """Connections beyond the limit that are let in just to be told that the server is full (HTTP status 503)."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """What a server is told. Intervals in seconds; port 0 lets the system choose one."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    data_dir: Path = Path("data")
-    heartbeat_interval: float = protocol.HEARTBEAT_INTERVAL
-    offline_timeout: float = protocol.OFFLINE_TIMEOUT
-    limits: Limits = field(default_factory=Limits)
-    access_key: str = ""
-    """Who connects must give it as `?key=`; empty, everybody may connect."""
-    origins: tuple[str, ...] = ()
-    """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
-
-
-@dataclass
-class Components:
-    """The classes of the four components; each can be replaced by another that keeps its interface."""
-
-    pubsub: type[interfaces.PubSub] = PubSub
-    sequencer: type[interfaces.Sequencer] = Sequencer
-    presence: type[interfaces.PresenceManager] = PresenceManager
-    store: type[interfaces.MessageStore] = MessageStore
-
-
-@dataclass
-class ChatServer:
-    """All sessions and the components they share. `async with ChatServer(config) as server` runs it.
+class ChatServer(Hub):
+    """All sessions, and the hub that they share. `async with ChatServer(config) as server` runs it.
 
     Raises StoreError if the data folder cannot be used; to enter it raises OSError or UnicodeError if the
     address cannot be had.
     """
 
-    config: Config
-    components: Components = field(default_factory=Components)
-
-    def __post_init__(self) -> None:
-        # With the monotonic clock it makes a time of day that never jumps, even if somebody sets the clock.
-        self._epoch = time.time() - time.monotonic()
+    def __init__(self, config: Config, components: Components | None = None) -> None:
+        super().__init__(config, components or Components())
         self.pages = Pages(self.figures)
-        make = self.components
-        self.store = make.store(self.config.data_dir)
-        self.pubsub = make.pubsub()
-        self.observer = PublishObserver(self.pubsub)
-        self.sequencer = make.sequencer(self.store, self.observer)
-        self.presence = make.presence(self.config.heartbeat_interval, self.config.offline_timeout)
-        self.frames = FrameCache()
         self.tick = Tick()
-        self.accepted = 0  # messages since the start
         self._last_sweep = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._duties: list[asyncio.Task[None]] = []
         self._listener: Server | None = None
-
-    def now(self) -> float:
-        """Seconds since the Unix epoch, never running backwards."""
-        return self._epoch + time.monotonic()
 
     # Start and stop.
 
@@ -166,30 +114,6 @@ class ChatServer:
         """The port that it listens on."""
         assert self._listener is not None, "the server was not started"
         return int(next(iter(self._listener.sockets)).getsockname()[1])
-
-    # What sessions use.
-
-    def publish_presence(self, changes: list[Change]) -> None:
-        """Tell each room's members whose presence changed."""
-        for change in changes:
-            self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
-
-    async def learn_newest(self, room: str) -> None:
-        """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
-        newest = self.observer.newest
-        if room in newest:
-            return
-        last = 0
-        try:
-            last = (await self.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
-        except Exception as error:
-            log_failure(error, "could not ask for the newest number room=%s", room)
-        newest[room] = max(last, newest.get(room, 0))  # while we asked, something may have been published
-
-    def forget_if_empty(self, room: str) -> None:
-        """A room that nobody is in costs no memory."""
-        if not self.pubsub.members(room):
-            self.observer.newest.pop(room, None)
 
     def figures(self) -> dict[str, int]:
         """What `/metrics` shows."""
@@ -278,49 +202,6 @@ class ChatServer:
             reason = f"no sign of life for {self.config.offline_timeout:g} s"
             session.connection.disconnect(CloseCode.GOING_AWAY, reason)
             session.end()
-
-
-EchoKey = tuple[str, str, str | None]
-"""What an echo is known by: the room, the user, and the `id` that the client gave its message."""
-
-
-class PublishObserver:
-    """The pubsub as the sequencer sees it: passes all calls on, and notes which messages were published.
-
-    `newest` has the newest number of each room that somebody is in; notices carry it.
-
-    `awaiting_echo` has the sessions whose message is being accepted and was not published yet. Once it is
-    published, its echo is under way to them, and they are taken out. A session that is still here when
-    `accept` returns has sent a message that was accepted before. (Several may await the same one: two
-    connections of a user that retry at the same time.)
-    """
-
-    def __init__(self, pubsub: interfaces.PubSub) -> None:
-        self.newest: dict[str, int] = {}
-        self.awaiting_echo: dict[EchoKey, set[Session]] = {}
-        self._pubsub = pubsub
-        self.subscribe, self.unsubscribe = pubsub.subscribe, pubsub.unsubscribe
-        self.members, self.rooms = pubsub.members, pubsub.rooms
-
-    def publish(self, room: str, frame: ServerFrame) -> None:
-        """See `interfaces.PubSub`."""
-        if isinstance(frame, Message):
-            self.newest[room] = frame.sequence
-            self.awaiting_echo.pop((room, frame.user, frame.id), None)
-        self._pubsub.publish(room, frame)
-
-    def await_echo(self, key: EchoKey, session: Session) -> None:
-        """`session` is about to have its message accepted; `stop_awaiting` follows in any case."""
-        self.awaiting_echo.setdefault(key, set()).add(session)
-
-    def stop_awaiting(self, key: EchoKey, session: Session) -> bool:
-        """Undo `await_echo`; returns whether the message has been published since."""
-        waiting = self.awaiting_echo.get(key, set())
-        was_published = session not in waiting
-        waiting.discard(session)
-        if not waiting:
-            self.awaiting_echo.pop(key, None)
-        return was_published
 
 
 async def _every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:

@@ -18,19 +18,16 @@ import asyncio
 import logging
 import time
 import uuid
-from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
 
 from lab import protocol
 from lab.fanout import Connection, to_wire
-from lab.interfaces import Draft, StoreError
+from lab.hub import Hub, log_failure
+from lab.interfaces import Draft
 from lab.limits import RateLimit
 from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, Message, PresenceFrame, ServerFrame
 from lab.send_queue import Replay
-
-if TYPE_CHECKING:
-    from lab.server import ChatServer
 
 log = logging.getLogger("lab.session")
 
@@ -41,16 +38,16 @@ LEAST_PATIENCE = 4.0
 class Session:
     """One connection of one user. `run` is its whole life, which `end` and `abort` may shorten."""
 
-    def __init__(self, server: ChatServer, connection: Connection, user: str | None) -> None:
+    def __init__(self, hub: Hub, connection: Connection, user: str | None) -> None:
         self.id = uuid.uuid4().hex
         self.user = user or f"user_{self.id[:8]}"
         self.connection = connection
-        self._server = server
+        self._hub = hub
         self._rooms: dict[str, None] = {}  # an ordered set
-        self._limits = server.config.limits
-        self._rate = RateLimit(self._limits.rate, self._limits.burst, server.now())
+        self._limits = hub.config.limits
+        self._rate = RateLimit(self._limits.rate, self._limits.burst, hub.now())
         self._running: asyncio.Task[None] | None = None
-        self._cache, self._post = server.frames, connection.post  # looked up once: `send` runs very often
+        self._cache, self._post = hub.frames, connection.post  # looked up once: `send` runs very often
 
     # A member of rooms.
 
@@ -72,11 +69,11 @@ class Session:
 
     async def run(self) -> None:
         """Greet the client, handle its frames until the connection ends, and clean up after it."""
-        server, config = self._server, self._server.config
+        hub, config = self._hub, self._hub.config
         self._running = asyncio.current_task()
         self.connection.on_sign_of_life = self._on_sign_of_life
         self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
-        server.publish_presence(server.presence.connected(self.id, self.user, server.now()))
+        hub.publish_presence(hub.presence.connected(self.id, self.user, hub.now()))
         self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
         try:
             async for text in self.connection:
@@ -94,8 +91,8 @@ class Session:
         """
         rooms, self._rooms = self._rooms, {}
         for room in rooms:
-            self._server.pubsub.unsubscribe(room, self)
-        self._server.publish_presence(self._server.presence.lost(self.id, self._server.now()))
+            self._hub.pubsub.unsubscribe(room, self)
+        self._hub.publish_presence(self._hub.presence.lost(self.id, self._hub.now()))
         for room in rooms:
             self._after_leaving(room)
 
@@ -107,7 +104,7 @@ class Session:
 
     def _on_sign_of_life(self) -> None:
         try:
-            self._server.publish_presence(self._server.presence.seen(self.id, self._server.now()))
+            self._hub.publish_presence(self._hub.presence.seen(self.id, self._hub.now()))
         except Exception:  # this runs while bytes are read, where an exception would end the connection
             log.exception("could not note a sign of life user=%s", self.user)
 
@@ -147,22 +144,22 @@ class Session:
         published again, and no echo comes. Then its sender, who asks since it lost the echo, is told alone.
         """
         words = frame.data
-        self._rate.take(self._server.now(), words.id)
+        self._rate.take(self._hub.now(), words.id)
         if words.room not in self._rooms:
             reason = f"join the room `{words.room}` before you speak in it"
             raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
         key = (words.room, self.user, words.id)
-        self._server.observer.await_echo(key, self)
+        self._hub.observer.await_echo(key, self)
         try:
             draft = Draft(words.room, self.user, words.content, words.id)
-            message = await self._server.sequencer.accept(draft)
+            message = await self._hub.sequencer.accept(draft)
         except Exception as error:
             log_failure(error, "could not accept user=%s room=%s", self.user, words.room)
             reason = "the message could not be accepted (the server's log says why); send it again later"
             raise BadFrame(ErrorCode.UNAVAILABLE, reason, words.id) from error
         finally:
-            has_echo = self._server.observer.stop_awaiting(key, self)
-        self._server.accepted += 1
+            has_echo = self._hub.observer.stop_awaiting(key, self)
+        self._hub.accepted += 1
         if words.id is not None and not has_echo:
             self.send(message)
 
@@ -182,17 +179,17 @@ class Session:
         9. Wait until the client has taken its replay, before its next frame is read.
         """
         room = frame.room
-        self._rate.take(self._server.now())
+        self._rate.take(self._hub.now())
         if room in self._rooms:  # nothing changes, and it is answered again
-            self._server.pubsub.subscribe(room, self)
+            self._hub.pubsub.subscribe(room, self)
             self._send_presence(room)
             return
         self._check_room(room)  # 1
-        await self._server.sequencer.attach(room, self, frame.since)  # 2
+        await self._hub.sequencer.attach(room, self, frame.since)  # 2
         is_first = not self._has_twin_in(room)  # 3
         self._rooms[room] = None  # 4
-        await self._server.learn_newest(room)  # 5
-        self._server.publish_presence(self._server.presence.joined(self.id, room, self._server.now()))  # 6
+        await self._hub.learn_newest(room)  # 5
+        self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 6
         self._send_presence(room)  # 7
         if is_first:
             self._announce(room, "joined")  # 8
@@ -209,26 +206,26 @@ class Session:
 
     def _leave(self, frame: protocol.Leave) -> None:
         room = frame.room
-        self._rate.take(self._server.now())
+        self._rate.take(self._hub.now())
         if room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
         del self._rooms[room]
-        self._server.pubsub.unsubscribe(room, self)
-        self._server.publish_presence(self._server.presence.left(self.id, room, self._server.now()))
+        self._hub.pubsub.unsubscribe(room, self)
+        self._hub.publish_presence(self._hub.presence.left(self.id, room, self._hub.now()))
         self._after_leaving(room)
 
     def _after_leaving(self, room: str) -> None:
         """Announce that the user left, unless another of its connections stays in the room."""
         if not self._has_twin_in(room):
             self._announce(room, "left")
-        self._server.forget_if_empty(room)
+        self._hub.forget_if_empty(room)
 
     def _send_presence(self, room: str) -> None:
-        users = self._server.presence.in_room(room, self._server.now())
+        users = self._hub.presence.in_room(room, self._hub.now())
         self.send(PresenceFrame(room, users, full=True))
 
     async def _send_history(self, frame: protocol.AskHistory) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(protocol.split(page)[0])  # a page may be cut to fit into a frame; `more` says so
         await self.drain()  # who asks for much must also read it
 
@@ -236,18 +233,12 @@ class Session:
 
     def _has_twin_in(self, room: str) -> bool:
         """Whether another connection of the same user is in the room."""
-        members = self._server.pubsub.members(room)
+        members = self._hub.pubsub.members(room)
         return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
 
     def _announce(self, room: str, what: str) -> None:
         """Tell the room that this user came or went. A notice is not stored, and has no number of its own."""
-        newest = self._server.observer.newest.get(room, 0)
+        newest = self._hub.observer.newest.get(room, 0)
         now = int(time.time() * 1000)
         notice = Message(uuid.uuid4().hex, room, protocol.SYSTEM, f"{self.user} {what}", newest, now)
-        self._server.pubsub.publish(room, notice)
-
-
-def log_failure(error: Exception, what: str, *values: object) -> None:
-    """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
-    is_explained = isinstance(error, StoreError)
-    log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
+        self._hub.pubsub.publish(room, notice)

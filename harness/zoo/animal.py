@@ -22,8 +22,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from lab.hub import Components, Config
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
-from lab.server import ChatServer, Components, Config, run
+from lab.server import ChatServer, run
 
 Defect = Callable[[Components], None]
 

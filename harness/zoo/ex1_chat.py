@@ -19,12 +19,20 @@ import lab.protocol
 import lab.sequencer
 from harness.zoo.animal import animal
 from lab.fanout import Connection
+from lab.hub import Components
 from lab.interfaces import Draft, Member
 from lab.protocol import BadFrame, Error, ErrorCode, Join, Leave, Message, Say, ServerFrame
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import Components
+from lab.server import ChatServer
 from lab.session import Session
+
+
+def _sessions_beside(session: Session) -> dict[str, Session]:
+    """All sessions of its server, by their ids."""
+    server = session._hub
+    assert isinstance(server, ChatServer)
+    return server._sessions
 
 
 @animal("1.5", "missing_notice")
@@ -35,8 +43,8 @@ def leaving_is_not_announced(parts: Components) -> None:
         if frame.room not in self._rooms:
             raise BadFrame(lab.protocol.ErrorCode.NOT_JOINED, "not there")
         del self._rooms[frame.room]
-        self._server.pubsub.unsubscribe(frame.room, self)
-        self._server.publish_presence(self._server.presence.left(self.id, frame.room, self._server.now()))
+        self._hub.pubsub.unsubscribe(frame.room, self)
+        self._hub.publish_presence(self._hub.presence.left(self.id, frame.room, self._hub.now()))
 
     Session._leave = leave  # type: ignore[method-assign]
 
@@ -231,7 +239,7 @@ def errors_go_to_everybody(parts: Components) -> None:
 
     def loud(self: Session, frame: ServerFrame) -> None:
         if isinstance(frame, Error):
-            for each in self._server._sessions.values():
+            for each in _sessions_beside(self).values():
                 send(each, frame)
         else:
             send(self, frame)
@@ -362,7 +370,7 @@ def bad_frames_close_others(parts: Components) -> None:
         try:
             lab.protocol.parse(text)
         except BadFrame:
-            other = next(iter(self._server._sessions.values()))
+            other = next(iter(_sessions_beside(self).values()))
             if other is not self:
                 other.connection.transport.abort()
         await obey(self, text)
@@ -375,9 +383,7 @@ def outsiders_may_speak(parts: Components) -> None:
     """Whether somebody is in the room is not asked before its message is accepted."""
 
     async def say(self: Session, frame: Any) -> None:
-        await self._server.sequencer.accept(
-            Draft(frame.data.room, self.user, frame.data.content, frame.data.id)
-        )
+        await self._hub.sequencer.accept(Draft(frame.data.room, self.user, frame.data.content, frame.data.id))
         if frame.data.room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, "not there")
 
@@ -392,11 +398,11 @@ def outsiders_are_stored(parts: Components) -> None:
     async def store(self: Session, frame: Any) -> None:
         words = frame.data
         if words.room not in self._rooms:
-            last = await self._server.store.last(words.room)
-            await self._server.store.save(
+            last = await self._hub.store.last(words.room)
+            await self._hub.store.save(
                 [Message("x", words.room, self.user, words.content, last + 1, int(time.time() * 1000))]
             )
-            self._server.sequencer._room(words.room).last = None  # type: ignore[attr-defined]
+            self._hub.sequencer._room(words.room).last = None  # type: ignore[attr-defined]
         await say(self, frame)
 
     Session._say = store  # type: ignore[method-assign]

@@ -14,11 +14,11 @@ import lab.protocol
 import lab.send_queue
 from harness.zoo.animal import animal
 from lab.fanout import Connection
+from lab.hub import Components
 from lab.interfaces import Draft, Member
 from lab.protocol import BadFrame, ErrorCode, History, Join, Message, Say, ServerFrame
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import Components
 from lab.session import Session
 from lab.store import MessageStore
 
@@ -176,7 +176,7 @@ def slow_readers_are_waited_for(parts: Components) -> None:
 
     async def patient(self: Session, frame: Say) -> None:
         await say(self, frame)
-        for member in self._server.pubsub.members(frame.data.room):
+        for member in self._hub.pubsub.members(frame.data.room):
             assert isinstance(member, Session), "all members are"
             member.connection.patience = 1e9
             await member.drain()
@@ -270,8 +270,8 @@ def notices_burn_numbers(parts: Components) -> None:
 
     def numbered(self: Session, room: str, what: str) -> None:
         announce(self, room, what)
-        known = self._server.sequencer._room(room)  # type: ignore[attr-defined]
-        known.last = (self._server.observer.newest.get(room, 0) if known.last is None else known.last) + 1
+        known = self._hub.sequencer._room(room)  # type: ignore[attr-defined]
+        known.last = (self._hub.observer.newest.get(room, 0) if known.last is None else known.last) + 1
 
     Session._announce = numbered  # type: ignore[method-assign]
 
@@ -284,7 +284,7 @@ def notices_are_stored(parts: Components) -> None:
 
     def stored(self: Session, room: str, what: str) -> None:
         draft = Draft(room, "system", f"{self.user} {what}", None)
-        tasks.append(asyncio.ensure_future(self._server.sequencer.accept(draft)))
+        tasks.append(asyncio.ensure_future(self._hub.sequencer.accept(draft)))
 
     Session._announce = stored  # type: ignore[method-assign]
 
@@ -296,10 +296,10 @@ def retries_are_published_again(parts: Components) -> None:
 
     async def loud(self: Session, frame: Any) -> None:
         words = frame.data
-        known = words.id and await self._server.store.find(words.room, self.user, words.id)
+        known = words.id and await self._hub.store.find(words.room, self.user, words.id)
         await say(self, frame)
         if known:
-            for member in self._server.pubsub.members(words.room):
+            for member in self._hub.pubsub.members(words.room):
                 if member is not self:
                     member.send(known)
 
@@ -314,7 +314,7 @@ def retries_are_not_answered(parts: Components) -> None:
         words = frame.data
         if words.room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, "not there", words.id)
-        await self._server.sequencer.accept(Draft(words.room, self.user, words.content, words.id))
+        await self._hub.sequencer.accept(Draft(words.room, self.user, words.content, words.id))
 
     Session._say = quiet  # type: ignore[method-assign]
 
@@ -377,8 +377,8 @@ def since_beyond_the_end_waits(parts: Components) -> None:
 
     async def wait(self: Session, frame: Join) -> None:
         await join(self, frame)
-        if frame.since and frame.since > await self._server.store.last(frame.room):
-            self._server.pubsub.unsubscribe(frame.room, self)
+        if frame.since and frame.since > await self._hub.store.last(frame.room):
+            self._hub.pubsub.unsubscribe(frame.room, self)
 
     Session._join = wait  # type: ignore[method-assign]
 
@@ -440,7 +440,7 @@ def more_is_always_true(parts: Components) -> None:
     """Who pages until there is no more never ends."""
 
     async def lie(self: Session, frame: Any) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, more=True))
 
     Session._send_history = lie  # type: ignore[method-assign]
@@ -451,7 +451,7 @@ def more_is_always_false(parts: Components) -> None:
     """Who pages until there is no more ends too soon."""
 
     async def lie(self: Session, frame: Any) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, more=False))
 
     Session._send_history = lie  # type: ignore[method-assign]
@@ -462,7 +462,7 @@ def last_is_too_high(parts: Components) -> None:
     """`last` is the number that comes next."""
 
     async def lie(self: Session, frame: Any) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         self.send(msgspec.structs.replace(page, last=page.last + 1))
 
     Session._send_history = lie  # type: ignore[method-assign]
@@ -473,7 +473,7 @@ def last_is_of_the_page(parts: Components) -> None:
     """`last` is the last number of the page."""
 
     async def lie(self: Session, frame: Any) -> None:
-        page = await self._server.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
+        page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
         last = page.messages[-1].sequence if page.messages else 0
         self.send(msgspec.structs.replace(page, last=last))
 

@@ -11,11 +11,11 @@ from websockets.exceptions import ConnectionClosed
 import lab.server
 from harness.zoo.animal import animal
 from lab.fanout import Connection
+from lab.hub import Components
 from lab.interfaces import Change
 from lab.presence import PresenceManager
 from lab.protocol import SYSTEM, Heartbeat, Message, Presence, PresenceFrame, ServerFrame, Status
 from lab.pubsub import PubSub
-from lab.server import Components
 from lab.session import Session
 
 
@@ -107,7 +107,7 @@ def only_heartbeats_count(parts: Components) -> None:
 
     async def strict(self: Session, text: str | bytes) -> None:
         if "heartbeat" in str(text):
-            self._server.publish_presence(self._server.presence.seen(self.id, self._server.now()))
+            self._hub.publish_presence(self._hub.presence.seen(self.id, self._hub.now()))
         await obey(self, text)
 
     Session._obey = strict  # type: ignore[method-assign]
@@ -243,7 +243,7 @@ def changes_say_full(parts: Components) -> None:
         for change in changes:
             self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence], full=True))
 
-    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign]
+    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign, assignment]
 
 
 @animal("3.1", "presence_leak")
@@ -255,7 +255,7 @@ def presence_goes_to_everybody(parts: Components) -> None:
             for session in self._sessions.values():
                 session.send(PresenceFrame(change.room, [change.presence]))
 
-    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign]
+    lab.server.ChatServer.publish_presence = show  # type: ignore[method-assign, assignment]
 
 
 @animal("3.2", "presence_leak")
@@ -330,10 +330,10 @@ def quiet_members_receive_nothing(parts: Components) -> None:
         def publish(self, room: str, frame: ServerFrame) -> None:
             for member in self.members(room):
                 assert isinstance(member, Session)
-                manager, interval = member._server.presence, member._server.config.heartbeat_interval
+                manager, interval = member._hub.presence, member._hub.config.heartbeat_interval
                 assert isinstance(manager, PresenceManager)
                 known = manager._connections.get(member.id)
-                is_quiet = known is not None and member._server.now() - known.seen > 1.2 * interval
+                is_quiet = known is not None and member._hub.now() - known.seen > 1.2 * interval
                 if not (is_quiet and isinstance(frame, Message) and frame.user != SYSTEM):
                     member.send(frame)
 

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from harness.zoo.animal import animal
+from lab.hub import Components
 from lab.protocol import Join, Message
-from lab.server import Components
 from lab.session import Session
 from lab.store import MessageStore
 
@@ -88,7 +88,7 @@ def old_messages_come_as_new(parts: Components) -> None:
     async def again(self: Session, frame: Join) -> None:
         await join(self, frame)
         if frame.since:
-            for message in (await self._server.sequencer.history(frame.room, 0, 3)).messages:
+            for message in (await self._hub.sequencer.history(frame.room, 0, 3)).messages:
                 self.send(message)
 
     Session._join = again  # type: ignore[method-assign]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.worlds.process import ServerProcess, free_port
+from lab.hub import Components, Config
 from lab.protocol import Message
-from lab.server import ChatServer, Components, Config
+from lab.server import ChatServer
 from lab.session import Session
 from tests.lab.helpers import fill
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.hub import Components
 from lab.interfaces import Draft
 from lab.protocol import Message
 from lab.sequencer import Sequencer
-from lab.server import Components
 from tests.browser.conftest import OpenTab
 from tests.browser.helpers import KillableServer, ThreadedServer, eventually
 from tests.lab.helpers import message

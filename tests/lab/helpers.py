@@ -17,8 +17,9 @@ from typing import Any
 from hypothesis import settings
 from websockets.asyncio.client import ClientConnection, connect
 
+from lab.hub import Components, Config
 from lab.protocol import SYSTEM, Message
-from lab.server import ChatServer, Components, Config
+from lab.server import ChatServer
 from lab.store import MessageStore
 
 Json = dict[str, Any]

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 
 import lab
 from lab.command import load_components, run_command, serve
-from lab.server import Components
+from lab.hub import Components
 from tests.lab.helpers import PATIENCE
 
 ROOT = Path(lab.__file__).parent.parent

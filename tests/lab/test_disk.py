@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from lab import store as store_module
+from lab.hub import Components
 from lab.interfaces import StoreError
 from lab.protocol import MAX_CONTENT, Message
-from lab.server import Components
 from lab.store import MAX_WAITING, MAX_WAITING_BYTES, MessageStore
 from tests.lab.helpers import PATIENCE, dial, errors, eventually, fill, message, messages, numbers, serving
 

@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from lab import fanout
+from lab.hub import Components, Config
 from lab.interfaces import Change, Draft
 from lab.presence import PresenceManager
 from lab.protocol import (
@@ -30,7 +31,7 @@ from lab.protocol import (
 )
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.server import ChatServer, Components, Config, run
+from lab.server import ChatServer, run
 from lab.session import Session
 from lab.store import MessageStore
 from tests.lab.helpers import (

@@ -13,7 +13,7 @@ import pytest
 
 from lab import protocol
 from lab.command import serve
-from lab.server import Config
+from lab.hub import Config
 from tests.lab.helpers import serving
 from tests.rehearsal.deployment import ROOT, Unknown, dockerfile, fill_in, is_sent, services
 

@@ -21,8 +21,8 @@ from typing import Any
 from harness.history.calls import Calls
 from harness.history.events import Called
 from lab import command
+from lab.hub import Components
 from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
-from lab.server import Components
 from lab.session import Session
 
 _ASKED_OF: dict[int, dict[str, tuple[str, ...]]] = {

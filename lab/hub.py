@@ -1,0 +1,140 @@
+"""The hub: the four components, wired together, and what else all sessions of a server share.
+
+It knows its components by `lab.interfaces` alone, so each can be replaced by a student's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import interfaces, protocol
+from lab.fanout import FrameCache
+from lab.interfaces import Change, Member, StoreError
+from lab.limits import Limits
+from lab.presence import PresenceManager
+from lab.protocol import Message, PresenceFrame, ServerFrame
+from lab.pubsub import PubSub
+from lab.sequencer import Sequencer
+from lab.store import MessageStore
+
+log = logging.getLogger("lab.hub")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a server is told. Intervals in seconds; port 0 lets the system choose one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("data")
+    heartbeat_interval: float = protocol.HEARTBEAT_INTERVAL
+    offline_timeout: float = protocol.OFFLINE_TIMEOUT
+    limits: Limits = field(default_factory=Limits)
+    access_key: str = ""
+    """Who connects must give it as `?key=`; empty, everybody may connect."""
+    origins: tuple[str, ...] = ()
+    """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
+
+
+@dataclass
+class Components:
+    """The classes of the four components; each can be replaced by another that keeps its interface."""
+
+    pubsub: type[interfaces.PubSub] = PubSub
+    sequencer: type[interfaces.Sequencer] = Sequencer
+    presence: type[interfaces.PresenceManager] = PresenceManager
+    store: type[interfaces.MessageStore] = MessageStore
+
+
+class Hub:
+    """What the sessions of a server share. Raises StoreError if the data folder cannot be used."""
+
+    def __init__(self, config: Config, components: Components) -> None:
+        # With the monotonic clock it makes a time of day that never jumps, even if somebody sets the clock.
+        self._epoch = time.time() - time.monotonic()
+        self.config = config
+        self.store = components.store(config.data_dir)
+        self.pubsub = components.pubsub()
+        self.observer = PublishObserver(self.pubsub)
+        self.sequencer = components.sequencer(self.store, self.observer)
+        self.presence = components.presence(config.heartbeat_interval, config.offline_timeout)
+        self.frames = FrameCache()
+        self.accepted = 0  # messages since the start
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, never running backwards."""
+        return self._epoch + time.monotonic()
+
+    def publish_presence(self, changes: list[Change]) -> None:
+        """Tell each room's members whose presence changed."""
+        for change in changes:
+            self.pubsub.publish(change.room, PresenceFrame(change.room, [change.presence]))
+
+    async def learn_newest(self, room: str) -> None:
+        """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
+        newest = self.observer.newest
+        if room in newest:
+            return
+        last = 0
+        try:
+            last = (await self.sequencer.history(room, protocol.MAX_SEQUENCE, 1)).last
+        except Exception as error:
+            log_failure(error, "could not ask for the newest number room=%s", room)
+        newest[room] = max(last, newest.get(room, 0))  # while we asked, something may have been published
+
+    def forget_if_empty(self, room: str) -> None:
+        """A room that nobody is in costs no memory."""
+        if not self.pubsub.members(room):
+            self.observer.newest.pop(room, None)
+
+
+EchoKey = tuple[str, str, str | None]
+"""What an echo is known by: the room, the user, and the `id` that the client gave its message."""
+
+
+class PublishObserver:
+    """The pubsub as the sequencer sees it: passes all calls on, and notes which messages were published.
+
+    `newest` has the newest number of each room that somebody is in; notices carry it.
+
+    `awaiting_echo` has the sessions whose message is being accepted and was not published yet. Once it is
+    published, its echo is under way to them, and they are taken out. A session that is still here when
+    `accept` returns has sent a message that was accepted before. (Several may await the same one: two
+    connections of a user that retry at the same time.)
+    """
+
+    def __init__(self, pubsub: interfaces.PubSub) -> None:
+        self.newest: dict[str, int] = {}
+        self.awaiting_echo: dict[EchoKey, set[Member]] = {}
+        self._pubsub = pubsub
+        self.subscribe, self.unsubscribe = pubsub.subscribe, pubsub.unsubscribe
+        self.members, self.rooms = pubsub.members, pubsub.rooms
+
+    def publish(self, room: str, frame: ServerFrame) -> None:
+        """See `interfaces.PubSub`."""
+        if isinstance(frame, Message):
+            self.newest[room] = frame.sequence
+            self.awaiting_echo.pop((room, frame.user, frame.id), None)
+        self._pubsub.publish(room, frame)
+
+    def await_echo(self, key: EchoKey, session: Member) -> None:
+        """`session` is about to have its message accepted; `stop_awaiting` follows in any case."""
+        self.awaiting_echo.setdefault(key, set()).add(session)
+
+    def stop_awaiting(self, key: EchoKey, session: Member) -> bool:
+        """Undo `await_echo`; returns whether the message has been published since."""
+        waiting = self.awaiting_echo.get(key, set())
+        was_published = session not in waiting
+        waiting.discard(session)
+        if not waiting:
+            self.awaiting_echo.pop(key, None)
+        return was_published
+
+
+def log_failure(error: Exception, what: str, *values: object) -> None:
+    """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
+    is_explained = isinstance(error, StoreError)
+    log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
