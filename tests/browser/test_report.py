@@ -14,7 +14,7 @@ from harness.reports.page import page
 from harness.texts import texts
 from harness.verdict.steps import EXERCISES
 from tests.browser.test_accessible import faults
-from tests.harness.test_page import run_of, story_of, summary_of, swapped
+from tests.harness.reports.runs import run_of, story_of, summary_of, swapped
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

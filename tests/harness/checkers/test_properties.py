@@ -22,7 +22,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, History, Joined, Received, Sent
 from harness.history.index import Heard, HistoryIndex, Membership
-from tests.harness.model import ROOMS, plays
+from tests.harness.checkers.model import ROOMS, plays
 from tests.harness.stories import PROPERTY, Json, Story, told
 
 CHECKS = (

@@ -35,7 +35,7 @@ STUBS = {
     for number, component in COMPONENTS.items()
 }
 REFERENCE = {component: f"lab/{component}.py" for component in CONTRACTS}
-ALIKE = Path(__file__).parent.parent / "components"
+ALIKE = Path(__file__).parents[2] / "components"
 """Right components in other styles: one folder for each component."""
 RIGHT = sorted(ALIKE.glob("*/*.py"))
 WRONG = [animal for animal in ANIMALS.values() if animal.component]

@@ -570,8 +570,9 @@ def test_leaving_a_nursery_ends_its_processes(stuck_forever: Path) -> None:
     async def begin_and_leave() -> None:
         async with ForkPool(2) as pool:
             playing = asyncio.ensure_future(pool.play(SimJob(at_file(stuck_forever), [Case(1, "1")])))
-            while len(psutil.Process(pool.pid).children()) == 0:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                while len(psutil.Process(pool.pid).children()) == 0:
+                    await asyncio.sleep(0.01)
             playing.cancel()
             raise KeyboardInterrupt
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checkers.catalogue import Anomaly
-from harness.history.events import Event, Received, Sent
+from harness.history.events import Received, Sent
 from harness.history.index import HistoryIndex
 from harness.reports.charts import histogram
 from harness.reports.events import MOST, events_as_html
@@ -22,12 +22,10 @@ from harness.reports.terminal import Terminal
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.timeline import rows as timeline_rows
 from harness.reports.words import Words
-from harness.running.run import Run
 from harness.texts import texts
-from harness.verdict.outcome import Outcome, StepResult, Text
-from tests.harness.stories import NONCE, PROPERTY, Person, Story
+from tests.harness.reports.runs import RED, run_of, story_of, summary_of, swapped
+from tests.harness.stories import NONCE, PROPERTY, Story
 
-RED = f"red-{NONCE}"
 _VOID = {"meta", "br", "link", "img"}
 _OPTIONAL = {"tr", "td", "th", "thead", "tbody"}
 
@@ -64,52 +62,6 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag not in _OPTIONAL:
             assert self.open.pop() == tag
-
-
-def story_of(messages: int) -> tuple[Story, list[Person]]:
-    """Three people in a room who talk, in two steps."""
-    story = Story(2)
-    people = story.members(RED, "alice", "bob", "carol")
-    with story.step("2.1"):
-        story.talk(people, RED, messages // 2)
-    with story.step("2.2"):
-        story.talk(people, RED, messages - messages // 2, first=messages // 2 + 1)
-    return story, people
-
-
-def run_of(story: Story, found: dict[str, list[Anomaly]], output: list[str] | None = None) -> Run:
-    """A run of exercise 2, in which these anomalies were found at these steps."""
-    steps = [
-        StepResult(
-            step,
-            Outcome.FAILED if found.get(step) else Outcome.PASSED,
-            0 if found.get(step) else 2,
-            2,
-            None if found.get(step) else Text("said", {"messages": 3, "rooms": 1}),
-            anomalies=found.get(step, []),
-            lag=0.0123,
-        )
-        for step in ("2.1", "2.2", "2.3", "2.4")
-    ]
-    return Run(2, "7", "live", "my <server>", 1.5, steps, [], output or [], 0.0, story.events, nonce=NONCE)
-
-
-def summary_of(*runs: Run, scenes: list[Scene] | None = None) -> Summary:
-    """What came of several runs of one exercise."""
-    return Summary(7, "live", "my <server>", 2.0, [[run] for run in runs], scenes or [])
-
-
-def swapped(messages: int = 60) -> Run:
-    """A run in which Alice hears two messages in the wrong order, and a checker says so."""
-    story, (alice, bob, carol) = story_of(messages)
-    one, two = bob.says(RED, "one"), carol.says(RED, "two")
-    guilty: list[Event] = []
-    for line, number in ((two, messages + 2), (one, messages + 1)):
-        alice.hears(line, number)
-        guilty.append(story.events[-1])
-    params = {"room": RED, "who": "alice", "first": messages + 2, "then": messages + 1, "count": 1}
-    found = Anomaly("reorder", params, guilty)
-    return run_of(story, {"2.2": [found, found]}, ["listening", "a <b> & c"])
 
 
 def page_of(summary: Summary, lang: str = "en") -> str:

@@ -1,0 +1,19 @@
+"""What the checkers of delivery find together."""
+
+from __future__ import annotations
+
+from harness.checkers import delivery
+from tests.harness.stories import Story, told
+
+
+def every(story: Story, room: str = "red") -> list[str]:
+    """What all checkers of this file find in a room."""
+    log = story.index
+    checks = (
+        delivery.refused,
+        delivery.lost,
+        delivery.duplicates,
+        delivery.numbered_twice,
+        delivery.altered,
+    )
+    return [name for check in checks for name in told(check(log, room))] + told(delivery.leaks(log))

@@ -1,0 +1,313 @@
+"""What should have come and did not: lost, or refused though nothing was wrong with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checkers import delivery
+from harness.checkers.catalogue import Anomaly
+from harness.checkers.delivery import LONG_AGO
+from harness.history.events import Sent
+from tests.harness.checkers.deliveries import every
+from tests.harness.stories import Story, facts, told
+
+# --- lost ---------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_one_member_misses_is_lost() -> None:
+    """The finding names who misses how many of how many, and the first of them; two who got it are shown."""
+    story = Story()
+    alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
+    story.talk([alice, bob, carol, dave], "red", 3)
+    first = alice.says("red", "first", id="m4")
+    said = story.last
+    alice.repeats(first)
+    second = bob.says("red", "second")
+    story.all_hear([alice, bob, dave], (first, 4))
+    heard = story.events[-3:-1]
+    story.all_hear([alice, bob, dave], (second, 5))
+    found = delivery.lost(story.index, "red")
+    example = {"sender": "alice", "content": first.content}
+    params = {"who": "carol", "room": "red", "count": 2, "of": 5, **example}
+    assert found == [Anomaly("lost", params, [said, *heard])]
+    assert told(found) == ["lost"]
+
+
+def test_the_very_last_message_may_be_the_lost_one() -> None:
+    """A missing tail is found, though no later message shows the hole."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    story.talk([alice, bob], "red", 3)
+    bob.hears(alice.says("red"), 4)
+    assert told(delivery.lost(story.index, "red")) == ["lost/own"]
+
+
+def test_senders_who_do_not_get_their_own_messages() -> None:
+    """Each misses what it said itself, and the finding says so."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), bob.says("red")
+    alice.hears(two, 2)
+    bob.hears(one, 1)
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost/own", "lost/own"]
+    assert [(each.params["who"], each.params["count"]) for each in found] == [("alice", 1), ("bob", 1)]
+
+
+def test_a_message_that_nobody_hears_is_one_finding() -> None:
+    """It is not told once for each member."""
+    story = Story()
+    alice, _, _ = story.members("red", "alice", "bob", "carol")
+    alice.says("red", "is there anybody?")
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost/nobody"]
+    assert facts(found, "count", "of", "sender") == [1, 1, "alice"]
+
+
+def test_what_somebody_misses_is_told_beside_what_nobody_heard() -> None:
+    """One finding for what nobody heard comes first, and then each member's own."""
+    story = Story()
+    alice, bob, carol = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    bob.hears(line, 1)
+    bob.says("red")
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost/nobody", "lost"]
+    assert [each.params["who"] for each in found] == ["alice", "carol"]
+    assert found[1].params["count"] == 2
+    assert carol.conn == 3
+
+
+@pytest.mark.parametrize("ending", ["leaves", "closes", "stop"])
+def test_what_was_missing_long_before_the_end_is_lost_all_the_same(ending: str) -> None:
+    """A member who left, or whose server was asked to stop, a second after others had heard it."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.hears(alice.says("red"), 1)
+    story.passes(LONG_AGO)
+    match ending:
+        case "leaves":
+            bob.leaves("red")
+        case "closes":
+            bob.closes()
+        case "stop":
+            story.restarts("asked_to_stop", alice, bob)
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost"]
+    assert facts(found, "who") == ["bob"]
+
+
+def test_what_nobody_heard_long_before_the_end_of_the_server_is_lost() -> None:
+    """A message dropped for all is found although all connections ended later, by the restart."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.says("red")
+    story.passes(LONG_AGO)
+    story.restarts("asked_to_stop", alice, bob)
+    for person in (alice, bob):
+        person.joins("red", since=0)
+    assert told(delivery.lost(story.index, "red")) == ["lost/nobody"]
+
+
+def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
+    """The sender's connection stood for more than a second after the message, so it must have got through."""
+    story = Story()
+    alice, _ = story.members("red", "alice", "bob")
+    alice.says("red")
+    story.passes(LONG_AGO)
+    alice.is_cut()
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost/nobody"]
+    assert facts(found, "who") == ["bob"]
+
+
+def test_what_somebody_heard_was_accepted_though_its_sender_was_cut() -> None:
+    """So it is owed to everybody else."""
+    story = Story()
+    alice, bob, _ = story.members("red", "alice", "bob", "carol")
+    line = alice.says("red")
+    alice.is_cut()
+    bob.hears(line, 1)
+    assert facts(delivery.lost(story.index, "red"), "who") == ["carol"]
+
+
+@pytest.mark.parametrize("seconds", [0.75, LONG_AGO])
+def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
+    """A second, for one who says it and is cut off then, and for one who leaves when others had heard it."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    story.next_at(2.0)
+    alice.says("red")
+    story.next_at(2.0 + seconds)
+    alice.is_cut()
+    names = ["lost"] * (seconds == LONG_AGO)
+    assert [each.name for each in delivery.lost(story.index, "red")] == names
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    story.next_at(2.0)
+    alice.hears(line, 1)
+    story.next_at(2.0 + seconds)
+    bob.asks_to_leave("red")
+    assert [each.name for each in delivery.lost(story.index, "red")] == names
+
+
+def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
+    """From then on the member is certainly in the room."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    (bob,) = story.clients("bob")
+    bob.asks_to_join("red")
+    with story.moment():
+        bob.is_member("red")
+        line = alice.says("red")
+    alice.hears(line, 1)
+    assert facts(delivery.lost(story.index, "red"), "who") == ["bob"]
+
+
+@pytest.mark.parametrize(("other_room", "variant"), [("red", "lost/id_of_user"), ("blue", "lost/id_of_room")])
+def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant: str) -> None:
+    """An id that another user, or the same user in another room, had used: nobody hears what is new."""
+    story = Story()
+    people = story.members("red", "alice", "bob")
+    for person in people:
+        person.joins("blue")
+    first = people[0].says(other_room, "first", id="x")
+    story.all_hear(people, (first, 1))
+    again = people[1 if other_room == "red" else 0].says("red", "second", id="x")
+    story.passes(5)
+    found = delivery.lost(story.index, "red")
+    assert told(found) == [variant]
+    assert facts(found, "other", "other_room") == ["alice", other_room]
+    said = [event.frame["data"]["content"] for event in found[0].evidence if isinstance(event, Sent)]
+    assert said == [first.content, again.content]
+
+
+def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
+    """A member who missed something, left in good order, and was cut off only then."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red")
+    alice.hears(line, 1)
+    story.passes(3)
+    bob.leaves("red")
+    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    bob.is_cut()
+    assert told(delivery.lost(story.index, "red")) == ["lost"]
+
+
+def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
+    """What somebody misses after a second stay is told as that, and the evidence begins with both frames."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.joins("blue")
+    bob.leaves("blue")
+    missed = alice.says("red")
+    alice.hears(missed, 1)
+    story.passes(3)
+    assert told(delivery.lost(story.index, "red")) == ["lost"]  # what it left was another room
+    bob.hears(missed, 1)
+    bob.leaves("red")
+    left = story.last
+    bob.joins("red")
+    joined = next(e for e in reversed(story.events) if isinstance(e, Sent))
+    line = alice.says("red")
+    alice.hears(line, 2)
+    story.passes(3)
+    found = delivery.lost(story.index, "red")
+    assert told(found) == ["lost/again"]
+    assert found[0].evidence[:2] == [left, joined]
+    assert facts(found, "who", "count", "of") == ["bob", 1, 1]
+
+
+# --- refused ------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
+    """The error names the message: it is refused, and not lost."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    good, bad = alice.says("red", id="m1"), alice.says("red", id="m2")
+    said = story.last
+    alice.repeats(bad)
+    story.all_hear([alice, bob], (good, 1))
+    alice.is_refused("rate_limited", "slow down", "m2")
+    found = delivery.refused(story.index, "red")
+    error = {"content": bad.content, "error": "rate_limited: slow down"}
+    params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
+    assert found == [Anomaly("refused", params, [said, story.last])]
+    assert told(found) == ["refused"]
+    assert told(delivery.lost(story.index, "red")) == []
+
+
+def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
+    """Not for an older one that nobody heard, and also where the sender sends bad frames too."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    lost, refused = (bob.says("red", id=f"m{n}") for n in (1, 2))
+    bob.misbehaves("no_type")
+    bob.is_refused()
+    bob.is_refused("unavailable", "x" * 300, "m2")
+    found = delivery.refused(story.index, "red")
+    assert facts(found, "content", "error") == [refused.content, "unavailable: " + "x" * 187]
+    assert facts(delivery.lost(story.index, "red")[:1], "content") == [lost.content]
+    alice.says("red", id="m3")
+    alice.is_refused(None, "no")
+    assert facts(delivery.refused(story.index, "red"), "count", "content") == [2, refused.content]
+
+
+def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
+    """In the moment when it comes, it may be for what was said in that moment."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.is_refused(None, "no")
+    late = alice.says("red")
+    assert every(story) == ["lost/nobody"]
+    with story.moment():
+        alice.says("red")
+        alice.is_refused(None, "no")
+        alice.is_refused(None, "no")
+    assert facts(delivery.refused(story.index, "red"), "count", "content") == [2, late.content]
+
+
+def test_the_same_id_in_two_rooms_is_two_messages() -> None:
+    """An error with an id that two messages have is about the one that nobody heard."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.joins("blue")
+    alice.says("red", id="m1")
+    alice.hears(alice.says("blue", id="m1"), 1)
+    alice.is_refused("unavailable", "not now", "m1")
+    assert every(story) == ["refused"]
+    assert every(story, "blue") == []
+
+
+def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_heard() -> None:
+    """Two errors for two of three messages, told in one finding with their number."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one, two, three = (alice.says("red") for _ in range(3))
+    alice.is_refused(None, "no")
+    alice.is_refused(None, "no")
+    story.all_hear([alice, bob], (two, 1))
+    found = delivery.refused(story.index, "red")
+    assert told(found) == ["refused"]
+    assert facts(found, "count", "of", "content", "error") == [2, 3, one.content, "error: no"]
+    assert every(story) == ["refused"]
+    assert three.tag
+
+
+def test_an_error_for_nothing_refuses_nothing() -> None:
+    """Where all that was said was heard, or bad frames were sent, an error is about something else."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    line = alice.says("red", id="m1")
+    story.all_hear([alice, mallory], (line, 1))
+    alice.is_refused(id="m1")
+    alice.is_refused()
+    mallory.misbehaves("no_type")
+    lost = mallory.says("red")
+    mallory.is_refused()
+    assert told(delivery.refused(story.index, "red")) == []
+    assert lost.content in delivery.lost(story.index, "red")[0].params["content"]

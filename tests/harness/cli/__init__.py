@@ -1,0 +1,1 @@
+"""Tests of the command `chatlab`, as somebody at a terminal sees it."""

@@ -1,0 +1,1 @@
+"""Tests of the contracts of components that are called directly."""

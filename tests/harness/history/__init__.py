@@ -1,0 +1,1 @@
+"""Tests of frames, and of the index of a history."""

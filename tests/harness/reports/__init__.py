@@ -1,0 +1,1 @@
+"""Tests of the reports: on terminals, in pages, in files."""

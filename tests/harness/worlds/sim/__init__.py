@@ -1,0 +1,1 @@
+"""Tests of the simulated world: its hosts, its time, and its standard library."""

@@ -1,0 +1,85 @@
+"""What looks random on simulated hosts follows from the seed, and from nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from harness.worlds.sim.simulator import Simulator
+from tests.harness.worlds.sim.hosts import Code, running, start
+from tests.harness.worlds.simulations import Play, simulate
+
+CHANCES = [
+    "random.random()",
+    "random.choice(range(10**9))",
+    "random.SystemRandom().random()",
+    "uuid.uuid4()",
+    "uuid.uuid1()",
+    "secrets.token_hex()",
+    "os.urandom(8)",
+    "os.getrandom(8)",
+    "random.Random().random()",
+    "(random.seed(), random.random())",
+]
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+def test_chance_follows_from_the_seed(code: Code, chance: str) -> None:
+    """The same seed gives the same numbers, another one gives others."""
+    text = f"import os, random, secrets, uuid\nprint({chance})\nprint({chance})\n"
+    first, again, other = [code.run(text, seed).lines() for seed in ("one", "one", "two")]
+    assert first == again
+    assert first != other or chance == "uuid.uuid1()", "its chance is the time and the place"
+    assert first[0] != first[1]
+
+
+def test_the_order_of_sets_follows_from_nothing_else(code: Code) -> None:
+    """Objects without a hash of their own lie in sets in the same order in each run."""
+    text = """
+        class Thing:
+            def __init__(self, number):
+                self.number = number
+        kept = [bytearray(n) for n in range(hash("any") % 100)]
+        print([thing.number for thing in {Thing(n) for n in range(50)}])
+    """
+    kept = [object() for _ in range(1000)]
+    first = code.run(text).lines()
+    kept += [object() for _ in range(777)]
+    assert first == code.run(text).lines()
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    """Everything that happens between hosts happens at the same moments with the same seed."""
+
+    def play_of(seen: list[tuple[float, bytes]]) -> Play:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(100):
+                await asyncio.to_thread(str, data)
+                seen.append((time.time(), data))
+                writer.write(data)
+            writer.close()
+
+        async def main() -> None:
+            async with await asyncio.start_server(talk, "127.0.0.1", 8080) as server:
+                await server.serve_forever()
+
+        async def play(simulator: Simulator) -> None:
+            host = start(simulator, running(main))
+            await asyncio.sleep(1.0)
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
+                writer.write(os.urandom(8))
+                await reader.readexactly(8)
+                writer.close()
+            host.kill()
+
+        return play
+
+    runs: list[list[tuple[float, bytes]]] = [[], [], []]
+    for seen, seed in zip(runs, ("one", "one", "two"), strict=True):
+        simulate(play_of(seen), seed)
+    assert len(runs[0]) == 5
+    assert runs[0] == runs[1] != runs[2]

@@ -1,0 +1,193 @@
+"""Both worlds: clients, what goes wrong with their connections, and who reads slowly or is flooded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.history import events as history
+from harness.history.faults import GO_SILENT, READ_AGAIN, STOP_READING
+from harness.worlds.served import ServedWorld
+from harness.worlds.surroundings import PlayStopped
+from tests.harness.worlds.simulations import LONG
+from tests.harness.worlds.stage import ECHO, Stage, heard, heard_numbers, left, member, server_file, told
+
+
+def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
+    """A reset ends the membership at once, long before a time-out."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        watcher, reset = [await member(world, name, room) for name in ("watcher", "reset")]
+        began = world.now()
+        await reset.reset()
+        assert await world.until(lambda: not left(watcher, reset))
+        assert world.now() - began < 0.9 * world.timeout
+        closed = [event for event in world.history if isinstance(event, history.Closed)]
+        assert [(event.client, event.by) for event in closed] == [("reset", "client")]
+
+    stage.play(scene)
+
+
+def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
+    """Who vanishes stays a member for the whole time-out, and not for much longer."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        watcher, ghost = [await member(world, name, room) for name in ("watcher", "ghost")]
+        began = world.now()
+        await ghost.fence()
+        ghost.suffer(GO_SILENT)
+        assert await world.until(lambda: not left(watcher, ghost), world.timeout + LONG)
+        assert world.now() - began >= world.timeout
+        assert ghost.is_mute
+
+    stage.play(scene)
+
+
+def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
+    """Also where the old one still stands: what would come by that is not taken for the new one's."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        alice, bob = [await member(world, name, room) for name in ("alice", "bob")]
+        old = alice.conn
+        await alice.connect()
+        assert alice.conn != old
+        await bob.say(room, f"{world.tag()}. who hears this?")
+        assert await world.until(lambda: not bob.live[room])
+        assert await world.until(lambda: not left(bob, alice))
+        await alice.fence()
+        assert not alice.live[room]
+
+    stage.play(scene)
+
+
+def test_the_order_of_one_speaker_is_kept(stage: Stage) -> None:
+    """What one client says without waiting is heard by everybody in the order in which it was said."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        alice, bob = [await member(world, name, room) for name in ("alice", "bob")]
+        said = [f"{world.tag()}. message" for _ in range(60)]
+        for content in said:
+            await alice.say(room, content)
+        assert await world.until(lambda: 60 - bob.live[room])
+        assert [message.content for message in await bob.read_all(room)] == said
+        assert heard_numbers(world, bob, room) == list(range(1, 61))
+
+    stage.play(scene)
+
+
+def beats(world: ServedWorld) -> list[tuple[str, type]]:
+    """Who sent and who received heartbeats, in their order."""
+    return [
+        (event.client, type(event))
+        for event in world.history
+        if isinstance(event, history.Sent | history.Received) and event.frame == {"type": "heartbeat"}
+    ]
+
+
+def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
+    """Also two that come together; those of somebody who does not answer are not, nor those of the silent."""
+    twice = '[await ws.send(\'{"type": "heartbeat"}\') for _ in range(2)]'
+    text = ECHO.replace("await ws.send(text)", f"if 'join' in text: {twice}")
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice, bob = [await world.client(name) for name in ("alice", "bob")]
+        bob.answers_heartbeats = False
+        await alice.send({"type": "join"})
+        assert await world.until(lambda: 4 - len(beats(world)))
+        alice._take('{"type": "heartbeat"}')
+        alice.suffer(GO_SILENT)
+        await bob.send({"type": "join"})
+        assert await world.until(lambda: 7 - len(beats(world)))
+        told = beats(world)
+        assert sorted(told[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
+        assert told[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
+
+    stage.play(scene, server_file(tmp_path, text))
+
+
+def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the connection counts as ended; it is no silence of the server."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice = await world.client("alice")
+        monkeypatch.setattr(world, "readings", None)
+        await alice.send({"type": "presence"})
+        while alice.is_open:
+            await world.moment()
+
+    with pytest.raises(AttributeError, match="append"):
+        stage.play(scene, server_file(tmp_path, ECHO))
+
+
+# --- slow readers and floods --------------------------------------------------------------------------
+
+
+def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
+    """A narrow client that stops reading gets nothing, while others get all of several megabytes at once."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        slow = await member(world, "slow", room, narrow=True)
+        reader, talker = [await member(world, name, room) for name in ("reader", "talker")]
+        slow.suffer(STOP_READING)
+        before = slow.live[room]
+        for number in range(1, 61):
+            await talker.say(room, f"{world.tag()}. {'x' * 60_000}")
+            assert await heard(world, reader, room, number)
+        assert slow.live[room] - before < 60
+        assert slow.is_open
+
+    stage.play(scene)
+
+
+def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
+    """What a narrow client did not read for a while comes to it afterwards, in order and without holes."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        slow = await member(world, "slow", room, narrow=True)
+        talker = await member(world, "talker", room)
+        slow.suffer(STOP_READING)
+        for _ in range(40):
+            await talker.say(room, f"{world.tag()}. {'x' * 20_000}")
+        assert await world.until(lambda: 40 - talker.live[room])
+        slow.suffer(READ_AGAIN)
+        assert await world.until(lambda: 40 - slow.live[room])
+        assert heard_numbers(world, slow, room) == list(range(1, 41))
+
+    stage.play(scene)
+
+
+def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a server that sends without end, so many events are kept, and the connection counts as ended."""
+    monkeypatch.setattr("harness.worlds.timeline.MAX_EVENTS", 100)
+    text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice = await world.client("alice")
+        await alice.send({"type": "presence"})
+        with pytest.raises(PlayStopped):
+            await world.until(lambda: True, LONG)
+        assert len(told(world, "flooding")) == 1
+        while alice.is_open:
+            await world.moment()
+        assert [type(event) for event in world.history[-2:]] == [history.Server, history.Closed]
+        assert len(world.history) == 103
+
+    stage.play(scene, server_file(tmp_path, text))
