@@ -1,0 +1,80 @@
+"""Both worlds: a client whose frames are lost on the way, and one that receives nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from harness.history import events as history
+from harness.history.faults import LOSE_INBOUND, LOSE_OUTBOUND
+from harness.worlds.served import ServedWorld
+from harness.worlds.surroundings import Gone, PlayStopped
+from tests.harness.worlds.simulations import LONG
+from tests.harness.worlds.stage import Stage, heard, left, member
+
+
+def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> None:
+    """The client still receives what the others say, and the server closes its connection for its silence."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        watcher, mute = [await member(world, name, room) for name in ("watcher", "mute")]
+        sent = len([event for event in world.history if isinstance(event, history.Sent)])
+        mute.suffer(LOSE_OUTBOUND)
+        await mute.say(room, f"{world.tag()}. nobody will hear this")
+        await mute.ping()
+        assert len([event for event in world.history if isinstance(event, history.Sent)]) == sent
+        await watcher.say(room, f"{world.tag()}. can you hear me?")
+        assert await heard(world, mute, room, 1)
+        assert await world.until(lambda: not left(watcher, mute), world.timeout + LONG)
+        assert await world.until(lambda: mute.is_open, LONG)
+        (closed,) = [event for event in world.history if isinstance(event, history.Closed)]
+        assert (closed.client, closed.by) == ("mute", "server")
+        assert watcher.live[room] == 1
+
+    stage.play(scene)
+
+
+def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
+    """It is there as long as it shows signs of life, which reach the server; it notices when that ends."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        watcher, deaf = [await member(world, name, room) for name in ("watcher", "deaf")]
+        received = deaf.received
+        deaf.suffer(LOSE_INBOUND)
+        end = world.now() + 2 * world.timeout
+        while world.now() < end:
+            await deaf.send_heartbeat()
+            await world.pause(world.heartbeat / 2)
+        await deaf.say(room, f"{world.tag()}. I am still here")
+        assert await heard(world, watcher, room, 1)
+        assert not left(watcher, deaf)
+        assert deaf.is_open
+        assert deaf.received == received
+        await world.stop_server()
+        assert not deaf.is_open
+
+    stage.play(scene)
+
+
+def test_a_client_that_is_disturbed_is_not_waited_for(stage: Stage) -> None:
+    """What it asks is not answered: at the end of a play, those are asked whose frames get through."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        room = world.name("room")
+        clients = [await member(world, name, room) for name in ("watcher", "mute", "deaf")]
+        clients[1].suffer(LOSE_OUTBOUND)
+        clients[2].suffer(LOSE_INBOUND)
+        assert [client.is_answered for client in clients] == [True, False, False]
+        began = world.now()
+        await world.settle()
+        assert world.now() - began < world.patience
+        for client in clients[1:]:
+            with suppress(Gone, PlayStopped):
+                await client.connect()
+            assert client.is_answered
+
+    stage.play(scene)
