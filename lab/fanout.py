@@ -82,7 +82,7 @@ class Tick:
         self._not_before = 0.0  # seconds on the loop's clock
 
     def add(self, connection: Connection) -> None:
-        """Have `connection` flushed soon. It is added once before each flush."""
+        """Have `connection` flushed soon."""
         if not self._due:
             loop = connection.loop
             if loop.time() < self._not_before:
@@ -142,7 +142,7 @@ class Connection(ServerConnection):
         if self._disconnecting or self.state is not State.OPEN:
             self._drop_queue()
         elif piece := self.queue.put(posted, not self.paused and self.send_in_progress is None):
-            self.transport.write(piece)
+            self.transport.write(piece)  # otherwise the queue has kept all of it
         elif self.queue.waiting:
             self._write_waiting()
             if self.queue.is_too_far_behind:
@@ -200,21 +200,20 @@ class Connection(ServerConnection):
         except TimeoutError:
             self.transport.abort()
 
-    # Whether a silent client could have been heard.
+    # Whether a client that seems silent could have been heard.
 
-    def may_have_spoken(self) -> bool:
-        """Whether the client's silence since the last `mark_progress` may be our own doing.
+    def is_left_unread(self) -> bool:
+        """Whether the client may have sent something since the last `mark_progress` that we have not read.
 
-        The library stops reading from a socket while many frames of it wait for us. They wait when we are
-        busy: then the client may have spoken. They also wait when the client has a replay to read first: then
-        taking some of that is its sign of life, and if it took nothing, the silence is its own.
+        The library reads no more from a socket while READ_AHEAD frames wait for their session. Either the
+        session is busy: then the client may have gone on sending. Or it waits until the client has taken its
+        replay: then taking some is the client's sign of life, and if it took nothing, it is silent.
         """
-        if self._is_awaiting_reader and self._sent_bytes == self._marked_bytes:
-            return False
-        return self.recv_messages.paused
+        took_nothing = self._is_awaiting_reader and self._sent_bytes == self._marked_bytes
+        return self.recv_messages.paused and not took_nothing
 
     def mark_progress(self) -> None:
-        """Remember how much the client has taken by now: `may_have_spoken` compares with it."""
+        """Remember how much the client has taken by now: `is_left_unread` compares with it."""
         self._marked_bytes = self._sent_bytes
 
     @property
@@ -223,7 +222,7 @@ class Connection(ServerConnection):
 
         The system takes more when the client has read some, in steps of its socket buffers.
         """
-        return self.queue.taken_bytes - self.transport.get_write_buffer_size()
+        return self.queue.released_bytes - self.transport.get_write_buffer_size()
 
     # What the transport calls.
 

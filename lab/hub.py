@@ -100,8 +100,8 @@ class PublishObserver:
 
     `awaiting_echo` has the sessions whose message is being accepted and was not published yet. Once it is
     published, its echo is under way to them, and they are taken out. A session that is still here when
-    `accept` returns has sent a message that was accepted before. (Several may await the same one: two
-    connections of a user that retry at the same time.)
+    `accept` returns has sent a message that was accepted before, or one without an `id`, which cannot be a
+    retry. (Several may await the same one: two connections of a user that retry at the same time.)
     """
 
     def __init__(self, pubsub: interfaces.PubSub) -> None:

@@ -17,7 +17,7 @@ From the reader's side the queue has these states:
     state        waiting                     a posted frame                         ends when
     keeps up     nothing                     is written at the end of the tick      the transport is full
     behind       some frames                 waits behind the others                all of it was written
-    too far      > MAX_WAITING live bytes    the connection is to be closed (1013)  never
+    too far      > MAX_WAITING live bytes    the connection is to be closed (1013)  at once: it is dropped
     closed       nothing: it was dropped     is dropped                             never
 
 Only *live* frames count towards the limit. A replay of old messages is as long as the client asked for, and
@@ -47,14 +47,14 @@ class Replay(bytes):
 class SendQueue:
     """The frames on their way to one reader. All sizes are in bytes; a frame is one WebSocket frame."""
 
-    __slots__ = ("live_bytes", "taken_bytes", "waiting")  # small: a broadcast looks at thousands of queues
+    __slots__ = ("live_bytes", "released_bytes", "waiting")  # small: a broadcast looks at thousands of queues
 
     def __init__(self) -> None:
         self.waiting: deque[bytes] = deque()
         self.live_bytes = 0
         """Size of the live frames among those that wait."""
-        self.taken_bytes = 0
-        """Size of all that was ever to be written."""
+        self.released_bytes = 0
+        """Size of all that was ever handed out to be written."""
 
     def put(self, frames: list[bytes], is_writable: bool) -> bytes:
         """Add the frames of a tick. Returns them as one piece, to be written now, if the reader keeps up.
@@ -64,7 +64,7 @@ class SendQueue:
         """
         size = sum(map(len, frames))
         if is_writable and not self.waiting and size <= TRANSPORT_BUFFER:
-            self.taken_bytes += size
+            self.released_bytes += size
             return b"".join(frames)
         self.waiting.extend(frames)
         self.live_bytes += sum(map(_live_size, frames))
@@ -78,7 +78,7 @@ class SendQueue:
             frames.append(frame)
             size += len(frame)
             self.live_bytes -= _live_size(frame)
-        self.taken_bytes += size
+        self.released_bytes += size
         return b"".join(frames)
 
     @property

@@ -5,9 +5,9 @@ How a message is accepted:
 1. `accept` puts the draft into its room's queue, with a future for the answer.
 2. If no task works on the queue, the caller's own task begins to. First it yields to the event loop once, so
    that drafts which arrived at the same moment are queued as well.
-3. If its draft is still the only one, it handles that itself. This is the *uncontended fast path*: to start
-   and wake another task would cost as much as all the rest. Otherwise it starts the room's *worker task*,
-   which handles one batch after the other and ends when the queue is empty.
+3. If its draft is still the only one, and nobody is joining just then, it handles that itself. This is the
+   *uncontended fast path*: to start and wake another task would cost as much as all the rest. Otherwise it
+   starts the room's *worker task*, which handles one batch after the other until the queue is empty.
 4. A *batch* is all that is queued, up to a limit. Its drafts are compared with what is stored (is this one a
    retry?), numbered, saved in one call, published in the order of their numbers, and answered. Meanwhile the
    next drafts gather in the queue.
@@ -69,7 +69,7 @@ class _Room:
         self.queue: list[_Pending] = []
         self.is_served = False  # whether a task, a caller's or the worker, works on the queue
         self.worker: asyncio.Task[None] | None = None  # kept here since asyncio keeps only a weak reference
-        self.turn = asyncio.Lock()  # held while a batch is handled, and by a join between replay and live
+        self.lock = asyncio.Lock()  # held while a batch is handled, and by a join between replay and live
 
     def next_batch(self) -> list[_Pending]:
         """Take the first drafts off the queue: one at least, and no more than the limits allow."""
@@ -119,7 +119,7 @@ class Sequencer:
                 since = page.messages[-1].sequence
         # ... and the last is sent under it, along with the subscription. Nothing is published meanwhile, so
         # nothing is missing and nothing comes twice between the last page and the first live message.
-        async with room.turn:
+        async with room.lock:
             if since is None:
                 messages = await self._store.newest(room_name, NEWEST)
                 last = messages[-1].sequence if messages else 0
@@ -150,7 +150,7 @@ class Sequencer:
         """Handle the first draft if it stays the only one (the fast path); a worker task handles the rest."""
         try:
             await asyncio.sleep(0)  # drafts whose frames arrived at the same moment are queued meanwhile
-            if len(room.queue) == 1 and not room.turn.locked():
+            if len(room.queue) == 1 and not room.lock.locked():
                 await self._handle_batch(room)
         finally:  # also if this caller was cancelled
             room.is_served = bool(room.queue)
@@ -172,7 +172,7 @@ class Sequencer:
 
     async def _handle_batch(self, room: _Room) -> None:
         """Accept the next drafts, and answer each: with its message, or with the exception."""
-        async with room.turn:
+        async with room.lock:
             batch = room.next_batch()
             try:
                 messages = await self._accept_all(room, [pending.draft for pending in batch])
@@ -191,7 +191,7 @@ class Sequencer:
     async def _accept_all(self, room: _Room, drafts: list[Draft]) -> list[Message]:
         """Number, save and publish; returns each draft's message. Raises whatever the store raises."""
         last = room.last if room.last is not None else await self._store.last(room.name)
-        room.last = None  # until the save went well: a save that fails may have saved, and the store knows
+        room.last = None  # until the save went well: after one that fails, the store is asked again
         known = await self._find_known(room.name, drafts)
         messages, new = self._number(drafts, known, last)
         if new:

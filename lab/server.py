@@ -7,9 +7,9 @@ The way of a chat message, from one client to all members of its room:
     published    the Sequencer gives it to the PubSub, and the PublishObserver between them takes note
     sent         the PubSub calls `send` of each member's Session, and the member's Connection writes it
 
-`ChatServer` has two regular duties: to send heartbeats, and to look for silent clients. What its sessions
-share (the four components above all) is its `Hub`. All of it runs in one event loop, in one thread; only the
-store has a thread of its own.
+`ChatServer` has two regular duties: to send heartbeats, and to look for silent clients. It is also the `Hub`
+of its sessions: what they share, the four components above all. All of it runs in one event loop, in one
+thread; only the store has a thread of its own.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class ChatServer(Hub):
         was_held_up = time.monotonic() - self._last_sweep > self.config.heartbeat_interval
         self._last_sweep = time.monotonic()
         for session in self._sessions.values():
-            if was_held_up or session.connection.may_have_spoken():
+            if was_held_up or session.connection.is_left_unread():
                 self.publish_presence(self.presence.seen(session.id, now))
             session.connection.mark_progress()
         self.publish_presence(self.presence.sweep(now))

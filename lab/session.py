@@ -180,8 +180,8 @@ class Session:
         """
         room = frame.room
         self._rate.take(self._hub.now())
-        if room in self._rooms:  # nothing changes, and it is answered again
-            self._hub.pubsub.subscribe(room, self)
+        if room in self._rooms:  # it is answered again, and nothing changes
+            self._hub.pubsub.subscribe(room, self)  # nor does this: twice is the same as once
             self._send_presence(room)
             return
         self._check_room(room)  # 1

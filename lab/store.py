@@ -46,7 +46,7 @@ MAX_WAITING = 10_000
 """Messages that may be queued while others are being committed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """Memory that their contents may take."""
-_PAGE = 2048
+_FILE_PAGE = 2048
 """Bytes of a page of a new file. A commit writes whole pages."""
 _CHECKPOINT = 16 * 1024 * 1024
 """Bytes of the write-ahead log at which SQLite makes a checkpoint. A start after a kill reads so much."""
@@ -83,7 +83,7 @@ class MessageStore:
         self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
         self._is_committing = False
         self._is_damaged = False
-        self._db = self._explaining(self._open)
+        self._db = self._with_errors_explained(self._open)
         self._opened_files = self._files()
 
     def _open(self) -> sqlite3.Connection:
@@ -100,8 +100,8 @@ class MessageStore:
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
             # A message changes a page of each index, so pages are small; and checkpoints are rare, since most
             # pages change again and again.
-            db.execute(f"PRAGMA page_size={_PAGE}")
-            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT // _PAGE}")
+            db.execute(f"PRAGMA page_size={_FILE_PAGE}")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT // _FILE_PAGE}")
             self._check(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -172,6 +172,8 @@ class MessageStore:
         rows = [(m.id, m.room, m.user, m.content, m.sequence, m.timestamp) for m in messages]
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            # REPLACE: the store keeps what it is told, also under a number that is taken. Numbering is the
+            # sequencer's duty.
             self._db.executemany(f"REPLACE INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except Exception:
@@ -215,11 +217,13 @@ class MessageStore:
         """Call in the store's own thread, after all calls before it, while the event loop goes on."""
         loop = asyncio.get_running_loop()
         try:
-            return loop.run_in_executor(self._thread, partial(self._explaining, function, *arguments))
+            return loop.run_in_executor(
+                self._thread, partial(self._with_errors_explained, function, *arguments)
+            )
         except RuntimeError as error:  # the thread has ended
             raise self._error("the store is closed") from error
 
-    def _explaining(self, function: Callable[..., T], *arguments: object) -> T:
+    def _with_errors_explained(self, function: Callable[..., T], *arguments: object) -> T:
         """Call; an error of the disk becomes a StoreError that says what to do. Others stay as they are."""
         try:
             return function(*arguments)

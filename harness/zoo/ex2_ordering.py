@@ -352,7 +352,7 @@ def a_replay_is_one_page(parts: Components) -> None:
             if since is None:
                 await super().attach(room_name, member, since)
                 return
-            async with self._room(room_name).turn:
+            async with self._room(room_name).lock:
                 member.send(await self.history(room_name, since, 100))
                 self._pubsub.subscribe(room_name, member)
 
@@ -398,7 +398,7 @@ def replays_count_as_unread(parts: Components) -> None:
             if since is None:
                 await super().attach(room_name, member, since)
                 return
-            async with self._room(room_name).turn:
+            async with self._room(room_name).lock:
                 while (page := await self.history(room_name, since, 10)).messages:
                     member.send(page)
                     since = page.messages[-1].sequence

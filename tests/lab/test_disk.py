@@ -22,7 +22,7 @@ from lab.protocol import MAX_CONTENT, Message
 from lab.store import MAX_WAITING, MAX_WAITING_BYTES, MessageStore
 from tests.lab.helpers import PATIENCE, dial, errors, eventually, fill, message, messages, numbers, serving
 
-PAGE = store_module._PAGE
+PAGE = store_module._FILE_PAGE
 
 
 class Stalling(MessageStore):

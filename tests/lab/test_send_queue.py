@@ -20,7 +20,7 @@ def test_who_keeps_up_is_written_a_tick_in_one_piece() -> None:
     """If nothing waits and the transport has room, all that is put is one piece, and nothing is left."""
     queue = SendQueue()
     assert queue.put([b"one", Replay(b"two"), b"three"], is_writable=True) == b"onetwothree"
-    assert (list(queue.waiting), queue.live_bytes, queue.taken_bytes) == ([], 0, 11)
+    assert (list(queue.waiting), queue.live_bytes, queue.released_bytes) == ([], 0, 11)
     assert queue.put([], is_writable=True) == b"", "it is written once"
 
 
@@ -28,7 +28,7 @@ def test_a_full_transport_lets_all_wait() -> None:
     """If the transport is full, nothing is to be written now; the frames wait and count, replays do not."""
     queue = holding(b"one", Replay(b"two"), b"three")
     assert list(queue.waiting) == [b"one", b"two", b"three"]
-    assert (queue.live_bytes, queue.taken_bytes) == (8, 0)
+    assert (queue.live_bytes, queue.released_bytes) == (8, 0)
 
 
 def test_nothing_overtakes_what_waits() -> None:
@@ -88,10 +88,10 @@ def test_what_is_dropped_is_gone() -> None:
     """After `drop` nothing waits or counts; what was taken before stays taken; and the queue can be used."""
     queue = holding(*[BIG] * 200)
     queue.take_waiting()
-    taken = queue.taken_bytes
+    taken = queue.released_bytes
     assert queue.is_too_far_behind
     queue.drop()
-    assert (list(queue.waiting), queue.live_bytes, queue.taken_bytes) == ([], 0, taken)
+    assert (list(queue.waiting), queue.live_bytes, queue.released_bytes) == ([], 0, taken)
     assert not queue.is_too_far_behind
     assert queue.put([b"again"], is_writable=True) == b"again"
 
@@ -119,7 +119,7 @@ def test_any_order_of_events_keeps_every_frame_in_order(
             posted += b"".join(tick[0])
             written += queue.put(*tick)
         assert posted == written + b"".join(queue.waiting)
-        assert queue.taken_bytes == len(written)
+        assert queue.released_bytes == len(written)
         assert queue.live_bytes == sum(len(each) for each in queue.waiting if not isinstance(each, Replay))
     while queue.waiting:
         written += queue.take_waiting()
