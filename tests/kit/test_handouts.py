@@ -137,20 +137,6 @@ def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> No
             assert f"`{method}" in text, method
 
 
-@pytest.mark.parametrize(("number", "language"), HANDOUTS)
-def test_an_excerpt_speaks_as_the_report_does(number: int, language: str) -> None:
-    """The excerpt of a report has a step and an anomaly under the titles that a report gives them."""
-    say = texts(language).say
-    excerpts = [text for text in blocks(path_of(number, language), "text") if "✗" in text]
-    assert len(excerpts) == 1
-    heading, finding = excerpts[0].splitlines()[:2]
-    step = heading.split()[1]
-    assert step in steps_of(number)
-    assert heading == f"  ✗ {step}  {title_of(step, language)}"
-    slug = finding.rpartition("(")[2].rstrip(")")
-    assert finding == f"    {say(f'anomaly.{slug}.title')}  ({slug})"
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_overview_lists_the_exercises(language: str) -> None:
     """The page about all four names each with its title, handout, file and points."""
