@@ -26,10 +26,10 @@ from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import add_contract, played_directly
 from harness.running.run import Case, Run
 from harness.scenarios.common import SMALL
-from harness.texts import texts
+from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.worlds import targets
-from tests.kit.pages import ROOT, put, read
+from tests.kit.pages import ROOT, put, read, translated
 
 SEED = "7"
 
@@ -115,7 +115,6 @@ def layout(name: str) -> str:
     return "".join(f"{name}/{slug}/{COMPONENTS[number]}.py\n" for number, slug in EXERCISES.items())
 
 
-_HANDOUTS = {"en": "README.md", "fr": "README.fr.md"}
 _SHOWN = {
     1: ("1.4", "wrong_delivery"),
     2: ("2.2", "published_unsaved"),
@@ -126,7 +125,7 @@ _SHOWN = {
 
 
 def _of_handout(exercise: int, language: str) -> Excerpt:
-    page = f"exercises/{EXERCISES[exercise]}/{_HANDOUTS[language]}"
+    page = translated(f"exercises/{EXERCISES[exercise]}/README.md", language)
     return Excerpt(page, 0, lambda: finding(exercise, *_SHOWN[exercise], language=language))
 
 
@@ -144,7 +143,7 @@ EXCERPTS = [
         ),
     ),
     Excerpt("harness/grading/README.md", 0, lambda: layout("ada")),
-    *(_of_handout(exercise, language) for exercise in EXERCISES for language in _HANDOUTS),
+    *(_of_handout(exercise, language) for exercise in EXERCISES for language in LANGUAGES),
 ]
 """Every block of output in the pages."""
 

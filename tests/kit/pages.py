@@ -19,6 +19,11 @@ INPUT = {"sh", "bat", "json", "python", "toml"}
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def translated(page: str, language: str) -> str:
+    """The name of a page in a language: `README.md` is in English, `README.fr.md` in French."""
+    return page if language == "en" else page.removesuffix(".md") + f".{language}.md"
+
+
 def read(page: str) -> str:
     """The text of a page."""
     return (ROOT / page).read_text(encoding="utf-8")
