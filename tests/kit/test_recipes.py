@@ -91,6 +91,13 @@ def test_what_a_recipe_names_exists(title: str) -> None:
     assert "\nFails otherwise: " in text
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "harness/DECISIONS.md"])
+def test_what_a_page_for_contributors_names_exists(page: str) -> None:
+    """Every path in it, outside of the recipes, too."""
+    text = read(page)
+    assert missing_files(path for path in named_in(text) if path.endswith(".py") and "/" in path) == []
+
+
 def test_a_path_that_is_gone_is_noticed() -> None:
     """Of any name in angle brackets, too."""
     assert missing_files(named_in("`harness/checkers/anomalies.py`")) == ["harness/checkers/anomalies.py"]
