@@ -30,8 +30,8 @@ from harness.verdict.steps import (
     steps_of,
 )
 from harness.zoo import animals
+from lab.hub import Components
 from lab.loader import INTERFACES
-from lab.server import Components
 from tests.kit.excerpts import EXCERPTS
 from tests.kit.pages import PAGES, ROOT, blocks, read, translated
 from tests.kit.test_verdicts import STUB_FAILS_BY
@@ -43,6 +43,9 @@ VALUES = {
     "command": [name for name in cli.commands if name != "serve"],
 }
 """What stands for a name in angle brackets."""
+
+
+FOLDERS = ("exercises", "harness", "lab", "notebooks", "solutions", "tests")
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
@@ -62,7 +65,7 @@ def recipes() -> dict[str, str]:
 
 def named_in(text: str) -> list[str]:
     """The paths that a text names, with each value of a name in angle brackets."""
-    spans = re.findall(r"`([\w.<>-]+(?:/[\w.<>-]+)+|\w+\.(?:md|toml))`", text)
+    spans = re.findall(r"`([\w.<>-]+(?:/[\w.<>-]+)+/?|\w+\.(?:md|toml))`", text)
     return [path for span in spans for path in _filled(span)]
 
 
@@ -95,7 +98,7 @@ def test_what_a_recipe_names_exists(title: str) -> None:
 def test_what_a_page_for_contributors_names_exists(page: str) -> None:
     """Every path in it, outside of the recipes, too."""
     text = read(page)
-    assert missing_files(path for path in named_in(text) if path.endswith(".py") and "/" in path) == []
+    assert missing_files(path for path in named_in(text) if path.split("/")[0] in FOLDERS) == []
 
 
 def test_a_path_that_is_gone_is_noticed() -> None:
