@@ -38,7 +38,7 @@ class Surroundings(Recorder, ABC):
         """Whether the server answers `presence`, so that an answer fences off what went before."""
 
     async def pause(self, seconds: float) -> None:
-        """Let time pass: the pace of a plan, never a way to wait for the server."""
+        """Let time pass: the pace of a plan. Only scenes (scenarios/script.py), in virtual time, wait so."""
         await asyncio.sleep(seconds)
 
     @abstractmethod

@@ -14,8 +14,9 @@ from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
 from harness.worlds.targets import ROOT
 from lab.loader import INTERFACES
+from tests.kit.pages import translated
 
-NAMES = {"en": "README.md", "fr": "README.fr.md"}
+NAMES = {language: translated("README.md", language) for language in LANGUAGES}
 HANDOUTS = [(number, language) for number in EXERCISES for language in LANGUAGES]
 OVERVIEW = ROOT / "exercises"
 PAGES = [OVERVIEW / name for name in NAMES.values()] + [
@@ -137,20 +138,6 @@ def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> No
             assert f"`{method}" in text, method
 
 
-@pytest.mark.parametrize(("number", "language"), HANDOUTS)
-def test_an_excerpt_speaks_as_the_report_does(number: int, language: str) -> None:
-    """The excerpt of a report has a step and an anomaly under the titles that a report gives them."""
-    say = texts(language).say
-    excerpts = [text for text in blocks(path_of(number, language), "text") if "✗" in text]
-    assert len(excerpts) == 1
-    heading, finding = excerpts[0].splitlines()[:2]
-    step = heading.split()[1]
-    assert step in steps_of(number)
-    assert heading == f"  ✗ {step}  {title_of(step, language)}"
-    slug = finding.rpartition("(")[2].rstrip(")")
-    assert finding == f"    {say(f'anomaly.{slug}.title')}  ({slug})"
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_overview_lists_the_exercises(language: str) -> None:
     """The page about all four names each with its title, handout, file and points."""
@@ -176,18 +163,27 @@ def test_the_overview_explains_every_verdict(language: str) -> None:
         assert f"**{texts(language).say(f'outcome.{outcome}')}**" in text
 
 
-def test_both_languages_tell_the_same() -> None:
+def test_all_languages_tell_the_same() -> None:
     """A handout and its translation have as many sections, commands, questions and table rows."""
     for folder in (OVERVIEW, *(OVERVIEW / slug for slug in EXERCISES.values())):
-        english, french = (folder / NAMES[language] for language in LANGUAGES)
-        for pattern in (r"^#+ ", r"^\|", r"^\d\. ", r"^```"):
-            counts = [
-                len(re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE))
-                for page in (english, french)
-            ]
-            assert counts[0] == counts[1], (folder.name, pattern)
-        plain = [
-            [[word for word in words if word not in ("--lang", "fr")] for words in commands(page)]
-            for page in (english, french)
-        ]
-        assert plain[0] == plain[1], folder.name
+        english = folder / NAMES["en"]
+        for language in LANGUAGES[1:]:
+            page = folder / NAMES[language]
+            for pattern in (r"^#+ ", r"^\|", r"^\d\. ", r"^```"):
+                assert counted(pattern, page) == counted(pattern, english), (page, pattern)
+            plain = [[word for word in words if word not in ("--lang", language)] for words in commands(page)]
+            told = [[word for word in words if word not in ("--lang", "fr")] for words in commands(english)]
+            assert plain == told, page
+
+
+def counted(pattern: str, page: Path) -> int:
+    """How many lines of a page match."""
+    return len(re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
+def test_a_page_leads_to_its_translations(page: Path) -> None:
+    """Near its top there is a link to the same page in each other language."""
+    top = page.read_text(encoding="utf-8")[:400]
+    for name in set(NAMES.values()) - {page.name}:
+        assert f"]({name})" in top

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
 from harness.cli.main import cli
 from lab.command import EXIT_USAGE
-
-ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for pattern in ("*.md", "*/*.md", "*/*/*.md")
-    for path in ROOT.glob(pattern)
-    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
-)
+from tests.kit.pages import PAGES, ROOT, read
 
 
 def commands(name: str) -> list[str]:
     """Every call of a command in the pages' blocks, and every `chatlab …` in their sentences."""
     found: set[str] = set()
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8")
+        text = read(page)
         found |= set(re.findall(rf"^{name} [^\n#&]+", text, re.MULTILINE))
         found |= set(re.findall(rf"`({name} [^` ]+ [^`]+)`", text)) if name == "chatlab" else set()
     return sorted(command.strip() for command in found if "…" not in command and "[" not in command)
@@ -51,15 +43,14 @@ def test_pytest_options_exist(command: str, pytestconfig: pytest.Config) -> None
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """Each relative link names a file or folder that exists."""
-    path = ROOT / page
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), (page, target)
+    for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
+        assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
 def test_exit_codes_are_those_of_the_command() -> None:
     """The table of exit codes is what the command does."""
     from harness.cli.main import EXIT_CODES, EXIT_DEFECT
 
-    text = (ROOT / "README.md").read_text()
+    text = read("README.md")
     for code in {*EXIT_CODES.values(), EXIT_DEFECT, EXIT_USAGE}:
         assert f"\n| {code} |" in text

@@ -1,0 +1,183 @@
+"""Makes the excerpts of reports in the pages: `python -m tests.kit.excerpts --write` puts them in place.
+
+A page shows what a command printed in a fenced block of the kind `text`. Each such block has an entry in
+`EXCERPTS`, which says what was judged and which part of the report is shown; `test_excerpts.py` compares the
+whole block with it. Reports come from plays in the simulated world with a fixed seed, as `chatlab check N
+--world sim --small --seed 7` prints them, so they are the same each time. (That command also makes a failure
+smaller, which takes a minute for all of them and changes nothing above it; that is left out here.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.picture import picture
+from harness.reports.terminal import Terminal
+from harness.running.fork_pool import ForkPool, SimJob
+from harness.running.play import add_contract, played_directly
+from harness.running.run import Case, Run
+from harness.scenarios.common import SMALL
+from harness.texts import LANGUAGES, texts
+from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.worlds import targets
+from tests.kit.pages import ROOT, put, read, translated
+
+SEED = "7"
+
+
+class Excerpt(NamedTuple):
+    """A block of a page: the page, which of its blocks of output it is, and what must stand there."""
+
+    page: str
+    number: int
+    made: Callable[[], str]
+
+    @property
+    def id(self) -> str:
+        """What a test calls it."""
+        return f"{self.page}:{self.number}"
+
+
+# --- plays -----------------------------------------------------------------------------------------
+
+
+@cache
+def run_of(exercise: int, component: str = "") -> Run:
+    """A run of an exercise with its stub, or with the component in a file: the first, small one of SEED."""
+
+    async def judged(target: targets.Target) -> Run:
+        async with ForkPool(1) as pool:
+            job = SimJob(target, [Case(exercise, SEED, SMALL)])
+            (run,), played = await asyncio.gather(pool.play(job), played_directly(exercise, target))
+            add_contract(run, played)
+            return run
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = ROOT / "exercises"
+        if component:
+            source = Path(folder)
+            place = source / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
+            place.parent.mkdir()
+            shutil.copy(ROOT / component, place)
+        return asyncio.run(judged(targets.submission(source, exercise, together=False)))
+
+
+@cache
+def report_on(exercise: int, component: str, language: str) -> str:
+    """What a terminal shows of that run."""
+    out = io.StringIO()
+    Terminal(texts(language), out=out).run(run_of(exercise, component))
+    return out.getvalue()
+
+
+# --- parts of a report -----------------------------------------------------------------------------
+
+
+def finding(
+    exercise: int,
+    step: str,
+    anomaly: str,
+    *,
+    language: str = "en",
+    component: str = "",
+    heading: bool = True,
+    cause: bool = True,
+) -> str:
+    """A step's finding in the report, below the step's heading; without its likely cause if that is left out.
+
+    Raises LookupError if the report has no such finding.
+    """
+    say = texts(language).say
+    title = f"  ✗ {step}  {say('step.' + step.replace('.', '-'))}\n"
+    _, found, rest = report_on(exercise, component, language).partition(f"\n{title}")
+    section = rest.partition("\n\n")[0]
+    # Findings begin with a title, which is indented by four; all else in them is indented by more.
+    each = [part for part in re.split(r"^(?=    \S)", f"{section}\n", flags=re.MULTILINE) if part]
+    chosen = next((part for part in each if part.splitlines()[0].endswith(f"  ({anomaly})")), None)
+    if not found or chosen is None:
+        raise LookupError(f"exercise {exercise} does not fail at {step} by {anomaly}, but: {section}")
+    if not cause:
+        chosen = chosen.partition(f"      {say('ui.cause')} ")[0]
+    return (title if heading else "") + chosen
+
+
+def layout(name: str) -> str:
+    """The files of a submission."""
+    return "".join(f"{name}/{slug}/{COMPONENTS[number]}.py\n" for number, slug in EXERCISES.items())
+
+
+_SHOWN = {
+    1: ("1.4", "wrong_delivery"),
+    2: ("2.2", "published_unsaved"),
+    3: ("3.2", "wrong_change"),
+    4: ("4.3", "not_kept"),
+}
+"""The finding on the stub that each handout explains."""
+
+
+def _of_handout(exercise: int, language: str) -> Excerpt:
+    page = translated(f"exercises/{EXERCISES[exercise]}/README.md", language)
+    return Excerpt(page, 0, lambda: finding(exercise, *_SHOWN[exercise], language=language))
+
+
+EXCERPTS = [
+    Excerpt(
+        "README.md",
+        0,
+        lambda: finding(
+            1,
+            "1.4",
+            "wrong_delivery",
+            component="notebooks/defects/pubsub.py",
+            heading=False,
+            cause=False,
+        ),
+    ),
+    Excerpt("harness/grading/README.md", 0, lambda: layout("ada")),
+    *(_of_handout(exercise, language) for exercise in EXERCISES for language in LANGUAGES),
+]
+"""Every block of output in the pages."""
+
+
+PICTURE = ROOT / "exercises/check.svg"
+"""The report that the README begins with."""
+
+
+def drawn() -> str:
+    """What that picture must be: the report on the stub of exercise 2."""
+    return picture(run_of(2), f"chatlab check 2 --world sim --small --seed {SEED}")
+
+
+def words(svg: str) -> list[str]:
+    """The words in a picture: how they are placed is the business of the library that draws."""
+    return " ".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)).replace("&#160;", " ").split()
+
+
+def main() -> None:
+    """Make all excerpts and the picture anew, and name those that differ."""
+    if sys.argv[1:] not in ([], ["--write"]):
+        sys.exit("usage: python -m tests.kit.excerpts [--write]")
+    for excerpt in EXCERPTS:
+        before = read(excerpt.page)
+        after = put(before, excerpt.number, excerpt.made())
+        if after != before:
+            print(f"{excerpt.id} differs")
+            if sys.argv[1:]:
+                (ROOT / excerpt.page).write_text(after, encoding="utf-8")
+    if words(PICTURE.read_text(encoding="utf-8")) != words(drawn()):
+        print(f"{PICTURE.relative_to(ROOT)} differs")
+        if sys.argv[1:]:
+            PICTURE.write_text(drawn(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
