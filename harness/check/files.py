@@ -47,10 +47,13 @@ def write_page(summaries: list[Summary], options: Options, terminal: Terminal) -
         terminal.line(words.say("ui.page", path=path))
 
 
-def write_replay(run: Run, target: Target, anomaly: str, terminal: Terminal) -> str:
-    """Write a failure down to be played again, and name the file; returns its path, "" if that went wrong."""
+def write_replay(run: Run, target: Target, anomaly: str, seed: str, terminal: Terminal) -> str:
+    """Write a failure down to be played again, and name the file; returns its path, "" if that went wrong.
+
+    `seed` is that of the run in which it was found first; this one may be a smaller one.
+    """
     say = terminal.texts.say
-    path = REPLAYS / f"{EXERCISES[run.exercise]}-{anomaly}-{run.seed}.json"
+    path = REPLAYS / f"{EXERCISES[run.exercise]}-{anomaly}-{seed}.json"
     try:
         replay.write(replay.of(run, target, anomaly), path)
     except OSError as error:

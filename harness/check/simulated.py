@@ -128,7 +128,7 @@ class Simulated(OneWorld):
             self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.seed), 2, "yellow")
             return
         self.terminal.small(run.exercise, name, small)
-        path = write_replay(small or run, target, name, self.terminal)
+        path = write_replay(small or run, target, name, run.seed, self.terminal)
         if small is not None:
             self.scenes.append(Scene(run.exercise, name, small, path))
 
