@@ -1,38 +1,23 @@
-"""The options of `chatlab bench`."""
+"""`chatlab bench`: what to measure, for how long, and where the figures go."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from importlib import import_module
 
 import click
 
+from harness.bench.parts import PARTS, measure
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Part
-from harness.reports.outfile import OutFile, write_out
+from harness.cli import options
+from harness.reports.outfile import write_out
 from harness.texts import texts
 from lab.command import EXIT_FAILED, allow_files
 
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 _FILES = 65_536
 """Files that all clients of a measurement need, and some more."""
-PARTS = {
-    "fan-out": "fanout.fan_out",
-    "store": "stores.stores",
-    "history": "histories.histories",
-    "growth": "growth.growth",
-    "slow-reader": "slow.slow_reader",
-    "start": "starts.starts",
-    "client": "clients.clients",
-}
-"""What can be measured, in its order, and by what; imported late, since `chatlab --help` needs none of it."""
-
-
-def _measure(name: str, plan: Plan) -> Part:
-    module, _, function = PARTS[name].partition(".")
-    measured: Part = getattr(import_module(f"harness.bench.{module}"), function)(plan)
-    return measured
 
 
 @click.command()
@@ -46,15 +31,9 @@ def _measure(name: str, plan: Plan) -> Part:
 @click.option(
     "--members", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Members of a room."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order in a round.")
-@click.option("--json", "json_file", type=OutFile(), metavar="FILE", help="Also as JSON.")
-@click.option(
-    "--html",
-    "html_file",
-    type=OutFile(),
-    metavar="FILE",
-    help="Also as a page with pictures.",
-)
+@options.seed("Of the order in a round.", default=0)
+@options.json_file("Also as JSON.")
+@options.html_file("Also as a page with pictures.")
 def bench(
     names: tuple[str, ...],
     rounds: int,
@@ -77,7 +56,7 @@ def bench(
     parts: list[Part] = []
     for name in names or tuple(PARTS):
         try:
-            parts.append(_measure(name, plan))
+            parts.append(measure(name, plan))
         except BenchError as error:
             plan.hush()
             raise click.ClickException(f"{name} could not be measured: {error}") from error

@@ -1,26 +1,26 @@
-"""`chatlab grade FOLDER`: a class, one submission after the other; what is done stays done."""
+"""`chatlab grade FOLDER`: a class, one submission after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.texts import LANGUAGES, Texts, texts
+from harness.cli import options
+from harness.cli.usage import told, wrong_usage
+from harness.texts import Texts, texts
+from harness.texts.problem import Problem
 from harness.verdict.outcome import EXIT_CODES, Outcome
 from harness.verdict.steps import EXERCISES, numbers_in
 from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from harness.grading.grade import Grade, Rules
-    from harness.grading.register import Register
+    from harness.grading.grade import Rules
 
 
-@click.command("grade")
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     help="Folder for grades.csv and the reports.  [default: FOLDER-grades, beside FOLDER]",
 )
 @click.option("--exercises", metavar="1,3", help="Only these exercises.  [default: all]")
-@click.option("--together", is_flag=True, help="Judge all four components of a submission at once.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same for everybody.")
+@options.together("Judge all four components of a submission at once.")
+@options.seed("The same for everybody.", default=1)
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="The worst counts.")
 @click.option(
     "--deadline",
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     help="Seconds for each run of an exercise.",
 )
 @click.option("--again", is_flag=True, help="Judge everybody anew, also who has a grade already.")
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, envvar="CHATLAB_LANG")
-def grade_class(
+@options.language
+def grade(
     folder: Path,
     out: Path | None,
     exercises: str | None,
@@ -65,22 +65,20 @@ def grade_class(
     folders = _submissions(folder, texts(lang))
     place = out or folder.absolute().with_name(f"{folder.absolute().name}-grades")
     if place.resolve().is_relative_to(folder.resolve()):
-        raise click.UsageError(f"--out {place} lies in the folder of the submissions; choose another one")
+        raise wrong_usage("out_inside", path=place)
     return _run(folders, numbers, Rules(seed, runs, together, deadline), place, texts(lang), again)
 
 
 def _submissions(folder: Path, said: Texts) -> list[Path]:
     """The subfolders of a class. Raises click.UsageError if it is none."""
     if not folder.is_dir():
-        raise click.UsageError(f"there is no folder {folder}; name the one that holds the submissions")
+        raise wrong_usage("no_class", path=folder)
     if (folder / "submission.toml").exists() or any((folder / slug).exists() for slug in EXERCISES.values()):
-        raise click.UsageError(
-            f"{folder} is one submission: use `chatlab check --submission {folder}`, or name the folder above"
-        )
+        raise wrong_usage("one_submission", path=folder)
     there = sorted(each for each in folder.iterdir() if each.name[0] != ".")
     folders = [each for each in there if each.is_dir()]
     if not folders:
-        raise click.UsageError(f"{folder} has no subfolder; each submission is a folder of its own in it")
+        raise wrong_usage("no_submission", path=folder)
     others = [each.name for each in there if not each.is_dir()]
     if others:
         click.echo(said.say("grade.no_folder", names=", ".join(others)), err=True)
@@ -89,88 +87,29 @@ def _submissions(folder: Path, said: Texts) -> list[Path]:
 
 def _numbers(text: str | None) -> list[int]:
     try:
-        return numbers_in(text) if text else list(EXERCISES)
-    except ValueError as error:
-        raise click.UsageError(f"--exercises {text}: {error}") from error
+        return numbers_in(text, "--exercises") if text else list(EXERCISES)
+    except Problem as error:
+        raise told(error) from error
 
 
 def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, said: Texts, again: bool) -> int:
+    """Grade everybody, say how many have a mark, and return the exit code."""
     from harness.grading.register import Busy, Register
+    from harness.grading.whole_class import grade_class
 
     try:
         register = Register(place)
         with register.in_use():
-            grades = asyncio.run(_grade_all(folders, numbers, rules, register, said, again))
+            grades = asyncio.run(grade_class(folders, numbers, rules, register, said, again))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(said.say("grade.interrupted"), err=True)
         return EXIT_INTERRUPTED
     except Busy as error:
         raise click.UsageError(said.say("grade.busy", place=place)) from error
     except OSError as error:
-        raise click.UsageError(f"--out {place} cannot be written: {error.strerror or error}") from error
+        raise wrong_usage("out_not_written", path=place, why=error.strerror or error) from error
     still_open = sum(each.verdict is Outcome.INCONCLUSIVE for each in grades)
     click.echo(said.say("grade.done", n=len(grades), file=register.table))
     if still_open:
         click.echo(said.say("grade.open", count=still_open))
     return EXIT_CODES[Outcome.INCONCLUSIVE if still_open else Outcome.PASSED]
-
-
-async def _grade_all(
-    folders: list[Path], numbers: list[int], rules: Rules, register: Register, said: Texts, again: bool
-) -> list[Grade]:
-    from harness.grading.grade import grade, is_complete
-    from harness.grading.register import printable
-    from harness.running.worker import cancel_on_sigterm
-
-    cancel_on_sigterm()
-    grades = {folder: None if again else register.known(folder, rules) for folder in folders}
-
-    def there_are() -> list[Grade]:
-        return [each for each in grades.values() if each is not None]
-
-    # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
-    register.write_table(there_are())
-    for count, (folder, known) in enumerate(grades.items(), start=1):
-        name = printable(folder)
-        place = f"[{count}/{len(folders)}] {name}"
-        if known is not None and is_complete(known, numbers):
-            click.echo(f"{place}: {_line(known, said)}, {said.say('grade.kept')}")
-            continue
-        progress = _Progress(place)
-        keep_page = partial(register.keep_page, name)
-        mark = await grade(folder, name, numbers, rules, said, known, progress.show, keep_page)
-        progress.end()
-        grades[folder] = mark
-        register.keep(mark, said)
-        register.write_table(there_are())
-        click.echo(f"{place}: {_line(mark, said)}")
-    return there_are()
-
-
-def _line(mark: Grade, said: Texts) -> str:
-    points = said.say("ui.score", points=mark.points, of=mark.of)
-    seconds = said.say("ui.seconds", seconds=f"{mark.seconds:.1f}")
-    parts = [said.say(f"outcome.{mark.verdict}"), points, seconds]
-    parts += [f"{said.say('outcome.failed')}: {', '.join(mark.failed_steps)}"] if mark.failed_steps else []
-    return ", ".join(parts)
-
-
-class _Progress:
-    """Which exercise is being played, on a line that is overwritten, where there is a terminal."""
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-        self._shown = ""
-
-    def show(self, exercise: int) -> None:
-        """Say which exercise begins."""
-        if sys.stdout.isatty():
-            self.end()
-            self._shown = f"{self._place}: {EXERCISES[exercise]} …"
-            click.echo(self._shown, nl=False)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            click.echo("\r" + " " * len(self._shown) + "\r", nl=False)
-            self._shown = ""

@@ -117,7 +117,7 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
     try:
         target = submission(folder, exercise, rules.together)
     except BadTarget as error:
-        problem = texts.say("grade.nothing", why=str(error))
+        problem = texts.say("grade.nothing", why=error.said_in(texts))
         possible = _possible(exercise, _alone(exercise, rules))
         return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
     runs: list[Run] = []

@@ -16,10 +16,12 @@ from math import inf
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
+from harness.load.options import Options
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.texts import texts
@@ -31,19 +33,17 @@ from lab.command import EXIT_INTERRUPTED
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
+INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
+"""Seconds that servers are told: about as in life, and yet several heartbeats in a minute."""
 
 
 class Launch:
-    """`words` are what Locust is told, besides its file, the address, and where the result goes."""
+    """Load on one server."""
 
-    def __init__(
-        self, target: Target, words: list[str], lang: str, web_port: int | None, json_file: str | None
-    ) -> None:
-        self.target = target
-        self.words = words
-        self.texts = texts(lang)
-        self.web_port = web_port
-        self.json_file = json_file
+    def __init__(self, target: Target, asked: Options) -> None:
+        self.target = replace(target, env={**target.env, **INTERVALS})
+        self.asked = asked
+        self.texts = texts(asked.lang)
         self.interrupts = 0
         self.locust: asyncio.subprocess.Process | None = None
 
@@ -100,22 +100,22 @@ class Launch:
         if code == EXIT_DEFECT:
             return EXIT_DEFECT
         if not result.is_file():
-            if self.web_port is not None and code == 0:
+            if self.asked.web_port is not None and code == 0:
                 return 0  # no test was started on the page
             click.echo(self.texts.say("load.no_result", code=code), err=True)
             return EXIT_DEFECT
         text = result.read_text(encoding="utf-8")
-        if self.json_file is not None:
-            write_out(self.json_file, text, self.texts)
+        if self.asked.json_file is not None:
+            write_out(self.asked.json_file, text, self.texts)
         return EXIT_CODES[Outcome(json.loads(text)["verdict"])]
 
     # --- Locust -----------------------------------------------------------------------------------
 
     async def _start_locust(self, address: str, result: Path) -> None:
         program = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--skip-log-setup"]
-        options = [*self.words, f"--host={address}", f"--lab-json={result}"]
-        if self.web_port is not None:
-            click.echo(self.texts.say("load.web", port=self.web_port), err=True)
+        options = [*self.asked.for_locust(self.target.label), f"--host={address}", f"--lab-json={result}"]
+        if self.asked.web_port is not None:
+            click.echo(self.texts.say("load.web", port=self.asked.web_port), err=True)
         self.locust = await asyncio.create_subprocess_exec(
             *program,
             *options,

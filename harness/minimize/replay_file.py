@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from harness.history.events import Event, History, without_calls
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
+from harness.texts.problem import Problem
 from harness.verdict.steps import EXERCISES
 from harness.worlds.targets import Target, python_program
 
@@ -28,7 +29,7 @@ MAX_HISTORY = 1024 * 1024
 """Bytes of a history that is written into a file."""
 
 
-class BadReplay(Exception):  # noqa: N818 - named for what it says
+class BadReplay(Problem):
     """A file cannot be played again; the text says why."""
 
 
@@ -68,18 +69,18 @@ def read(path: Path) -> Replay:
     try:
         replay = msgspec.json.decode(path.read_bytes(), type=Replay)
     except OSError as error:
-        raise BadReplay(f"{path} cannot be read: {error.strerror}") from error
+        raise BadReplay("replay.unreadable", path=path, why=error.strerror) from error
     except (msgspec.MsgspecError, ValueError) as error:
-        raise BadReplay(f"{path} is no replay file of this kit: {error}") from error
+        raise BadReplay("replay.no_replay", path=path, why=error) from error
     if replay.format != FORMAT:
-        raise BadReplay(f"{path} has format {replay.format}, and this kit reads format {FORMAT}")
+        raise BadReplay("replay.other_format", path=path, format=replay.format, readable=FORMAT)
     if replay.case.exercise not in EXERCISES or python_program(replay.target.command or ("",)) is None:
-        raise BadReplay(f"{path} names no exercise, or no server in Python, that could be played")
+        raise BadReplay("replay.unplayable", path=path)
     if replay.case.script is not None and not is_playable(replay.case.script):
-        raise BadReplay(f"{path} has a scene in which somebody does something that cannot be played")
+        raise BadReplay("replay.bad_scene", path=path)
     folder = Path.cwd() / replay.target.cwd
     if not folder.is_dir():
-        raise BadReplay(f"{path} was written for a server in {folder}, and there is no such folder")
+        raise BadReplay("replay.no_folder", path=path, folder=folder)
     return replace(replay, target=replace(replay.target, cwd=str(folder)))
 
 

@@ -30,30 +30,74 @@ if TYPE_CHECKING:
 
     from harness.checkers.catalogue import Anomaly
     from harness.history.events import Event
+    from harness.texts import Texts
     from harness.worlds.client import Client
     from harness.worlds.live import LiveWorld
 
 MakeClient = Callable[[str], Awaitable["ChatClient"]]
 
 
+class Failures:
+    """Tells what goes wrong in a test, in the language asked for."""
+
+    def __init__(self, world: LiveWorld, words: Texts) -> None:
+        self.world = world
+        self.words = words
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
+        from harness.worlds.surroundings import Gone, PlayStopped
+
+        try:
+            yield
+        except Gone:
+            self.fail("cut_off")
+        except PlayStopped:
+            self.fail("stopped")
+
+    def fail(self, key: str = "", **params: str) -> NoReturn:
+        """Fail with a sentence, if there is one, the line of the test, and what is wrong in the history."""
+        from harness.history.index import HistoryIndex
+        from harness.reports.terminal import Terminal
+        from harness.verdict.any_history import anomalies_in
+
+        text = StringIO()
+        sentence = self.words.say(f"pytest.{key}", **params) if key else ""
+        text.write(f"{sentence}{self._place()}\n")
+        terminal = Terminal(self.words, out=text)
+        terminal.anomalies(anomalies_in(HistoryIndex(self.world.history)), self.world.nonce)
+        # What we were handling is told in words; pytest need not show it as well.
+        raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
+
+    def _place(self) -> str:
+        """The line of the test that waits for us: the innermost one that is neither ours nor a library's."""
+        for frame in inspect.stack():
+            code, file = "".join(frame.code_context or ()).strip(), Path(frame.filename).name
+            if "await" in code and file.startswith("test_"):
+                return "\n" + self.words.say("pytest.place", file=file, line=frame.lineno, code=code)
+        return ""
+
+
 class ChatServer:
     """The server under test: a process that can be stopped, killed and started again with its data."""
 
-    def __init__(self, world: LiveWorld) -> None:
-        self._world = world
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self._world = failures.world
         self._runs = True
 
     async def start(self) -> None:
         """Start it again, on the same port and data; returns when it accepts clients."""
         self._expect(runs=False)
-        with _explained(self._world):
+        with self._failures.explained():
             await self._world.start_server()
         self._runs = True
 
     async def stop(self) -> None:
         """Ask it to stop (SIGTERM), and wait until it has."""
         self._expect(runs=True)
-        with _explained(self._world):
+        with self._failures.explained():
             await self._world.stop_server()
         self._runs = False
 
@@ -66,55 +110,56 @@ class ChatServer:
     def _expect(self, *, runs: bool) -> None:
         """Skip what cannot be done with a server at a URL, and fail what makes no sense."""
         if not self._world.can_restart:
-            pytest.skip("a server at a URL is not ours to stop and start")
+            pytest.skip(self._failures.words.say("pytest.url"))
         if self._runs != runs:
-            _fail(self._world, f"The server {'runs already' if self._runs else 'does not run'}.")
+            self._failures.fail("runs" if self._runs else "runs_not")
 
 
 class ChatClient:
     """A simulated person. What it waits for in vain fails the test, with an explanation."""
 
-    def __init__(self, world: LiveWorld, client: Client) -> None:
-        self._world = world
+    def __init__(self, failures: Failures, client: Client) -> None:
+        self._failures = failures
+        self._world = failures.world
         self._client = client
         self._said: dict[str, str] = {}
 
     async def connect(self) -> None:
         """Come back after `reset` or the end of the server, with no room joined."""
-        with _explained(self._world):
+        with self._failures.explained():
             await self._client.connect()
 
     async def join(self, room: str, since: int | None = None) -> None:
         """Join a room; with `since`, what was said after that number is replayed."""
-        with _explained(self._world):
+        with self._failures.explained():
             errors = self._client.errors
             await self._client.join(self._world.name(room), since)
-            self._expect_no_error(errors, f"join {room}")
+            self._expect_no_error(errors, "join", room=room)
 
     async def leave(self, room: str) -> None:
         """Leave a room."""
-        with _explained(self._world):
+        with self._failures.explained():
             errors = self._client.errors
             await self._client.leave(self._world.name(room))
-            self._expect_no_error(errors, f"leave {room}")
+            self._expect_no_error(errors, "leave", room=room)
 
     async def say(self, room: str, text: str) -> None:
         """Say something, and wait until it has come back: it is numbered and stored then."""
-        with _explained(self._world):
+        with self._failures.explained():
             # A tag goes before the text, so that the checkers know each message again.
             tag = self._world.tag()
             await self._client.say(self._world.name(room), f"{tag}. {text}")
             heard, errors = self._client.tags[self._world.name(room)], self._client.errors
             done = await self._world.until(lambda: tag not in heard and self._client.errors == errors)
-            self._expect_no_error(errors, f"say {text!r} in {room}")
+            self._expect_no_error(errors, "say", text=repr(text), room=room)
             if not done:
-                _fail(self._world, f"{self._client.name} said {text!r} in {room}, and did not hear it back.")
+                self._fail("not_back", text=repr(text), room=room)
 
     async def hears(self, room: str, text: str) -> None:
         """Wait until a message with this text has come, live or by replay."""
-        with _explained(self._world):
+        with self._failures.explained():
             if not await self._world.until(lambda: text not in self.heard(room)):
-                _fail(self._world, f"{self._client.name} did not hear {text!r} in {room}.")
+                self._fail("not_heard", text=repr(text), room=room)
 
     def heard(self, room: str) -> list[str]:
         """The texts of all messages that it received in a room, live or by replay, as they came."""
@@ -130,16 +175,19 @@ class ChatClient:
 
     async def sees(self, room: str) -> dict[str, str]:
         """Who is in a room, as the server answers now: the status of each user by name."""
-        with _explained(self._world):
+        with self._failures.explained():
             presence_frame = await self._client.ask_presence(self._world.name(room))
             if presence_frame is None:
-                _fail(self._world, f"{self._client.name} asked who is in {room}, and got no answer.")
+                self._fail("no_presence", room=room)
             suffix = f"-{self._world.nonce}"
             return {
                 user.removesuffix(suffix): str(each.status) for user, each in presence_frame.users.items()
             }
 
-    def _expect_no_error(self, before: int, action: str) -> None:
+    def _fail(self, key: str, **params: str) -> NoReturn:
+        self._failures.fail(key, who=self._client.name, **params)
+
+    def _expect_no_error(self, before: int, action: str, **params: str) -> None:
         """Fail if the server has answered by an error since."""
         from harness.history.events import Received
 
@@ -153,7 +201,7 @@ class ChatClient:
             and isinstance(event.frame, dict)
             and event.frame.get("type") == "error"
         ]
-        _fail(self._world, f"{self._client.name} wanted to {action}, and the server answered: {errors[-1]}")
+        self._fail(action, **params, error=str(errors[-1]))
 
     async def close(self) -> None:
         """End the connection as a good client does."""
@@ -161,14 +209,14 @@ class ChatClient:
 
     async def reset(self) -> None:
         """Break the connection: the server's next read or write on it fails."""
-        with _explained(self._world):
+        with self._failures.explained():
             await self._client.reset()
 
     def go_silent(self) -> None:
         """Neither read nor write any more, with the connection open."""
         from harness.history.faults import GO_SILENT
 
-        with _explained(self._world):
+        with self._failures.explained():
             self._client.suffer(GO_SILENT)
 
     vanish = go_silent  # as it was called before
@@ -177,8 +225,9 @@ class ChatClient:
 class ChatHistory:
     """What all clients of a test saw, and what our checkers say of it."""
 
-    def __init__(self, world: LiveWorld) -> None:
-        self._world = world
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self._world = failures.world
 
     @property
     def events(self) -> list[Event]:
@@ -195,49 +244,13 @@ class ChatHistory:
     def check(self) -> None:
         """Fail the test, with an explanation, if anything is wrong."""
         if self.anomalies():
-            _fail(self._world, "")
-
-
-@contextmanager
-def _explained(world: LiveWorld) -> Iterator[None]:
-    """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-    from harness.worlds.surroundings import Gone, PlayStopped
-
-    try:
-        yield
-    except Gone:
-        _fail(world, "The client has no connection: it was cut off, or never let in. Try `connect`.")
-    except PlayStopped:
-        _fail(world, "The test cannot go on.")
-
-
-def _fail(world: LiveWorld, what: str) -> NoReturn:
-    from harness.history.index import HistoryIndex
-    from harness.reports.terminal import Terminal
-    from harness.texts import texts
-    from harness.verdict.any_history import anomalies_in
-
-    text = StringIO()
-    text.write(f"{what}{_place()}\n")
-    terminal = Terminal(texts("en"), out=text)
-    terminal.anomalies(anomalies_in(HistoryIndex(world.history)), world.nonce)
-    # What we were handling is told in words; pytest need not show it as well.
-    raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
-
-
-def _place() -> str:
-    """The line of the test that waits for us: the innermost one that is neither ours nor a library's."""
-    for frame in inspect.stack():
-        code, file = "".join(frame.code_context or ()).strip(), Path(frame.filename).name
-        if "await" in code and file.startswith("test_"):
-            return f"\n  {file}, line {frame.lineno}: {code}"
-    return ""
+            self._failures.fail()
 
 
 @pytest_asyncio.fixture
 async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]:
     """The world of one test, with its server started; the other fixtures are made from it."""
-    from harness.pytest_support.options import is_asked_for, target_of
+    from harness.pytest_support.options import is_asked_for, target_of, words_of
     from harness.verdict.steps import EXERCISES
     from harness.worlds import targets
     from harness.worlds.live import LiveWorld
@@ -246,7 +259,7 @@ async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]
     target = target_of(config, min(EXERCISES), together=True) if is_asked_for(config) else targets.reference()
     world = LiveWorld(target, 0, "")
     try:
-        with _explained(world):
+        with Failures(world, words_of(config)).explained():
             await world.start_server()
         yield world
     finally:
@@ -254,23 +267,31 @@ async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]
 
 
 @pytest.fixture
-def chat_server(chat_world: LiveWorld) -> ChatServer:
-    """The server, started."""
-    return ChatServer(chat_world)
+def chat_failures(chat_world: LiveWorld, request: pytest.FixtureRequest) -> Failures:
+    """How the failures of this test are told."""
+    from harness.pytest_support.options import words_of
+
+    return Failures(chat_world, words_of(request.config))
 
 
 @pytest.fixture
-def chat_client(chat_world: LiveWorld) -> MakeClient:
+def chat_server(chat_failures: Failures) -> ChatServer:
+    """The server, started."""
+    return ChatServer(chat_failures)
+
+
+@pytest.fixture
+def chat_client(chat_failures: Failures) -> MakeClient:
     """Makes a client of the name given, connected."""
 
     async def make(name: str) -> ChatClient:
-        with _explained(chat_world):
-            return ChatClient(chat_world, await chat_world.client(name))
+        with chat_failures.explained():
+            return ChatClient(chat_failures, await chat_failures.world.client(name))
 
     return make
 
 
 @pytest.fixture
-def history(chat_world: LiveWorld) -> ChatHistory:
+def history(chat_failures: Failures) -> ChatHistory:
     """The history of this test, as far as it has come."""
-    return ChatHistory(chat_world)
+    return ChatHistory(chat_failures)

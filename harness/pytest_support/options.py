@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from harness.texts import Texts
     from harness.worlds.targets import Target
 
 TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
@@ -40,14 +41,9 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
 
     folder = config.getoption("--lab-submission")
     if folder == "":
-        raise pytest.UsageError(
-            "--lab-submission= names no folder; name one that is laid out like exercises/"
-        )
+        raise pytest.UsageError(words_of(config).say("usage.folder_unnamed"))
     if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
-        raise pytest.UsageError(
-            f"pytest has taken its settings from {config.inipath}, which was handed in. "
-            "Write --lab-submission=DIR with an equals sign, and run pytest in a folder of your own."
-        )
+        raise pytest.UsageError(words_of(config).say("usage.settings_handed_in", path=config.inipath))
     try:
         return targets.choose(
             exercise,
@@ -59,7 +55,14 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
             together=together or config.getoption("--lab-together"),
         )
     except targets.BadTarget as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(error.said_in(words_of(config))) from error
+
+
+def words_of(config: pytest.Config) -> Texts:
+    """The texts in the language asked for."""
+    from harness.texts import texts
+
+    return texts(config.getoption("--lab-lang"))
 
 
 def is_asked_for(config: pytest.Config) -> bool:

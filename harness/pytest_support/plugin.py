@@ -27,6 +27,7 @@ from harness.pytest_support import options
 if TYPE_CHECKING:
     from harness.reports.words import Words
     from harness.running.run import Run
+    from harness.texts import Texts
     from harness.verdict.outcome import StepResult
     from harness.worlds.targets import Target
 
@@ -41,11 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
     asked = [name for name in options.TARGETS if options.is_given(config, name)]
     if len(asked) > 1:
-        raise pytest.UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
-    if config.getoption("--lab-runs") < 1:
-        raise pytest.UsageError("--lab-runs takes a number from 1 on")
-    if (config.getoption("--lab-seed") or 0) < 0:
-        raise pytest.UsageError("--lab-seed takes a number from 0 on")
+        raise _wrong_usage(config, "exclusive", options=", ".join(asked))
+    for option, least in (("--lab-runs", 1), ("--lab-seed", 0)):
+        number = config.getoption(option)
+        if number is not None and number < least:
+            raise _wrong_usage(config, "number_from", option=option, least=least)
     if options.is_asked_for(config):
         course = _Course(config)
         if course.is_collected:
@@ -58,11 +59,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(pytest_fixtures, "chat-lab-fixtures")
 
 
+def _wrong_usage(config: pytest.Config, key: str, **params: Any) -> pytest.UsageError:
+    return pytest.UsageError(options.words_of(config).say(f"usage.{key}", **params))
+
+
 class _Course:
     """What was asked for: which exercises are judged on which servers."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.exercises = _exercises(config.getoption("--lab-exercises"))
+        self.words = options.words_of(config)
+        self.exercises = _exercises(config.getoption("--lab-exercises"), self.words)
         self.targets = {number: options.target_of(config, number) for number in self.exercises}
         self.seed: int = getattr(config, "workerinput", {}).get("lab_seed", config.getoption("--lab-seed"))
         if self.seed is None:
@@ -75,7 +81,7 @@ class _Course:
     def pytest_report_header(self) -> str:
         """What is judged, for the head of pytest's report."""
         labels = dict.fromkeys(target.label for target in self.targets.values())
-        return f"chat-lab: judging {', '.join(labels)}, seed {self.seed}"
+        return self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -96,7 +102,7 @@ class _Course:
                 if "chat-lab step" in found and is_last and found["verdict"] != Outcome.SKIPPED:
                     reached, of, steps = reached + found["points"], of + found["of"], steps + 1
         if steps:
-            terminalreporter.write_line(f"chat-lab: {reached} of {of} points (steps: {steps})")
+            terminalreporter.write_line(self.words.say("pytest.points", points=reached, of=of, steps=steps))
 
 
 class _KeptTogether:
@@ -132,7 +138,7 @@ class Exercise(pytest.Collector):
         return exercise
 
     def collect(self) -> Iterator[Step]:
-        """The steps, in the course's order."""
+        """The steps, in the course's order. Their names are English always: by these they are chosen."""
         from harness.texts import texts
         from harness.verdict.steps import steps_of
 
@@ -183,13 +189,12 @@ class Step(pytest.Item):
     def setup(self) -> None:
         """Play the exercise if that was not done yet. No verdict is an error, and errors belong here."""
         from harness.reports.summary import Summary
-        from harness.texts import texts
         from harness.verdict.outcome import Outcome
 
         runs = self._exercise.runs()
         defect = next((run.defect for run in runs if run.defect), "")
         if defect:
-            raise NoVerdict(texts(self.config.getoption("--lab-lang")).say("ui.defect") + "\n" + defect)
+            raise NoVerdict(options.words_of(self.config).say("ui.defect") + "\n" + defect)
         summary = Summary(self._exercise.seed, runs[0].world, "", 0.0, [[run] for run in runs])
         self._result = next(result for result in summary.steps if result.step == self.step)
         self._run = next(run for run in runs if any(each is self._result for each in run.steps))
@@ -224,9 +229,8 @@ class Step(pytest.Item):
     def _words(self) -> Words:
         """Words in the language asked for, that know the run which the verdict comes from."""
         from harness.reports.words import Words
-        from harness.texts import texts
 
-        return Words(texts(self.config.getoption("--lab-lang")), self._run.nonce, self._run.component)
+        return Words(options.words_of(self.config), self._run.nonce, self._run.component)
 
     def _receipt(self) -> str:
         from harness.reports.jsonreport import receipt
@@ -269,11 +273,12 @@ class NoVerdict(Exception):  # noqa: N818 - named for what it says
     """The step is inconclusive, or the kit itself failed; the text says why."""
 
 
-def _exercises(text: str | None) -> list[int]:
+def _exercises(text: str | None, words: Texts) -> list[int]:
     """The numbers in a text such as `1,3`; all of them if there is none."""
+    from harness.texts.problem import Problem
     from harness.verdict.steps import EXERCISES, numbers_in
 
     try:
-        return numbers_in(text) if text else list(EXERCISES)
-    except ValueError as error:
-        raise pytest.UsageError(f"--lab-exercises {text}: {error}") from error
+        return numbers_in(text, "--lab-exercises") if text else list(EXERCISES)
+    except Problem as error:
+        raise pytest.UsageError(error.said_in(words)) from error

@@ -1,35 +1,16 @@
 """The files that a command is asked to write, such as `--json FILE`.
 
-Whether a file can be written is known before anything is played; what goes wrong all the same is told in a
-sentence, and the verdict stands.
+Whether a file can be written is known before anything is played (`harness/cli/options.py`); what goes wrong
+all the same is told in a sentence, and the verdict stands.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from harness.texts import Texts
-
-
-class OutFile(click.Path):
-    """The type of an option that names a file to write: in a folder that exists, and not itself a folder.
-
-    `-` is standard output and goes through as it is, if the option allows it.
-    """
-
-    def __init__(self, *, dash: bool = False) -> None:
-        super().__init__(dir_okay=False, writable=True, allow_dash=dash)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The name as it was given; raises click.BadParameter."""
-        if value == "-" and not self.allow_dash:
-            self.fail("this goes into a file; name one, such as report.html or report.json", param, ctx)
-        if value != "-" and not Path(value).absolute().parent.is_dir():
-            self.fail(f"{value}: there is no such folder to write into", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 def write_out(file: str | Path, text: str, words: Texts) -> bool:

@@ -11,6 +11,7 @@ from harness.checkers.delivery import excerpt
 from harness.history import events as history
 from harness.history.events import Event
 from harness.reports.calls import Line, lines_of
+from harness.reports.unusable import with_problem
 from harness.texts import Texts
 from harness.verdict.outcome import Text
 from lab.protocol import SYSTEM
@@ -44,7 +45,7 @@ class Words:
         return value
 
     def params(self, params: dict[str, Any]) -> dict[str, Any]:
-        """What a text is filled with; names of bad frames and of expectations are said in words."""
+        """What a text is filled with; names of bad frames, expectations and problems are said in words."""
         said = {key: self.clean(value) for key, value in params.items()}
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
@@ -54,6 +55,8 @@ class Words:
             said["how"] = self._known("how", said["how"])
         if isinstance(said.get("after"), str):
             said["after"] = self._known("after", said["after"])
+        if isinstance(said.get("problem"), str):
+            said["problem"] = self.texts.say(said["problem"], **said)
         return said
 
     def _known(self, table: str, key: str) -> str:
@@ -75,10 +78,12 @@ class Words:
 
     def message(self, anomaly: Anomaly) -> str:
         """Who saw what."""
+        anomaly = with_problem(anomaly)
         return self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
 
     def cause(self, anomaly: Anomaly) -> str:
         """The likely cause; where one component is judged, what it is in that one."""
+        anomaly = with_problem(anomaly)
         key = f"anomaly.{anomaly.name}.cause"
         for own in (f"{key}_{anomaly.variant}_for_{self._component}", f"{key}_for_{self._component}"):
             if self._component and self.texts.has(own):

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.running.run import Case, Run
+from harness.texts.problem import Problem
 from harness.worlds.targets import Target
 
 LENGTH = struct.Struct("!I")
@@ -47,8 +48,11 @@ class ForkPoolError(Exception):
     """A process that played has died without a run; the text is what it printed."""
 
 
-class CrashError(ForkPoolError):
+class CrashError(ForkPoolError, Problem):
     """It was ended by a signal: whatever did that ran in it, and that was the server."""
+
+    def __init__(self, by: str) -> None:
+        Problem.__init__(self, "ui.crashed", signal=by)
 
 
 class ForkPool:

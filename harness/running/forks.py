@@ -115,17 +115,11 @@ class _Parent:
             message = b'[%d,"",%b]' % (child.number, bytes(child.written))
         else:
             crashed = os.WIFSIGNALED(status)
-            text = _crash(os.WTERMSIG(status)) if crashed else child.written.decode(errors="replace")
+            by = signal.Signals(os.WTERMSIG(status)).name if crashed else ""
+            text = by or child.written.decode(errors="replace")
             message = msgspec.json.encode([child.number, text or "a simulated play has just ended", crashed])
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
-
-
-def _crash(number: int) -> str:
-    return (
-        f"Python itself was ended by {signal.Signals(number).name} while it ran the server: a fault in an "
-        "extension module, or no memory was left. Ask --world live: there the server has its own process."
-    )
 
 
 def _play_and_exit(job: SimJob, writer: int) -> None:

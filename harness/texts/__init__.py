@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
 from functools import cache
@@ -35,6 +36,16 @@ class Texts:
         found = self._find(key)
         return _Lenient().format(found, **params) if isinstance(found, str) else key
 
+    def recognised(self, table: str, sentence: str) -> tuple[str, dict[str, str]] | None:
+        """Which text of a table a sentence is, and what it was filled with: the reverse of `say`.
+
+        For programs that speak one language only. Of several texts that fit, the first one counts.
+        """
+        for key, text in self.keys().items():
+            if key.startswith(f"{table}.") and (found := _pattern(text).fullmatch(sentence)):
+                return key, found.groupdict()
+        return None
+
     def list(self, key: str) -> list[str]:
         """The list of texts under `key`."""
         found = self._find(key)
@@ -66,6 +77,16 @@ class Texts:
                 return None
             node = node[part]
         return node
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """What a text looks like when it is filled in; `line` is a number."""
+    parts = []
+    for literal, name, _, _ in string.Formatter().parse(text):
+        parts.append(re.escape(literal))
+        if name is not None:
+            parts.append(f"(?P<{name}>{'[0-9]+' if name == 'line' else '.+?'})")
+    return re.compile("".join(parts), re.DOTALL)
 
 
 @cache

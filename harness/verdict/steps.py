@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from harness.texts.problem import Problem
+
 
 class Exercise(Struct, frozen=True):
     """An exercise. Its slug names its folder, its scenario and its walkthrough."""
@@ -52,14 +54,15 @@ STEP_OF_FRAME = {
 """The step that a malformed frame of each type belongs to; "" is what is no JSON object."""
 
 
-def numbers_in(text: str) -> list[int]:
-    """The exercises that a text such as `1,3` names. Raises ValueError, which says what it should be."""
+def numbers_in(text: str, option: str) -> list[int]:
+    """The exercises that the text of an option names, such as `1,3`. Raises Problem."""
     try:
         numbers = sorted({int(each) for each in text.split(",")})
     except ValueError:
         numbers = []
     if not numbers or not set(numbers) <= set(EXERCISES):
-        raise ValueError(f"write some of {', '.join(map(str, EXERCISES))}, such as 1,3")
+        known = ", ".join(map(str, EXERCISES))
+        raise Problem("usage.exercises", option=option, given=text, numbers=known)
     return numbers
 
 

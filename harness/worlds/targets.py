@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
 
+from harness.texts.problem import Problem
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,7 +21,7 @@ _HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
 """Options of Python that change nothing about what a program does."""
 
 
-class BadTarget(Exception):  # noqa: N818 - named for what it says
+class BadTarget(Problem):
     """There is nothing there that could be judged; the text says what to do."""
 
 
@@ -55,9 +56,9 @@ def whole_server(command: str, cwd: Path | None = None, label: str | None = None
     try:
         words = tuple(shlex.split(command))
     except ValueError as error:
-        raise BadTarget(f"the command {command!r} cannot be read: {error}") from error
+        raise BadTarget("target.unreadable_command", command=repr(command), why=error) from error
     if not words:
-        raise BadTarget('the command is empty; write something like --server "node server.js"')
+        raise BadTarget("target.empty_command")
     return Target(label or command, words, str(cwd or Path.cwd()))
 
 
@@ -65,7 +66,7 @@ def at_file(file: str) -> Target:
     """A whole server in one Python file. Raises BadTarget if there is no such file."""
     path = Path(file)
     if not path.is_file() or path.suffix != ".py":
-        raise BadTarget(f"there is no Python file {file}; name the one that `python FILE` would start")
+        raise BadTarget("target.no_python_file", path=file)
     return Target(file, (sys.executable, file))
 
 
@@ -87,27 +88,24 @@ def python_program(command: tuple[str, ...]) -> list[str] | None:
 def check_simulated(target: Target) -> None:
     """Raise BadTarget if a target cannot be played in the simulated world."""
     if not hasattr(os, "fork"):
-        raise BadTarget("--world sim forks processes, which this system cannot do; use WSL, or --world live")
+        raise BadTarget("target.no_fork")
     if target.command is None:
-        raise BadTarget("--world sim starts the server itself; it cannot play one at a --url")
+        raise BadTarget("target.url_simulated")
     if python_program(target.command) is None:
-        raise BadTarget(
-            f"--world sim plays servers in Python only, and {shlex.join(target.command)!r} is not one; "
-            "write --server-module FILE.py, or use --world live"
-        )
+        raise BadTarget("target.not_python", command=repr(shlex.join(target.command)))
 
 
 def at_url(url: str) -> Target:
     """A server that runs already. Raises BadTarget if `url` is none of a WebSocket."""
     if not url.startswith(("ws://", "wss://")):
-        raise BadTarget(f"{url!r} is not the address of a WebSocket; it begins with ws:// or wss://")
+        raise BadTarget("target.no_websocket", url=repr(url))
     try:
         host = urlsplit(url).hostname
         urlsplit(url).port  # noqa: B018 - it raises for one that cannot be
     except ValueError as error:
-        raise BadTarget(f"{url!r} is not an address: {error}") from error
+        raise BadTarget("target.no_address", url=repr(url), why=error) from error
     if not host:
-        raise BadTarget(f"{url!r} names no host; write something like ws://127.0.0.1:8080/")
+        raise BadTarget("target.no_host", url=repr(url))
     return Target(url, url=url)
 
 
@@ -117,24 +115,21 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
     Raises BadTarget if it is neither.
     """
     if not folder.is_dir():
-        raise BadTarget(f"there is no folder {folder}; name one that is laid out like exercises/")
+        raise BadTarget("target.no_folder", path=folder)
     folder = _home(folder)
     about = folder / "submission.toml"
     if about.is_file():
         try:
             run = tomllib.loads(about.read_text()).get("run")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadTarget(f"{about} cannot be read: {error}") from error
+            raise BadTarget("target.unreadable_file", path=about, why=error) from error
         if not isinstance(run, str):
-            raise BadTarget(f'{about} has no `run` that is a text; write it like run = "node server.js"')
+            raise BadTarget("target.no_run", path=about)
         return whole_server(run, folder, label)
     numbers = sorted(EXERCISES) if together else [exercise]
     missing = [str(_file(folder, n)) for n in numbers if not _file(folder, n).is_file()]
     if missing:
-        raise BadTarget(
-            f"there is no {missing[0]}; a submission is laid out like exercises/, "
-            "or has a submission.toml that says how to run a whole server"
-        )
+        raise BadTarget("target.no_component", path=missing[0])
     uses = {COMPONENTS[n]: str(_file(folder, n).resolve()) for n in numbers}
     name = label or str(_file(folder, exercise))
     words = _server_with(f"{component}={path}" for component, path in uses.items())
@@ -183,7 +178,7 @@ def find_folder(name: str) -> Path:
     for base in (Path.cwd(), ROOT):
         if (base / name / EXERCISES[1]).is_dir():
             return base / name
-    raise BadTarget(f"there is no folder {name}/ here; go to the folder of the kit, or use --submission DIR")
+    raise BadTarget("target.not_here", name=name)
 
 
 def _home(folder: Path) -> Path:

@@ -49,7 +49,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_exit_codes_are_those_of_the_command() -> None:
     """The table of exit codes is what the command does."""
-    from harness.cli.main import EXIT_CODES, EXIT_DEFECT
+    from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
     text = read("README.md")
     for code in {*EXIT_CODES.values(), EXIT_DEFECT, EXIT_USAGE}:

@@ -84,6 +84,45 @@ def test_every_receipt_and_bad_frame_is_worded() -> None:
                     assert f"bad.{rule.value}" in told, rule.value
 
 
+PROBLEMS = {
+    "BadTarget": "",
+    "BadReplay": "",
+    "Problem": "",
+    "wrong_usage": "usage.",
+    "_wrong_usage": "usage.",
+}
+"""What is called with the key of a sentence and what it is filled with; and how the key is completed."""
+
+
+def test_every_problem_is_worded() -> None:
+    """Whatever is wrong with what was asked for has its sentence, filled with what it needs; none is left."""
+    told = texts("en").keys()
+    used = set()
+    for path in sorted(HARNESS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            prefix = PROBLEMS.get(ast.unparse(node.func).rpartition(".")[2])
+            keys = [str(each.value) for each in node.args if isinstance(each, ast.Constant)]
+            if prefix is None or not keys:
+                continue
+            key = prefix + keys[0]
+            used.add(key)
+            assert key in told, (path, key)
+            assert fields(told[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
+    by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
+    used |= {*by_say, "usage.settings_handed_in"}
+    assert {key for key in told if key.startswith(("usage.", "target.", "replay."))} == used
+
+
+def test_a_sentence_is_recognised() -> None:
+    """The reverse of filling it in; other sentences are none of the table's."""
+    said = texts("en").say("replay.no_folder", path="a.json", folder="/x")
+    assert texts("en").recognised("replay", said) == ("replay.no_folder", {"path": "a.json", "folder": "/x"})
+    assert texts("en").recognised("replay", f"{said}.") is None
+    assert texts("en").recognised("target", said) is None
+
+
 def test_an_unknown_language_is_refused() -> None:
     """Asking for a language that there are no texts in is an error of ours."""
     with pytest.raises(KeyError):

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from harness.checkers.catalogue import CATALOGUE, Anomaly
-from harness.cli.zoo import _Table
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import EXERCISES, POINTS
@@ -20,6 +19,7 @@ from harness.zoo.animal import BOTH, Animal
 from harness.zoo.animals import ANIMALS
 from harness.zoo.matrix import Cell, Play, Row
 from harness.zoo.single_file import PLAIN
+from harness.zoo.table import Table
 
 CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 JOBS = 2
@@ -132,7 +132,7 @@ def test_what_a_row_says(cells: list[Cell], outcome: Outcome) -> None:
 def test_an_animal_that_was_left_open_is_not_caught(capsys: pytest.CaptureFixture[str]) -> None:
     """It counts as an animal, and the step is told; a right server counts as none."""
     animal = Animal("x", ("2.1",), "lost", "", lambda: None)
-    table = _Table([Play("right", "live", {}), Play("x", "live", {}, animal)])
+    table = Table([Play("right", "live", {}), Play("x", "live", {}, animal)])
     rows = [Row("right", "live", {"2.1": Cell.PASSED}, {}), Row("x", "live", {"2.1": Cell.OPEN}, {})]
     table.sum_up(rows, 1.0)
     told = capsys.readouterr().out

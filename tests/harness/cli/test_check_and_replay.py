@@ -13,7 +13,9 @@ from unittest.mock import AsyncMock
 import psutil
 import pytest
 
-from harness.check import check
+from harness.check import simulated
+from harness.check.check import check
+from harness.check.options import Options
 from harness.worlds.targets import at_file
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import PLAIN
@@ -97,7 +99,7 @@ def test_with_json_nothing_else_is_printed_whatever_happens(
     """Neither that a replay file cannot be written, nor that a failure does not come again."""
     monkeypatch.chdir(broken.parent)
     Path("replays").write_text("a file where the folder should be")
-    options = check.Options(
+    options = Options(
         chosen={2: at_file(broken.name)},
         seed=1,
         world="sim",
@@ -112,12 +114,12 @@ def test_with_json_nothing_else_is_printed_whatever_happens(
         command="chatlab check",
         hints=True,
     )
-    assert check.check(options) == 1
+    assert check(options) == 1
     assert json.loads(capsys.readouterr().out)["world"] == "sim"
 
-    monkeypatch.setattr(check, "shrink", AsyncMock(return_value=None))
-    monkeypatch.setattr(check, "anomalies_of", lambda run: set())
-    assert check.check(options) == 1
+    monkeypatch.setattr(simulated, "shrink", AsyncMock(return_value=None))
+    monkeypatch.setattr(simulated, "anomalies_of", lambda run: set())
+    assert check(options) == 1
     assert json.loads(capsys.readouterr().out)["world"] == "sim"
 
 

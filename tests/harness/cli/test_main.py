@@ -67,6 +67,34 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "--solutions", "--reference"], "--solutions, --reference s’excluent mutuellement"),
+        (["check", "--together", "--url", "ws://127.0.0.1/"], "n’a pas de sens avec --url"),
+        (["check", "--url", "http://127.0.0.1/"], "n’est pas l’adresse d’un WebSocket"),
+        (["check", "--submission", "nowhere"], "le dossier nowhere n’existe pas"),
+        (["check", "--server", "node 'server.js"], "est illisible"),
+        (["check", "--json", "/no/such/folder/x.json"], "le dossier où écrire ce fichier"),
+        (["check", "--url", "ws://127.0.0.1/", "--world", "sim"], "démarre lui-même le serveur"),
+        (["doctor"], "indiquez un seul serveur"),
+        (["doctor", "--server-module", "no.py"], "le fichier Python no.py n’existe pas"),
+        (["replay", "no.json"], "no.json est illisible"),
+        (["load", "--time", "6q"], "n’est pas une durée"),
+        (["grade", "nowhere"], "nommez celui qui contient les rendus"),
+    ],
+)
+def test_wrong_usage_is_told_in_french(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the language asked for, wherever in the command it is asked, or by the environment."""
+    for more in (["--lang", "fr"], []):
+        done = chatlab(*arguments, *more)
+        assert done.returncode == 64
+        assert words in done.stderr
+        monkeypatch.setenv("CHATLAB_LANG", "fr")
+
+
 def test_submission_without_a_component_says_which(tmp_path: Path) -> None:
     """A folder that lacks the file of the exercise asked for is wrong usage, and the file is named."""
     done = chatlab("check", "2", "--submission", str(tmp_path))
@@ -214,6 +242,29 @@ def test_students_mistake_is_explained(name: str, tmp_path: Path) -> None:
     assert words in flat
     assert file in flat
     assert "Traceback" not in done.stdout
+
+
+IN_FRENCH = {
+    "syntax_error": ", ligne ",
+    "missing_class": "ne contient pas de classe `PubSub` ; vouliez-vous dire `PubSbu` ?",
+    "wrong_signature": "la définition de `Sequencer.accept` devrait être `async def",
+    "imports_the_reference": "écrivez le vôtre",
+    "raises_at_import": ": ZeroDivisionError",
+    "raises_when_made": ": RuntimeError: no disk",
+}
+
+
+@pytest.mark.parametrize("name", IN_FRENCH)
+def test_students_mistake_is_explained_in_french(name: str, tmp_path: Path) -> None:
+    """A file that cannot be used is told in the language of the report, in each world."""
+    exercise, file, old, new, _ = STUDENTS_MISTAKES[name]
+    folder = submission(tmp_path, exercise, file, old, new)
+    done = chatlab("check", exercise[2], "--submission", str(folder), "--lang", "fr", "--world", "both")
+    assert done.returncode == 1
+    flat = " ".join(done.stdout.split())
+    assert flat.count("car un de ses fichiers est inutilisable : ") == 2, done.stdout
+    assert IN_FRENCH[name] in flat
+    assert "Error: /" not in flat
 
 
 @pytest.mark.live

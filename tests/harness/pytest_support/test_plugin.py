@@ -8,8 +8,17 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
+
+from harness.pytest_support.fixtures import Failures
+from harness.texts import texts
+from harness.worlds.surroundings import Gone
+
+if TYPE_CHECKING:
+    from harness.worlds.live import LiveWorld
 
 ROOT = Path(__file__).parents[3]
 INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
@@ -181,6 +190,42 @@ def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: 
     assert code == pytest.ExitCode.USAGE_ERROR, said
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--lab-solutions", "--lab-reference"], "s’excluent mutuellement"),
+        (["--lab-exercises=5"], "écrivez un ou plusieurs numéros parmi 1, 2, 3, 4"),
+        (["--lab-submission=nowhere"], "le dossier nowhere n’existe pas"),
+        (["--lab-submission="], "ne nomme aucun dossier"),
+        (["--lab-solutions", "--lab-runs=0"], "un nombre à partir de 1"),
+    ],
+)
+def test_wrong_options_are_told_in_french(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """Where that language is asked for."""
+    code, said = run(tmp_path, "--lab-lang=fr", *arguments)
+    assert code == pytest.ExitCode.USAGE_ERROR, said
+    assert sentence in said
+
+
+def test_verdicts_are_told_in_french(tmp_path: Path) -> None:
+    """The header, the explanation and the points; the names of the steps, by which they are chosen, stay."""
+    _, said = run(tmp_path, "--lab-solutions", "--lab-exercises=2", "--lab-lang=fr", fake=True)
+    assert "chat-lab\u00a0: évaluation de solutions/ex2_ordering, graine " in said
+    assert "chat-lab\u00a0: 2 points sur 3 (étapes\u00a0: 3)" in said
+    assert "FAILED ex2_ordering::2.2 Numbers are unique and consecutive - " in said
+    assert "Messages arrive" not in said
+
+
+def test_failures_of_own_tests_are_told_in_french() -> None:
+    """The sentence is that of the language, and what is wrong in the history follows."""
+    world = SimpleNamespace(history=[], nonce="x")
+    failures = Failures(cast("LiveWorld", world), texts("fr"))
+    with pytest.raises(pytest.fail.Exception, match="ada n’a pas reçu 'hello' dans red"):
+        failures.fail("not_heard", who="ada", text="'hello'", room="red")
+    with pytest.raises(pytest.fail.Exception, match="Le client n’a pas de connexion"), failures.explained():
+        raise Gone
 
 
 def test_settings_that_were_handed_in_do_not_count(tmp_path: Path) -> None:

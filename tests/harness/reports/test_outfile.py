@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness.reports.outfile import OutFile, write_out
+from harness.cli.options import OutFile
+from harness.reports.outfile import write_out
 from harness.texts import texts
 
 

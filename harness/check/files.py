@@ -1,0 +1,64 @@
+"""The files that a check writes: the verdict as JSON and as a page, and failures to be played again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from harness.check.options import Options
+from harness.minimize import replay_file as replay
+from harness.reports.jsonreport import report
+from harness.reports.outfile import write_out
+from harness.reports.summary import Summary
+from harness.reports.terminal import Terminal
+from harness.running.run import Run
+from harness.verdict.outcome import overall
+from harness.verdict.steps import EXERCISES
+from harness.worlds.targets import Target
+
+REPLAYS = Path("replays")
+"""The folder that replay files are written to."""
+LAST_PAGE = Path("chatlab-report.html")
+"""Where a failure is written as a page, unless --html says another place."""
+
+
+def write_json(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
+    """Write the JSON that was asked for, of one world or of both."""
+    if options.json_file is None:
+        return
+    reports = [report(summary, terminal.texts) for summary in summaries]
+    whole = reports[0] if len(reports) == 1 else {"worlds": reports}
+    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    if options.quiet:
+        sys.stdout.write(text)
+    else:
+        write_out(options.json_file, text, terminal.texts)
+
+
+def write_page(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
+    """Write the page that was asked for; after a failure, write one also if none was, and name it."""
+    if not options.is_worth_a_page(overall([summary.outcome for summary in summaries])):
+        return
+    from harness.reports.page import page  # late: a check that passes needs none of it
+
+    path, words = options.html_file or LAST_PAGE, terminal.texts
+    if write_out(path, page(summaries, words, options.command), words):
+        terminal.line(words.say("ui.page", path=path))
+
+
+def write_replay(run: Run, target: Target, anomaly: str, seed: str, terminal: Terminal) -> str:
+    """Write a failure down to be played again, and name the file; returns its path, "" if that went wrong.
+
+    `seed` is that of the run in which it was found first; this one may be a smaller one.
+    """
+    say = terminal.texts.say
+    path = REPLAYS / f"{EXERCISES[run.exercise]}-{anomaly}-{seed}.json"
+    try:
+        replay.write(replay.of(run, target, anomaly), path)
+    except OSError as error:
+        terminal.line(say("ui.no_replay", path=path, why=error.strerror), "yellow")
+        return ""
+    terminal.line(f"  {say('ui.replay', path=path)}")
+    terminal.line()
+    return str(path)

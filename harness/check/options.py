@@ -1,0 +1,36 @@
+"""What was asked of `chatlab check`, as data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from harness.verdict.outcome import Outcome
+from harness.worlds.targets import Target
+
+
+class Options(Struct, frozen=True):
+    """What was asked for: see the help of `chatlab check`."""
+
+    chosen: dict[int, Target]
+    seed: int
+    world: str
+    runs: int
+    jobs: int
+    small: bool
+    skip_slow: bool
+    lang: str
+    verbose: bool
+    json_file: str | None
+    html_file: str | None
+    command: str
+    """What plays the same again, as it is typed."""
+    hints: bool
+
+    @property
+    def quiet(self) -> bool:
+        """Whether standard output belongs to the JSON report."""
+        return self.json_file == "-"
+
+    def is_worth_a_page(self, outcome: Outcome) -> bool:
+        """Whether what came out like this is shown on a page: if one was asked for, or after a failure."""
+        return self.html_file is not None or (outcome is Outcome.FAILED and not self.quiet)

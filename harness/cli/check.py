@@ -1,0 +1,97 @@
+"""`chatlab check`: the options of it, and the command that plays the same again."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import sys
+
+import click
+
+from harness.cli import options
+from harness.cli.target_options import Named, names_server
+from harness.verdict.steps import EXERCISES
+
+
+@click.command()
+@click.argument("numbers", metavar=options.SOME_EXERCISES, nargs=-1, type=options.EXERCISE)
+@names_server("Judge")
+@options.together("Use all four of your components at once.")
+@click.option(
+    "--world",
+    type=click.Choice(["live", "sim", "both"]),
+    default="live",
+    show_default=True,
+    help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).",
+)
+@options.seed("Play the plan of this seed again.")
+@click.option("--runs", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Play this often.")
+@click.option("--small", is_flag=True, help="Simulated: play as little as all runs but the first do.")
+@options.jobs("Play so many at once.  [default: 1 live; simulated, one for each core]")
+@options.json_file("Also write the verdict as JSON; - is the output.", dash=True)
+@options.html_file(
+    "Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]"
+)
+@click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long time-outs.")
+@options.language
+@options.verbose
+def check(
+    numbers: tuple[int, ...],
+    named: Named,
+    together: bool,
+    world: str,
+    seed: int | None,
+    runs: int,
+    small: bool,
+    jobs: int | None,
+    json_file: str | None,
+    html_file: str | None,
+    skip_slow: bool,
+    lang: str,
+    verbose: bool,
+) -> int:
+    """Judge a chat server against the exercises given (all four, if none is).
+
+    What is judged: your files in exercises/, each put into the reference server by itself, unless an
+    option names something else.
+    """
+    exercises = sorted(set(numbers)) or sorted(EXERCISES)
+    chosen = named.targets(exercises, together=together, simulated=world != "live")
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    # Imported late: `chatlab --help` and wrong usage need none of it.
+    from harness.check.check import check as play_and_report
+    from harness.check.options import Options
+
+    return play_and_report(
+        Options(
+            chosen=chosen,
+            seed=seed,
+            world=world,
+            runs=runs,
+            jobs=jobs or (1 if world == "live" else os.cpu_count() or 1),
+            small=small,
+            skip_slow=skip_slow,
+            lang=lang,
+            verbose=verbose,
+            json_file=json_file,
+            html_file=html_file,
+            command=_again(seed),
+            hints=named.option in ("", "--exercises"),
+        )
+    )
+
+
+_NOT_AGAIN = ("--json", "--html", "--seed")
+
+
+def _again(seed: int) -> str:
+    """What was typed, without what it wrote where, and with the seed: so that the same is played again."""
+    words: list[str] = []
+    rest = iter(sys.argv[1:])
+    for word in rest:
+        if word in _NOT_AGAIN:
+            next(rest, None)
+        elif word.split("=")[0] not in _NOT_AGAIN:
+            words.append(word)
+    return shlex.join(["chatlab", *words, "--seed", str(seed)])

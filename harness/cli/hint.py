@@ -1,0 +1,23 @@
+"""`chatlab hint NUMBER`: the hints for an exercise."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli import options
+from harness.texts import texts
+
+
+@click.command()
+@click.argument("number", type=options.EXERCISE)
+@click.option("--more", type=click.IntRange(1, 3), default=1, show_default=True, help="How many hints.")
+@options.language
+def hint(number: int, more: int, lang: str) -> None:
+    """Show a hint for an exercise; there are three, and each says more."""
+    say = texts(lang).say
+    click.echo(say("ui.hints", number=number, title=say(f"exercise.{number}")))
+    hints = texts(lang).list(f"hints.{number}")
+    for count, each in enumerate(hints[:more], start=1):
+        click.echo(f"  {count}. {each}")
+    if more < len(hints):
+        click.echo(say("ui.hint_more", exercise=number, next=more + 1))

@@ -1,0 +1,41 @@
+"""How far the grading of a class has come, in a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from harness.grading.grade import Grade
+from harness.texts import Texts
+from harness.verdict.steps import EXERCISES
+
+
+def line_of(mark: Grade, said: Texts) -> str:
+    """A grade in one line."""
+    points = said.say("ui.score", points=mark.points, of=mark.of)
+    seconds = said.say("ui.seconds", seconds=f"{mark.seconds:.1f}")
+    parts = [said.say(f"outcome.{mark.verdict}"), points, seconds]
+    parts += [f"{said.say('outcome.failed')}: {', '.join(mark.failed_steps)}"] if mark.failed_steps else []
+    return ", ".join(parts)
+
+
+class Progress:
+    """Which exercise is being played, on a line that is overwritten, where there is a terminal."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._shown = ""
+
+    def show(self, exercise: int) -> None:
+        """Say which exercise begins."""
+        if sys.stdout.isatty():
+            self.end()
+            self._shown = f"{self._place}: {EXERCISES[exercise]} …"
+            click.echo(self._shown, nl=False)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            click.echo("\r" + " " * len(self._shown) + "\r", nl=False)
+            self._shown = ""

@@ -1,0 +1,27 @@
+"""A server that did not start because it cannot use a component: what it says of that, as data.
+
+The server speaks English only. Its sentence is recognised by the texts that `lab/loader.py` fills in, and can
+then be said in the language of the report.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from harness.checkers.catalogue import Anomaly
+from harness.texts import texts
+
+_BEGINS = "Error: "
+"""How the server's last words begin (click puts that before them)."""
+
+
+def with_problem(anomaly: Anomaly) -> Anomaly:
+    """A failed start with the problem that the server named; any other finding as it is."""
+    if (anomaly.name, anomaly.variant) != ("no_start", "exited"):
+        return anomaly
+    _, begins, sentence = f"\n{anomaly.params.get('output', '')}".rpartition(f"\n{_BEGINS}")
+    found = texts("en").recognised("component", sentence.rstrip()) if begins else None
+    if found is None:
+        return anomaly
+    key, params = found
+    return replace(anomaly, params={**anomaly.params, **params, "problem": key}, variant="component")
