@@ -68,7 +68,8 @@ def run_of(exercise: int, component: str = "") -> Run:
             place = source / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
             place.parent.mkdir()
             shutil.copy(ROOT / component, place)
-        return asyncio.run(judged(targets.submission(source, exercise, together=False)))
+        label = f"exercises/{EXERCISES[exercise]}"  # as `chatlab check` calls them
+        return asyncio.run(judged(targets.submission(source, exercise, together=False, label=label)))
 
 
 @cache
