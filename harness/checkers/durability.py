@@ -104,7 +104,7 @@ def _reaches(answer: Answer, number: int) -> bool:
 
 
 def _same(one: Heard, other: Heard | None) -> bool:
-    """Whether a number still stands for the same message, as far as is known."""
+    """Whether a number still belongs to the same message, as far as is known."""
     return other is not None and (one.said is other.said or None in (one.said, other.said))
 
 

@@ -12,7 +12,7 @@ from harness.history.index import Heard, HistoryIndex
 
 
 def numbering(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Gaps, and numbers that stand for two different messages."""
+    """Gaps, and numbers that belong to two different messages."""
     seen: dict[int, dict[str, Heard]] = defaultdict(dict)
     for heard in index.in_room(room):
         identity = heard.said.tag if heard.said else heard.message.content

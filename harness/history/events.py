@@ -160,7 +160,7 @@ class Stalled(Struct, frozen=True, gc=False, tag="stalled"):
 class Called(Struct, frozen=True, gc=False, tag="called"):
     """A call between components: it begins (`result` is None), or ends with that result.
 
-    `who` made it: `accept#2` is the second `accept` of the run, empty stands for the server. The two events
+    `who` made it: `accept#2` is the second `accept` of the run, it is empty for the server. The two events
     of a call share their `number`. `what` and `result` are written as in source code.
     """
 

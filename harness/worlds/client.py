@@ -342,7 +342,7 @@ class Client:
         return answer()
 
     def is_whole(self, presence_frame: frames.PresenceFrame) -> bool:
-        """Whether a presence frame lists everybody; where it does not say, it does if it lists this user,
+        """Whether a presence frame lists all users; where it does not say, it does if it lists this user,
         or is of a room that this client is not in."""
         if presence_frame.full is not None:
             return presence_frame.full

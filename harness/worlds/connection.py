@@ -91,7 +91,7 @@ class Connection(ClientConnection):
             data = self._shake_hands(data)
         if self._rest:
             self._rest += data
-            # Until a large frame is whole, its pieces are not looked at: that would be quadratic.
+            # Until a large frame is whole, its pieces are not parsed: that would be quadratic.
             if len(self._rest) < self._need:
                 return
             data, self._rest = bytes(self._rest), bytearray()

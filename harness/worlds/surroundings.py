@@ -50,8 +50,8 @@ class Surroundings(Recorder, ABC):
     ) -> bool:
         """Wait until `remaining()` is 0 (or False); True if it is.
 
-        Patience begins anew whenever it has become less. A moment for which this process did not get
-        the processor does not count, so that a loaded machine is not mistaken for a silent server.
+        Patience begins again whenever `remaining()` has become less. A moment for which this process did not
+        get the processor does not count, so that a loaded machine is not mistaken for a silent server.
         Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) no longer accepts clients.
         """
         left, waited = int(remaining()), 0.0

@@ -38,9 +38,9 @@ UPTIME = 100_000.0
 SPINS = 1000
 """Turns of the loop at one moment after which some code waits busily, and the clock has to go on."""
 _MORE_SPINS = 10
-"""Turns until it goes on again, as long as the busy wait lasts."""
+"""Turns until it is advanced again, as long as the busy wait lasts."""
 _STEP = 0.01
-"""Seconds by which it goes on then, unless something is due before."""
+"""Seconds by which it is advanced then, unless something is due before."""
 _BUSY_SECONDS = 3600.0
 """Seconds of a busy wait after which it counts as in vain, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000

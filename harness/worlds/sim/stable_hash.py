@@ -5,7 +5,8 @@ the order of a set of clients would be different, too, and with it everything th
 are given a hash that numbers their objects in the order in which they are first hashed.
 
 Strings are hashed with a secret of the process: the simulation runs in processes with PYTHONHASHSEED=0
-(`running/fork_pool.py`). What remains are sets of functions and of classes, which are always hashed by address.
+(`running/fork_pool.py`). What remains are sets of functions and of classes: these are always hashed by
+address.
 """
 
 from __future__ import annotations
