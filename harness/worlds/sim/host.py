@@ -82,7 +82,7 @@ class Host:
         self.submitted_from = ""
         """Where that work was submitted to the executor."""
         self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
-        """What `signal.signal` was submitted_from, by number."""
+        """What `signal.signal` was given, by number."""
         self.blocked: set[int] = set()
         """Signals that it has blocked."""
         self.pending: set[int] = set()
