@@ -24,7 +24,7 @@ class Answer:
 
     @property
     def since(self) -> int:
-        """The number after which messages were received for; 0 for all of them."""
+        """The number after which messages were asked for; 0 for all of them."""
         since = self.sent.frame.get("since")
         return since if isinstance(since, int) else 0
 
@@ -61,7 +61,7 @@ def _is_request(sent: Sent, room: str) -> bool:
 
 
 def wrong(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Pages that are out of order, have holes, or do not hold what was received for."""
+    """Pages that are out of order, have holes, or do not hold what was asked for."""
     found: dict[str, Anomaly] = {}
     exists = sorted({heard.message.sequence for heard in index.in_room(room)})
     ever = exists[-1] if exists else 0
