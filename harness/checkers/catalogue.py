@@ -1,9 +1,9 @@
-"""The catalogue of everything that can go wrong with a chat, and the findings that name an entry of it.
+"""The catalogue of everything that can go wrong with a chat, and the anomalies that name an entry of it.
 
-An anomaly has a *slug*, by which scripts and students know it; the *rule* of lab/PROTOCOL.md that it
+An entry has a *slug*, by which scripts and students know it; the *rule* of lab/PROTOCOL.md that it
 breaks; the *section* of the course that explains it; and it is *timed* if it rests on something not having
 happened in time, so that a machine which was held up makes it doubtful. What it means to a student (title,
-message, likely cause) stands in `harness/texts/`, in two languages.
+message, likely cause) is in `harness/texts/`, in two languages.
 
 The theory behind the names: a chat room is a replicated log. One order is decided at one place (N), all
 replicas read the same log from some point on (O, J), and whatever was read is durable (D). The names of
@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from harness.history.events import Event
 
 INTERFACES = "interfaces"
-"""The rule of what a component owes to its neighbours: it stands in lab/interfaces.py."""
+"""The rule of what a component must do for the others: see lab/interfaces.py."""
 
 
 class Kind(Struct, frozen=True):
@@ -49,7 +49,7 @@ CATALOGUE: dict[str, Kind] = {
     "unanswered_request": Kind("frames", "flow", timed=True),
     "dropped_connection": Kind("E", "components"),
     "obeyed_bad_frame": Kind("E", "components"),
-    # Who hears what.
+    # Delivery.
     "missing_notice": Kind("L", "flow", timed=True),
     "lost": Kind("O", "pitfalls", timed=True),
     "duplicate": Kind("O", "pitfalls"),
@@ -82,7 +82,7 @@ CATALOGUE: dict[str, Kind] = {
     "unannounced_presence": Kind("P", "presence", timed=True),
     "presence_disagrees": Kind("P", "presence", timed=True),
     "presence_leak": Kind("I", "presence"),
-    # What survives.
+    # Durability.
     "lost_after_crash": Kind("D", "persistence"),
     "changed_after_restart": Kind("D", "persistence"),
     "replayed_as_new": Kind("O", "pitfalls"),
@@ -120,7 +120,7 @@ RULES_OF_VARIANTS = {
 
 
 class Anomaly(Struct, frozen=True):
-    """One finding: an entry of the catalogue, what its text is filled with, and the events that show it.
+    """What was found: an entry of the catalogue, the parameters of its text, and the events that show it.
 
     `variant` chooses among several texts of the same entry.
     """

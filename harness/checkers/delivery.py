@@ -1,4 +1,4 @@
-"""Who heard what: every member everything, once, unchanged, and nobody else anything."""
+"""Every member receives every message once and unchanged, and no other client receives any."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from harness.history.frames import tag_in
 from harness.history.index import Heard, HistoryIndex, Membership, Said
 
 LONG_AGO = 1.0
-"""Seconds in which what was said has reached everybody. What has not by then is lost, even if a connection
-ended later; what ended a connection sooner may have kept it back. Scenarios wait for longer."""
+"""Seconds in which a message must have reached every member. After that it is lost, even if a connection
+ended later; a connection that ended sooner may have kept it back. Scenarios wait for longer."""
 
 
 def undisturbed(index: HistoryIndex, membership: Membership) -> bool:
-    """Whether a membership ended in good order, or not at all, and its client kept on reading until then."""
+    """Whether a membership ended in good order, or not at all, and its client kept reading until then."""
     faults = [fault for fault in index.conn(membership.conn).faults if fault.at <= membership.stop]
     return membership.end != "fault" and not any(fault.kind.loses_inbound for fault in faults)
 
 
-def owed(index: HistoryIndex, membership: Membership) -> list[Said]:
-    """What a member is certain to be sent: said after it was a member, and well before it stopped being one.
+def required(index: HistoryIndex, membership: Membership) -> list[Said]:
+    """What a member must receive: messages sent after it was a member, and well before it stopped being one.
 
-    A message whose sender lost its connection before it was heard of again may have been accepted or
-    not: it is owed only if somebody heard it.
+    A message whose sender lost its connection before any client received it may have been accepted or
+    not: it is required only if some client received it.
     """
     found = []
     for said in index.said_in(membership.room):
@@ -39,14 +39,14 @@ def owed(index: HistoryIndex, membership: Membership) -> list[Said]:
 
 
 def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that a member of `room` was owed and never got."""
+    """Messages that a member of `room` had to receive and never did."""
     found = []
     refused = _refused_tags(index)
     anywhere = {h.said.tag for h in index.in_room(room) if h.said}
     for membership in index.members(room):
         if not undisturbed(index, membership):
             continue
-        due = owed(index, membership)
+        due = required(index, membership)
         got = {h.said.tag for h in index.in_room(room) if h.said and h.conn == membership.conn}
         missing = [said for said in due if said.tag not in got and said.tag not in refused]
         if not missing:
@@ -63,32 +63,32 @@ def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
             "sender": first.client,
             "content": excerpt(first.content),
         }
-        same = _said_with_its_id(index, first) if nobody else None
+        same = _earlier_with_its_id(index, first) if nobody else None
         if same is not None:
             params |= {"other": same.client, "other_room": same.room}
             variant = "id_of_user" if same.room == room else "id_of_room"
             evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
             found.append(Anomaly("lost", params, evidence, variant))
             continue
-        again = [] if nobody else _came_back(index, membership)
+        again = [] if nobody else _rejoined(index, membership)
         variant = "nobody" if nobody else "again" if again else "own" if own else ""
         found.append(Anomaly("lost", params, [*again, *first.sent[:1], *others], variant))
-    return _nobody_first(found)
+    return _lost_to_all_first(found)
 
 
-def _came_back(index: HistoryIndex, membership: Membership) -> list[Event]:
-    """Its leaving and its `join`, if it had left the room on the same connection before."""
+def _rejoined(index: HistoryIndex, membership: Membership) -> list[Event]:
+    """When it left, and its `join`, if it had left the room on the same connection before."""
     left = [each for each in _left(index, membership.conn, membership.room) if each.at <= membership.asked]
     return [left[-1], membership.event] if left else []
 
 
 def _left(index: HistoryIndex, conn: int, room: str) -> list[Left]:
-    """Each time that a connection had left a room."""
+    """Each time that a connection left a room."""
     return [e for e in index.events if isinstance(e, Left) and (e.conn, e.room) == (conn, room)]
 
 
-def _said_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
-    """What had been said before with the same id by another user, or in another room: that is no retry."""
+def _earlier_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
+    """An earlier message with the same id by another user, or in another room: that is no retry."""
     return next(
         (
             other
@@ -102,15 +102,15 @@ def _said_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
     )
 
 
-def _nobody_first(found: list[Anomaly]) -> list[Anomaly]:
-    """If nobody heard a message, that is one finding, and not one for each member."""
+def _lost_to_all_first(found: list[Anomaly]) -> list[Anomaly]:
+    """If no client received a message, that is one anomaly, and not one for each member."""
     by_all = ("nobody", "id_of_user", "id_of_room")
     nobody = [anomaly for anomaly in found if anomaly.variant in by_all]
     return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in by_all)]
 
 
 def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that a connection got live more than once."""
+    """Messages that a connection received live more than once."""
     found = []
     for conn in dict.fromkeys(membership.conn for membership in index.members(room)):
         times: dict[str, list[Heard]] = defaultdict(list)
@@ -134,15 +134,15 @@ def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:
                             "content": excerpt(said.content),
                         },
                         [heard.event for heard in copies[:3]],
-                        _why_again(index, said, copies[-1]),
+                        _why_repeated(index, said, copies[-1]),
                     )
                 )
                 break
     return found
 
 
-def _why_again(index: HistoryIndex, said: Said, copy: Heard) -> str:
-    """Whether a message came again after a retry of it, or in answer to something else with the same id."""
+def _why_repeated(index: HistoryIndex, said: Said, copy: Heard) -> str:
+    """Whether a message came again after a retry of it, or in answer to another one with the same id."""
     if any(
         other.conn == copy.conn and other.user != said.user and other.at <= copy.at
         for other in index.said.values()
@@ -153,9 +153,9 @@ def _why_again(index: HistoryIndex, said: Said, copy: Heard) -> str:
 
 
 def _allowed_copies(index: HistoryIndex, said: Said, heard: Heard) -> int:
-    """One, and one more for each retry on this very connection: that is answered to the sender alone.
+    """One, and one more for each retry on this connection: the answer to a retry goes to its sender alone.
 
-    Where a retry is a new message to the server, there is one for each.
+    Where the server takes a retry for a new message, there is one for each.
     """
     if len(said.sent) > 1 and not _is_retry(index, said, heard):
         return len(said.sent)
@@ -163,7 +163,7 @@ def _allowed_copies(index: HistoryIndex, said: Said, heard: Heard) -> int:
 
 
 def numbered_twice(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """A message that was said once (or retried with its `id`) and stands under two numbers."""
+    """A message that was sent once (or retried with its `id`) and has two sequence numbers."""
     numbers: dict[str, dict[int, Heard]] = defaultdict(dict)
     for heard in index.in_room(room):
         if heard.said:
@@ -199,22 +199,22 @@ def numbered_twice(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def _is_retry(index: HistoryIndex, said: Said, heard: Heard) -> bool:
-    """Whether the server must know a repeated message again: it kept the `id`, and the user's name."""
+    """Whether the server must recognize a repeated message: it kept the `id`, and the user's name."""
     return said.id is not None and heard.message.id == said.id and len(_users(index, said)) == 1
 
 
 def _users(index: HistoryIndex, said: Said) -> set[str]:
-    """Who said something: more than one where the server names users, and anew at each connection."""
+    """The users who sent a message: several where the server names users anew at each connection."""
     return {index.conn(sent.conn).user for sent in said.sent}
 
 
 def altered(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that came with another content or user than they were sent with."""
+    """Messages received with another content or user than they were sent with."""
     found: dict[tuple[str, str], Anomaly] = {}
     for heard in index.in_room(room):
         said, message = heard.said, heard.message
         if said is None:
-            if (tag_in(message.content) or message.content) not in index.bad:  # `errors.obeyed` has those
+            if (tag_in(message.content) or message.content) not in index.bad:  # see `errors.obeyed`
                 unknown = {"who": heard.client, "room": room, "got": excerpt(message.content)}
                 found.setdefault(
                     ("altered", "unknown"), Anomaly("altered", unknown, [heard.event], "unknown")
@@ -255,13 +255,13 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
             "user": heard.message.user,
         }
         if not mine:
-            if _asked_to_say(index, heard):
-                continue  # the answer to its own retry, which is for the sender wherever it is
+            if _is_its_own(index, heard):
+                continue  # the answer to its own retry, which the sender receives in any case
             found.setdefault(("room_leak", heard.conn), Anomaly("room_leak", params, [heard.event]))
             continue
         last = mine[-1]
-        spoken = heard.said.at if heard.said else heard.at
-        if last.end == "leave" and spoken > last.left and not _asked_to_say(index, heard):
+        sent_at = heard.said.at if heard.said else heard.at
+        if last.end == "leave" and sent_at > last.left and not _is_its_own(index, heard):
             left = _left(index, heard.conn, room)
             evidence: list[Event] = [*left[-1:], *(heard.said.sent[:1] if heard.said else []), heard.event]
             found.setdefault(
@@ -271,7 +271,7 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
 
 
 def strays(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that this server gives as part of the history of `room`, and that were said elsewhere."""
+    """Messages in the history of `room` on this server that were sent to another room."""
     for heard in index.in_room(room):
         if heard.live or not index.has(heard.conn):
             continue
@@ -288,13 +288,13 @@ def strays(index: HistoryIndex, room: str) -> list[Anomaly]:
     return []
 
 
-def _asked_to_say(index: HistoryIndex, heard: Heard) -> bool:
-    """Whether this connection said that very thing itself."""
+def _is_its_own(index: HistoryIndex, heard: Heard) -> bool:
+    """Whether this connection sent that message itself."""
     return heard.said is not None and any(sent.conn == heard.conn for sent in heard.said.sent)
 
 
 def refused(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Right messages that were answered by `error`."""
+    """Correct messages that were answered by `error`."""
     found = []
     tags = _refused_tags(index)
     said_here = [said for said in index.said_in(room) if said.tag in tags]
@@ -316,7 +316,7 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
     """Tags of messages that were answered by an error, with that error.
 
     Where the error names the message, that is certain. Else it is taken for the answer to the oldest
-    message of the connection that nobody heard, unless the connection also sent bad frames.
+    message of the connection that no client received, unless the connection also sent bad frames.
     """
     found: dict[str, tuple[Event, str]] = {}
     if not index.errors:
@@ -327,17 +327,17 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
     for said in index.said.values():
         if said.tag not in index.first_heard:
             silent[said.conn].append(said)
-    for asked, error in index.errors:
+    for received, error in index.errors:
         text = f"{error.code or 'error'}: {error.message}"[:200]
-        named = error.id is not None and (asked.conn, error.id) in ids
-        if not named and asked.conn in misbehaved:
+        named = error.id is not None and (received.conn, error.id) in ids
+        if not named and received.conn in misbehaved:
             continue
-        mine = silent[asked.conn]
-        meant = (each for each in mine if each.at <= asked.at and (not named or each.id == error.id))
+        mine = silent[received.conn]
+        meant = (each for each in mine if each.at <= received.at and (not named or each.id == error.id))
         refused = next(meant, None)
         if refused is not None:
             mine.remove(refused)
-            found[refused.tag] = (asked.event, text)
+            found[refused.tag] = (received.event, text)
     return found
 
 
@@ -349,7 +349,7 @@ def _first_difference(one: str, other: str) -> int:
 
 
 def excerpt(text: str, around: int = 0, width: int = 40) -> str:
-    """A short piece of a text, with what cannot be seen written as an escape."""
+    """A short piece of a text, with escapes for invisible characters."""
     start = max(around - width // 2, 0)
     piece = text[start : start + width]
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in piece)

@@ -1,4 +1,4 @@
-"""What survives the end of the server (rule D), and what must not come again."""
+"""What must survive the end of the server (rule D), and what must not be delivered again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.history.events import Event, Server
 from harness.history.index import Heard, HistoryIndex
 
 _NEXT = 3
-"""New messages that may stand in one line with a torn end: writers put several into one write."""
+"""New messages that may be on one line with a torn end: writers put several into one write."""
 
 
 def ends(index: HistoryIndex) -> list[float]:
@@ -21,7 +21,7 @@ def ends(index: HistoryIndex) -> list[float]:
 
 
 def kills(index: HistoryIndex, *, in_bursts: bool = False) -> list[float]:
-    """When the server was killed; or only where that was in the middle of a burst, and nothing special."""
+    """When the server was killed; with `in_bursts`, only plain kills, in the middle of a burst."""
     found = [event for event in index.server if event.what == "killed"]
     return [event.at for event in found if not (in_bursts and event.detail)]
 
@@ -32,9 +32,9 @@ def torn_off(index: HistoryIndex) -> int:
 
 
 def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that somebody had heard before the server ended, and that are in no page read after it.
+    """Messages that a client received before the server ended, and that are in no page read after it.
 
-    Where nobody asked for a number after the end, nothing is known of it.
+    Where no client asked for a number after the end, nothing is known of it.
     """
     found = _missing(index, index, room, since=max(ends(index), default=inf))
     if found is None:
@@ -57,11 +57,11 @@ def lost_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
 def _missing(
     index: HistoryIndex, after: HistoryIndex, room: str, since: float
 ) -> tuple[Heard, dict[str, Any], list[Event]] | None:
-    """What was heard from the server that ended, and is in no page that `after` has of it since then."""
-    told = [answer for answer in answers(after, room) if answer.asked.at > since]
-    if not told:
+    """What was received from the server that ended, and is in no page of `after` since then."""
+    read = [answer for answer in answers(after, room) if answer.received.at > since]
+    if not read:
         return None
-    cut = max(stop for stop in ends(index) if stop < told[0].asked.at)
+    cut = max(stop for stop in ends(index) if stop < read[0].received.at)
     seen: dict[int, Heard] = {}
     there: dict[int, Heard] = {}
     for heard in index.in_room(room):
@@ -70,7 +70,7 @@ def _missing(
             seen.setdefault(heard.message.sequence, heard)
         elif cut < opened < inf and heard.conn in after.conns and not heard.live:
             there.setdefault(heard.message.sequence, heard)
-    asked_for = (number for number in sorted(seen) if any(_reaches(answer, number) for answer in told))
+    asked_for = (number for number in sorted(seen) if any(_reaches(answer, number) for answer in read))
     missing = [number for number in asked_for if not _same(seen[number], there.get(number))]
     if not missing:
         return None
@@ -84,12 +84,12 @@ def _missing(
         "count": len(missing),
         "of": len(seen),
     }
-    without = next(answer.asked.event for answer in told if _reaches(answer, missing[0]))
+    without = next(answer.received.event for answer in read if _reaches(answer, missing[0]))
     return example, params, [example.event, ended, without]
 
 
 def _torn_before(index: HistoryIndex, heard: Heard) -> Server | None:
-    """The torn end that a message was most likely written behind: it was among the next to be stored."""
+    """The torn end that a message was most likely written after: it was one of the next to be stored."""
     for torn in (event for event in index.server if event.what == "torn"):
         new = sorted((at, tag) for tag, at in index.first_heard.items() if at > torn.at)
         if heard.said is not None and heard.said.tag in [tag for _, tag in new[:_NEXT]]:
@@ -98,18 +98,18 @@ def _torn_before(index: HistoryIndex, heard: Heard) -> Server | None:
 
 
 def _reaches(answer: Answer, number: int) -> bool:
-    """Whether a page would have to hold a number, if it existed."""
+    """Whether a page must contain a number, if it exists."""
     last = max((message.sequence for message in answer.page.messages), default=inf)
     return answer.since < number and (number <= last or answer.page.more is False)
 
 
 def _same(one: Heard, other: Heard | None) -> bool:
-    """Whether a number still stands for the same message, as far as we know it."""
+    """Whether a number still belongs to the same message, as far as is known."""
     return other is not None and (one.said is other.said or None in (one.said, other.said))
 
 
 def replayed_as_new(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Stored messages that a restarted server sent again as if they had just been said."""
+    """Stored messages that a restarted server sent again as if they were new."""
     heard = index.in_room(room)
     for membership in index.members(room):
         if membership.since is None:
@@ -135,7 +135,7 @@ def replayed_as_new(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def unacknowledged(index: HistoryIndex) -> list[int]:
-    """For each kill in a burst: how many messages had been sent then that nobody had heard of."""
+    """For each kill in a burst: how many messages had been sent that no client had received by then."""
     first_heard: dict[str, float] = {}
     for heard in index.heard:
         if heard.said and heard.live:

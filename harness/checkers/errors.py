@@ -1,4 +1,4 @@
-"""Bad frames: each is answered by `error`, changes nothing, and leaves everybody connected (rule E)."""
+"""Bad frames: each is answered by `error`, changes nothing, and leaves all clients connected (rule E)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BINARY = "binary"
 
 
 def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
-    """Bad frames, sent between two moments, that got no `error`, or that the sender was cut off for.
+    """Bad frames, sent between two moments, that got no `error`, or for which the sender was disconnected.
 
-    After each bad frame its sender waits until all that it sent was handled, before it sends the next. A
+    After each bad frame its sender waits until the server has handled it, before it sends the next. A
     binary frame may be obeyed, or end the connection with 1003.
     """
     found: list[Anomaly] = []
@@ -29,12 +29,12 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     for sent in bad:
         later = [s.at for s in index.sent if s.conn == sent.conn and s.at > sent.at and s.bad is not None]
         end = min(later, default=inf)
-        answered = any(asked.conn == sent.conn and sent.at <= asked.at < end for asked, _ in index.errors)
+        answered = any(frame.conn == sent.conn and sent.at <= frame.at < end for frame, _ in index.errors)
         closed = index.conn(sent.conn).closed
         over = min(end, served_again(index, sent))
         cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
         if closed is not None and cut and index.server_ended_at(closed.at):
-            continue  # nobody was answered any more
+            continue  # no frame was answered any more
         if closed is not None and cut and sent.bad == BINARY and closed.code == 1003:
             continue
         if closed is not None and cut and not (answered and closed.code == 1009):
@@ -50,15 +50,15 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
 
 
 def is_due(index: HistoryIndex, sent: Sent) -> bool:
-    """Whether this is a bad frame that must be refused. Where no `id` is kept, a bad one need not be, nor a
-    binary frame that was obeyed."""
+    """Whether this is a bad frame that must be refused. A bad `id` need not be where the server
+    keeps none, nor a binary frame that was obeyed."""
     if sent.bad == BINARY:
         return sent not in obeyed_binary(index)
     return sent.bad is not None and (not sent.bad.startswith("id_") or index.keeps_ids)
 
 
 def obeyed_binary(index: HistoryIndex) -> list[Sent]:
-    """Binary frames that were answered like text: they ask who is in a room that is not asked about else."""
+    """Binary frames that were answered like text: each asks for a room that no other frame asks for."""
     return [
         sent
         for sent in index.sent
@@ -87,7 +87,7 @@ def _is_message(frame: Any) -> bool:
 
 
 def served_again(index: HistoryIndex, bad: Sent) -> float:
-    """When what a client asked after a bad frame was answered: its connection outlived that frame."""
+    """When a request sent after a bad frame was answered: the connection outlived that frame."""
     asked: dict[str, float] = {}
     for sent in index.sent:
         if sent.conn == bad.conn and sent.at > bad.at and sent.bad is None:
@@ -105,9 +105,9 @@ def served_again(index: HistoryIndex, bad: Sent) -> float:
 
 
 def stray(index: HistoryIndex) -> list[Anomaly]:
-    """An `error` that reached a connection which sent nothing wrong, while somebody else did.
+    """An `error` that reached a connection which sent nothing wrong, while another client did.
 
-    It had been answered all that it asked for, so that the error is no answer to that.
+    All its requests had been answered, so that the error is no answer to those.
     """
     misbehaved = {sent.conn for sent in index.sent if sent.bad is not None}
     spoke = {said.conn for said in index.said.values()}
@@ -116,28 +116,28 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
     for sent in index.sent:
         if isinstance(sent.frame, dict) and sent.frame != {"type": "heartbeat"}:
             asks[sent.conn].append(sent.at)
-    for at, conn in sorted((asked.at, asked.conn) for asked, _ in [*index.presence_frames, *index.pages]):
+    for at, conn in sorted((frame.at, frame.conn) for frame, _ in [*index.presence_frames, *index.pages]):
         answers[conn].append(at)
     first_bad = min((sent.at for sent in index.sent if sent.bad is not None), default=inf)
-    for asked, complaint in index.errors:
-        quiet = asked.conn in asks and asked.conn not in misbehaved and asked.conn not in spoke
-        if not quiet or index.conn(asked.conn).faults or asked.at < first_bad:
+    for received, error in index.errors:
+        quiet = received.conn in asks and received.conn not in misbehaved and received.conn not in spoke
+        if not quiet or index.conn(received.conn).faults or received.at < first_bad:
             continue
-        if _latest(asks[asked.conn], asked.at) <= _latest(answers[asked.conn], asked.at):
-            cause = [sent for sent in index.sent if sent.bad is not None and sent.at <= asked.at][-1]
-            params = {"who": asked.client, "room": "", "user": cause.client, "content": complaint.message}
-            return [Anomaly("room_leak", params, [cause, asked.event], "error")]
+        if _latest(asks[received.conn], received.at) <= _latest(answers[received.conn], received.at):
+            cause = [sent for sent in index.sent if sent.bad is not None and sent.at <= received.at][-1]
+            params = {"who": received.client, "room": "", "user": cause.client, "content": error.message}
+            return [Anomaly("room_leak", params, [cause, received.event], "error")]
     return []
 
 
 def _latest(times: list[float], at: float) -> float:
-    """The last of these moments that is not after another."""
+    """The last of some sorted times that is not after `at`; 0 if there is none."""
     place = bisect_right(times, at)
     return times[place - 1] if place else 0.0
 
 
 def obeyed(index: HistoryIndex) -> list[Anomaly]:
-    """Bad messages that somebody heard all the same."""
+    """Bad messages that some client received all the same."""
     found: dict[str, Anomaly] = {}
     for heard in index.heard:
         sent = index.bad.get(tag_in(heard.message.content) or heard.message.content)

@@ -1,4 +1,4 @@
-"""What became of the server and of the connections: a server that dies, and clients that it drops."""
+"""The server process and the connections: a server that dies, and clients that it disconnects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.history.faults import BAD_NAME
 from harness.history.index import HistoryIndex
 
 _UNDER_WAY = 0.25
-"""Seconds that the end of a connection may take to reach us: what was sent meanwhile came too late."""
+"""Seconds that the end of a connection may take to reach the client: frames sent meanwhile are too late."""
 
 
 def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
-    """Starts that failed and ends that nobody asked for, between two moments."""
+    """Starts that failed and unexpected ends, between two moments."""
     found = []
     for event in index.server:
         if not start <= event.at <= stop:
@@ -38,7 +38,7 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
 
 
 def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Anomaly:
-    """A start that failed; if it was the first after the end of a file was torn off, with that."""
+    """A start that failed; if it was the first after the end of a file was torn off, with that event."""
     why = str(event.detail.get("why", ""))
     torn = [e for e in index.server if e.what == "torn" and index.start_before(event.at) < e.at < event.at]
     if why != "exited" or not torn:
@@ -57,7 +57,7 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             found.append(
                 Anomaly("dropped_connection", params, [*_last_sent(index, event), event], str(event.code))
             )
-        elif isinstance(event, GaveUp) and not _unwelcome(index, event.conn):
+        elif isinstance(event, GaveUp) and not _has_bad_name(index, event.conn):
             wanted = event.wanted.split(" ")[0]
             params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}
             name = (
@@ -76,21 +76,21 @@ def _excused(index: HistoryIndex, event: Closed) -> bool:
         return True
     bad = [sent for sent in index.sent if sent.conn == event.conn and sent.bad is not None]
     if bad and served_again(index, bad[-1]) > event.at:
-        return True  # errors.unanswered looks at those
+        return True  # errors.unanswered checks those
     if conn.timeout and _silence_before(index, event) >= conn.timeout - 0.02:
         return True  # it had been silent for so long that the server had to
     return index.server_ended_at(event.at)
 
 
 def _silence_before(index: HistoryIndex, end: Closed) -> float:
-    """Seconds for which a connection had sent nothing when it was closed, or while that was under way."""
+    """Seconds for which a connection had sent nothing when it was closed, or while its end was under way."""
     opened = index.conn(end.conn).opened
     sent = [s.at for s in index.sent if s.conn == end.conn and s.at <= end.at]
     signs = [opened if opened < end.at else 0.0, *sent, end.at]
     return max(later - before for before, later in pairwise(signs) if later >= end.at - _UNDER_WAY)
 
 
-def _unwelcome(index: HistoryIndex, conn: int) -> bool:
+def _has_bad_name(index: HistoryIndex, conn: int) -> bool:
     known = index.conns.get(conn)
     return known is not None and any(fault.fault == BAD_NAME for fault in known.faults)
 
@@ -101,7 +101,7 @@ def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
 
 
 def stopped_by(index: HistoryIndex) -> Server | None:
-    """The event of the server that ended the play, if one did."""
+    """The event of the server that ended the run, if one did."""
     events = sorted((event for each in index.worlds for event in each.server), key=lambda event: event.at)
     ends = [event for event in events if event.what in ("not_ready", "died", "hung", "flooding")]
     return ends[-1] if ends else None

@@ -1,4 +1,4 @@
-"""Joining and leaving are announced to who is in the room (rule L)."""
+"""Joining and leaving are announced to the members of the room (rule L)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.history.events import Event, Fault, Joined, Sent
 from harness.history.index import ENDS, Heard, HistoryIndex, Membership
 
 SOON = 1.0
-"""Seconds after a second join in which an announcement is taken for one of it."""
+"""Seconds after a second join in which an announcement counts as one of that join."""
 
 
 def missing(index: HistoryIndex, room: str, what: str) -> list[Anomaly]:
-    """Announcements of joining (`what` is "joined") or leaving ("left") that somebody did not get.
+    """Announcements of joining (`what` is "joined") or leaving ("left") that a member did not receive.
 
-    One for each user whom they were about: a scenario may want to know of a certain one.
+    One for each user whom they are about: a scenario may ask for that of a certain user.
     """
     found: dict[str, Anomaly] = {}
     changes = _changes(index, room)
@@ -26,14 +26,14 @@ def missing(index: HistoryIndex, room: str, what: str) -> list[Anomaly]:
         if change != what:
             continue
         later = [at for _, other, at in changes if other.user == subject.user and at > moment]
-        told = _heard_of(index, subject, moment)
-        first = min((times[0] for times in told.values()), default=inf)
+        announced = _announcements_of(index, subject, moment)
+        first = min((times[0] for times in announced.values()), default=inf)
         for witness in index.members(room):
             present = witness.start < moment and witness.stop > moment
             if witness.user == subject.user or not present or not undisturbed(index, witness):
                 continue
-            mine = told.get(witness.conn, [])
-            # Who was gone before anybody was told could not be told.
+            mine = announced.get(witness.conn, [])
+            # A member that was gone before the first announcement could not receive it.
             grace = 0.0 if witness.end == "leave" else LONG_AGO
             due = witness.stop == inf or first + grace < witness.stop
             if due and not _is_among(mine, [at for at in later if at < witness.stop]):
@@ -48,14 +48,14 @@ def _changes(index: HistoryIndex, room: str) -> list[tuple[str, Membership, floa
     found = []
     for subject in index.members(room):
         for what, moment in (("joined", subject.asked), ("left", _end(index, subject))):
-            silent = moment == inf or _accompanied(index, subject, moment) or _server_ended(index, moment)
+            silent = moment == inf or _has_second_conn(index, subject, moment) or _server_ended(index, moment)
             if not silent and not _unnoticed(index, subject, what):
                 found.append((what, subject, moment))
     return found
 
 
 def _unnoticed(index: HistoryIndex, subject: Membership, what: str) -> bool:
-    """Whether the user broke off and was back before a server had to notice it."""
+    """Whether the user lost the connection and was back before a server had to notice."""
     mine = [m for m in index.members(subject.room) if m.user == subject.user]
     for one, back in permutations(mine, 2):
         conn = index.conn(one.conn)
@@ -66,16 +66,16 @@ def _unnoticed(index: HistoryIndex, subject: Membership, what: str) -> bool:
 
 
 def _is_among(notices: list[float], later: list[float]) -> bool:
-    """Whether a change is among those that were announced to somebody.
+    """Whether a change is among those that were announced to a member.
 
-    A notice does not say what it announces. It is the change's own if it came before the user's next
-    change, and if it came late there is one more for each of those.
+    A notice does not say what it announces. It announces this change if it came before the user's next
+    change; if it came late, there are more notices than later changes.
     """
     return bool(notices) and (not later or notices[0] < min(later) or len(notices) > len(later))
 
 
 def _end(index: HistoryIndex, subject: Membership) -> float:
-    """When a membership ended, at the earliest: a server that cuts somebody off may tell the others first."""
+    """When a membership ended, at the earliest: a server that disconnects a client may announce it first."""
     closed = index.conn(subject.conn).closed
     if subject.end == "close" and closed is not None and closed.by == "server":
         return max(
@@ -85,12 +85,12 @@ def _end(index: HistoryIndex, subject: Membership) -> float:
 
 
 def heard(index: HistoryIndex, room: str) -> int:
-    """How many announcements of the room were heard."""
+    """How many announcements of the room were received."""
     return sum(notice.message.room == room for notice in index.notices)
 
 
 def repeated(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Announcements of somebody who joined a second time, which changes nothing."""
+    """Announcements of a member that joined a second time, which changes nothing."""
     for member in index.members(room):
         joins = [
             sent
@@ -112,22 +112,22 @@ def unjustified(index: HistoryIndex, room: str) -> list[Anomaly]:
     """Announcements that a user left, while another connection of that user is still there."""
     found = []
     for subject in index.members(room):
-        if subject.stop == inf or not _accompanied(index, subject, subject.stop):
+        if subject.stop == inf or not _has_second_conn(index, subject, subject.stop):
             continue
         about = [
             notice
             for notice in index.notices
             if notice.message.room == room and _users_in(index, notice) == {subject.user}
         ]
-        # A notice does not say what it announces, and that of a join may come late: it reads like one that
-        # somebody had heard before, or it is one that was due.
+        # A notice does not say what it announces, and that of a join may come late: it has the text of one
+        # that was received before, or it is one that was required.
         before = {notice.message.content for notice in about if notice.at < subject.stop}
         due = sum(other.user == subject.user for _, other, _ in _changes(index, room))
         heard_by: dict[int, int] = defaultdict(int)
         for notice in about:
             heard_by[notice.conn] += 1
             late = notice.message.content in before or heard_by[notice.conn] <= due
-            if subject.stop <= notice.at and _accompanied(index, subject, notice.at) and not late:
+            if subject.stop <= notice.at and _has_second_conn(index, subject, notice.at) and not late:
                 how, cause = index.last_break(subject.user, room, notice.at)
                 params = {"who": notice.client, "subject": subject.user, "room": room, "how": how}
                 found.append(Anomaly("premature_offline", params, [*cause, notice.event], "notice"))
@@ -136,11 +136,11 @@ def unjustified(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def _users_in(index: HistoryIndex, notice: Heard) -> set[str]:
-    """Whose names a notice holds: it may go on to say who else is there."""
+    """The users whose names a notice contains: it may also say who else is there."""
     return {m.user for m in index.members(notice.message.room) if m.user in notice.message.content}
 
 
-def _accompanied(index: HistoryIndex, subject: Membership, moment: float) -> bool:
+def _has_second_conn(index: HistoryIndex, subject: Membership, moment: float) -> bool:
     """Whether another connection of the same user is in the room at that moment."""
     return any(
         other.user == subject.user and other is not subject and other.start < moment < other.stop
@@ -149,21 +149,21 @@ def _accompanied(index: HistoryIndex, subject: Membership, moment: float) -> boo
 
 
 def _server_ended(index: HistoryIndex, moment: float) -> bool:
-    """Whether it was the server that ended then, so that nobody could be told."""
+    """Whether it was the server that ended then, so that it could announce nothing."""
     return any(
         event.what in ENDS and event.at <= moment + 0.001 and moment - event.at < 0.001
         for event in index.server
     )
 
 
-def _heard_of(index: HistoryIndex, subject: Membership, moment: float) -> dict[int, list[float]]:
-    """The connections that were told of a user after that moment, and when."""
-    told: dict[int, list[float]] = defaultdict(list)
+def _announcements_of(index: HistoryIndex, subject: Membership, moment: float) -> dict[int, list[float]]:
+    """When each connection received announcements about a user, from that moment on."""
+    times: dict[int, list[float]] = defaultdict(list)
     for notice in index.notices:
         about = notice.message.room == subject.room and subject.user in notice.message.content
         if about and notice.at >= moment:
-            told[notice.conn].append(notice.at)
-    return told
+            times[notice.conn].append(notice.at)
+    return times
 
 
 def _evidence(index: HistoryIndex, subject: Membership, moment: float) -> list[Event]:

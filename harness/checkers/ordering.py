@@ -1,4 +1,4 @@
-"""One order for all: numbers without gap or repeat (N), heard by everybody in that order (O)."""
+"""One order for all: numbers without gap or repeat (N), and live messages in that order (O)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.history.index import Heard, HistoryIndex
 
 
 def numbering(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Gaps, and numbers that stand for two different messages."""
+    """Gaps, and numbers that belong to two different messages."""
     seen: dict[int, dict[str, Heard]] = defaultdict(dict)
     for heard in index.in_room(room):
         identity = heard.said.tag if heard.said else heard.message.content
@@ -26,7 +26,7 @@ def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) ->
         if len(seen[number]) < 2:
             continue
         one, other = sorted(seen[number].values(), key=lambda heard: heard.at)[:2]
-        starts = [e for e in index.server if e.what == "ready" and one.at < e.at < _born(other)]
+        starts = [e for e in index.server if e.what == "ready" and one.at < e.at < _sent_at(other)]
         name = "sequence_reset" if starts else "split_sequence"
         params = {
             "room": room,
@@ -42,8 +42,8 @@ def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) ->
     return list(found.values())
 
 
-def _born(heard: Heard) -> float:
-    """When a message came into being: when it was said, if we know that."""
+def _sent_at(heard: Heard) -> float:
+    """When a message was last sent; where that is not known, when it was received."""
     return heard.said.sent[-1].at if heard.said else heard.at
 
 
@@ -77,7 +77,7 @@ def order(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def by_receivers(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Live messages that somebody heard in another order than that of their numbers."""
+    """Live messages that a client received in another order than that of their numbers."""
     found = []
     for conn in sorted({m.conn for m in index.members(room)}):
         newest: Heard | None = None
@@ -103,7 +103,7 @@ def by_receivers(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def by_senders(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that are numbered in another order than the one in which somebody sent them."""
+    """Messages that are numbered in another order than the one in which their client sent them."""
     numbers: dict[str, tuple[int, Heard]] = {}
     for heard in index.in_room(room):
         if heard.said:
@@ -131,5 +131,5 @@ def by_senders(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 def newest(index: HistoryIndex, room: str) -> int:
-    """The highest number that anybody heard in a room; 0 if none."""
+    """The highest number that any client received in a room; 0 if none."""
     return max((heard.message.sequence for heard in index.in_room(room)), default=0)

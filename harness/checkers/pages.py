@@ -10,7 +10,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history import frames
 from harness.history.events import Event, Sent
-from harness.history.index import Asked, Heard, HistoryIndex
+from harness.history.index import Heard, HistoryIndex, ReceivedFrame
 from lab.protocol import MAX_PAGE
 
 
@@ -19,12 +19,12 @@ class Answer:
     """A page, and the request that it answers."""
 
     sent: Sent
-    asked: Asked
+    received: ReceivedFrame
     page: frames.History
 
     @property
     def since(self) -> int:
-        """What was asked for."""
+        """The number after which messages were asked for; 0 for all of them."""
         since = self.sent.frame.get("since")
         return since if isinstance(since, int) else 0
 
@@ -39,7 +39,7 @@ def answers(index: HistoryIndex, room: str) -> list[Answer]:
     """The answers to requests for history of a room; a client asks one at a time."""
     found = []
     asked_for: dict[int, Sent] = {}
-    requests: list[tuple[float, Sent | tuple[Asked, frames.History]]] = [
+    requests: list[tuple[float, Sent | tuple[ReceivedFrame, frames.History]]] = [
         (sent.at, sent) for sent in index.sent if _is_request(sent, room)
     ]
     pages = [(pair[0].at, pair) for pair in index.pages if pair[1].room == room]
@@ -75,7 +75,7 @@ def wrong(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 
 class _Newest:
-    """The highest number of a room that had been heard at a moment since the server's last start."""
+    """The highest number of a room that had been received by a moment, since the server's last start."""
 
     def __init__(self, index: HistoryIndex, room: str) -> None:
         self._index = index
@@ -87,17 +87,17 @@ class _Newest:
             self._numbers.append(highest)
 
     def before(self, moment: float) -> int:
-        """That number; 0 if nothing had been heard."""
+        """That number; 0 if no message had been received."""
         place = bisect_left(self._times, moment)
         known = place and self._times[place - 1] >= self._index.start_before(moment)
         return self._numbers[place - 1] if known else 0
 
 
 def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Anomaly]:
-    """What is wrong with one page: `newest` had been heard before it, and `exists` are all that ever were."""
+    """What is wrong with one page: `newest` was received before it, and `exists` are all ever received."""
     page, since = answer.page, answer.since
     numbers = [message.sequence for message in page.messages]
-    evidence: list[Event] = [answer.sent, answer.asked.event]
+    evidence: list[Event] = [answer.sent, answer.received.event]
     params = {
         "who": answer.sent.client,
         "room": room,
@@ -129,9 +129,9 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
 
 
 def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
-    """A page that speaks of messages which nobody ever heard of, though all were read to the end."""
+    """A page that promises messages which no client ever received, though all pages were read."""
     page = answer.page
-    evidence: list[Event] = [answer.sent, answer.asked.event]
+    evidence: list[Event] = [answer.sent, answer.received.event]
     params = {"room": room, "since": answer.since, "count": len(page.messages), "newest": ever}
     if page.last is not None and page.last > ever:
         return [Anomaly("history_hole", {**params, "last": page.last}, evidence, "last_high")]
@@ -142,7 +142,7 @@ def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
 
 
 def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -> list[Anomaly]:
-    """Messages that history tells otherwise than they were first heard."""
+    """Messages that are different in history from how they were first received."""
     first: dict[int, Heard] = {}
     for heard in index.in_room(room):
         number, now = heard.message.sequence, heard.message
@@ -150,7 +150,7 @@ def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -
         if was == now or (heard.live and heard.said is None):
             continue
         if heard.said and heard.said is not first[number].said:
-            continue  # another message altogether, which the checkers of the order report
+            continue  # another message altogether, which `ordering` reports
         field = next(f for f in ("id", "user", "content", "timestamp") if getattr(was, f) != getattr(now, f))
         params = {
             "who": heard.client,

@@ -25,11 +25,11 @@ def seams(index: HistoryIndex, room: str, client: str | None = None) -> list[Ano
 def replayed(index: HistoryIndex, membership: Membership) -> list[tuple[Message, Event]]:
     """The messages that a join was answered with, with the frame of each."""
     return [
-        (message, asked.event)
-        for asked, page in index.pages
-        if asked.conn == membership.conn
+        (message, received.event)
+        for received, page in index.pages
+        if received.conn == membership.conn
         and page.room == membership.room
-        and membership.asked <= asked.at <= membership.start
+        and membership.asked <= received.at <= membership.start
         for message in page.messages
     ]
 
@@ -56,17 +56,17 @@ class _Join:
 
     @property
     def start(self) -> int:
-        """The first number that it should have received."""
+        """The first number that it must receive."""
         first_live = self.live[0].message.sequence if self.live else None
         since = self.membership.since
         if since is None:
             return self.numbers[0] if self.numbers else first_live or 1
         if since > _newest_before(self.index, self.membership) and first_live is not None:
-            return min(since + 1, first_live)  # nothing was missed, and live ones go on there
+            return min(since + 1, first_live)  # nothing was missed, and live messages go on there
         return since + 1
 
     def disorder(self) -> list[Anomaly]:
-        """The replay does not rise."""
+        """The numbers of the replay do not rise."""
         if self.numbers == sorted(set(self.numbers)):
             return []
         at = next(n for n, (a, b) in enumerate(pairwise(self.numbers)) if b <= a)
@@ -118,7 +118,7 @@ class _Join:
         what = {**self.params, "sequence": missing[0], "count": len(missing), "replayed": len(self.numbers)}
         if missing[0] < first_live:
             return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after])]
-        # What was said while it read nothing was too much for somebody's queue.
+        # What was sent while it read nothing was too much for its queue in the server.
         faults = self.index.conn(self.membership.conn).faults
         stopped = [fault for fault in faults if fault.fault == STOP_READING][:1]
         unread = any(fault.at <= seen.at for fault in stopped for seen in seen_by)
@@ -126,7 +126,7 @@ class _Join:
         return [Anomaly("lost", what, [*seen_by, *after], "hole_unread" if unread else "hole")]
 
     def _missing(self) -> tuple[list[int], int]:
-        """The numbers that it should have received and has not, and how many it has."""
+        """The numbers that it had to receive and did not, and how many it received."""
         received = {
             *self.numbers,
             *(heard.message.sequence for heard in self.index.live_in(self.membership)),
@@ -160,16 +160,16 @@ def _live_before_replay(index: HistoryIndex, membership: Membership) -> tuple[He
 
 
 def _known_before(index: HistoryIndex, membership: Membership) -> set[int]:
-    """Numbers that somebody had heard before the join was sent: the replay must have them.
+    """Numbers that a client received before the join was sent: the replay must have them.
 
-    What was heard before a restart and is gone after it is another matter, and another checker's.
+    What was received before a restart and is gone after it is for another checker.
     """
     start = index.start_before(membership.asked)
     return {h.message.sequence for h in index.in_room(membership.room) if start <= h.at < membership.asked}
 
 
 def _newest_before(index: HistoryIndex, membership: Membership) -> int:
-    """The highest number that anybody had ever heard before the join was sent."""
+    """The highest number that any client ever received before the join was sent."""
     heard = index.in_room(membership.room)
     return max((h.message.sequence for h in heard if h.at < membership.asked), default=0)
 

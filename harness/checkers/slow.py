@@ -1,4 +1,4 @@
-"""A member that does not read delays nobody, and costs a bounded amount of memory (rule S)."""
+"""A member that does not read delays no other, and costs a bounded amount of memory (rule S)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.history.index import Heard, HistoryIndex
 from lab.protocol import MAX_UNREAD
 
 _SOCKET_BUFFERS = {"live": 8 * 1024 * 1024, "sim": 1024 * 1024}
-"""Bytes that the two machines' sockets may hold beside what the server does, in each world."""
+"""Bytes that the sockets of both machines may hold besides the server's own queue, in each world."""
 
 
 def socket_buffers(world: str) -> int:
-    """How much that is in a world."""
+    """The number of these bytes in a world."""
     return _SOCKET_BUFFERS.get(world, _SOCKET_BUFFERS["live"])
 
 
 def stalled(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Messages that others got only after the slow reader read again, long after they were said."""
+    """Messages that others received only after the slow reader read again, long after they were sent."""
     stopped, again = reading_times(index)
     if stopped is None:
         return []
@@ -75,8 +75,8 @@ def reading_times(index: HistoryIndex) -> tuple[Fault | None, float]:
     return stopped, inf
 
 
-def owed_bytes(index: HistoryIndex, room: str) -> int:
-    """Bytes that were said in the room while nobody read at the slow end."""
+def unread_bytes(index: HistoryIndex, room: str) -> int:
+    """Bytes of messages sent to the room while the slow client did not read."""
     stopped, again = reading_times(index)
     if stopped is None:
         return 0

@@ -1,8 +1,8 @@
-"""The times of day that a server tells: when a message was said, and when a user was last seen.
+"""The times of day that a server sends: when a message was accepted, and when a user was last seen.
 
 The harness and a server that it starts share a machine and so its clock. A message was accepted after it was
-sent, and before anybody received it; a user was last seen after it had come, and before that was told. A
-server elsewhere may have another clock, so its times are not judged.
+sent, and before any client received it; a user was last seen after it connected, and before a client received
+that. A server elsewhere may have another clock, so its times are not judged.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ TOLERANCE = 300.0
 """Seconds by which clocks may differ, as that of a container whose virtual machine had been suspended. The
 least difference between two time zones is three times as much."""
 _QUARTER = 900
-"""Seconds: time zones differ by some of these."""
+"""Seconds: time zones differ by multiples of this."""
 _FARTHEST = 14 * 3600
-"""Seconds between UTC and the time zone that is farthest from it."""
+"""Seconds between UTC and the time zone that differs most from it."""
 _EXACT = 60.0
-"""Seconds that a difference may be off a time zone's, to be taken for one."""
+"""Seconds by which a difference may miss that of a time zone and still count as one."""
 _APART = 2.0
-"""Seconds: no clock shows the same at moments so far apart, also if it counts in seconds."""
+"""Seconds: a clock shows different times at moments so far apart, even if it counts whole seconds."""
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A time that a client was told, in milliseconds; `first` and `last` are when it can have been.
+class _ReceivedTime:
+    """A time that a client received, in milliseconds; it must be between `first` and `last`.
 
-    Those are moments of the run. `user` said the message, or is the one who was seen.
+    Those are moments of the run. `user` sent the message, or is the one who was seen.
     """
 
     who: str
@@ -46,7 +46,7 @@ class _Told:
 
 
 def of_messages(index: HistoryIndex) -> list[Anomaly]:
-    """Messages whose `timestamp` is not when they were said, each judged as it was first received."""
+    """Messages whose `timestamp` is not when they were accepted, each judged as it was first received."""
     return _judged(index, "timestamp", _messages(index)) if _is_here(index) else []
 
 
@@ -56,7 +56,7 @@ def of_presence(index: HistoryIndex) -> list[Anomaly]:
 
 
 def elsewhere(index: HistoryIndex) -> str | None:
-    """By how much a server that is not ours tells other times than we have; None if it does not."""
+    """How far off the times of a server are that the harness did not start; None if they are right."""
     if _is_here(index):
         return None
     found = _judged(index, "timestamp", _messages(index)) or _judged(index, "lastSeen", _presence(index))
@@ -68,14 +68,14 @@ def _is_here(index: HistoryIndex) -> bool:
     return any(event.what == "started" for event in index.server)
 
 
-def _messages(index: HistoryIndex) -> Iterable[_Told]:
+def _messages(index: HistoryIndex) -> Iterable[_ReceivedTime]:
     known: set[tuple[str, int]] = set()
     for heard in index.heard:
         said, message = heard.said, heard.message
         if said is None or (said.tag, message.sequence) in known:
-            continue  # how it is told later is compared with this by others
+            continue  # other checkers compare later copies with this one
         known.add((said.tag, message.sequence))
-        yield _Told(
+        yield _ReceivedTime(
             heard.client,
             message.room,
             message.user,
@@ -86,31 +86,31 @@ def _messages(index: HistoryIndex) -> Iterable[_Told]:
         )
 
 
-def _presence(index: HistoryIndex) -> Iterable[_Told]:
-    came: dict[str, float] = {}
+def _presence(index: HistoryIndex) -> Iterable[_ReceivedTime]:
+    first_opened: dict[str, float] = {}
     for conn in index.conns.values():
         if conn.opened < inf:
-            came[conn.user] = min(conn.opened, came.get(conn.user, inf))
-    for asked, presence_frame in index.presence_frames:
+            first_opened[conn.user] = min(conn.opened, first_opened.get(conn.user, inf))
+    for received, presence_frame in index.presence_frames:
         for user, presence in presence_frame.users.items():
-            if user in came:
-                yield _Told(
-                    asked.client,
+            if user in first_opened:
+                yield _ReceivedTime(
+                    received.client,
                     presence_frame.room,
                     user,
                     presence.last_seen,
-                    came[user],
-                    asked.at,
-                    (asked.event,),
+                    first_opened[user],
+                    received.at,
+                    (received.event,),
                 )
 
 
-def _judged(index: HistoryIndex, field: str, times: Iterable[_Told]) -> list[Anomaly]:
-    """One finding for all the times that cannot be, with the first of them."""
-    clock, told = index.began.clock, list(times)
+def _judged(index: HistoryIndex, field: str, times: Iterable[_ReceivedTime]) -> list[Anomaly]:
+    """One anomaly for all the times that are impossible, with the first of them."""
+    clock, received = index.began.clock, list(times)
     moved = max((abs(seconds) for seconds in index.notes["clock_moved"]), default=0.0)
-    off = [(each, _off(each, each.millis / 1000 - clock)) for each in told]
-    still = _stands_still(told, _APART + moved)
+    off = [(each, _off(each, each.millis / 1000 - clock)) for each in received]
+    still = _stands_still(received, _APART + moved)
     wrong = still or [each for each, seconds in off if abs(seconds) > TOLERANCE + moved]
     if not wrong:
         return []
@@ -129,15 +129,15 @@ def _judged(index: HistoryIndex, field: str, times: Iterable[_Told]) -> list[Ano
     return [Anomaly("wrong_time", params, evidence, "still" if still else "zone" if zone else "")]
 
 
-def _off(told: _Told, shown: float) -> float:
-    """Seconds by which a moment that was told is too early (below 0) or too late."""
-    return min(0.0, shown - told.first) + max(0.0, shown - told.last)
+def _off(time: _ReceivedTime, shown: float) -> float:
+    """Seconds by which a time that was received is too early (below 0) or too late."""
+    return min(0.0, shown - time.first) + max(0.0, shown - time.last)
 
 
-def _stands_still(told: list[_Told], apart: float) -> list[_Told]:
-    """Those that were told the very time which another was told, so many seconds apart or more."""
+def _stands_still(times: list[_ReceivedTime], apart: float) -> list[_ReceivedTime]:
+    """The times that repeat an earlier one, though they are more than so many seconds apart."""
     known: dict[int, float] = {}
-    return [each for each in told if each.first - known.setdefault(each.millis, each.last) > apart]
+    return [each for each in times if each.first - known.setdefault(each.millis, each.last) > apart]
 
 
 def _is_zone(seconds: float) -> bool:

@@ -1,1 +1,1 @@
-"""What happened: events, as data; frames read leniently; and the index that answers "who was where when?"."""
+"""What happened: events as data, a lenient reader of frames, and an index of who was where when."""

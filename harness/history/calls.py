@@ -1,11 +1,11 @@
-"""The calls between components as events, so that a race can be looked at.
+"""Records the calls between components as events, so that a race can be seen.
 
     accept#1   store.last("red") → 0
     accept#2   store.last("red") → 0
     accept#1   store.save([#1 "hello"]) …
 
-Who calls is known by a context variable, which tasks inherit: whatever is done on behalf of the second
-`accept` is done by `accept#2`, however many tasks it takes.
+The caller is kept in a context variable, which tasks inherit: all calls on behalf of the second `accept`
+are recorded as made by `accept#2`, however many tasks make them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _FEW = 4
 """Members of a list that are shown."""
 
 _VOID = ("save", "drain", "attach", "close")
-"""Methods that return nothing; others that return None have an answer."""
+"""Methods that return nothing. For all others, None is an answer."""
 
 _caller: ContextVar[str] = ContextVar("caller", default="")
 
 
 class Calls:
-    """Records calls: `record` takes the events, `now` tells the seconds since the run began.
+    """Records calls: `record` takes the events, `now` returns the seconds since the run began.
 
-    `named` says how a value is shown that only the run knows, such as a member; None for all others.
+    `named` returns how to show a value that only the run knows, such as a member, and None for all others.
     """
 
     def __init__(
@@ -50,43 +50,43 @@ class Calls:
         self.now = now
         self._named = named
         self.made = 0
-        """Calls that were begun; the number of the last one."""
+        """How many calls have begun; also the number of the last one."""
         self._counts: Counter[str] = Counter()
 
     def written(self, method: str, args: tuple[Any, ...]) -> str:
-        """A call as one would write it: `store.last("red")`."""
+        """A call, written as in source code: `store.last("red")`."""
         return f"{method}({', '.join(self.shown(each) for each in args)})"
 
     def shown(self, value: object) -> str:
         """A value in a few characters; `?` if it cannot be shown."""
         try:
             return self._named(value) or _shown(value, self.shown)
-        except Exception:  # it is anybody's, and so is its `__repr__`
+        except Exception:  # it may be of any class, with any `__repr__`
             return "?"
 
     def begin(self, what: str) -> int:
-        """A call begins; returns its number."""
+        """Record the beginning of a call; returns its number."""
         self.made += 1
         self._record(Called(self.now(), self.made, _caller.get(), what))
         return self.made
 
     def end(self, number: int, what: str, result: str) -> None:
-        """The call of this number ends."""
+        """Record the end of the call with this number."""
         self._record(Called(self.now(), number, _caller.get(), what, result))
 
     @contextmanager
     def on_behalf_of(self, method: str) -> Iterator[None]:
-        """What is called inside is called by this call of `method`: by `accept#1`, say."""
+        """Record the calls made inside as made by this call of `method`, such as `accept#1`."""
         self._counts[method] += 1
         token = _caller.set(f"{method}#{self._counts[method]}")
         try:
             yield
         finally:
-            with suppress(ValueError):  # a coroutine that nobody finished is closed in another context
+            with suppress(ValueError):  # an unfinished coroutine is closed in another context
                 _caller.reset(token)
 
     def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Call, and record that. An asynchronous call is awaited by whoever called it."""
+        """Call a function, and record that. The caller awaits the result of an asynchronous one."""
         what = self.written(method, args)
         number = self.begin(what)
         try:
@@ -103,7 +103,7 @@ class Calls:
     async def _awaited(self, number: int, what: str, result: Any) -> Any:
         try:
             value = await result
-        except GeneratorExit:  # nobody finished it: it has no end
+        except GeneratorExit:  # it was never finished, so it has no end
             raise
         except BaseException as error:
             self.end(number, what, raised(error))
@@ -114,7 +114,7 @@ class Calls:
 
 
 def raised(error: BaseException) -> str:
-    """What an exception looks like as the end of a call."""
+    """An exception, written as the end of a call."""
     return f"{type(error).__name__}: {_cut(str(error), 60)}".rstrip(": ")
 
 
@@ -125,8 +125,8 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
         case Message():
             return f"#{value.sequence} {quoted(_cut(value.content))}"
         case Draft(user=user, content=content, id=id):
-            told = f"{user}: {quoted(_cut(content))}"
-            return told if id is None else f"{told}, id {quoted(_cut(id))}"
+            text = f"{user}: {quoted(_cut(content))}"
+            return text if id is None else f"{text}, id {quoted(_cut(id))}"
         case History(messages=messages, last=last, more=more):
             return f"history {numbers(messages)} last={last} more={str(more).lower()}"
         case Presence(user=user, status=status):
@@ -138,32 +138,32 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
         case list() if len(value) > _FEW and all(isinstance(each, Message) for each in value):
             return numbers(value)
         case list() | tuple() | set() | frozenset():
-            told = ", ".join(shown(each) for each in [*value][:_FEW])
+            items = ", ".join(shown(each) for each in [*value][:_FEW])
             rest = f", … ({len(value)})" if len(value) > _FEW else ""
             brackets = {list: "[]", tuple: "()"}.get(type(value), "{}")
-            return f"{brackets[0]}{told}{rest}{brackets[1]}"
+            return f"{brackets[0]}{items}{rest}{brackets[1]}"
     return _cut(repr(value), 60)
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, in which all that cannot be seen, or be told apart, is written as an escape."""
-    told = json.dumps(text, ensure_ascii=False)
+    """A text in quotes, with escapes for characters that are invisible or hard to tell apart."""
+    in_quotes = json.dumps(text, ensure_ascii=False)
     return "".join(
-        char if char.isprintable() and not combining(char) else f"\\u{ord(char):04x}" for char in told
+        char if char.isprintable() and not combining(char) else f"\\u{ord(char):04x}" for char in in_quotes
     )
 
 
 def numbers(messages: list[Message]) -> str:
-    """The numbers of some messages, in brackets."""
+    """The sequence numbers of some messages, in brackets."""
     return f"[{in_short([message.sequence for message in messages])}]"
 
 
 def in_short(found: list[int], most: int = 2 * _FEW) -> str:
-    """Some numbers, as `1 … 40` where they rise by one; of others, so many at the most."""
+    """Some numbers: `1 … 40` where each is one more than the last, else `most` of them at the most."""
     if len(found) > 2 and found == list(range(found[0], found[0] + len(found))):
         return f"{found[0]} … {found[-1]}"
-    told = ", ".join(map(str, found[:most]))
-    return f"{told}, … ({len(found)})" if len(found) > most else told
+    text = ", ".join(map(str, found[:most]))
+    return f"{text}, … ({len(found)})" if len(found) > most else text
 
 
 def _cut(text: str, most: int = MAX_SHOWN) -> str:

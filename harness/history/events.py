@@ -28,7 +28,7 @@ class Began(Struct, frozen=True, gc=False, tag="began"):
 
 
 class Opened(Struct, frozen=True, gc=False, tag="opened"):
-    """A connection was answered by `connected`. `user` is the name that the server says it has."""
+    """A connection was answered by `connected`. `user` is the name that the server gave it."""
 
     at: float
     client: str
@@ -54,7 +54,7 @@ class Sent(Struct, frozen=True, gc=False, tag="sent"):
 
 
 class Received(Struct, frozen=True, gc=False, tag="received"):
-    """A client received a frame of `size` bytes; likewise."""
+    """A client received a frame of `size` bytes; `frame` and `text` are as in `Sent`."""
 
     at: float
     client: str
@@ -65,7 +65,7 @@ class Received(Struct, frozen=True, gc=False, tag="received"):
 
 
 class Closed(Struct, frozen=True, gc=False, tag="closed"):
-    """A connection ended; `by` is "client" where the client wanted that or had it cut, else "server".
+    """A connection ended; `by` is "client" where the client closed or broke it, else "server".
 
     Without a closing frame (code 1006), `reason` says what came instead: `reset`, or `eof` (end of file).
     """
@@ -79,7 +79,7 @@ class Closed(Struct, frozen=True, gc=False, tag="closed"):
 
 
 class Joined(Struct, frozen=True, gc=False, tag="joined"):
-    """Everything that a `join` asked for had been done by now: the client is a member."""
+    """The server has done everything that a `join` asked for: the client is a member."""
 
     at: float
     client: str
@@ -88,7 +88,7 @@ class Joined(Struct, frozen=True, gc=False, tag="joined"):
 
 
 class Left(Struct, frozen=True, gc=False, tag="left"):
-    """Everything that a `leave` asked for had been done by now."""
+    """The server has done everything that a `leave` asked for."""
 
     at: float
     client: str
@@ -97,7 +97,7 @@ class Left(Struct, frozen=True, gc=False, tag="left"):
 
 
 class GaveUp(Struct, frozen=True, gc=False, tag="gave_up"):
-    """A client waited for something, and it did not come in `seconds`."""
+    """A client waited `seconds` for something that did not come."""
 
     at: float
     client: str
@@ -122,10 +122,10 @@ class Fault(Struct, frozen=True, gc=False, tag="fault"):
 
 
 class Server(Struct, frozen=True, gc=False, tag="server"):
-    """What became of the server process.
+    """The server process changed its state.
 
     `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
-    died, hung, not_ready; `second` tells that it is the second server, on a copy of the data.
+    died, hung, not_ready; `second`: whether it is the second server, on a copy of the data.
     """
 
     at: float
@@ -160,8 +160,8 @@ class Stalled(Struct, frozen=True, gc=False, tag="stalled"):
 class Called(Struct, frozen=True, gc=False, tag="called"):
     """A call between components: it begins (`result` is None), or ends with that result.
 
-    `who` made it: `accept#2` is the second `accept` of the run, empty stands for the server. The two events
-    of a call share their `number`. `what` is the call as one would write it, and `result` likewise.
+    `who` made it: `accept#2` is the second `accept` of the run, it is empty for the server. The two events
+    of a call share their `number`. `what` and `result` are written as in source code.
     """
 
     at: float
@@ -191,11 +191,11 @@ History = list[Event]
 
 
 LONG = 300
-"""Characters from which on a text is cut in a history that is only looked at."""
+"""Characters after which a text is cut in a history that is only displayed."""
 
 
 def shortened(history: History) -> History:
-    """The same history with long texts cut, to be looked at: megabytes of chat show nothing more."""
+    """The same history with long texts cut, for display: megabytes of chat show nothing more."""
     return [
         msgspec.structs.replace(event, frame=_cut(event.frame), text=_cut(event.text))
         if isinstance(event, Sent | Received)
@@ -216,9 +216,9 @@ def _cut(value: Any) -> Any:
 
 
 def digest(history: History) -> str:
-    """A text that two histories share only if they are the same, byte for byte.
+    """A hash that two histories share only if they are the same, byte for byte.
 
-    Calls do not count: they are recorded only where a history is looked at.
+    Calls between components do not count: they are recorded only where a history is displayed.
     """
     encode, found = msgspec.json.Encoder().encode, hashlib.sha256()
     for event in history:  # one at a time: together they may be a hundred megabytes
@@ -228,5 +228,5 @@ def digest(history: History) -> str:
 
 
 def without_calls(history: History) -> History:
-    """What was seen from outside: the same for a server whose components are not observed."""
+    """The history as seen from outside: the same for a server whose components are not observed."""
     return [event for event in history if not isinstance(event, Called)]

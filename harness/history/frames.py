@@ -64,7 +64,7 @@ class Heartbeat(Struct, frozen=True, gc=False):
 
 
 class Unknown(Struct, frozen=True, gc=False):
-    """A frame of a type that is not in the contract; it may stand beside it."""
+    """A frame of a type that is not in the contract, which the contract allows."""
 
     kind: str
 
@@ -82,7 +82,7 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 class _Fields:
-    """Takes fields out of one JSON object, and gathers flaws and notes on the way."""
+    """Reads the fields of one JSON object, and collects flaws and notes."""
 
     def __init__(self, value: Any, where: str, flaws: list[Flaw], notes: list[str]) -> None:
         self.where = where
@@ -156,22 +156,22 @@ class _Fields:
 
 
 MAX_INTERVAL = 600.0
-"""Seconds: a longer interval is none that anybody could wait for, and most likely in milliseconds."""
+"""Seconds: a longer interval is too long for any client, and most likely in milliseconds."""
 
 SHORT = 4096
-"""Characters up to which a received text is kept in mind, for the others who receive it."""
-_KNOWN = 2048
-"""So many texts are kept in mind."""
+"""Characters up to which a received text is cached, for the other clients that receive it."""
+_CACHE_SIZE = 2048
+"""How many texts are cached."""
 
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
 
 
 def tag_in(content: str) -> str | None:
-    """The tag that every message of the harness begins with, also if the content was altered."""
+    """The tag that every message of the harness begins with, found even if the content was altered."""
     return _tag_in(content[:200])
 
 
-@lru_cache(_KNOWN)
+@lru_cache(_CACHE_SIZE)
 def _tag_in(start: str) -> str | None:
     found = _TAG.search(start)
     return found.group().lower() if found else None
@@ -190,12 +190,12 @@ def decode(text: str | bytes) -> Any:
 def hear(text: str | bytes) -> tuple[Any, Reading]:
     """The JSON value in a frame as it was received (None if there is none), and its reading.
 
-    Members of a room receive the same text, which is read once: what is returned is for looking at only.
+    Members of a room receive the same text, which is read once: the result is shared, so do not change it.
     """
-    return _known(text) if isinstance(text, str) and len(text) <= SHORT else _take(text)
+    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else _read_text(text)
 
 
-def _take(text: str | bytes) -> tuple[Any, Reading]:
+def _read_text(text: str | bytes) -> tuple[Any, Reading]:
     try:
         frame = decode(text)
     except ValueError:
@@ -203,7 +203,7 @@ def _take(text: str | bytes) -> tuple[Any, Reading]:
     return frame, read(frame, len(text))
 
 
-_known = lru_cache(_KNOWN)(_take)
+_read_cached = lru_cache(_CACHE_SIZE)(_read_text)
 
 
 def read(frame: Any, size: int = 0) -> Reading:
@@ -226,16 +226,16 @@ def read(frame: Any, size: int = 0) -> Reading:
         meaning = Unknown(kind)
     else:
         meaning = _READERS[kind](_Fields(frame.get("data"), "data", flaws, notes))
-    if flaws and not isinstance(meaning, Error):  # who complains badly has complained all the same
+    if flaws and not isinstance(meaning, Error):  # a malformed error is an error all the same
         return Reading(kind, None, tuple(flaws), tuple(dict.fromkeys(notes)))
     return Reading(kind, meaning, tuple(flaws), tuple(dict.fromkeys(notes)))
 
 
 def _right_message(data: Any) -> Message | None:
-    """A numbered message with nothing to forgive: nearly all are so, and need not be read field by field."""
+    """A numbered message without flaws and notes: nearly all are, and need not be read field by field."""
     try:
         message = msgspec.convert(data, Message)
-    except (msgspec.ValidationError, UnicodeError):  # the latter where half a character stands for a number
+    except (msgspec.ValidationError, UnicodeError):  # the latter for a lone surrogate in place of a number
         return None
     is_right = message.user != SYSTEM and message.sequence >= 0 and 1e12 <= message.timestamp < 1e14
     return message if is_right else None
@@ -312,7 +312,7 @@ _READERS: dict[str, Callable[[_Fields], Meaning]] = {
 
 
 def _describe(value: Any) -> str:
-    """A short JSON-like picture of a value, for a person to read."""
+    """A short JSON-like form of a value, for a person to read."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -19,7 +19,7 @@ from harness.history.frames import Reading, tag_in
 from lab.protocol import SYSTEM, Message
 
 ENDS = ("asked_to_stop", "killed", "died", "hung", "flooding")
-"""What ends the server, or the play with it: nothing is due after that."""
+"""What ends the server, or the whole run: after that, nothing is required of it."""
 AT_ONCE = 0.5
 """Seconds before the end of the server in which connections break because of it."""
 DYING_SECONDS = 1.0
@@ -28,7 +28,7 @@ DYING_SECONDS = 1.0
 
 @dataclass
 class Said:
-    """Something a client said, once or (with the same `id`) several times."""
+    """A message that a client sent, once or (with the same `id`) several times."""
 
     tag: str
     conn: int
@@ -41,7 +41,7 @@ class Said:
 
     @property
     def at(self) -> float:
-        """When it was said first."""
+        """When it was first sent."""
         return self.sent[0].at
 
 
@@ -59,7 +59,7 @@ class Heard:
 
     @property
     def may_answer_retry(self) -> bool:
-        """Whether it may be the answer to a retry, which comes out of order, and once more."""
+        """Whether it may be the answer to a retry: one more copy, which need not come in order."""
         retries = self.said.sent[1:] if self.said else []
         return any(sent.conn == self.conn and sent.at <= self.at for sent in retries)
 
@@ -85,7 +85,7 @@ class Membership:
 
     @property
     def confirmed(self) -> bool:
-        """Whether everything that the join asked for was done."""
+        """Whether the server did everything that the join asked for."""
         return self.start < inf
 
 
@@ -106,7 +106,7 @@ class Conn:
 
 
 @dataclass
-class Asked:
+class ReceivedFrame:
     """A frame received, with its reading."""
 
     at: float
@@ -119,7 +119,7 @@ class Asked:
 class HistoryIndex:
     """The index. All lists are in the order of the history; calls between components are left out.
 
-    `readings` are those of the received frames, in their order, if somebody has read them already. What
+    `readings` are those of the received frames, in their order, if they have been read already. What
     happened with the second server, which ran on a copy of the data, is in an index of its own: `second`.
     """
 
@@ -136,20 +136,20 @@ class HistoryIndex:
         self.said: dict[str, Said] = beside.said if beside else {}
         self._said_in: dict[str, list[Said]] = defaultdict(list)
         self.bad: dict[str, history.Sent] = {}
-        """What was said in bad frames, by its tag, or as it is where it has none."""
+        """Bad frames, by the tag of their content, or by the content where it has none."""
         self.heard: list[Heard] = []
         self._heard_in: dict[str, list[Heard]] = defaultdict(list)
         self._live_on: dict[tuple[int, str], list[Heard]] = defaultdict(list)
         self.first_heard: dict[str, float] = {}
-        """When anybody first heard what has a tag."""
+        """When any client first received a message, by its tag."""
         self.notices: list[Heard] = []
         self.memberships: list[Membership] = []
         self._of_conn: dict[int, list[Membership]] = defaultdict(list)
         self._of_room: dict[str, list[Membership]] = defaultdict(list)
-        self.received: list[Asked] = []
-        self.pages: list[tuple[Asked, frames.History]] = []
-        self.presence_frames: list[tuple[Asked, frames.PresenceFrame]] = []
-        self.errors: list[tuple[Asked, frames.Error]] = []
+        self.received: list[ReceivedFrame] = []
+        self.pages: list[tuple[ReceivedFrame, frames.History]] = []
+        self.presence_frames: list[tuple[ReceivedFrame, frames.PresenceFrame]] = []
+        self.errors: list[tuple[ReceivedFrame, frames.Error]] = []
         self.heartbeats: dict[int, list[float]] = defaultdict(list)
         self.sent: list[history.Sent] = []
         self.gave_up: list[history.GaveUp] = []
@@ -160,7 +160,7 @@ class HistoryIndex:
         self._take_all(history.without_calls(events))
 
     def _take_all(self, events: History) -> None:
-        """Sort each event to the server that it belongs to."""
+        """Give each event to the index of the server that it belongs to."""
         elsewhere = {event.conn for event in events if isinstance(event, history.Opened) and event.second}
         if elsewhere or any(isinstance(event, history.Server) and event.second for event in events):
             self.second = HistoryIndex([], beside=self)
@@ -241,7 +241,7 @@ class HistoryIndex:
     def _sent(self, event: history.Sent) -> None:
         self.sent.append(event)
         if event.bad is not None:
-            self._sent_badly(event)
+            self._sent_bad(event)
             return
         if not isinstance(event.frame, dict):
             return
@@ -269,8 +269,8 @@ class HistoryIndex:
         self._of_conn[membership.conn].append(membership)
         self._of_room[membership.room].append(membership)
 
-    def _sent_badly(self, event: history.Sent) -> None:
-        """A bad frame changes nothing; we note its tag or content, to know it again if it did."""
+    def _sent_bad(self, event: history.Sent) -> None:
+        """A bad frame must change nothing; its tag or content is kept, to recognize it if it does."""
         data = event.frame.get("data") if isinstance(event.frame, dict) else None
         content = data.get("content") if isinstance(data, dict) else event.text
         if isinstance(content, str):
@@ -278,8 +278,8 @@ class HistoryIndex:
 
     def _received(self, event: history.Received) -> None:
         reading = next(self._readings, None) or frames.read(event.frame, event.size)
-        asked = Asked(event.at, event.conn, event.client, reading, event)
-        self.received.append(asked)
+        received = ReceivedFrame(event.at, event.conn, event.client, reading, event)
+        self.received.append(received)
         match reading.meaning:
             case Message() as message:
                 if message.user == SYSTEM:
@@ -287,14 +287,14 @@ class HistoryIndex:
                 else:
                     self._hear(event, message, live=True)
             case frames.History() as page:
-                self.pages.append((asked, page))
+                self.pages.append((received, page))
                 for message in page.messages:
                     if message.user != SYSTEM:
                         self._hear(event, message, live=False)
             case frames.PresenceFrame() as presence_frame:
-                self.presence_frames.append((asked, presence_frame))
+                self.presence_frames.append((received, presence_frame))
             case frames.Error() as error:
-                self.errors.append((asked, error))
+                self.errors.append((received, error))
             case frames.Heartbeat():
                 self.heartbeats[event.conn].append(event.at)
 
@@ -321,7 +321,7 @@ class HistoryIndex:
         return next(found, Conn(number, ""))
 
     def in_room(self, room: str) -> list[Heard]:
-        """Everything that anybody heard of a room, live or by replay."""
+        """All messages of a room that any client received, live or by replay."""
         return self._heard_in.get(room, [])
 
     @property
@@ -330,11 +330,11 @@ class HistoryIndex:
         return any(heard.said is not None and heard.said.id == heard.message.id for heard in self.heard)
 
     def live_on(self, conn: int, room: str) -> list[Heard]:
-        """What one connection heard live of one room."""
+        """The live messages of one room that one connection received."""
         return self._live_on.get((conn, room), [])
 
     def live_in(self, membership: Membership) -> list[Heard]:
-        """What a client heard live of a room from a join on, until it joined that room anew."""
+        """The live messages that a client received in a room from a join until its next join of that room."""
         where = (membership.conn, membership.room)
         later = (
             m.asked
@@ -353,13 +353,13 @@ class HistoryIndex:
         return self._of_room.get(room, [])
 
     def said_in(self, room: str) -> list[Said]:
-        """What was said in a room."""
+        """The messages that clients sent to a room."""
         return self._said_in.get(room, [])
 
     def last_break(self, user: str, room: str, before: float) -> tuple[str, list[history.Event]]:
-        """How a user last lost a connection, or left a room with it: a fault's name, or leave.
+        """How a user last lost a connection or left a room: the name of a fault or `leave`, and the event.
 
-        With the event; nothing if that never happened.
+        Both are empty if that never happened.
         """
         mine = {conn.number for conn in self.conns.values() if conn.user == user}
         leave = {"type": "leave", "room": room}
@@ -381,10 +381,10 @@ class HistoryIndex:
         return False
 
     def _end_began(self, end: history.Server) -> float:
-        """From when on a server's end may be why a connection broke.
+        """From when on the end of the server may be why a connection broke.
 
-        When a process ends by itself, its connections are gone some time before we are told. So it may have
-        begun as soon as nobody heard from it any more.
+        When a process ends by itself, its connections break some time before the harness notices its end. So
+        the end may have begun right after the last frame that any client received.
         """
         if end.what != "died":
             return end.at - AT_ONCE

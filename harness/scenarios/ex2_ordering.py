@@ -332,7 +332,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
 def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
     """Fast messages of several clients, one of whom reads slowly (not in a small plan)."""
     spoken_in = [*rooms.talk, rooms.slow]
-    owed = slow.owed_bytes(index, rooms.slow)
+    owed = slow.unread_bytes(index, rooms.slow)
     spoken = {
         "messages": sum(said.room in spoken_in for said in index.said.values()),
         "rooms": len(rooms.talk) + (not plan.is_small),

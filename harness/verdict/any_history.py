@@ -1,4 +1,4 @@
-"""What is wrong with any history, whatever was played: what must hold for every chat, always."""
+"""Checks that hold for every history, whatever was played; and the malformed frames in one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import inf
 
 from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
-from harness.history.index import Asked, HistoryIndex
+from harness.history.index import HistoryIndex, ReceivedFrame
 from harness.verdict.outcome import Text
 from harness.verdict.steps import STEP_OF_FRAME
 
@@ -14,7 +14,7 @@ from harness.verdict.steps import STEP_OF_FRAME
 def anomalies_in(index: HistoryIndex) -> list[Anomaly]:
     """What is wrong with any history, whatever was played: what must hold for every chat, always.
 
-    For histories that are no play of an exercise, such as those of an instructor's own tests.
+    For histories that are not of an exercise, such as those of an instructor's own tests.
     """
     rooms = list(dict.fromkeys(membership.room for membership in index.memberships))
     return [
@@ -48,23 +48,23 @@ def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
     """Malformed frames, one finding for each step that such frames belong to."""
     found: dict[str, Anomaly] = {}
     counts: dict[str, int] = {}
-    first: dict[str, Asked] = {}
-    for asked in (asked for world in index.worlds for asked in world.received):
-        if asked.reading.flaws:
-            step = STEP_OF_FRAME.get(asked.reading.kind, "1.2")
+    first: dict[str, ReceivedFrame] = {}
+    for received in (received for world in index.worlds for received in world.received):
+        if received.reading.flaws:
+            step = STEP_OF_FRAME.get(received.reading.kind, "1.2")
             counts[step] = counts.get(step, 0) + 1
-            first.setdefault(step, asked)
-    for step, asked in first.items():
-        flaw = asked.reading.flaws[0]
+            first.setdefault(step, received)
+    for step, received in first.items():
+        flaw = received.reading.flaws[0]
         params = {
-            "who": asked.client,
-            "kind": asked.reading.kind or "?",
+            "who": received.client,
+            "kind": received.reading.kind or "?",
             "field": flaw.field or "…",
             "expected": flaw.expected,
             "actual": flaw.actual,
             "count": counts[step],
         }
-        found[step] = Anomaly("malformed_frame", params, [asked.event])
+        found[step] = Anomaly("malformed_frame", params, [received.event])
     return found
 
 
@@ -74,8 +74,8 @@ def first_flaw(index: HistoryIndex) -> Anomaly | None:
 
 
 def leniencies(index: HistoryIndex) -> list[Text]:
-    """What the contract forgives, and this server needed."""
-    used = dict.fromkeys(note for asked in index.received for note in asked.reading.notes)
+    """What the contract forgives, and this server made use of."""
+    used = dict.fromkeys(note for received in index.received for note in received.reading.notes)
     if errors.obeyed_binary(index):
         used["binary"] = None
     if errors.refused_for_marks(index):

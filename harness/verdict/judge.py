@@ -14,13 +14,13 @@ from harness.verdict.outcome import Finding, Outcome, StepResult, Text
 from harness.verdict.steps import points_for, steps_of
 
 STALL_LIMIT = 1.0
-"""Seconds for which the harness may be held up before what was missing in time is no proof any more."""
+"""Seconds for which the harness may be held up. After that, what did not come in time proves nothing."""
 
 
 def judge(
     exercise: int, findings: Mapping[str, Finding], index: HistoryIndex, component: str | None
 ) -> list[StepResult]:
-    """The verdict on each step of an exercise, of which the scenario's checks have found this.
+    """The verdict on each step of an exercise, in which the scenario's checks have found these `findings`.
 
     `component` is the one that is judged alone, if one is: only the steps that it can break carry points.
     """
@@ -37,8 +37,8 @@ def judge(
             end = stop if stop < inf else inf
             ended = [each for world in index.worlds for each in lifecycle.server(world, start, end)]
             anomalies = [*ended, *anomalies]
-            # Who was cut off missed much else: that comes first.
-            cut_off = _not_told_yet(anomalies, _cut_off(index, start, end))
+            # A client that was disconnected missed much else: that comes first.
+            cut_off = _not_reported_yet(anomalies, _cut_off(index, start, end))
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
         if not finished and lacking is not None and finding.skipped is None:
@@ -69,7 +69,7 @@ def _result(
         return StepResult(step, Outcome.INCONCLUSIVE, 0, of, shaky, notes, anomalies)
     doubt = finding.doubt
     if any(type(count) is int and count == 0 for count in finding.proof.params.values()):
-        doubt = doubt or Text("nothing_done")  # a receipt for nothing is none
+        doubt = doubt or Text("nothing_done")  # a receipt for nothing proves nothing
     if doubt is not None:
         return StepResult(step, Outcome.INCONCLUSIVE, 0, of, doubt, notes)
     return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
@@ -89,7 +89,7 @@ def _stall_in(index: HistoryIndex, step: str) -> float:
 
 
 def _not_simulated(index: HistoryIndex) -> Text | None:
-    """Why the play was broken off, if the server did what the simulated world does not have."""
+    """Why the run was stopped, if the server used what the simulated world does not have."""
     for event in (event for world in index.worlds for event in world.server):
         if event.what == "not_simulated":
             params = {"where": event.detail["where"], "name": event.detail["name"]}
@@ -103,18 +103,19 @@ def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly
     return Anomaly("not_reached", {"step": step, "blocked": blocked or step}, evidence)
 
 
-def _not_told_yet(told: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
-    """Those of `more` that do not just repeat what a checker of the scenario has found."""
-    names = {anomaly.name for anomaly in told}
+def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
+    """The anomalies in `more` that do not just repeat what a checker of the scenario has found."""
+    names = {anomaly.name for anomaly in reported}
     if names & {"server_died", "server_hung", "no_start", "flooding"}:
         return []
     return [anomaly for anomaly in more if anomaly.name not in names]
 
 
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
-    """What another exercise's step is about may be the reason why one of these failed: say so there.
+    """Malformed frames of another exercise's step may be why one of these failed: add them to the first.
 
-    It comes first, since what is told in malformed frames counts as not told; an `error` tells us nothing.
+    They come first, since checks do not see what is in malformed frames; an `error` comes last, since it is
+    read all the same.
     """
     mine = {result.step for result in results}
     elsewhere = [anomaly for step, anomaly in flaws.items() if step not in mine]

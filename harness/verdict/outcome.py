@@ -15,7 +15,7 @@ from harness.checkers.catalogue import Anomaly
 
 
 class Outcome(StrEnum):
-    """How a step, or everything that was asked for, came out."""
+    """The outcome of a step, or of all that a command judged."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -29,13 +29,13 @@ EXIT_CODES = {
     Outcome.FAILED: 1,
     Outcome.INCONCLUSIVE: 2,
 }
-"""What our commands end with. The codes for wrong usage and Ctrl-C are in `lab/command.py`."""
+"""The exit codes of our commands. The codes for wrong usage and Ctrl-C are in `lab/command.py`."""
 EXIT_DEFECT = 70
 """The kit itself failed, so that there is no verdict."""
 
 
 class Text(Struct, frozen=True):
-    """A sentence in `harness/texts`, and what it is filled with."""
+    """A sentence in `harness/texts`, and its parameters."""
 
     key: str
     params: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The course's exercises and their steps, with the points of each: the one place where these stand."""
+"""The course's exercises and their steps, with the points of each: the one place that defines them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STEP_OF_FRAME = {
     "presence": "3.2",
     "heartbeat": "3.3",
 }
-"""The step that a malformed frame of each type belongs to; "" is what is no JSON object."""
+"""The step that a malformed frame of each type belongs to; "" is for what is not a JSON object."""
 
 
 def numbers_in(text: str, option: str) -> list[int]:

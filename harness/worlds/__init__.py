@@ -1,1 +1,1 @@
-"""Where a scenario is played: the live world, with real processes and sockets."""
+"""Where a scenario is played: the live world, with real processes and sockets, or the simulated one."""

@@ -1,7 +1,7 @@
 """What a scenario may ask of the world that it is played in.
 
 Scenarios know this class and no other: they start and stop "the server", make clients, wait and count,
-and never learn whether the server is a process or a simulation.
+and never know whether the server is a process or a simulation.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class World(Surroundings):
     def __init__(self, timeline: Timeline) -> None:
         super().__init__(timeline)
         self.can_restart = True
-        """Whether the server is ours to stop and start."""
+        """Whether the world can stop and start the server."""
         self.skip_slow = False
         """Whether steps that wait for long time-outs are left out."""
         self.on_step: Callable[[Event], None] = lambda event: None
-        """Told of each step that begins or ends, and of long waits, to show progress."""
+        """Called with each step that begins or ends, and with long waits, to show progress."""
         self.lags: dict[str, float] = {}
         """For each step that was played, the seconds by which our own event loop was late at the most."""
         self.heartbeat = 0.0
@@ -52,7 +52,7 @@ class World(Surroundings):
                 yield
 
     def announce_wait(self, seconds: float) -> None:
-        """Say that what comes takes long, because the server's own time-outs do."""
+        """Announce that the next part takes long, because the server's own time-outs do."""
         event = history.Noted(self.now(), "long_wait", seconds)
         self.record(event)
         self.on_step(event)
@@ -60,10 +60,10 @@ class World(Surroundings):
     # --- clients ----------------------------------------------------------------------------------
 
     async def client(self, name: str, user: str | None = None, *, narrow: bool = False) -> Client:
-        """A new client, connected. `user` is asked for as a name of this run; `name` unless given.
+        """A new client, connected. It asks for the user `user` (`name` unless given), as a name of this run.
 
-        With `narrow`, the network takes little before a client that does not read is felt. Raises
-        PlayStopped if it is not let in.
+        With `narrow`, the network buffers little, so that the server soon notices a client that does not
+        read. Raises PlayStopped if it cannot connect.
         """
         client = Client(self, name, self.name(user or name), narrow)
         self._clients.append(client)
@@ -75,13 +75,13 @@ class World(Surroundings):
         return client
 
     async def stranger(self, name: str, user: str) -> Client:
-        """A client that is not connected yet, with a user name that nobody may have."""
+        """A client that is not connected yet, with a user name that is not allowed."""
         client = Client(self, name, user, narrow=False, unwelcome=True)
         self._clients.append(client)
         return client
 
     async def settle(self) -> None:
-        """Wait until all that was sent to undisturbed clients has come to them: networks take their time."""
+        """Wait until undisturbed clients have received all that was sent to them: networks take time."""
         answered = [each for each in self._clients if each.is_answered]
         await asyncio.gather(*(each.fence() for each in answered), return_exceptions=True)
 
@@ -109,9 +109,9 @@ class World(Surroundings):
 
     @abstractmethod
     async def kill_while_writing(self, watch: Watch, fraction: float) -> int:
-        """SIGKILL as soon as the server has written something since `watch` looks, or after a while.
+        """SIGKILL as soon as the server has written something since `watch` began, or after a while.
 
-        Of what it has written then, the end is torn off, and about so much of it (0 to 1) stays. Returns how
+        The end of what it has written then is torn off: about `fraction` of it (0 to 1) stays. Returns how
         many bytes were torn off.
         """
 
@@ -121,7 +121,7 @@ class World(Surroundings):
 
     @abstractmethod
     def watch_files(self) -> Watch:
-        """Look what the server writes there from now on."""
+        """Watch what the server writes there from now on."""
 
     @asynccontextmanager
     async def second_world(self) -> AsyncIterator[World]:
@@ -132,7 +132,7 @@ class World(Surroundings):
             yield second
         except PlayStopped:
             with suppress(PlayStopped):
-                await second.check_end()  # perhaps that is why
+                await second.check_end()  # an end of the server may be why
             raise
         finally:
             await second.close()
@@ -143,4 +143,4 @@ class World(Surroundings):
 
     @abstractmethod
     async def check_end(self) -> None:
-        """Raise PlayStopped if the server ends by itself in these moments: for when connections broke."""
+        """Raise PlayStopped if the server ends by itself within a moment; called when connections broke."""

@@ -1,8 +1,8 @@
-"""One simulated person at a keyboard, whose connection can be broken.
+"""A client of the chat, whose connection can be broken.
 
-A client speaks the protocol as a good client does (it answers heartbeats), writes everything that it
-sends and receives into the world's history, and keeps just enough of it in mind to know what it waits
-for. It judges nothing. Its faults are real ones: a reset is a TCP reset, and a client that goes silent stops
+A client speaks the protocol as it should (it answers heartbeats), writes everything that it sends and
+receives into the world's history, and remembers just enough of it to know what it waits for. It judges
+nothing. Its faults are real ones: a reset is a TCP reset, and a client that goes silent stops
 reading and writing with the socket open, as a machine does that lost its network.
 """
 
@@ -29,11 +29,11 @@ QUIET = 0.3
 SEND_PATIENCE = 10.0
 """Seconds for which a server may refuse to read what a client sends."""
 MANY = 10**9
-"""More pages of history than anybody is ever sent."""
+"""More pages of history than any client ever receives."""
 
 
 class Client:
-    """A person with one connection at a time; `conn` numbers the connections of the whole run."""
+    """A client with one connection at a time; `conn` numbers the connections of the whole run."""
 
     def __init__(
         self, world: Surroundings, name: str, user: str, narrow: bool, unwelcome: bool = False
@@ -63,23 +63,23 @@ class Client:
         self.errors = 0
         self.heartbeats = 0
         self._ws: Connection | None = None
-        self._stay: asyncio.Task[None] | None = None
-        self._calls = asyncio.Event()
-        """Set when the stay has something to do: to answer heartbeats, or to end."""
+        self._session: asyncio.Task[None] | None = None
+        self._work = asyncio.Event()
+        """Set when the session has something to do: to answer heartbeats, or to end."""
         self._unanswered = 0
         self._defect: Exception | None = None
         self._ended_by_us = False
         self._inside: set[str] = set()
         """The rooms that it joined on this connection."""
         self._echoes: dict[str, asyncio.Future[None]] = {}
-        """By tag, the messages of its own that somebody waits for."""
+        """By tag, those of its own messages that it waits for."""
 
     # --- the connection ---------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands, as far as this side knows."""
-        return self._stay is not None and not self._stay.done()
+        """Whether the connection is open, as far as this side knows."""
+        return self._session is not None and not self._session.done()
 
     @property
     def is_mute(self) -> bool:
@@ -88,15 +88,15 @@ class Client:
 
     @property
     def is_answered(self) -> bool:
-        """Whether it has a connection on which what it asks arrives, and what it is answered."""
+        """Whether it has a connection on which requests and answers arrive."""
         return self.is_open and self._ws is not None and self._ws.is_undisturbed
 
     def is_in(self, room: str) -> bool:
-        """Whether it asked to be in a room, on a connection that stands."""
+        """Whether it asked to be in a room, on an open connection."""
         return self.is_open and room in self._inside
 
     async def connect(self) -> None:
-        """Open a connection, in place of any that still stands, and wait for `connected`. Raises Gone."""
+        """Open a connection, in place of any open one, and wait for `connected`. Raises Gone."""
         await self.dispose()
         self.conn = self.world.next_conn()
         self.connected_frame = None
@@ -110,13 +110,13 @@ class Client:
         except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
             self._give_up("connection", 0.0, detail=type(error).__name__)
             raise Gone from error
-        self._stay = asyncio.create_task(self._stays(self._ws), name=f"{self.name} stays")
-        self._ws.listen(self._take, self._calls.set)
+        self._session = asyncio.create_task(self._run_session(self._ws), name=f"{self.name} session")
+        self._ws.listen(self._take, self._work.set)
         patience = self.world.patience
         answered = await self.world.until(lambda: self.connected_frame is None and self.is_open, patience)
         if self.connected_frame is None:
             if answered:  # it was closed instead
-                await self._stay
+                await self._session
             else:
                 self._give_up("connected", patience)
             raise Gone
@@ -134,16 +134,16 @@ class Client:
             )
         )
 
-    async def _stays(self, ws: Connection) -> None:
-        """Answer heartbeats until the connection ends, and write down how that was."""
+    async def _run_session(self, ws: Connection) -> None:
+        """Answer heartbeats until the connection ends, and record how it ended."""
         try:
             while not (ws.is_lost or self.world.flooded or self._defect):
                 if self._unanswered and ws.outbound is Way.FLOWS:
                     self._unanswered -= 1
                     await self._send({"type": "heartbeat"})
                 else:
-                    self._calls.clear()
-                    await self._calls.wait()
+                    self._work.clear()
+                    await self._work.wait()
         except PlayStopped:
             pass
         finally:
@@ -159,19 +159,19 @@ class Client:
         )
 
     def _take(self, text: str | bytes) -> None:
-        """A frame came. An error of ours is raised by the stay, whose end is waited for."""
+        """Handle a frame. A defect of the harness is raised by the session, whose end is awaited."""
         if self.world.flooded or self._defect:
-            self._calls.set()
+            self._work.set()
             return
         try:
             self._hear(text)
         except Exception as error:
             self._defect = error
-            self._calls.set()
+            self._work.set()
         if self.heartbeats > 0 and self.answers_heartbeats:
             self.heartbeats = 0
             self._unanswered += 1
-            self._calls.set()
+            self._work.set()
 
     def _hear(self, text: str | bytes) -> None:
         world, size = self.world, len(text)
@@ -180,7 +180,7 @@ class Client:
         excerpt = None if frame is not None else repr(text[:200])
         world.record(history.Received(world.now(), self.name, self.conn, frame, size, excerpt))
         world.readings.append(reading)
-        # A frame that is too large is a flaw, and is understood all the same.
+        # A frame that is too large has a flaw, and is read all the same.
         match reading.meaning if size <= MAX_FRAME else frames.read(frame).meaning:
             case Message() as message:
                 if size > frames.SHORT:
@@ -217,9 +217,9 @@ class Client:
     # --- what a client says -----------------------------------------------------------------------
 
     async def _send(self, frame: Any, text: str | bytes | None = None, bad: str | None = None) -> None:
-        """Send one frame (a binary one if `text` is bytes), and note it. Raises Gone without a connection.
+        """Send one frame (a binary one if `text` is bytes), and record it. Raises Gone without a connection.
 
-        Where a fault keeps it from getting out, it is as if nothing had been said.
+        Where a fault stops what the client sends, nothing is sent, and nothing recorded.
         """
         if self._ws is None or not self.is_open:
             raise Gone
@@ -238,7 +238,7 @@ class Client:
             raise Gone from error
 
     async def send(self, frame: Any) -> None:
-        """Send a good frame as it is; does not wait for an answer."""
+        """Send a correct frame as it is; does not wait for an answer."""
         await self._send(frame)
 
     async def join(self, room: str, since: int | None = None) -> None:
@@ -266,7 +266,7 @@ class Client:
         await self._send({"type": "message", "data": data})
 
     async def say_and_hear(self, room: str, content: str, seconds: float) -> None:
-        """Say something and go on at the very moment when it comes back, or after so many seconds."""
+        """Say something and return as soon as it comes back, or after so many seconds."""
         tag = tag_in(content)
         assert tag is not None
         echo = self._echoes[tag] = asyncio.get_running_loop().create_future()
@@ -275,7 +275,7 @@ class Client:
                 await self.say(room, content)
                 await echo
         except TimeoutError:
-            pass  # whether it was lost is not said here
+            pass  # whether it was lost is for the checkers
         finally:
             del self._echoes[tag]
 
@@ -284,7 +284,7 @@ class Client:
         await self._send(frame, text, rule)
 
     async def send_heartbeat(self) -> None:
-        """Show a sign of life unasked."""
+        """Send a heartbeat unasked."""
         await self._send({"type": "heartbeat"})
 
     async def ping(self) -> None:
@@ -299,9 +299,9 @@ class Client:
     async def fence(self) -> bool:
         """Wait until the server has handled all that this client sent before.
 
-        The contract has the frames of a connection answered in order, so we ask for the presence in a
-        room that nobody is in, and wait for that answer. A server that does not answer such questions
-        is given until it has been quiet for a while.
+        The frames of a connection are answered in order, by the contract. So the client asks for the
+        presence in an empty room, and waits for that answer. Where a server does not answer such
+        questions, it waits until no frame has come for a while.
         """
         if self.world.fences:
             room = self.world.name(f"fence-{self.world.next_number()}")
@@ -342,8 +342,8 @@ class Client:
         return answer()
 
     def is_whole(self, presence_frame: frames.PresenceFrame) -> bool:
-        """Whether a presence frame lists everybody; where it does not say, it does if it lists us, or
-        is of a room that we are not in."""
+        """Whether a presence frame lists all users; where it does not say, it does if it lists this user,
+        or is of a room that this client is not in."""
         if presence_frame.full is not None:
             return presence_frame.full
         return self.user in presence_frame.users or presence_frame.room not in self._inside
@@ -370,7 +370,7 @@ class Client:
         return page
 
     async def read_all(self, room: str, limit: int | None = None) -> list[Message]:
-        """Page through a room's whole history, until a page is empty or nothing newer is promised."""
+        """Page through a room's whole history, until a page is empty or brings nothing newer."""
         found: list[Message] = []
         since = 0
         while True:
@@ -390,14 +390,14 @@ class Client:
         self.world.record(history.Fault(self.world.now(), what, self.name, self.conn))
 
     async def close(self) -> None:
-        """End the connection as a good client does."""
+        """End the connection by a closing handshake, as a client should."""
         if self._ws is None or not self.is_open:
             return
         self._ended_by_us = True
         self._fault(faults.CLOSE)
         await self._ws.close()
-        if self._stay:
-            await self._stay
+        if self._session:
+            await self._session
 
     async def reset(self) -> None:
         """Break the connection: the server's next read or write on it fails."""
@@ -406,14 +406,14 @@ class Client:
         self._ended_by_us = True
         self._fault(faults.RESET)
         self.world.reset(self._ws)
-        if self._stay:
-            await self._stay
+        if self._session:
+            await self._session
 
     def suffer(self, fault: str) -> None:
-        """Have the connection, which stands, be disturbed from now on by a fault of the catalogue.
+        """Disturb the open connection from now on by a fault of the catalogue.
 
-        A client that cannot be read or heard sends nothing of its own accord; whoever lets it go on sending
-        (`send_heartbeat`) does so on purpose. Raises Gone if there is no connection.
+        A client that cannot receive or send then sends nothing of its own accord; a scenario lets it go on
+        sending on purpose (`send_heartbeat`). Raises Gone if there is no connection.
         """
         kind = FAULTS[fault]
         if self._ws is None or not (self.is_open or kind.heals):
@@ -422,7 +422,7 @@ class Client:
         self._ws.disturb(kind)
 
     async def stutter(self, seconds: float) -> None:
-        """Read nothing for a moment, as networks do: that is no fault, and every server must bear it."""
+        """Read nothing for a moment, as networks do: that is no fault, and every server must cope with it."""
         if self._ws is None or not self.is_open:
             raise Gone
         transport = self._ws.transport
@@ -432,14 +432,14 @@ class Client:
             transport.resume_reading()
 
     async def dispose(self) -> None:
-        """Let go of everything at the end of a run, whatever state it is in."""
+        """Abort the connection and end the session, whatever state they are in."""
         self._ended_by_us = True
         if self._ws is not None:
             self._ws.transport.abort()
-        if self._stay is not None:
-            self._stay.cancel()
+        if self._session is not None:
+            self._session.cancel()
             with suppress(asyncio.CancelledError):
-                await self._stay
+                await self._session
 
     def _give_up(self, wanted: str, seconds: float, room: str = "", detail: str = "") -> None:
         self.world.record(
@@ -455,7 +455,7 @@ class Client:
 
 
 def _how_it_ended(ws: Connection) -> str:
-    """How a connection ended that nobody closed by a closing frame: `reset` or `eof` (end of file)."""
+    """How a connection ended without a closing frame: `reset` or `eof` (end of file)."""
     error = ws.close_exc
     if error.rcvd is not None or error.sent is not None:
         return ""
@@ -463,4 +463,4 @@ def _how_it_ended(ws: Connection) -> str:
 
 
 def _ignore(text: str | bytes) -> None:
-    """Nobody listens any more."""
+    """Discard a message that comes after the end of the session."""

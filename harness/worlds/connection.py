@@ -1,7 +1,7 @@
-"""A WebSocket connection that is cheap to read from, and as strict as ever.
+"""A WebSocket connection that is cheap to read from, and as strict as the library's own.
 
-Most of what a received message costs in the websockets library is its parser and the task that it is handed
-to. Nearly all frames of a chat are whole text frames; those are taken here at the moment when they come.
+Most of what a received message costs in the websockets library is its parser and the task that receives it.
+Nearly all frames of a chat are whole text frames; those are handled here as soon as they come.
 Everything else (the handshake, pings, the closing, fragments, and whatever breaks RFC 6455) goes to the
 library, one whole frame at a time, so that its parser is always between two frames.
 """
@@ -35,30 +35,30 @@ class Connection(ClientConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unheard: deque[str | bytes] = deque()  # what came before anybody listened
-        self._hear: Callable[[str | bytes], None] = self._unheard.append
+        self._early: deque[str | bytes] = deque()  # what came before `listen`
+        self._hear: Callable[[str | bytes], None] = self._early.append
         self._on_end: Callable[[], None] | None = None
         self._rest = bytearray()  # the beginning of a frame
-        self._need = 0  # bytes that the frame has, as far as we know
+        self._need = 0  # bytes that the frame has, as far as is known
         self._room = _room(self.protocol)  # bytes that the payload of the next frame may have
         self._parts: list[Frame] = []  # of a message in fragments
-        self._is_over = False  # no message is heard any more, and what comes is the library's
+        self._is_over = False  # no message is given out any more: all bytes go to the library
         self.inbound = self.outbound = Way.FLOWS
 
     def listen(self, hear: Callable[[str | bytes], None], on_end: Callable[[], None] | None = None) -> None:
         """From now on call `hear` with each message as it comes, and at once with those that have come.
 
-        `on_end` is called when the connection is lost, after all messages. What `hear` raises is told to
-        the event loop's exception handler, and nothing is lost by it.
+        `on_end` is called when the connection is lost, after all messages. What `hear` raises goes to
+        the event loop's exception handler, and no message is lost by it.
         """
         self._hear, self._on_end = hear, on_end
-        while self._unheard:
-            self._give(self._unheard.popleft())
+        while self._early:
+            self._deliver(self._early.popleft())
         if self.is_lost and on_end:
             on_end()
 
     def disturb(self, kind: FaultKind) -> None:
-        """Have a fault begin, or end, that leaves the connection open."""
+        """Begin, or end, a fault that leaves the connection open."""
         self.inbound, self.outbound = kind.inbound, kind.outbound
         if self.inbound is Way.HELD:
             self.transport.pause_reading()
@@ -67,7 +67,7 @@ class Connection(ClientConnection):
 
     @property
     def is_undisturbed(self) -> bool:
-        """Whether frames arrive in both directions, as far as this side has to do with it."""
+        """Whether frames arrive in both directions, as far as it depends on this side."""
         return self.inbound is self.outbound is Way.FLOWS
 
     @property
@@ -78,9 +78,9 @@ class Connection(ClientConnection):
     # --- what asyncio and the library call --------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """There is a server."""
+        """The connection is established."""
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
+        if hasattr(transport, "max_size"):  # only asyncio's own transports have it
             transport.max_size = _READ_AT_ONCE
 
     def data_received(self, data: bytes) -> None:
@@ -91,7 +91,7 @@ class Connection(ClientConnection):
             data = self._shake_hands(data)
         if self._rest:
             self._rest += data
-            # Until a large frame is whole, its pieces are not looked at: that would be quadratic.
+            # Until a large frame is whole, its pieces are not parsed: that would be quadratic.
             if len(self._rest) < self._need:
                 return
             data, self._rest = bytes(self._rest), bytearray()
@@ -102,16 +102,16 @@ class Connection(ClientConnection):
     def send_data(self) -> None:
         """Write what the library has to send: frames, pongs, and the closing handshake."""
         if self.outbound is Way.LOST:
-            self.protocol.data_to_send()  # which forgets it
+            self.protocol.data_to_send()  # which discards it
         else:
             super().send_data()
 
     def process_event(self, event: Event) -> None:
-        """What the library has read: in place of its queue, messages go to who listens."""
+        """Handle what the library has read: messages go to `hear`, in place of the library's queue."""
         if self.response is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif not self._is_over:
-            self._gather(event)
+            self._add_fragment(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
@@ -119,10 +119,10 @@ class Connection(ClientConnection):
         if self._on_end:
             self._on_end()
 
-    # --- the way of a frame -----------------------------------------------------------------------
+    # --- frames -----------------------------------------------------------------------------------
 
     def _shake_hands(self, data: bytes) -> bytes:
-        """Give the library the answer to the handshake line by line; returns what comes behind it."""
+        """Give the library the answer to the handshake line by line; returns what comes after it."""
         at = 0
         while at < len(data) and self.protocol.state is State.CONNECTING:
             line = at
@@ -131,7 +131,7 @@ class Connection(ClientConnection):
         return data[at:]
 
     def _take_frames(self, data: bytes) -> int:
-        """Take all whole frames; returns how many bytes that were."""
+        """Take all whole frames; returns how many bytes they had."""
         at, end = 0, len(data)
         self._need = 0
         while at < end and not self._is_over:
@@ -163,7 +163,7 @@ class Connection(ClientConnection):
         if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
             self._is_over = True
 
-    def _gather(self, part: Frame) -> None:
+    def _add_fragment(self, part: Frame) -> None:
         if len(self._parts) >= MAX_FRAGMENTS:
             self._fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments", TooManyFragments(MAX_FRAGMENTS))
             return
@@ -174,7 +174,7 @@ class Connection(ClientConnection):
             if parts[0].opcode is Opcode.TEXT:
                 self._take_text(data)
             else:
-                self._give(data)
+                self._deliver(data)
 
     def _take_text(self, data: bytes) -> None:
         try:
@@ -182,9 +182,9 @@ class Connection(ClientConnection):
         except UnicodeDecodeError as error:
             self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}", error)
         else:
-            self._give(text)
+            self._deliver(text)
 
-    def _give(self, message: str | bytes) -> None:
+    def _deliver(self, message: str | bytes) -> None:
         try:
             self._hear(message)
         except Exception as error:
@@ -192,7 +192,7 @@ class Connection(ClientConnection):
             self.loop.call_exception_handler(context)
 
     def _fail(self, code: CloseCode, reason: str, error: Exception) -> None:
-        """End the connection as the library's `recv` does for a message that it cannot give out."""
+        """End the connection as the library's `recv` does for a message that it cannot return."""
         self._is_over = True
         self._parts.clear()
         self.set_connection_exc(error)
@@ -213,7 +213,7 @@ def _room(protocol: Protocol) -> float:
 
 
 def _payload(data: bytes, at: int) -> tuple[int, int]:
-    """Where the payload of the frame at this place begins and ends; behind `data` if that is not known yet.
+    """Where the payload of the frame at this place begins and ends; beyond `data` if that is not known yet.
 
     A masked frame, which a server must not send, is never whole: it is refused by its head.
     """

@@ -20,11 +20,11 @@ from harness.worlds.targets import Target
 from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""To linger for 0 seconds: closing throws away what was not sent, and tells the other side so."""
+"""SO_LINGER for 0 seconds: closing discards what was not sent, and resets the connection."""
 STALL = 0.1
-"""Seconds by which the event loop may be late before that is written down."""
+"""Seconds by which the event loop may be late before that is recorded."""
 MOVED = 1.0
-"""Seconds by which the time of day may go another way than our clock before that is written down."""
+"""Seconds by which the time of day may differ from the monotonic clock before that is recorded."""
 
 
 class LiveWorld(ServedWorld):
@@ -44,7 +44,7 @@ class LiveWorld(ServedWorld):
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
     async def moment(self) -> float:
-        """Let some milliseconds pass; a longer time was not ours, and does not count."""
+        """Let some milliseconds pass; a longer time, when this process did not run, does not count."""
         before = self.now()
         await asyncio.sleep(POLL)
         return min(self.now() - before, 4 * POLL)
@@ -63,7 +63,7 @@ class LiveWorld(ServedWorld):
         assert self._folder is not None
         assert self.target.command is not None
         env = {
-            # These two make a Python server print at once, and where it hangs when it is aborted.
+            # These two make a Python server print at once, and say where it hangs when it is aborted.
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             **os.environ,

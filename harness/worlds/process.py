@@ -43,7 +43,7 @@ def in_memory() -> str | None:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """A free port on loopback."""
     chooser = random.SystemRandom()
     while True:
         port = chooser.choice(_PORTS)
@@ -63,7 +63,7 @@ class ServerProcess:
             raise CommandNotFound(command[0])
         self._log = log
         self._printed = 0
-        self._family: dict[int, psutil.Process] = {}
+        self._processes: dict[int, psutil.Process] = {}
         # Appending, so that what is written after we cut the file short begins at its start again.
         with log.open("ab") as output:
             try:
@@ -81,7 +81,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The number of the process that was started."""
+        """The id of the process that was started."""
         return self._process.pid
 
     @property
@@ -91,7 +91,7 @@ class ServerProcess:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """There is nothing that a real process may not do."""
+        """Empty: there is nothing that a real process may not do."""
         return {}
 
     def terminate(self) -> None:
@@ -100,8 +100,8 @@ class ServerProcess:
 
     def signal_group(self, number: int) -> None:
         """Send a signal to the process and all that it started."""
-        self._note_family()
-        if sys.platform == "win32":  # there is one way to ask, and one to tell
+        self._note_processes()
+        if sys.platform == "win32":  # there is one signal to ask, and one to end
             asks = number == signal.SIGTERM
             self._process.send_signal(signal.CTRL_BREAK_EVENT if asks else signal.SIGTERM)
             return
@@ -111,12 +111,12 @@ class ServerProcess:
     def kill(self) -> None:
         """End it and all that it started, at once, and wait for that."""
         if sys.platform != "win32":
-            # To find the whole family takes some milliseconds, in which a server could still save what it
+            # To find all its processes takes some milliseconds, in which a server could still save what it
             # should have saved before. Stopped, it does nothing more.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGSTOP)
         self.signal_group(getattr(signal, "SIGKILL", signal.SIGABRT))
-        for process in self._family.values():  # who left the group is found by its parent
+        for process in self._processes.values():  # one that left the group is found by its parent
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
@@ -138,20 +138,20 @@ class ServerProcess:
 
     def listens_on(self) -> list[int]:
         """The TCP ports that the process, or one that it started, listens on."""
-        self._note_family()
+        self._note_processes()
         ports: set[int] = set()
-        for process in self._family.values():
+        for process in self._processes.values():
             with contextlib.suppress(psutil.Error):
                 for each in process.net_connections("tcp"):
                     if each.status == psutil.CONN_LISTEN:
                         ports.add(each.laddr.port)
         return sorted(ports)
 
-    def _note_family(self) -> None:
+    def _note_processes(self) -> None:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
             for each in (process, *process.children(recursive=True)):
-                self._family.setdefault(each.pid, each)
+                self._processes.setdefault(each.pid, each)
 
     # --- output -----------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class ServerProcess:
 
 
 def _printable(line: str) -> str:
-    """A line without control characters, cut to a length that a terminal can bear."""
+    """A line without control characters, cut to a length that fits a terminal."""
     text = "".join(char if char.isprintable() or char == "\t" else "?" for char in line.rstrip())
     return text if len(text) <= 300 else f"{text[:300]}…"
 

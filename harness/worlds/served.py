@@ -1,7 +1,7 @@
 """What the worlds have in common: a server program that is started, stopped, killed and copied.
 
 A world says how a program is started (`_launch`), and how a connection to it is made and broken. All that
-is done with it, and how it is told when it does not serve, is the same whether it is a process or a
+is done with it, and what is recorded when it does not serve, is the same whether it is a process or a
 simulated one.
 """
 
@@ -34,17 +34,17 @@ from harness.worlds.torn import Sizes, Watch, sizes
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 LAST_LINES = 40
-"""Lines of output that are kept of a server's last words."""
+"""Lines that are kept of the end of a server's output."""
 MUCH_OUTPUT = 16 * 1024 * 1024
-"""Bytes of output from which on a server is told that it prints too much."""
+"""Bytes of output above which a server prints too much, which is noted."""
 WRITE_SECONDS = 1.0
-"""Seconds within which a server writes down what it was told, if it ever does."""
+"""Seconds within which a server stores what it received, if it ever does."""
 HANG_TRIES = 3
 """New clients, with two seconds each, that may get no `connected` before the server counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024
 """Larger frames than the contract allows are read, so that they can be reported."""
 QUICK_INTERVAL = 0.5
-"""Seconds between heartbeats that servers are told where each check of a time-out would take long."""
+"""Seconds between heartbeats, as servers are set where each check of a time-out would take long."""
 QUICK_TIMEOUT = 1.5
 """Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 
@@ -54,7 +54,7 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
 
     @property
     def exit_code(self) -> int | None:
@@ -121,7 +121,7 @@ class ServedWorld(World):
 
     @abstractmethod
     def _free_port(self) -> int:
-        """A port that nobody listens on."""
+        """A free port."""
 
     @abstractmethod
     def _launch(self) -> Process:
@@ -129,7 +129,7 @@ class ServedWorld(World):
 
     @abstractmethod
     async def _narrow_socket(self, host: str, port: int) -> Any:
-        """A connected socket that takes only some kilobytes before its reader must read."""
+        """A connected socket that buffers only some kilobytes for a client that does not read."""
 
     # --- clients ----------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class ServedWorld(World):
         self.record(history.Server(self.now(), what, dict(detail), self.is_second))
 
     async def start_server(self) -> None:
-        """Start the target's command, or look whether somebody answers at its URL."""
+        """Start the target's command, or see whether a server answers at its URL."""
         if self.target.command is None:
             await self._wait_ready(None)
             return
@@ -191,7 +191,7 @@ class ServedWorld(World):
         return process
 
     def _settings(self) -> dict[str, str]:
-        """What the program is told by its environment."""
+        """The environment variables that the program is given."""
         return {
             "HEARTBEAT_INTERVAL": f"{self.heartbeat_interval:g}",
             "OFFLINE_TIMEOUT": f"{self.offline_timeout:g}",
@@ -202,7 +202,7 @@ class ServedWorld(World):
         }
 
     async def _wait_ready(self, process: Process | None) -> None:
-        """Return when a client that connects is sent `connected`; else say what happened instead."""
+        """Return when a client that connects is sent `connected`; else record what happened instead."""
         began = self.now()
         waited, last = 0.0, began
         why, more = "not_listening", ""
@@ -256,22 +256,22 @@ class ServedWorld(World):
     async def _accepts(self) -> bool:
         """Whether a client that connects is sent `connected` within two seconds.
 
-        Raises ConnectionClosedError if it is cut off instead.
+        Raises ConnectionClosedError if it is disconnected instead.
         """
         ws = await self._dial(self.address, self.name("probe"), narrow=False, timeout=2.0)
-        connected, told = False, asyncio.Event()
+        connected, answered = False, asyncio.Event()
 
         def hear(text: str | bytes) -> None:
             nonlocal connected
             with suppress(ValueError):
                 if frames.read(frames.decode(text)).kind == "connected":
                     connected = True
-                    told.set()
+                    answered.set()
 
-        ws.listen(hear, told.set)
+        ws.listen(hear, answered.set)
         try:
             async with asyncio.timeout(2.0):
-                await told.wait()
+                await answered.wait()
             if not connected and isinstance(ws.close_exc, ConnectionClosedError):
                 raise ws.close_exc
             return connected
@@ -281,7 +281,7 @@ class ServedWorld(World):
             await ws.close()
 
     async def stop_server(self) -> None:
-        """SIGTERM, and five seconds for it; then SIGKILL, which the history tells."""
+        """SIGTERM, and five seconds for it; then SIGKILL, which is recorded."""
         assert self._process is not None
         process, self._process = self._process, None
         self._event("asked_to_stop")
@@ -293,14 +293,14 @@ class ServedWorld(World):
         self._event("stopped", in_time=in_time, code=process.exit_code, seconds=round(self.now() - began, 3))
         process.kill()  # whatever it left behind
         self._keep_output(process)
-        await self._all_hang_up()
+        await self._all_disconnect()
 
     async def kill_server(self) -> None:
         """SIGKILL to the whole process group."""
         await self._kill({})
 
     async def kill_while_writing(self, watch: Watch, fraction: float) -> int:
-        """SIGKILL at what it writes next; the end of that is torn off."""
+        """SIGKILL at its next write; the end of that is torn off."""
         waited = 0.0
         while not watch.grown() and waited < WRITE_SECONDS:
             self.check_server()
@@ -317,9 +317,9 @@ class ServedWorld(World):
         process.kill()
         self.record(history.Server(self.now(), "killed", detail))
         self._keep_output(process)
-        await self._all_hang_up()
+        await self._all_disconnect()
 
-    async def _all_hang_up(self) -> None:
+    async def _all_disconnect(self) -> None:
         """Wait until the clients have noticed that the server is gone."""
         await self.until(
             lambda: sum(client.is_open and not client.is_mute for client in self._clients), 2.0, may_hang=True
@@ -333,15 +333,15 @@ class ServedWorld(World):
         process = self._process
         if process is not None and process.exit_code is not None:
             self._check_refused(process)
-            if process.pid not in self._reported:  # whose end was not told yet
+            if process.pid not in self._reported:  # whose end was not recorded yet
                 self._reported.add(process.pid)
                 self._event("died", code=process.exit_code, output=process.tail())
             raise PlayStopped
 
     async def check_end(self) -> None:
-        """Raise PlayStopped if the server ends by itself in these moments.
+        """Raise PlayStopped if the server ends by itself within a moment.
 
-        For when its connections broke. The system closes them before it tells that the process ended.
+        Called when its connections broke: the system closes them before it reports that a process ended.
         """
         process, waited = self._process, 0.0
         while process is not None and process.exit_code is None and waited < DYING_SECONDS:
@@ -357,9 +357,9 @@ class ServedWorld(World):
             raise PlayStopped
 
     async def check_alive(self) -> None:
-        """See whether the server still accepts clients; if not, have it say where it is, and stop.
+        """See whether the server still accepts clients; if not, record where it hangs, and raise PlayStopped.
 
-        Called when something did not come, so that a server which hangs is not told of lost messages.
+        Called when something did not come, so that a server that hangs does not count as losing messages.
         """
         process = self._process
         if process is None:
@@ -380,11 +380,11 @@ class ServedWorld(World):
         return sizes(self.data)
 
     def watch_files(self) -> Watch:
-        """Look what is written in DATA_DIR from now on."""
+        """Watch what is written in DATA_DIR from now on."""
         return Watch(self.data)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """What this world has to say of the server beside the verdict, which came out like this."""
+        """What this world has to say of the server besides the verdict, which has this outcome."""
         return []
 
     def output(self) -> list[str]:

@@ -10,15 +10,15 @@ from harness.worlds.connection import Connection
 from harness.worlds.timeline import Recorder, Timeline
 
 POLL = 0.005
-"""Seconds between two looks at what is waited for."""
+"""Seconds between two checks of what is waited for."""
 PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting. Only failures take that long."""
 LEAST_PATIENCE = 1.5
-"""Seconds that are left of it after several disappointments."""
+"""Seconds of patience that remain after several waits in vain."""
 
 
 class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
-    """The play cannot go on; the history says why."""
+    """The scenario cannot go on; the history says why."""
 
 
 class Gone(PlayStopped):
@@ -26,16 +26,16 @@ class Gone(PlayStopped):
 
 
 class Surroundings(Recorder, ABC):
-    """A place in which clients live; `World` in base.py is the whole of it."""
+    """The part of a world that its clients use; `World` in base.py is the whole."""
 
     is_second = False
-    """Whether it stands beside another world, with a copy of its data."""
+    """Whether it is a second world beside another one, with a copy of its data."""
 
     def __init__(self, timeline: Timeline) -> None:
         super().__init__(timeline)
         self.patience = PATIENCE
         self.fences = True
-        """Whether the server answers `presence`, so that an answer fences off what went before."""
+        """Whether the server answers `presence`, so that an answer shows that all before it was handled."""
 
     async def pause(self, seconds: float) -> None:
         """Let time pass: the pace of a plan. Only scenes (scenarios/script.py), in virtual time, wait so."""
@@ -50,15 +50,15 @@ class Surroundings(Recorder, ABC):
     ) -> bool:
         """Wait until `remaining()` is 0 (or False); True if it is.
 
-        Patience begins anew whenever it has become less. A moment for which this process did not get
-        the processor does not count, so that a loaded machine is not mistaken for a silent server.
+        Patience begins again whenever `remaining()` has become less. A moment for which this process did not
+        get the processor does not count, so that a loaded machine is not mistaken for a silent server.
         Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) no longer accepts clients.
         """
         left, waited = int(remaining()), 0.0
         limit = self.patience if patience is None else patience
         while left:
             if waited > limit:
-                # Whoever kept us waiting once is waited for less: the verdict is clear, and time is dear.
+                # After a wait in vain, later ones are shorter: the verdict is clear, and each costs time.
                 self.patience = max(self.patience / 2, LEAST_PATIENCE)
                 if not may_hang:
                     await self.check_alive()
@@ -83,7 +83,7 @@ class Surroundings(Recorder, ABC):
 
     @abstractmethod
     def check_server(self) -> None:
-        """Raise PlayStopped if the server ended without being told to."""
+        """Raise PlayStopped if the server ended without being asked to."""
 
     @abstractmethod
     async def check_alive(self) -> None:

@@ -22,7 +22,7 @@ _HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
 
 
 class BadTarget(Problem):
-    """There is nothing there that could be judged; the text says what to do."""
+    """The target cannot be judged; the text says what to do."""
 
 
 class CommandNotFound(Exception):  # noqa: N818 - named for what it says
@@ -71,7 +71,7 @@ def at_file(file: str) -> Target:
 
 
 def python_program(command: tuple[str, ...]) -> list[str] | None:
-    """What a command has Python run: `-m`, a module, its arguments; or a file and its. None if it is another.
+    """The module (after `-m`) or file that a command runs in Python, and its arguments; else None.
 
     Only such programs can be played in the simulated world.
     """
@@ -96,12 +96,12 @@ def check_simulated(target: Target) -> None:
 
 
 def at_url(url: str) -> Target:
-    """A server that runs already. Raises BadTarget if `url` is none of a WebSocket."""
+    """A server that runs already. Raises BadTarget if `url` is not that of a WebSocket."""
     if not url.startswith(("ws://", "wss://")):
         raise BadTarget("target.no_websocket", url=repr(url))
     try:
         host = urlsplit(url).hostname
-        urlsplit(url).port  # noqa: B018 - it raises for one that cannot be
+        urlsplit(url).port  # noqa: B018 - it raises for an impossible port
     except ValueError as error:
         raise BadTarget("target.no_address", url=repr(url), why=error) from error
     if not host:
@@ -116,7 +116,7 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
     """
     if not folder.is_dir():
         raise BadTarget("target.no_folder", path=folder)
-    folder = _home(folder)
+    folder = _find_submission(folder)
     about = folder / "submission.toml"
     if about.is_file():
         try:
@@ -147,9 +147,9 @@ def choose(
     of_solutions: bool = False,
     together: bool = False,
 ) -> Target:
-    """What the options of a command name: the student's own files in `exercises/` if they name nothing.
+    """The target that the options of a command name: without any, the student's own files in `exercises/`.
 
-    Raises BadTarget if there is nothing that could be judged.
+    Raises BadTarget if it cannot be judged.
     """
     if of_reference:
         return reference()
@@ -181,22 +181,22 @@ def find_folder(name: str) -> Path:
     raise BadTarget("target.not_here", name=name)
 
 
-def _home(folder: Path) -> Path:
-    """Where in a folder that was handed in the submission lies: there, or in the one place below that has it.
+def _find_submission(folder: Path) -> Path:
+    """The folder of the submission in one that was handed in: that one, or the only one below with the files.
 
-    Some hand in the whole kit, and some archives wrap everything in one more folder.
+    Some students hand in the whole kit, and some archives wrap everything in one more folder.
     """
     for pattern in ("", "*/", "*/*/"):
         found = {folder} if not pattern else {path for path in folder.glob(pattern) if path.is_dir()}
-        homes = [path for path in found if _is_home(path)]
+        homes = [path for path in found if _is_submission(path)]
         if homes:
-            # The kit has model answers, too, and nobody hands those in.
+            # The kit has model answers, too, and no student hands those in.
             own = [path for path in homes if path.name != "solutions"]
             return own[0] if len(own) == 1 else folder
     return folder
 
 
-def _is_home(folder: Path) -> bool:
+def _is_submission(folder: Path) -> bool:
     return (folder / "submission.toml").is_file() or any(_file(folder, n).is_file() for n in EXERCISES)
 
 

@@ -1,4 +1,4 @@
-"""The one history of a run, with its clock, and the names and numbers that are given out."""
+"""The one history of a run, with its clock, and unique names and numbers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from harness.history.events import Event, History
 from harness.history.frames import Reading
 
 MAX_EVENTS = 150_000
-"""Events after which a server counts as flooding: a play has some thousands."""
+"""Events after which a server counts as flooding: a run has some thousands."""
 _LONG = 1024
-"""Characters from which on one copy of a text is kept for all frames that hold it."""
+"""Characters above which one copy of a text is kept for all frames that contain it."""
 
 
 class Timeline:
     """What worlds that run side by side share. `nonce` is part of every name and tag of the run.
 
-    Make it inside of the event loop whose clock it is to use.
+    Create it inside the event loop whose clock it is to use.
     """
 
     def __init__(self, nonce: str) -> None:
@@ -41,7 +41,7 @@ class Timeline:
         return self._clock() - self._began
 
     def record(self, event: Event) -> None:
-        """Add an event to the history. A server that sends without end is told of once."""
+        """Add an event to the history. A server that sends without end is recorded once."""
         self.history.append(event)
         if len(self.history) > self.most_events and not self.flooded:
             self.flooded = True
@@ -53,17 +53,17 @@ class Timeline:
         return self._conns
 
     def next_number(self) -> int:
-        """A number that was not given out before."""
+        """A new number, unique in the run."""
         self._numbers += 1
         return self._numbers
 
     def same(self, text: str) -> str:
-        """The one copy that is kept of a long text, which hundreds of frames may hold."""
+        """The one copy that is kept of a long text, which hundreds of frames may contain."""
         return self._long_texts.setdefault(text, text) if len(text) > _LONG else text
 
 
 class Recorder:
-    """Whoever writes into a timeline: shortcuts to what it keeps and gives out."""
+    """The base of classes that write into a timeline, with shortcuts to its attributes and methods."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
@@ -83,7 +83,7 @@ class Recorder:
         self.timeline.record(event)
 
     def note(self, what: str, value: Any) -> None:
-        """Write down something that was counted or measured."""
+        """Record something that was counted or measured."""
         self.record(history.Noted(self.now(), what, value))
 
     def name(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The end of what a killed server was writing, torn off, as a kill between two writes leaves it.
+"""Tears off the end of what a killed server was writing, as a kill between two writes leaves it.
 
 Only bytes that were written since a moment are torn, and only where a server can expect that: at the end of
 a file of text, or of SQLite's write-ahead log, whose frames have checksums for this. A database's own file is
@@ -56,7 +56,7 @@ class Growth(Struct, frozen=True):
 
 
 class Watch:
-    """Looks what is written in a folder from now on. Use it as a context."""
+    """Watches what is written in a folder from now on. Use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -70,7 +70,7 @@ class Watch:
         self._moves.close()
 
     def grown(self) -> list[Growth]:
-        """The ends of files that can be torn, of all that was written since then."""
+        """What was written since then at the ends of files, where it can be torn."""
         now = sizes(self._folder)
         return [
             Growth(path, was.size if (was := self._before.get(path)) else 0, size.size)
@@ -79,7 +79,7 @@ class Watch:
         ]
 
     def tear(self, fraction: float) -> dict[str, int]:
-        """Cut these ends, so that about so much (0 to 1) of what is new stays.
+        """Cut these ends, so that about `fraction` (0 to 1) of what is new stays.
 
         Returns the bytes torn off each file, by its path in the folder.
         """
@@ -119,9 +119,9 @@ _EVENT = struct.Struct("iIII")
 
 
 class _Moves:
-    """Which files are moved to their names in the folders of a tree; Linux tells (inotify(7)).
+    """Finds which files are moved to their names in the folders of a tree: on Linux by inotify(7).
 
-    Elsewhere the times of a file tell: moving it changes the file, but not its contents. Linux's clock for
+    Elsewhere it goes by a file's times: moving it changes the file, but not its contents. Linux's clock for
     them is too coarse.
     """
 
@@ -160,11 +160,11 @@ class _Moves:
             place += size
             if number in self._folders:
                 self._moved.add(self._folders[number] / os.fsdecode(name))
-            else:  # the system has lost count
+            else:  # the system has dropped events
                 self._folders.clear()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -2,10 +2,10 @@
 
 A simulated restart runs a program again in the same Python process. What it did to the standard library is
 undone (`process_state.py`), and its own modules are imported anew (`modules.py`); what installed packages
-and C code keep is not. So a program that fails at a later start may be right: it has a counter, say, that
-can be registered once in a process. It is then started once more, on what it had found, in a simulation in
-a new Python process. If it does not start there either, that is its own fault: a torn file, say. If it
-does, the restart is not simulated. It costs a second, and only where the play is over anyhow.
+and C code keep is not. So a program that fails at a later start may be right: it may have a counter
+that can be registered once in a process. It is then started once more, on the data that it found, in a
+simulation in a new Python process. If it does not start there either, that is its own fault, such as a torn
+file. If it does, the restart is not simulated. It costs a second, and only where the run is over anyway.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Struct
 from harness.worlds.targets import Target
 
 SECONDS = 10.0
-"""Real seconds that a program has for it."""
+"""Real seconds that a program has to start."""
 
 
 class FirstStart(Struct):
@@ -34,7 +34,7 @@ class FirstStart(Struct):
 
 
 def starts_elsewhere(job: FirstStart) -> bool:
-    """Whether it starts in a new process (see `start_once.py`), or does there what is not simulated."""
+    """Whether it starts in a new process (see `start_once.py`), or uses there what is not simulated."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "harness.worlds.sim.start_once"],

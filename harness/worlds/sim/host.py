@@ -5,8 +5,8 @@ tasks run in the simulator's, but all of that is one thread, as in a real proces
 else belongs to a thread can be opened in the main part and used in a coroutine.
 
 SIGKILL is `kill`: nothing of the host runs any more, no `finally` and no destructor. What it has left
-behind is kept until the run ends, so that Python does not tidy it up. A host that ends itself in the middle
-of something (`os._exit`) is left standing there: its greenlet is never switched to again.
+behind is kept until the run ends, so that Python does not finalize it. The code of a host that ends itself
+(`os._exit`) stays where it is: its greenlet is never switched to again.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from harness.worlds.sim.threads import WorkerThread
 KEPT_LINES = 200
 """Lines of a host's output that are kept."""
 LOCKS = ("Lock.acquire", "Semaphore.acquire", "Condition.wait", "Barrier.wait")
-"""Where tasks wait for somebody to let them go on; a good server does that for a moment only."""
+"""Where tasks wait for another one to release them; in a correct server, for a moment only."""
 ANOTHER = (*LOCKS, "Event.wait", "Queue.get", "Queue.put")
 """Where tasks wait for one another, and not for the network or the clock."""
 _OBSERVERS = tuple(f'  File "{inspect.getfile(each)}"' for each in (calls, observed, threads))
-"""How the lines of a traceback begin that stand for a frame of ours around a call."""
+"""How the lines of a traceback begin that show a frame of ours around a call."""
 _IGNORED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 """Signals that do nothing to a program that has no handler for them."""
 
@@ -56,11 +56,11 @@ class Host:
         self.name = name
         self.number = number
         self.pid = 1000 + number
-        self.chance = Random(f"{simulator.seed}/{name}/{number}")
-        """What the host's own random numbers come from."""
+        self.rng = Random(f"{simulator.seed}/{name}/{number}")
+        """The source of the host's own random numbers."""
         self.environ: dict[str, str] = {}
         self.is_server = False
-        """Whether it runs somebody's server, and not our own code: then it is looked after."""
+        """Whether it runs a server, and not our own code: then system calls are replaced or refused."""
         self.system = HostLoop(self)
         """What happens on it outside of any loop of its own, such as work in threads."""
         self.loop = self.system
@@ -69,7 +69,7 @@ class Host:
         self.is_alive = True
         self.exit_code: int | None = None
         self.refused: NotSimulated | None = None
-        """What it did that the simulated world does not have."""
+        """What it used that the simulated world does not have."""
         self.busy_until = 0.0
         """Until when `time.sleep` holds up everything on it."""
         self.slept: dict[str, float] = {}
@@ -77,26 +77,26 @@ class Host:
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
         self.thread: WorkerThread | None = None
-        """Who does the executor's work that the code belongs to which runs."""
+        """The executor's thread whose work is running, if any."""
         self._threads = itertools.count(1)
-        self.given = ""
-        """Where that was given to the executor."""
+        self.submitted_from = ""
+        """Where that work was submitted to the executor."""
         self.handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
         """What `signal.signal` was given, by number."""
         self.blocked: set[int] = set()
         """Signals that it has blocked."""
         self.pending: set[int] = set()
-        """Those of them that have come."""
+        """Blocked signals that have come."""
         self.kept: dict[Any, Any] = {}
         """What else the system keeps for it. See `system.py`."""
         self.error: BaseException | None = None
         """The exception that it ended with."""
         self.at_exit: list[tuple[Callable[..., object], Callable[[], object]]] = []
-        """What was registered, and how it is called."""
+        """What `atexit` has registered, and how it is called."""
         self.synced: dict[int, int] = {}
-        """Of its files, by their inodes: how many bytes are surely on the disk."""
+        """By inode, how many bytes of its files are surely on the disk."""
         self.files: list[weakref.ref[io.IOBase]] = []
-        """What it has opened, as long as it has it."""
+        """The files that it has opened, as long as they exist."""
         self._line = ""
         self._postponed: list[Handle] = []
         self._workers: dict[int, Workers] = {}
@@ -128,7 +128,7 @@ class Host:
             self.error, self.refused = error, self.refused or own_fault(error)
             trace = error.__traceback__
             while trace is not None and is_library(trace.tb_frame.f_code.co_filename):
-                trace = trace.tb_next  # how we have started it is nothing to its author
+                trace = trace.tb_next  # its author need not see how we started it
             self.print("".join(traceback.format_exception(type(error), error, trace)))
             code = 1
         if isinstance(code, str):
@@ -143,7 +143,7 @@ class Host:
                 self.print(traceback.format_exc())
         for file in self._open_files():
             with contextlib.suppress(OSError, ValueError):
-                file.close()  # as it is done for files that were left open
+                file.close()  # as Python does for files that were left open
         self._end(code if isinstance(code, int) else 0)
 
     def wait_for_loop(self) -> None:
@@ -164,7 +164,7 @@ class Host:
             events._set_running_loop(before)
 
     def interrupt(self, error: BaseException) -> None:
-        """A callback raised what ends a process: the main part is told, as asyncio does."""
+        """A callback raised what ends a process: raise it in the main part, as asyncio does."""
         if self.is_alive:
             self._to_raise = error
             self.resume_main()
@@ -194,7 +194,7 @@ class Host:
         return max((workers.most_at_once for workers in self._workers.values()), default=0)
 
     def shut_down(self, executor: Any, wait: bool, cancel: bool) -> None:
-        """An executor takes nothing more."""
+        """An executor takes no more work."""
         if id(executor) in self._workers:
             workers = self._workers[id(executor)]
             if cancel:
@@ -241,12 +241,12 @@ class Host:
         """
         self._end(-int(number))
         if self.simulator.current is self:
-            self._vanish()
+            self._stop_here()
 
     def exit(self, code: int) -> NoReturn:
         """`os._exit`: end it at once, from within."""
         self._end(code)
-        self._vanish()
+        self._stop_here()
 
     def refuse(self, what: str, where: str = "", name: str = "") -> NoReturn:
         """Stop a host that does what cannot be simulated, there and then."""
@@ -254,16 +254,16 @@ class Host:
             raise NotImplementedError(f"{what} {name}: not in the simulated world")
         self.refused = self.refused or NotSimulated(what, where or self.simulator.called_from(), name)
         self._end(1)
-        self._vanish()
+        self._stop_here()
 
-    def _vanish(self) -> NoReturn:
-        """Leave what the host is just doing where it stands, and let the others go on."""
+    def _stop_here(self) -> NoReturn:
+        """Leave the running code of the host where it is, and let the other hosts go on."""
         running = getcurrent()
         self._left_behind.append(running)  # else Python would unwind it
-        self.simulator.current_task_vanishes()
+        self.simulator.abandon_current_task()
         assert running.parent is not None
         running.parent.switch()
-        raise AssertionError("who has ended is never switched to")
+        raise AssertionError("a host that has ended is never switched to")
 
     def _end(self, code: int) -> None:
         if not self.is_alive:
@@ -310,7 +310,7 @@ class Host:
         for handle in postponed:
             self.simulator.soon(handle)
 
-    # --- what it says -----------------------------------------------------------------------------
+    # --- its output -------------------------------------------------------------------------------
 
     def print(self, text: str) -> None:
         """Add to its output."""
@@ -332,7 +332,7 @@ class Host:
         return found
 
     def unseen_errors(self) -> dict[str, str]:
-        """By place, the exceptions by which tasks have ended, and which nobody has been told of."""
+        """By place, the exceptions by which tasks have ended, and which were never retrieved."""
         errors = [error for loop in self.loops for error in loop.unseen_errors()]
         return {raised_where(error): traceback.format_exception_only(error)[-1].strip() for error in errors}
 

@@ -24,7 +24,7 @@ _MANY_WORKERS = 32
 
 
 class Handle:
-    """A callback that is to be called: what asyncio's handle is, with less to carry."""
+    """A callback that is to be called: like asyncio's handle, at less cost."""
 
     __slots__ = ("args", "callback", "context", "is_cancelled", "loop")
 
@@ -53,7 +53,7 @@ class Handle:
         lacks(asyncio.TimerHandle, type(self).__name__, name, self.loop.host)
 
     def failed(self, error: BaseException) -> None:
-        """It raised something that nobody else will hear of."""
+        """It raised an exception that nothing else will handle."""
         fault = own_fault(error)
         if fault is not None and self.loop.host.is_server:
             self.loop.host.refuse(*fault)
@@ -95,10 +95,10 @@ class HostLoop(asyncio.BaseEventLoop):
         self._made: list[weakref.ref[asyncio.Task[Any]]] = []
         self._names = itertools.count(1)
 
-    __hash__ = object.__hash__  # asked for at each step of a task, and never in a set
+    __hash__ = object.__hash__  # needed at each step of a task, and never for a set
 
     def __del__(self) -> None:
-        """Nothing is open that would have to be warned of."""
+        """Warn of nothing, unlike asyncio: nothing is open."""
 
     def __getattr__(self, name: str) -> Any:
         lacks(asyncio.SelectorEventLoop, "loop", name, self.__dict__.get("host"))
@@ -162,12 +162,12 @@ class HostLoop(asyncio.BaseEventLoop):
         return [task for task in self._tasks() if not task.done()]
 
     def unseen_errors(self) -> list[BaseException]:
-        """By which exceptions tasks have ended that are still kept by somebody who never looked at them."""
+        """The exceptions, never retrieved, by which tasks have ended that still exist."""
         ended: list[Any] = [task for task in self._tasks() if task.done()]
         return [task._exception for task in ended if task._log_traceback]
 
     def _tasks(self) -> list[asyncio.Task[Any]]:
-        """All tasks that there still are, in the order in which they were made."""
+        """All tasks that still exist, in the order in which they were made."""
         self._made = [made for made in self._made if made() is not None]
         return [task for made in self._made if (task := made()) is not None]
 
@@ -280,7 +280,7 @@ class HostLoop(asyncio.BaseEventLoop):
         return await self.host.simulator.network.connect(self, protocol_factory, port, window)
 
     async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
-        """Everybody is at home."""
+        """Every host is this machine."""
         return [(2, 1, 6, "", ("127.0.0.1", port))]
 
     # --- signals ----------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ class HostLoop(asyncio.BaseEventLoop):
         self.host.handlers[int(sig)] = default
         return previous is not default
 
-    # --- what there is not ------------------------------------------------------------------------
+    # --- what is not simulated --------------------------------------------------------------------
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         self.host.refuse("socket")
@@ -323,7 +323,7 @@ class HostLoop(asyncio.BaseEventLoop):
 
 
 class _Work:
-    """Something to be done by an executor, and what came of it."""
+    """A call to be made by an executor, and its outcome."""
 
     def __init__(
         self, loop: HostLoop, function: Callable[..., Any], args: tuple[Any, ...], seconds: float
@@ -334,14 +334,15 @@ class _Work:
         self._call = partial(function, *args)
         code = getattr(function, "__code__", None)
         is_own = code is not None and not is_library(code.co_filename)
-        self._given = "" if is_own else loop.host.simulator.called_from()  # it has no line to be told by
+        # A library's function has no place in the server's own code.
+        self._submitted_from = "" if is_own else loop.host.simulator.called_from()
         self._outcome: Callable[[], None] | None = None
 
     def do(self, thread: WorkerThread) -> float:
         """Do it as that thread, and return for how many seconds it has slept."""
         host, before = self.loop.host, events._get_running_loop()
         began = host.loop.time()
-        busy, host.thread, host.given = host.busy_until, thread, self._given
+        busy, host.thread, host.submitted_from = host.busy_until, thread, self._submitted_from
         events._set_running_loop(None)
         try:
             self._outcome = partial(self.result.set_result, self._call())
@@ -350,13 +351,13 @@ class _Work:
                 host.refuse("thread", raised_where(error))  # another thread would have gone on meanwhile
             self._outcome = partial(self.result.set_exception, error)
         events._set_running_loop(before)
-        # Who sleeps in a thread keeps that one busy, and nobody else.
+        # A sleep in a thread keeps only that thread busy.
         slept = host.loop.time() - began
         host.busy_until, host.thread = busy, None
         return slept
 
-    def tell(self) -> None:
-        """Have those go on who await it."""
+    def deliver(self) -> None:
+        """Set the result, and so wake those who await it."""
         if self._outcome is not None and not self.result.done() and not self.loop.is_over:
             self._outcome()
 
@@ -369,23 +370,23 @@ class Workers:
     """
 
     def __init__(self, host: Machine, executor: Any) -> None:
-        self.executor = executor  # so that its address stays its own
+        self.executor = executor  # so that its `id` stays unique
         self._host = host
         self._count = max(1, min(getattr(executor, "_max_workers", _MANY_WORKERS), _MANY_WORKERS))
-        self._planned = [0.0] * self._count  # when each is free again, as far as can be told beforehand
+        self._planned = [0.0] * self._count  # when each is free again, as far as is known beforehand
         self._pending: dict[_Work, None] = {}
         self._running: dict[_Work, float] = {}  # and when that ends
         self._threads: dict[_Work, WorkerThread] = {}  # those at work
         self._idle: deque[WorkerThread] = deque()  # those that wait for work, the longest first
         self.most_at_once = 0
         """Threads that were at work at the same time."""
-        self._waiting: deque[_Work] = deque()  # those that are due, and nobody is free
+        self._waiting: deque[_Work] = deque()  # those that are due, while no thread is free
         self._done: list[asyncio.Future[None]] = []
 
     def give(
         self, loop: HostLoop, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> asyncio.Future[Any]:
-        """Have something be done. Returns a future of the loop that asks for it."""
+        """Submit a call. Returns a future of the loop that submits it."""
         disk = self._host.simulator.latency.disk
         first = min(self._planned)
         starts, seconds = max(loop.time() + disk(), first), disk()
@@ -411,7 +412,7 @@ class Workers:
             self._done.clear()
 
     def _do(self, work: _Work, starts: float) -> float:
-        """Do it, as if it was begun at that time, and return when it ends."""
+        """Do it, as if it had begun at that time, and return when it ends."""
         del self._pending[work]
         if work.result.cancelled():
             return starts
@@ -424,7 +425,7 @@ class Workers:
     def _finish(self, work: _Work) -> None:
         del self._running[work]
         self._idle.append(self._threads.pop(work))
-        work.tell()
+        work.deliver()
         self._go_on()
 
     def _new_thread(self) -> WorkerThread:
@@ -438,7 +439,7 @@ class Workers:
             await self._done[-1]
 
     def cancel(self) -> None:
-        """Do nothing of what has not begun."""
+        """Cancel the work that has not begun."""
         for work in self._pending:
             work.result.cancel()
 
@@ -453,6 +454,6 @@ class Workers:
 
 
 def wake(future: asyncio.Future[None]) -> None:
-    """Let those go on who wait for this, if they still do."""
+    """Wake those who wait for this future, if they still do."""
     if not future.done():
         future.set_result(None)

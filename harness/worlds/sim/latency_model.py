@@ -35,10 +35,10 @@ MOBILE = Latency(0.04, 0.7, hiccups=0.03, hiccup=0.4)
 CAMPUS = (CABLE,)
 EVERYWHERE = (CABLE, CABLE, CABLE, HOUSE, HOUSE, MOBILE)
 PLACES = (CAMPUS, CAMPUS, CAMPUS, CAMPUS, EVERYWHERE)
-"""Where the people of a run are, and how often each network is met there. Most races need people who are
-near, so that what they do arrives within a few accesses to the disk."""
+"""Where the clients of a run are, and how often each network occurs there. Most races need clients that are
+near, so that what they send arrives within a few accesses to the disk."""
 
-# Disks are slow here, beside the network: then much waits for them at once, and that is where orders differ.
+# Disks are slow here, next to the network: then much waits for them at once, and that is where orders differ.
 QUICK_DISK = Latency(0.0005, 0.6)
 BUSY_DISK = Latency(0.001, 0.6, hiccups=0.003, hiccup=0.05)
 SLOW_DISK = Latency(0.002, 0.4)
@@ -55,7 +55,7 @@ class LatencyModel:
         self._disk_rng = Random(rng.random())
 
     def link(self) -> tuple[Latency, Random]:
-        """The network below a new connection, and the chance that it draws from."""
+        """The network below a new connection, and its source of random numbers."""
         return self._rng.choice(self._networks), Random(self._rng.random())
 
     def disk(self) -> float:

@@ -20,7 +20,7 @@ class Loggers:
         self._manager = {name: value for name, value in vars(manager).items() if name != "loggerDict"}
 
     def restore(self) -> None:
-        """Have them be like that again; those that came later are forgotten."""
+        """Restore that state; loggers that came later are forgotten."""
         table: dict[str, Any] = logging.root.manager.loggerDict
         table.clear()
         table.update(self._table)

@@ -1,8 +1,8 @@
-"""What the parts of the simulated world know of one another: a machine with a process, and who schedules it.
+"""Protocols for type hints: a machine with a process, and the simulator that schedules it.
 
 Loops, sockets, streams and patches are given the host that they belong to, and the host is made of them. So
-that none of these modules imports one above it, they know it by this description, which `host.py` and
-`simulator.py` fulfil.
+that none of these modules imports one above it, they know it by these protocols, which `host.py` and
+`simulator.py` implement.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Scheduler(Protocol):
     def called_from(self) -> str:
         """The place in the current host's own code that is running."""
 
-    def current_task_vanishes(self) -> None:
-        """The code that runs is left where it stands."""
+    def abandon_current_task(self) -> None:
+        """Leave the code that runs where it is, for good."""
 
 
 class Machine(Protocol):
@@ -63,7 +63,7 @@ class Machine(Protocol):
 
     busy_until: float
     thread: WorkerThread | None
-    given: str
+    submitted_from: str
     environ: dict[str, str]
     handlers: dict[int, Any]
     blocked: set[int]
@@ -72,11 +72,11 @@ class Machine(Protocol):
 
     @property
     def simulator(self) -> Scheduler:
-        """Who runs its code."""
+        """The simulator that runs its code."""
 
     @property
     def is_server(self) -> bool:
-        """Whether it runs somebody's server, and not our own code."""
+        """Whether it runs a server, and not our own code."""
 
     @property
     def is_alive(self) -> bool:
@@ -84,7 +84,7 @@ class Machine(Protocol):
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The id of its process."""
 
     @property
     def system(self) -> asyncio.AbstractEventLoop:
@@ -101,7 +101,7 @@ class Machine(Protocol):
         """Add to its output."""
 
     def send_signal(self, number: int) -> None:
-        """Have a signal come."""
+        """Send it a signal."""
 
     def drop(self, handle: Any) -> None:
         """A callback will not be called."""
@@ -119,7 +119,7 @@ class Machine(Protocol):
         """A thread with an identity of its own."""
 
     def wait_for_loop(self) -> None:
-        """Have the main part wait until its loop is stopped."""
+        """In the main part: wait until its loop is stopped."""
 
     def resume_main(self) -> None:
-        """Have the main part go on."""
+        """Let the main part go on."""

@@ -21,7 +21,7 @@ _FIRST = frozenset(
     {"_collections_abc", "_sitebuiltins", "abc", "builtins", "codecs", "encodings", "genericpath", "harness"}
     | {"io", "lab", "marshal", "os", "posixpath", "site", "stat", "sys", "time", "zipimport"}
 )
-"""What Python has imported before it looks into anybody's folder, and what is ours."""
+"""What Python has imported before it looks into a program's folder, and our own packages."""
 
 
 def forget_own(program: str) -> list[ModuleType]:
@@ -48,7 +48,7 @@ def forget_own(program: str) -> list[ModuleType]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Afterwards the modules and the path to them are what they were before."""
+    """On exit, restore the imported modules, the path to them, and the arguments."""
     modules, path, arguments = dict(sys.modules), list(sys.path), list(sys.argv)
     try:
         yield

@@ -44,16 +44,16 @@ class Address:
 
 
 class Network:
-    """Who listens where, and all connections."""
+    """All listeners, and all connections."""
 
     def __init__(self, simulator: Scheduler) -> None:
         self.simulator = simulator
         self._listeners: dict[int, Listener] = {}
         self._ports = itertools.count(_PORTS)
-        self._transports: dict[Transport, None] = {}  # in the order of their making
+        self._transports: dict[Transport, None] = {}  # in the order of their creation
 
     def free_port(self) -> int:
-        """A port that nobody has had."""
+        """A port that was never used."""
         return next(self._ports)
 
     def listen(
@@ -110,7 +110,7 @@ class Network:
             transport.abandon()
 
     def transport_ended(self, transport: Transport) -> None:
-        """Both sides have done with it."""
+        """One side of a connection has ended."""
         self._transports.pop(transport, None)
 
 
@@ -141,7 +141,7 @@ class Listener(asyncio.AbstractServer):
         lacks(asyncio.base_events.Server, "Server", name, self.__dict__.get("host"))
 
     def accept(self, transport: Transport) -> None:
-        """Somebody connects."""
+        """Accept a connection."""
 
         def made() -> None:
             protocol = self._factory()
@@ -152,7 +152,7 @@ class Listener(asyncio.AbstractServer):
         self.loop.call_soon(made)
 
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Accept no more connections."""
         self._is_open = False
         self.sockets = ()
         self._network.forget(self)
@@ -160,7 +160,7 @@ class Listener(asyncio.AbstractServer):
             self._forever.cancel()
 
     def hears(self) -> bool:
-        """Whether somebody who connects to 127.0.0.1 is accepted."""
+        """Whether a client that connects to 127.0.0.1 is accepted."""
         return self._is_open and self._is_here
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -191,7 +191,7 @@ class Listener(asyncio.AbstractServer):
 
 
 class _Socket:
-    """As much of a socket as somebody asks for who wants to know an address."""
+    """As much of a socket as programs use to learn an address."""
 
     family = socket.AF_INET
     type = socket.SOCK_STREAM
@@ -271,7 +271,7 @@ class Transport(asyncio.Transport):
         self._high, self._low = _HIGH, _HIGH // 4
 
     def __getattr__(self, name: str) -> Any:
-        if name == "max_size":  # transports have it or not, and programs ask whether they do
+        if name == "max_size":  # not all transports have it, and programs probe for it
             raise AttributeError(name)
         lacks(_REAL, "Transport", name, self.__dict__.get("host"))
 
@@ -288,12 +288,12 @@ class Transport(asyncio.Transport):
         return default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Who is told of what comes."""
+        """Set the protocol that is given what comes."""
         self._protocol = protocol
         self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Who is told of what comes."""
+        """The protocol that is given what comes."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
 
@@ -327,11 +327,11 @@ class Transport(asyncio.Transport):
         self._pause_or_resume()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """The low and the high one."""
+        """The low and the high limit."""
         return self._low, self._high
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the other side's slowness keeps here."""
+        """Bytes that wait here until the other side reads."""
         return self._outbox_bytes
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -379,7 +379,7 @@ class Transport(asyncio.Transport):
     # --- faults -----------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """End by force: the other side is told so, and what was under way is lost both ways."""
+        """Reset the connection: the other side gets an error, and what was under way is lost both ways."""
         self._drop_outbox()
         self._is_closing = True
         if not self._is_gone:
@@ -408,13 +408,13 @@ class Transport(asyncio.Transport):
         if unread:
             self._after_delay(self.peer._was_reset)
         else:
-            self._say_end()
+            self._send_end()
         self._network.transport_ended(self)
 
     # --- the wire ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The protocol knows of us: what has come already can be read."""
+        """The protocol is connected: what has come already can be read."""
         self._has_begun = True
         self._read()
 
@@ -430,11 +430,11 @@ class Transport(asyncio.Transport):
             self._travelling += len(data)
             self._after_delay(self.peer._arrive, data)
         if not self._outbox and self._end_is_due and not self._is_gone:
-            self._say_end()
+            self._send_end()
         if not self._outbox and self._is_closing and not self._is_gone:
             self._lose(None)
 
-    def _say_end(self) -> None:
+    def _send_end(self) -> None:
         if not self._sent_end:
             self._sent_end = True
             self._after_delay(self.peer._arrive, _END)
@@ -450,7 +450,7 @@ class Transport(asyncio.Transport):
 
     def _arrive(self, data: bytes) -> None:
         if self._is_gone:
-            if data:  # nobody is here any more, and the sender learns of that
+            if data:  # this side is gone, and the sender gets a reset
                 self._after_delay(self.peer._was_reset)
             return
         self._inbox.append(data)
@@ -517,7 +517,7 @@ class Transport(asyncio.Transport):
             self._lose(ConnectionResetError(104, "Connection reset by peer"), orderly=False)
 
     def _lose(self, error: Exception | None, orderly: bool = True) -> None:
-        """This side has done with the connection."""
+        """End this side of the connection."""
         if self._is_gone:
             return
         self._is_gone = True
@@ -526,7 +526,7 @@ class Transport(asyncio.Transport):
         if orderly and unread and not self._got_end:
             self._after_delay(self.peer._was_reset)
         elif orderly:
-            self._say_end()
+            self._send_end()
         self._network.transport_ended(self)
         if self._protocol is not None:
             self.loop.call_soon(self._protocol.connection_lost, error)

@@ -1,9 +1,9 @@
-"""The reference server with the calls between its components recorded, in simulated runs that are looked at.
+"""The reference server with the calls between its components recorded, in simulated runs that are displayed.
 
-Each component that the server loads is replaced by a subclass of the same name, whose methods record what
-they are asked and what they answer. Nothing else is different: a call takes no more turns of the event loop,
-and draws no random number. Where something comes out differently all the same (a component may look at its
-own class), the digest of the history tells, and the run is shown without calls.
+Each component that the server loads is replaced by a subclass of the same name, whose methods record their
+arguments and results. Nothing else is different: a call takes no more turns of the event loop, and draws no
+random number. Where something comes out differently all the same (a component may look at its own class), the
+digest of the history shows it, and the run is displayed without calls.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _ASKED_OF: dict[int, dict[str, tuple[str, ...]]] = {
     3: {"presence": ("connected", "seen", "joined", "left", "lost", "sweep", "in_room", "is_connected")},
     4: {"store": ("save", "page", "newest", "last", "find")},
 }
-"""What is recorded in each exercise: the calls of its component, and what that asks of others."""
+"""What is recorded in each exercise: the calls of its component, and its own calls of others."""
 _CALLERS = ("accept", "attach", "history")
-"""Methods of the sequencer that give their names to whatever is called inside of them."""
+"""Methods of the sequencer that give their names to the calls made inside them."""
 _USUAL: dict[str, Any] = {"seen": [], "sweep": [], "is_connected": True}
-"""What is asked with every frame, or several times an interval: recorded only if the answer is another."""
+"""Usual answers of calls that are made all the time, which are recorded only if the answer differs."""
 
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
 
 @contextmanager
 def observed(exercise: int, record: Callable[[Called], None], now: Callable[[], float]) -> Iterator[None]:
-    """Meanwhile the components that `python -m lab` loads record their calls."""
+    """While this is active, the components that `python -m lab` loads record their calls."""
     load, observer = command.load_components, _Observer(_ASKED_OF[exercise], record, now)
 
     def load_observed(use: Sequence[str]) -> Components:
@@ -100,12 +100,12 @@ class _Observer:
         @functools.wraps(function)
         def observed(this: Any, *args: Any, **named: Any) -> Any:
             if _is_quiet.get() or sys._getframe(1).f_locals.get("self") is this:
-                return function(this, *args, **named)  # what it asks itself is its own business
+                return function(this, *args, **named)  # its calls of itself are not recorded
             call = _Call(component, method, (*args, *named.values()), lambda: function(this, *args, **named))
             if not is_async:
                 return self._answer_of(call)
             answer: Any = self._awaited(call)
-            # As its author knows it, should it never be awaited: Python says so by name.
+            # Python names a coroutine that was never awaited: by the name that its author knows.
             answer.__name__, answer.__qualname__ = function.__name__, function.__qualname__
             return answer
 
@@ -149,10 +149,10 @@ class _Observer:
             case str():
                 return self._connections.get(value)
             case float():
-                return "now"  # all of them are, and the time stands beside each event
+                return "now"  # all of them are, and each event has its time
         return None
 
 
 def _is_said(frame: object) -> bool:
-    """Whether somebody said it: notices and presence are the server's, and not the sequencer's."""
+    """Whether a user sent it: notices and presence are the server's, and not the sequencer's."""
     return isinstance(frame, Message) and frame.user != SYSTEM

@@ -1,13 +1,13 @@
 """What a program changes in the standard library is undone before it starts again.
 
-To import the standard library anew for each start would take longer than to play. So we look at it just
-before the first start, and put back what differs: the attributes of modules, of their classes and of the
-objects that they keep, what is in their lists and dicts, and some settings of the interpreter. That covers
-the kind: whatever may be set once in a process (`multiprocessing.set_start_method`), or would be wrapped
-again and again (`json.JSONEncoder.default`).
+To import the standard library anew for each start would take longer than the run. So its state is kept just
+before the first start, and what differs later is restored: the attributes of modules, of their classes and of
+the objects that they keep, what is in their lists and dicts, and some settings of the interpreter. That is
+what may be set only once in a process (`multiprocessing.set_start_method`), and what would be wrapped again
+and again (`json.JSONEncoder.default`).
 
-What installed packages keep is left alone: only they know how it hangs together. A program that does not
-start again for that reason is told apart in `first_start.py`.
+What installed packages keep is left alone: only they know how its parts depend on one another. A program
+that does not start again for that reason is recognized in `first_start.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 
 from harness.worlds.sim.loggers import Loggers
 
-# Programs set things in these: who imports them first should find them among what we look at.
+# Programs change these, so they must be imported before their state is kept.
 _IMPORTED = (
     concurrent.futures.process,
     decimal,
@@ -122,7 +122,7 @@ class ProcessState:
         self._attributes.append((thing, now, dict(now)))
 
     def restore(self) -> None:
-        """Have it be like that again."""
+        """Restore that state."""
         for thing, now, before in self._attributes:
             if not _same(now, before):
                 _put_back(thing, before)
@@ -147,14 +147,14 @@ def _same(now: Any, was: Any) -> bool:
 
 
 def _put_back(thing: Any, before: dict[str, Any]) -> None:
-    """Have an object's attributes be what they were."""
+    """Restore an object's attributes."""
     now = dict(vars(thing))
     for name, value in before.items():
         if now.get(name, _ABSENT) is not value and not (thing is sys and name in _OURS_IN_SYS):
             with contextlib.suppress(AttributeError, TypeError):
                 setattr(thing, name, value)
     for name in now.keys() - before.keys():
-        # Who imports a package's module finds it there, and it stays imported.
+        # A module of a package is an attribute of it, and it stays imported.
         if not isinstance(now[name], ModuleType):
             with contextlib.suppress(AttributeError, TypeError):
                 delattr(thing, name)

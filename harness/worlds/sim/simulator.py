@@ -34,25 +34,25 @@ from harness.worlds.sim.stdlib_patches import StdlibPatches
 T = TypeVar("T")
 
 UPTIME = 100_000.0
-"""What the clock shows at the start of a run, in seconds: its zero has no meaning, and is not given one."""
+"""What the clock shows at the start of a run, in seconds: its zero has no meaning."""
 SPINS = 1000
-"""Turns of the loop at one moment after which somebody waits busily, and the clock has to go on."""
+"""Turns of the loop at one moment after which some code waits busily, and the clock has to go on."""
 _MORE_SPINS = 10
-"""Turns until it goes on again, as long as that lasts."""
+"""Turns until it is advanced again, as long as the busy wait lasts."""
 _STEP = 0.01
-"""Seconds by which it goes on then, unless something is due before."""
+"""Seconds by which it is advanced then, unless something is due before."""
 _BUSY_SECONDS = 3600.0
-"""Seconds of a busy wait after which it is one for nothing, unless something else is due."""
+"""Seconds of a busy wait after which it counts as in vain, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000
 """Turns between two collections of garbage: at fixed moments, since destructors are code that runs too."""
 _FEW_TIMERS = 200
 
-_past: list[Simulator] = []
-"""Worlds that have been: what was killed in them is never tidied up, for that would run it."""
+_earlier: list[Simulator] = []
+"""Earlier simulators: what was killed in them is never finalized, for that would run it."""
 
 
 class Deadlock(Exception):  # noqa: N818 - named for what it is
-    """Nothing is left to run, and somebody waits; the text says who, and where."""
+    """Nothing is left to run, and some task waits; the text says which, and where."""
 
 
 class Simulator:
@@ -75,7 +75,7 @@ class Simulator:
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._cancelled_timers = 0
-        self._last_event = self.now  # a step that is made for a busy wait is none
+        self._last_event = self.now  # steps for a busy wait do not count
         self._numbers = itertools.count()
         self._patches = StdlibPatches(self)
 
@@ -112,7 +112,7 @@ class Simulator:
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on a host of its own until it is done. Raises Deadlock if it never can be."""
-        _past.append(self)
+        _earlier.append(self)
         host = self.host("harness")
         with self._patches, identity.serial_hashes():
             collecting = gc.isenabled()
@@ -120,7 +120,7 @@ class Simulator:
             try:
                 task: asyncio.Task[T] = host.loop.create_task(main)
                 while not task.done():
-                    # A host that ends itself is left where it stands, with the greenlet that it runs in.
+                    # A host that ends itself is left where it is, with the greenlet that it runs in.
                     greenlet(self._run_until).switch(task.done)
                 return task.result()
             finally:
@@ -133,11 +133,11 @@ class Simulator:
         ready, spins = self._ready, 0
         while not done():
             if not ready:
-                self._to_the_next_moment()
+                self._advance()
                 spins = 0
             elif spins >= SPINS:
-                # Somebody turns round and round with `await asyncio.sleep(0)`, until it is late enough.
-                spins = SPINS - _MORE_SPINS if self._go_on_a_step() else 0
+                # Some task loops with `await asyncio.sleep(0)`, until it is late enough.
+                spins = SPINS - _MORE_SPINS if self._advance_a_step() else 0
             spins += 1
             self.turns += 1
             if self.turns % _TURNS_PER_COLLECTION == 0:
@@ -165,7 +165,7 @@ class Simulator:
             handle.failed(error)
 
     def _enter(self, loop: HostLoop | None) -> None:
-        """Have the code that runs next be this loop's."""
+        """Make this loop and its host the ones whose code runs next."""
         self._loop = loop
         host = loop.host if loop else None
         assert host is None or isinstance(host, Host)
@@ -173,15 +173,15 @@ class Simulator:
         events._set_running_loop(loop)
 
     def new_process(self) -> None:
-        """Have the standard library be as a process finds it that begins."""
+        """Restore the standard library to what a new process finds."""
         self._patches.new_process()
 
     def step_outside(self) -> None:
-        """In the middle of whatever runs: from here on it is the harness's code."""
+        """From here on, the code that runs counts as the harness's, in the middle of a turn."""
         self._enter(self.hosts[0].loop)
 
-    def current_task_vanishes(self) -> None:
-        """The code that runs is left where it stands: asyncio should not take it for running still."""
+    def abandon_current_task(self) -> None:
+        """Leave the code that runs where it is: asyncio should not take it for running still."""
         loop = self._loop
         assert loop is not None
         events._set_running_loop(loop)
@@ -190,24 +190,24 @@ class Simulator:
             asyncio.tasks._leave_task(loop, task)
         self._enter(None)
 
-    def _to_the_next_moment(self) -> None:
+    def _advance(self) -> None:
         """Advance the clock to what is due next, and make that ready."""
         when = self._next_due()
         if when is None:
-            raise Deadlock(self._who_waits("nothing is left"))
+            raise Deadlock(self._waiting_tasks("nothing is left"))
         self.now = self._last_event = max(self.now, when)
         timers = self._timers
         while timers and timers[0][0] <= self.now:
             self._ready.append(heapq.heappop(timers)[2])
 
-    def _go_on_a_step(self) -> bool:
-        """Advance the clock while somebody waits busily. Returns whether nothing is due yet."""
+    def _advance_a_step(self) -> bool:
+        """Advance the clock during a busy wait. Returns whether nothing is due yet."""
         when = self._next_due()
         if when is not None and when <= self.now + _STEP:
-            self._to_the_next_moment()
+            self._advance()
             return False
         if when is None and self.now - self._last_event > _BUSY_SECONDS:
-            raise Deadlock(self._who_waits("somebody waits busily, and nothing else is left"))
+            raise Deadlock(self._waiting_tasks("somebody waits busily, and nothing else is left"))
         self.now += _STEP
         return True
 
@@ -223,21 +223,21 @@ class Simulator:
             self._cancelled_timers -= handle.is_cancelled
         return None
 
-    def _who_waits(self, why: str) -> str:
+    def _waiting_tasks(self, why: str) -> str:
         lines = [f"{host.name}: {line}" for host in self.hosts for line in host.waiting()]
         return "\n".join([f"{why} to run after {self.now - UPTIME:.3f} s; these tasks wait:", *lines])
 
     @property
     def local_now(self) -> float:
-        """The same for the code that runs: a host that sleeps in vain is ahead."""
+        """The clock as the code that runs sees it: a host in `time.sleep` is ahead."""
         return max(self.now, self.current.busy_until) if self.current else self.now
 
     def called_from(self) -> str:
         """The place in the current host's own code that is running: "server.py, line 12, in say".
 
-        A library's function that an executor runs has none: then it is where it was handed over.
+        A library's function that an executor runs has none: then it is where that was submitted.
         """
         frame, host = sys._getframe(1), self.current
         if host is not None and host.thread is not None and own_frame(frame) is None:
-            return host.given
+            return host.submitted_from
         return place_of(frame)

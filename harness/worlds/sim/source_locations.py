@@ -30,7 +30,7 @@ def place_of(frame: FrameType | None) -> str:
     if frame is None:
         return ""
     at = own_frame(frame) or frame
-    return _told(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
+    return _place(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
 
 
 def own_frame(frame: FrameType | None) -> FrameType | None:
@@ -41,18 +41,18 @@ def own_frame(frame: FrameType | None) -> FrameType | None:
 
 
 def raised_where(error: BaseException) -> str:
-    """The innermost place that is no library's on the way of an exception."""
+    """The innermost place in an exception's traceback that is no library's."""
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
         if not place or not is_library(code.co_filename):
-            place = _told(code.co_filename, trace.tb_lineno, code.co_name)
+            place = _place(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     return place
 
 
 def roots_of(error: BaseException) -> list[BaseException]:
-    """An exception, or what is in it if it is a group, and what it was raised from."""
+    """An exception, or those in it if it is a group, and what each was raised from."""
     if isinstance(error, BaseExceptionGroup):
         return [root for each in error.exceptions for root in roots_of(each)]
     return [error, *(roots_of(error.__cause__) if error.__cause__ is not None else [])]
@@ -78,13 +78,13 @@ def waits_where(coroutine: Any) -> tuple[str, str]:
             break
         inner = coroutine.__qualname__
         if not place or not is_library(frame.f_code.co_filename):
-            place = _told(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+            place = _place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         awaited = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
         coroutine = awaited if isinstance(awaited, CoroutineType) or hasattr(awaited, "gi_frame") else None
     return place, inner
 
 
-def _told(filename: str, line: int, function: str) -> str:
+def _place(filename: str, line: int, function: str) -> str:
     source = linecache.getline(filename, line).strip()
     place = f"{Path(filename).name}, line {line}, in {function}"
     return f"{place}: {source}" if source else place

@@ -1,12 +1,12 @@
 """Hashes that are the same in every process, so that sets have the same order in every run.
 
-An object without a `__hash__` of its own is hashed by its address, which is another one in each process.
-So the order of a set of clients would be another one, too, and with it everything that follows. Here such
-classes are given a hash that numbers their objects in the order in which they were first asked for it.
+An object without a `__hash__` of its own is hashed by its address, which is different in each process. So
+the order of a set of clients would be different, too, and with it everything that follows. Here such classes
+are given a hash that numbers their objects in the order in which they are first hashed.
 
-Texts are hashed with a secret of the process: the simulation runs in processes with PYTHONHASHSEED=0
-(`nursery.py`). What is left are sets of functions and of classes, which are hashed by address whatever we
-do.
+Strings are hashed with a secret of the process: the simulation runs in processes with PYTHONHASHSEED=0
+(`running/fork_pool.py`). What remains are sets of functions and of classes: these are always hashed by
+address.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _HEAP = 1 << 9
 _numbers = itertools.count(_FIRST)
 _build_class, _address = builtins.__build_class__, builtins.id
 _kept: dict[int, tuple[Any, int]] = {}
-"""By address: what keeps an entry honest, and the number of objects that cannot carry it themselves."""
+"""By address: what keeps an entry valid, and the number of an object that cannot carry it itself."""
 
 
 def serial(thing: Any) -> int:
-    """The number of an object: the next free one when it is first asked for.
+    """The number of an object: the next free one when it is first hashed.
 
     It is not kept in the object, where `vars()` would show it.
     """
@@ -41,10 +41,10 @@ def serial(thing: Any) -> int:
         return known[1]
     number = next(_numbers)
     try:
-        # When the object goes, so does the entry: another one may come to lie at its address.
+        # When the object is freed, the entry goes: another object may get its address.
         keeper: Any = weakref.ref(thing, lambda _: _kept.pop(address, None))
     except TypeError:
-        keeper = thing  # nothing tells us when it goes, so it stays
+        keeper = thing  # it would be freed unnoticed, so keep it
     _kept[address] = (keeper, number)
     return number
 
@@ -61,14 +61,14 @@ class _Numbered:
 
 
 class SimTask(_Numbered, asyncio.Task[Any]):
-    """A task that is hashed by its number, as it would be found in a set of tasks."""
+    """A task that is hashed by its number, for sets of tasks."""
 
 
 class SimFuture(_Numbered, asyncio.Future[Any]):
     """A future that is hashed by its number."""
 
 
-SimTask.__name__, SimFuture.__name__ = "Task", "Future"  # so they are called in messages
+SimTask.__name__, SimFuture.__name__ = "Task", "Future"  # the names in messages
 
 
 def build_class(function: Callable[..., Any], name: str, *bases: Any, **options: Any) -> Any:
@@ -81,7 +81,7 @@ def build_class(function: Callable[..., Any], name: str, *bases: Any, **options:
 
 @contextmanager
 def serial_hashes() -> Iterator[None]:
-    """Meanwhile, objects of the libraries that servers put into sets are numbered, too."""
+    """While this is active, objects of the libraries that servers put into sets are numbered, too."""
     global _numbers
     _numbers = itertools.count(_FIRST)
     _kept.clear()
@@ -97,7 +97,7 @@ def serial_hashes() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _hashed_by_address(modules: int) -> list[type]:
-    """The libraries' classes whose objects have no hash of their own; they grow with the modules."""
+    """The libraries' classes whose objects have no hash of their own, of so many modules imported."""
     return [each for each in _subclasses(object) if _is_hashed_by_address(each)]
 
 

@@ -1,7 +1,7 @@
 """What stands in for the real thing in the simulated world, and what it lacks.
 
-Code must not fail for what the simulation lacks: a stand-in refuses what the real thing has and it has not,
-which ends the play as *not simulated*, by name and line. What the real thing has not either is an
+Code must not fail for what the simulation lacks: a stand-in refuses what the real thing has and it lacks,
+which ends the run as *not simulated*, with name and line. What the real thing lacks, too, is an
 AttributeError, as it would be elsewhere: programs may probe for it.
 """
 
@@ -16,11 +16,11 @@ from harness.worlds.sim.machine import Machine
 from harness.worlds.sim.source_locations import raised_where, roots_of
 
 _ABSTRACT = ("asyncio/events.py", "asyncio/base_events.py")
-"""Where asyncio leaves to its loops what a loop of ours may not have."""
+"""Where asyncio declares methods for its loops to define, which ours may lack."""
 
 
 class NotSimulated(NamedTuple):
-    """The code has done what the simulated world does not have: `what` names it, `where` says the place."""
+    """The code has used what the simulated world does not have: `what` names it, `where` says the place."""
 
     what: str
     where: str
@@ -62,7 +62,7 @@ _CLASSES = frozenset(
     {"HostLoop", "Transport", "Listener", "Handle", "TimerHandle", "_Socket", "_ThreadLock", "_Environment"}
     | {"_Sorted", "Stream", "_Raw"}
 )
-"""The stand-ins, as Python calls them when they are called wrongly."""
+"""The stand-ins, as Python names them when they are called wrongly."""
 
 
 def _raised_in(error: BaseException) -> tuple[str, str]:

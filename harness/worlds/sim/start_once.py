@@ -18,7 +18,7 @@ _FAILED = 3
 
 
 def main() -> None:
-    """Do what standard input says, and exit with 0 if the program starts, or is refused."""
+    """Do the job on standard input, and exit with 0 if the program starts, or is refused."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=FirstStart)
     simulator = Simulator("first start", job.now)
 

@@ -1,8 +1,8 @@
-"""What the standard library tells a program of the world outside, replaced while a simulation runs.
+"""Replaces what the standard library tells a program of the world outside, while a simulation runs.
 
-Time, chance, the environment, output, signals and the end of the process belong to the host whose code is
+Time, randomness, the environment, output, signals and the end of the process belong to the host whose code is
 running. What would break virtual time, such as a thread or a real socket, is refused, with the line that
-does it. Code of the harness itself has the real thing wherever it asks for more than time and chance.
+does it. Code of the harness itself gets the real thing for all but time and randomness.
 """
 
 from __future__ import annotations
@@ -74,16 +74,16 @@ _PROCESSES = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv
 _MANY_READINGS = 1000
 """Readings of a clock without a pause, from which on it moves with each of them."""
 _STEP = 1e-4
-"""Seconds by which it does."""
+"""Seconds by which it moves then."""
 
 
 class StdlibPatches:
-    """A context in which the standard library tells of the simulated world."""
+    """A context manager in which the standard library shows the simulated world."""
 
     def __init__(self, simulator: Scheduler) -> None:
         self._simulator = simulator
         self._stack = ExitStack()
-        self._born = simulator.now
+        self._began = simulator.now
         self._readings = 0  # of a clock, since code began to run
         self._reader = -1  # which code that is
         self._thread = get_ident()
@@ -98,7 +98,7 @@ class StdlibPatches:
             for place, name, new in self._replacements():
                 stack.enter_context(mock.patch.object(place, name, new))
             stack.enter_context(_generator_hooks())
-            stack.enter_context(_own_chance(self._simulator.seed))
+            stack.enter_context(_own_random(self._simulator.seed))
             stack.enter_context(_own_logging())
             self._stack = stack.pop_all()
         return self
@@ -109,7 +109,7 @@ class StdlibPatches:
         self._stack.close()
 
     def new_process(self) -> None:
-        """Have everything be as a process finds it that begins."""
+        """Restore everything to what a new process finds."""
         if self._state is None:
             self._state = ProcessState()
         self.restore()
@@ -126,10 +126,10 @@ class StdlibPatches:
 
     def _time_of_day(self) -> int:
         """Nanoseconds since the Unix epoch."""
-        return round(self._simulator.start * 1e9) + round((self._read_clock() - self._born) * 1e9)
+        return round(self._simulator.start * 1e9) + round((self._read_clock() - self._began) * 1e9)
 
     def _read_clock(self) -> float:
-        """Seconds of uptime. Code takes no time, but who looks at a clock on and on waits for it to move."""
+        """Seconds of uptime. Code takes no time, but code that keeps reading a clock waits for it to move."""
         simulator = self._simulator
         if self._reader != simulator.handled:
             self._reader, self._readings = simulator.handled, 0
@@ -143,7 +143,7 @@ class StdlibPatches:
 
     def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
         yield from self._of_time()
-        yield from self._of_chance()
+        yield from self._of_randomness()
         yield from self._of_the_process()
         yield from self._of_signals()
         yield from self._of_files()
@@ -162,10 +162,10 @@ class StdlibPatches:
         return host
 
     def _server(self) -> Host | None:
-        """The host whose code is running, if that is somebody's server."""
+        """The host whose code is running, if it runs a server."""
         host = self._current
         if host is None or not host.is_server or get_ident() != self._thread:
-            return None  # threads of whoever runs the simulation have nothing to do with it
+            return None  # other threads of this process are not simulated
         return host
 
     def _of_time(self) -> Iterator[tuple[Any, str, Any]]:
@@ -196,10 +196,10 @@ class StdlibPatches:
         yield from self._instead(time, "asctime", lambda host, *at: asctime(*(at or (time.localtime(),))))
         yield from self._instead(time, "sleep", lambda host, seconds: host.sleep(seconds))
 
-    def _of_chance(self) -> Iterator[tuple[Any, str, Any]]:
+    def _of_randomness(self) -> Iterator[tuple[Any, str, Any]]:
         def urandom(size: int) -> bytes:
             host = self._current
-            return host.chance.randbytes(size) if host is not None else real_urandom(size)
+            return host.rng.randbytes(size) if host is not None else real_urandom(size)
 
         def getrandom(size: int, flags: int = 0) -> bytes:
             return urandom(size)
@@ -213,7 +213,7 @@ class StdlibPatches:
             yield os, "getrandom", getrandom
         yield random.Random, "seed", seed
         yield random, "seed", partial(seed, random._inst)
-        yield random, "_urandom", urandom  # which `secrets` is made from
+        yield random, "_urandom", urandom  # which `secrets` uses
         yield uuid, "_generate_time_safe", None  # else uuid1 asks the system
         yield uuid, "_UuidCreate", None
         yield uuid, "_node", 0x02_00_00_00_00_01
@@ -390,7 +390,7 @@ class StdlibPatches:
             **more: Any,
         ) -> Any:
             kind = of_one_thread(factory) if check_same_thread else factory
-            # Nobody can let a lock go while this thread waits for it.
+            # No other thread can release a lock while this one waits for it.
             return real(database, 0, detect_types, isolation_level, False, kind, *args, **more)
 
         real = sqlite3.connect
@@ -408,7 +408,7 @@ class StdlibPatches:
             yield from self._instead(
                 place, "get_native_id", lambda host: host.thread.native_id if host.thread else native()
             )
-        yield threading, "local", _threading_local.local  # it asks who is the current one
+        yield threading, "local", _threading_local.local  # it looks up the current thread
 
     def _of_locks(self) -> Iterator[tuple[Any, str, Any]]:
         real = threading.Lock
@@ -420,7 +420,7 @@ class StdlibPatches:
         yield from self._instead(threading, "Lock", lock)
 
     def _of_logging(self) -> Iterator[tuple[Any, str, Any]]:
-        yield logging.Logger, "_log", _telling(self, logging.Logger._log)
+        yield logging.Logger, "_log", _refusing_log(self, logging.Logger._log)
 
     def _refused(self) -> Iterator[tuple[Any, str, Any]]:
         refused: list[tuple[Any, str, str]] = [
@@ -444,12 +444,12 @@ def _refuse(what: str, host: Host, *_: Any, **__: Any) -> None:
 
 
 def _method(
-    nature: StdlibPatches, real: Callable[..., Any], on_host: Callable[..., Any]
+    patches: StdlibPatches, real: Callable[..., Any], on_host: Callable[..., Any]
 ) -> Callable[..., Any]:
     """A method that does something else when a server calls it."""
 
     def call(self: Any, *args: Any) -> Any:
-        host = nature._server()
+        host = patches._server()
         return real(self, *args) if host is None else on_host(host, *args)
 
     return call
@@ -464,10 +464,10 @@ def _ours(host: Host | None, factory: Callable[[], Any]) -> Any:
 
 
 class _ThreadLock:
-    """`threading.Lock`: to wait for it needs another thread, which would let it go."""
+    """`threading.Lock`: to wait for it needs another thread, which would release it."""
 
-    def __init__(self, nature: StdlibPatches, real: Any) -> None:
-        self._patches = nature
+    def __init__(self, patches: StdlibPatches, real: Any) -> None:
+        self._patches = patches
         self._real = real
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -497,19 +497,19 @@ class _ThreadLock:
         self.release()
 
 
-def _telling(nature: StdlibPatches, real: Callable[..., None]) -> Callable[..., None]:
-    """`Logger._log`: an exception of the simulated world that ends a request is told here, as a rule."""
+def _refusing_log(patches: StdlibPatches, real: Callable[..., None]) -> Callable[..., None]:
+    """`Logger._log`: refuse a logged exception that comes from what is not simulated."""
 
     def log(
         logger: logging.Logger, level: int, msg: Any, args: Any, exc_info: Any = None, **more: Any
     ) -> None:
-        host = nature._server()
+        host = patches._server()
         if host is not None and exc_info:
             error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
             fault = own_fault(error) if error is not None else None
             if fault is not None:
                 host.refuse(*fault)
-        more["stacklevel"] = more.get("stacklevel", 1) + 1  # this function is none of those that log
+        more["stacklevel"] = more.get("stacklevel", 1) + 1  # this function does not count
         real(logger, level, msg, args, exc_info=exc_info, **more)
 
     return log
@@ -605,8 +605,8 @@ def _generator_hooks() -> Iterator[None]:
 
 
 @contextmanager
-def _own_chance(seed: str) -> Iterator[None]:
-    """The module `random` begins anew, and goes on afterwards as if nothing had been."""
+def _own_random(seed: str) -> Iterator[None]:
+    """Seed the module `random`, and restore its state on exit."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -617,7 +617,7 @@ def _own_chance(seed: str) -> Iterator[None]:
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """What servers do to `logging` is undone."""
+    """Begin with `logging` not set up, and undo on exit what servers do to it."""
     before = Loggers()
     logging.root.handlers.clear()
     logging.root.setLevel(logging.WARNING)

@@ -1,8 +1,7 @@
 """`sys.stdin`, `sys.stdout` and `sys.stderr` of a simulated host: what is written goes into its output.
 
-They are real text files over a raw one of ours, so that all that a file can be asked has its usual answer.
-The live world starts servers with standard input from nowhere and output unbuffered into a file, and so it
-is here.
+They are real text files over a raw one of ours, so that all methods of a file have their usual results.
+As in the live world, a server's standard input is empty, and its output unbuffered.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ class _Raw(io.RawIOBase):
         return bool(self._number)
 
     def isatty(self) -> bool:
-        """Nobody looks at it."""
+        """Not for a server: its output goes to a file."""
         return self._server() is None and bool(self._real.isatty())
 
     def fileno(self) -> int:
-        """Its file descriptor; `StdlibPatches` sees to it that nothing comes of what is done with that."""
+        """Its file descriptor; `StdlibPatches` replaces the functions that take it."""
         return self._number if self._server() is not None else int(self._real.fileno())
 
     def readinto(self, buffer: Any) -> int:
@@ -56,7 +55,7 @@ class _Raw(io.RawIOBase):
         return 0
 
     def write(self, data: Any) -> int:
-        """Add to the output of the host. Once that has ended, what still comes is gone."""
+        """Add to the output of the host. Once that has ended, what still comes is discarded."""
         if not self._number:
             raise io.UnsupportedOperation("not writable")
         data = bytes(data)

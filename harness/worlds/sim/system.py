@@ -1,7 +1,7 @@
-"""What the system keeps for each process: its standard files by number, its limits, its signals' mask.
+"""What the system keeps for each process: its standard files by number, its limits, its signal mask.
 
-Each simulated host has its own, so that a program has the usual answers, and what it sets concerns nobody
-else: standard files that it closes, limits that it lowers, signals that it blocks.
+Each simulated host has its own, so that a program gets the usual answers, and what it sets affects no other
+host: standard files that it closes, limits that it lowers, signals that it blocks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Instead = Callable[[Any, str, Callable[..., Any]], Iterator[Replacement]]
 
 _STANDARD = (0, 1, 2)
 _FIXED = (signal.SIGKILL, signal.SIGSTOP) if hasattr(signal, "SIGKILL") else ()
-"""Signals that nobody handles."""
+"""Signals that cannot be handled."""
 
 
 def replacements(instead: Instead) -> Iterator[Replacement]:
@@ -152,7 +152,7 @@ def _garbage(instead: Instead) -> Iterator[Replacement]:
 
 
 class Zone:
-    """The time zone, which a program may change by `time.tzset`, and which the next one finds as it was."""
+    """The time zone, which a program may change by `time.tzset`, and which is restored for the next one."""
 
     def __init__(self) -> None:
         self._before = os.environ.get("TZ")
@@ -172,7 +172,7 @@ class Zone:
         self._real()
 
     def restore(self) -> None:
-        """Have it be what it was."""
+        """Restore the zone."""
         if self._is_changed:
             self._put(self._before)
             self._is_changed = False

@@ -1,7 +1,7 @@
 """The threads of executors: one at a time does its work, and while it does, it is the current one.
 
-All of a simulation is one thread of Python's. What belongs to a thread must all the same not be at hand in
-another: a database that `sqlite3.connect` has opened, the event loop, what a `threading.local` holds.
+All of a simulation is one thread of Python's. What belongs to a thread must not be available in another all
+the same: a database that `sqlite3.connect` has opened, the event loop, what a `threading.local` holds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OF_CURSORS = (
 
 
 class WorkerThread(threading.Thread):
-    """What `threading.current_thread` gives to an executor's work. It is never started in fact."""
+    """What `threading.current_thread` gives to an executor's work. It is never actually started."""
 
     def __init__(self, name: str, number: int) -> None:
         super().__init__(name=name)
@@ -58,7 +58,7 @@ def of_one_thread(kind: type[sqlite3.Connection]) -> type[sqlite3.Connection]:
             made: sqlite3.Cursor = super().cursor(_cursor_of_one_thread(factory))
             return made
 
-        # What these are short for; the module's own would make cursors that ask for no thread.
+        # What these are short for; the module's own would make cursors that check no thread.
         def execute(self, *args: Any) -> sqlite3.Cursor:
             return self.cursor().execute(*args)
 
@@ -84,7 +84,7 @@ def _cursor_of_one_thread(kind: type[sqlite3.Cursor]) -> type[sqlite3.Cursor]:
 
 
 def _check(kind: type, names: tuple[str, ...], thread_of: Callable[[Any], int]) -> None:
-    """Have these methods look first at which thread they are called by."""
+    """Make these methods check first which thread calls them."""
 
     def checked(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)

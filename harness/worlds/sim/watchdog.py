@@ -1,9 +1,9 @@
-"""Notices code that never comes back: an endless loop, or a lock that nobody opens.
+"""Notices code that never returns: an endless loop, or a lock that is never released.
 
-While such code runs nothing else does, the clock of the simulation included. So it is the real time that
-tells, by a signal each second: much processor time in one turn of the loop is an endless loop. A turn that
-takes long without the processor waits for something outside, and gets more patience, since the machine may
-be busy.
+While such code runs nothing else does, the clock of the simulation included. So real time decides, by a
+signal each second: much processor time in one turn of the loop is an endless loop. A turn that
+takes long without the processor waits for something outside, and may take longer, since the machine may be
+busy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import process_time  # the real one, even where a server has taken its place
+from time import process_time  # the real one, also while it is replaced
 from types import FrameType
 
 from harness.worlds.sim.simulator import Simulator
@@ -28,7 +28,7 @@ BLOCKED_TICKS = 20
 def watching(
     simulator: Simulator, stuck: Callable[[str], None], busy: float = BUSY_SECONDS
 ) -> Iterator[None]:
-    """Meanwhile, call `stuck` with the place in the code if one turn of the simulation does not end.
+    """While active, call `stuck` with the place in the code if one turn of the simulation does not end.
 
     `busy` are the seconds of processor time that a turn may take. `stuck` is called in the middle of that
     turn, and should end the process. Only the main thread can watch, on systems that have SIGALRM;

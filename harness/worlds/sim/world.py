@@ -34,8 +34,8 @@ from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
 """The time of day at which every run begins: 2026-01-01, in seconds since the Unix epoch."""
-LONGEST_NAP = 0.5
-"""Seconds between two looks at what is waited for, when nothing happens meanwhile."""
+LONGEST_INTERVAL = 0.5
+"""The longest time in seconds between two checks of what is waited for, when nothing happens."""
 
 _started: set[tuple[tuple[str, ...], str]] = set()
 """The programs that were started in this process, and in which folders."""
@@ -57,12 +57,12 @@ class SimTimeline(Timeline):
 
     @property
     def just_now(self) -> float:
-        """The same, for what is not to move any other event: between the last one and the next."""
+        """The same, for what must not move any other event: between the last one and the next."""
         return max(super().now(), self._last + _TICK / 2)
 
 
 class SimWorld(ServedWorld):
-    """A Python server on a simulated host. Make it inside of `simulator.run`."""
+    """A Python server on a simulated host. Create it inside `simulator.run`."""
 
     kind = "sim"
     heartbeat_interval = HEARTBEAT_INTERVAL
@@ -76,8 +76,8 @@ class SimWorld(ServedWorld):
     ) -> None:
         self.simulator = simulator
         self._waiting: list[asyncio.Future[None]] = []
-        self._wakes = False
-        self._nap = POLL
+        self._will_wake = False
+        self._interval = POLL
         self._hosts: list[Host] = beside._hosts if beside else []
         self._exercise, self._seed = exercise, seed
         # What the program that starts has found in its data folder.
@@ -98,14 +98,14 @@ class SimWorld(ServedWorld):
     # --- time -------------------------------------------------------------------------------------
 
     def record(self, event: Event) -> None:
-        """Add an event to the history, and soon have those look who wait for something."""
+        """Add an event to the history, and soon wake those who wait for something."""
         super().record(event)
-        if self._waiting and not self._wakes:
-            self._wakes = True
+        if self._waiting and not self._will_wake:
+            self._will_wake = True
             asyncio.get_running_loop().call_later(POLL, self._wake)
 
     def _wake(self) -> None:
-        self._wakes, self._nap = False, POLL
+        self._will_wake, self._interval = False, POLL
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             wake(each)
@@ -115,8 +115,8 @@ class SimWorld(ServedWorld):
         before, loop = self.now(), asyncio.get_running_loop()
         something = loop.create_future()
         self._waiting.append(something)
-        self._nap = min(2 * self._nap, LONGEST_NAP)
-        timer = loop.call_later(self._nap, wake, something)
+        self._interval = min(2 * self._interval, LONGEST_INTERVAL)
+        timer = loop.call_later(self._interval, wake, something)
         try:
             await something
         finally:
@@ -143,9 +143,9 @@ class SimWorld(ServedWorld):
     # --- the server -------------------------------------------------------------------------------
 
     async def start_server(self) -> None:
-        """Start the program on a copy of the data: what the last one has still open, it keeps to itself.
+        """Start the program on a copy of the data: the last one may still have the original files open.
 
-        The copy has the name that the data had: a server may have noted down where it is.
+        The copy has the name that the data had: a server may have stored where it is.
         """
         assert self._folder is not None
         if self._starts:
@@ -178,7 +178,7 @@ class SimWorld(ServedWorld):
             raise
 
     def _first_start(self, process: SimProcess) -> FirstStart:
-        """What is needed to start this program on what it has found, in the very same place."""
+        """What is needed to start this program on the data that it found, in the same place."""
         shutil.rmtree(process.data)
         if self._found is None:
             process.data.mkdir()
@@ -214,7 +214,7 @@ class SimWorld(ServedWorld):
         return process
 
     async def _kill(self, detail: dict[str, object]) -> None:
-        """SIGKILL; before, it is written down which messages a power cut would lose."""
+        """SIGKILL; before, record which messages a power failure would lose."""
         assert isinstance(self._process, SimProcess)
         synced = self._process.host.synced
         for path, size in sorted(self.stored().items()):
@@ -228,19 +228,19 @@ class SimWorld(ServedWorld):
         await super()._kill(detail)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or have died."""
+        """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or failed."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
                 found[where] = found.get(where, 0.0) + seconds
-        told = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        texts = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
-            told += [Text("waits_for_lock", {"where": place}) for place in places]
+            texts += [Text("waits_for_lock", {"where": place}) for place in places]
         if outcome is Outcome.FAILED:
             died = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
-            told += [Text("task_died", {"where": where, "error": died[where]}) for where in died]
-        return told
+            texts += [Text("task_died", {"where": where, "error": died[where]}) for where in died]
+        return texts
 
 
 class SimProcess:
@@ -256,7 +256,7 @@ class SimProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         return self.host.pid
 
     @property
@@ -271,14 +271,14 @@ class SimProcess:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """What it did that there is not in the simulated world, and where."""
+        """What it used that the simulated world does not have, and where."""
         refused = self.host.refused
         if refused is None and self._ended_in_a_package():
             refused = NotSimulated("restart", self.ended_where())
         return {"lacking": refused.what, "where": refused.where, "name": refused.name} if refused else {}
 
     def _ended_in_a_package(self) -> bool:
-        """Whether it was ended by an exception of an installed package that may remember an earlier start."""
+        """Whether it ended by an exception of a package that may keep state of an earlier start."""
         if not self.is_again or self.host.error is None:
             return False
         packages = {package_of(error) for error in roots_of(self.host.error)}
@@ -309,5 +309,5 @@ class SimProcess:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-        told = [line.replace(str(self.data.parent), "…") for line in self.host.lines() if line.strip()]
-        return told[-lines:]
+        found = [line.replace(str(self.data.parent), "…") for line in self.host.lines() if line.strip()]
+        return found[-lines:]

@@ -86,7 +86,7 @@ def test_the_history_of_a_join_is_no_answer_to_a_request() -> None:
     eve.joins("red", since=1, replay=said[1:])
     reader.gets_page("red", said)
     (answer,) = pages.answers(story.index, "red")
-    assert (answer.asked.client, answer.since, answer.limit) == ("reader", 0, MAX_PAGE)
+    assert (answer.received.client, answer.since, answer.limit) == ("reader", 0, MAX_PAGE)
     assert every(story) == []
 
 
@@ -117,7 +117,7 @@ def test_requests_and_answers_of_several_clients_at_the_same_moment() -> None:
             each.asks_history("red", since=1)
         for each in (other, reader):
             each.gets_page("red", said[1:])
-    assert [answer.asked.client for answer in pages.answers(story.index, "red")] == ["other", "reader"]
+    assert [answer.received.client for answer in pages.answers(story.index, "red")] == ["other", "reader"]
     assert every(story) == []
 
 

@@ -304,17 +304,17 @@ def a_replayed_message_comes_live_again(index: HistoryIndex) -> Iterator[Site]:
 def a_page_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
     """A message is missing in the middle of a page of history that was asked for."""
     for answer in (a for room in ROOMS for a in pages.answers(index, room)):
-        messages = answer.asked.event.frame["data"]["messages"]
-        if index.has(answer.asked.conn):
+        messages = answer.received.event.frame["data"]["messages"]
+        if index.has(answer.received.conn):
             for message in messages[:-1]:
                 rest = [each for each in messages if each is not message]
-                event = answer.asked.event
+                event = answer.received.event
                 yield partial(exchanged, index, (event, with_data(event, messages=rest)))
 
 
 def a_page_is_unsorted(index: HistoryIndex) -> Iterator[Site]:
     """Two neighbours in a page are swapped, whether it was asked for or not."""
-    answers = {id(a.asked.event) for room in ROOMS for a in pages.answers(index, room)}
+    answers = {id(a.received.event) for room in ROOMS for a in pages.answers(index, room)}
     joins = {id(event) for _, events in replays(index) for event in events}
     for asked, _ in index.pages:
         if not index.has(asked.conn) or id(asked.event) not in answers | joins:

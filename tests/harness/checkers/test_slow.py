@@ -24,7 +24,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     """Nobody stopped reading, so nothing was shown."""
     assert every(Story()) == []
     assert slow.reading_times(Story().index) == (None, inf)
-    assert slow.owed_bytes(Story().index, "red") == 0
+    assert slow.unread_bytes(Story().index, "red") == 0
 
 
 def test_the_others_hear_everything_while_one_does_not_read() -> None:
@@ -44,7 +44,7 @@ def test_the_others_hear_everything_while_one_does_not_read() -> None:
     fault, again = slow.reading_times(story.index)
     assert fault is not None
     assert (fault.at, again > stopped + 3) == (stopped, True)
-    assert slow.owed_bytes(story.index, "red") == sum(len(line.content) for line, _ in lines)
+    assert slow.unread_bytes(story.index, "red") == sum(len(line.content) for line, _ in lines)
 
 
 def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> None:
@@ -62,7 +62,7 @@ def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> N
     for number, line in enumerate(lines, 1):
         sloth.hears(line, number, size=MIB)
     assert every(story) == []
-    assert slow.owed_bytes(story.index, "red") == sum(len(line.content) for line in lines)
+    assert slow.unread_bytes(story.index, "red") == sum(len(line.content) for line in lines)
 
 
 def test_a_reader_that_is_cut_off_has_not_read_again() -> None:

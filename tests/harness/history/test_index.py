@@ -328,7 +328,7 @@ def everything(index: HistoryIndex) -> int:
             presence.slowest_answer(index, conn, room, 0.0, inf)
         ordering.newest(index, room)
         notices.heard(index, room)
-        slow.owed_bytes(index, room)
+        slow.unread_bytes(index, room)
         replay.offers_retries(index, room)
     found += presence.heartbeats(index, list(index.conns.values()), 0.0, 1.0, 0.5, 0.1)
     found += delivery.leaks(index) + presence.leaks(index)
