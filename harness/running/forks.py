@@ -150,7 +150,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent(signal.SIGKILL)
         _redirect_to_devnull()
-        gc.disable()  # the process ends soon; during a play, the simulation collects garbage itself
+        gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
         for case in job.cases:
             run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
             if runs and _needs_a_new_process(run):
