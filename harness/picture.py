@@ -1,6 +1,6 @@
-"""Draws what a check looks like in a terminal: `python -m harness.picture FILE` plays one, and writes an SVG.
+"""Draws a check as it looks in a terminal: `python -m harness.picture FILE` plays one, and writes an SVG.
 
-The README's picture is made so, from exercise 2 as it is handed out.
+This makes the README's picture, from exercise 2 as it is handed out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def draw(file: Path) -> None:
     console = Console(record=True, width=110, file=StringIO(), highlight=False, force_terminal=True)
     Terminal(texts("en"), console=console).run(run)
     svg = console.export_svg(title=f"chatlab check {EXERCISE}", unique_id="check")
-    # The picture must not ask the network for its letters.
+    # The picture must not load fonts from the network.
     svg = _FONTS_FROM_ELSEWHERE.sub("", svg).replace("Fira Code", "monospace")
     file.write_text(svg, encoding="utf-8")
 

@@ -116,7 +116,7 @@ def shown_after_fault(index: HistoryIndex, watcher: str, room: str, user: str) -
 def presence_timeline(
     events: History, watcher: str, room: str, users: Sequence[str], heartbeats: int, title: str
 ) -> Drawing:
-    """The presence of each user as shown to `watcher`, during `heartbeats` heartbeats after that user's fault.
+    """The presence of each user as shown to `watcher`, for so many `heartbeats` after that user's fault.
 
     A full bar is online, a hatched one away, an empty one offline. Names are given without the run's nonce.
     """
@@ -128,7 +128,8 @@ def presence_timeline(
         for name, shown in rows.items()
     ]
     bottom = 44 + height * len(users)
-    sheet = Sheet(left + unit * heartbeats + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
+    right = left + unit * heartbeats
+    sheet = Sheet(right + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
     sheet.text(12, 22, title, bold=True)
     for place, (name, shown) in enumerate(rows.items()):
         y = 40 + height * place
@@ -139,7 +140,7 @@ def presence_timeline(
     for number in range(heartbeats + 1):
         sheet.line(left + unit * number, bottom, left + unit * number, bottom + 5)
         sheet.text(left + unit * number, bottom + 20, str(number), anchor="middle")
-    sheet.line(left, bottom, left + unit * heartbeats, bottom)
+    sheet.line(left, bottom, right, bottom)
     sheet.text(left, bottom + 40, "whole heartbeats since the last sign of life")
     return sheet.finish()
 
