@@ -1,4 +1,4 @@
-"""Fixtures for tests of one's own: a server, simulated clients, and the history of what they saw.
+"""Fixtures for students' own tests: a server, simulated clients, and the history of what they saw.
 
     async def test_who_comes_late_reads_what_was_said(chat_client, history):
         ada = await chat_client("ada")
@@ -10,7 +10,7 @@
         history.check()
 
 They need pytest-asyncio. The server is the one that a `--lab-…` option names, with all four components of
-a submission at once, else the reference server. It is a fresh one for each test, and so are its data.
+a submission at once, else the reference server. Each test gets a new server with empty data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MakeClient = Callable[[str], Awaitable["ChatClient"]]
 
 
 class ChatServer:
-    """The server under test: a process that can be stopped, killed and started again with its data."""
+    """The server under test: a process that can be stopped, killed and restarted with its data."""
 
     def __init__(self, world: LiveWorld) -> None:
         self._world = world
@@ -58,13 +58,13 @@ class ChatServer:
         self._runs = False
 
     async def kill(self) -> None:
-        """End it at once (SIGKILL)."""
+        """Kill it at once (SIGKILL)."""
         self._expect(runs=True)
         await self._world.kill_server()
         self._runs = False
 
     def _expect(self, *, runs: bool) -> None:
-        """Skip what cannot be done with a server at a URL, and fail what makes no sense."""
+        """Skip the test if the server is at a URL and cannot be stopped; fail if the call makes no sense."""
         if not self._world.can_restart:
             pytest.skip("a server at a URL is not ours to stop and start")
         if self._runs != runs:
@@ -72,7 +72,7 @@ class ChatServer:
 
 
 class ChatClient:
-    """A simulated person. What it waits for in vain fails the test, with an explanation."""
+    """A simulated client. If what it waits for does not come, the test fails with an explanation."""
 
     def __init__(self, world: LiveWorld, client: Client) -> None:
         self._world = world
@@ -80,7 +80,7 @@ class ChatClient:
         self._said: dict[str, str] = {}
 
     async def connect(self) -> None:
-        """Come back after `reset` or the end of the server, with no room joined."""
+        """Reconnect after `reset` or the end of the server, with no room joined."""
         with _explained(self._world):
             await self._client.connect()
 
@@ -99,9 +99,9 @@ class ChatClient:
             self._expect_no_error(errors, f"leave {room}")
 
     async def say(self, room: str, text: str) -> None:
-        """Say something, and wait until it has come back: it is numbered and stored then."""
+        """Say a message, and wait until it has come back: it is numbered and stored then."""
         with _explained(self._world):
-            # A tag goes before the text, so that the checkers know each message again.
+            # A tag before the text lets the checkers recognize each message.
             tag = self._world.tag()
             await self._client.say(self._world.name(room), f"{tag}. {text}")
             heard, errors = self._client.tags[self._world.name(room)], self._client.errors
@@ -111,13 +111,13 @@ class ChatClient:
                 _fail(self._world, f"{self._client.name} said {text!r} in {room}, and did not hear it back.")
 
     async def hears(self, room: str, text: str) -> None:
-        """Wait until a message with this text has come, live or by replay."""
+        """Wait until it has received a message with this text, live or by replay."""
         with _explained(self._world):
             if not await self._world.until(lambda: text not in self.heard(room)):
                 _fail(self._world, f"{self._client.name} did not hear {text!r} in {room}.")
 
     def heard(self, room: str) -> list[str]:
-        """The texts of all messages that it received in a room, live or by replay, as they came."""
+        """The texts of all messages that it received in a room, live or by replay, in order of arrival."""
         from harness.history.index import HistoryIndex
 
         index = HistoryIndex(self._world.history)
@@ -125,11 +125,11 @@ class ChatClient:
         return [heard.message.content.partition(". ")[2] for heard in mine]
 
     def newest(self, room: str) -> int:
-        """The highest number that it received in a room; 0 if none."""
+        """The highest sequence number that it received in a room; 0 if none."""
         return self._client.newest[self._world.name(room)]
 
     async def sees(self, room: str) -> dict[str, str]:
-        """Who is in a room, as the server answers now: the status of each user by name."""
+        """Ask who is in a room; returns the status of each user by name."""
         with _explained(self._world):
             presence_frame = await self._client.ask_presence(self._world.name(room))
             if presence_frame is None:
@@ -140,7 +140,7 @@ class ChatClient:
             }
 
     def _expect_no_error(self, before: int, action: str) -> None:
-        """Fail if the server has answered by an error since."""
+        """Fail if the server has answered with an error since."""
         from harness.history.events import Received
 
         if self._client.errors == before:
@@ -156,26 +156,26 @@ class ChatClient:
         _fail(self._world, f"{self._client.name} wanted to {action}, and the server answered: {errors[-1]}")
 
     async def close(self) -> None:
-        """End the connection as a good client does."""
+        """Close the connection properly."""
         await self._client.close()
 
     async def reset(self) -> None:
-        """Break the connection: the server's next read or write on it fails."""
+        """Reset the connection: the server's next read or write on it fails."""
         with _explained(self._world):
             await self._client.reset()
 
     def go_silent(self) -> None:
-        """Neither read nor write any more, with the connection open."""
+        """Stop reading and writing, with the connection open."""
         from harness.history.faults import GO_SILENT
 
         with _explained(self._world):
             self._client.suffer(GO_SILENT)
 
-    vanish = go_silent  # as it was called before
+    vanish = go_silent  # its old name
 
 
 class ChatHistory:
-    """What all clients of a test saw, and what our checkers say of it."""
+    """What all clients of a test saw, and what the checkers find in it."""
 
     def __init__(self, world: LiveWorld) -> None:
         self._world = world
@@ -186,7 +186,7 @@ class ChatHistory:
         return self._world.history
 
     def anomalies(self) -> list[Anomaly]:
-        """What is wrong, by the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
+        """All anomalies, with the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
         from harness.history.index import HistoryIndex
         from harness.verdict.any_history import anomalies_in
 
@@ -200,7 +200,7 @@ class ChatHistory:
 
 @contextmanager
 def _explained(world: LiveWorld) -> Iterator[None]:
-    """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
+    """Turn the end of a play, such as a crash of the server, into a failure that says what happened."""
     from harness.worlds.surroundings import Gone, PlayStopped
 
     try:
@@ -221,12 +221,12 @@ def _fail(world: LiveWorld, what: str) -> NoReturn:
     text.write(f"{what}{_place()}\n")
     terminal = Terminal(texts("en"), out=text)
     terminal.anomalies(anomalies_in(HistoryIndex(world.history)), world.nonce)
-    # What we were handling is told in words; pytest need not show it as well.
+    # The text says what we were handling; pytest need not show the exception as well.
     raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
 
 
 def _place() -> str:
-    """The line of the test that waits for us: the innermost one that is neither ours nor a library's."""
+    """The line of the test that is waiting: the innermost one that is neither the kit's nor a library's."""
     for frame in inspect.stack():
         code, file = "".join(frame.code_context or ()).strip(), Path(frame.filename).name
         if "await" in code and file.startswith("test_"):
@@ -236,7 +236,7 @@ def _place() -> str:
 
 @pytest_asyncio.fixture
 async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]:
-    """The world of one test, with its server started; the other fixtures are made from it."""
+    """The world of one test, with its server started; the other fixtures use it."""
     from harness.pytest_support.options import is_asked_for, target_of
     from harness.verdict.steps import EXERCISES
     from harness.worlds import targets
@@ -255,13 +255,13 @@ async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]
 
 @pytest.fixture
 def chat_server(chat_world: LiveWorld) -> ChatServer:
-    """The server, started."""
+    """The server of this test, started."""
     return ChatServer(chat_world)
 
 
 @pytest.fixture
 def chat_client(chat_world: LiveWorld) -> MakeClient:
-    """Makes a client of the name given, connected."""
+    """A function that makes a connected client with a given name."""
 
     async def make(name: str) -> ChatClient:
         with _explained(chat_world):
@@ -272,5 +272,5 @@ def chat_client(chat_world: LiveWorld) -> MakeClient:
 
 @pytest.fixture
 def history(chat_world: LiveWorld) -> ChatHistory:
-    """The history of this test, as far as it has come."""
+    """The history of this test so far."""
     return ChatHistory(chat_world)
