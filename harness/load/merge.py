@@ -33,7 +33,7 @@ from lab.protocol import SYSTEM
 
 WITNESS = 0
 SLICE = 12
-"""Connections in one slice. The checkers' time grows with its square, that of shared data with its inverse."""
+"""Connections in one slice. Checkers take time by its square; data that all slices share, by its inverse."""
 
 
 class Merged:
