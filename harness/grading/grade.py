@@ -187,7 +187,7 @@ def _possible(exercise: int, component: str | None) -> int:
 
 
 def environment() -> dict[str, str]:
-    """The environment for a submission: some of our variables; and Python must not write `.pyc` files there."""
+    """The environment for a submission: some of our variables; and Python must not write `.pyc` files."""
     passed_on = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return {**passed_on, "PYTHONDONTWRITEBYTECODE": "1"}
 

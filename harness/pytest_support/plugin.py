@@ -181,7 +181,7 @@ class Step(pytest.Item):
         return self.parent
 
     def setup(self) -> None:
-        """Play the exercise if that was not done yet. No verdict is an error: in `setup`, not in `runtest`."""
+        """Play the exercise if that was not done yet. No verdict is an error: pytest reports it from here."""
         from harness.reports.summary import Summary
         from harness.texts import texts
         from harness.verdict.outcome import Outcome
