@@ -130,10 +130,10 @@ async def _many(count: int) -> Many:
 async def _play(world: LiveWorld, count: int) -> Many:
     rooms = [world.name(f"room{number}") for number in range(max(count // _ROOM_SIZE, 1))]
     came: list[Client] = []
-    doors = asyncio.Semaphore(_DIALS)
+    dials = asyncio.Semaphore(_DIALS)
 
     async def come(number: int) -> None:
-        async with doors:
+        async with dials:
             client = await world.client(f"user{number}")
             await client.join(rooms[number % len(rooms)])
             came.append(client)

@@ -182,11 +182,11 @@ class Crowd:
             for sender in range(self._rooms):
                 self._say(sender)
             self._read_until_quiet(deadline)
-            deaf = sum(now != then + 1 for now, then in zip(self._marks, before, strict=True))
-            if not deaf:
+            without = sum(now != then + 1 for now, then in zip(self._marks, before, strict=True))
+            if not without:
                 return
             if time.monotonic() > deadline:
-                raise BenchError(f"{deaf} of {len(self._marks)} members did not hear a message just once")
+                raise BenchError(f"{without} of {len(self._marks)} members did not hear a message just once")
 
     def talk(self, in_flight: int, seconds: float) -> Talk:
         """Keep so many messages in flight for so long; return when all members have received all of them."""

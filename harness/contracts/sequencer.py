@@ -42,7 +42,7 @@ LATE = 0.3
 CLOCK_SLACK = 2.0
 """Seconds by which a timestamp may be off."""
 _SHOWN = 12
-"""How many numbers or ranges of numbers are shown at most."""
+"""How many numbers are shown at most, unless they are consecutive."""
 MOST_UNDRAINED = 2 * MAX_PAGE
 """Messages that may be sent in pages without a `drain` between them."""
 

@@ -75,7 +75,7 @@ class Launch:
                 await asyncio.sleep(POLL)
         except PlayStopped:
             await self._stop_locust()
-        ended = self._tell_of_server(world)
+        ended = self._report_server(world)
         if self.interrupts:
             click.echo(self.texts.say("ui.interrupted"), err=True)
             return EXIT_INTERRUPTED
@@ -87,7 +87,7 @@ class Launch:
         started = [event for event in world.history if isinstance(event, Server) and event.what == "started"]
         return f"ws://127.0.0.1:{started[-1].detail['port']}/"
 
-    def _tell_of_server(self, world: LiveWorld) -> bool:
+    def _report_server(self, world: LiveWorld) -> bool:
         """Say why the server did not start or ended by itself, if so; returns whether that happened."""
         found = lifecycle.server(HistoryIndex(world.history), 0.0, inf)
         Terminal(self.texts).anomalies(found, "")

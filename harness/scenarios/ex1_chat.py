@@ -1,4 +1,4 @@
-"""Exercise 1, basic chat: two people in a room, one in another, one in none, and one with bad manners."""
+"""Exercise 1, basic chat: two clients in a room, one in another, one in none, one with bad frames."""
 
 from __future__ import annotations
 

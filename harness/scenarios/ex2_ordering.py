@@ -108,7 +108,7 @@ async def play(plan: Plan, world: World) -> None:
     with world.step("2.3"):
         await _cut_again_and_again(plan, world, talkers)
         if sloth is not None:
-            await _join_from_afar(world, talkers)
+            await _join_with_extremes(world, talkers)
             await _catch_up(world, sloth)
         await _retry(world, talkers, is_small=plan.is_small)
 
@@ -229,7 +229,7 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
     await world.until(lambda: sum(max(seam.said - len(each.tags[room]), 0) for each in everybody))
 
 
-async def _join_from_afar(world: World, talkers: list[Client]) -> None:
+async def _join_with_extremes(world: World, talkers: list[Client]) -> None:
     """Two join with an extreme `since`: 0, which takes several pages, and one far beyond the end."""
     room = world.name(SEAM)
     latecomer, prophet = await world.client("latecomer"), await world.client("prophet")

@@ -46,8 +46,8 @@ class Plan(Struct, frozen=True):
 def plan(rng: Random, size: int = FULL) -> Plan:
     """In the first room more is said than a join shows (unless it is small); some kills, early in a burst.
 
-    A server that publishes before it saves survives one kill in ten to twenty; so in full-size plans, whose
-    interleavings do not come from a seed, there are more kills.
+    One kill in ten to twenty does not expose a server that publishes before it saves; so in full-size plans,
+    whose interleavings do not come from a seed, there are more kills.
     """
     most = NEWEST // len(PEOPLE) + size // 3 if size >= MODEST else size
     said = {ROOMS[0]: most, ROOMS[1]: max(size // 3, 1), ROOMS[2]: 2}
