@@ -1,7 +1,7 @@
-"""Says a welcome in some rooms of a running server, so that a new deployment has rooms to show.
+"""Sends a welcome message to some rooms of a running server, so that a new deployment has rooms to show.
 
-`python -m harness.greeter ws://127.0.0.1:8080/ general=Welcome!` says one word in one room. Each message's
-`id` is made from its words: what was said before is not stored again (rule R), however often this runs.
+`python -m harness.greeter ws://127.0.0.1:8080/ general=Welcome!` sends one message to one room. The `id` of a
+message is a hash of its text, so that it is stored only once (rule R), however often this runs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lab.command import run_command
 
 USER = "guide"
 PATIENCE = 10.0
-"""Seconds for which we wait for the server's next answer."""
+"""Seconds to wait for the server's next answer."""
 
 
 class Refused(Exception):  # noqa: N818 - named for what it says
-    """The server did not accept a welcome; the text is what it said."""
+    """The server did not accept a welcome; the text is its answer."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,7 +52,7 @@ def greet(url: str, welcomes: tuple[str, ...]) -> None:
 
 
 def split(welcome: str) -> tuple[str, str]:
-    """Room and words of `ROOM=WORDS`. Raises click.UsageError if it is not written like that."""
+    """Room and words of `ROOM=WORDS`. Raises click.UsageError if it does not have this form."""
     room, _, words = welcome.partition("=")
     if not room or not words:
         raise click.UsageError(f"{welcome!r}: write ROOM=WORDS, such as general=Welcome!")
@@ -60,7 +60,7 @@ def split(welcome: str) -> tuple[str, str]:
 
 
 def welcome(server: ClientConnection, room: str, words: str) -> int:
-    """Join `room` and say `words` in it; the number under which they are stored. Raises Refused."""
+    """Join `room` and say `words` in it; return the message's sequence number. Raises Refused."""
     id = uuid.uuid5(uuid.NAMESPACE_URL, words).hex
     server.send(json.dumps({"type": "join", "room": room}))
     server.send(json.dumps({"type": "message", "data": {"room": room, "content": words, "id": id}}))

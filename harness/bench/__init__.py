@@ -1,1 +1,1 @@
-"""What the server and the harness cost, beside others in the same run: `chatlab bench`."""
+"""Measures the costs of the server and the harness, compared with others in the same run: `chatlab bench`."""

@@ -1,4 +1,4 @@
-"""What it costs the harness to listen, beside the websockets client; and how many clients it can hold."""
+"""The harness's cost of receiving, compared with the websockets client; and of many clients in a process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 
 AT_ONCE = {"one by one": 1, "ten at a time": 10}
-"""How messages come: so many in one piece."""
+"""How many messages arrive in one piece."""
 MANY = 5000
 """Clients in one process."""
 _ROOM_SIZE = 20
 _LISTENERS, _MESSAGES = 50, 2000
 _DIALS = 50
-"""Clients that come at the same time."""
+"""Clients that connect at the same time."""
 _PATIENCE = 120.0
 _WITH_HEARTBEATS = Peer(
     "reference",
@@ -43,7 +43,7 @@ _WITH_HEARTBEATS = Peer(
 
 
 def clients(plan: Plan) -> Part:
-    """Listeners in turns, and then a process full of clients. Raises BenchError."""
+    """Measure the listeners in turns, and then a process with many clients. Raises BenchError."""
     part = Part("client", f"What does it cost a client of the harness to receive a message of {SIZE} bytes?")
     costs: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number, (kind, how) in plan.interleaved([(kind, how) for kind in KINDS for how in AT_ONCE]):
@@ -74,7 +74,7 @@ def clients(plan: Plan) -> Part:
 
 
 def _judging(plan: Plan) -> str:
-    """How long the judge of loads takes for the record of a right chat, from the record to the verdict."""
+    """How long judging a load takes for the record of a correct chat, from the record to the verdict."""
     record = crowded.recording()
     seconds: list[float] = []
     for number in range(1, plan.rounds + 1):
@@ -89,7 +89,7 @@ def _judging(plan: Plan) -> str:
 
 
 def _listen(kind: str, at_once: int) -> float:
-    """Microseconds for each message, in a process of its own."""
+    """Microseconds for each received message, measured in a process of its own."""
     arguments = [str(_LISTENERS), str(_MESSAGES), str(at_once), str(SIZE)]
     command = [sys.executable, "-P", "-m", "harness.bench.servers.pouring", *arguments]
     with running(Peer("pouring", "", lambda port, folder: command)) as (port, _):
@@ -105,7 +105,7 @@ def _listen(kind: str, at_once: int) -> float:
 
 @dataclass
 class Many:
-    """What came of many clients; times in seconds."""
+    """The result for many clients; times in seconds."""
 
     joined: float
     talked: float
@@ -116,7 +116,7 @@ class Many:
 
 
 async def _many(count: int) -> Many:
-    """So many clients of one process in rooms of twenty: each says something, and all is judged."""
+    """Run so many clients in one process, in rooms of twenty: each says a message, and all is judged."""
     with running(_WITH_HEARTBEATS) as (port, _):
         world = LiveWorld(targets.at_url(f"ws://127.0.0.1:{port}/"), 0, "bench")
         world.timeline.most_events = 1000 * count
@@ -130,10 +130,10 @@ async def _many(count: int) -> Many:
 async def _play(world: LiveWorld, count: int) -> Many:
     rooms = [world.name(f"room{number}") for number in range(max(count // _ROOM_SIZE, 1))]
     came: list[Client] = []
-    doors = asyncio.Semaphore(_DIALS)
+    dials = asyncio.Semaphore(_DIALS)
 
     async def come(number: int) -> None:
-        async with doors:
+        async with dials:
             client = await world.client(f"user{number}")
             await client.join(rooms[number % len(rooms)])
             came.append(client)

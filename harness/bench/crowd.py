@@ -1,8 +1,8 @@
-"""A crowd of members on bare sockets. It counts what is delivered by one mark in each message, and parses no
-more than it must, so that the server is what a measurement measures.
+"""A crowd of members on raw sockets. It counts deliveries by a mark in each message, and parses as little as
+possible, so that a measurement measures the server.
 
-Everything happens in one thread, without an event loop: `talk` keeps a number of messages in flight, each
-sender saying the next one when its last has come back to it.
+Everything happens in one thread, without an event loop: `talk` keeps a number of messages in flight; each
+sender says the next one when its last has come back to it.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from harness.bench.plan import BenchError
 from harness.reports.charts import percentile
 
 MARK = b"|~"
-"""Stands once in each message that is said, and nowhere else in what a server sends. One byte would not do:
+"""Occurs once in each message, and nowhere else in what a server sends. A single byte would not be enough:
 it may also be the length of a frame."""
 PATIENCE = 60.0
 """Seconds of silence after which a server counts as broken."""
 _PATIENCE_WITH_EACH = 0.1
-"""Seconds that a member more may take until all have joined."""
+"""Extra seconds for each member until all have joined."""
 SIZE = 200
 """Bytes of the content of a message."""
 _SAMPLED = 20
-"""Members, beside the senders, whose delivery times are looked at."""
-_TOKEN = re.compile(rb"\|~(\d+)\.(\d+)\.(\d+)\.")  # who says it, its number, and when, in nanoseconds
+"""Members, besides the senders, whose delivery times are measured."""
+_TOKEN = re.compile(rb"\|~(\d+)\.(\d+)\.(\d+)\.")  # sender, number, and time in nanoseconds
 _LONGEST_TOKEN = 60
 _READ = 1 << 20
 _QUIET = 0.7
-"""Seconds without a byte after which a server is taken to have said everything."""
+"""Seconds without a byte after which we assume that the server has sent everything."""
 
 
 class Chat:
-    """How to speak to a server that keeps lab/PROTOCOL.md, or looks like it."""
+    """The dialect of servers that follow lab/PROTOCOL.md, or a part of it."""
 
     def greet(self, sock: socket.socket, number: int) -> None:
         """Open the WebSocket. Raises BenchError."""
@@ -63,11 +63,11 @@ class Chat:
             raise BenchError(f"it refused a WebSocket: {answer[:80]!r}")
 
     def join(self, room: str) -> bytes:
-        """The bytes that make a connection a member."""
+        """The bytes of a join."""
         return self.frame({"type": "join", "room": room})
 
     def say(self, room: str, text: str) -> bytes:
-        """The bytes that say something."""
+        """The bytes of a message."""
         return self.frame({"type": "message", "data": {"room": room, "content": text}})
 
     @staticmethod
@@ -77,7 +77,7 @@ class Chat:
 
 
 class Nats(Chat):
-    """How to speak to nats-server over a WebSocket."""
+    """The dialect of nats-server over a WebSocket."""
 
     def join(self, room: str) -> bytes:
         """Subscribe."""
@@ -89,13 +89,13 @@ class Nats(Chat):
 
 
 class Bytes(Chat):
-    """No protocol at all: what is sent is what comes."""
+    """No protocol at all: the server sends the bytes that it receives."""
 
     def greet(self, sock: socket.socket, number: int) -> None:
-        """Nothing is to be said."""
+        """Nothing to do."""
 
     def join(self, room: str) -> bytes:
-        """Who is connected is a member."""
+        """Nothing: a connection is a member at once."""
         return b""
 
     def say(self, room: str, text: str) -> bytes:
@@ -112,7 +112,7 @@ def _masked(payload: bytes, binary: bool = False) -> bytes:
 
 @dataclass
 class Talk:
-    """What came of talking: `latencies` are in milliseconds."""
+    """The result of `Crowd.talk`: `latencies` are in milliseconds."""
 
     messages: int
     deliveries: int
@@ -120,12 +120,12 @@ class Talk:
     latencies: list[float]
 
     def percentile(self, share: float) -> float:
-        """The latency in milliseconds that this share of the deliveries stays within."""
+        """The latency in milliseconds that this share of the deliveries does not exceed."""
         return percentile(self.latencies, share)
 
 
 class Crowd:
-    """So many members, connected, and spread evenly over some rooms; `with` ends them.
+    """Connected members, spread evenly over some rooms; a context manager that closes them.
 
     Raises BenchError or OSError.
     """
@@ -137,14 +137,14 @@ class Crowd:
         self._member: dict[int, int] = {}  # by file descriptor
         self._marks = [0] * members  # seen by each member
         self._poll = select.epoll()
-        self._halves: set[int] = set()  # members whose last byte may be half a mark
+        self._halves: set[int] = set()  # members whose last byte may be the first half of a mark
         self._said = 0
         try:
             for number in range(members):
                 self._connect(port, number)
             for number, sock in enumerate(self._sockets):
                 sock.sendall(dialect.join(self._room(number)))
-                self._read_all(0.0)  # or what the newcomers cause would pile up at the first
+                self._read_all(0.0)  # or the notices of all joins would fill the buffers of the first members
         except BaseException:
             self.close()
             raise
@@ -168,13 +168,13 @@ class Crowd:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for sock in self._sockets:
             sock.close()
         self._poll.close()
 
     def settle(self) -> None:
-        """Wait until everybody hears what is said, and nothing more is on its way. Raises BenchError."""
+        """Wait until all members receive messages, and nothing else is in flight. Raises BenchError."""
         deadline = time.monotonic() + PATIENCE + _PATIENCE_WITH_EACH * len(self._sockets)
         while True:
             self._read_until_quiet(deadline)
@@ -182,14 +182,14 @@ class Crowd:
             for sender in range(self._rooms):
                 self._say(sender)
             self._read_until_quiet(deadline)
-            deaf = sum(now != then + 1 for now, then in zip(self._marks, before, strict=True))
-            if not deaf:
+            without = sum(now != then + 1 for now, then in zip(self._marks, before, strict=True))
+            if not without:
                 return
             if time.monotonic() > deadline:
-                raise BenchError(f"{deaf} of {len(self._marks)} members did not hear a message just once")
+                raise BenchError(f"{without} of {len(self._marks)} members did not hear a message just once")
 
     def talk(self, in_flight: int, seconds: float) -> Talk:
-        """Keep so many messages in flight, for so long; returns when all of them have come to everybody."""
+        """Keep so many messages in flight for so long; return when all members have received all of them."""
         members, member = len(self._sockets), self._member
         audience = members // self._rooms
         watched = {*range(in_flight), *range(0, members, max(members // _SAMPLED, 1))}
@@ -218,7 +218,7 @@ class Crowd:
         return Talk(said, heard, time.perf_counter() - began, latencies)
 
     def _look(self, data: bytes, member: int, latencies: list[float]) -> tuple[bytes, bool]:
-        """Note when messages came; returns what may be half of one, and whether one was the member's own."""
+        """Record latencies; returns the rest, which may be half a token, and if one was the member's own."""
         now, end, own = time.perf_counter_ns(), 0, False
         for found in _TOKEN.finditer(data):
             end = found.end()
@@ -232,12 +232,12 @@ class Crowd:
         self._sockets[sender].sendall(self._dialect.say(self._room(sender), text))
 
     def _read_until_quiet(self, deadline: float) -> None:
-        """Read until nothing has come for a while; behind the deadline nothing is read any more."""
+        """Read until nothing has come for a while, or until the deadline."""
         while self._read_all(_QUIET) and time.monotonic() < deadline:
             pass
 
     def _read_all(self, timeout: float) -> bool:
-        """Read what has come, or comes within some seconds; whether that was anything."""
+        """Read what has arrived, or arrives within the time-out; returns whether anything did."""
         events = self._poll.poll(timeout)
         for fd, _ in events:
             number = self._member[fd]
@@ -245,7 +245,7 @@ class Crowd:
         return bool(events)
 
     def _receive(self, number: int) -> bytes:
-        """What has come to a member; half a mark at its end is kept for the next time."""
+        """The bytes that a member has received; half a mark at their end is kept for the next call."""
         sock = self._sockets[number]
         data = sock.recv(_READ)
         if not data:

@@ -1,4 +1,4 @@
-"""The record of a big chat, as a load process would write it: what the judge of loads is measured with."""
+"""Makes the record of a large chat, as a load process would write it, to measure how long judging takes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ ROOMS, PEOPLE, MESSAGES = 10, 100, 1000
 """Rooms, people in each, and messages in each: a million deliveries."""
 _HOST = "host"
 _CUT_EVERY, _AWAY = 10, 5
-"""After so many messages somebody loses the connection, for so many."""
+"""After so many messages a user loses its connection, for so many messages."""
 _STEP = 0.0001
-"""Seconds between two things that happen."""
+"""Seconds between two events."""
 
 
 class _Clocked(Recorder):
-    """A recorder whose clock goes on by a little at each look."""
+    """A recorder whose clock advances by _STEP at each reading."""
 
     clock = 100.0
 
     def now(self) -> float:
-        """Seconds."""
+        """Advance the clock, and return it in seconds."""
         self.clock += _STEP
         return self.clock
 
 
 class _Room:
-    """A room in which all is right: everybody hears all messages in order, or gets them by `since`."""
+    """A correct room: all members receive all messages in order, live or by a join with `since`."""
 
     def __init__(self, recorder: _Clocked, number: int, people: int) -> None:
         self.recorder = recorder
@@ -60,7 +60,7 @@ class _Room:
         recorder.add(Closed(recorder.now(), user, conn, "client", 1006, ""))
 
     def say(self, number: int) -> None:
-        """Somebody says something, and all who are there hear it."""
+        """One member says a message, and all members receive it."""
         recorder = self.recorder
         user = list(self.conns)[number % len(self.conns)]
         tag = f"{_HOST}{user.replace('.', 'x')}-{number}"

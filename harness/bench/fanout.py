@@ -1,4 +1,4 @@
-"""What a delivery costs: CPU of the server's process, by how many messages are in flight."""
+"""The cost of a delivery: CPU time of the server's process, by the number of messages in flight."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from harness.reports.charts import chart
 from harness.reports.svg import Drawing
 
 IN_FLIGHT = (1, 4, 32)
-"""Messages that have been said and not yet come back to who said them."""
+"""Messages that were sent and have not come back to their senders yet."""
 COMPARED = {1: ("naive",), 4: ("naive", "ws"), 32: ("broadcast", "nats")}
-"""The peers that the reference is held against, by messages in flight."""
+"""The peers that the reference is compared with, by messages in flight."""
 DRAWN = (REFERENCE.name, "naive", "ws", "nats")
-"""Those in the picture, which has room for four."""
+"""The peers in the picture, which has room for four."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ Costs = dict[tuple[str, int], list[Cost]]
 
 
 def fan_out(plan: Plan, peers: Sequence[Peer] = PEERS) -> Part:
-    """Every peer with its crowd, in turns. Raises BenchError."""
+    """Measure every peer with its crowd, in turns. Raises BenchError."""
     part = Part("fan-out", f"What does it cost to deliver {SIZE} bytes to {plan.members} members of a room?")
     costs: Costs = defaultdict(list)
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def fan_out(plan: Plan, peers: Sequence[Peer] = PEERS) -> Part:
 
 
 def _crowd(peer: Peer, members: int, stack: ExitStack) -> tuple[psutil.Process, Crowd]:
-    """A server that runs, and its members; they end with `stack`."""
+    """A running server, and its members; `stack` closes them."""
     try:
         port, process = stack.enter_context(running(peer))
         crowd = stack.enter_context(Crowd(port, peer.dialect(), members))
@@ -105,7 +105,7 @@ def _table(costs: Costs, in_flight: int, peers: Sequence[Peer]) -> Table:
 
 
 def _comparisons(costs: Costs) -> list[str]:
-    """How the reference stands beside those that it is held against."""
+    """Sentences that compare the reference with the peers in COMPARED."""
     sentences = []
     for w, names in COMPARED.items():
         ours = [each.cpu for each in costs[REFERENCE.name, w]]

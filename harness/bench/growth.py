@@ -1,4 +1,4 @@
-"""How cost grows with members and with rooms; with the length of a history see `histories`."""
+"""How cost grows with members and with rooms; for the length of a history, see `histories`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Cost:
 
 
 def growth(plan: Plan) -> Part:
-    """The reference with crowds of several sizes. Raises BenchError."""
+    """Measure the reference with crowds of several sizes. Raises BenchError."""
     part = Part("growth", f"How do CPU and memory grow? ({SIZE} bytes, {_IN_FLIGHT} in flight)")
     members: dict[int, list[Cost]] = defaultdict(list)
     rooms: dict[int, list[Cost]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What the length of a room's history costs: its newest messages, and those after a number."""
+"""How cost grows with a room's history: of reading its newest messages, and those after a number."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lab.store import MessageStore
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 """Messages in a room."""
 _ASKS = 300
-"""Questions in each measurement."""
+"""Queries in each measurement."""
 _AT_ONCE = 10_000
 _FIGURES = ("newest, store alone", "page in the middle, store alone", "join, whole server")
 
 
 def histories(plan: Plan) -> Part:
-    """Rooms of several lengths in one store, asked in turns. Raises BenchError."""
+    """Measure rooms of several lengths in one store, in turns. Raises BenchError."""
     part = Part(
         "history", f"What do the newest {NEWEST} messages of a room cost, by the length of its history?"
     )
@@ -78,7 +78,7 @@ async def _fill(folder: Path, plan: Plan) -> None:
 
 
 async def _ask_store(folder: Path, times: dict[tuple[str, int], list[float]]) -> None:
-    """The median seconds of each question, the lengths in turns."""
+    """The median seconds of each query, with the lengths in turns."""
     store = MessageStore(folder)
     took: dict[tuple[str, int], list[float]] = defaultdict(list)
     try:
@@ -99,7 +99,7 @@ async def _ask_store(folder: Path, times: dict[tuple[str, int], list[float]]) ->
 
 
 def _join(port: int, length: int) -> float:
-    """The median seconds from a join to the history that it is answered with."""
+    """The median seconds from a join to the history in its answer."""
     took = []
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -111,7 +111,7 @@ def _join(port: int, length: int) -> float:
             _read_until(sock, last)
             took.append(time.perf_counter() - began)
             sock.sendall(Chat.frame({"type": "leave", "room": _room(length)}))
-            # A number that no room has: its page is empty, and stands behind all that the leaving caused.
+            # A number that no room has: its page is empty, and comes after all that the leave caused.
             ask = {"type": "history", "room": "nowhere", "since": MAX_SEQUENCE, "limit": 1}
             sock.sendall(Chat.frame(ask))
             _read_until(sock, b"nowhere")

@@ -1,4 +1,4 @@
-"""A process of clients that receive what `servers/pouring.py` pours, and print what that cost.
+"""A process of clients that receive what `servers/pouring.py` sends, and print the cost of receiving.
 
 `listening KIND PORT MEMBERS MESSAGES` prints the microseconds of CPU for each message that a client received.
 """
@@ -22,7 +22,7 @@ async def _library(hear: Callable[[str | bytes], object], port: int, members: in
     uri = f"ws://127.0.0.1:{port}/"
 
     async def listen(client: ClientConnection) -> None:
-        for _ in range(messages + 1):  # the greeting, too
+        for _ in range(messages + 1):  # with the `connected` frame
             hear(await client.recv())
 
     clients = [await connect(uri, compression=None, max_queue=None, proxy=None) for _ in range(members)]
@@ -35,7 +35,7 @@ async def _library(hear: Callable[[str | bytes], object], port: int, members: in
 
 
 async def _harness(port: int, members: int, messages: int) -> float:
-    """Simulated clients, who read every frame and write it down; returns CPU seconds."""
+    """The harness's clients, which read and record every frame; returns CPU seconds."""
     world = LiveWorld(targets.at_url(f"ws://127.0.0.1:{port}/"), 0, "bench")
     world.timeline.most_events = members * (messages + 10)
     try:

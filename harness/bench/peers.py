@@ -1,4 +1,4 @@
-"""The servers that take part in a measurement, and how each is started; which of them are there."""
+"""The servers that take part in a measurement, how each is started, and which of them are available."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Peer:
-    """A server to measure. `command` gets its port and a folder of its own; it raises Absent."""
+    """A server to measure. `command` takes a port and a folder for the server; it may raise Absent."""
 
     name: str
     what: str
@@ -38,7 +38,7 @@ class Peer:
 
 
 class Absent(Exception):  # noqa: N818 - named for what it says
-    """What a peer needs is not on this machine; the text says what."""
+    """Something that a peer needs is not on this machine; the text says what."""
 
 
 def _python(module: str) -> Callable[[int, Path], list[str]]:
@@ -112,9 +112,9 @@ PEERS = [
 
 @contextmanager
 def running(peer: Peer, data: Path | None = None) -> Iterator[tuple[int, psutil.Process]]:
-    """Start a peer, and end it; gives its port and its process. Raises Absent and BenchError.
+    """A context with a running peer; yields its port and its process. Raises Absent and BenchError.
 
-    It keeps its data in the folder `data`, if that is given, and else in one that is gone afterwards.
+    It keeps its data in the folder `data`, by default in a temporary one.
     """
     with tempfile.TemporaryDirectory(prefix="chatlab-bench-") as name:
         process, port = launch(peer, Path(name), data=data)
@@ -126,14 +126,14 @@ def running(peer: Peer, data: Path | None = None) -> Iterator[tuple[int, psutil.
 
 
 def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) -> tuple[ServerProcess, int]:
-    """Start a peer, which the caller ends; gives its process and its port. Raises Absent."""
+    """Start a peer, which the caller must stop; returns its process and its port. Raises Absent."""
     port = port or free_port()
     environment = {
         **os.environ,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "DATA_DIR": str(data or folder / "data"),
-        # A crowd says nothing but what is measured, and that as fast as it can.
+        # A crowd sends only the measured messages, as fast as it can: no heartbeats, no limits of rate.
         "HEARTBEAT_INTERVAL": "3600",
         "OFFLINE_TIMEOUT": "7200",
         "MAX_RATE": "1000000",
@@ -144,7 +144,7 @@ def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) ->
 
 
 def check_alive(process: ServerProcess) -> None:
-    """Raise BenchError, with the server's last words, if it has ended."""
+    """Raise BenchError, with the server's last output, if it has ended."""
     if process.exit_code is not None:
         raise BenchError(
             f"it exited with code {process.exit_code} before it listened: {' | '.join(process.tail(3))}"
@@ -152,7 +152,7 @@ def check_alive(process: ServerProcess) -> None:
 
 
 def _wait_for(process: ServerProcess, port: int) -> None:
-    """Until somebody listens on the port."""
+    """Wait until the port accepts connections."""
     deadline = time.monotonic() + _START_SECONDS
     while port not in process.listens_on():
         check_alive(process)

@@ -1,4 +1,4 @@
-"""How much is measured, and the order of it: peers in turns, so that what disturbs one disturbs all."""
+"""How much is measured, and in which order: peers take turns, so that a disturbance affects all of them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class Plan:
         self._random = random.Random(self.seed)
 
     def interleaved(self, what: Sequence[T]) -> Iterator[tuple[int, T]]:
-        """Each round's number, with each of `what` in an order of that round."""
+        """Each round's number, with each of `what`, in a random order in each round."""
         for number in range(1, self.rounds + 1):
             for each in self._random.sample(what, len(what)):
                 yield number, each
 
     def say(self, text: str) -> None:
-        """Tell what is under way, on a line of its own where that is read by a program."""
+        """Print what is being measured, in a line that is overwritten later if this is a terminal."""
         if sys.stderr.isatty():
             click.echo(f"\r\033[K{text}", nl=False, err=True)
         else:
             click.echo(text, err=True)
 
     def hush(self) -> None:
-        """Nothing is under way."""
+        """Remove that line."""
         if sys.stderr.isatty():
             click.echo("\r\033[K", nl=False, err=True)

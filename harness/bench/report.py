@@ -1,4 +1,4 @@
-"""The figures for people, on a terminal and as a page, and for programs."""
+"""The figures on a terminal, as a page, and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.reports.markup import marked_up, safe
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """A description of the machine that the figures were measured on."""
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
     day = datetime.now(UTC).date()
     return (
@@ -29,7 +29,7 @@ def machine() -> str:
 
 
 def tell(part: Part) -> None:
-    """Print a part's tables, and what they say."""
+    """Print a part's tables and sentences."""
     console = Console(highlight=False, markup=False, soft_wrap=not os.isatty(1))
     console.print(f"\n{part.name}: {part.question}", style="bold")
     for table in part.tables:
@@ -68,7 +68,7 @@ def _values(part: Part) -> dict[str, Any]:
 
 
 def page(parts: Sequence[Part]) -> str:
-    """All figures as one HTML page with its pictures, which needs no network and runs no script."""
+    """All figures as one HTML page with pictures, which needs no network and runs no script."""
     css = resources.files(reports).joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(_section(part) for part in parts)
     return (

@@ -1,4 +1,4 @@
-"""What a measurement gives: tables, sentences and pictures."""
+"""The results of measurements: tables, sentences and pictures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Table:
 
 @dataclass
 class Part:
-    """One question, and what was measured to answer it. `sentences` say what the figures support.
+    """One question, and what was measured to answer it. `sentences` say what the figures show.
 
-    `notes` say what the names stand for, and what was not measured.
+    `notes` say what the names mean, and what was not measured.
     """
 
     name: str
@@ -46,15 +46,15 @@ def shown(cell: Cell) -> str:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one; 0.0 of none."""
+    """The median; 0.0 of none."""
     return statistics.median(values) if values else 0.0
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """How many times theirs ours is: the median of the rounds' ratios, since a round's noise hits both."""
+    """The median of the rounds' ratios of ours to theirs: in each round, noise affects both."""
     return median([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
 def spread(values: Sequence[float]) -> str:
-    """The smallest and the largest of the rounds."""
+    """The smallest and the largest value of all rounds, as text."""
     return f"{shown(min(values))} to {shown(max(values))}" if values else ""

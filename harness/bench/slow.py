@@ -1,4 +1,4 @@
-"""What becomes of the others, and of the server's memory, when a reader stops."""
+"""What a member that stops reading does to the other members, and to the server's memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOK = 0.05
 
 
 def slow_reader(plan: Plan) -> Part:
-    """Others talk at full rate, first among themselves, then beside one that stops. Raises BenchError."""
+    """Members talk at full rate, first by themselves, then with one that stops reading. Raises BenchError."""
     part = Part("slow reader", f"One of {_MEMBERS + 1} members stops reading for {SECONDS:g} s. Who notices?")
     with running(REFERENCE) as (port, process), Crowd(port, REFERENCE.dialect(), _MEMBERS) as crowd:
         crowd.settle()
@@ -79,7 +79,7 @@ class _Stopped:
         self._socket.close()
 
     def read_the_rest(self) -> list[int]:
-        """The numbers of the messages that had been sent to it. Raises BenchError if it was not cut off."""
+        """The numbers of the messages that were sent to it. Raises BenchError if it was not disconnected."""
         data = bytearray()
         with suppress(ConnectionError):
             while got := _receive(self._socket):
@@ -88,7 +88,7 @@ class _Stopped:
 
 
 class _Peak:
-    """The most memory that a process had, in MiB, looked at all the time."""
+    """The most memory that a process had, in MiB, sampled continuously."""
 
     def __init__(self, process: psutil.Process) -> None:
         self.most = megabytes(process)
@@ -110,12 +110,12 @@ class _Peak:
 
 
 def _catch_up(port: int, told: list[int]) -> int:
-    """Come back with `since`; how many messages that brings. Raises BenchError if one is missing."""
+    """Rejoin with `since`; returns how many messages are replayed. Raises BenchError if one is missing."""
     since, data = told[-1] if told else 0, bytearray()
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
         Chat().greet(sock, _MEMBERS)
         sock.sendall(Chat.frame({"type": "join", "room": _ROOM, "since": since}))
-        while b'"full":true' not in data[-1_000_000:]:  # the list of members stands behind the replay
+        while b'"full":true' not in data[-1_000_000:]:  # the list of members comes after the replay
             if not (got := _receive(sock)):
                 raise BenchError("it closed the connection of the reader that had come back")
             data += got

@@ -1,4 +1,4 @@
-"""How long a server is away when it is killed and started again at once."""
+"""How long a server is unavailable when it is killed and restarted at once."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PATIENCE = 20.0
 _POLL = 0.001
 """Seconds between two attempts to connect."""
 _STARTS = 5
-"""In each round."""
+"""Restarts in each round."""
 
 
 def starts(plan: Plan) -> Part:
-    """The reference and the naive server are killed in turns. Raises BenchError."""
+    """Kill and restart the reference and the naive server in turns. Raises BenchError."""
     part = Part("start", "How long is it from SIGKILL to the first client that is connected again?")
     naive = next(peer for peer in PEERS if peer.name == "naive")
     times: dict[str, list[float]] = defaultdict(list)
@@ -62,7 +62,7 @@ def _restart(peer: Peer, folder: Path) -> float:
     try:
         _connect(port, first)
         began = time.perf_counter()
-        os.kill(first.pid, signal.SIGKILL)  # at once: `kill` would look for what it has started before
+        os.kill(first.pid, signal.SIGKILL)  # at once: `kill` would look for its child processes first
     finally:
         first.kill()
     second, port = launch(peer, folder, port)

@@ -1,4 +1,4 @@
-"""How many messages a second are on the disk by the time that their senders are told so."""
+"""How many messages a second a server can confirm that are stored on the disk by then."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from lab.protocol import Message
 from lab.store import MessageStore
 
 SENDERS = (1, 10, 100, 1000)
-"""So many wait for a message of theirs at any time; in the whole server each is alone in a room."""
+"""How many senders wait for a message at any time; with the whole server, each is alone in a room."""
 COMPARED = 100
-"""Senders for whom ratios are told."""
+"""The number of senders for which ratios are reported."""
 _SYNCS = 200
 
 
@@ -44,7 +44,7 @@ Rates = dict[tuple[str, int], list[Rate]]
 
 
 def stores(plan: Plan) -> Part:
-    """The store alone, and the whole server, each beside others. Raises BenchError."""
+    """Measure the store alone, and the whole server, each compared with others. Raises BenchError."""
     part = Part("store", f"How many messages of {SIZE} bytes a second are kept, each synced to the disk?")
     sync = _sync_seconds()
     part.notes.append(f"One sync of a small file takes this disk {1000 * sync:.2f} ms (median).")
@@ -100,7 +100,7 @@ def _alone(plan: Plan, part: Part) -> Rates:
 async def _saving(
     kept: Callable[[Path], AbstractAsyncContextManager[Save]], folder: Path, savers: int, seconds: float
 ) -> Rate:
-    """Everybody saves one message after the other, for so long."""
+    """Each saver saves one message after the other, for so long."""
     times: list[float] = []
 
     async def saver(number: int) -> None:
@@ -173,7 +173,7 @@ def _whole(plan: Plan, part: Part) -> Rates:
 
 
 def _talking(peer: Peer, senders: int, seconds: float) -> Rate:
-    """Each alone in a room, and each says the next message when the last has come back."""
+    """Each sender, alone in a room, says the next message when the last has come back."""
     with running(peer) as (port, process), Crowd(port, peer.dialect(), senders, rooms=senders) as crowd:
         crowd.settle()
         before = cpu_seconds(process)

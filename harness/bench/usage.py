@@ -1,4 +1,4 @@
-"""What a process has used."""
+"""CPU time and memory of a process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from harness.bench.plan import BenchError
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Seconds of CPU that a process and its children have used, in the system's mode too. Raises BenchError.
+    """CPU seconds that a process and its children have used, user and system time. Raises BenchError.
 
-    They are exact to the nanosecond. psutil's are of hundredths, of which a short measurement may have none.
+    The resolution is a nanosecond. psutil's is a hundredth of a second, too coarse for short measurements.
     """
     try:
         processes = [process, *process.children(recursive=True)]
@@ -22,7 +22,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def _cpu_clock(pid: int) -> int:
-    """What `clock_getcpuclockid` gives on Linux for another process (Python has it for threads alone)."""
+    """The result of `clock_getcpuclockid` on Linux for another process (Python has it for threads only)."""
     return ~pid << 3 | 2
 
 

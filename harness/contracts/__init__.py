@@ -1,6 +1,6 @@
-"""What a component owes, played on its class directly, without a server.
+"""What a component must do, tested by calling its class directly, without a server.
 
-The same sentence as everywhere: a *plan* is data, drawn from a seed; it is *played* on a fresh copy of the
-component between neighbours of ours, which answer in orders and at times of their own; what it did is
-*checked* against a small model. Plays grow, so that the first one that fails is the smallest.
+As everywhere in the harness: a *plan* is data, drawn from a seed; it is *played* on a fresh instance of the
+component, with test doubles as its neighbours, which answer after random delays and in any order; what it did
+is *checked* against a small model. Plans grow, so that the first one that fails is small.
 """

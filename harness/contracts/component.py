@@ -1,4 +1,4 @@
-"""A component's class, imported anew for each play: no variable of its module survives from play to play."""
+"""A component's class, imported again for each play: no variable of its module survives from play to play."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Component:
         self._code: CodeType = compile(self._path.read_bytes(), str(self._path), "exec")
 
     def fresh(self) -> type:
-        """The class as a new process has it: its module, and those beside it, are run again."""
+        """The class as in a new process: its module, and the student's modules it imports, are run again."""
         for each in self._own:
             sys.modules.pop(each, None)
         module = ModuleType(f"component_{self.name}")

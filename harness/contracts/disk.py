@@ -1,7 +1,7 @@
-"""Looks at each write that a component makes to its folder, as SIGKILL would find it just then.
+"""Calls a function after each write that a component makes to its folder: at any of them SIGKILL may strike.
 
-What Python writes is seen: `open` and all that is made from it, `os.write`, renames, truncations. What a
-library in C writes by itself, such as SQLite, is not: such files are looked at between two calls.
+Writes by Python are seen: `open` and all that is made from it, `os.write`, renames, truncations. Writes by a
+library in C, such as SQLite, are not: such files are looked at between two calls.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 _TURNS = 5
-"""Turns of the event loop before a write by another thread."""
+"""Iterations of the event loop before a write by another thread."""
 _MOST_WAIT = 0.02
-"""Seconds that such a write waits for them: the loop may itself be waiting for it."""
+"""Seconds that such a write waits for them at most: the loop may itself be waiting for the write."""
 _PAUSE = 0.0005
-"""Seconds after a write, in which other threads get their turn."""
+"""Seconds after a write, in which other threads can run."""
 _AFTERWARDS = ("pwrite", "replace", "rename", "truncate", "ftruncate", "unlink", "remove")
-"""Functions of `os` after which the folder may be another one."""
+"""Functions of `os` that may change the folder's content."""
 
 
 class Written(Struct, frozen=True):
@@ -49,14 +49,14 @@ Look = Callable[[Written | None], None]
 
 
 class Watch:
-    """What is looked at: `look` is told of each write to a file in `folder`, with what was appended by it.
+    """What to watch: `look` is called after each write to a file in `folder`, with what the write appended.
 
-    A write and the look at it are one thing, which no other thread comes between: whoever copies the folder
-    holds the `lock`.
+    A write and its call of `look` are atomic: both happen under the `lock`. Code that copies the folder must
+    hold it too.
 
-    Beside a `loop`, other threads may write. Each of their writes lets the loop go on first, so that a call
-    that does not wait for it returns before it, at each play and not only when threads happen to run so; and
-    lets the other threads go on after it.
+    With a `loop`, other threads may write as well. Each of their writes first lets the loop run, so that a
+    call that does not wait for the write returns before it in every play, whatever the scheduling of threads;
+    after the write, the other threads can run.
     """
 
     def __init__(self, folder: Path, look: Look, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -65,8 +65,8 @@ class Watch:
         self.lock = threading.RLock()
         self._loop, self._loops_thread = loop, threading.get_ident()
 
-    def let_the_loop(self) -> None:
-        """Before a write by another thread than the loop's: let the loop take some turns."""
+    def let_loop_run(self) -> None:
+        """Before a write by another thread than the loop's: let the loop run some iterations."""
         if self._loop is None or threading.get_ident() == self._loops_thread:
             return
         loop, taken = self._loop, threading.Event()
@@ -81,17 +81,17 @@ class Watch:
             loop.call_soon_threadsafe(turn, _TURNS)
             taken.wait(_MOST_WAIT)
 
-    def let_others(self) -> None:
-        """After a write: let other threads have their turn."""
+    def let_threads_run(self) -> None:
+        """After a write: let other threads run."""
         if self._loop is not None:
             time.sleep(_PAUSE)
 
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Meanwhile, no file of this process grows beyond the largest one in `folder`: the system refuses that.
+    """A context in which no file of this process can grow beyond the largest one in `folder`.
 
-    So it is for code of any kind, also in C, as on a disk without room. Where the system has no such limit,
+    The system enforces it, for code in C too, much like a full disk. On a system without such a limit,
     nothing happens.
     """
     if resource is None:
@@ -108,7 +108,7 @@ def full(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
-    """Meanwhile, look at each write."""
+    """A context in which `watch.look` is called after each write."""
     real_open = builtins.open
 
     def spying_open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **more: Any) -> Any:
@@ -136,11 +136,11 @@ def watched(watch: Watch) -> Iterator[None]:
         path = _path_of(file)
         if path is None or not _is_in(watch.folder, path):
             return real_write(file, data)
-        watch.let_the_loop()
+        watch.let_loop_run()
         with watch.lock:
             before, size = os.fstat(file).st_size, real_write(file, data)
             watch.look(_appended(path, before, os.fstat(file).st_size, size))
-        watch.let_others()
+        watch.let_threads_run()
         return size
 
     with ExitStack() as patches:
@@ -154,12 +154,12 @@ def watched(watch: Watch) -> Iterator[None]:
 
 
 def _appended(path: Path, before: int, after: int, size: int) -> Written | None:
-    """What a write has appended, by the sizes of the file; None if it wrote over something."""
+    """What a write has appended, from the sizes of the file; None if it overwrote something."""
     return Written(path, before, size) if after == before + size and size else None
 
 
 def _path_of(file: int) -> Path | None:
-    """The file behind a descriptor, where the system tells."""
+    """The file of a descriptor, on systems with /proc; else None."""
     try:
         return Path(os.readlink(f"/proc/self/fd/{file}"))
     except OSError:
@@ -178,23 +178,23 @@ def _is_in(folder: Path, file: Any) -> bool:
 
 
 class _SpiedFile(io.FileIO):
-    """A file whose writes are told, one system call at a time."""
+    """A file that reports its writes to a Watch, one system call at a time."""
 
     def __init__(self, name: Any, mode: str, watch: Watch, **more: Any) -> None:
         super().__init__(name, mode, **more)
         self._watch = watch
 
     def write(self, data: Any) -> int:
-        """Write, and tell what was appended."""
-        self._watch.let_the_loop()
+        """Write, and report what was appended."""
+        self._watch.let_loop_run()
         with self._watch.lock:
             before, size = os.fstat(self.fileno()).st_size, super().write(data) or 0
             self._watch.look(_appended(_path(self.name), before, os.fstat(self.fileno()).st_size, size))
-        self._watch.let_others()
+        self._watch.let_threads_run()
         return size
 
     def truncate(self, size: int | None = None) -> int:
-        """Truncate, and tell that."""
+        """Truncate, and report it."""
         with self._watch.lock:
             result = super().truncate(size)
             self._watch.look(None)
@@ -212,7 +212,7 @@ def _open(
     closefd: bool = True,
     opener: Any = None,
 ) -> Any:
-    """What `open` does (see the documentation of `io`), on a file that is looked at."""
+    """The same as `open` (see the documentation of `io`), with a _SpiedFile at the bottom."""
     is_text = "b" not in mode
     raw_mode = "".join(letter for letter in mode if letter in "rwax+")
     raw = _SpiedFile(str(_path(file)), raw_mode, watch, closefd=closefd, opener=opener)

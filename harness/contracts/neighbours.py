@@ -1,7 +1,7 @@
-"""The neighbours of a sequencer that is called directly: they are right, and as awkward as they may be.
+"""Test doubles for the neighbours of a sequencer: they keep their contracts, and are as awkward as allowed.
 
-The store answers in an order of its own and at times of its own, and refuses what it is told to refuse.
-Members read when they please.
+The store answers after random delays, in any order, and fails the saves that the plan has chosen. Members
+may stop reading.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from lab.interfaces import StoreError
 from lab.protocol import History, Message, ServerFrame
 
 _SLOW = 5.0
-"""Seconds that a slow save takes. Whoever gives one up after that is told nothing."""
+"""Seconds that a slow save takes. A sequencer that gives up on a save only later than that is not found."""
 DELAYS = (0.0, 0.0, 0.001, 0.002, 0.004, 0.008, 0.02)
-"""Seconds for which a store works on something. Without any, it answers at once."""
+"""Seconds that a store takes before and after its work; with 0.0, it does not wait at all."""
 
 
 class Store:
-    """Keeps messages in memory, and tells what it is asked after a while."""
+    """A MessageStore that keeps messages in memory, and answers after a while."""
 
     def __init__(self, stage: Stage, rng: Random, *, is_slow: bool = True) -> None:
         self._stage = stage
@@ -32,28 +32,28 @@ class Store:
         self._delays = DELAYS if is_slow else (0.0,)
         self._rooms: dict[str, list[Message]] = {}
         self.saved: dict[tuple[str, int], Message] = {}
-        """What `save` has returned for."""
+        """Messages for which `save` has returned."""
         self.refusals: set[int] = set()
-        """Which saves are refused: the first is number 1."""
+        """Which saves fail: the first is number 1."""
         self.slow: set[int] = set()
         """Which saves are slow."""
         self.refused: list[tuple[float, list[Message]]] = []
-        """What was refused, and when."""
+        """The failed saves: when, and their messages."""
         self._asked: dict[str, int] = {}
-        """The highest number of each room that a save was asked to put there, whatever came of it."""
+        """The highest number passed to `save` for each room, whether it succeeded or not."""
         self._saves = 0
 
     def put(self, message: Message) -> None:
-        """Have a message be there, as from an earlier run."""
+        """Store a message at once, as if an earlier run had saved it."""
         self._keep(message)
         self.saved[message.room, message.sequence] = message
 
     def newest_number(self, room: str) -> int:
-        """The highest number that is in a room."""
+        """The highest sequence number stored for a room."""
         return max((each.sequence for each in self._rooms.get(room, [])), default=0)
 
     def newest_asked(self, room: str) -> int:
-        """The highest number that is in a room, or that a save was asked to put there."""
+        """The highest sequence number that is stored for a room, or was passed to `save`."""
         return max(self.newest_number(room), self._asked.get(room, 0))
 
     async def _pause(self) -> None:
@@ -65,7 +65,7 @@ class Store:
         insort(self._rooms.setdefault(message.room, []), message, key=lambda each: each.sequence)
 
     async def _call(self, what: str, args: tuple[Any, ...], do: Callable[[], Any]) -> Any:
-        """Do it at some moment between the call and its return."""
+        """Run `do` at some moment between the call and its return."""
 
         async def later(*_: Any) -> Any:
             await self._pause()
@@ -76,7 +76,7 @@ class Store:
         return await self._stage.calls.call(f"store.{what}", later, args)
 
     async def save(self, messages: list[Message]) -> None:
-        """See lab.interfaces. Raises for one of `refusals`, and TypeError for what is no message."""
+        """See lab.interfaces. Raises an error for each of `refusals`, and TypeError if given no messages."""
         if not isinstance(messages, list | tuple) or not all(isinstance(each, Message) for each in messages):
             raise TypeError(
                 f"`save` takes a list of messages, and was given {self._stage.calls.shown(messages)}"
@@ -92,7 +92,7 @@ class Store:
         def do() -> None:
             if number in self.refusals:
                 self.refused.append((self._stage.now(), kept))
-                # What a store raises is not always a StoreError.
+                # A store does not always raise a StoreError.
                 raise (
                     OSError(ENOSPC, "No space left on device")
                     if number % 2
@@ -129,11 +129,11 @@ class Store:
         return [message for message in self._rooms.get(room, []) if message.sequence > since]
 
     def close(self) -> None:
-        """There are no files."""
+        """Nothing to close: there are no files."""
 
 
 class PubSub:
-    """Tells the members of a room what is published, and `published` before them."""
+    """A PubSub that delivers a frame to the members of its room, after calling `published` with it."""
 
     def __init__(self, stage: Stage, published: Callable[[str, ServerFrame], None]) -> None:
         self._stage = stage
@@ -169,7 +169,7 @@ class PubSub:
 
 
 class Member:
-    """Somebody who joins. With `stops_at`, it reads nothing any more once it was sent so many pages."""
+    """A member that joins. With `stops_at`, it stops reading once it was sent so many pages."""
 
     def __init__(
         self, name: str, stage: Stage, rng: Random, newest: Callable[[], int], stops_at: int | None = None
@@ -177,15 +177,15 @@ class Member:
         self.name = name
         self.pages: list[History] = []
         self.newest: list[int] = []
-        """For each of its pages, what `newest` said of its room when the page was sent."""
+        """For each of its pages, what `newest()` returned when the page was sent."""
         self.live: list[ServerFrame] = []
         self.order: list[ServerFrame] = []
-        """All frames, in the order in which they came."""
+        """All frames, in order of arrival."""
         self.undrained = 0
-        """Messages that it was sent in pages since the last `drain` that has returned."""
+        """Messages that it was sent in pages since a `drain` returned."""
         self.most_undrained = 0
         self.reads = asyncio.Event()
-        """Whether it reads; who waits for it waits for this."""
+        """Set while it reads; `drain` waits for it."""
         self.reads.set()
         self.is_waited_for = False
         self._newest = newest
@@ -194,7 +194,7 @@ class Member:
         self._rng = rng
 
     def send(self, frame: ServerFrame) -> None:
-        """A frame that it is sent by itself."""
+        """Receive a frame that is sent to this member only."""
         self._stage.calls.begin(self._stage.calls.written(f"{self.name}.send", (frame,)))
         self.order.append(frame)
         if isinstance(frame, History):
@@ -208,12 +208,12 @@ class Member:
             self.live.append(frame)
 
     def hear(self, frame: ServerFrame) -> None:
-        """A frame that was published."""
+        """Receive a frame that was published."""
         self.order.append(frame)
         self.live.append(frame)
 
     def read_on(self) -> None:
-        """Read, and never stop again."""
+        """Start reading again, and never stop."""
         self._stops_at = None
         self.reads.set()
 

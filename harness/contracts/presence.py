@@ -1,8 +1,8 @@
-"""PresenceManager: exactly what changed, each time, and who is here.
+"""PresenceManager: each call returns exactly what changed, and `in_room` lists who is present.
 
-The model keeps what it was told of each connection, and works out who is present. Two things are left to
-the component: whether it shows `away` (after one and a half intervals), and what it does at the very moment
-at which a time-out is reached. So no connection is ever silent for exactly as long as that here.
+The model keeps the rooms and the last sign of life of each connection, and works out who is present. Two
+things are left to the component: whether it shows `away` (after one and a half intervals), and what it does
+at the very moment of a time-out. So no connection is ever silent for exactly the time-out here.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ STEPS = {
     **dict.fromkeys(("left", "lost"), "3.3"),
     **dict.fromkeys(("seen", "sweep", "is_connected"), "3.4"),
 }
-"""The step that what each method returns belongs to."""
+"""The step that each method's result belongs to."""
 SIZES = range(1, 17)
 PLAYS = 40
 
 BEGAN = 1_767_225_600.0
 """When each play begins, in seconds since the Unix epoch."""
 INTERVALS = ((30.0, 60.0), (20.0, 50.0), (10.0, 45.0))
-"""Seconds between heartbeats, and of silence after which somebody is offline."""
+"""Seconds between heartbeats, and of silence after which a user is offline."""
 CONNECTIONS = {"c1": 0, "c2": 1, "c3": 0, "c4": 2, "c5": 0}
-"""Each connection's user, by a place in `ALIKE`; the first has three. Others have users of their own."""
+"""Each connection's user, as an index into `ALIKE`; the first has three. Others have users of their own."""
 ALIKE = (
     *((("ann", f"x{by}ann", "cem"), ("red", f"red{by}x")) for by in (".", "-", "_", "")),
     (("ann", "Ann", "cem"), ("red", "Red")),
     (("Éve", "E\u0301ve", "cem"), ("É", "E\u0301")),
     (("ann", "ann ", "cem"), ("ﬁn", "fin")),
 )
-"""Users, and rooms, that look alike; `red.x.ann` may mean two things to who puts names together."""
+"""Users, and rooms, that look alike; `red.x.ann` is ambiguous where names are joined into one key."""
 PAUSES = (0.0137, 0.1713, 0.4831, 0.7613, 1 - 1e-4, 1 + 1e-4, 1.2651)
 """Parts of the time-out; no sum of a few of them is 1."""
 _WEIGHTS = {
@@ -57,9 +57,9 @@ _WEIGHTS = {
 
 
 class Act(Struct, frozen=True):
-    """A call for a connection and a room; or `pass`, upon which the server sweeps; or `another` instance.
+    """A call for a connection and a room; or `pass`, after which the server sweeps; or `another` instance.
 
-    `seconds` are parts of the time-out. With `looks`, somebody asks who is in the room just before the sweep.
+    `seconds` are parts of the time-out. With `looks`, `in_room` is called just before the sweep.
     """
 
     what: str
@@ -69,11 +69,11 @@ class Act(Struct, frozen=True):
     looks: bool = False
     intervals: tuple[float, float] = INTERVALS[0]
     alike: int = 0
-    """Of `intervals`: whose names there are."""
+    """Of `intervals`: which names of `ALIKE` are used."""
 
 
 def plan(rng: Random, size: int) -> Plan:
-    """Some come and enter; then so many calls. What makes no sense when its turn comes is left out then."""
+    """Some connect and join; then so many calls. A call that makes no sense at its turn is skipped."""
     groups = (("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), ("c1", "c3", "c5"), tuple(CONNECTIONS))
     people, intervals = rng.choice(groups), rng.choice(INTERVALS)
     alike = rng.choice((0, 0, *range(len(ALIKE))))
@@ -87,13 +87,13 @@ def plan(rng: Random, size: int) -> Plan:
         what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
         looks = rng.random() < 0.3
         acts.append(Act(what, rng.choice(people), rng.choice(rooms), rng.choice(PAUSES), looks))
-    # What was called is looked at: without a question, a play shows little.
+    # The last call shows the effect of the others: without it, a play shows little.
     last = rng.choice(("in_room", "in_room", "pass", "is_connected", "lost"))
     return Plan("", [*acts, Act(last, rng.choice(people), rng.choice(rooms), PAUSES[-1])])
 
 
 def _arrive(connections: list[str], rooms: list[str]) -> list[Act]:
-    """They connect, and enter these rooms."""
+    """They connect, and join these rooms."""
     return [
         act
         for name in connections
@@ -107,9 +107,9 @@ ALWAYS = [
     Plan(
         "", [*_arrive(["c1", "c4"], ["red"]), Act("another"), Act("in_room", room="red"), Act("lost", "c1")]
     ),
-    # Many who fall silent at the same moment.
+    # Many that fall silent at the same moment.
     Plan("", [*_arrive(_MANY, ["red"]), Act("in_room", room="red"), Act("pass", seconds=PAUSES[-1])]),
-    # One user over many connections, of which the first and the last stay.
+    # One user with many connections, of which the first and the last stay.
     Plan(
         "",
         [
@@ -127,13 +127,13 @@ ALWAYS = [
 
 
 def less(act: Act) -> list[Act]:
-    """The same with less in it."""
+    """Variants of an act with less in it."""
     smaller = [replace(act, seconds=PAUSES[-1])] if act.what == "pass" and act.seconds != PAUSES[-1] else []
     return smaller + ([replace(act, looks=False)] if act.looks else [])
 
 
 async def play(plan: Plan, stage: Stage) -> None:
-    """Call everything, and compare."""
+    """Make all calls, and compare their results with the model."""
     _Play(plan, stage).all()
 
 
@@ -146,7 +146,7 @@ class _Known(Struct):
 
 
 class _Play:
-    """One play. `shown` is what the component has told of each user in each room."""
+    """One play. `_shown` is the last status that the component returned for each user in each room."""
 
     def __init__(self, plan: Plan, stage: Stage) -> None:
         self._acts: list[Act] = plan.acts
@@ -161,7 +161,7 @@ class _Play:
         self._intervals, self._users = chosen[0].intervals, ALIKE[chosen[0].alike][0]
         self._rooms = {act.room for act in self._acts if act.room}
         self._touched: set[str] = set()
-        """Users of whose connections something was told since the last sweep."""
+        """Users for whose connections a method was called since the last sweep."""
 
     def all(self) -> None:
         """Play to the end, or until a call raises."""
@@ -188,7 +188,7 @@ class _Play:
                 self._change("seen", name)
             case "joined" if name in self._ever:
                 if known is not None:
-                    self._see(name)  # so does the server, with each frame
+                    self._see(name)  # as the server does with each frame
                     known.rooms.add(act.room)
                 self._change("joined", name, act.room)
             case "left" if name in self._ever and (known is None or act.room in known.rooms):
@@ -209,14 +209,14 @@ class _Play:
                 self._make_another()
 
     def _user(self, connection: str) -> str:
-        """Whose connection it is."""
+        """The user of a connection."""
         if connection.startswith("tab"):
             return "tab"
         place = CONNECTIONS.get(connection)
         return f"u{connection}" if place is None else self._users[place]
 
     def _make_another(self) -> None:
-        """What was told to one instance is nothing to a second one of the same class."""
+        """A second instance of the same class must share no state with the first."""
         first = self._manager
         self._manager = self._stage.another("3.1", first, *self._intervals)
         if self._manager is None:
@@ -234,7 +234,7 @@ class _Play:
     def _see(self, name: str) -> None:
         known = self._known.get(name)
         if known is not None and known.seen == self._now:
-            return  # at one moment, one sign of life is as good as two
+            return  # a second sign of life at the same moment adds nothing
         if known is not None:
             known.seen = self._now
             self._sign_of_life(name)
@@ -244,7 +244,7 @@ class _Play:
         self._seen_ever[self._known[name].user] = self._now
 
     def _pass(self, seconds: float, room: str | None) -> None:
-        """Let time pass; then the server looks for who is silent. What is told just before, is not judged."""
+        """Let time pass, then sweep. With `room`, call `in_room` just before; its result is not judged."""
         self._now += seconds
         if room is not None:
             self._call("in_room", (room, self._now), self._written("in_room", (room,)))
@@ -253,10 +253,10 @@ class _Play:
         last = min((known.seen for known in ended), default=self._now)
         self._change("sweep", ended=_Known("", last, set()))
         if not self._is_over:
-            self._look_who_is_forgotten()
+            self._check_connected()
 
-    def _look_who_is_forgotten(self) -> None:
-        """Who was in no room is forgotten, or kept, without a word: it would show much later, elsewhere."""
+    def _check_connected(self) -> None:
+        """Compare `is_connected`: losing a connection that is in no room would show much later, elsewhere."""
         for name in sorted(self._ever):
             try:
                 is_right = bool(self._manager.is_connected(name)) == (name in self._known)
@@ -270,7 +270,7 @@ class _Play:
     # --- what should be ---------------------------------------------------------------------------
 
     def _present(self) -> dict[tuple[str, str], float]:
-        """Who is present where, and when it was seen last by a connection there."""
+        """Who is present where, and the last sign of life on one of the user's connections there."""
         found: dict[tuple[str, str], float] = {}
         for known in self._known.values():
             for room in known.rooms:
@@ -279,7 +279,7 @@ class _Play:
         return found
 
     def _change(self, method: str, *names: str, ended: _Known | None = None) -> None:
-        """Call a method, and compare what it says has changed."""
+        """Call a method, and compare the changes that it returns."""
         args = (*names, self._now)
         call = self._written(method, names)
         self._touched = self._touched | {self._user(name) for name in names[:1]} if names else set()
@@ -312,7 +312,7 @@ class _Play:
                 self._wrong_change(method, "told_twice", call, key, got)
             else:
                 self._one_change(method, call, change, key, present, got, ended)
-        # What is wrong is told once: from here on, what should have been shown counts as shown.
+        # Each mistake is reported once: from here on, what should have been shown counts as shown.
         for key in {*self._shown, *present, *told}:
             status = self._shown.get(key, Status.OFFLINE)
             for change in got:
@@ -359,12 +359,12 @@ class _Play:
             room=room,
             got=self._stage.calls.shown(got),
         )
-        self._is_over = self._is_over or self._thinks_otherwise()
+        self._is_over = self._is_over or self._has_wrong_state()
 
-    def _thinks_otherwise(self) -> bool:
-        """Whether the component takes others to be there: then what comes next only follows from that.
+    def _has_wrong_state(self) -> bool:
+        """Whether the component's state differs from the model: later mistakes may only follow from that.
 
-        Where it has only told something wrong, the play goes on.
+        If it has only returned something wrong, the play goes on.
         """
         try:
             listed = {
@@ -388,19 +388,19 @@ class _Play:
         present: dict[tuple[str, str], float],
         ended: _Known | None,
     ) -> None:
-        """When a user was seen last: by a connection in this room, or by any of its connections."""
+        """Check `last_seen`: the last sign of life in this room, or on any of the user's connections."""
         room, user = key
         latest = self._seen_ever.get(user, 0.0)
         if key in present:
             earliest = present[key]
         else:
             earliest = ended.seen if ended is not None else 0.0
-            if method in ("left", "lost"):  # one may take the end of a connection for its last sign of life
+            if method in ("left", "lost"):  # the end of a connection may count as its last sign of life
                 latest = self._now
         seen: Any = presence.last_seen
         is_whole = isinstance(seen, int) and not isinstance(seen, bool)
         if not is_whole or not 1000 * earliest - 1.5 <= seen <= 1000 * latest + 1.5:
-            variant = _how_wrong(seen, is_whole, earliest, latest)
+            variant = _likely_mistake(seen, is_whole, earliest, latest)
             self._stage.breach(
                 step,
                 "wrong_last_seen",
@@ -453,7 +453,7 @@ class _Play:
             self._last_seen("3.1", "in_room", call, each, key, present, None)
 
     def _should_agree(self, each: Presence) -> bool:
-        """Whether the last change must say the same: after a sweep `away` was told, if it is shown at all."""
+        """Whether the last change must have the same status: `away` is only listed if a sweep returned it."""
         return each.status == Status.ONLINE or each.user not in self._touched
 
     def _is_connected(self, name: str) -> None:
@@ -483,13 +483,13 @@ class _Play:
         return got
 
     def _written(self, method: str, names: tuple[str, ...], *, at: bool = True) -> str:
-        """A call as one would write it, with the seconds since the play began."""
+        """A call as Python code, with the seconds since the play began as `now`."""
         args = [f'"{name}"' for name in names] + ([f"now={self._now - BEGAN:g}"] if at else [])
         return f"{method}({', '.join(args)})"
 
 
 def _is_presence(value: Any) -> bool:
-    """Whether it is one, with a status that there is; a text such as `online` is as good as its name."""
+    """Whether it is a Presence with a valid status; a plain string such as `online` will do."""
     return (
         isinstance(value, Presence)
         and isinstance(value.user, str)
@@ -498,8 +498,8 @@ def _is_presence(value: Any) -> bool:
     )
 
 
-def _how_wrong(seen: Any, is_whole: bool, earliest: float, latest: float) -> str:
-    """What may have gone wrong with a `last_seen`."""
+def _likely_mistake(seen: Any, is_whole: bool, earliest: float, latest: float) -> str:
+    """The most likely mistake behind a wrong `last_seen`."""
     if not is_whole:
         return "no_whole_number"
     if earliest - 1 <= seen <= latest + 1:

@@ -1,6 +1,6 @@
-"""Plays a contract in a process of its own: whatever a component does, it does to that process alone.
+"""Plays a contract in a process of its own, so that a component cannot harm the process that asked for it.
 
-A job comes by standard input, the result goes to standard output.
+It reads a job from standard input, and writes the result to standard output.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from harness.contracts.result import Played
 from harness.worlds.process import end_with_parent, in_memory
 
 _TIME_ZONE = "LAB-5:30"
-"""Five and a half hours before UTC: who takes local time for UTC is to be seen."""
+"""Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
 DEADLINE = 60.0
-"""Seconds after which the process is ended: a contract takes less than one, and limits itself."""
+"""Seconds after which the process is killed: a contract takes less than one, and has limits of its own."""
 
 
 class Job(Struct):
@@ -34,21 +34,21 @@ class Job(Struct):
     where: str
     seed: str = ""
     folder: str = ""
-    """Where files can be made; who asks removes it."""
+    """Where files can be made; the caller removes it."""
 
 
 async def play_directly(job: Job, environment: Mapping[str, str] | None = None) -> Played:
-    """Play a contract in a new process, which gets these environment variables, or ours.
+    """Play a contract in a new process, with these environment variables (default: those of this process).
 
-    The same file gives the same result, on any machine with the same Python. Systems that cannot simulate
-    (see `--world sim`) cannot do this either.
+    The same file gives the same result, on any machine with the same Python. Systems without `os.fork`, which
+    cannot simulate either (see `--world sim`), are not supported.
     """
     if not hasattr(os, "fork"):
         return Played(job.component, lacking="system", where=sys.platform)
     with tempfile.TemporaryDirectory(
         prefix="chatlab-", dir=in_memory(), ignore_cleanup_errors=True
     ) as folder:
-        output, errors, code = await _asked(replace(job, folder=folder), environment)
+        output, errors, code = await _run(replace(job, folder=folder), environment)
     if code is None:
         return Played(job.component, lacking="time", where=f"{DEADLINE:g} s")
     try:
@@ -59,8 +59,8 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
         return Played(job.component, defect=errors.decode(errors="replace") or "no result")
 
 
-async def _asked(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, bytes, int | None]:
-    """What a new process writes, and its exit code; that is None if it was not done in time."""
+async def _run(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, bytes, int | None]:
+    """The output and errors of a new process, and its exit code, which is None after a time-out."""
     given = os.environ if environment is None else environment
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -85,12 +85,12 @@ async def _asked(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes
 
 
 def main() -> None:
-    """Play the job that comes by standard input."""
+    """Play the job that is read from standard input."""
     end_with_parent(signal.SIGKILL)
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     answers = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1):  # what a component writes past `sys.stdout` does not get between our words
+    for descriptor in (0, 1):  # a component may bypass `sys.stdout`: that must not end up in our answer
         os.dup2(nothing, descriptor)
     sys.dont_write_bytecode = True
 

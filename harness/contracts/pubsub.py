@@ -1,7 +1,7 @@
-"""PubSub: each member of exactly this room once, whoever comes and goes meanwhile.
+"""PubSub: each member of exactly this room gets a frame once, even if others subscribe or leave meanwhile.
 
-The model is a dictionary from rooms to members. While a frame is being published, whoever is told of it may
-subscribe and unsubscribe others: those who are concerned may hear the frame or not, all others must.
+The model is a dictionary from rooms to members. While a frame is being published, a member that receives it
+may subscribe and unsubscribe others: these may receive the frame or not, all other members must.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SIZES = range(1, 13)
 PLAYS = 75
 
 ROOMS = ("red", "Red", "blue", "É", "E\u0301", "ﬁn", "fin")
-"""Rooms of their own, also where their names look alike."""
+"""Different rooms, even where their names look alike."""
 _ALIKE = ((0, 1, 2), (0, 1, 2), (3, 4), (5, 6))
 MEMBERS = ("ann", "bob", "cem", "dan", "eva", "fox")
 FRAMES = ("hello", "hi", "hey", "ahoy", "salut", "ciao", "hola", "servus", "moin", "tag", "hej", "yo", "oi")
 _KINDS = ("message", "message", "long", "presence", "heartbeat")
-"""What is published; a pub/sub passes on whatever it is."""
+"""Kinds of published frames; a pub/sub passes on any of them."""
 _WEIGHTS = {"subscribe": 6, "unsubscribe": 3, "publish": 6, "members": 2, "rooms": 2, "change": 1}
 
 
@@ -36,7 +36,7 @@ class Act(Struct, frozen=True):
     """A call; or `another`, a second instance.
 
     Of a `publish`: which `kind` of frame, and what members do `during` it, when it reaches them.
-    With `again`, it is the frame that was published last.
+    With `again`, the frame that was published last is published again.
     """
 
     what: str
@@ -56,7 +56,7 @@ class Reaction(Struct, frozen=True):
 
 
 def plan(rng: Random, size: int) -> Plan:
-    """Some are there; then so many calls, of all kinds, on a few rooms and members."""
+    """Some subscriptions; then so many calls, of all kinds, on a few rooms and members."""
     alike, members = rng.choice(_ALIKE), rng.choice((1, 2, 3, 4, 4, len(MEMBERS)))
     rooms = alike[: rng.randint(1, len(alike))]
     acts = []
@@ -69,7 +69,7 @@ def plan(rng: Random, size: int) -> Plan:
             during = [_reaction(rng, members) for _ in range(rng.choice((1, 1, 2, 3)))]
         again = rng.random() < 0.15
         acts.append(Act(what, room, rng.randrange(members), during, rng.choice(_KINDS), again))
-    # What was called is looked at: without a question, a play shows little.
+    # The last call shows the effect of the others: without it, a play shows little.
     acts.append(Act(rng.choice(("publish", "members", "rooms")), rng.choice(rooms)))
     return Plan("", acts)
 
@@ -100,12 +100,12 @@ def _reaction(rng: Random, members: int) -> Reaction:
 
 
 def less(act: Act) -> list[Act]:
-    """The same with less in it."""
+    """Variants of an act with less in it."""
     return [replace(act, during=act.during[:n] + act.during[n + 1 :]) for n in range(len(act.during))]
 
 
 class Member:
-    """Somebody who hears, and may react to it."""
+    """A member that receives frames, and may react to them."""
 
     def __init__(self, name: str, stage: Stage) -> None:
         self.name = name
@@ -115,7 +115,7 @@ class Member:
         self._stage = stage
 
     def send(self, frame: ServerFrame) -> None:
-        """Hear a frame."""
+        """Receive a frame."""
         self._stage.calls.begin(self._stage.calls.written(f"{self.name}.send", (frame,)))
         self.heard.append(frame)
         reactions, self.reactions = self.reactions, []
@@ -124,14 +124,14 @@ class Member:
             self.play.react(what, member)
 
     async def drain(self) -> None:
-        """Everything was read already."""
+        """Return at once: everything was read already."""
 
     def __repr__(self) -> str:
-        return "a connection"  # as one user may have two, what they look like does not tell members apart
+        return "a connection"  # the same for all: a component must not tell members apart by their `repr`
 
 
 async def play(plan: Plan, stage: Stage) -> None:
-    """Call everything, and compare."""
+    """Make all calls, and compare their results with the model."""
     _Play(plan, stage).all()
 
 
@@ -145,14 +145,14 @@ class _Play:
         for each in self._members:
             stage.name(each, each.name)
         self._model: dict[str, dict[Member, None]] = {}
-        self._kept: list[tuple[str, Any, list[Any]]] = []  # lists that are ours, and what was in them
+        self._kept: list[tuple[str, Any, list[Any]]] = []  # returned lists, and a copy of each
         self._room = ""
         self._pubsub: Any = None
         self._touched: set[Member] = set()
         self._last: tuple[ServerFrame, str] | None = None
 
     def all(self) -> None:
-        """Play to the end, or until a call raises: nothing can be said of what comes after."""
+        """Play to the end, or until a call raises: after that nothing can be judged."""
         self._pubsub = self._stage.make("1.3")
         if self._pubsub is None:
             return
@@ -184,17 +184,17 @@ class _Play:
             case "another":
                 return self._make_another(room, member)
             case "change":
-                return self._change_the_answer(room)
+                return self._change_result(room)
         return True
 
     def _make_another(self, room: str, member: Member) -> bool:
-        """What was told to one instance is nothing to a second one of the same class."""
+        """A second instance of the same class must share no state with the first."""
         first, self._pubsub = self._pubsub, self._stage.another("1.3", self._pubsub)
         if self._pubsub is None:
             return False
         for method, args in (("rooms", ()), ("members", (room,))):
-            came_back, got = self._call(method, *args)
-            if not came_back:
+            returned, got = self._call(method, *args)
+            if not returned:
                 return False
             if got != []:
                 shown = {"call": self._stage.calls.written(method, args), "got": self._stage.calls.shown(got)}
@@ -207,7 +207,7 @@ class _Play:
         return True
 
     def _call(self, method: str, *args: Any) -> tuple[bool, Any]:
-        """Call a method; returns whether it came back, and with what."""
+        """Call a method; returns whether it returned, and its result."""
         try:
             return True, self._stage.call(method, getattr(self._pubsub, method), args)
         except (Exception, SystemExit) as error:
@@ -225,7 +225,7 @@ class _Play:
     # --- publish ----------------------------------------------------------------------------------
 
     def react(self, what: str, member: Member) -> None:
-        """In the middle of a `publish`."""
+        """Subscribe or unsubscribe a member in the middle of a `publish`."""
         self._touched.add(member)
         getattr(self, "_" + what)(member)
 
@@ -248,10 +248,10 @@ class _Play:
             each.heard, each.reactions, each.play = [], [], self
         for reaction in act.during:
             self._members[reaction.who].reactions.append((reaction.what, self._members[reaction.member]))
-        came_back, _ = self._call("publish", room, frame)
+        returned, _ = self._call("publish", room, frame)
         for each in self._members:
             each.reactions = []
-        if not came_back:
+        if not returned:
             return False
         for each in self._members:
             least = int(each in before and each not in self._touched)
@@ -296,8 +296,8 @@ class _Play:
 
     def _ask(self, method: str, room: str) -> bool:
         args = (room,) if method == "members" else ()
-        came_back, got = self._call(method, *args)
-        if not came_back:
+        returned, got = self._call(method, *args)
+        if not returned:
             return False
         self._compare(method, self._stage.calls.written(method, args), room, got)
         return True
@@ -327,12 +327,12 @@ class _Play:
             )
         return isinstance(extra, Member) and self._was_ever_in(room, extra)
 
-    def _change_the_answer(self, room: str) -> bool:
-        """What is done to a list that was returned is nothing to anybody else."""
+    def _change_result(self, room: str) -> bool:
+        """Changing a list that was returned must not change what the next call returns."""
         for method in ("members", "rooms"):
             args = (room,) if method == "members" else ()
-            came_back, got = self._call(method, *args)
-            if not came_back:
+            returned, got = self._call(method, *args)
+            if not returned:
                 return False
             if not isinstance(got, list):
                 self._compare(method, self._stage.calls.written(method, args), room, got)
@@ -341,8 +341,8 @@ class _Play:
             self._stage.calls.begin(f"{call}.clear()")
             before = list(got)
             got.clear()
-            came_back, again = self._call(method, *args)
-            if not came_back:
+            returned, again = self._call(method, *args)
+            if not returned:
                 return False
             if before and again != before:
                 shown, owed = self._stage.calls.shown(again), self._stage.calls.shown(before)

@@ -1,4 +1,4 @@
-"""What comes of a contract, as data: breaches, each with the smallest play that shows it."""
+"""The result of playing a contract, as data: breaches, each with the smallest play that shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.history.events import Called
 
 
 class Breach(Struct, frozen=True):
-    """Something that the component owes and did not do, with the calls that show it.
+    """Something that the component must do and did not, with the calls that show it.
 
     `duty` names the method in `lab/interfaces.py`. `params` fill the texts of the anomaly `name`.
     """
@@ -25,7 +25,7 @@ class Breach(Struct, frozen=True):
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What two breaches have in common that are the same mistake."""
+        """Two breaches of the same kind are the same mistake."""
         return self.step, self.name, self.variant
 
     def anomaly(self) -> Anomaly:
@@ -34,7 +34,7 @@ class Breach(Struct, frozen=True):
 
 
 class Played(Struct):
-    """What came of a contract. With `lacking`, it could not be played to its end; `where` says the place."""
+    """The result of a contract. If it could not be played to its end, `lacking` says why, `where` where."""
 
     component: str
     plays: int = 0
@@ -44,11 +44,11 @@ class Played(Struct):
     """For each step of the course that is broken, the smallest breach."""
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     threads: int = 0
-    """Threads of one executor that were at work at the same time; simulated, each does its work in one go."""
+    """Threads of one executor with work at the same time; in simulation, each finishes without a switch."""
     lacking: str = ""
     where: str = ""
     problem: str = ""
-    """Why there is no such component; whoever starts the server with it is told the same."""
+    """Why there is no such component: the same text as when the server is started with it."""
     defect: str = ""
     """A traceback, if the kit itself failed."""
     output: list[str] = field(default_factory=list)

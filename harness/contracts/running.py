@@ -1,7 +1,7 @@
-"""Plays a component's contract, from small to large, and makes what fails as small as it gets.
+"""Plays a component's contract, from small plans to large ones, and minimizes each plan that fails.
 
-All plays of a component take place on one simulated host, in virtual time. A component that does what cannot
-be simulated, such as starting a thread of its own, is played in real time instead, for some seconds.
+All plays of a component take place on one simulated host, in virtual time. A component that does something
+that cannot be simulated, such as starting a thread, is played in real time instead, for some seconds.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from lab.loader import INTERFACES, ComponentError
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
 BUSY_SECONDS = 2.0
-"""Seconds of processor time in one play, which takes milliseconds, after which it is an endless loop."""
+"""Seconds of processor time after which a play counts as an endless loop: it should take milliseconds."""
 MOST_SECONDS = 6.0
-"""Seconds of processor time for all plays of a component that is slow: what was played by then has to do."""
+"""Seconds of processor time for all plays of a component: after that, no further plan is played."""
 REAL_SECONDS = 4.0
-"""Seconds for plays in real time, likewise."""
+"""The same for plays in real time."""
 MOST_TRIES = 400
-"""Plays that are spent on making a failure smaller."""
+"""Plays that may be spent on minimizing one failure."""
 
 
 def contract_of(component: str) -> Contract:
@@ -55,8 +55,8 @@ def play_contract(
 ) -> Played:
     """Play the contract of a component in a file. Files are made in `folder`, and not always removed.
 
-    The same file and seed give the same result. If its code never comes back, `stuck` is called in the middle
-    of it with the result up to then.
+    The same file and seed give the same result. If the component's code never returns, `stuck` is called in
+    the middle of it with the result so far.
     """
     began = perf_counter()
     simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
@@ -87,7 +87,7 @@ def play_contract(
 
 
 def play_in_real_time(component: str, where: str, folder: Path, seed: str = "") -> Played:
-    """The same on an ordinary event loop, with real threads: as much of it as some seconds allow."""
+    """The same on an ordinary event loop, with real threads, for a few seconds."""
     began = perf_counter()
     series = _Series(component, where, folder, seed, perf_counter, REAL_SECONDS)
     series.run()
@@ -120,7 +120,7 @@ class _Series:
         self.is_over = False
 
     def run(self) -> None:
-        """Play until each step has its breach, or all plays were played."""
+        """Play until each step has a breach, all plans were played, or the time is over."""
         try:
             self._component = Component(self.result.component, self._where)
         except ComponentError as error:
@@ -166,8 +166,8 @@ class _Series:
         try:
             asyncio.run(in_a_loop())
         except Exception as error:
-            # We may stumble over what was wrong already; and what its own code raises is the component's.
-            if not stage.breaches and not _is_its_own(error):
+            # After a breach, the contract itself may fail; and errors from the component's code are its own.
+            if not stage.breaches and not _is_from_component(error):
                 raise
             if not stage.breaches:
                 last = stage.history[-1].what if stage.history else self._where
@@ -177,7 +177,7 @@ class _Series:
         return stage
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
-        """The breach in a play from which nothing can be left out."""
+        """The same breach, in a minimal play."""
         tries = MOST_TRIES
         for candidates in (_without_acts, partial(_with_less, self._contract)):
             waiting = list(candidates(plan))
@@ -194,9 +194,9 @@ class _Series:
         self.result.found = [self._found[step] for step in self._steps if step in self._found]
 
     def ended(self, name: str, variant: str, place: str) -> None:
-        """The last call never came back, or ended the process. What comes after it is not judged."""
+        """Record that the last call never returned, or ended the process. Nothing after it is judged."""
         history = list(self._stage.history) if self._stage else []
-        # Its own call, and not one that it has made of a neighbour.
+        # The last call of the component, and not one that it has made of a neighbour.
         calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
         call = calls[-1] if calls else self._where
         method = _method(call)
@@ -211,18 +211,18 @@ def _method(call: str) -> str:
 
 
 def _without_acts(plan: Plan) -> Iterator[Plan]:
-    """The plan without one of its acts."""
+    """The plan without one of its acts, for each act."""
     for at in range(len(plan.acts)):
         yield replace(plan, acts=plan.acts[:at] + plan.acts[at + 1 :])
 
 
 def _with_less(contract: Contract, plan: Plan) -> Iterator[Plan]:
-    """The plan with one of its acts made smaller."""
+    """The plan with one of its acts made smaller, for each act."""
     for at, act in enumerate(plan.acts):
         for smaller in contract.less(act):
             yield replace(plan, acts=[*plan.acts[:at], smaller, *plan.acts[at + 1 :]])
 
 
-def _is_its_own(error: BaseException) -> bool:
-    """Whether an exception has passed through code that is no library's, and not ours."""
+def _is_from_component(error: BaseException) -> bool:
+    """Whether the traceback contains code that is neither a library's nor the harness's."""
     return any(not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__))

@@ -1,11 +1,11 @@
-"""Sequencer: one order for all, between neighbours that take their time.
+"""Sequencer: one order for all members, with neighbours that answer slowly.
 
-A play has phases, with a restart between them: a second instance on the same store. In a phase, all that is
-said and joined is called at moments of its own, side by side. Then what was published, returned and sent is
-compared with what the store has.
+A play has phases, with a restart between them: a new instance on the same store. In a phase, all calls of
+`accept` and `attach` are concurrent, each begun at its own time. Then what was published, returned and sent
+is compared with the content of the store.
 
-Two things are left to the component: whether an empty page is sent, and whether the last page of a replay
-waits for its reader (the first hundred behind a `drain` cost little, and a seam is not to be held up).
+Two things are left to the component: whether an empty page is sent, and whether it drains the last page of a
+replay (the first hundred messages after a `drain` cost little, and the switch to live must not be delayed).
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ USERS = ("ann", "bob")
 SPREADS = (0.0, 0.0, 0.005, 0.03)
 """Seconds within which everything in a phase begins."""
 STORED = (0, 0, 1, 3, NEWEST - 1, NEWEST, NEWEST + 1, MAX_PAGE, MAX_PAGE + 1, 150, 201, 360, 455, 999)
-"""Messages that are in a room before, of two users who have used each `id` once."""
+"""Messages that are in a room from the beginning, of two users who have used each `id` once."""
 LATE = 0.3
-"""Seconds after which somebody speaks and joins once more, when a reader has stopped."""
+"""Seconds after which there is one more message and one more join, when a reader has stopped."""
 CLOCK_SLACK = 2.0
 """Seconds by which a timestamp may be off."""
 _SHOWN = 12
-"""Numbers that are shown, where they do not rise by one."""
+"""How many numbers are shown at most, unless they are consecutive."""
 MOST_UNDRAINED = 2 * MAX_PAGE
-"""Messages that may be sent one page after the other without waiting for the reader between them."""
+"""Messages that may be sent in pages without a `drain` between them."""
 
 
 class Act(Struct, frozen=True):
     """Something that is done: say, join, ask, restart, or make another instance on another store.
 
-    Or something that is so from the beginning: stored, refuse, slow.
+    Or a setting of the store for the whole play: stored, refuse, slow.
     """
 
     what: str
@@ -59,13 +59,13 @@ class Act(Struct, frozen=True):
     user: str = USERS[0]
     id: str | None = None
     count: int | None = None
-    """Messages that are stored; the save that is refused, or is slow; `since`."""
+    """Messages that are stored; the number of the save that fails or is slow; `since`."""
     limit: int = 0
-    """Of a page, 0 for just what there is; of a join: the page at which its reader stops, 0 if none."""
+    """Of a page: 0 for exactly what is stored; of a join: the page at which its reader stops, 0 if none."""
 
 
 def plan(rng: Random, size: int) -> Plan:
-    """A talk, or a join in the middle of one; so many messages are said."""
+    """A plan with so many messages, either with retries and failures of saves, or with joins among them."""
     spread = rng.choice(SPREADS)
     says = _talk(rng, size, spread)
     if rng.random() < 0.55:
@@ -83,7 +83,7 @@ def plan(rng: Random, size: int) -> Plan:
     else:
         stored = rng.choice(STORED)
         if rng.random() < 0.3:
-            says = [replace(act, at=act.at + LATE) for act in says]  # who joins is alone at first
+            says = [replace(act, at=act.at + LATE) for act in says]  # the joins come first
         sinces = (
             None,
             None,
@@ -111,13 +111,13 @@ def plan(rng: Random, size: int) -> Plan:
 _READERS = 12
 ALWAYS = [
     Plan("", [Act("stored", count=3), Act("say"), Act("another"), Act("say", 0.1)]),
-    # A save that takes its time, and those who come meanwhile.
+    # A slow save, with another message and a join meanwhile.
     Plan("", [Act("slow", count=1), Act("say"), Act("say", 0.5, user=USERS[1]), Act("join", 0.5, count=0)]),
     *(
         Plan("", [Act("stored", count=1), Act("refuse", count=n), *[Act("say", at / 5) for at in range(4)]])
         for n in (1, 2)
     ),
-    # Many who join and stop reading, and one who does not.
+    # Many that join and stop reading, and one that does not.
     Plan(
         "",
         [
@@ -133,7 +133,7 @@ ALWAYS = [
 
 
 def _talk(rng: Random, count: int, spread: float) -> list[Act]:
-    """So many messages, of which some are said again with their `id`."""
+    """So many messages, of which some repeat the `id` of an earlier one."""
     acts: list[Act] = []
     rooms = ROOMS[: rng.randint(1, len(ROOMS))]
     for number in range(count):
@@ -149,19 +149,19 @@ def _talk(rng: Random, count: int, spread: float) -> list[Act]:
 
 
 def less(act: Act) -> list[Act]:
-    """The same with less in it."""
+    """Variants of an act with less in it."""
     fewer = [act.count // 2, act.count - 1] if act.what == "stored" and act.count else []
     smaller = [replace(act, count=count) for count in fewer]
     return smaller + ([replace(act, at=0.0)] if act.at else [])
 
 
 async def play(plan: Plan, stage: Stage) -> None:
-    """Call everything, and compare."""
+    """Make all calls, and compare their results with the store."""
     await _Play(plan, stage).all()
 
 
 class _Said(Struct):
-    """One `accept`, and what came of it."""
+    """One `accept`, and its result."""
 
     draft: Draft
     began: float
@@ -169,11 +169,11 @@ class _Said(Struct):
     got: Any = None
     error: BaseException | None = None
     was_published: bool = False
-    """Whether what was returned had been published by then."""
+    """Whether the returned message had been published by then."""
 
 
 class _Joined(Struct):
-    """One `attach`: the newest number when it began, and, once it has returned, `is_done`."""
+    """One `attach`: the newest number when it began, and whether it has returned (`is_done`)."""
 
     member: Member
     room: str
@@ -191,7 +191,7 @@ class _Published(Struct):
 
 
 class _Play:
-    """One play. What is published is looked at when it happens, all else after each phase."""
+    """One play. What is published is checked at that moment, all else after each phase."""
 
     def __init__(self, plan: Plan, stage: Stage) -> None:
         self._acts: list[Act] = plan.acts
@@ -251,16 +251,16 @@ class _Play:
                 tasks[task] = "attach"
                 if act.limit:
                     waiting.add(task)
-        await self._all_return({task: what for task, what in tasks.items() if task not in waiting}, joined)
+        await self._wait_for({task: what for task, what in tasks.items() if task not in waiting}, joined)
         self._is_released = True
         for each in joined:
             each.member.read_on()
         if not self._is_over:
-            await self._all_return(tasks, joined)
+            await self._wait_for(tasks, joined)
         if not self._is_over:
             is_right = self._check_numbers()
             self._check_said(said)
-            for each in joined if is_right else ():  # else their hole is that of the numbers
+            for each in joined if is_right else ():  # else their gaps only follow from the wrong numbers
                 self._check_joined(each)
             for act in acts:
                 if act.what == "ask" and not self._is_over:
@@ -269,7 +269,7 @@ class _Play:
                     await self._make_another()
 
     async def _make_another(self) -> None:
-        """What one instance has numbered is nothing to a second one of the same class, on another store."""
+        """A second instance of the same class, on another store, must share no numbers with the first."""
         store = Store(self._stage, self._rng)
         pubsub = neighbours.PubSub(self._stage, lambda room, frame: None)
         self._stage.name(store, "store2")
@@ -288,8 +288,8 @@ class _Play:
             params = {"room": ROOMS[0], "got": got.sequence, "owed": 1, "previous": 0}
             self._stage.breach("2.2", "wrong_number", "Sequencer.accept", "shared", **params)
 
-    async def _all_return(self, tasks: dict[asyncio.Task[None], str], joined: list[_Joined]) -> None:
-        """Wait for calls. Those that never return wait for a reader, or for nothing that will come."""
+    async def _wait_for(self, tasks: dict[asyncio.Task[None], str], joined: list[_Joined]) -> None:
+        """Wait for calls to return. One that never does may be waiting for a reader that has stopped."""
         if not tasks:
             return
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
@@ -299,7 +299,7 @@ class _Play:
         what = tasks[min(pending, key=lambda task: task.get_name())]
         slow = [each.member.name for each in joined if each.member.is_waited_for]
         if slow:
-            # Whoever is held up, it is `attach` that holds them up.
+            # Whichever call is blocked, `attach` is what blocks it.
             self._stage.breach("2.3", "reader_delays", "Sequencer.attach", what, who=slow[0], call=what)
         else:
             step = "2.1" if what == "accept" else "2.3"
@@ -311,7 +311,7 @@ class _Play:
 
     async def _say(self, act: Act, said: list[_Said]) -> None:
         await asyncio.sleep(act.at)
-        # What is said again with its id, by the same user in the same room, has the same words.
+        # A message that repeats an id, by the same user in the same room, has the same content.
         number = len(said) + len(self._texts)
         text = f"w{number}" if number % 3 else f" w{number} "
         if act.id is not None:
@@ -364,7 +364,7 @@ class _Play:
     # --- what is published ------------------------------------------------------------------------
 
     def _hear(self, room: str, frame: ServerFrame) -> None:
-        """Something is published at this moment."""
+        """Check a frame at the moment it is published."""
         if not isinstance(frame, Message) or not isinstance(frame.sequence, int):
             got = self._stage.calls.shown(frame)
             self._stage.breach("2.2", "wrong_publish", "Sequencer.accept", "no_message", got=got, room=room)
@@ -385,7 +385,7 @@ class _Play:
         self._published.setdefault(room, []).append(_Published(frame, len(self._stage.history)))
 
     def _check_numbers(self) -> bool:
-        """Whether what was published in each room is numbered without a gap, a repetition, or a step back."""
+        """Whether the numbers published in each room rise by one: no gap, repetition, or step back."""
         is_right = True
         for room, published in self._published.items():
             owed = self._first.get(room, 1)
@@ -441,7 +441,7 @@ class _Play:
         self._check_stored_once()
 
     def _returned(self, one: _Said) -> Message | None:
-        """What an `accept` has returned, if it is a message."""
+        """What an `accept` has returned, if it is a message that was saved."""
         call = self._stage.calls.written("accept", (one.draft,))
         if one.error is not None:
             if not self._may_be_refused(one):
@@ -458,7 +458,7 @@ class _Play:
             got = self._stage.calls.shown(message)
             self._stage.breach("2.2", "wrong_message", "Sequencer.accept", variant, call=call, got=got)
             return None
-        # What is said again may be found in the store just before it is published for the first time.
+        # A retry may find the message in the store just before it is published for the first time.
         heard = self._published.get(message.room, []) if one.draft.id is not None else []
         is_heard = one.was_published or any(each.message == message for each in heard)
         if not is_heard and not message.id.startswith("old-"):
@@ -475,7 +475,7 @@ class _Play:
         )
 
     def _may_be_refused(self, one: _Said) -> bool:
-        """Whether a save was refused meanwhile: who saves many at once may have to refuse them all."""
+        """Whether a save in its room failed meanwhile: it may have been a batch with this message in it."""
         return any(
             one.began <= at <= one.ended and any(each.room == one.draft.room for each in messages)
             for at, messages in self._store.refused
@@ -496,9 +496,9 @@ class _Play:
         is_whole = isinstance(stamp, int) and not isinstance(stamp, bool)
         ended = now - 1000 * (self._stage.now() - one.ended)
         if message.id.startswith("old-") and is_whole:
-            return  # it was said in another run
+            return  # it is from an earlier run
         began = now - 1000 * (self._stage.now() - (0.0 if draft.id is not None else one.began))
-        earliest = began - 1000 * CLOCK_SLACK  # what is said again may be as old as the play
+        earliest = began - 1000 * CLOCK_SLACK  # a retried message may be as old as the play
         if not is_whole or not earliest <= stamp <= ended + 1000 * CLOCK_SLACK:
             variant = "timestamp" if is_whole else "timestamp_type"
             self._stage.breach(
@@ -513,7 +513,7 @@ class _Play:
         )  # fmt: skip
 
     def _check_stored_once(self) -> None:
-        """The same words of a user in a room, under one id, are one message."""
+        """All messages of a user in a room with the same id must be stored as one message."""
         for room in ROOMS:
             stored: dict[tuple[str, str], Message] = {}
             for message in self._store.after(room, 0):
@@ -524,7 +524,7 @@ class _Play:
                         "2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=message.id
                     )
 
-    # --- what is sent to who joins ----------------------------------------------------------------
+    # --- what is sent on a join -------------------------------------------------------------------
 
     def _check_joined(self, one: _Joined) -> None:
         member = one.member
@@ -563,7 +563,7 @@ class _Play:
             self._wrong_page(one, page, "last", newest=highest)
 
     def _check_seam(self, one: _Joined) -> None:
-        """History and live messages together are the room's messages, from a number on to the end."""
+        """History and live messages together must be the room's messages, from a number to the end."""
         member, newest = one.member, self._store.newest_number(one.room)
         paged = [each.sequence for page in member.pages for each in page.messages]
         live = [each.sequence for each in member.live if isinstance(each, Message)]
@@ -578,10 +578,10 @@ class _Play:
                 self._wrong_join(one, "not_newest", got=_numbers(paged), owed=_numbers(due))
                 return
             begin = owed[0] if owed else 1
-        elif one.since > one.newest:  # who knows the future is sent nothing of the past
+        elif one.since > one.newest:  # a `since` beyond the end: nothing old may be sent
             if paged and min(paged) <= one.since:
                 self._wrong_join(one, "too_early", number=min(paged), got=_numbers(paged), owed="–")
-            return  # what comes then is no seam
+            return  # there is no history for live messages to join up with
         else:
             begin = one.since + 1
         owed = list(range(begin, newest + 1))

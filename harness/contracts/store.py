@@ -1,9 +1,9 @@
-"""MessageStore: what was saved is told, by the same instance and by the next, whatever ended this one.
+"""MessageStore: what was saved can be read, by the same instance and by the next, however this one ended.
 
 After each save that has returned, and after each write to the disk, the folder is copied as SIGKILL would
 have left it just then; where something was appended to a text file, once more with its end torn off. Each
-copy is opened by a second instance, which must tell all that was saved by then, and may tell what was being
-saved. It saves something more, and a third one must tell that, too.
+copy is opened by a second instance, which must return all that was saved by then, and may return what was
+being saved. It saves one more message, which a third instance must return too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psutil
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.contracts.base import Plan, Stage, told
+from harness.contracts.base import Plan, Stage, one_line
 from harness.contracts.disk import Watch, Written, full, watched
 from harness.history.calls import quoted, raised
 from harness.history.events import Called
@@ -41,12 +41,12 @@ SIZES = range(1, 9)
 PLAYS = 6
 
 ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
-"""Names that look alike: they are rooms of their own, also in a folder of files."""
+"""Names that look alike: they are different rooms, even as names of files."""
 LONG = "北" * MAX_NAME
-"""A room with the longest name there is, in a script of three bytes a letter. Who refuses it is only told."""
+"""A room with the longest name there is, of three-byte letters. If the store refuses it, that is a note."""
 USERS = ("ann", "Ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀", "7", "007", "ann ")
 _GLUE = (":", "/", "|", "-", "_", ".", ",", " ", "")
-"""What may stand between a user and an id where somebody puts them together: two may then look alike."""
+"""Separators with which a store may join a user and an id into one key: two keys may then be equal."""
 IDS = ("id1", "ID1", "id2", "7", "007", "1e3", "a/b", 'say "x"', "'; --", "ü\n", "i" * MAX_ID)
 CONTENTS = (
     "hello",
@@ -71,15 +71,15 @@ _ALIKE_USERS = (("ann", "Ann"), ("7", "007"), ("ann", "ann "))
 MOST_COPIES = 10
 """Copies of the folder in one play."""
 _EXISTS = 0.7
-"""The share of plays in which the folder is there already."""
+"""The share of plays in which the folder exists from the beginning."""
 _FULL = 0.15
 """The share of plays that end on a full disk."""
 MOST_EXAMINED = 6
-"""Copies that are opened and looked at, of each play."""
+"""Copies that are opened and examined in one play."""
 _TORN = (0.1, 0.5, 0.95)
-"""How much stays of what was just written."""
+"""The share that stays of what was just written."""
 _BETWEEN = (0, 0, 0.0005, 0.002)
-"""Seconds between the beginnings of two saves side by side; a disk takes milliseconds."""
+"""Seconds between the beginnings of two concurrent saves; a disk takes milliseconds."""
 _MANY = 1200
 """Messages in one save: more than a list of the newest would hold."""
 _NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
@@ -87,7 +87,7 @@ _NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
 
 
 class Words(Struct, frozen=True):
-    """A message to be saved, but for its number."""
+    """A message to be saved, without its number."""
 
     room: int
     user: str
@@ -96,7 +96,7 @@ class Words(Struct, frozen=True):
 
 
 class Act(Struct, frozen=True):
-    """`save`: some calls of it side by side; `ask` something; `close` and open again; `skip` some numbers.
+    """`save`: some concurrent calls; `ask` something; `close` and open again; `skip` some numbers.
 
     `long` saves in a room with a long name; `full` saves when the disk is full, which is the last act.
     """
@@ -140,7 +140,7 @@ def _asked(method: str, number: int = 0, limit: int = MAX_PAGE) -> Act:
 
 
 def _alike(by: str) -> list[Words]:
-    """Two messages of which the user and the id, put together, look the same."""
+    """Two messages whose user and id, joined by `by`, are the same string."""
     return [Words(0, f"x{by}y", "z", "hello"), Words(0, "x", f"y{by}z", "hello")]
 
 
@@ -152,7 +152,7 @@ ALWAYS = [
     ),
     Plan("", [_saved(0, count=250), *(_asked("page", since) for since in (0, 1, 100, 150, 249, 250))]),
     Plan("", [Act("skip", number=2**33), _asked("last"), Act("close"), _saved(0), _asked("newest")]),
-    # What was not there when it was first looked for, as a sequencer does for each message.
+    # Messages that `find` did not find at first: a sequencer calls it before it saves a message.
     Plan("", [Act("found", [[Words(0, user, id, "hello")]]) for user in USERS[:2] for id in IDS[:6]]),
     Plan("", [Act("found", [[words]]) for by in _GLUE for words in _alike(by)]),
     Plan("", [_saved(0), Act("full", [[Words(0, USERS[0], "", "hello")]])]),
@@ -160,7 +160,7 @@ ALWAYS = [
 
 
 def less(act: Act) -> list[Act]:
-    """The same with less in it."""
+    """Variants of an act with less in it."""
     if len(act.saves) > 1:
         return [replace(act, saves=act.saves[:n] + act.saves[n + 1 :]) for n in range(len(act.saves))]
     if not act.saves or len(act.saves[0]) < 2:
@@ -195,7 +195,7 @@ def _ask(rng: Random, rooms: list[int]) -> Act:
 
 
 async def play(plan: Plan, stage: Stage) -> None:
-    """Call everything, and compare."""
+    """Make all calls, and compare their results with the model."""
     with tempfile.TemporaryDirectory(dir=stage.folder) as folder:
         home, data = Path(folder, "home"), Path(folder, "data")
         home.mkdir()
@@ -208,8 +208,8 @@ async def play(plan: Plan, stage: Stage) -> None:
 class _Copy(Struct):
     """The folder as it was at some moment, and what had been saved by then, or was being saved.
 
-    `step` is the course's that it belongs to; `how` says what ended the store there, and `end` as a call;
-    `at` how many events had happened.
+    `step` is the step of the course that it tests; `how` says what ended the store there, `end` shows it in
+    the list of calls, and `at` is the number of events by then.
     """
 
     path: Path
@@ -222,7 +222,7 @@ class _Copy(Struct):
 
 
 class _Play:
-    """One play: the store, what it was told, and the copies of its folder."""
+    """One play: the store, the model of its content, and the copies of its folder."""
 
     def __init__(self, plan: Plan, stage: Stage, folder: Path, data: Path) -> None:
         self._acts: list[Act] = plan.acts
@@ -237,17 +237,17 @@ class _Play:
         self._copies: list[_Copy] = []
         self._used: set[tuple[str, str, str]] = set()
         self._tags = 0
-        self._examined = 0  # events before the copy that is being looked at
+        self._examined = 0  # events before the copy that is being examined
         self._is_over = self._is_copying = self._is_full = False
-        loop = asyncio.get_running_loop() if stage.host is None else None  # real threads may be beside it
+        loop = asyncio.get_running_loop() if stage.host is None else None  # there may be real threads
         self.watch = Watch(folder, self.written, loop)
         self._strays: set[str] = set()
-        """Files that were made beside the folder, and may be gone again."""
+        """Files that were made outside of the data folder, even if they were removed again."""
 
     # --- what is called ---------------------------------------------------------------------------
 
     async def all(self) -> None:
-        """Play to the end; then look at the copies."""
+        """Play to the end; then examine the copies."""
         await self._open(self._data, "4.3")
         for act in self._acts:
             if not self._is_over:
@@ -256,7 +256,7 @@ class _Play:
             await self._close()
             self._copy("4.2", "stopped")
         self._is_copying = True  # the copies themselves are not copied
-        most = MOST_EXAMINED if len(self._saved) < _MANY else 1  # to read many takes its time
+        most = MOST_EXAMINED if len(self._saved) < _MANY else 1  # reading many is slow
         chosen = self._rng.sample(self._copies, min(most, len(self._copies)))
         for copy in sorted(chosen, key=self._copies.index):
             await self._examine(copy)
@@ -275,7 +275,7 @@ class _Play:
             case "skip":
                 self._numbers[ROOMS[act.room]] += act.number
                 await self._save_all([[Words(act.room, USERS[0], "", "hello")]])
-                await self._look_behind_the_gap(ROOMS[act.room])
+                await self._check_after_gap(ROOMS[act.room])
             case "long":
                 await self._save([Message("long", LONG, USERS[0], "hello", 1, 1_767_225_600_000)])
             case "found":
@@ -283,7 +283,7 @@ class _Play:
             case "another":
                 await self._make_another()
             case "full":
-                # May raise; but what returns has saved. What such a store owes later is nobody's to say.
+                # A save may raise; if it returns, it has saved. After that, the store is not judged.
                 self._is_full = True
                 with full(self._data):
                     is_back = await self._save_all(act.saves)
@@ -295,10 +295,10 @@ class _Play:
                 await self._close()
                 self._copy("4.2", "stopped")
                 if not self._is_over:
-                    # On a copy, so that what an instance has left open is not in the way of the next.
+                    # On a copy, so that files that the old instance left open do not affect the next.
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
                     _copy_folder(before, self._data)
-                    self._take_for_synced()
+                    self._count_as_synced()
                     await self._open(self._data, "4.4")
 
     async def _find_it(self, words: Words) -> None:
@@ -311,7 +311,7 @@ class _Play:
             await self._compare("find", key, self._saved[-1])
 
     async def _make_another(self) -> None:
-        """What one instance was told is nothing to a second one of the same class, with another folder."""
+        """A second instance of the same class, with another folder, must share nothing with the first."""
         kind, room = type(self._store), ROOMS[0]
         other = await self._call(
             "4.3", "MessageStore", kind, self._folder / "other", shown='MessageStore("other")  # 2'
@@ -330,12 +330,12 @@ class _Play:
         self._stage.calls.begin("# 1")
 
     async def _save_all(self, saves: list[list[Words]]) -> bool:
-        """Some calls of `save`, in the order of their numbers and side by side. Do all of them come back?"""
+        """Make concurrent calls of `save`, in the order of their numbers; return whether all return."""
         batches = [[self._message(words) for words in batch] for batch in saves]
         tasks = []
         for batch in batches:
             tasks.append(asyncio.create_task(self._save(batch)))
-            await asyncio.sleep(self._rng.choice(_BETWEEN))  # the next one comes while this one is under way
+            await asyncio.sleep(self._rng.choice(_BETWEEN))  # the next begins while this one is running
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
             if self._is_full:
@@ -352,7 +352,7 @@ class _Play:
         self._numbers[room] += 1
         self._tags += 1
         key = room, words.user, words.id
-        # An id is used once by a user in a room; another user's, or another room's, is another one.
+        # A user uses an id once in a room; other users, or other rooms, may have the same one.
         id = words.id if words.id and key not in self._used else f"t{self._tags}"
         self._used.add(key)
         message = Message(
@@ -425,7 +425,7 @@ class _Play:
             case "last":
                 args, owed = (room,), known[-1].sequence if known else 0
             case _:
-                # A message that is there; or its id in another room, or of another user.
+                # A message that is stored; or its id in another room, or of another user.
                 message = self._rng.choice(self._saved) if self._saved else None
                 user, id = (message.user, message.id) if message else ("ann", "id1")
                 user = user if self._rng.random() < 0.7 else USERS[0]
@@ -435,7 +435,7 @@ class _Play:
         await self._compare(act.method, args, owed)
 
     async def _compare(self, method: str, args: tuple[Any, ...], owed: Any) -> None:
-        """Ask the store, and look whether it answers what it owes."""
+        """Call a method of the store, and compare its result with the expected one."""
         got = await self._call("4.5", method, getattr(self._store, method), *args)
         if got is not _RAISED and got != owed:
             self._wrong_answer(method, args, got, owed)
@@ -443,14 +443,14 @@ class _Play:
     def _wrong_answer(self, method: str, args: tuple[Any, ...], got: Any, owed: Any) -> None:
         calls = self._stage.calls
         shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
-        variant = _how_wrong(method, got, owed)
+        variant = _likely_mistake(method, got, owed)
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
         self._stage.breach("4.5", "wrong_answer", f"MessageStore.{method}", variant, **shown)
 
-    async def _look_behind_the_gap(self, room: str) -> None:
-        """A number was left out. It is kept all the same; whether a page can be cut there is only noted."""
+    async def _check_after_gap(self, room: str) -> None:
+        """Check the message after a gap in the numbers. If only paging there fails, that is just a note."""
         if self._is_over:
             return
         await self._ask(Act("ask", method="last", room=ROOMS.index(room)))
@@ -465,7 +465,7 @@ class _Play:
     # --- what is on the disk ----------------------------------------------------------------------
 
     def written(self, what: Written | None) -> None:
-        """Something was written at this moment."""
+        """Copy the folder after a write."""
         if what is not None and what.path.parent == self._folder:
             self._strays.add(what.path.name)
         if self._is_copying or self._is_full or not self._saving or len(self._copies) >= MOST_COPIES:
@@ -506,13 +506,13 @@ class _Play:
             saved, saving = list(self._saved), list(self._saving)
             _copy_folder(self._data, path)
             self._is_copying = False
-        # In real time another thread may have gone on: what was saved meanwhile may be in the copy, or not.
+        # In real time other threads keep running: what was saved meanwhile may be in the copy, or not.
         maybe = [message for batch in (*saving, *self._saving) for message in batch]
         self._copies.append(_Copy(path, step, how, len(self._stage.history), saved, maybe))
         return self._copies[-1]
 
     async def _examine(self, copy: _Copy) -> None:
-        """Open a copy, and see whether all is there; save something, and see whether that is there then."""
+        """Open a copy, check that all is there, save one more message, and check that it is there too."""
         rooms = list(dict.fromkeys(message.room for message in [*copy.saved, *copy.maybe]))
         if not rooms or any(each.step == copy.step for each in self._stage.breaches):
             return
@@ -523,12 +523,12 @@ class _Play:
         room = rooms[0]
         try:
             more = Message("more", room, "ann", "more", await store.last(room) + 1, 1_767_225_700_000)
-            self._tell(f"save([{room} {self._stage.calls.shown(more)}])")
+            self._show(f"save([{room} {self._stage.calls.shown(more)}])")
             await store.save([more])
-            self._tell("close()")
+            self._show("close()")
             store.close()
         except Exception as error:
-            self._lost(copy, "raises", error=told(error))
+            self._lost(copy, "raises", error=one_line(error))
             return
         copy.saved.append(more)
         copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
@@ -537,26 +537,26 @@ class _Play:
             again.close()
 
     def _opened_copy(self, copy: _Copy) -> Any:
-        self._tell('MessageStore("data")')
+        self._show('MessageStore("data")')
         try:
             return self._stage.fresh()(copy.path)
         except Exception as error:
-            self._lost(copy, "no_start", error=told(error))
+            self._lost(copy, "no_start", error=one_line(error))
             return None
 
-    def _tell(self, what: str) -> None:
-        """Show a call that looks at a copy."""
+    def _show(self, what: str) -> None:
+        """Record a call that examines a copy."""
         self._stage.calls.begin(what)
 
     async def _is_all_there(self, copy: _Copy, store: Any, rooms: list[str]) -> bool:
         maybe = {(each.room, each.sequence): each for each in copy.maybe}
         for room in rooms:
-            self._tell(f"page({quoted(room)}, 0, {MAX_PAGE})")
+            self._show(f"page({quoted(room)}, 0, {MAX_PAGE})")
             owed = sorted((m for m in copy.saved if m.room == room), key=lambda m: m.sequence)
             try:
                 there = await self._all_of(store, room)
             except Exception as error:
-                self._lost(copy, "raises", error=told(error))
+                self._lost(copy, "raises", error=one_line(error))
                 return False
             found = {message.sequence: message for message in there}
             for message in owed:
@@ -578,7 +578,7 @@ class _Play:
         return True
 
     async def _all_of(self, store: Any, room: str) -> list[Message]:
-        """All messages of a room, page by page; the newest ones are asked for apart, as who joins does."""
+        """All messages of a room, page by page, and with `newest`, as for a join without `since`."""
         found: list[Message] = []
         since = 0
         while page := await store.page(room, since, MAX_PAGE):
@@ -595,7 +595,7 @@ class _Play:
 
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
-            variant = "unreadable"  # nothing was cut short: it cannot read what it has written itself
+            variant = "unreadable"  # nothing was cut off: it cannot read what it has written itself
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
         before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]
@@ -603,7 +603,7 @@ class _Play:
         self._stage.breach_in([*before, *ended, *since], copy.step, "not_kept", duty, variant, **shown)
 
     def _look_for_unsynced(self) -> None:
-        """Note what was saved and is not synced, which a power cut would lose; of simulated disks only."""
+        """Note what was saved but not synced, so that a power cut would lose it; on simulated disks only."""
         host = self._stage.host
         if (
             host is None
@@ -622,20 +622,20 @@ class _Play:
                     self._stage.notes.append(("save_not_synced", {"file": path.name}))
                     return
 
-    def _take_for_synced(self) -> None:
-        """The folder was copied by us: what is in it has been looked at."""
+    def _count_as_synced(self) -> None:
+        """Count all files as synced: the harness made this copy of the folder, and has checked it."""
         if self._stage.host is not None:
             for size in sizes(self._data).values():
                 self._stage.host.synced[size.inode] = size.size
 
     def look_elsewhere(self, home: Path) -> None:
-        """Files may be created in the data folder only."""
+        """Check that files were created in the data folder only."""
         if found := sorted({path.name for path in home.iterdir()} | self._strays):
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
 
 
 def _copy_folder(folder: Path, path: Path) -> None:
-    """Copy a folder, if there is one: who saves nothing need not have made it."""
+    """Copy a folder, if there is one: a store that has saved nothing need not have made it."""
     if folder.exists():
         shutil.copytree(folder, path)
 
@@ -643,8 +643,8 @@ def _copy_folder(folder: Path, path: Path) -> None:
 _RAISED = object()
 
 
-def _how_wrong(method: str, got: Any, owed: Any) -> str:
-    """Which mistake it most likely is to answer like this."""
+def _likely_mistake(method: str, got: Any, owed: Any) -> str:
+    """The most likely mistake behind a wrong answer."""
     if method == "last":
         return ""
     if method == "find":
@@ -668,7 +668,7 @@ def _how_wrong(method: str, got: Any, owed: Any) -> str:
 
 
 def _difference(got: Message, owed: Message) -> dict[str, str]:
-    """The first field in which a message is not as it was saved."""
+    """The first field in which a message differs from what was saved."""
     for name in owed.__struct_fields__:
         was, now = getattr(owed, name), getattr(got, name, None)
         if was != now:

@@ -1,1 +1,1 @@
-"""Asks a server one question of each kind, and shows what it answers."""
+"""Sends a server one frame of each kind, and shows its answers."""

@@ -1,7 +1,7 @@
-"""Asks a server one question of each kind, and shows what it answers: the first thing to try with a new one.
+"""Sends a server one frame of each kind, and collects its answers: the first thing to try with a new server.
 
-It gives no verdict. It says which spellings the server uses that the contract only forgives, what came upon
-each type of frame, and which frame was the first to depart from the contract.
+It gives no verdict. It reports which variants of spelling the server uses that the protocol tolerates, the
+answers to each type of frame, and the first frame that breaks the protocol.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ROOM = "ward"
 class Question(Struct, frozen=True):
     """What a client sends, and the types of frames that must come back: to it, and to another member.
 
-    `key` names it in the texts. `bad` is the rule that it breaks on purpose; `frame` is None where `text` is
-    sent as it is.
+    `key` is its name in the texts. `bad` is the rule that it breaks on purpose; if `frame` is None, `text` is
+    sent unchanged.
     """
 
     key: str
@@ -42,17 +42,17 @@ class Question(Struct, frozen=True):
 
 
 class Answer(Struct):
-    """What came upon a question: frames to who asked, and to the other member."""
+    """The answer to a question: frames to the client that asked, and to the other member."""
 
     question: Question
     got: list[Received]
     others: list[Received]
     dropped: bool
-    """Whether the connection of who asked was gone afterwards."""
+    """Whether the asking client was disconnected."""
 
     @property
     def is_right(self) -> bool:
-        """Whether all types that are owed came; what else came is not judged here."""
+        """Whether all expected types came; other frames are not judged here."""
         return (
             not self.dropped
             and set(self.question.owed) <= self.kinds(self.got)
@@ -66,7 +66,7 @@ class Answer(Struct):
 
 
 class Examination(Struct):
-    """All that was found out. `trouble` says why it was not finished, and has the first malformed frame."""
+    """All results. `trouble` says why it was not finished, and has the first malformed frame."""
 
     answers: list[Answer]
     spellings: list[Text]
@@ -77,12 +77,12 @@ class Examination(Struct):
 
     @property
     def is_right(self) -> bool:
-        """Whether everything was answered, by frames as they should be."""
+        """Whether everything was answered, with well-formed frames."""
         return bool(self.answers) and not self.trouble and all(answer.is_right for answer in self.answers)
 
 
 def questions(room: str, tag: str) -> list[Question]:
-    """One of each kind, in an order in which each makes sense."""
+    """One question of each kind, in an order in which each makes sense."""
     said = {"type": "message", "data": {"room": room, "content": f"{tag}. hello", "id": f"doctor-{tag}"}}
     outside = {"type": "message", "data": {"room": f"{room}-2", "content": "not in there"}}
     return [
@@ -102,7 +102,7 @@ def questions(room: str, tag: str) -> list[Question]:
 
 
 async def examine(target: Target) -> Examination:
-    """Start the server (or go to its URL), ask everything, and end it."""
+    """Start the server (or connect to its URL), ask all questions, and stop it."""
     world = LiveWorld(target, exercise=0, seed="1")
     answers: list[Answer] = []
     try:
@@ -135,7 +135,7 @@ async def examine(target: Target) -> Examination:
 
 
 def _spellings(index: HistoryIndex) -> list[Text]:
-    """What the server writes in another way than the contract does, which forgives it."""
+    """What the server spells differently from the protocol, which tolerates it."""
     found = leniencies(index)
     if not index.keeps_ids:
         found.append(Text("no_retries"))
@@ -145,7 +145,7 @@ def _spellings(index: HistoryIndex) -> list[Text]:
 
 
 async def _ask(world: LiveWorld, question: Question, client: Client, other: Client) -> Answer:
-    """Ask, and wait until the server has done all that it does about it."""
+    """Ask, and wait until the server has finished with the question."""
     start = len(world.history)
     try:
         if question.bad:

@@ -1,4 +1,4 @@
-"""What the doctor found out, in a terminal."""
+"""Shows the doctor's results in a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.reports.words import Words
 
 
 def show(found: Examination, terminal: Terminal, command: str) -> None:
-    """All answers, the spellings, and what is wrong; `command` is what judges the same server."""
+    """Print all answers, the spellings, and what is wrong; `command` is what judges the same server."""
     say = terminal.texts.say
     words = Words(terminal.texts, found.nonce)
     for answer in found.answers:

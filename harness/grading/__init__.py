@@ -1,1 +1,1 @@
-"""A class: every submission of a folder judged, one after the other."""
+"""Judges a class: all submissions in a folder, one after the other."""

@@ -1,6 +1,7 @@
 """Judges one submission: each exercise in a process of its own, within a deadline.
 
-Whatever a submission does, it does to that process and to the servers which it starts: the class goes on.
+So a submission can harm only that process and the servers that it starts, and the other submissions are
+judged nevertheless.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from harness.worlds.targets import ROOT, BadTarget, submission
 _LARGE = 1024 * 1024
 _NOT_THEIRS = {".git", "node_modules", "__pycache__", ".venv", "venv"}
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "SYSTEMROOT", "TEMP", "TMP")
-"""What servers of students are told of the environment; the rest of it is none of their business."""
+"""Environment variables that are passed to students' servers, which must not see the others."""
 
 
 class Rules(Struct, frozen=True):
-    """How a class is judged: alike for everybody."""
+    """How a class is judged: the same for all submissions."""
 
     seed: int
     runs: int
@@ -48,7 +49,7 @@ class Rules(Struct, frozen=True):
 
 
 class Part(Struct):
-    """What came of one exercise. `verdict` is inconclusive as long as any step is."""
+    """The result of one exercise. `verdict` is inconclusive as long as any step is."""
 
     verdict: Outcome
     points: int
@@ -64,7 +65,7 @@ class Part(Struct):
 
 
 class Grade(Struct):
-    """The mark of one submission: that of its exercises, by their numbers."""
+    """The grade of one submission, with the results of its exercises by their numbers."""
 
     name: str
     fingerprint: str
@@ -74,7 +75,7 @@ class Grade(Struct):
     parts: dict[int, Part] = {}
 
     def sum_up(self) -> None:
-        """Bring the sums up to date. There is no mark to stand by as long as any step is open."""
+        """Update the sums. There is no final grade as long as any step is open."""
         parts = self.parts.values()
         self.points, self.of = sum(part.points for part in parts), sum(part.of for part in parts)
         verdicts = {part.verdict for part in parts}
@@ -98,9 +99,9 @@ class Grade(Struct):
 
 
 async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
-    """Judge one exercise of the submission in `folder`, whatever it is like.
+    """Judge one exercise of the submission in `folder`, whatever state it is in.
 
-    Returns what came of it and, where not all is well, a page of HTML that shows what happened.
+    Returns the result and, if not all steps passed, an HTML page that shows what happened.
     """
     began = time.monotonic()
     shown = ""
@@ -140,7 +141,7 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
 
 
 def _command(folder: Path, exercise: int, rules: Rules) -> str:
-    """What plays the same again, for who stands beside the submission."""
+    """The command that plays the same again, to be run in the submission's parent folder."""
     command = f"chatlab check {exercise} --submission {shlex.quote(os.fsdecode(folder.name))}"
     command += " --together" if rules.together else ""
     command += f" --runs {rules.runs}" if rules.runs > 1 else ""
@@ -157,7 +158,7 @@ def _part(summary: Summary, texts: Texts) -> Part:
     still_open = [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE]
     verdict = Outcome.PASSED if summary.outcome is Outcome.SKIPPED else summary.outcome
     return Part(
-        # A failure beside it does not make an open step a mark.
+        # An open step leaves the verdict open, even if another step failed.
         Outcome.INCONCLUSIVE if still_open else verdict,
         points,
         of,
@@ -171,13 +172,13 @@ def _part(summary: Summary, texts: Texts) -> Part:
 
 
 def _open(exercise: int, component: str | None, problem: str) -> Part:
-    """No verdict on any step of an exercise."""
+    """A part without a verdict on any step of its exercise."""
     steps, possible = steps_of(exercise), _possible(exercise, component)
     return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, [], steps, problem, problem + "\n")
 
 
 def _alone(exercise: int, rules: Rules) -> str | None:
-    """The component that is judged, where it is judged alone."""
+    """The component that is judged, if it is judged alone."""
     return None if rules.together else COMPONENTS[exercise]
 
 
@@ -186,7 +187,7 @@ def _possible(exercise: int, component: str | None) -> int:
 
 
 def environment() -> dict[str, str]:
-    """What is passed on of our environment variables; and Python writes nothing beside what was handed in."""
+    """The environment for a submission: some of our variables; and Python must not write `.pyc` files."""
     passed_on = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return {**passed_on, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -203,8 +204,8 @@ async def grade(
 ) -> Grade:
     """The grade of the submission in `folder`; exercises that `known` has a verdict on are not played again.
 
-    `progress` is told of each exercise as it begins, and `keep_page` of its page, which is empty where there
-    is nothing to show.
+    `progress` is called with each exercise as it begins, and `keep_page` with its page, which is empty if
+    there is nothing to show.
     """
     kept = known.parts if known else {}
     mark = Grade(name, "", parts={n: part for n, part in kept.items() if part.verdict in _HAS_VERDICT})
@@ -213,7 +214,7 @@ async def grade(
             progress(exercise)
             mark.parts[exercise], shown = await judge(folder, exercise, rules, texts)
             keep_page(exercise, shown)
-    # Taken at the end: a server may well have written into its folder.
+    # Computed at the end: a server may have written to its folder.
     mark.fingerprint = fingerprint(folder, rules)
     mark.sum_up()
     return mark
@@ -228,17 +229,17 @@ def is_complete(mark: Grade | None, exercises: list[int]) -> bool:
     return all(number in parts and parts[number].verdict in _HAS_VERDICT for number in exercises)
 
 
-# --- what a grade is for ----------------------------------------------------------------------------
+# --- when a grade is still valid --------------------------------------------------------------------
 
 
 def fingerprint(folder: Path, rules: Rules) -> str:
-    """A text that changes with the files of a submission, with the rules, and with the kit.
+    """A hash that changes with the files of a submission, with the rules, and with the kit.
 
-    Large files count by their size, and what a package manager put there does not count.
+    Of large files only the size counts, and files of package managers do not count.
     """
     digest = hashlib.sha256(f"{_kit()} {rules.seed} {rules.runs} {rules.together}".encode())
     for path in _files(folder):
-        with suppress(OSError):  # what we cannot read, its author's server cannot either
+        with suppress(OSError):  # a file that we cannot read, the server cannot read either
             if not path.is_file():
                 continue
             size = path.stat().st_size
@@ -262,7 +263,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 @cache
 def _kit() -> str:
-    """The kit's version, and what its code is: who runs it from a clone changes that without a version."""
+    """The kit's version, and a hash of its code: in a clone, the code changes without the version."""
     digest = hashlib.sha256(version("chat-lab").encode())
     for package in ("lab", "harness"):
         for path in sorted((ROOT / package).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""The folder of the results: for each submission a grade, a log and pages, and the table of all."""
+"""The folder of the results: for each submission a grade, a log and pages, and a table of all grades."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 _LONG = 120
-"""Characters of a submission's name that the names of its results begin with."""
+"""The length to which a submission's name is cut in the names of its result files."""
 
 
 class Busy(Exception):  # noqa: N818 - named for what it says
@@ -30,7 +30,7 @@ class Busy(Exception):  # noqa: N818 - named for what it says
 
 
 class Register:
-    """Results in `place`. Raises OSError if that folder cannot be made."""
+    """The results in the folder `place`. Raises OSError if that cannot be made."""
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Register:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep others out, and give temporary files a place from which a killed run's are removed.
+        """Lock the folder, and set a place for temporary files, where those of a killed run are removed.
 
         Raises Busy.
         """
@@ -64,7 +64,7 @@ class Register:
                 lock.unlink(missing_ok=True)
 
     def known(self, folder: Path, rules: Rules) -> Grade | None:
-        """The grade that a submission has already, if its files and the rules are still the same."""
+        """The grade that a submission already has, if its files and the rules have not changed."""
         try:
             kept = msgspec.json.decode(self._file(printable(folder), "json").read_bytes(), type=Grade)
         except (OSError, msgspec.DecodeError):
@@ -72,7 +72,7 @@ class Register:
         return kept if kept.fingerprint == fingerprint(folder, rules) else None
 
     def keep(self, mark: Grade, said: Texts) -> None:
-        """Write the log, then the grade: whoever has a grade has a log."""
+        """Write the log, then the grade: so a submission with a grade has a log."""
         parts = []
         for exercise, part in sorted(mark.parts.items()):
             parts.append(part.log.strip("\n"))
@@ -85,7 +85,7 @@ class Register:
         _write(self._file(mark.name, "json"), msgspec.json.format(msgspec.json.encode(mark)).decode() + "\n")
 
     def keep_page(self, name: str, exercise: int, page: str) -> None:
-        """Write the page that shows how an exercise went wrong; without one, remove what was there before."""
+        """Write the page that shows what went wrong in an exercise; if it is empty, remove an old page."""
         path = self._page(name, exercise)
         if page:
             _write(path, page)
@@ -121,24 +121,24 @@ class Register:
         return self._file(name, f"ex{exercise}.html")
 
     def _file(self, name: str, kind: str) -> Path:
-        """The file for a submission of this name; names may be longer than a file's can be."""
+        """The file for a submission of this name, which may be too long for the name of a file."""
         if len(name) > _LONG:
             name = f"{name[:_LONG]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         return self._place / f"{name}.{kind}"
 
 
 def printable(folder: Path) -> str:
-    """A folder's name as text, also if its bytes are no text: archives made elsewhere have such names."""
+    """A folder's name as text, even if it is not valid UTF-8, as from archives of other systems."""
     return os.fsencode(folder.name).decode(errors="backslashreplace")
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """A text, changed so that no spreadsheet takes it for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _write(path: Path, content: str) -> None:
-    """Write a file at once: it is there as it was, or as it is to be."""
+    """Write a file atomically: it has either its old or its new content."""
     new = path.with_name(path.name + ".new")
     new.write_text(content, encoding="utf-8", errors="backslashreplace")
     os.replace(new, path)

@@ -1,8 +1,8 @@
-"""One person's side of the chat: blocking calls, a thread that reads, and a record of everything.
+"""The chat client of one user: blocking calls, a thread that reads, and a record of everything.
 
-It speaks as a good client does: it answers heartbeats, comes back with `since`, and says again, with the same
-`id`, what was not answered when its connection broke. It judges nothing and knows nothing of Locust, whose
-patched sockets and threads it runs on.
+It behaves as a well-written client does: it answers heartbeats, rejoins with `since`, and retries, with the
+same `id`, messages that were not answered when its connection broke. It judges nothing, and does not depend
+on Locust, although it runs on sockets and threads that Locust has patched.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from harness.worlds.targets import as_user
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
 PATIENCE = 30.0
-"""Seconds for which an answer is waited for."""
+"""Seconds to wait for an answer."""
 _MAX_FRAME = 8 * 1024 * 1024
 
 Measure = Callable[[str, float, int, str | None], None]
-"""Told of everything that was timed: its name, seconds, bytes, and what went wrong, if anything did."""
+"""Called with everything that was timed: its name, seconds, bytes, and an error if there was one."""
 
 
 class Gone(Exception):  # noqa: N818 - it says what happened to the connection
-    """There is no connection (any more)."""
+    """There is no connection, or it was lost."""
 
 
 class _Connection(ClientConnection):
-    """Hands each text on as soon as it is read, where it would wait in a queue for another thread to take it.
+    """Passes each text on as soon as it is read, instead of putting it into a queue for another thread.
 
-    With hundreds of connections in one process that queue is half of what receiving costs.
+    With hundreds of connections in one process, that queue is half of the cost of receiving.
     """
 
     on_text: Callable[[str], None]
 
     def process_event(self, event: Event) -> None:
-        """Take whole texts out of the library's hands; leave it all else."""
+        """Handle unfragmented text frames here; leave all other events to the library."""
         if isinstance(event, Frame) and event.opcode is Opcode.TEXT and event.fin:
             with suppress(UnicodeDecodeError):
                 self.on_text(bytes(event.data).decode())
@@ -59,24 +59,24 @@ class _Connection(ClientConnection):
 
 
 class Chatter:
-    """A person in some rooms, with one connection at a time."""
+    """The client of a user in some rooms, with one connection at a time."""
 
     def __init__(
         self, recorder: Recorder, address: str, name: str, user: str, tag: str, measure: Measure
     ) -> None:
         self.name = name
         self.user = user
-        """The name that it asks the server for; no other run has it."""
+        """The name that it asks the server for; unique to this run."""
         self.wake = threading.Event()
-        """Set when the connection ends, and by whoever wants this person's attention."""
+        """Set when the connection ends, and to wake the user from a rest."""
         self.rooms: list[str] = []
         """The rooms that it wants to be in."""
         self.unanswered: dict[str, tuple[str, str]] = {}
-        """Room and content, by their ids, of messages that it has not seen come back."""
+        """Room and content, by their ids, of messages that have not come back yet."""
         self.settled = False
-        """Whether, after the call for quiet, all that it had asked for was answered."""
+        """Whether, after the order to be quiet, all its requests were answered."""
         self.finished = False
-        """Whether it has gone for good."""
+        """Whether it has closed its connection for good."""
         self._recorder = recorder
         self._address = address
         self._tag = tag
@@ -91,7 +91,7 @@ class Chatter:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands, as far as this side knows."""
+        """Whether the connection is open, as far as this side knows."""
         return self._open
 
     # --- the connection ---------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class Chatter:
                 close_timeout=1.0,
                 user_agent_header=None,
                 create_connection=cast(type[ClientConnection], create),  # any factory will do
-                legacy=True,  # its life is no block of code
+                legacy=True,  # we do not use it as a context manager
             )
         except (OSError, EOFError, ValueError, WebSocketException) as error:
             self._give_up("connection", began)
@@ -143,7 +143,7 @@ class Chatter:
             self.join(room)
 
     def come_back(self) -> None:
-        """Connect anew, join all rooms again, and say again what was not answered. Raises Gone."""
+        """Reconnect, rejoin all rooms, and retry messages that were not answered. Raises Gone."""
         began = self._recorder.now()
         self.arrive()
         for id, (room, content) in list(self.unanswered.items()):
@@ -153,14 +153,14 @@ class Chatter:
         self._time("reconnect", began)
 
     def reset(self) -> None:
-        """Break the connection without a closing handshake."""
+        """Reset the connection, without a closing handshake."""
         if self._ws is not None and self._open:
             self._end("reset")
             with suppress(OSError):
                 self._ws.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End the connection as a good client does, and for good."""
+        """Close the connection properly, and for good."""
         self.finished = True
         if self._ws is not None and self._open:
             self._end("close")
@@ -170,10 +170,10 @@ class Chatter:
         self._open = False
         self._ended.add(self._conn)
         self._recorder.add(history.Fault(self._recorder.now(), fault, self.name, self._conn))
-        self._let_go()
+        self._wake_all()
 
-    def _let_go(self) -> None:
-        """Nobody needs to wait for an answer any more."""
+    def _wake_all(self) -> None:
+        """Wake all threads that wait for an answer: none will come."""
         self.wake.set()
         for answered in list(self._pending.values()):
             answered.set()
@@ -187,17 +187,17 @@ class Chatter:
         self._recorder.add(history.Closed(self._recorder.now(), self.name, conn, by, code, reason))
         if conn == self._conn:
             self._open = False
-            self._let_go()
+            self._wake_all()
 
     # --- what it hears ----------------------------------------------------------------------------
 
     def _hear(self, conn: int, text: str | bytes) -> None:
         try:
-            self._take_in(conn, text)
-        except Exception:  # in the library's thread nobody would hear of it
+            self._handle(conn, text)
+        except Exception:  # in the library's thread it would go unnoticed
             self._recorder.defect = traceback.format_exc()
 
-    def _take_in(self, conn: int, text: str | bytes) -> None:
+    def _handle(self, conn: int, text: str | bytes) -> None:
         match self._recorder.hear(self.name, conn, text):
             case Message() as message if message.user != SYSTEM:
                 self._note(message)
@@ -233,7 +233,7 @@ class Chatter:
         self.unanswered.pop(tag_in(message.content) or "", None)
 
     def _time_delivery(self, message: Message, size: int) -> None:
-        """Time a live message by its tag, which says when it was sent, on the clock of its host."""
+        """Measure a live message by its tag, which contains the time of sending on its host's clock."""
         tag = tag_in(message.content)
         if tag is None or tag[:4] != self._recorder.host or tag in self._retried:
             return
@@ -249,7 +249,7 @@ class Chatter:
     # --- what it says and asks --------------------------------------------------------------------
 
     def join(self, room: str) -> None:
-        """Join a room (with `since`, if it was there before) and wait until that is done. Raises Gone."""
+        """Join a room (with `since`, if it was in it before) and wait until that is done. Raises Gone."""
         frame: dict[str, Any] = {"type": "join", "room": room}
         if room in self._newest:
             frame["since"] = self._newest[room]
@@ -271,7 +271,7 @@ class Chatter:
         self._recorder.add(history.Left(self._recorder.now(), self.name, self._conn, room))
 
     def say(self, room: str, words: str) -> None:
-        """Say something in a room; does not wait for it to come back. Raises Gone."""
+        """Say a message in a room; do not wait for it to come back. Raises Gone."""
         tag = f"{self._tag}-{time.monotonic_ns()}"
         content = f"{tag}. {words}"
         self.unanswered[tag] = (room, content)

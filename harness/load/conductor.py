@@ -1,9 +1,9 @@
-"""Leads a load from its start to its verdict, over one process or many.
+"""Controls a load test from its start to its verdict, over one process or many.
 
-One process *leads*: the only one, or Locust's master. It gives the run its name, calls for storms and for
-quiet, waits until everything owed has arrived, gathers the records, and has them judged. The others (Locust's
-workers) *play*: they have the people. All of this hangs on Locust's own events, so that it works however a
-test is started and stopped: by its time, by Ctrl-C, or on the web page.
+One process *leads*: the only one, or Locust's master. It gives the run its name, orders storms and the quiet
+at the end, waits until everything expected has arrived, gathers the records, and judges them. The others
+(Locust's workers) *play*: they run the users. All of this happens in handlers of Locust's own events, so that
+it works however a test is started and stopped: by its time, by Ctrl-C, or on the web page.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
 PATIENCE = 6.0
-"""Seconds without any progress after which what is owed is not waited for any longer."""
+"""Seconds without any progress after which we stop waiting for what is missing."""
 LONGEST = 120.0
-"""Seconds after which it is not waited for in any case: a server may send without end."""
+"""Seconds after which we stop waiting in any case: a server may send without end."""
 RECORD_PATIENCE = 15.0
-"""Seconds without a piece of any record after which the rest of them will not come."""
+"""Seconds without a piece of any record after which we stop waiting for the rest."""
 POLL = 0.1
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 STORM_AFTER = 30.0
-"""Seconds until the storm, where a test has no end; else it is in the middle."""
+"""Seconds until the storm if a test has no time limit; else it is in the middle."""
 
 
 def is_address(host: str | None) -> bool:
-    """Whether Locust was given the address of a WebSocket."""
+    """Whether Locust's host is the address of a WebSocket."""
     return host is not None and host.startswith(("ws://", "wss://"))
 
 
 class Conductor:
-    """What one process of a load does at the events of Locust."""
+    """The handlers of Locust's events in one process of a load."""
 
     def __init__(self, environment: Any) -> None:
         self.environment = environment
@@ -73,17 +73,17 @@ class Conductor:
 
     @property
     def options(self) -> Any:
-        """What was asked for, as Locust parsed it."""
+        """The command-line options, as Locust parsed them."""
         return self.environment.parsed_options
 
     def say(self, key: str, **params: Any) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         print(texts(self.options.lab_lang).say(f"load.{key}", **params), file=sys.stderr, flush=True)
 
     # --- the start --------------------------------------------------------------------------------
 
     def start(self, **_: Any) -> None:
-        """A test begins: in the leading process before the workers', whom Locust tells our options."""
+        """A test begins: in the leading process before the workers, to which Locust sends our options."""
         self._running = self._talking = True
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
@@ -104,7 +104,7 @@ class Conductor:
             )
 
     def _lead(self, run: str) -> None:
-        """Tell how it goes, and call for the storm."""
+        """Report the progress, and order the storm."""
         length = self.options.run_time
         storm_at = self._began + (length / 2 if length else STORM_AFTER)
         stormy = self.options.lab_shape == "storm"
@@ -132,7 +132,7 @@ class Conductor:
     # --- the players ------------------------------------------------------------------------------
 
     def _order(self, what: str) -> None:
-        """Have all people do something: storm, quiet or record."""
+        """Send an order to all users: storm, quiet or record."""
         if self.plays:
             self._obey(what)
         else:
@@ -171,17 +171,17 @@ class Conductor:
         pieces = pack(self.users.recorder.finish())
         for number, piece in enumerate(pieces):
             self.runner.send_message("lab_record", {"number": number, "of": len(pieces), "data": piece})
-            time.sleep(0)  # what else this process has to send goes in between
+            time.sleep(0)  # lets this process send its other messages in between
 
     # --- the end ----------------------------------------------------------------------------------
 
     def conclude(self, **_: Any) -> None:
-        """The test ends: wait for quiet, gather the records, judge and tell. Only once for each test."""
+        """The test ends: wait for quiet, gather the records, judge and report. Only once for each test."""
         if not self.leads:
-            # Locust stops us although nobody asked for the record: the master still may get it.
+            # Locust stops us before we were asked for the record: the master still may get it.
             self._send_record()
             return
-        with self._lock:  # who comes second waits until the first is done
+        with self._lock:  # a second call waits until the first is done
             if not self._running:
                 return
             try:
@@ -219,17 +219,17 @@ class Conductor:
         result = None
         for step in judging(load, recordings, self._clocks(recordings)):
             result = step if isinstance(step, Result) else None
-            time.sleep(0)  # so that Locust's workers and its web page are answered meanwhile
+            time.sleep(0)  # lets Locust serve its workers and its web page meanwhile
         assert result is not None, "the last step is the result"
         return result
 
     def _clocks(self, recordings: list[Recording]) -> dict[str, float]:
-        """What to add to the times of each process: nothing, unless they are on several hosts."""
+        """Offsets to add to the times of each process: none, unless they are on several hosts."""
         hosts = {recording.host for recording in recordings}
         return self._offsets if len(hosts) > 1 else {}
 
     def _settle(self) -> None:
-        """Wait until everything owed has arrived, as long as there is progress."""
+        """Wait until everything expected has arrived, as long as there is progress."""
         self._status.clear()
         self._order("quiet")
         began = progress = calm = time.monotonic()
@@ -248,7 +248,7 @@ class Conductor:
                 return
 
     def _awaited(self) -> tuple[int, int]:
-        """How much is still to come, and how much has come, over all processes."""
+        """How much is still missing, and how much has arrived, over all processes."""
         if self.users is not None:
             return self.users.awaited(), self.users.recorder.heard
         awaited = [status[0] for status in self._status.values()]
@@ -256,7 +256,7 @@ class Conductor:
         return sum(awaited) + silent, sum(status[1] for status in self._status.values())
 
     def _gather(self) -> list[Recording]:
-        """The records of all processes; those that have not come after a while are left out."""
+        """The records of all processes, without those that have not arrived after a while."""
         if self.users is not None:
             self.users.end()
             return [self.users.recorder.finish()]
@@ -281,7 +281,7 @@ class Conductor:
     def _on_status(self, environment: Any, msg: Any) -> None:
         status = msg.data
         self._status[msg.node_id] = (status["awaited"], status["heard"])
-        # The quickest message tells most exactly by how much the clocks differ.
+        # The fastest message gives the best estimate of the difference of the clocks.
         offset = time.monotonic() - status["clock"]
         self._offsets[status["process"]] = min(offset, self._offsets.get(status["process"], offset))
 

@@ -1,4 +1,4 @@
-"""Percentiles, exactly: of all values, and not of classes of them."""
+"""Exact percentiles: computed from all values, not from a histogram."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import ceil
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that at least `percent` of 100 are not above (the nearest rank); 0.0 if there is none.
+    """The least value that at least `percent` % of `values` do not exceed (nearest rank); 0.0 of none.
 
     `values` are in rising order.
     """
@@ -18,5 +18,5 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def rate(count: int, seconds: float) -> float:
-    """How many a second; 0.0 where no time passed."""
+    """How many a second; 0.0 if no time passed."""
     return count / seconds if seconds > 0 else 0.0

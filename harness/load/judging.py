@@ -1,8 +1,8 @@
-"""The verdict on a load: the checkers that judge every other history judge this one.
+"""The verdict on a load, by the same checkers as for every other history.
 
-What is judged is who heard what (delivery), in which order (ordering), what a join and a retry were answered
-with (replay), whether right messages were refused (errors), and who was cut off or not let in (lifecycle).
-Presence and notices are left to `chatlab check`, which looks at them one by one.
+They judge which messages arrived (delivery), in which order (ordering), the answers to joins and retries
+(replay), whether correct messages were refused (errors), and clients that were disconnected or could not
+connect (lifecycle). Presence and notices are left to `chatlab check`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from harness.verdict.judge import STALL_LIMIT
 from harness.verdict.outcome import Outcome, Text
 
 LAG_LIMIT = 0.1
-"""Seconds: if one in a hundred awakenings of a load process is later than this, its latencies are its own."""
+"""Seconds: if one in a hundred wake-ups of a load process is later, it distorts the latencies itself."""
 
 
 class Findings(Struct):
-    """What the checkers found, and what they looked at."""
+    """What the checkers found, and what they checked."""
 
     anomalies: list[Anomaly] = field(default_factory=list)
     rooms: int = 0
@@ -39,7 +39,7 @@ class Findings(Struct):
 
 
 class Load(Struct):
-    """How a load was asked for, and how it went. Times are in seconds."""
+    """The parameters of a load, and how it went. Times are in seconds."""
 
     target: str
     shape: str
@@ -49,34 +49,34 @@ class Load(Struct):
     missing: int = 0
     """Processes whose record did not arrive."""
     objective: float | None = None
-    """What the 99th percentile of delivery must not exceed."""
+    """The objective for the 99th percentile of delivery times: it must not exceed this."""
 
 
 class Result(Struct):
-    """A load, judged: the outcome with all its reasons, and the figures."""
+    """The verdict on a load: the outcome with all its reasons, and the figures."""
 
     load: Load
     outcome: Outcome
     findings: Findings
     reasons: list[Text]
-    """Why it failed or is inconclusive, but for the anomalies."""
+    """Why it failed or is inconclusive, apart from the anomalies."""
     users: int
-    """People who came in."""
+    """Users that connected."""
     messages: int
     deliveries: int
     talked: float
     """Seconds from the first message to the last."""
     times: dict[str, list[float]]
-    """Sorted seconds of each thing that was timed: delivery, echo, join, history, connect, reconnect."""
+    """Sorted seconds of everything that was timed: delivery, echo, join, history, connect, reconnect."""
     lag: float
-    """The 99th percentile of how much too late a load process woke up; of the worst process."""
+    """The 99th percentile of the seconds by which a load process woke up too late; of the worst process."""
     lags: list[float]
-    """Sorted seconds of all of that, over all processes."""
+    """The same seconds, sorted, over all processes."""
     hosts: int
 
 
 def judge(load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None) -> Result:
-    """Judge what all processes recorded. A million deliveries of a right chat take about a second."""
+    """Judge what all processes recorded. A million deliveries of a correct chat take about a second."""
     result: Result | None = None
     for step in judging(load, recordings, offsets):
         result = step if isinstance(step, Result) else None
@@ -87,7 +87,7 @@ def judge(load: Load, recordings: list[Recording], offsets: dict[str, float] | N
 def judging(
     load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None
 ) -> Iterator[str | Result]:
-    """The same, step by step, for who has other things to do: gives the room at each, and last the result."""
+    """The same as a generator, so that the caller can do other work: yields each room, then the result."""
     merged = Merged(recordings, offsets)
     findings = Findings()
     complete = not load.missing and all(recording.complete for recording in recordings)
@@ -123,7 +123,7 @@ def _find(merged: Merged, findings: Findings) -> Iterator[str]:
 
 
 def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:
-    """What is true of a message, and not of its receiver, is found in each slice: it is told once."""
+    """Without repeats of anomalies that concern a message, not its receiver: each slice finds them again."""
     told: set[tuple[str, str, str]] = set()
     for anomaly in found:
         key = (anomaly.name, anomaly.variant, str(anomaly.params.get("room")))
@@ -173,7 +173,7 @@ def _longest_stall(merged: Merged) -> float:
 
 
 def _failures(result: Result) -> Iterator[Text]:
-    """A broken objective, if the load processes themselves were quick enough to say so."""
+    """A missed objective, if the load processes themselves were fast enough for a verdict."""
     objective, worst = result.load.objective, percentile(result.times["delivery"], 99)
     if objective is not None and worst > objective and result.lag <= LAG_LIMIT:
         yield Text("slow", {"p99": f"{worst * 1000:.1f}", "objective": f"{objective * 1000:g}"})

@@ -1,4 +1,4 @@
-"""How long messages took, from what senders and receivers recorded."""
+"""Delivery times of messages, from what senders and receivers recorded."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.load.room import Column, Room
 
 
 def latencies(merged: Merged) -> tuple[list[float], list[float]]:
-    """Seconds from each message's sending to each of its live deliveries; and those to its own sender.
+    """Seconds from the sending of each message to all its live deliveries; and to that to its own sender.
 
-    What was said twice is left out, and what came from another host, whose clock is another. Both are sorted.
+    Retried messages are left out, and those from another host, which has another clock. Both are sorted.
     """
     once = _said_once(merged)
     every: list[float] = []
@@ -34,7 +34,7 @@ def latencies(merged: Merged) -> tuple[list[float], list[float]]:
 
 
 def _said_once(merged: Merged) -> dict[str, history.Sent]:
-    """What was said just once, by its tag."""
+    """Messages that were sent only once, by their tags."""
     sent: dict[str, history.Sent] = {}
     twice: set[str] = set()
     for event in (each for said in merged.said.values() for each in said):
@@ -45,7 +45,7 @@ def _said_once(merged: Merged) -> dict[str, history.Sent]:
 
 
 def _in_column(room: Room, column: Column, sent: array[float]) -> array[float]:
-    """When each message of a column was sent."""
+    """The time of sending of each message in a column."""
     if column.start is not None:
         return sent[column.start : column.start + len(column.at)]
     return array("d", (sent[room.places[message]] for message in column.messages))

@@ -75,7 +75,7 @@ class Launch:
                 await asyncio.sleep(POLL)
         except PlayStopped:
             await self._stop_locust()
-        ended = self._tell_of_server(world)
+        ended = self._report_server(world)
         if self.interrupts:
             click.echo(self.texts.say("ui.interrupted"), err=True)
             return EXIT_INTERRUPTED
@@ -87,14 +87,14 @@ class Launch:
         started = [event for event in world.history if isinstance(event, Server) and event.what == "started"]
         return f"ws://127.0.0.1:{started[-1].detail['port']}/"
 
-    def _tell_of_server(self, world: LiveWorld) -> bool:
-        """Say what became of the server, if it did not start or ended by itself; returns whether it did."""
+    def _report_server(self, world: LiveWorld) -> bool:
+        """Say why the server did not start or ended by itself, if so; returns whether that happened."""
         found = lifecycle.server(HistoryIndex(world.history), 0.0, inf)
         Terminal(self.texts).anomalies(found, "")
         return bool(found)
 
     def _verdict(self, result: Path) -> int:
-        """The exit code that goes with the result; also puts the result where it was asked for."""
+        """The exit code for the result; also copies the result to the file that was asked for."""
         assert self.locust is not None, "it was started, or we were interrupted"
         code = self.locust.returncode
         if code == EXIT_DEFECT:
@@ -121,11 +121,11 @@ class Launch:
             *options,
             stdin=asyncio.subprocess.DEVNULL,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C is for us, who tell it to stop
+            start_new_session=True,  # Ctrl-C reaches only us, and we stop Locust
         )
 
     def _interrupt(self) -> None:
-        """The first Ctrl-C asks Locust to stop, which judges what there is; the second ends it."""
+        """The first Ctrl-C asks Locust to stop, which judges what was recorded; the second kills it."""
         self.interrupts += 1
         if self.locust is None or self.locust.returncode is not None:
             return
@@ -136,13 +136,13 @@ class Launch:
             self._kill_locust()
 
     async def _stop_locust(self) -> None:
-        """Have Locust judge what there is, and wait for that."""
+        """Make Locust judge what was recorded, and wait for that."""
         if self.locust is not None and self.locust.returncode is None:
             self.locust.terminate()
             await self.locust.wait()
 
     def _kill_locust(self) -> None:
-        """End Locust and the processes that it made, at once: they are one group."""
+        """Kill Locust and its child processes: they are one process group."""
         if self.locust is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.locust.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Locust's own file: its users, and our options beside Locust's. `README.md` in this folder shows its use."""
+"""The locustfile: the users, and our options besides Locust's. `README.md` in this folder shows its use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Person"]
 
 
 def add_options(parser: Any) -> None:
-    """Our options; they stand on Locust's web page, too."""
+    """Our options; they are on Locust's web page, too."""
     parser.add_argument(
         "--lab-shape",
         choices=["steady", "ramp", "storm"],

@@ -1,15 +1,16 @@
-"""Several recordings as one history again, piece by piece, so that its whole never lies in memory at once.
+"""Merges several recordings into one history, in parts, so that the whole is never in memory at once.
 
-Checkers want a `HistoryIndex`. That of a million deliveries would take gigabytes, so they are given small
-ones, which hold everything that a checker needs to know for what it is asked about:
+Checkers need a `HistoryIndex`. That of a million deliveries would take gigabytes, so they get small ones,
+each with everything that a checker needs for its question:
 
-- `whole` has all that happened but deliveries: connections, joins, what was said; and each different message
-  that was heard, once. It is enough for what is true of a message whoever hears it: its number, its content.
-- `slices` have, for one room and some of its members, all that these heard; and, again, each different
-  message that anybody heard. It is enough for what is owed to a member.
+- `whole` has all events but deliveries: connections, joins, sent messages; and each different message that
+  was received, once. It is enough for properties of a message that do not depend on the receiver: its number,
+  its content.
+- `slices` have, for one room and some of its members, all that these received; and, again, each different
+  message that any member received. It is enough to check what a member must receive.
 
-The one that hears each message once is the *witness*, a connection with the number 0. It asked to join every
-room and was never answered, so nothing is owed to it.
+The connection that receives each message once is the *witness*, with the number 0. It asked to join every
+room and was never answered, so it need not receive anything.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from lab.protocol import SYSTEM
 
 WITNESS = 0
 SLICE = 12
-"""Connections in one slice. Checkers take time by its square, and what all slices share by its inverse."""
+"""Connections in one slice. Checkers take time by its square; data that all slices share, by its inverse."""
 
 
 class Merged:
@@ -46,11 +47,11 @@ class Merged:
         self.events: History = []
         """All events but deliveries, in order."""
         self.rooms: dict[str, Room] = {}
-        """All rooms that anything was heard of, or that anybody asked to join."""
+        """All rooms of which anything was received, or that a client asked to join."""
         self.tags: list[str] = []
         """The tag of each message, by its index; empty if it has none, and for notices."""
         self.hosts: dict[int, str] = {}
-        """Where each connection was."""
+        """The host of each connection."""
         self._offsets = offsets or {}
         self._messages: list[bytes] = []
         self._room_of: list[Room] = []
@@ -67,7 +68,7 @@ class Merged:
 
     @property
     def deliveries(self) -> int:
-        """Messages that came live, counted once for each receiver."""
+        """Live messages, counted once for each receiver."""
         return sum(len(column.at) for room in self.rooms.values() for column in room.live.values())
 
     def _start_of(self, recording: Recording) -> float:
@@ -76,7 +77,7 @@ class Merged:
     def _offset(self, recording: Recording) -> float:
         return self._offsets.get(recording.process, 0.0)
 
-    # --- putting them together --------------------------------------------------------------------
+    # --- merging ----------------------------------------------------------------------------------
 
     def _take(self, recording: Recording, known: dict[bytes, int], before: int) -> int:
         """Add a recording, whose connections are numbered from `before` + 1 on; returns the last number."""
@@ -130,9 +131,9 @@ class Merged:
                     room.note_first(message, page.at, page.conn, in_page=True)
 
     def _sort_events(self) -> None:
-        """Put each event where slices look for it."""
+        """Group the events as slices need them."""
         self.joined: list[str] = []
-        """All rooms that anybody asked to join, in that order."""
+        """All rooms that any client asked to join, in that order."""
         self.said: dict[str, list[history.Sent]] = defaultdict(list)
         """What was said in each room, retries included."""
         self._comings: dict[tuple[int, str], History] = defaultdict(list)
@@ -151,16 +152,16 @@ class Merged:
         for name in self.joined:
             self._room(name)
 
-    # --- what checkers are given ------------------------------------------------------------------
+    # --- histories for checkers -------------------------------------------------------------------
 
     def whole(self) -> History:
-        """Everything but deliveries; of these, each different message once, and the answers to retries."""
+        """All events but deliveries; of these, each different message once, and the answers to retries."""
         witness = (event for room in self.rooms for event in self._witnessed(room))
         answers = (event for room in list(self.said) for event in self._answers_to_retries(room))
         return _in_order([*self.events, *witness, *answers])
 
     def _answers_to_retries(self, room: str) -> Iterator[Event]:
-        """All deliveries of what was said again, to the connections that said it."""
+        """All deliveries of retried messages to the connections that sent them."""
         conns: dict[str, set[int]] = defaultdict(set)
         times: dict[str, int] = defaultdict(int)
         for sent in self.said[room]:
@@ -174,14 +175,14 @@ class Merged:
                     yield self._received(at, conn, self._frame(message))
 
     def conns(self, room: str) -> set[int]:
-        """All connections that heard of a room, or asked to join it."""
+        """All connections that received anything of a room, or asked to join it."""
         heard = self.rooms[room]
         came = (conn for conn, where in self._comings if where == room)
         return {*heard.live, *heard.notices, *heard.pages, *came}
 
     def slices(self, room: str, conns: Collection[int]) -> Iterator[History]:
-        """Histories of a room, each with all that some of these connections heard."""
-        self._frames.clear()  # those of another room
+        """Histories of a room, each with all that some of these connections received."""
+        self._frames.clear()  # they are those of another room
         senders = {sent.conn for sent in self.said[room]}
         ordered = sorted(conns)
         for start in range(0, len(ordered), SLICE):
@@ -207,7 +208,7 @@ class Merged:
             yield self._received(page.at, conn, self._page(room, numbers(page.messages), page))
 
     def _witnessed(self, room: str, but: Collection[int] = ()) -> Iterator[Event]:
-        """Each message of a room as the witness heard it: when it was first heard, unless by one of `but`."""
+        """Each message of a room as the witness receives it: when a client first did, unless one of `but`."""
         yield history.Sent(0.0, "", WITNESS, {"type": "join", "room": room})
         heard = self.rooms[room]
         for place, (message, at, conn) in enumerate(

@@ -1,4 +1,4 @@
-"""The Locust user: one person who lives by its profile until it is told to be quiet."""
+"""The Locust user: it acts by its profile until it is ordered to be quiet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from locust import User
 from harness.load.client import Gone
 
 PAUSE = 0.5
-"""Seconds between two looks when there is nothing to do but wait for the end."""
+"""Seconds between two polls while it only waits for the end."""
 
 
 class WrongAnswer(Exception):  # noqa: N818 - what Locust shows as a failure's text
     """What the server did wrong, for Locust's table of failures."""
 
 
-class Person(User):  # type: ignore[misc]  # Locust is not looked into by the type checker
-    """Somebody who chats at a human's pace, comes and goes, loses its connection and returns."""
+class Person(User):  # type: ignore[misc]  # the type checker does not read Locust
+    """A user that chats at a human's pace, changes rooms, loses its connection and reconnects."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -26,7 +26,7 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
         self.chatter, self.profile = self.users.new_user(self._measure)
 
     def on_start(self) -> None:
-        """Come in, unless everybody else is about to go."""
+        """Connect, unless the test is about to end."""
         if self.users.quiet.is_set():
             self.chatter.finished = True
             return
@@ -36,11 +36,11 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
             self.users.quiet.wait(PAUSE)
 
     def on_stop(self) -> None:
-        """Say goodbye."""
+        """Close the connection."""
         self.chatter.close()
 
     def wait_time(self) -> float:
-        """Rest here, where a lost connection and the call for quiet are heard, and not in Locust."""
+        """Rest here and not in Locust, so that a lost connection or the order to be quiet ends the rest."""
         if self.users.quiet.is_set():
             time.sleep(PAUSE)
         else:
@@ -48,14 +48,14 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
         return 0.0
 
     def live(self) -> None:
-        """Do one thing."""
+        """Do the next action."""
         try:
             if self.chatter.finished:
                 time.sleep(PAUSE)
             elif self.users.quiet.is_set():
                 self._settle()
             elif not self.chatter.is_open:
-                # A good client does not come back in the same instant as all others.
+                # Well-written clients do not all reconnect in the same instant.
                 self.users.quiet.wait(self.profile.rng.random())
                 self.chatter.come_back()
             else:
@@ -63,19 +63,19 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
         except Gone:
             time.sleep(PAUSE)
 
-    tasks = [live]  # noqa: RUF012 - Locust's own way to say it
+    tasks = [live]  # noqa: RUF012 - required by Locust
 
     def talk(self) -> None:
-        """Say something in a room that it is in."""
+        """Say a message in one of its rooms."""
         self.chatter.say(self._some_room(), self.profile.words())
 
     def look_back(self) -> None:
-        """Read a page of what was said long ago."""
+        """Read a page of old history."""
         room = self._some_room()
         self.chatter.look_back(room, self.profile.rng.randint(0, self.chatter.newest(room)))
 
     def wander(self) -> None:
-        """Leave a room for another."""
+        """Leave a room, and join another."""
         room = self._some_room()
         other = self.users.room(self.profile.popularity.choose(self.profile.rng))
         if other not in self.chatter.rooms:
@@ -83,18 +83,18 @@ class Person(User):  # type: ignore[misc]  # Locust is not looked into by the ty
             self.chatter.join(other)
 
     def reconnect(self) -> None:
-        """Lose the connection, and be away for a while."""
+        """Lose the connection, and reconnect after a while."""
         self.chatter.reset()
         self.users.quiet.wait(self.profile.away())
         self.chatter.come_back()
 
     def _some_room(self) -> str:
-        if not self.chatter.rooms:  # it lost its connection while it wandered
+        if not self.chatter.rooms:  # it lost its connection while it changed rooms
             self.chatter.join(self.users.room(0))
         return str(self.profile.rng.choice(self.chatter.rooms))
 
     def _settle(self) -> None:
-        """Be there, with all that was owed asked for, so that nothing is missing but what is lost."""
+        """Be connected and have all requests answered, so that only lost messages are missing."""
         if not self.chatter.is_open:
             self.chatter.settled = False
             self.chatter.come_back()

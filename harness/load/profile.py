@@ -1,4 +1,4 @@
-"""What people do, and how often: which rooms they like, how long they wait, what they say."""
+"""What users do, and how often: which rooms they choose, how long they wait, what they say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import accumulate
 from random import Random
 
 TALK_SECONDS = (5.0, 15.0)
-"""Each person has a mean time between two messages of its own, in this range."""
+"""The range of the mean time between two messages of a user; each user has its own."""
 AWAY_SECONDS = 4.0
-"""Mean time for which somebody who lost the connection is away."""
+"""Mean time for which a user that lost the connection is away."""
 _WORDS = (
     "yes",
     "no",
@@ -27,7 +27,7 @@ _WORDS = (
     "late",
 )
 _ACTIONS = {"talk": 40, "look_back": 3, "wander": 2, "reconnect": 2}
-"""What people do when they do something, and how often, relative to each other."""
+"""The actions of users, with their relative frequencies."""
 
 
 class Popularity:
@@ -54,7 +54,7 @@ class Popularity:
 
 
 class UserProfile:
-    """One person's profile, drawn from its own random numbers. `pace` says how many times faster it lives."""
+    """A user's profile, drawn from its own random numbers. It acts `pace` times faster."""
 
     def __init__(self, rng: Random, rooms: int, pace: float) -> None:
         self.rng = rng
@@ -67,7 +67,7 @@ class UserProfile:
         return self.popularity.choose_some(self.rng, self.rng.randint(1, 3))
 
     def rest(self) -> float:
-        """Seconds until it does something again."""
+        """Seconds until its next action."""
         return self.rng.expovariate(1 / self._talks_every) / self._pace
 
     def away(self) -> float:
@@ -75,9 +75,9 @@ class UserProfile:
         return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
 
     def action(self) -> str:
-        """What it does next: talk, look_back, wander or reconnect."""
+        """Its next action: talk, look_back, wander or reconnect."""
         return self.rng.choices(list(_ACTIONS), weights=list(_ACTIONS.values()))[0]
 
     def words(self) -> str:
-        """What it says: some three to eighteen words."""
+        """The text of a message: three to eighteen words."""
         return " ".join(self.rng.choices(_WORDS, k=self.rng.randint(3, 18)))

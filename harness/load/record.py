@@ -1,9 +1,9 @@
-"""What the users of one process said and heard, small enough for millions of deliveries.
+"""What the users of one process sent and received, compact enough for millions of deliveries.
 
-A message that a room's members receive is kept once, as the JSON of its `data`; each delivery of it is a time
-and a number in the columns of its connection and room, 12 bytes in all. Everything rarer (connections, joins,
-what was said) is kept as the events that it is in any other history. `harness.load.merge` puts the records of
-all processes together, and makes events of deliveries again where a checker wants to see them.
+A message that a room's members receive is stored once, as the JSON of its `data`; each delivery of it is a
+time and an index in the columns of its connection and room, 12 bytes in all. Everything rarer (connections,
+joins, sent messages) is stored as events, as in any other history. `harness.load.merge` merges the records of
+all processes, and turns deliveries into events again where a checker needs them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from harness.history.frames import Meaning
 from lab.protocol import SYSTEM, Message
 
 MAX_DELIVERIES = 20_000_000
-"""Deliveries that one process keeps (240 MB). Beyond, the history is incomplete, and nothing is judged."""
+"""Deliveries that one process keeps (240 MB). Beyond that the history is incomplete, and is not judged."""
 PIECE = 512 * 1024
-"""Bytes of one piece of a recording on its way to another process."""
+"""Bytes in one piece of a recording when it is sent to another process."""
 _MAX_ODD = 200
-"""Frames of a wrong shape, and errors, of which each process keeps the whole."""
+"""Malformed frames, and errors, that each process keeps in full."""
 _CACHED = 4096
 
 
 class HeardLive(Struct, array_like=True):
-    """What a connection received live of one room.
+    """The live messages that a connection received of one room.
 
-    `at` and `messages` are arrays (types d and I) with one entry a delivery: its time, and which message.
+    `at` and `messages` are arrays (types d and I) with one entry for each delivery: its time and its message.
     """
 
     conn: int
@@ -69,7 +69,7 @@ class Recording(Struct):
     messages: list[bytes]
     live: list[HeardLive]
     notices: list[HeardLive]
-    """Who came and who left, as the server said in between."""
+    """The server's notices of joins and leaves, received among the messages."""
     pages: list[HeardPage]
     timings: dict[str, bytes]
     lags: bytes
@@ -79,9 +79,9 @@ class Recording(Struct):
 
 
 def this_host() -> str:
-    """Four letters or digits that tell this machine, and so its clock, from others.
+    """Four letters or digits that identify this machine, and so its clock.
 
-    On Linux that is the boot, which containers on one machine share as they share its clock.
+    On Linux they come from the boot id, which containers on one machine share as they share its clock.
     """
     try:
         machine = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -91,7 +91,7 @@ def this_host() -> str:
 
 
 class _Column:
-    """What one connection receives live of one room: when, and which messages."""
+    """The live messages that one connection receives of one room: when, and which."""
 
     __slots__ = ("at", "messages")
 
@@ -107,7 +107,7 @@ class _Columns:
         self._of: dict[str, dict[int, _Column]] = defaultdict(lambda: defaultdict(_Column))
 
     def of(self, room: str) -> dict[int, _Column]:
-        """Those of a room, by connection; each is there as soon as it is asked for."""
+        """Those of a room, by connection; missing ones are created when they are looked up."""
         return self._of[room]
 
     def finish(self) -> list[HeardLive]:
@@ -120,17 +120,17 @@ class _Columns:
 
 
 class Recorder:
-    """The record of one process, while it is being written. `now` is its clock, in seconds."""
+    """Writes the record of one process. `now` is its clock, in seconds."""
 
     def __init__(self, process: str, host: str) -> None:
         self.process = process
         self.host = host
         self.heard = 0
-        """Messages and pages received so far: grows as long as something arrives."""
+        """Messages and pages received so far."""
         self.timings: dict[str, array[float]] = defaultdict(lambda: array("d"))
-        """Seconds that joins, reconnections and other requests took, by their names."""
+        """Seconds that joins, reconnections and other requests took, by name."""
         self.lags = array("d")
-        """Seconds by which this process woke up too late, sampled all the time."""
+        """Seconds by which this process woke up too late, sampled continuously."""
         self.defect = ""
         """A traceback, if the kit itself failed."""
         self._events: list[Event] = []
@@ -156,9 +156,9 @@ class Recorder:
         self._events.append(event)
 
     def hear(self, client: str, conn: int, text: str | bytes) -> Meaning | None:
-        """Keep a frame that was received, and return its meaning; None if it has none.
+        """Record a received frame, and return its meaning; None if it has none.
 
-        Members of a room receive the same bytes, so that nearly always the reading is known.
+        Members of a room receive the same bytes, so nearly always the result is in the cache.
         """
         at = self.now()
         known = self._readings.get(text) if isinstance(text, str) else None
@@ -178,7 +178,7 @@ class Recorder:
     def _read(
         self, at: float, client: str, conn: int, text: str | bytes
     ) -> tuple[Meaning | None, int, dict[int, _Column]]:
-        """What a frame means; of a live message also its index, and the columns that it belongs into."""
+        """The meaning of a frame; for a live message also its index, and the columns of its room."""
         try:
             frame = frames.decode(text)
         except ValueError:
@@ -237,7 +237,7 @@ def pack(recording: Recording) -> list[bytes]:
 
 
 def unpack(pieces: list[bytes]) -> Recording:
-    """The recording that was packed. Raises ValueError if the pieces are none."""
+    """The recording in these pieces. Raises ValueError if they are not those of a recording."""
     try:
         return msgspec.msgpack.decode(zlib.decompress(b"".join(pieces)), type=Recording)
     except (zlib.error, msgspec.DecodeError) as error:

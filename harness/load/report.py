@@ -27,7 +27,7 @@ _MARKS = {
 
 
 def tell(result: Result, language: str, run: str, json_file: str | None) -> None:
-    """Print the report; also write it as JSON if a file is given. `run` is what all names end with."""
+    """Print the report; also write it as JSON if a file is given. `run` is the suffix of all names."""
     say = texts(language)
     words = Words(say, run)
     if json_file:
@@ -85,7 +85,7 @@ def _per_second(count: int, result: Result) -> str:
 
 
 def _judged(result: Result, say: Texts) -> str:
-    """What was looked at, and what came of it."""
+    """What was checked, and the result."""
     found = result.findings
     return say.say(
         "load.found" if found.anomalies else "load.clean",

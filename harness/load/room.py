@@ -1,7 +1,7 @@
-"""All that was heard of one room: what each connection heard, beside the order in which all should have.
+"""All that was received of one room: what each connection received, and the order that all should have seen.
 
-What a connection heard live is nearly always a piece of that order, without gap or repeat. Then the two are
-compared as arrays, and no message is looked at by itself: that is how a million deliveries take no second.
+The live messages of a connection are nearly always a range of that order, without gap or repeat. Then the two
+are compared as arrays, without a look at single messages: so a million deliveries take less than a second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.load.record import HeardPage
 
 
 class Column:
-    """What one connection heard live, in that order: when (seconds), and which messages."""
+    """The live messages of one connection in order of arrival: when (seconds), and which."""
 
     __slots__ = ("at", "messages", "start")
 
@@ -24,35 +24,35 @@ class Column:
         self.at = at
         self.messages = messages
         self.start = start
-        """Where in the order of the room it begins; None if it is no piece of that."""
+        """Its begin in the order of the room; None if it is not a range of that order."""
 
 
 class Room:
-    """A room. Messages are told apart by their indexes; notices of who came and left are none of them."""
+    """A room. Messages are identified by their indexes; notices of joins and leaves are kept apart."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.live: dict[int, Column] = {}
-        """By connection; and so below."""
+        """By connection; so are the next ones."""
         self.notices: dict[int, Column] = {}
         self.pages: dict[int, list[HeardPage]] = defaultdict(list)
         self.numbers: dict[int, int] = {}
-        """The number of each message that anybody heard."""
+        """The sequence number of each message that any client received."""
         self.order = array("I")
-        """All messages by their numbers."""
+        """All messages, sorted by their numbers."""
         self.numbered = False
-        """Whether these are 1, 2, 3 and so on."""
+        """Whether these numbers are 1, 2, 3 and so on."""
         self.places: dict[int, int] = {}
-        """Where in the order each message stands, from 0."""
+        """The place of each message in the order, from 0."""
         self.first = array("d")
-        """When each was first heard, by place."""
+        """When the message at each place was first received."""
         self.first_by = array("I")
         """And by which connection."""
         self.first_in_page: set[int] = set()
-        """Places of those that were first heard in a page of history."""
+        """Places of messages that were first received in a page of history."""
 
     def settle(self) -> None:
-        """Put all messages in order, and see which columns are pieces of that; the caller notes pages."""
+        """Sort all messages, and find which columns are ranges of that order; the caller notes pages."""
         self.order = array("I", sorted(self.numbers, key=self.numbers.__getitem__))
         self.numbered = [self.numbers[each] for each in self.order] == list(range(1, len(self.order) + 1))
         self.places = {message: place for place, message in enumerate(self.order)}
@@ -63,7 +63,7 @@ class Room:
             self._note_column(conn, column)
 
     def find(self, messages: array[int]) -> int | None:
-        """At which place the order goes on with just these messages; None if nowhere."""
+        """The place at which the order contains exactly these messages in a row; None if nowhere."""
         start = self.places.get(messages[0]) if messages else 0
         if start is None or self.order[start : start + len(messages)] != messages:
             return None
@@ -75,14 +75,14 @@ class Room:
             for at, message in zip(column.at, column.messages, strict=True):
                 self.note_first(message, at, conn)
             return
-        # Few are the first to hear something, and comparing takes next to no time for each of the others.
+        # Few deliveries are the first of a message, and comparing costs almost nothing for all others.
         sooner = map(lt, column.at, self.first[start : start + len(column.at)])
         for number in compress(range(len(column.at)), sooner):
             self.first[start + number] = column.at[number]
             self.first_by[start + number] = conn
 
     def note_first(self, message: int, at: float, conn: int, in_page: bool = False) -> None:
-        """Note who heard a message first, if that was now."""
+        """Note that a connection received a message, if it was the first."""
         place = self.places[message]
         if at < self.first[place]:
             self.first[place] = at

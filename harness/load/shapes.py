@@ -1,4 +1,4 @@
-"""How the number of users changes over time, beyond what Locust does by itself."""
+"""How the number of users changes over time, besides Locust's own shapes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from locust import LoadTestShape
 STEPS = 5
 
 
-class Ramp(LoadTestShape):  # type: ignore[misc]  # Locust is not looked into by the type checker
-    """Five steps up, each for a fifth of the time, the last with all users. Without a time a step is 30 s."""
+class Ramp(LoadTestShape):  # type: ignore[misc]  # the type checker does not read Locust
+    """Five steps up, each for a fifth of the time, the last with all users; 30 s each without a limit."""
 
     use_common_options = True
 

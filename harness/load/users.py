@@ -1,4 +1,4 @@
-"""The people of one process: who they are, what they share, and their record."""
+"""The users of one process: their names and profiles, what they share, and their record."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.load.profile import UserProfile
 from harness.load.record import Recorder, this_host
 
 TICK = 0.02
-"""Seconds between two looks at how late this process is."""
+"""Seconds between two measurements of how late this process is."""
 STALL = 0.1
-"""Seconds by which it may be late before that is written down."""
+"""Seconds of lateness from which on it is recorded."""
 
 
 class Users:
-    """All people of this process in one test. `run` is part of every name, and the same in all processes."""
+    """All users of this process in one test. `run` is part of every name, and the same in all processes."""
 
     def __init__(self, address: str, run: str, index: int, seed: int, rooms: int, pace: float) -> None:
         self.recorder = Recorder(secrets.token_hex(3), this_host())
         self.quiet = threading.Event()
-        """Set when everybody should stop talking, and come back if away."""
+        """Set when all users should stop talking, and reconnect if they are away."""
         self.people: list[Chatter] = []
         self._address = address
         self._run = run
@@ -40,7 +40,7 @@ class Users:
         return f"room{number + 1}-{self._run}"
 
     def new_user(self, measure: Measure) -> tuple[Chatter, UserProfile]:
-        """A new person, with the profile that the seed gives it."""
+        """A new user, with the profile that follows from the seed."""
         number = len(self.people) + 1
         name = f"user{self._index}.{number}"
         profile = UserProfile(Random(f"{self._seed}/{self._index}/{number}"), self._rooms, self._pace)
@@ -51,23 +51,23 @@ class Users:
         return chatter, profile
 
     def storm(self) -> None:
-        """Cut everybody off at once."""
+        """Reset all connections at once."""
         for person in self.people:
             person.reset()
 
     def be_quiet(self) -> None:
-        """Ask everybody to be quiet."""
+        """Ask all users to be quiet."""
         self.quiet.set()
         for person in self.people:
             person.wake.set()
 
     def awaited(self) -> int:
-        """How much is still to come: messages without an answer, and people who are not back."""
+        """How much is still missing: messages without an answer, and users that are not connected."""
         here = [person for person in self.people if not person.finished]
         return sum(len(p.unanswered) + (not (p.settled and p.is_open)) for p in here)
 
     def end(self) -> None:
-        """Stop watching the machine."""
+        """Stop measuring how late this process is."""
         self._over.set()
 
     def _watch(self) -> None:

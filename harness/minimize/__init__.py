@@ -1,1 +1,1 @@
-"""Makes a failure small, and writes it to a file that is played again."""
+"""Makes a failure small, and writes it to a replay file."""

@@ -1,8 +1,7 @@
-"""Replay files: a failure in the simulated world, to be played again by anybody.
+"""Replay files: a failure in the simulated world, which can be played again on any machine.
 
-A file holds the case and the target, which are all that a run follows from; the history that they gave;
-and what else could have changed since: the versions of Python, of the kit and of websockets, and the
-server's own files.
+A file holds the case and the target, which determine the run; the history of that run; and what else could
+have changed since: the versions of Python, of the kit and of websockets, and the server's own files.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from harness.worlds.targets import Target, python_program
 
 FORMAT = 1
 MAX_HISTORY = 1024 * 1024
-"""Bytes of a history that is written into a file."""
+"""The largest history, in bytes, that is written into a file."""
 
 
 class BadReplay(Problem):
-    """A file cannot be played again; the text says why."""
+    """A file that cannot be played again; the text says why."""
 
 
 class Replay(Struct):
-    """What stands in a replay file."""
+    """The content of a replay file."""
 
     format: int
     anomaly: str
@@ -51,10 +50,10 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     """The replay of a simulated run, which has its history."""
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
-    seen = without_calls(run.history)  # the calls are recorded anew when it is played again
+    seen = without_calls(run.history)  # the calls are recorded again when it is played
     history = (
         seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []
-    )  # the digest is enough to see whether it is the same
+    )  # the digest is enough to compare it
     return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
 
@@ -85,7 +84,7 @@ def read(path: Path) -> Replay:
 
 
 def versions() -> dict[str, str]:
-    """What a history depends on beside the server."""
+    """What a history depends on besides the server."""
     return {
         "python": platform.python_version(),
         "chat-lab": metadata.version("chat-lab"),
@@ -94,7 +93,7 @@ def versions() -> dict[str, str]:
 
 
 def files(target: Target) -> dict[str, str]:
-    """The target's files, by the words of its command that name one, and the SHA-256 of each."""
+    """The SHA-256 of each of the target's files, by the words of its command that name them."""
     found = {}
     for word in (target.command or ())[1:]:
         path = Path(target.cwd) / (word.partition("=")[2] or word)  # COMPONENT=FILE, or FILE
@@ -105,7 +104,7 @@ def files(target: Target) -> dict[str, str]:
 
 
 def changes(replay: Replay) -> list[tuple[str, str, str]]:
-    """What is not as it was: its name, what it was, and what it is."""
+    """What has changed since the replay was written: name, old value, new value."""
     now = versions()
     found = [(name, was, now.get(name, "–")) for name, was in replay.versions.items() if now.get(name) != was]
     present = files(replay.target)
@@ -116,7 +115,7 @@ def changes(replay: Replay) -> list[tuple[str, str, str]]:
 
 
 def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
-    """The first events in which two histories differ, seen from outside; None where one of them has ended."""
+    """The first events in which two histories differ, without calls; None where one of them has ended."""
     one, other = without_calls(one), without_calls(other)
     for mine, theirs in zip(one, other, strict=False):
         if msgspec.json.encode(mine) != msgspec.json.encode(theirs):
@@ -126,6 +125,6 @@ def first_difference(one: History, other: History) -> tuple[Event | None, Event 
 
 
 def _relative(target: Target, base: Path) -> Target:
-    """The target as seen from a folder, so that the file can be played elsewhere, too."""
+    """The target with paths relative to a folder, so that the file can be played elsewhere."""
     command = tuple(word.replace(f"{base}/", "") for word in target.command or ())
     return replace(target, command=("python", *command[1:]), cwd=os.path.relpath(target.cwd, base))

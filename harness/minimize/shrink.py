@@ -1,8 +1,8 @@
-"""Reduces a failure to the fewest people, messages and faults that still fail by the same anomaly.
+"""Reduces a failure to the fewest clients, messages and faults that still fail by the same anomaly.
 
-No cleverness: scenes of growing size are drawn by chance, a few dozen of each, until one fails in the same
-way (MacIver and Donaldson, ECOOP 2020, generate and shrink in this manner, too). Then each act is left out
-in turn.
+The method is simple: random scenes of growing size are played, some of each, until one fails in the same way
+(MacIver and Donaldson, ECOOP 2020, also shrink by generating smaller cases). Then each act is left out in
+turn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.verdict.outcome import Outcome
 from harness.worlds.targets import Target, reference
 
 SCENES = 20
-"""Scenes that are tried of each size."""
+"""Scenes of each size that are tried."""
 MOST = 600
 """Scenes that are tried in all: some seconds of play."""
 AT_ONCE = 10
@@ -31,9 +31,9 @@ AT_ONCE = 10
 
 
 def anomalies_of(run: Run) -> list[str]:
-    """The names of what went wrong in a run, those of its first failed step first.
+    """The names of the anomalies in a run, those of its first failed step first.
 
-    What only direct calls have shown is not among them: it happened in no scene.
+    Without those that only direct calls have shown: no scene can reproduce them.
     """
     failed = [step for step in run.steps if step.outcome is Outcome.FAILED]
     found = [anomaly for step in failed for anomaly in step.anomalies if not anomaly.is_of_a_contract]
@@ -45,7 +45,7 @@ async def shrink(
 ) -> Run | None:
     """The smallest run found that fails as this one does; None if no small scene does.
 
-    `progress` is told how many scenes were played.
+    `progress` is called with the number of scenes played so far.
     """
     names = [name for name in anomalies_of(run) if name != "not_reached"]
     if not names:
@@ -69,14 +69,14 @@ async def shrink(
 
 
 async def _is_fair(pool: ForkPool, run: Run) -> bool:
-    """Whether the reference server passes the scene: else it is the scene that is wrong."""
+    """Whether the reference server passes the scene: if not, the scene is wrong, not the server."""
     assert run.case is not None
     (other,) = await pool.play(SimJob(reference(), [run.case]))
     return not anomalies_of(other)
 
 
 def _sizes(exercise: int) -> Iterator[tuple[int, int, int]]:
-    """From small to large; a third person is the last resort, since scenes of two are easiest to read."""
+    """From small to large; a third client is the last resort, since scenes of two are easiest to read."""
     scenes = SCENARIOS[exercise].SCENES
     sizes = product(scenes.people, scenes.messages, scenes.faults)
     return iter(sorted(sizes, key=lambda size: (size[0] > 2, sum(size), size)))
@@ -95,7 +95,7 @@ async def _play(pool: ForkPool, target: Target, cases: list[Case]) -> list[Run]:
 
 
 async def _without_acts(pool: ForkPool, target: Target, run: Run, name: str) -> Run:
-    """The run with everything left out that it does not need; it comes back with its history."""
+    """The run without all that it does not need; it is returned with its history."""
     assert run.case is not None
     best, digest = run.case, run.digest
     changed = True
@@ -110,7 +110,7 @@ async def _without_acts(pool: ForkPool, target: Target, run: Run, name: str) -> 
 
 
 def _less(case: Case) -> list[Script]:
-    """The script with one thing less: an act, a wait, or somebody who does nothing."""
+    """The script with one thing less: an act, a wait, or a client that does nothing."""
     whole = case.script
     assert whole is not None
     fewer = [replace(whole, acts=whole.acts[:n] + whole.acts[n + 1 :]) for n in range(len(whole.acts))]

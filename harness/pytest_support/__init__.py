@@ -1,1 +1,1 @@
-"""The course's steps as pytest items, and fixtures for tests of one's own."""
+"""The course's steps as pytest items, and fixtures for students' own tests."""

@@ -1,4 +1,4 @@
-"""Fixtures for tests of one's own: a server, simulated clients, and the history of what they saw.
+"""Fixtures for students' own tests: a server, simulated clients, and the history of what they saw.
 
     async def test_who_comes_late_reads_what_was_said(chat_client, history):
         ada = await chat_client("ada")
@@ -10,7 +10,7 @@
         history.check()
 
 They need pytest-asyncio. The server is the one that a `--lab-…` option names, with all four components of
-a submission at once, else the reference server. It is a fresh one for each test, and so are its data.
+a submission at once, else the reference server. Each test gets a new server with empty data.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Failures:
 
 
 class ChatServer:
-    """The server under test: a process that can be stopped, killed and started again with its data."""
+    """The server under test: a process that can be stopped, killed and restarted with its data."""
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
@@ -102,13 +102,13 @@ class ChatServer:
         self._runs = False
 
     async def kill(self) -> None:
-        """End it at once (SIGKILL)."""
+        """Kill it at once (SIGKILL)."""
         self._expect(runs=True)
         await self._world.kill_server()
         self._runs = False
 
     def _expect(self, *, runs: bool) -> None:
-        """Skip what cannot be done with a server at a URL, and fail what makes no sense."""
+        """Skip the test if the server is at a URL and cannot be stopped; fail if the call makes no sense."""
         if not self._world.can_restart:
             pytest.skip(self._failures.words.say("pytest.url"))
         if self._runs != runs:
@@ -116,7 +116,7 @@ class ChatServer:
 
 
 class ChatClient:
-    """A simulated person. What it waits for in vain fails the test, with an explanation."""
+    """A simulated client. If what it waits for does not come, the test fails with an explanation."""
 
     def __init__(self, failures: Failures, client: Client) -> None:
         self._failures = failures
@@ -162,7 +162,7 @@ class ChatClient:
                 self._fail("not_heard", text=repr(text), room=room)
 
     def heard(self, room: str) -> list[str]:
-        """The texts of all messages that it received in a room, live or by replay, as they came."""
+        """The texts of all messages that it received in a room, live or by replay, in order of arrival."""
         from harness.history.index import HistoryIndex
 
         index = HistoryIndex(self._world.history)
@@ -170,7 +170,7 @@ class ChatClient:
         return [heard.message.content.partition(". ")[2] for heard in mine]
 
     def newest(self, room: str) -> int:
-        """The highest number that it received in a room; 0 if none."""
+        """The highest sequence number that it received in a room; 0 if none."""
         return self._client.newest[self._world.name(room)]
 
     async def sees(self, room: str) -> dict[str, str]:
@@ -204,7 +204,7 @@ class ChatClient:
         self._fail(action, **params, error=str(errors[-1]))
 
     async def close(self) -> None:
-        """End the connection as a good client does."""
+        """Close the connection properly."""
         await self._client.close()
 
     async def reset(self) -> None:
@@ -213,17 +213,17 @@ class ChatClient:
             await self._client.reset()
 
     def go_silent(self) -> None:
-        """Neither read nor write any more, with the connection open."""
+        """Stop reading and writing, with the connection open."""
         from harness.history.faults import GO_SILENT
 
         with self._failures.explained():
             self._client.suffer(GO_SILENT)
 
-    vanish = go_silent  # as it was called before
+    vanish = go_silent  # its old name
 
 
 class ChatHistory:
-    """What all clients of a test saw, and what our checkers say of it."""
+    """What all clients of a test saw, and what the checkers find in it."""
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
@@ -235,7 +235,7 @@ class ChatHistory:
         return self._world.history
 
     def anomalies(self) -> list[Anomaly]:
-        """What is wrong, by the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
+        """All anomalies, with the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
         from harness.history.index import HistoryIndex
         from harness.verdict.any_history import anomalies_in
 

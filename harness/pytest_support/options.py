@@ -1,6 +1,6 @@
-"""The options of the pytest plugin, all of them `--lab-…`, and what they name.
+"""The options of the pytest plugin, all of them `--lab-…`, and the targets that they name.
 
-Every run of pytest in an environment that has the kit imports this, so it imports nothing of ours at first.
+Every run of pytest in an environment with the kit imports this, so it imports the rest of the kit late.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from harness.worlds.targets import Target
 
 TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
-"""Those that name what is judged; they exclude each other."""
+"""Options that name what is judged; they exclude each other."""
 
 
 def add(parser: pytest.Parser) -> None:
-    """The options; all begin with `--lab-`, so that they clash with nobody's."""
+    """Add the options; all begin with `--lab-`, so that they do not clash with those of other plugins."""
     group = parser.getgroup("chat-lab", "chat-lab: judge a chat server, step by step")
     option = group.addoption
     option("--lab-submission", metavar="DIR", help="Judge a folder that is laid out like exercises/.")

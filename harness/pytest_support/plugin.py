@@ -1,14 +1,14 @@
-"""The course's steps as pytest items, and fixtures for tests of one's own. Silent unless it is asked for.
+"""The course's steps as pytest items, and fixtures for students' own tests. Inactive without its options.
 
 `pytest --lab-submission DIR` collects eighteen items, one for each step. An exercise is played once, by the
-first of its items that runs; each item then stands for the verdict on its step:
+first of its items that runs; each item then has the verdict on its step:
 
 - *passed* and *failed* are just that, and a failure shows our explanation instead of a traceback;
-- *inconclusive* is an error: it is no pass, and nobody may take it for a skip;
-- *skipped* is what was not asked for, such as a restart of a server that is reached by its URL.
+- *inconclusive* is an error: it is not a pass, and must not be mistaken for a skip;
+- *skipped* is a step that was left out, such as a restart of a server that is reached by its URL.
 
-This module is imported by every run of pytest in an environment that has the kit, so it imports nothing of
-ours before one of its options is used.
+Every run of pytest in an environment with the kit imports this module, so it imports the rest of the kit only
+when one of its options is used.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options; all begin with `--lab-`, so that they clash with nobody's."""
+    """Add the options; all begin with `--lab-`, so that they do not clash with those of other plugins."""
     options.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Understand the options. Raises pytest.UsageError for those that make no sense."""
+    """Read the options. Raises pytest.UsageError for those that make no sense."""
     config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
     asked = [name for name in options.TARGETS if options.is_given(config, name)]
     if len(asked) > 1:
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if course.is_collected:
             config.pluginmanager.register(course, "chat-lab-course")
             if config.pluginmanager.hasplugin("xdist"):
-                config.pluginmanager.register(_KeptTogether(config, course.seed), "chat-lab-xdist")
+                config.pluginmanager.register(_XdistSupport(config, course.seed), "chat-lab-xdist")
     if config.pluginmanager.hasplugin("asyncio"):
         from harness.pytest_support import fixtures as pytest_fixtures
 
@@ -64,7 +64,7 @@ def _wrong_usage(config: pytest.Config, key: str, **params: Any) -> pytest.Usage
 
 
 class _Course:
-    """What was asked for: which exercises are judged on which servers."""
+    """The exercises that are judged, and on which servers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.words = options.words_of(config)
@@ -76,10 +76,10 @@ class _Course:
         named_files = config.args_source is pytest.Config.ArgsSource.ARGS and bool(config.args)
         self.is_collected = bool(config.getoption("--lab-exercises")) or not named_files
         if not named_files:
-            config.args[:] = []  # nothing but the course, whatever lies about in the folder
+            config.args[:] = []  # only the course, and no tests in the current folder
 
     def pytest_report_header(self) -> str:
-        """What is judged, for the head of pytest's report."""
+        """What is judged, for the header of pytest's report."""
         labels = dict.fromkeys(target.label for target in self.targets.values())
         return self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed)
 
@@ -91,7 +91,7 @@ class _Course:
             items.extend(exercise.collect())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The points, which are what a grade is made of."""
+        """Print the points, from which a grade is computed."""
         from harness.verdict.outcome import Outcome
 
         reached, of, steps = 0, 0, 0
@@ -105,7 +105,7 @@ class _Course:
             terminalreporter.write_line(self.words.say("pytest.points", points=reached, of=of, steps=steps))
 
 
-class _KeptTogether:
+class _XdistSupport:
     """With xdist, the steps of an exercise go to one worker, and all workers play the same plans."""
 
     def __init__(self, config: pytest.Config, seed: int) -> None:
@@ -115,7 +115,7 @@ class _KeptTogether:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker the seed."""
+        """Pass the seed to a worker."""
         node.workerinput["lab_seed"] = self.seed
 
 
@@ -150,7 +150,7 @@ class Exercise(pytest.Collector):
             yield item
 
     def runs(self) -> list[Run]:
-        """The plays of this exercise, which happen when they are asked for first."""
+        """The plays of this exercise, which happen at the first call."""
         from harness.running.play import play
 
         config = self.config
@@ -172,13 +172,13 @@ class Step(pytest.Item):
     step: str
 
     def mark(self) -> None:
-        """The marker by which it can be chosen, and one that keeps pytest-timeout away from it."""
+        """Add a marker for selection with `-m`, and one that disables pytest-timeout for it."""
         from harness.verdict.steps import points_for
 
         exercise = self._exercise
         self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
         if self.config.pluginmanager.hasplugin("timeout"):
-            # A play has limits of its own. One from outside would only kill it before it can explain.
+            # A play has limits of its own. One from outside would kill it before it can explain a failure.
             self.add_marker(pytest.mark.timeout(0))
 
     @property
@@ -187,7 +187,7 @@ class Step(pytest.Item):
         return self.parent
 
     def setup(self) -> None:
-        """Play the exercise if that was not done yet. No verdict is an error, and errors belong here."""
+        """Play the exercise if that was not done yet. No verdict is an error: pytest reports it from here."""
         from harness.reports.summary import Summary
         from harness.verdict.outcome import Outcome
 
@@ -212,7 +212,7 @@ class Step(pytest.Item):
             raise StepFailed(self._explanation())
 
     def _note_properties(self, runs: list[Run]) -> None:
-        """What goes into JUnit's XML beside the outcome."""
+        """Add properties to JUnit's XML besides the outcome."""
         outcomes = [r.outcome for run in runs for r in run.steps if r.step == self.step]
         self.user_properties += [
             ("chat-lab step", self.step),
@@ -227,7 +227,7 @@ class Step(pytest.Item):
             self.user_properties += [("runs", len(runs)), ("runs passed", outcomes.count(outcomes[0].PASSED))]
 
     def _words(self) -> Words:
-        """Words in the language asked for, that know the run which the verdict comes from."""
+        """Words in the chosen language, for the run that the verdict comes from."""
         from harness.reports.words import Words
 
         return Words(options.words_of(self.config), self._run.nonce, self._run.component)
@@ -251,14 +251,14 @@ class Step(pytest.Item):
         return f"{first}\n{text.getvalue().rstrip()}\n{again}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Our explanation; a traceback only for what is a fault of the kit."""
+        """Our explanation; a traceback only for a failure of the kit."""
         if isinstance(excinfo.value, StepFailed | NoVerdict):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where pytest's report says that it stands."""
-        # Were it the bare name, pytest would take the dot in its number for a class's.
+        """The location that pytest's report shows."""
+        # With the bare name, pytest would take the dot in its number for that between class and method.
         return self._exercise.path, None, f"step {self.name}"
 
     _result: StepResult

@@ -1,4 +1,4 @@
-"""Calls as a person reads them: one a line, each with what came of it."""
+"""Calls as text: one a line, each with its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ E = TypeVar("E")
 
 
 class Line(Struct, frozen=True):
-    """A call: when, by whom (empty: by the check itself), and what. `depth` is 1 for what a method calls."""
+    """A call: when, by whom (empty: by the check itself), and what. `depth` is 1 for nested calls."""
 
     at: float
     who: str
@@ -22,20 +22,20 @@ class Line(Struct, frozen=True):
 
 
 def lines_of(events: list[Event]) -> list[Line]:
-    """The calls among these events. One that ends before anything else happens is one line."""
+    """The calls among these events. A call that ends before anything else happens is one line."""
     calls = [event for event in events if isinstance(event, Called)]
-    # Who acts by itself, such as `accept#1` beside `accept#2`, is told by name; else it is told by depth.
+    # Concurrent callers, such as `accept#1` and `accept#2`, are shown by name; nested calls by their depth.
     begun = {event.what.partition("(")[0] for event in calls if event.who == ""}
-    told = []
+    lines = []
     for event in joined_calls(calls):
         is_nested = event.who.partition("#")[0] in begun
         what = event.what if event.result is None else f"{event.what} → {event.result}"
-        told.append(Line(event.at, "" if is_nested else event.who, what, int(is_nested)))
-    return told
+        lines.append(Line(event.at, "" if is_nested else event.who, what, int(is_nested)))
+    return lines
 
 
 def joined_calls(events: Iterable[E]) -> list[E]:
-    """What gets a line of its own: all events, but of a call with nothing between its ends, the end alone."""
+    """The events that get a line: all; but of a call with nothing between begin and end, only the end."""
     found: list[E] = []
     for event in events:
         if found and is_one_line(found[-1], event):
@@ -46,5 +46,5 @@ def joined_calls(events: Iterable[E]) -> list[E]:
 
 
 def is_one_line(event: object, after: object) -> bool:
-    """Whether two events that follow one another are the two ends of a call."""
+    """Whether two consecutive events are the begin and the end of one call."""
     return isinstance(event, Called) and isinstance(after, Called) and event.number == after.number

@@ -1,15 +1,15 @@
-"""What came before what in a history, in Lamport's logical time (1978).
+"""The happened-before order of a history, in Lamport's logical time (1978).
 
 Each client is a lane, and so is the server. The moments on a lane follow one another, and a message is sent
 before it arrives; every moment gets the lowest number that is above those of all moments before it. These
-numbers hold no clock time: two runs in which the same things caused each other give the same numbers.
+numbers are independent of clock time: two runs with the same causes and effects give the same numbers.
 
-The server is only seen from outside. When a frame reached it and when it sent one out are moments of their
-own; their order follows from what the clients saw, and from the numbers of the messages where that leaves it
+The server is only seen from outside. The arrival of a frame at the server and the sending of one are separate
+moments; their order follows from what the clients saw, and from the sequence numbers where that leaves it
 open.
 
-A fault comes from outside, from whoever directs the play. So it stands below everything that was seen before
-it, and above everything that was seen after it.
+A fault comes from outside, from the play. So it happens after everything that was seen before it, and before
+everything that was seen after it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from lab.protocol import SYSTEM, Message
 SERVER = ""
 """The name of the server's lane."""
 SHOWN = ("join", "message", "notice", "replay")
-"""What is shown unless asked for otherwise."""
+"""What is shown by default."""
 EVERYTHING = (*SHOWN, "presence", "heartbeat")
 """All that can be shown."""
 MOST = 150
 """Moments of clients that are shown; the rest of a longer history is only counted."""
 _ASKED_AS = {"leave": "join", "history": "replay"}
-"""What is shown together with something else."""
+"""Types of frames that are shown when another type is."""
 
 
 @dataclass(eq=False)
 class Moment:
-    """Something that happens on a lane. `rank` is its logical time, from 0; `odd` marks what to look at."""
+    """Something that happens on a lane. `rank` is its logical time, from 0; `odd` marks what is wrong."""
 
     lane: str
     label: str
     order: tuple[int, int, str] = (0, 0, "")
-    """Decides between moments of the server that might come in any order."""
+    """Orders moments of the server that are concurrent otherwise."""
     after: list[Moment] = field(default_factory=list)
     if_possible_after: list[Moment] = field(default_factory=list)
     rank: int = -1
@@ -58,12 +58,12 @@ class Moment:
     fold: bool = False
     """Whether something is left out here."""
     at: float | None = None
-    """When it was seen, in seconds since the run began; None for what we only conclude."""
+    """When it was seen, in seconds since the run began; None if it is only inferred."""
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """A frame on its way; `replay` if it holds what was said before."""
+    """A frame from sender to receiver; `replay` if it holds earlier messages."""
 
     start: Moment
     end: Moment
@@ -72,7 +72,7 @@ class Arrow:
 
 @dataclass
 class Band:
-    """A time in which a lane is broken, until `end` or (None) for good."""
+    """A period in which a lane is broken, until `end`, or for good if that is None."""
 
     start: Moment
     end: Moment | None = None
@@ -80,7 +80,7 @@ class Band:
 
 @dataclass
 class Causality:
-    """The moments of a history in their logical order. `left_out` counts those that were too many."""
+    """The moments of a history in their logical order. `left_out` counts those beyond MOST."""
 
     lanes: list[str]
     moments: list[Moment]
@@ -92,10 +92,10 @@ class Causality:
 def causality(
     events: History | Excerpt, show: Collection[str] = SHOWN, language: Texts | None = None
 ) -> Causality:
-    """Read a history; events that do not fit together are shown as well as they can be.
+    """Read a history; inconsistent events are shown as well as possible.
 
-    What is odd in a whole history is seen here. In an excerpt that is what the checkers have blamed, since a
-    part of a history does not tell.
+    In a whole history, this module decides what is odd. In an excerpt, that is what the checkers have blamed,
+    since a part of a history is not enough to decide.
     """
     excerpt = events if isinstance(events, Excerpt) else None
     builder = _Builder(show, language or texts(), excerpt)
@@ -110,7 +110,7 @@ class _Builder:
         self.texts = language
         self.excerpt = excerpt
         self._guilty = {id(event) for event in excerpt.guilty} if excerpt else set()
-        self._now: history.Event | Fold | None = None  # what is being read
+        self._now: history.Event | Fold | None = None  # the event that is being read
         self.suffix = ""
         self.lanes: dict[str, list[Moment]] = {}
         self.server: list[Moment] = []
@@ -120,16 +120,16 @@ class _Builder:
         self._names: dict[str, str] = {}  # the client of each user
         self._arrived: dict[tuple[str, str], Moment] = {}  # by client and kind, and by tag
         self._arrival: Moment | None = None  # the newest of all
-        self._causes: dict[str, Moment] = {}  # what last happened to a client that others are told of
+        self._causes: dict[str, Moment] = {}  # the last moment of a client of which others are informed
         self._published: dict[tuple[str, int], Moment] = {}
         self._copies: Counter[tuple[str, str]] = Counter()
-        self._sent_to: dict[str, Moment] = {}  # what the server sent last to each client
+        self._sent_to: dict[str, Moment] = {}  # the last sending of the server to each client
         self._newest: dict[tuple[str, str], int] = {}
         self._heard: set[str] = set()
         self._broken: dict[str, Band] = {}
         self._asks_since: dict[str, bool] = {}
         self._gone: set[tuple[str, str]] = set()  # clients and the rooms that they have left
-        self._repeated: Counter[tuple[str, str]] = Counter()  # how often a client said what has a tag
+        self._repeated: Counter[tuple[str, str]] = Counter()  # how often a client said the message with a tag
         self._contents: dict[tuple[str, str, int], str] = {}
         self._down: Moment | None = None
         self._barrier: Moment | None = None  # the newest fault, or its end
@@ -181,7 +181,7 @@ class _Builder:
         return self.texts.say(f"diagram.{key}", **params)
 
     def _everything(self) -> list[Moment]:
-        """What a fault comes after: all that was seen so far."""
+        """All moments so far: a fault comes after them."""
         return [*(lane[-1] for lane in self.lanes.values() if lane), *self.server]
 
     def _on(
@@ -205,7 +205,7 @@ class _Builder:
         return moment
 
     def _is_odd(self, seems: bool) -> bool:
-        """Whether what is being read is out of place; in an excerpt, that has been found out before."""
+        """Whether the current event is odd: `seems`, but in an excerpt whether it is blamed."""
         return seems if self.excerpt is None else id(self._now) in self._guilty
 
     def _seen(self) -> float | None:
@@ -242,7 +242,7 @@ class _Builder:
             self._causes[client] = arrival
 
     def _label_of(self, event: history.Sent) -> tuple[str, str]:
-        """The type that a frame is drawn as, and what is written on it; nothing if it is not drawn."""
+        """The type that a frame is drawn as, and its label; empty if it is not drawn."""
         frame = _object(event.frame)
         kind, content = str(frame.get("type")), _object(frame.get("data")).get("content")
         if event.bad is not None:
@@ -266,10 +266,10 @@ class _Builder:
         return kind, ""
 
     def _arrow_to_server(self, client: str, label: str) -> Moment:
-        """Draw a frame from a client to the server; returns when it arrives there."""
+        """Draw a frame from a client to the server; returns the moment of its arrival."""
         start = self._on(client, label)
         arrival = self._at_server("", (0, len(self.arrows), ""), [start])
-        if self._arrival is not None:  # as far as we know, what is sent first arrives first
+        if self._arrival is not None:  # we assume that frames arrive in the order in which they were sent
             arrival.if_possible_after.append(self._arrival)
         self._arrival = arrival
         self.arrows.append(Arrow(start, arrival))
@@ -343,7 +343,7 @@ class _Builder:
         marked = wrong and (is_odd or self.excerpt is None)
         label = f"#{number} “{self._said(message.content)}”" + (f" {self._say(wrong)}" if marked else "")
         said = self._arrived.get(("tag", tag))
-        # After a retry, it may be the answer to that, which goes to one client alone.
+        # After a retry, it may be the answer to the retry, which goes to one client alone.
         times = sum(count for (_, other), count in self._repeated.items() if other == tag)
         is_retried = self.excerpt is not None and times > 1
         self._hears(client, "message", label, what, number, [said], odd=is_odd, alone=is_retried)
@@ -360,7 +360,7 @@ class _Builder:
         odd: bool = False,
         alone: bool = False,
     ) -> None:
-        """A client hears something; unless `alone`, it was sent to all who hear it at the same moment."""
+        """A client receives something; unless `alone`, all its receivers share one moment of sending."""
         if kind not in self.show and not self._is_odd(False):
             return
         what = f"{kind} {what} {label if kind != 'message' else ''}"
@@ -386,7 +386,7 @@ class _Builder:
         return shorten(text.replace(self.suffix, "") if self.suffix else text, 24)
 
     def _said(self, content: str) -> str:
-        """What was said, without the tag that it begins with."""
+        """A message's content, without the tag that it begins with."""
         tag = tag_in(content)
         found = content.lower().find(f"{tag}. ") if tag else -1
         return shorten(self._clean(content if found < 0 else content[found + len(f"{tag}. ") :]), 16)
@@ -414,7 +414,7 @@ class _Builder:
             *(each for each in self.server if id(each) in used or each.order[0] == 2),
         ]
         _number(moments)
-        # In an order that does not depend on who was read first.
+        # In an order that does not depend on the order of reading.
         place = {lane: number for number, lane in enumerate((SERVER, *self.lanes))}
         arrows.sort(key=lambda a: (a.start.rank, place[a.start.lane], a.end.rank, place[a.end.lane]))
         bands = [band for band in self.bands if band.start.rank >= 0]
@@ -426,10 +426,10 @@ class _Builder:
 
 
 def _number(moments: list[Moment]) -> None:
-    """Give each moment its rank; the server does one thing at a time."""
+    """Give each moment its rank; no two moments of the server have the same."""
     among = {id(moment) for moment in moments}
     waiting = list(moments)
-    busy = -1  # the rank of what the server did last
+    busy = -1  # the rank of the server's last moment
 
     def ranked(before: list[Moment]) -> bool:
         return all(each.rank >= 0 for each in before if id(each) in among)

@@ -1,4 +1,4 @@
-"""Charts of a history: numbers against arrival, who seemed to be present, and how long delivery took."""
+"""Charts of a history: sequence numbers by arrival, shown presence, and delivery times."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Series = Sequence[tuple[float, float]]
 """Points (x, y)."""
 
 _STEP = 24
-"""Pixels between two numbers, where each is drawn for itself."""
+"""Pixels between two numbers that are drawn one by one."""
 _MOST = 40
 """Arrivals of each client that are drawn."""
 
 
 def numbers_by_arrival(events: History, room: str, title: str) -> Drawing:
-    """For each client the sequence numbers of a room in the order of arrival; in a right chat they rise by 1.
+    """For each client, the sequence numbers of a room in order of arrival; in a correct chat they rise by 1.
 
-    A full dot is a live message, a ring one from a replay. `room` is its name, without the run's nonce.
+    A full dot is a live message, a ring one from a replay. `room` is a name without the run's nonce.
     """
     found: dict[str, list[Heard]] = defaultdict(list)
     index = HistoryIndex(events)
@@ -78,24 +78,24 @@ def _panel(sheet: Sheet, left: float, floor: float, client: str, heard: list[Hea
 
 @dataclass(frozen=True)
 class Shown:
-    """What a watcher was shown of a user, from a number of whole heartbeats after the fault on."""
+    """A status of a user that a watcher was shown, from so many whole heartbeats after the fault on."""
 
-    beats: int
+    heartbeats: int
     status: Status
 
 
 def shown_after_fault(index: HistoryIndex, watcher: str, room: str, user: str) -> list[Shown]:
-    """What a client saw of a user's presence, counted in whole heartbeats since that user's first fault.
+    """A user's presence as shown to a client, in whole heartbeats since that user's first fault.
 
-    Rounded down like this, it is the same in each run, although no two take the same time. What was shown
-    before the fault counts as beat 0; a user without a fault is counted from its `connected` on. `room` and
-    `user` are names without the run's nonce.
+    Rounded down like this, it is the same in each run, although no two take the same time. A status shown
+    before the fault counts as 0 heartbeats; for a user without a fault, the time is counted from `connected`.
+    `room` and `user` are names without the run's nonce.
     """
     room, user = full_name(index, room), full_name(index, user)
     theirs = [conn for conn in index.conns.values() if conn.user == user]
     faults = [fault.at for conn in theirs for fault in conn.faults]
     start = min(faults, default=min((conn.opened for conn in theirs), default=0.0))
-    beat = next((conn.heartbeat for conn in theirs), 0.0) or 1.0
+    interval = next((conn.heartbeat for conn in theirs), 0.0) or 1.0
     found: list[Shown] = []
     for asked, presence_frame in index.presence_frames:
         if (
@@ -105,18 +105,18 @@ def shown_after_fault(index: HistoryIndex, watcher: str, room: str, user: str) -
         ):
             continue
         status = presence_frame.users[user].status if user in presence_frame.users else Status.OFFLINE
-        beats = max(math.floor((asked.at - start) / beat), 0)
+        heartbeats = max(math.floor((asked.at - start) / interval), 0)
         if asked.at < start:
             found = [Shown(0, status)]
         elif not found or found[-1].status is not status:
-            found.append(Shown(beats, status))
+            found.append(Shown(heartbeats, status))
     return found
 
 
 def presence_timeline(
-    events: History, watcher: str, room: str, users: Sequence[str], beats: int, title: str
+    events: History, watcher: str, room: str, users: Sequence[str], heartbeats: int, title: str
 ) -> Drawing:
-    """What `watcher` was shown of each user during `beats` heartbeats after that user's fault.
+    """The presence of each user as shown to `watcher`, for so many `heartbeats` after that user's fault.
 
     A full bar is online, a hatched one away, an empty one offline. Names are given without the run's nonce.
     """
@@ -124,22 +124,23 @@ def presence_timeline(
     left, unit, height = 130, 70, 34
     rows = {user: shown_after_fault(index, watcher, room, user) for user in users}
     told = [
-        f"{name}: {', '.join(f'{each.status} from beat {each.beats}' for each in shown) or 'not shown'}"
+        f"{name}: {', '.join(f'{each.status} from beat {each.heartbeats}' for each in shown) or 'not shown'}"
         for name, shown in rows.items()
     ]
     bottom = 44 + height * len(users)
-    sheet = Sheet(left + unit * beats + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
+    right = left + unit * heartbeats
+    sheet = Sheet(right + 70, bottom + 50, title, f"As {watcher} sees it. {'; '.join(told)}.")
     sheet.text(12, 22, title, bold=True)
     for place, (name, shown) in enumerate(rows.items()):
         y = 40 + height * place
         sheet.text(left - 12, y + 18, shorten(name, 16), anchor="end", bold=True)
-        for each, after in pairwise([*shown, Shown(beats, Status.OFFLINE)]):
-            end = min(after.beats, beats)
-            _bar(sheet, left + unit * each.beats, y, unit * (end - each.beats), each.status)
-    for beat in range(beats + 1):
-        sheet.line(left + unit * beat, bottom, left + unit * beat, bottom + 5)
-        sheet.text(left + unit * beat, bottom + 20, str(beat), anchor="middle")
-    sheet.line(left, bottom, left + unit * beats, bottom)
+        for each, after in pairwise([*shown, Shown(heartbeats, Status.OFFLINE)]):
+            end = min(after.heartbeats, heartbeats)
+            _bar(sheet, left + unit * each.heartbeats, y, unit * (end - each.heartbeats), each.status)
+    for number in range(heartbeats + 1):
+        sheet.line(left + unit * number, bottom, left + unit * number, bottom + 5)
+        sheet.text(left + unit * number, bottom + 20, str(number), anchor="middle")
+    sheet.line(left, bottom, right, bottom)
     sheet.text(left, bottom + 40, "whole heartbeats since the last sign of life")
     return sheet.finish()
 
@@ -155,7 +156,7 @@ def _bar(sheet: Sheet, x: float, y: float, width: float, status: Status) -> None
 
 
 def delivery_times(events: History) -> dict[int, list[float]]:
-    """For each sequence number the seconds from when it was sent until each client received it live."""
+    """For each sequence number, the seconds from sending the message to each live delivery of it."""
     times: dict[int, list[float]] = defaultdict(list)
     for heard in HistoryIndex(events).heard:
         if heard.live and heard.said is not None:
@@ -175,7 +176,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def histogram(seconds: Sequence[float], title: str, across: str, up: str) -> Drawing:
-    """How many of some times fall between powers of ten, each divided at 2 and 5; drawn in milliseconds."""
+    """A histogram of times, in milliseconds; the classes are bounded by 1, 2 and 5 times powers of ten."""
     edges = [unit * 10.0**power for power in range(-5, 4) for unit in (1, 2, 5)]
     counts = [sum(low < each <= high for each in seconds) for low, high in pairwise(edges)]
     counts[0] += sum(each <= edges[0] for each in seconds)
@@ -200,7 +201,7 @@ def histogram(seconds: Sequence[float], title: str, across: str, up: str) -> Dra
 
 
 def chart(series: dict[str, Series], title: str, across: str, up: str) -> Drawing:
-    """Points joined by lines, up to four series of them; both axes begin at 0. Infinite ones are left out."""
+    """A line chart of up to four series; both axes begin at 0. Infinite points are left out."""
     series = {name: [each for each in one if all(map(math.isfinite, each))] for name, one in series.items()}
     points = [point for each in series.values() for point in each]
     most_x = _round_up(max((x for x, _ in points), default=1))

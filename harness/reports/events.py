@@ -1,4 +1,4 @@
-"""All that happened in a run, as tables for a page: what is quiet is folded, what is blamed stands open."""
+"""All events of a run, as tables for a page: blamed events and their neighbours are open, others folded."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ OPEN = 8
 MOST = 20_000
 """Events of a run that are listed."""
 _FEW = 12
-"""So few quiet events are not folded."""
+"""So few events are not folded."""
 
 
 class _Part(Struct):
-    """A step, or what came before the first, with the places of its events in the history."""
+    """A step, or the part before the first one, with the places of its events in the history."""
 
     step: str
     places: list[int]
 
 
 def events_as_html(history: History, guilty: list[int], words: Words) -> str:
-    """The events, step by step. `guilty` are the places of those that are blamed, in rising order."""
+    """The events, step by step. `guilty` are the places of the blamed ones, in rising order."""
     near = {place + by for place in guilty for by in range(-OPEN, OPEN + 1)}
     parts = _parts(history, set(guilty))
     told = [_part(part, history, set(guilty), near, words) for part in parts if part.places]
@@ -40,7 +40,7 @@ def events_as_html(history: History, guilty: list[int], words: Words) -> str:
 
 
 def listing(events: Sequence[Event | Fold], guilty: Sequence[Event], words: Words) -> str:
-    """Some events as a table, all of them open."""
+    """Some events as a table, none of them folded."""
     told = joined_calls(
         each for each in events if isinstance(each, Fold) or is_telling(each) or each in guilty
     )

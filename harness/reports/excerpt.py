@@ -1,8 +1,8 @@
 """The part of a history that shows what went wrong: the blamed events, and what belongs to them.
 
-A play has thousands of events, of which a finding names a few. Beside them it takes what was said in them on
-its whole way, what the same clients saw just before and after, and the faults that lie between. What is left
-out in between is folded: a line says how much it is.
+A play has thousands of events, of which a finding names a few. An excerpt adds all events of the messages in
+question, what the same clients saw just before and after, and the faults in between. What is left out in
+between is folded: a line says how much it is.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from lab.protocol import SYSTEM
 AROUND = 2
 """Events that are shown before and after a blamed one, of the same client and room."""
 MOST = 40
-"""Events in an excerpt, beside those that are blamed."""
+"""Events in an excerpt, besides the blamed ones."""
 LANES = 3
-"""Clients in an excerpt, if fewer are blamed, named, or said what it is about."""
+"""Clients in an excerpt, unless more are blamed, named, or have said the messages in question."""
 CALLERS = 4
-"""Calls of the sequencer that are shown with whatever they call, if they have to do with what is blamed."""
+"""Calls of the sequencer that are shown with the calls they make, if they concern what is blamed."""
 CALLS = 24
-"""Events of theirs in an excerpt."""
+"""Events of these calls in an excerpt."""
 _OURS = re.compile(r'\((?:"fence-|probe)')
-"""How calls begin that come of how we look: rooms that fence off answers, and who waits for a greeting."""
+"""The begin of calls that the harness itself causes: by the rooms of fences, and by the readiness probe."""
 _SMALL = 3
 """So few events are shown rather than folded."""
 _BREAKS = 3
-"""Faults that are shown, with what ended them."""
+"""Faults that are shown, each with its end."""
 _SOON = 1.0
 """Seconds before the first blamed event in which a fault may be its cause."""
 _AT_ONCE = 0.05
-"""Seconds from a blamed event in which even a fault of somebody else may be."""
+"""Seconds from a blamed event within which even a fault of another client may be its cause."""
 
 
 class Fold(Struct, frozen=True):
-    """Something that is left out: events of clients that are shown, and the seconds that it took."""
+    """Events that are left out: how many by clients that are shown, and over how many seconds."""
 
     count: int
     seconds: float
@@ -64,8 +64,8 @@ class Fold(Struct, frozen=True):
 class Excerpt(Struct):
     """Some events of a history in their order, with folds between them.
 
-    `guilty` are those of them that are blamed, and `unheard` the tags of what nobody received in the whole
-    history.
+    `guilty` are the blamed ones among them, and `unheard` the tags of messages that no client received in the
+    whole history.
     """
 
     events: list[Event | Fold]
@@ -81,10 +81,10 @@ def excerpt(
     around: int = AROUND,
     others: bool = True,
 ) -> Excerpt:
-    """What shows a finding, of which `evidence` names the blamed events. It is empty if none are known.
+    """The excerpt that shows a finding, whose blamed events are the `evidence`. Empty if none are known.
 
-    `named` are clients or their users (and other words, which are ignored) that the finding speaks of.
-    Without `others`, only those that are blamed or named, and those that said what it is about, are in it.
+    `named` are clients or their users (and other words, which are ignored) that the finding mentions. Without
+    `others`, it has only clients that are blamed or named, or have said the messages in question.
     """
     guilty = blamed(history, evidence)
     if not guilty:
@@ -96,25 +96,25 @@ def excerpt(
 
 
 def blamed(history: History, evidence: Iterable[Event]) -> list[int]:
-    """Where the events of a finding stand, by what and when they are, since long texts may have been cut."""
+    """The places of a finding's events, found by kind and time, since long texts may have been cut."""
     wanted = {(type(event), event.at, _client(event)) for event in evidence if not isinstance(event, Called)}
     return [place for place, event in enumerate(history) if (type(event), event.at, _client(event)) in wanted]
 
 
 def is_telling(event: Event) -> bool:
-    """Whether an event belongs into a table of what happened, and is not just how we look at it."""
+    """Whether an event belongs in a table of what happened, and is not just part of how we measure."""
     if isinstance(event, Received | Sent):
         frame, _ = contents(event)
         return not room_of(event).startswith("fence-") and frame.get("type") not in ("connected", "heartbeat")
     if isinstance(event, Called):
         return not _OURS.search(event.what)
     if isinstance(event, Closed):
-        return event.by == "server"  # else somebody was told to do so, which is an event of its own
+        return event.by == "server"  # else the client did so on purpose, which is an event of its own
     return not isinstance(event, Began | Noted | Step | Stalled)
 
 
 def contents(event: Received | Sent) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The frame, and what is under `data` in it; empty where it has none, or is no object."""
+    """The frame, and its `data`; empty if it has none, or is not an object."""
     frame = event.frame if isinstance(event.frame, dict) else {}
     data = frame.get("data")
     return frame, data if isinstance(data, dict) else {}
@@ -129,7 +129,7 @@ def room_of(event: Event) -> str:
 
 
 def tags_of(event: Event) -> set[str]:
-    """What the messages begin with that an event carries."""
+    """The tags of the messages in an event."""
     if not isinstance(event, Received | Sent):
         return set()
     frame, data = contents(event)
@@ -142,7 +142,7 @@ def tags_of(event: Event) -> set[str]:
 
 
 class _Chosen:
-    """Chooses what belongs to the blamed events."""
+    """Chooses the events that belong to the blamed ones."""
 
     def __init__(
         self, history: History, guilty: list[int], around: int, named: set[str], *, others: bool
@@ -152,7 +152,7 @@ class _Chosen:
         self.around = around
         self.others = others
         blamed_events = [history[place] for place in guilty]
-        # A page holds many messages: those that are blamed alone count, or those around would fill the space.
+        # A page holds many messages: they do not count as blamed, or their events would fill the excerpt.
         self.tags = {tag for event in blamed_events if not _is_page(event) for tag in tags_of(event)}
         self.rooms = {room_of(event) for event in blamed_events} - {""}
         self.named = _named(history, named)
@@ -162,21 +162,21 @@ class _Chosen:
         self.callers = self._callers()
 
     def is_about(self, event: Event) -> bool:
-        """Whether an event is one of these clients or the server, and of these rooms, if it is of any."""
+        """Whether an event is of these clients or the server, and of these rooms, if it is of any room."""
         if isinstance(event, Called):
             return event.who in self.callers
         is_in = not self.rooms or room_of(event) in ("", *self.rooms)
         return is_in and is_telling(event) and _client(event) in ("", *self.clients)
 
     def places(self) -> list[int]:
-        """The places in the history of what is shown, in rising order."""
+        """The places in the history of the events that are shown, in rising order."""
         near = self._said_and_heard() | self._faults() | self._neighbours()
         far = sorted(near - set(self.guilty), key=self._distance)
         calls = sorted(self._calls(), key=self._distance)
         return sorted({*self.guilty, *far[:MOST], *calls[:CALLS]})
 
     def _callers(self) -> set[str]:
-        """What was done with the messages in question, and for the newcomers who were to be sent them."""
+        """The sequencer's calls for the messages in question, and for the joins that should return them."""
         places = [
             place
             for place, event in enumerate(self.history)
@@ -200,7 +200,7 @@ class _Chosen:
         )
 
     def _calls(self) -> set[int]:
-        """The calls of these callers, and those of the server about these users, just around the blamed."""
+        """The calls of these callers, and the server's about these users just around the blamed events."""
         found = {place for place, event in enumerate(self.history) if _caller(event) in self.callers}
         others = [
             place
@@ -217,7 +217,7 @@ class _Chosen:
         return {event.user for event in self.history if isinstance(event, Opened) and event.client in clients}
 
     def _clients(self, blamed_events: list[Event]) -> list[str]:
-        """The clients that are shown: those that are blamed or said it; and some that were to hear it."""
+        """The clients that are shown: blamed, senders of the messages, named, and some receivers."""
         about = [event for event in self.history if tags_of(event) & self.tags]
         said_it = [_client(event) for event in about if isinstance(event, Sent)]
         found = dict.fromkeys(client for client in (*map(_client, blamed_events), *said_it) if client)
@@ -231,7 +231,7 @@ class _Chosen:
         return min(abs(place - other) for other in self.guilty)
 
     def _said_and_heard(self) -> set[int]:
-        """All that these clients did with the messages in question."""
+        """All events of these clients with the messages in question."""
         return {
             place
             for place, event in enumerate(self.history)
@@ -241,8 +241,8 @@ class _Chosen:
         }
 
     def _faults(self) -> set[int]:
-        """What broke these clients or the server meanwhile, and the last of that before."""
-        found: list[list[int]] = []  # each break, with what ended it
+        """Faults of these clients or the server shortly before or between the blamed events."""
+        found: list[list[int]] = []  # each fault, with its end
         broken: dict[str, list[int]] = {}
         for place, event in enumerate(self.history[: self.guilty[-1] + 1]):
             match event:
@@ -264,11 +264,11 @@ class _Chosen:
         return {place for each in nearest for place in each}
 
     def _seconds_off(self, place: int) -> float:
-        """How far in time something is from the nearest blamed event."""
+        """Seconds between an event and the nearest blamed one."""
         return min(abs(self.history[place].at - self.history[other].at) for other in self.guilty)
 
     def _neighbours(self) -> set[int]:
-        """What the blamed clients saw just before and after of the like, and the named ones of anything."""
+        """Similar events of the blamed clients just before and after, and any events of the named ones."""
         found: set[int] = set()
         for place in self.guilty:
             event = self.history[place]
@@ -280,7 +280,7 @@ class _Chosen:
         return found
 
     def _next(self, place: int, step: int, client: str, like: Event | None) -> set[int]:
-        """The nearest events of a client in one direction, of the kind that `like` has."""
+        """The nearest events of a client in one direction, similar to `like` if it is given."""
         found: set[int] = set()
         place += step
         while 0 <= place < len(self.history) and len(found) < self.around:
@@ -292,13 +292,13 @@ class _Chosen:
 
 
 def _named(history: History, words: set[str]) -> list[str]:
-    """The clients that are named by their own names, or by those of their users."""
+    """The clients that are named, by their own names or those of their users."""
     found = [e.client for e in history if isinstance(e, Opened) and {e.client, e.user} & words]
     return list(dict.fromkeys(found))
 
 
 def _folded(history: History, chosen: _Chosen, few: int) -> list[Event | Fold]:
-    """The events that are shown. Where no more than `few` are missing, they are put in; else a fold."""
+    """The events that are shown, with folds; gaps of no more than `few` events are filled instead."""
     events: list[Event | Fold] = []
     before: int | None = None
     for place in chosen.places():
@@ -322,7 +322,7 @@ def _unheard(history: History, guilty: list[int]) -> set[str]:
 
 
 def _is_like(event: Event, other: Event) -> bool:
-    """Whether two events are of one room, and likewise said, announced, asked or broken."""
+    """Whether both are bad frames, or of the same kind and room; an event without a room is like any."""
     if isinstance(event, Sent) and event.bad is not None:
         return isinstance(other, Sent) and other.bad is not None
     if not room_of(event) or not room_of(other):
@@ -331,7 +331,7 @@ def _is_like(event: Event, other: Event) -> bool:
 
 
 def _likeness(event: Event) -> str:
-    """Whether it is sent or received, and of which type; empty for what is neither."""
+    """Whether it is sent or received, and its type; empty for other events."""
     if not isinstance(event, Received | Sent):
         return ""
     frame, data = contents(event)
@@ -348,12 +348,12 @@ def _caller(event: Event) -> str:
 
 
 def _names(what: str, words: set[str]) -> bool:
-    """Whether one of these words stands in a call, and not just the beginning or the end of another."""
+    """Whether a call contains one of these as a whole word."""
     return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", what) for word in words)
 
 
 def _is_of_a_join(event: Event) -> bool:
-    """Whether somebody enters a room, or is sent what it missed there."""
+    """Whether a client joins a room, or is sent what it missed there."""
     is_join = isinstance(event, Sent) and contents(event)[0].get("type") == "join"
     return is_join or _is_page(event)
 

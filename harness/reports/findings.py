@@ -1,4 +1,4 @@
-"""What reports ask of findings, whatever form they give them."""
+"""Functions on findings that all forms of reports share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
 
 
 def is_not_reached(step: StepResult) -> bool:
-    """Whether all there is to say is that an earlier step stopped the play."""
+    """Whether its only anomaly is that an earlier step stopped the play."""
     return [anomaly.name for anomaly in step.anomalies] == ["not_reached"]
 
 
@@ -30,13 +30,13 @@ def are_several(steps: list[StepResult]) -> bool:
 
 
 def notes_of(run: Run, words: Words) -> list[str]:
-    """What is worth knowing beside the verdict, each once."""
+    """The notes of a run, without repeats."""
     notes = [*run.notes, *(note for step in run.steps for note in step.notes)]
     return list(dict.fromkeys(words.text("note", note) for note in notes))
 
 
 def frequency(summary: Summary, texts: Texts) -> list[str]:
-    """How many of several runs passed, and what that excludes; nothing of a single one."""
+    """How many of several runs passed, and what that excludes; empty for a single run."""
     if len(summary.runs) == 1:
         return []
     counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
@@ -53,7 +53,7 @@ def named_in(anomaly: Anomaly) -> list[str]:
 
 
 def by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
-    """The findings, those of one kind together."""
+    """The findings, grouped by kind."""
     kinds: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in found:
         kinds.setdefault((anomaly.name, anomaly.variant), []).append(anomaly)
@@ -61,9 +61,9 @@ def by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
 
 
 def raised(output: list[str]) -> list[list[str]]:
-    """The exceptions in a Python server's output: of each, where it came from, and the exception itself.
+    """The exceptions in a Python server's output: for each, its place, and the exception itself.
 
-    That is the last place in the server's own code, or in a library if none of its own is there.
+    The place is the last one in the server's own code; if there is none, the last one in a library.
     """
     found: list[list[str]] = []
     place: list[str] = []

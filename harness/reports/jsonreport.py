@@ -1,4 +1,4 @@
-"""The verdict as JSON, for scripts: its form is fixed."""
+"""The verdict as JSON, for scripts: its form must not change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
 
 
 def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
-    """Words that know the run which the step comes from."""
+    """Words for the run that the step comes from."""
     for runs in summary.runs:
         for run in runs:
             if any(each is step for each in run.steps):
@@ -47,7 +47,7 @@ def _notes(summary: Summary, texts: Texts) -> list[str]:
 
 
 def _contracts(summary: Summary) -> list[dict[str, Any]]:
-    """How much was called of each component that was called directly."""
+    """The plays and calls of each component that was called directly."""
     found = {run.exercise: run.contract for runs in summary.runs for run in runs if run.contract}
     return [
         {

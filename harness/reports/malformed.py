@@ -12,12 +12,12 @@ from harness.history.events import Received
 WIDTH = 88
 """Characters of a frame that are shown."""
 _LONG = 40
-"""Characters of a text in the frame from which on it is cut."""
+"""Longer strings in the frame are cut to this many characters."""
 _STEPS = re.compile(r"[^.\[\]]+")
 
 
 def pointed_at(anomaly: Anomaly) -> list[str]:
-    """The line and the mark for a malformed frame; nothing for other findings.
+    """The line and the mark for a malformed frame; empty for other findings.
 
     A frame that is not JSON is marked as a whole. A missing field is marked where its object ends.
     """
@@ -33,7 +33,7 @@ def pointed_at(anomaly: Anomaly) -> list[str]:
 def marked(frame: Any, field: str, width: int = WIDTH) -> list[str]:
     """A frame as JSON, of which `width` characters around a field are shown, and the mark under its value.
 
-    `field` is a path such as `data.messages[3].sequence`; what is not there leads to its nearest parent.
+    `field` is a path such as `data.messages[3].sequence`; if it does not exist, its nearest parent is marked.
     """
     path: list[str | int] = [int(part) if part.isdigit() else part for part in _STEPS.findall(field)]
     writer = _Writer(path)
@@ -50,7 +50,7 @@ def marked(frame: Any, field: str, width: int = WIDTH) -> list[str]:
 
 
 class _Writer:
-    """Writes a JSON value, and notes where a field's value stands."""
+    """Writes a JSON value, and notes the position of a field's value."""
 
     def __init__(self, path: list[str | int]) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Text as HTML may hold it."""
+"""Escapes text for HTML."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def safe(text: str) -> str:
-    """Any text, to stand between tags or in an attribute."""
+    """Any text, escaped for use between tags or in an attribute."""
     return escape(showable(text))
 
 
 def marked_up(text: str) -> str:
-    """A sentence, in which code stands between backticks."""
+    """A sentence as HTML, with text between backticks as code."""
     return _CODE.sub(r"<code>\1</code>", safe(text))
 
 

@@ -1,7 +1,7 @@
 """The files that a command is asked to write, such as `--json FILE`.
 
-Whether a file can be written is known before anything is played (`harness/cli/options.py`); what goes wrong
-all the same is told in a sentence, and the verdict stands.
+Whether a file can be written is checked before anything is played (`harness/cli/options.py`); if writing fails
+later, a sentence says so, and the verdict stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.texts import Texts
 
 
 def write_out(file: str | Path, text: str, words: Texts) -> bool:
-    """Write what a command was asked for; if that cannot be, say so. Returns whether it is written."""
+    """Write a file that a command was asked for, or say why not. Returns whether it was written."""
     try:
         Path(file).write_text(text, encoding="utf-8")
     except OSError as error:

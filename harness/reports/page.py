@@ -1,7 +1,7 @@
-"""The report as one HTML file, which needs no network and runs no script: to look at, to keep, to hand in.
+"""The report as one HTML file, which needs no network and runs no script.
 
-It is read from top to bottom: the verdict and the steps, then for each exercise what went wrong, with a
-diagram of the guilty moment, and what happened as strips, times and a list of events.
+From top to bottom it has the verdict and the steps, then for each exercise what went wrong, with a diagram of
+the blamed events, and what happened as strips, times and a list of events.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from harness.texts import Texts
 from harness.verdict.outcome import Outcome, StepResult
 
 _ROOMS = 3
-"""Rooms whose numbers are drawn."""
+"""Rooms whose sequence numbers are drawn."""
 _TALKERS = 2
-"""Clients that are shown beside one that is broken, in the diagram of a run that passed."""
+"""Clients that are shown besides one with a fault, in the diagram of a run that passed."""
 _AROUND_AN_EXAMPLE = 4
-"""Events on both sides of the moment that is shown of a run that passed."""
+"""Events on both sides of the one that is shown of a run that passed."""
 _QUIET = 2
 
 
 def page(summaries: list[Summary], texts: Texts, command: str) -> str:
-    """The whole page, of one world or of both. `command` is what plays the same again, as it is typed."""
+    """The whole page, for one world or both. `command` is the command line that plays the same again."""
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     headlines = [_headline(summary, texts) for summary in summaries]
     worlds = "\n".join(
@@ -198,7 +198,7 @@ def _shape(anomaly: Anomaly) -> list[str]:
 
 
 def _calls(anomaly: Anomaly, title: str, words: Words) -> str:
-    """The calls that show it: a column for each that acts by itself, so that who overtakes whom is seen."""
+    """The calls that show it: a column for each concurrent caller, so that races can be seen."""
     lines = words.calls(anomaly)
     lanes = list(dict.fromkeys(line.who for line in lines)) or [""]
     label, named = safe(words.texts.say("page.calls")), safe(title.replace("`", ""))
@@ -230,19 +230,19 @@ def _scene(scene: Scene, words: Words) -> str:
 
 
 def _example(run: Run, words: Words) -> str:
-    """A moment of a run in which nothing went wrong: a fault and what came of it, if there was one."""
-    moments = [min(run.history, key=_dullness)] if run.history else []
+    """Part of a run in which nothing went wrong: a fault and what followed, if there was one."""
+    moments = [min(run.history, key=_rank_as_example)] if run.history else []
     talkers = Counter(each.client for each in run.history if isinstance(each, Sent))
     named = [client for client, _count in talkers.most_common(_TALKERS)]
     found = excerpt(run.history, moments, named=named, around=_AROUND_AN_EXAMPLE)
-    is_fault = bool(moments) and _dullness(moments[0]) < _QUIET
+    is_fault = bool(moments) and _rank_as_example(moments[0]) < _QUIET
     title = words.texts.say("page.fault" if is_fault else "page.example")
     diagram = _diagram(Excerpt(found.events, [], set()), title, words)
     return f"<h3>{safe(title)}</h3>\n{diagram}" if diagram else ""
 
 
-def _dullness(event: Event) -> int:
-    """How little an event shows of what chats must bear: least where somebody is cut off in mid-sentence."""
+def _rank_as_example(event: Event) -> int:
+    """Ranks events as examples, the best first: least for a client that is reset while others talk."""
     match event:
         case Fault(kind=kind) if kind.drawn and not kind.heals:
             return 0 if kind.outbound is Way.LOST else 1
@@ -254,7 +254,7 @@ def _dullness(event: Event) -> int:
 
 
 def _numbers(run: Run, index: HistoryIndex, guilty: list[int], words: Words) -> str:
-    """Strips of the rooms in which something went wrong, else of those with the most messages."""
+    """Strips of the rooms in which something went wrong, or else of those with the most messages."""
     blamed_events = [run.history[place] for place in guilty]
     counts = Counter(heard.message.room for heard in index.heard)
     rooms = dict.fromkeys(room for room in map(room_of, blamed_events) if room in counts)
@@ -267,7 +267,7 @@ def _numbers(run: Run, index: HistoryIndex, guilty: list[int], words: Words) -> 
 
 
 def _presence(index: HistoryIndex, words: Words) -> str:
-    """Who seemed to be present, to the client that was shown the most."""
+    """Presence as shown to the client that was shown the most."""
     witness = best_witness(index)
     if witness is None:
         return ""
@@ -275,7 +275,7 @@ def _presence(index: HistoryIndex, words: Words) -> str:
 
 
 def _times(run: Run, index: HistoryIndex, words: Words) -> str:
-    """How long delivery took, beside how long the harness itself was held up."""
+    """How long delivery took, and how long the harness itself stalled."""
     say = words.texts.say
     seconds = delivery_seconds(index)
     if not seconds:
@@ -291,7 +291,7 @@ def _times(run: Run, index: HistoryIndex, words: Words) -> str:
 
 
 def _shown_by_faults(run: Run, words: Words) -> str:
-    """What the faults of this run can show, and what they cannot."""
+    """What the faults of this run can prove, and what they cannot."""
     kinds = [event.fault for event in run.history if isinstance(event, Fault)]
     kinds += [event.what for event in run.history if isinstance(event, Server) and not event.second]
     say = words.texts.say
@@ -312,7 +312,7 @@ def _diagram(found: Excerpt, title: str, words: Words) -> str:
 
 
 def _listing(found: Excerpt, words: Words) -> str:
-    """The events, if there are calls among them: what the components did, which no diagram shows."""
+    """The events, if there are calls among them, which no diagram shows."""
     if not any(isinstance(event, Called) for event in found.events):
         return ""
     title = safe(words.texts.say("page.between"))
@@ -322,7 +322,7 @@ def _listing(found: Excerpt, words: Words) -> str:
 
 
 def _figure(drawing: Drawing) -> str:
-    """A drawing that can be moved about in, by the keyboard too."""
+    """A drawing that can be scrolled, with the keyboard too."""
     label = safe(drawing.title)
     return f'<figure class="wide" role="group" tabindex="0" aria-label="{label}">\n{drawing}</figure>'
 
@@ -333,6 +333,6 @@ def _evidence(run: Run) -> list[Event]:
 
 
 def _name(step: StepResult, anomaly: Anomaly) -> str:
-    """What a finding is linked by."""
+    """The anchor of a finding, for links."""
     variant = f"-{anomaly.variant}" if anomaly.variant else ""
     return f"step-{step.step.replace('.', '-')}-{anomaly.name}{variant}"

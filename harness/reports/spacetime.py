@@ -1,7 +1,7 @@
 """The space-time diagram of a history: a lane for each client and the server, an arrow for each message.
 
-Time runs down, and is logical (see `causality.py`): a moment stands below everything that can have caused it,
-and nothing else is said by its height.
+Time runs down, and is logical (see `causality.py`): a moment is below everything that may have caused it, and
+its height means nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from harness.texts import Texts, texts
 LANE = 195
 """Pixels from one lane to the next."""
 MARGIN = 185
-"""Pixels left and right of the outer lanes, for what is written there."""
+"""Pixels left and right of the outer lanes, for labels."""
 TIMED = 40
-"""Pixels more for each lane and margin, where it is said when each moment was seen."""
+"""Extra pixels for each lane and margin, if moments are labelled with their times."""
 ROW = 25
 """Pixels from one moment to the next."""
 TOP = 78
@@ -31,7 +31,7 @@ def spacetime(
 ) -> Drawing:
     """Draw a history. `show` names what is drawn: any of `EVERYTHING` in `causality.py`.
 
-    In an excerpt, it also says when each moment was seen, since the time between them may be what matters.
+    An excerpt also shows when each moment was seen, since the time between them may matter.
     """
     said = language or texts()
     found = causality(events, show, said)
@@ -42,7 +42,7 @@ def spacetime(
     width = 2 * (MARGIN + extra) + (LANE + extra) * len(found.lanes)
     bottom = TOP + ROW * rows
     more = said.say("diagram.more", count=found.left_out) if found.left_out else ""
-    sheet = Sheet(width, bottom + (40 if more else 20), title, _told(found, more, said))
+    sheet = Sheet(width, bottom + (40 if more else 20), title, _as_text(found, more, said))
     sheet.text(12, 22, title, bold=True)
     for lane, x in places.items():
         sheet.line(x, 58, x, bottom, FAINT)
@@ -66,7 +66,7 @@ def spacetime(
 
 
 def _places(lanes: list[str], extra: float) -> dict[str, float]:
-    """Where each lane stands: the server in the middle, the clients in their order around it."""
+    """The position of each lane: the server in the middle, the clients in their order around it."""
     left = (len(lanes) + 1) // 2
     order = [*lanes[:left], SERVER, *lanes[left:]]
     return {lane: MARGIN + extra + (LANE + extra) * number for number, lane in enumerate(order)}
@@ -83,14 +83,14 @@ def _band(sheet: Sheet, band: Band, places: dict[str, float], bottom: float) -> 
 
 
 def _fold(sheet: Sheet, moment: Moment, width: float) -> None:
-    """A line across all lanes, where something is left out."""
+    """A line across all lanes, where events are left out."""
     y = _height(moment)
     sheet.line(8, y, width - 8, y, FAINT, dashed=True)
     sheet.text(12, y - 4, moment.label, FAINT)
 
 
 def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed: bool) -> None:
-    """A dot, and beside it, away from the server, what happens. What to look at has a ring."""
+    """A dot, with its label on the side away from the server. What is odd has a ring."""
     x, y = places[moment.lane], _height(moment)
     colour = ALARM if moment.odd else INK
     sheet.dot(x, y, colour)
@@ -113,8 +113,8 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed:
     )
 
 
-def _told(found: Causality, more: str, said: Texts) -> str:
-    """The diagram in words, for those who do not see it."""
+def _as_text(found: Causality, more: str, said: Texts) -> str:
+    """The diagram as text, for screen readers."""
     server = said.say("event.server")
     told = [
         moment.label

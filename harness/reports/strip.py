@@ -1,8 +1,8 @@
-"""A room's numbers against its clients, as strips: holes, repeats and swaps are seen at a glance.
+"""A room's sequence numbers for each client, as strips: gaps, repeats and swaps are seen at a glance.
 
-Each client has a row. What it heard live is a full bar from number to number, what was replayed to it a
-hatched one below. Runs of consecutive numbers are one bar, so that a thousand messages are as quickly read as
-ten. In a right chat, what one connection hears live of a room rises by one each time (rules N and O).
+Each client has a row. Live messages are a full bar from number to number, replayed ones a hatched bar below.
+Consecutive numbers are one bar, so that a thousand messages are as quickly read as ten. In a correct chat,
+the numbers that a connection receives live in a room rise by one each time (rules N and O).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MOST_CLIENTS = 24
 """Rows of a drawing; other clients are only counted."""
 _LEFT, _WIDTH, _RIGHT, _TOP, _ROW = 130, 760, 190, 62, 44
 _WIDEST = 22
-"""Pixels that one number takes at the most."""
+"""Pixels that one number takes at most."""
 _LABEL = 45
-"""Pixels that the number of a blamed message takes."""
-_TOLD = 40
-"""Bars of each kind that are said in words."""
+"""Pixels for the label of a blamed number."""
+_LISTED = 40
+"""Bars of each kind that are listed in the text."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Span:
 
 @dataclass
 class Row:
-    """What one client heard of a room. `late` came after a higher number, `again` came more than once."""
+    """What one client received in a room. `late` came after a higher number, `again` came more than once."""
 
     client: str
     live: list[Span] = field(default_factory=list)
@@ -51,12 +51,12 @@ class Row:
 
     @property
     def is_odd(self) -> bool:
-        """Whether anything in it is out of line."""
+        """Whether any number in it is missing, late or repeated."""
         return bool(self.holes or self.late or self.again)
 
 
 def rows(index: HistoryIndex, room: str) -> list[Row]:
-    """What each client heard of a room, given by its full name; those with something out of line first."""
+    """What each client received in a room, given by its full name; clients with odd numbers first."""
     heard: dict[str, list[Heard]] = defaultdict(list)
     for each in index.in_room(room):
         heard[each.client].append(each)
@@ -83,9 +83,9 @@ def _row(client: str, index: HistoryIndex, room: str, heard: list[Heard]) -> Row
 
 
 def _follow(row: Row, replay: list[int], heard: list[Heard], everything: set[int]) -> None:
-    """Note what is out of line in what came from one join on: holes after its replay began, too.
+    """Note late, repeated and missing numbers after one join; missing ones count from its replay on.
 
-    What came by any page is no hole.
+    A number that came in any page is not missing.
     """
     numbers = [each.message.sequence for each in heard if not each.may_answer_retry]
     seen: set[int] = set()
@@ -122,7 +122,7 @@ def blamed_numbers(guilty: Sequence[Event], room: str) -> dict[str, set[int]]:
 
 
 def strips(index: HistoryIndex, room: str, title: str, said: Texts, guilty: Sequence[Event] = ()) -> Drawing:
-    """Draw what each client heard of a room, given by its full name; `guilty` events are marked."""
+    """Draw what each client received in a room, given by its full name; `guilty` events are marked."""
     all_rows = rows(index, room)
     shown = all_rows[:MOST_CLIENTS]
     highest = max((span.last for row in all_rows for span in (*row.live, *row.replayed)), default=1)
@@ -130,7 +130,7 @@ def strips(index: HistoryIndex, room: str, title: str, said: Texts, guilty: Sequ
     scale = min(_WIDEST, _WIDTH / (highest - lowest + 1))
     bottom = _TOP + _ROW * len(shown)
     more = len(all_rows) - len(shown)
-    sheet = Sheet(_LEFT + _WIDTH + _RIGHT, bottom + 70, title, _told(shown, said))
+    sheet = Sheet(_LEFT + _WIDTH + _RIGHT, bottom + 70, title, _as_text(shown, said))
     sheet.text(12, 22, title, bold=True)
     _axis(sheet, lowest, highest, scale, bottom)
     blamed = blamed_numbers(guilty, room)
@@ -145,7 +145,7 @@ def strips(index: HistoryIndex, room: str, title: str, said: Texts, guilty: Sequ
 
 
 def _odd(row: Row, said: Texts) -> str:
-    """How much is out of line."""
+    """How many numbers are missing, late or repeated."""
     missing = sum(hole.last - hole.first + 1 for hole in row.holes)
     counts = {"missing": missing, "late": len(row.late), "again": len(row.again)}
     return ", ".join(f"{count} {said.say(f'page.strip_{kind}')}" for kind, count in counts.items() if count)
@@ -189,13 +189,13 @@ def _draw(sheet: Sheet, row: Row, top: float, lowest: int, scale: float, blamed:
     free = 0.0
     for number in sorted(blamed):
         x = left(number) + scale / 2
-        if x >= free:  # of many that stand close together, the first of each heap is named
+        if x >= free:  # of several labels that would overlap, only the first is drawn
             sheet.text(x, top + 31, f"↑{number}", ALARM, anchor="middle", bold=True)
             free = x + _LABEL
 
 
-def _told(shown: Sequence[Row], said: Texts) -> str:
-    """The strips in words, for those who do not see them."""
+def _as_text(shown: Sequence[Row], said: Texts) -> str:
+    """The strips as text, for screen readers."""
     parts = []
     for row in shown:
         kinds: dict[str, Sequence[Span | int]] = {
@@ -205,11 +205,11 @@ def _told(shown: Sequence[Row], said: Texts) -> str:
             "late": row.late,
             "again": row.again,
         }
-        told = [
-            f"{said.say(f'page.strip_{kind}')} {', '.join(map(str, found[:_TOLD]))}"
-            + (", …" if len(found) > _TOLD else "")
+        listed = [
+            f"{said.say(f'page.strip_{kind}')} {', '.join(map(str, found[:_LISTED]))}"
+            + (", …" if len(found) > _LISTED else "")
             for kind, found in kinds.items()
             if found
         ]
-        parts.append(f"{row.client}: {'; '.join(told)}.")
+        parts.append(f"{row.client}: {'; '.join(listed)}.")
     return " ".join(parts) or "–"

@@ -1,4 +1,4 @@
-"""Several runs of several exercises, summed up: the data that every report is made from."""
+"""A summary of several runs of several exercises: the data that every report is made from."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from harness.verdict.outcome import Outcome, StepResult, overall
 from harness.verdict.steps import steps_of
 
 BOUND_CONFIDENCE = 0.05
-"""The share of cases in which a defect of the stated frequency would stay unseen."""
+"""The probability that a defect of the stated frequency stays unseen."""
 
 
 class Scene(Struct):
     """The smallest play that was found to fail as an exercise did, by the anomaly `name`.
 
-    `path` is where it was written to, to be played again; empty if it could not be.
+    `path` is its replay file; empty if that could not be written.
     """
 
     exercise: int
@@ -25,7 +25,7 @@ class Scene(Struct):
 
 
 class Summary(Struct):
-    """What was asked for, and what came out. `runs[k]` has the exercises of run number k."""
+    """What was asked for, and the results. `runs[k]` has the exercises of run number k."""
 
     seed: int
     world: str
@@ -46,12 +46,12 @@ class Summary(Struct):
 
     @property
     def defect(self) -> str:
-        """The first traceback of the kit's own, if there is one."""
+        """The first traceback of a failure of the kit itself, if there is one."""
         return next((run.defect for runs in self.runs for run in runs if run.defect), "")
 
     @property
     def steps(self) -> list[StepResult]:
-        """Each step over all runs: the worst of them, since a pass must hold every time."""
+        """For each step its worst result over all runs, since it must pass every time."""
         found = []
         for exercise in dict.fromkeys(run.exercise for runs in self.runs for run in runs):
             for step in steps_of(exercise):
@@ -62,7 +62,7 @@ class Summary(Struct):
         return found
 
     def shown(self) -> list[Run]:
-        """For each exercise the run to look at: the first of those that came out worst."""
+        """For each exercise the run to show: the first of those with the worst outcome."""
         found: dict[int, list[Run]] = {}
         for runs in self.runs:
             for run in runs:
@@ -74,23 +74,23 @@ class Summary(Struct):
         return next((scene for scene in self.scenes if scene.exercise == exercise), None)
 
     def count(self, outcome: Outcome) -> int:
-        """How many runs came out like this."""
+        """How many runs have this outcome."""
         return sum(each is outcome for each in self.outcomes)
 
     @property
     def points(self) -> tuple[int, int]:
-        """Points reached, and points that could be."""
+        """Points reached, and possible points."""
         return sum(step.points for step in self.steps), sum(step.of for step in self.steps)
 
 
 def worst_of(runs: list[Run]) -> Run:
-    """The first of those runs that came out worst."""
+    """The first of the runs with the worst outcome."""
     worst = overall([run.outcome for run in runs])
     return next((run for run in runs if run.outcome is worst), runs[0])
 
 
 def excluded_frequency(runs: int) -> float:
-    """The share of runs from which on a defect would have shown in `runs` passes, with 95 % certainty.
+    """The least frequency of a defect that `runs` passes exclude, with 95 % certainty.
 
     With a frequency f, all n runs pass with a probability of (1 - f)^n; solved for f at 5 %. For large n
     that is the "rule of three", 3/n (Hanley and Lippman-Hand, 1983).

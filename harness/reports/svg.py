@@ -1,7 +1,7 @@
 """A small SVG writer: lines, boxes, texts and arrows on a sheet, the same bytes for the same drawing.
 
-Drawings are read in black and white too, so colour only underlines what a form already says. They are read
-aloud by their title and description.
+Drawings must be readable in black and white, so colour only repeats what a shape already says. Screen readers
+read their title and description.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from itertools import pairwise
 from xml.sax.saxutils import escape
 
 INK, FAINT, ALARM = "#222", "#767676", "#b00020"
-"""What is drawn, what only guides the eye, and what is out of place."""
+"""Colours: of what is drawn, of guides, and of what is wrong."""
 FONT = 12
 """Pixels."""
 _ALLOWED = {"\t", "\n", "\u00a0", "\u202f", "\u200d"}
-"""Beside what can be printed: white space, also that which does not break a line (French has it before some
-signs), and what joins the parts of an emoji."""
+"""Allowed besides printable characters: white space, also the no-break spaces (which French has before some
+signs), and the joiner of the parts of an emoji."""
 
 
 class Drawing:
@@ -34,7 +34,7 @@ class Drawing:
         return f"<drawing: {self.title}>"
 
     def _repr_svg_(self) -> str:
-        """What a notebook asks for."""
+        """The SVG, as notebooks ask for it."""
         return self._svg
 
 
@@ -81,7 +81,7 @@ class Sheet:
         )
 
     def ring(self, x: float, y: float, colour: str = ALARM) -> None:
-        """Look here."""
+        """A circle around what to look at."""
         self._shapes.append(
             f'<circle cx="{_px(x)}" cy="{_px(y)}" r="7" fill="none" stroke="{colour}" stroke-width="2"/>'
         )
@@ -102,7 +102,7 @@ class Sheet:
         hatched: bool = False,
         edge: str = INK,
     ) -> None:
-        """A rectangle with an outline; hatched, it can be told from the others without colour."""
+        """A rectangle with an outline; a hatched one differs from the others without colour."""
         shape = f'x="{_px(x)}" y="{_px(y)}" width="{_px(width)}" height="{_px(height)}"'
         self._shapes.append(f'<rect {shape} fill="{fill}" stroke="{edge}"/>')
         if hatched:
@@ -112,7 +112,7 @@ class Sheet:
                 self.line(x1, y1, x2, y2, FAINT)
 
     def cross(self, x: float, y: float, colour: str = ALARM) -> None:
-        """Something ends here."""
+        """A cross, where something ends."""
         self.line(x - 5, y - 5, x + 5, y + 5, colour)
         self.line(x - 5, y + 5, x + 5, y - 5, colour)
 
@@ -129,9 +129,9 @@ class Sheet:
         rim: bool = True,
         aside: str = "",
     ) -> None:
-        """Text, on a white rim, so that lines behind it do not disturb; `anchor` is start, middle or end.
+        """Text, with a white rim, so that it can be read over lines; `anchor` is start, middle or end.
 
-        With `upright`, it runs upwards. What is said `aside` follows in small and grey.
+        With `upright`, it runs upwards. The text `aside` follows in small and grey.
         """
         more = ' font-weight="bold"' if bold else ""
         if rim:
@@ -152,7 +152,7 @@ class Sheet:
         """The drawing."""
         width, height = map(_px, self._size)
         body = "\n".join(self._shapes)
-        # One page may hold many drawings, and what names their titles must not be the same.
+        # One page may hold many drawings, and the ids of their titles must be unique.
         name = f"d{zlib.crc32(f'{self._title}{self._description}{body}'.encode(errors='replace')):08x}"
         svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
@@ -177,10 +177,10 @@ def _px(value: float) -> str:
 
 
 def _xml(text: str) -> str:
-    """Text as XML may hold it."""
+    """Text, escaped for XML."""
     return escape(showable(text))
 
 
 def showable(text: str) -> str:
-    """A text without control characters and halves of characters."""
+    """A text without control characters and lone surrogates."""
     return "".join(char if char.isprintable() or char in _ALLOWED else "�" for char in text)

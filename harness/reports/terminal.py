@@ -53,7 +53,7 @@ _ROWS = 120
 
 
 class Terminal:
-    """Writes a report, with colour and progress where there is a terminal, else as plain text.
+    """Writes a report, with colour and progress on a terminal, else as plain text.
 
     It goes to standard output, to `out` (a file or a buffer of text), or to a `console`.
     """
@@ -71,7 +71,7 @@ class Terminal:
         self._out = out
         self._console = console
         if out is None and console is None and sys.stdout.isatty():
-            from rich.console import Console  # late: it costs 50 ms, and a pipe needs none of it
+            from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
             self._console = Console(highlight=False, soft_wrap=True)
         encoding = (sys.stdout.encoding or "ascii").lower()
@@ -98,7 +98,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, exercise: int) -> Iterator[Callable[[Event], None]]:
-        """Show which step is being played; gives what must be told of each event."""
+        """Show which step is being played; yields a function to call with each event."""
         title = self.texts.say("ui.exercise", number=exercise, title=self.texts.say(f"exercise.{exercise}"))
         if self._console is None:
 
@@ -122,7 +122,7 @@ class Terminal:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Show that something is done that takes a while; gives what changes the text."""
+        """Show that something takes a while; yields a function that changes the text."""
         if self._console is None:
             yield lambda text: None
             return
@@ -158,13 +158,13 @@ class Terminal:
         self.line()
 
     def _notes(self, run: Run, words: Words) -> None:
-        """What is worth knowing beside the verdict; after a failure it may be the cause."""
+        """The notes of a run; after a failure they may say the cause."""
         style = "dim" if run.outcome is Outcome.PASSED else ""
         for note in notes_of(run, words):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, style)
 
     def step(self, run: Run, step: StepResult) -> None:
-        """One step of an exercise alone, and why it came out like this."""
+        """A single step of an exercise, and the reasons for its outcome."""
         words = Words(self.texts, run.nonce, run.component)
         if not step.anomalies or is_not_reached(step):
             self._step(step, words)
@@ -173,7 +173,7 @@ class Terminal:
     def anomalies(
         self, found: list[Anomaly], nonce: str, component: str | None = None, history: History | None = None
     ) -> None:
-        """What went wrong in a history that is no exercise's. With the history, each is shown in it."""
+        """Anomalies of a history that is not an exercise's. With the history, each is shown in it."""
         told: set[str] = set()
         words = Words(self.texts, nonce, component)
         for alike in by_kind(found):
@@ -251,7 +251,7 @@ class Terminal:
                 told.add(sentence)
                 self.block(sentence, 6)
         cause = words.cause(anomaly)
-        if cause not in told:  # the same advice once is enough
+        if cause not in told:  # the same advice only once
             told.add(cause)
             self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
             look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
@@ -260,7 +260,7 @@ class Terminal:
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
 
     def _calls(self, anomaly: Anomaly, words: Words) -> None:
-        """What was called, one call a line; the last one shows what is wrong."""
+        """The calls, one a line; the last one shows what is wrong."""
         shown = words.calls(anomaly)
         width = max((len(line.who) for line in shown), default=0)
         for line in shown[-_CALLS:]:
@@ -269,7 +269,7 @@ class Terminal:
             self.line(f"      {mark} {who}{'    ' * line.depth}{line.what}", style)
 
     def _evidence(self, anomaly: Anomaly, words: Words, history: History) -> None:
-        """The blamed events; where the history is known, among those just before and after them."""
+        """The blamed events; if the history is known, with those just before and after them."""
         evidence = anomaly.evidence[:_EVIDENCE]
         found = excerpt(history, evidence, named=named_in(anomaly), around=_AROUND, others=False)
         guilty = {id(event) for event in found.guilty}
@@ -297,12 +297,12 @@ class Terminal:
         self.table(run)
 
     def table(self, run: Run) -> None:
-        """What happened in a run: when, who, what. Its guilty events are marked."""
+        """What happened in a run: when, who, what. The blamed events are marked."""
         words = Words(self.texts, run.nonce, run.component)
-        # By what they say: a run that was played in another process has evidence of its own.
+        # Compared by `repr`: in a run from another process, the evidence consists of copies of the events.
         guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
-        beats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
-        shown = [event for event in run.history if is_telling(event) or (beats and _is_heartbeat(event))]
+        heartbeats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
+        shown = [event for event in run.history if is_telling(event) or (heartbeats and _is_heartbeat(event))]
         lines = joined_calls(shown)
         ids: set[tuple[str, str]] = set()
         width = max([8, *(len(words.event(event)[1]) for event in lines[:_ROWS])])
@@ -317,7 +317,7 @@ class Terminal:
             self.line(f"    … {len(lines) - _ROWS}", "dim")
 
     def replayed(self, kept: Replay, run: Run) -> None:
-        """A case that was played again: whether the same happened, and what."""
+        """The report on a replay: whether the same happened, and what."""
         say = self.texts.say
         if run.digest == kept.digest:
             self.block(
@@ -332,7 +332,7 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
-        # The calls stand in the table already, as a whole.
+        # The table has shown all the calls already.
         self.anomalies(found, run.nonce, run.component, without_calls(run.history))
         self._notes(run, Words(self.texts, run.nonce, run.component))
         if not found:
@@ -340,7 +340,7 @@ class Terminal:
             self.block(say("ui.mended", title=title, name=kept.anomaly), 0, "green")
 
     def _changed(self, kept: Replay, run: Run) -> None:
-        """What is not as it was when the replay was written, and where its history became another."""
+        """What has changed since the replay was written, and where the histories differ first."""
         say = self.texts.say
         self.block(say("ui.differs"), 0, "bold yellow")
         changed = changes(kept)
@@ -355,7 +355,7 @@ class Terminal:
             self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
 
     def agreement(self, summaries: list[Summary]) -> None:
-        """Where two worlds say the same of each step, and where they do not."""
+        """For each step, whether the verdicts in two worlds agree."""
         say = self.texts.say
         both = [
             (one, next((other for other in summaries[1].steps if other.step == one.step), None))
@@ -370,7 +370,7 @@ class Terminal:
             self.line(say("ui.disagree", step=one.step, live=outcomes[0], sim=outcomes[1]), "yellow")
 
     def summary(self, summary: Summary, *, hints: bool) -> None:
-        """The last lines: what it comes to."""
+        """The last lines: the overall result."""
         say = self.texts.say
         steps = summary.steps
         counts = {outcome: sum(step.outcome is outcome for step in steps) for outcome in Outcome}
@@ -394,12 +394,12 @@ class Terminal:
 
 
 def _is_heartbeat(event: Event) -> bool:
-    """Whether somebody received a heartbeat."""
+    """Whether a client received a heartbeat."""
     return isinstance(event, Received) and contents(event)[0].get("type") == "heartbeat"
 
 
 def _is_said_again(event: Event, ids: set[tuple[str, str]]) -> bool:
-    """Whether somebody sends a message with an id that it has used before; `ids` has those so far."""
+    """Whether a client sends a message with an id that it has used before; `ids` has those so far."""
     id = contents(event)[1].get("id") if isinstance(event, Sent) else None
     if not isinstance(event, Sent) or not isinstance(id, str):
         return False

@@ -1,4 +1,4 @@
-"""Who seemed to be present, over time: what one client was shown of the users of a room, as bars."""
+"""Presence over time: the status of a room's users as shown to one client, as bars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT, _WIDTH, _TOP, _ROW = 130, 760, 62, 30
 
 @dataclass
 class Row:
-    """What was shown of a user: from when on which status; and when something broke on the user's side."""
+    """What was shown of a user: each status with its time; and the times of faults on the user's side."""
 
     user: str
     shown: list[tuple[float, Status]] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Row:
 
 
 def best_witness(index: HistoryIndex) -> tuple[str, str] | None:
-    """The client that was shown the most of a room, and that room; nothing if nobody was shown anything."""
+    """The client that was shown the most presence in a room, and that room; None if there is none."""
     counts = Counter(
         (asked.client, presence_frame.room)
         for asked, presence_frame in index.presence_frames
@@ -36,7 +36,7 @@ def best_witness(index: HistoryIndex) -> tuple[str, str] | None:
 
 
 def rows(index: HistoryIndex, witness: str, room: str) -> list[Row]:
-    """What a client was shown of each user of a room; a change of status begins a new bar."""
+    """The presence of each user of a room as shown to a client; a change of status begins a new bar."""
     found: dict[str, Row] = {}
     for asked, presence_frame in index.presence_frames:
         if asked.client != witness or presence_frame.room != room:
@@ -53,7 +53,7 @@ def rows(index: HistoryIndex, witness: str, room: str) -> list[Row]:
 
 
 def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Drawing:
-    """Draw what a client was shown of the users of a room, given by its full name."""
+    """Draw the presence of a room's users as shown to a client; the room is given by its full name."""
     say = words.texts.say
     title = say("page.presence", who=witness, room=words.clean(room))
     shown = rows(index, witness, room)[:MOST_USERS]

@@ -1,4 +1,4 @@
-"""Findings and events in words, in the student's language; the terminal and JSON reports share them."""
+"""Findings and events as text, in the student's language; all reports share it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ENDED = ("reset", "eof")
 """How a connection may end without a closing frame."""
 _PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use|\[Errno (48|98|10048)\]", re.IGNORECASE)
 _AWAITED = ("sequencer.", "store.")
-"""How calls begin that take a while."""
+"""Prefixes of calls that are awaited."""
 _NAMING = "sequencer."
-"""How calls begin whose own name tells them apart, such as `accept#2`."""
+"""The prefix of calls that have a number of their own, such as `accept#2`."""
 _CALL = 160
 """Characters of a call, or of its result, that are shown."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
 class Words:
-    """Says things in one language, and leaves out of all names what only tells runs apart."""
+    """Text in one language, in which all names are without the run's nonce."""
 
     def __init__(self, texts: Texts, nonce: str = "", component: str | None = None) -> None:
         self.texts = texts
@@ -37,7 +37,7 @@ class Words:
         self._suffix = f"-{nonce}" if nonce else ""
 
     def clean(self, value: Any) -> Any:
-        """A name or text without the part that makes it unique."""
+        """A name or text without the run's nonce."""
         if isinstance(value, str) and self._suffix:
             return value.replace(self._suffix, "")
         if isinstance(value, list):
@@ -45,7 +45,7 @@ class Words:
         return value
 
     def params(self, params: dict[str, Any]) -> dict[str, Any]:
-        """What a text is filled with; names of bad frames, expectations and problems are said in words."""
+        """The parameters of a text; names of bad frames, expectations and problems become words."""
         said = {key: self.clean(value) for key, value in params.items()}
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
@@ -77,12 +77,12 @@ class Words:
         return self.texts.say(f"anomaly.{anomaly.name}.title")
 
     def message(self, anomaly: Anomaly) -> str:
-        """Who saw what."""
+        """What happened: who saw what."""
         anomaly = with_problem(anomaly)
         return self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
 
     def cause(self, anomaly: Anomaly) -> str:
-        """The likely cause; where one component is judged, what it is in that one."""
+        """The likely cause; if one component is judged, the cause in that one."""
         anomaly = with_problem(anomaly)
         key = f"anomaly.{anomaly.name}.cause"
         for own in (f"{key}_{anomaly.variant}_for_{self._component}", f"{key}_for_{self._component}"):
@@ -96,7 +96,7 @@ class Words:
         return special if anomaly.variant and self.texts.has(special) else key
 
     def rule(self, anomaly: Anomaly) -> str:
-        """Where the broken rule stands."""
+        """The reference to the broken rule."""
         rule = anomaly.rule
         if rule == INTERFACES:
             return self.texts.say("ui.rule_interfaces", duty=anomaly.params.get("duty", ""))
@@ -113,7 +113,7 @@ class Words:
         return lines_of(anomaly.evidence)
 
     def explained(self, anomaly: Anomaly) -> list[str]:
-        """What the codes and errors of a finding mean, a sentence for each: they say little by themselves."""
+        """What the codes and errors of a finding mean, a sentence for each."""
         keys: list[str] = []
         for event in anomaly.evidence:
             match event:
@@ -165,16 +165,16 @@ class Words:
         return event.at, who, what
 
     def _call(self, event: history.Called) -> str:
-        """A call as it begins, or ends; what returns nothing, and at once, has no end to be told."""
+        """The begin or end of a call; the end is not shown of a call that returns None at once."""
         what = excerpt(self.clean(event.what), width=_CALL)
         if event.result is None:
             return f"{what} …" if what.startswith(_AWAITED) else what
         if what.startswith(_NAMING):
-            what = f"{what.partition('(')[0]}(…)"  # what it was asked stands where it begins
+            what = f"{what.partition('(')[0]}(…)"  # the arguments are shown at its begin
         return f"{what} → {excerpt(self.clean(event.result), width=_CALL)}"
 
     def _id_in(self, frame: Any) -> str:
-        """The id that a message is sent with, by which it may be sent again."""
+        """The `id` of a sent message, which identifies retries."""
         data = frame.get("data") if isinstance(frame, dict) else None
         id = data.get("id") if isinstance(data, dict) else None
         return f" id={excerpt(self.clean(id), width=12)}" if isinstance(id, str) else ""

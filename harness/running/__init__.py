@@ -1,1 +1,1 @@
-"""The sentence as code: plays one exercise in a world and judges it; here, in another process or in forks."""
+"""Plays one exercise in a world and judges it: in this process, in another one, or in forked processes."""

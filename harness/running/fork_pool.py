@@ -1,8 +1,8 @@
-"""Has simulated plays played, in processes that are the same as any other at their start.
+"""Runs simulated plays in child processes that all start in the same state.
 
-Texts are hashed there without a secret, memory lies where it always lies (if the system lets us), and the
-time zone is UTC. What those processes do is in `forks.py`; here is who asks them, and needs nothing of the
-simulation. Jobs and runs go through pipes, each as its length in four bytes and then JSON.
+There, strings are hashed without randomization, memory addresses are not randomized (if the system allows
+it), and the time zone is UTC. This module is the parent's side, which imports nothing of the simulation; the
+children's side is `forks.py`. Jobs and runs go through pipes, each as its length in four bytes and then JSON.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from harness.texts.problem import Problem
 from harness.worlds.targets import Target
 
 LENGTH = struct.Struct("!I")
-"""How a message begins: with the number of bytes that follow."""
+"""The header of a message: the number of bytes that follow."""
 _NO_RANDOM_ADDRESSES = 0x0040000
 """ADDR_NO_RANDOMIZE, for `personality` of Linux."""
 CLEAN_UP_SECONDS = 10.0
 
 
 class SimJob(Struct):
-    """What one child is to play, case by case: to fork costs a third of what a small play does.
+    """What one child plays: several cases, since a fork costs a third of what a small play does.
 
-    With `lean`, the runs come back without their histories; `with_calls`, with what the components of the
-    reference server ask of each other in them.
+    With `lean`, the runs are returned without their histories; with `with_calls`, the histories contain the
+    calls between the components of the reference server.
     """
 
     target: Target
@@ -45,21 +45,21 @@ class SimJob(Struct):
 
 
 class ForkPoolError(Exception):
-    """A process that played has died without a run; the text is what it printed."""
+    """A child process died without returning a run; the text is what it printed."""
 
 
 class CrashError(ForkPoolError, Problem):
-    """It was ended by a signal: whatever did that ran in it, and that was the server."""
+    """It was ended by a signal: the cause is the server, whose code ran in it."""
 
     def __init__(self, by: str) -> None:
         Problem.__init__(self, "ui.crashed", signal=by)
 
 
 class ForkPool:
-    """Plays jobs in child processes, `at_once` of them side by side. Use it as an async context.
+    """Plays jobs in child processes, `at_once` of them in parallel. Use it as an async context.
 
-    Without `same_addresses`, memory lies somewhere else in each pool, as it does where the system does not
-    let us choose: the histories are the same all the same, which tests make sure of.
+    Without `same_addresses`, memory addresses are randomized, as on systems where we cannot choose: tests
+    ensure that the histories are the same nevertheless.
     """
 
     def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
@@ -103,20 +103,20 @@ class ForkPool:
 
     @property
     def pid(self) -> int:
-        """The parent of the processes that play."""
+        """The parent of the processes that play: see forks.py."""
         return self._process.pid
 
     async def play(self, job: SimJob) -> list[Run]:
-        """Play a job: a run for each of its cases. Raises ForkPoolError if its process dies."""
+        """Play a job; return a run for each of its cases. Raises ForkPoolError if its process dies."""
         runs: list[Run] = []
-        while len(runs) < len(job.cases):  # a play that got stuck has ended its child
+        while len(runs) < len(job.cases):  # a play that hung has ended its child early
             runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
         return runs
 
     async def recall(self, target: Target, case: Case, digest: str) -> Run:
-        """Play a case again, whose history had this digest, to have that history, with the calls in it.
+        """Play a case again whose history had this digest; return the run with its history and calls.
 
-        It comes without them where to record them has changed what happens. Raises ForkPoolError, likewise.
+        Without calls if recording them changes what happens. Raises ForkPoolError if its process dies.
         """
         job = SimJob(target, [case], lean=False, with_calls=True)
         (run,) = await self.play(job)
@@ -157,7 +157,7 @@ class ForkPool:
 
 
 def _before_start(same_addresses: bool) -> None:
-    """In the child: Ctrl-C is for who asked us, and memory lies where it did the last time, if it may."""
+    """In the child: leave Ctrl-C to the parent, and turn off address randomization if possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not same_addresses:
         return
@@ -166,5 +166,5 @@ def _before_start(same_addresses: bool) -> None:
 
 
 def packed(data: bytes) -> bytes:
-    """A message as it goes through a pipe."""
+    """A message with its header, as it is sent through a pipe."""
     return LENGTH.pack(len(data)) + data

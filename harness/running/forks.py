@@ -1,8 +1,8 @@
 """The processes that play simulations: a parent that has imported everything, and forks a child for each job.
 
-To import takes longer than to play. And a play leaves its process in a state that nobody wants to clean
-up: tasks that were killed and must not be tidied away, modules that a server changed. So a child ends by
-`os._exit`, and no destructor runs.
+Importing takes longer than playing. And a play leaves its process in a state that cannot be cleaned up: tasks
+of killed servers, whose `finally` blocks must not run, and modules that a server changed. So a child ends
+with `os._exit`, and no destructor runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.worlds.sim.world import SimWorld
 
 
 class _Child(Struct):
-    """One play under way: the child's process, and what it has written so far."""
+    """A job that is running: the child's process, and what it has written so far."""
 
     number: int
     pid: int
@@ -48,15 +48,15 @@ class _Parent:
         self._input = bytearray()
         self._children: dict[int, _Child] = {}
         self._more = True
-        # An exception out of a handler would be lost where Python ignores them, as it does around a fork, and
-        # would end a simulated program while we warm up. So signals come by a socket, as their numbers.
-        self._signals, teller = socket.socketpair()
-        teller.setblocking(False)
-        signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
+        # An exception from a handler would be lost where Python ignores them, as it does around a fork, and
+        # would end a simulated program while we warm up. So signals arrive on a socket, as their numbers.
+        self._signals, writer = socket.socketpair()
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)
 
     def run(self) -> bool:
-        """Go on until there is no more input, and nothing left to do. False if SIGTERM came before."""
+        """Run until the input ends and all jobs are done. Returns False if SIGTERM came before that."""
         self._selector.register(0, selectors.EVENT_READ)
         self._selector.register(self._signals, selectors.EVENT_READ)
         try:
@@ -70,13 +70,13 @@ class _Parent:
                     elif key.fd == 0:
                         self._take_jobs()
                     else:
-                        self._hear_of(key.fd)
+                        self._read_from(key.fd)
             return True
         finally:
             for child in self._children.values():
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(child.pid, signal.SIGKILL)
-                    os.waitpid(child.pid, 0)  # else it would go on writing into what is removed next
+                    os.waitpid(child.pid, 0)  # else it could still write to the folder that is removed next
 
     def _take_jobs(self) -> None:
         data = os.read(0, 1 << 16)
@@ -101,7 +101,7 @@ class _Parent:
         self._children[reader] = _Child(number, pid, bytearray())
         self._selector.register(reader, selectors.EVENT_READ)
 
-    def _hear_of(self, reader: int) -> None:
+    def _read_from(self, reader: int) -> None:
         child = self._children[reader]
         data = os.read(reader, 1 << 20)
         child.written += data
@@ -123,13 +123,13 @@ class _Parent:
 
 
 def _play_and_exit(job: SimJob, writer: int) -> None:
-    """In a child: play, write the run (or why there is none), and end without any tidying up."""
+    """In a child: play, write the run (or why there is none), and exit without any cleanup."""
 
     def end(status: int, answer: bytes) -> None:
         try:
             with os.fdopen(writer, "wb") as file:
                 file.write(answer)
-        except OSError:  # a server has closed what is not its own
+        except OSError:  # a server has closed a descriptor that is not its own
             status = 1
         finally:
             os._exit(status)
@@ -143,12 +143,12 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent(signal.SIGKILL)
-        _hear_and_say_nothing()
-        gc.disable()  # it ends soon; in the middle of a play, garbage is collected all the same
+        _redirect_to_devnull()
+        gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
         for case in job.cases:
             run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
             if runs and _needs_a_new_process(run):
-                break  # whoever asked for it will ask again, and then it is the first
+                break  # the pool will ask for the rest again, and then this case is the first
             if job.lean:
                 run.history = []
             runs.append(run)
@@ -158,29 +158,29 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
 
 
 def _needs_a_new_process(run: Run) -> bool:
-    """Whether its server may not have started because it was started for another play before."""
+    """Whether its server may have failed to start only because it was started for another play before."""
     found = [event for event in run.history if isinstance(event, Server) and event.what == "not_simulated"]
     return any(event.detail["lacking"] == "restart" for event in found)
 
 
-def _hear_and_say_nothing() -> None:
-    """What a server writes past `sys.stdout` should not get between what we tell our parent there."""
+def _redirect_to_devnull() -> None:
+    """Redirect stdin, stdout and stderr: what a server writes there must not mix with our messages."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
 
 
 def _warm_up() -> None:
-    """Import all that a play needs, by playing."""
+    """Import everything that a play needs, by playing one."""
     simulate(Case(1, "warm", size=1), targets.reference())
     gc.collect()
     gc.freeze()
 
 
 def main() -> None:
-    """Play what comes by standard input."""
+    """Play the jobs that are read from standard input."""
     end_with_parent(signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked us to play will tell us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
     parent = _Parent(int(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder

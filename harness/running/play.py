@@ -1,4 +1,4 @@
-"""Plays one exercise against one target and judges it: the sentence that orders the house, as code.
+"""Plays one exercise against one target and judges it.
 
 A scenario, played in a world, leaves a history; checkers turn the history into a verdict.
 """
@@ -34,21 +34,21 @@ from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
 
 MAX_SECONDS = 150.0
-"""No exercise takes longer, not counting the waiting for a server's own long time-outs."""
+"""No exercise takes longer, apart from waiting for a server's own long time-outs."""
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What is done in a world, and what is said of it afterwards."""
+    """What is done in a world, and how it is judged afterwards."""
 
     play: Callable[[World], Awaitable[None]]
     judge: Callable[[HistoryIndex], list[StepResult]]
     intervals: int = 0
-    """Heartbeats for which it watches: it may take so much longer."""
+    """Heartbeat intervals for which it watches: it may take that much longer."""
 
 
 def prepared_exercise(exercise: int, seed: str, size: int, component: str | None) -> PreparedRun:
-    """An exercise, as the seed plans it."""
+    """An exercise, with the plan for this seed."""
     return _prepared(SCENARIOS[exercise], exercise, Random(f"{seed}/{exercise}"), size, component)
 
 
@@ -64,7 +64,7 @@ def _prepared(
 
 
 def prepared_script(played: Script) -> PreparedRun:
-    """A script, which is judged as a whole: one step, named `script`."""
+    """A script: it is judged as a single step, named `script`."""
 
     def verdict(index: HistoryIndex) -> list[StepResult]:
         found = script.check(index)
@@ -85,7 +85,7 @@ async def play(
 ) -> Run:
     """Call the component directly, and play an exercise in the live world.
 
-    `progress` is told of each step as it begins and ends.
+    `progress` is called with an event when a step begins and ends.
     """
     contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
@@ -98,15 +98,15 @@ async def play(
 
 
 async def played_directly(exercise: int, target: Target) -> Played | None:
-    """What comes of calling the exercise's component directly; None if a whole server is judged."""
+    """The result of calling the exercise's component directly; None if a whole server is judged."""
     component = COMPONENTS[exercise]
     where = target.uses.get(component)
     return await play_directly(Job(component, where)) if where else None
 
 
 def add_contract(run: Run, contract: Played | None) -> None:
-    """Make the contract's breaches a part of the verdict. The same for each run of a component."""
-    if contract is None or contract.problem:  # whoever starts the server is told the problem
+    """Add the contract's breaches to the verdict. They are the same for each run of a component."""
+    if contract is None or contract.problem:  # starting the server reports the same problem
         return
     run.contract = contract
     run.defect = run.defect or contract.defect
@@ -117,14 +117,14 @@ def add_contract(run: Run, contract: Played | None) -> None:
 
 
 async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
-    """Play a prepared in a world, judge what happened, and close the world."""
+    """Play a prepared run in a world, judge what happened, and close the world."""
     defect = ""
     try:
         try:
             await _with_limit(prepared, world)
         except PlayStopped:
             with suppress(PlayStopped):
-                await world.check_end()  # perhaps that is why
+                await world.check_end()  # the server's end may be the reason
         except Exception:
             defect = traceback.format_exc()
         return judged(world, prepared, defect)
@@ -160,7 +160,7 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
 
 
 async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
-    """Play until the end, or until it has taken absurdly long for this server's intervals."""
+    """Play to the end, with a time limit that depends on this server's intervals."""
 
     async def all_of_it() -> None:
         await prepared.play(world)
@@ -180,9 +180,9 @@ async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
 
 
 def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
-    """Put what came of a component's contract into the verdict on the steps.
+    """Put the breaches of a component's contract into the verdict on the steps.
 
-    It is certain, whatever else happened in the step, and the smallest picture of it: so it comes first.
+    A breach is certain, whatever else happened in the step, and has the smallest evidence: so it comes first.
     """
     found = {each.step: each.anomaly() for each in played.found}
     for number, result in enumerate(results):

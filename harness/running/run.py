@@ -1,4 +1,4 @@
-"""What is played, and what came of it, as data."""
+"""What is played (a case), and its result (a run), as data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.verdict.outcome import Outcome, StepResult, Text, overall
 
 
 class Case(Struct, frozen=True):
-    """What is played in the simulated world: with the target, all that a run follows from.
+    """What is played in the simulated world: together with the target, it determines the run.
 
     `size` says how much of the exercise (`harness.scenarios.common`). A `script` is played instead of it.
     """
@@ -37,24 +37,24 @@ class Run(Struct):
     stall: float
     history: History
     defect: str = ""
-    """A traceback, if the kit itself failed; nothing is then said of the server."""
+    """A traceback, if the kit itself failed; the server is not judged then."""
 
     nonce: str = ""
-    """What names of this run end with."""
+    """The suffix of all names in this run."""
     component: str | None = None
-    """The component that is judged, if it is one alone."""
+    """The component that is judged, if it is not a whole server."""
 
     case: Case | None = None
     """What was played, in the simulated world."""
     digest: str = ""
-    """A digest of the history, likewise: the same case has the same."""
+    """A digest of the history, in the simulated world: the same for the same case and target."""
 
     contract: Played | None = None
-    """What came of calling the component directly, if there is one."""
+    """The result of calling the component directly, if there is one."""
 
     @property
     def lag(self) -> float:
-        """Seconds by which the harness was late at the most."""
+        """The most seconds by which the harness itself was late."""
         return max((step.lag for step in self.steps), default=0.0)
 
     @property

@@ -21,7 +21,7 @@ from harness.worlds.targets import Target, python_program
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
 QUICK = 1 / 3
-"""The share of small plays with short intervals between heartbeats: what takes a second is slow then."""
+"""The share of small plays with short heartbeat intervals, in which one second is already slow."""
 
 
 def simulate(
@@ -33,8 +33,8 @@ def simulate(
 ) -> Run:
     """Play a case: the same case and target give the same history.
 
-    `with_calls`, the calls between the components are put into it, if the reference server runs them.
-    If the server's code never comes back, `stuck` is called with the run up to then, in the middle of it.
+    With `with_calls`, it contains the calls between the components, if the reference server runs them.
+    If the server's code never returns, `stuck` is called with the run so far, in the middle of it.
     """
     if case.script is not None:
         prepared = prepared_script(case.script)
@@ -43,7 +43,7 @@ def simulate(
     seed = f"{case.seed}/{case.exercise}"
     may_be_quick = case.script is None and case.size < MODEST
     is_quick = may_be_quick and Random(f"{seed}/intervals").random() < QUICK
-    # On slow networks, time-outs as short as these cannot be judged.
+    # With slow networks, time-outs as short as these could not be judged.
     latency = LatencyModel(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
     simulator = Simulator(seed, NEW_YEAR, latency)
     world: SimWorld | None = None
@@ -86,7 +86,7 @@ def _runs_components(target: Target) -> bool:
 
 
 def _merged(history: History, calls: list[tuple[int, Called]]) -> History:
-    """The history with each call after as many of its events as there were before it."""
+    """The history with each call inserted after the events that were before it."""
     found: History = []
     before = 0
     for place, call in calls:

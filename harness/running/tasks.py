@@ -1,4 +1,4 @@
-"""Things that are done side by side, and cleaned up before anybody goes on."""
+"""Concurrent tasks that are all cleaned up before the caller continues."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 async def side_by_side(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
-    """Do all of these at once; returns their results. Raises the first exception of any.
+    """Run all of these concurrently; return their results. Raises the first exception of any.
 
-    Nothing is left running then. Each that is cancelled may take its time to clean up, and is cancelled once
-    only: `asyncio.gather` goes on as soon as the first has ended, and the end of the event loop cancels the
-    others again, in the middle of that.
+    Nothing is left running then. Each cancelled task may take time to clean up, and is cancelled only once:
+    `asyncio.gather` raises as soon as the first has failed, and the end of the event loop would then cancel
+    the others again, in the middle of their cleanup.
     """
     tasks = [asyncio.ensure_future(each) for each in coroutines]
     try:

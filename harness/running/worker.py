@@ -1,6 +1,6 @@
-"""Plays one exercise in a process of its own: a job comes by standard input, the run goes to standard output.
+"""Plays one exercise in a process of its own, with a job on standard input and the run on standard output.
 
-Used for `--jobs`: two plays in one process would hold each other up, and time is judged.
+Used for `--jobs`: two plays in one process would delay each other, and time is judged.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Job(Struct):
     seed: str
     skip_slow: bool
     keep: bool = False
-    """Whether its history is wanted also if it passes."""
+    """Whether its history is wanted even if it passes."""
 
 
 async def run_in_process(job: Job, environment: dict[str, str] | None = None) -> Run:
     """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
 
-    The process gets these environment variables, or ours. Raises RuntimeError with what the process printed
-    if it returns no run.
+    The process gets these environment variables (default: those of this process). Raises RuntimeError with
+    what the process printed if it returns no run.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -54,7 +54,7 @@ async def run_in_process(job: Job, environment: dict[str, str] | None = None) ->
     try:
         output, errors = await process.communicate(msgspec.json.encode(job))
     except asyncio.CancelledError:
-        # It cleans up after itself; what it still writes is read, or it would wait for us for ever.
+        # It cleans up after itself; we read what it still writes, or it would block for ever.
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
@@ -71,7 +71,7 @@ async def run_in_process(job: Job, environment: dict[str, str] | None = None) ->
 
 
 def cancel_on_sigterm() -> None:
-    """Have SIGTERM cancel the task that calls this, so that it cleans up; for commands, and for workers."""
+    """Let SIGTERM cancel the task that calls this, so that it cleans up; for commands, and for workers."""
     task = asyncio.current_task()
     assert task is not None, "inside asyncio.run there is one"
     with suppress(NotImplementedError):  # Windows
@@ -80,7 +80,7 @@ def cancel_on_sigterm() -> None:
 
 async def _main() -> None:
     cancel_on_sigterm()
-    end_with_parent(signal.SIGTERM)  # also if nobody is left to ask us
+    end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
     adopt_orphans()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
@@ -90,7 +90,7 @@ async def _main() -> None:
 
 
 def _end_descendants() -> None:
-    """End what servers have started and left behind, wherever it hid: it is ours since its parent ended."""
+    """End processes that servers started and left behind: we are their parent since the servers ended."""
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             process.kill()

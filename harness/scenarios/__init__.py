@@ -1,6 +1,6 @@
-"""What is done: one scenario for each exercise.
+"""The scenarios, one for each exercise.
 
 A scenario has three parts. `plan(rng, size)` decides, as plain data, what will be done; `play(plan, world)`
-does it, and leaves its traces in the world's history; `check(plan, log)` says which checkers belong to
-which step, and what proves that the step was put to the test.
+does it, which writes the world's history; `check(plan, index)` applies to each step the checkers that belong
+to it, and states what proves that the step was really tested.
 """

@@ -1,4 +1,4 @@
-"""What several scenarios do, and look for, alike."""
+"""Code shared by several scenarios."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
 
 FULL = 30
-"""How much is played by default: as much as a live run of some seconds takes."""
+"""The default size of a plan: a live run then takes some seconds."""
 MODEST = 12
-"""How much is played where interleavings come from a seed, and need no mass: all that a step has to show."""
+"""The size where interleavings come from a seed and need no volume: just enough to test every step."""
 SMALL = 2
-"""How much is played in each of many runs: what interleaves, and nothing else."""
+"""The size for each of many runs: only what depends on interleavings."""
 
 Bad = tuple[str, Any, str | bytes | None]
 """A bad frame: the rule that it breaks, the frame, and its text or bytes where that is not just the frame."""
 
 
 async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:
-    """Send bad frames one by one; who is thrown out comes back, so that each frame gets its chance."""
+    """Send bad frames one by one; a disconnected client reconnects, so that each frame is tried."""
     for rule, frame, text in bad:
         if not client.is_open:
             client = await world.client(client.name)
@@ -40,7 +40,7 @@ async def misbehave(world: World, client: Client, bad: list[Bad]) -> Client:
 
 @asynccontextmanager
 async def meanwhile(*chores: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Do these things beside what is done inside; what is not finished by its end is cancelled."""
+    """Run these while the body of the context runs; what is not finished at its end is cancelled."""
     tasks = [asyncio.create_task(chore) for chore in chores]
     try:
         yield tasks
@@ -51,7 +51,7 @@ async def meanwhile(*chores: Coroutine[None, None, None]) -> AsyncIterator[list[
 
 
 async def together(*coroutines: Coroutine[None, None, None]) -> None:
-    """Do all of these at once; if one cannot go on, neither can the play."""
+    """Run all of these concurrently; the first exception cancels the others."""
     async with meanwhile(*coroutines) as tasks:
         for task in tasks:
             await task
@@ -65,6 +65,6 @@ def span(index: HistoryIndex, step: str) -> tuple[float, float]:
 def in_rooms(
     index: HistoryIndex, rooms: Iterable[str], *checkers: Callable[[HistoryIndex, str], list[Anomaly]]
 ) -> list[Anomaly]:
-    """What each of these checkers finds in these rooms: all of the first one, then of the next."""
+    """What these checkers find in these rooms: checker by checker, and for each room by room."""
     rooms = list(rooms)
     return [anomaly for check in checkers for room in rooms for anomaly in check(index, room)]

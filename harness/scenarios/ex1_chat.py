@@ -1,4 +1,4 @@
-"""Exercise 1, basic chat: two people in a room, one in another, one in none, and one with bad manners."""
+"""Exercise 1, basic chat: two clients in a room, one in another, one in none, one with bad frames."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SCENES = Scenes(
 
 ROOM = "Lobby"
 SAME_LETTERS = "lobby"
-"""Another room: names are compared exactly. Who mixes them up is found out by those who sit here."""
+"""Another room: names are compared exactly. Members of this room notice a server that confuses the two."""
 MARKED = "E\u0301te\u0301.北京_Ωμέγα"
-"""A room whose name has combining marks: it may be refused, and is not the one that has none."""
+"""A room whose name has combining marks: it may be refused; it is not the same as the one without."""
 FOREIGN = (MARKED, "Été.北京_Ωμέγα", "long-".ljust(57, "o"))
 """More rooms: letters of any script, accents in both ways to write them, and the longest name there is."""
 
@@ -53,14 +53,14 @@ SAMPLES = (
 
 
 class Words(Struct, frozen=True):
-    """Something to be said: by whom, and what (after its tag)."""
+    """A message to be said: by whom, and its text (after its tag)."""
 
     who: str
     text: str
 
 
 class Plan(Struct, frozen=True):
-    """What is said in the room, in this order."""
+    """The messages said in the room, in this order."""
 
     words: list[Words]
 
@@ -108,14 +108,14 @@ async def play(plan: Plan, world: World) -> None:
         await bob.join(room)
         await _announced(world, alice, bob.user, room)
         bob.writes_nulls = True
-        await bob.join(room)  # twice is the same as once
+        await bob.join(room)  # a second join changes nothing
         mallory = await misbehave(world, mallory, _bad_joins(world))
 
     with world.step("1.4"):
         people = {"alice": alice, "bob": bob}
         for number, words in enumerate(plan.words):
             await people[words.who].say(room, _content(world, words.text), world.name(f"word-{number}"))
-        # Fields that do not belong there must not let anybody speak in another's name.
+        # Fields that do not belong there must not let a client speak as another user.
         await bob.say(room, f"{world.tag()}. who am I?", user=alice.user, sequence=1, timestamp=0)
         bob.writes_nulls = False
         await carol.say(other, f"{world.tag()}. hello, other room")
@@ -143,7 +143,7 @@ async def play(plan: Plan, world: World) -> None:
         erin = await world.client("erin")
         await erin.join(room)
         left = len(alice.notices)
-        await erin.close()  # without leaving first: the connection's end counts as that
+        await erin.close()  # without leaving first: the end of the connection counts as leaving
         await _announced(world, alice, erin.user, room, left)
         await bob.join(room)
         await alice.say(room, f"{world.tag()}. welcome back")
@@ -154,7 +154,7 @@ async def play(plan: Plan, world: World) -> None:
 
 
 async def _announced(world: World, witness: Client, user: str, room: str, start: int = 0) -> None:
-    """Wait until a witness was told of a user."""
+    """Wait until a witness was sent a notice about a user."""
 
     def missing() -> bool:
         return not any(user in each.content and each.room == room for each in witness.notices[start:])
@@ -173,7 +173,7 @@ def _not_json(world: World) -> list[Bad]:
 
 
 def _binary(world: World) -> Bad:
-    """A question that a server may also answer: it changes nothing, and the room is nobody's."""
+    """A binary frame that a server may also answer: it changes nothing, and nobody is in its room."""
     question = {"type": "presence", "room": world.name("binary")}
     return ("binary", question, json.dumps(question).encode())
 
@@ -227,7 +227,7 @@ def _bad_leaves(room: str) -> list[Bad]:
 
 
 async def _bad_names(world: World) -> None:
-    """Ask for names that cannot be had. Whoever gets one is found in the history by its name."""
+    """Connect with invalid names. If the server accepts one, the history shows it."""
     for user in ("system", "n" * 65):
         stranger = await world.stranger("stranger", user)
         try:
@@ -320,9 +320,9 @@ def _connected(index: HistoryIndex) -> int:
 
 
 def _names(index: HistoryIndex) -> list[Anomaly]:
-    """Users who got a name that nobody may have, or were refused one without a word, or left connected.
+    """Clients that got an invalid name, or were refused one without an error, or were left connected.
 
-    A server may ignore the names that it is asked for.
+    A server may ignore the names that clients ask for.
     """
     for conn in index.conns.values():
         if conn.user == "system" or len(conn.user) > 64:

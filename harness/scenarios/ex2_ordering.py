@@ -1,4 +1,4 @@
-"""Exercise 2, message ordering: many talk at once, one does not read, one is cut off again and again."""
+"""Exercise 2, message ordering: many talk at once, one does not read, one is disconnected several times."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ SLOW = "slow"
 SEAM = "seam"
 TALKERS = ("alice", "bob", "carol")
 PACE = 0.01
-"""Seconds between two messages of a talker: what every server must bear, one hundred a second."""
+"""Seconds between two messages of a talker: every server must handle one hundred a second."""
 LARGE = 60 * 1024
 AHEAD = 4
-"""Large messages that a talker has under way at once, to any of those who talk."""
+"""Large messages of a talker that may be in flight at once to any of the talkers."""
 STUTTER = 0.5
-"""Seconds for which a reader takes nothing, and is healthy all the same."""
+"""Seconds for which a reader reads nothing, although it is healthy."""
 FAR_AHEAD = 1_000_000
-"""A number that no room gets to."""
+"""A sequence number that no room reaches."""
 VOLLEY = 4
-"""Messages that each talker says at once when somebody joins, where time is real."""
+"""Messages that each talker says at once when a client joins, in real time."""
 ENOUGH = 130
 """Messages that the history should hold: more than one page of a hundred."""
 RESTARTS = 1 / 3
@@ -48,10 +48,10 @@ RESTARTS = 1 / 3
 
 
 class Plan(Struct, frozen=True):
-    """How much is said, and after how many live messages each connection is cut."""
+    """How much is said, and after how many live messages each connection is reset."""
 
     is_small: bool
-    """Nobody is slow then, which takes megabytes, and what does not depend on chance is left out."""
+    """Without a slow reader, which takes megabytes, and without what does not depend on interleavings."""
     talkers: int
     rooms: int
     burst: int
@@ -65,7 +65,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
-    """`size` messages in each burst of each client, and so many connections that are cut, and newcomers."""
+    """`size` messages in each burst of each client; in a larger plan, more resets and newcomers."""
     is_small = size < MODEST
     cuts, newcomers = (12, 4) if size >= FULL else (2, 3) if is_small else (3, 3)
     return Plan(
@@ -108,7 +108,7 @@ async def play(plan: Plan, world: World) -> None:
     with world.step("2.3"):
         await _cut_again_and_again(plan, world, talkers)
         if sloth is not None:
-            await _join_from_afar(world, talkers)
+            await _join_with_extremes(world, talkers)
             await _catch_up(world, sloth)
         await _retry(world, talkers, is_small=plan.is_small)
 
@@ -118,12 +118,12 @@ async def play(plan: Plan, world: World) -> None:
         await reader.read_all(seam, plan.page)
         if not plan.is_small:
             await reader.ask_history(world.name(SLOW))  # more than fits into a frame
-            await _page_to_and_fro(world, reader, rooms)
+            await _ask_for_pages(world, reader, rooms)
             await misbehave(world, reader, _bad_requests(world))
 
 
 async def _burst(world: World, talkers: list[Client], rooms: list[str], count: int) -> None:
-    """Everybody talks at once, in all rooms, without waiting for anything to come back."""
+    """All talkers talk at once, in all rooms, without waiting for their messages to come back."""
 
     async def talk(talker: Client) -> None:
         for number in range(count):
@@ -141,7 +141,7 @@ async def _burst(world: World, talkers: list[Client], rooms: list[str], count: i
 
 
 async def _slow_reader(world: World, talkers: list[Client]) -> Client:
-    """One member stops reading, and the others say more than may be kept for it; returns that one."""
+    """One member stops reading, and the others say more than may wait for it (MAX_UNREAD); returns it."""
     room = world.name(SLOW)
     for talker in talkers:
         await talker.join(room)
@@ -153,7 +153,7 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
     async def talk(talker: Client) -> None:
         said, under_way = 0, set[str]()
         while said < count:
-            # Those who talk also read, and are never far behind: only the sloth is slow.
+            # The talkers also read, and are never far behind: only the sloth is slow.
             under_way = {tag for tag in under_way if not all(tag in each.tags[room] for each in talkers)}
             if len(under_way) < AHEAD:
                 tag, said = world.tag(), said + 1
@@ -168,12 +168,12 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
         return sum(due - len(talker.tags[room]) for talker in talkers)
 
     async with meanwhile(_keep_alive(world, sloth), *(talk(talker) for talker in talkers)):
-        # A server may be so taken up with the sloth that it does nothing else: that is to be found out.
+        # A server may be blocked by the sloth and do nothing else: that is to be found out.
         await world.until(missing, may_hang=True)
         sloth.suffer(READ_AGAIN)
         await world.until(missing)
         await world.until(lambda: sloth.is_open and due - len(sloth.tags[room]))
-        # It may have been disconnected; but if it was not, it has everything up to this.
+        # It may have been disconnected; but if it was not, it must receive everything up to this message.
         last = world.tag()
         await talkers[0].say(room, f"{last}. and that was all")
         await world.until(lambda: sloth.is_open and last not in sloth.tags[room])
@@ -184,18 +184,18 @@ async def _slow_reader(world: World, talkers: list[Client]) -> Client:
 
 
 async def _catch_up(world: World, sloth: Client) -> None:
-    """The one that did not read comes back for what it missed: a long replay, which waits for its reader."""
+    """The slow reader reconnects for what it missed: a long replay, which must wait for its reader."""
     room = world.name(SLOW)
     sloth.narrow = False
-    with suppress(Gone):  # who is cut off once more is told of; the others go on
+    with suppress(Gone):  # if it is disconnected again, a checker finds that; the others go on
         await sloth.connect()
-        # A server that does not wait for its reader has queued all of the replay when we read on.
+        # A server that does not wait for its reader has queued the whole replay when we start to read again.
         await together(sloth.stutter(STUTTER), sloth.join(room, sloth.newest[room]))
         await sloth.close()
 
 
 async def _keep_alive(world: World, client: Client) -> None:
-    """Show signs of life for a client that does not read, so that only its slowness is at stake."""
+    """Send heartbeats for a client that does not read, so that only its slowness is tested."""
     with suppress(PlayStopped):
         while client.is_open:
             await client.send_heartbeat()
@@ -203,7 +203,7 @@ async def _keep_alive(world: World, client: Client) -> None:
 
 
 async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) -> None:
-    """While some talk, one is cut off in the middle and comes back with `since`, several times."""
+    """While others talk, reset one client's connection and rejoin with `since`, several times."""
     room = world.name(SEAM)
     seam = Seam(world, room, talkers, enough=plan.enough, pace=plan.pace, volley=plan.volley)
     for talker in talkers:
@@ -211,7 +211,7 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
     eve = await world.client("eve")
     await eve.join(room)
     if not plan.volley:
-        await seam.find_the_near()
+        await seam.find_fastest()
     async with meanwhile(*(seam.talk(talker) for talker in talkers)) as talking:
         for cut in plan.cuts:
             await _hear_live(world, eve, room, cut)
@@ -229,8 +229,8 @@ async def _cut_again_and_again(plan: Plan, world: World, talkers: list[Client]) 
     await world.until(lambda: sum(max(seam.said - len(each.tags[room]), 0) for each in everybody))
 
 
-async def _join_from_afar(world: World, talkers: list[Client]) -> None:
-    """Two join with extreme numbers: one missed all, which is several pages, and one knows the future."""
+async def _join_with_extremes(world: World, talkers: list[Client]) -> None:
+    """Two join with an extreme `since`: 0, which takes several pages, and one far beyond the end."""
     room = world.name(SEAM)
     latecomer, prophet = await world.client("latecomer"), await world.client("prophet")
     await latecomer.join(room, 0)
@@ -241,15 +241,15 @@ async def _join_from_afar(world: World, talkers: list[Client]) -> None:
 
 
 async def _hear_live(world: World, client: Client, room: str, count: int) -> None:
-    """Wait until a client has heard some more live messages."""
+    """Wait until a client has received some more live messages."""
     start = client.live[room]
     await world.until(lambda: client.is_open and start + count > client.live[room])
 
 
 async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None:
-    """Messages that are sent again with the `id` that they had."""
-    await _retry_at_leisure(world, talkers, with_others=not is_small)
-    # Cut off before it came back: was it accepted or not?
+    """Send messages again with the same `id`."""
+    await _retry_when_heard(world, talkers, with_others=not is_small)
+    # The connection is reset before the message comes back: was it accepted or not?
     room, carol = world.name(SEAM), talkers[-1]
     id, content = world.name("retry-cut"), f"{world.tag()}. cut off"
     await carol.say(room, content, id)
@@ -261,8 +261,8 @@ async def _retry(world: World, talkers: list[Client], *, is_small: bool) -> None
         await client.fence()
 
 
-async def _retry_at_leisure(world: World, talkers: list[Client], *, with_others: bool) -> None:
-    """A message that is sent again on the same connection, after it came back."""
+async def _retry_when_heard(world: World, talkers: list[Client], *, with_others: bool) -> None:
+    """Send a message again on the same connection, after it came back."""
     room, other = world.name(SEAM), world.name(ROOMS[0])
     alice, bob, *_ = talkers
     id, content = world.name("retry").ljust(MAX_ID, "-"), f"{world.tag()}. said twice"  # of the largest size
@@ -270,7 +270,7 @@ async def _retry_at_leisure(world: World, talkers: list[Client], *, with_others:
         await _say_with_id(world, alice, room, content, id)
     if not with_others:
         return
-    # The same `id` means nothing in the mouth of another user, or in another room.
+    # The same `id` of another user, or in another room, is a different message.
     await _say_with_id(world, bob, room, f"{world.tag()}. same id, other user", id)
     await _say_with_id(world, alice, other, f"{world.tag()}. same id, other room", id)
 
@@ -281,8 +281,8 @@ async def _say_with_id(world: World, client: Client, room: str, content: str, id
     await world.until(lambda: client.is_open and client.live[room] == start)
 
 
-async def _page_to_and_fro(world: World, reader: Client, rooms: list[str]) -> None:
-    """Read whole histories, and ask for pages here and there."""
+async def _ask_for_pages(world: World, reader: Client, rooms: list[str]) -> None:
+    """Read whole histories, and ask for pages at various places."""
     seam = world.name(SEAM)
     reader.writes_nulls = True
     for room in rooms:
@@ -330,7 +330,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
 
 
 def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
-    """Fast messages of several clients, one of whom reads slowly (not in a small plan)."""
+    """Fast messages of several clients, one of which reads slowly (not in a small plan)."""
     spoken_in = [*rooms.talk, rooms.slow]
     owed = slow.unread_bytes(index, rooms.slow)
     spoken = {
@@ -372,7 +372,7 @@ def _step_2_2(index: HistoryIndex, rooms: _Rooms) -> Finding:
 
 
 def _step_2_3(index: HistoryIndex, rooms: _Rooms) -> Finding:
-    """Clients are cut off, and come back in the middle of a conversation."""
+    """Clients are disconnected, and rejoin in the middle of a conversation."""
     cuts, used = _cuts(index, rooms.seam)
     checkers = (delivery.refused, delivery.lost, delivery.numbered_twice, delivery.duplicates, replay.retries)
     return Finding(
@@ -402,7 +402,7 @@ def _step_2_4(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
 
 
 def _in_flight(index: HistoryIndex) -> int:
-    """The largest number of messages that were sent and not heard of yet."""
+    """The largest number of messages that were in flight: sent, and not received by any client yet."""
     first_heard: dict[str, float] = {}
     for heard in index.heard:
         if heard.said:
@@ -413,7 +413,7 @@ def _in_flight(index: HistoryIndex) -> int:
 
 
 def _cuts(index: HistoryIndex, room: str) -> tuple[int, int]:
-    """How many connections were reset, and how many messages the replays after that brought."""
+    """How many connections were reset, and how many messages were replayed after that."""
     cuts = sum(fault.fault == RESET for conn in index.conns.values() for fault in conn.faults)
     back = [m for m in index.members(room) if m.since is not None]
     return cuts, sum(len(replay.replayed(index, membership)) for membership in back)

@@ -1,7 +1,8 @@
-"""Exercise 3, presence: people come, go, fall silent, and some only seem to.
+"""Exercise 3, presence: clients come, go, and fall silent, and some only seem to.
 
-Two watch: a *listener*, who never asks and so knows broadcasts only, and an *asker*, who asks all the time
-and so also measures how quick the server is. Everybody else has a way of their own to show life, or to stop.
+Two of them watch: a *listener*, which never asks and so sees broadcasts only, and an *asker*, which asks all
+the time and so also measures how fast the server answers. Each other client shows signs of life, or stops, in
+a different way.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ SCENES = Scenes(
 ROOM = "den"
 OTHER = "attic"
 WATCHED = 3
-"""Time-outs for which we watch: to tell late from never, and quiet from gone."""
+"""How long to watch, in offline time-outs: to distinguish late from never, and quiet from gone."""
 SLOW_TIMEOUT = 5.0
-"""Seconds of an offline time-out from which on waiting for it is called slow."""
+"""An offline time-out above this many seconds counts as slow to wait for."""
 ASKS = 5
 """How often in a heartbeat interval the asker asks."""
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames", "igor": "receives_nothing"}
-"""Those who stay, and how they show that they live: by answering heartbeats, by pings, by bad frames, and by
-heartbeats of a client to which nothing comes through any more."""
+"""Clients that stay, and their signs of life: answers to heartbeats, pings, bad frames, and the heartbeats of
+a client that receives nothing any more."""
 SENDS_NOTHING = "olga"
-"""The one whose own frames are lost on the way, while it still receives."""
+"""The client whose own frames are lost on the way, while it still receives."""
 TWINS = {"tina": CLOSE, "theo": RESET, "tess": GO_SILENT, "toby": "leave"}
-"""Those with two connections, and what becomes of one of them."""
+"""Users with two connections, and what happens to one of them."""
 
 
 class Plan(Struct, frozen=True):
@@ -60,7 +61,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
-    """The same for every size: the cast is what it takes."""
+    """The same for every size: each client is needed."""
     ends_first = {name: rng.random() < 0.5 for name in TWINS}
     if len(set(ends_first.values())) == 1:
         ends_first["tina"] = not ends_first["tina"]
@@ -88,7 +89,7 @@ async def play(plan: Plan, world: World) -> None:
         await dora.join(room)
         await _shown(world, listener, room, dora.user, here=True)
         await asker.ask_presence(room)
-        await carol.ask_presence(room)  # anybody may ask
+        await carol.ask_presence(room)  # a client may ask without being a member
         world.note("dora_here", world.now())
         await dora.leave(room)  # and stays in the other one
         await _shown(world, listener, room, dora.user, here=False)
@@ -107,8 +108,8 @@ async def play(plan: Plan, world: World) -> None:
     with world.step("3.3"):
         cast = await _enter(world, room, other)
         for witness in (listener, asker):
-            await witness.fence()  # what was announced of that has come
-    # Not before: a slow server takes its time to let all of them in.
+            await witness.fence()  # all announcements of the joins have arrived
+    # Not before: a slow server may take long until all of them have joined.
     for name in ("penny", "rudy", "igor", "vera"):
         cast[name][0].answers_heartbeats = False
     stay = [client for name in (*TWINS, "penny", "rudy", "igor") for client in cast[name]]
@@ -136,9 +137,9 @@ async def play(plan: Plan, world: World) -> None:
 
 
 async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]:
-    """Everybody enters the room: by name, with one or two connections. Two will be lost in two rooms."""
+    """All clients join the room; by name, one or two for each user. Two also join another room."""
     cast = {name: [await world.client(name)] for name in (*LIVELY, "rhea", "vera", "sam", SENDS_NOTHING)}
-    await world.client("nora")  # she enters no room, and is sent heartbeats all the same
+    await world.client("nora")  # in no room, and yet she must be sent heartbeats
     cast |= {name: [await world.client(name) for _ in range(2)] for name in TWINS}
     for client in (client for clients in cast.values() for client in clients):
         await client.join(room)
@@ -151,7 +152,7 @@ async def _enter(world: World, room: str, other: str) -> dict[str, list[Client]]
 async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], room: str) -> None:
     """One connection of each twin ends (or leaves the room), one client is reset, and one goes silent.
 
-    Of two more, frames are lost in one direction.
+    Two more lose all frames in one direction.
     """
     world.note("silent_since", world.now())
     for name, fault in TWINS.items():
@@ -168,12 +169,12 @@ async def _fall_silent(plan: Plan, world: World, cast: dict[str, list[Client]], 
     cast["igor"][0].suffer(LOSE_INBOUND)
     for name, fault in (("vera", GO_SILENT), (SENDS_NOTHING, LOSE_OUTBOUND)):
         client = cast[name][0]
-        await client.send_heartbeat()  # the last sign of life that there is, and its time is known
+        await client.send_heartbeat()  # the last sign of life, at a known time
         client.suffer(fault)
 
 
 async def _show_life(world: World, client: Client) -> None:
-    """Live without ever waiting for a heartbeat: any frame is a sign of life."""
+    """Send signs of life without waiting for the server's heartbeats: any frame is one."""
     with suppress(PlayStopped):
         while client.is_open and not client.is_mute:
             if client.name == "penny":
@@ -193,7 +194,7 @@ async def _keep_asking(world: World, asker: Client, room: str) -> None:
 
 
 async def _keep_talking(world: World, speaker: Client, room: str) -> None:
-    """Say something now and then, so that it can be seen who still receives it."""
+    """Say a message at intervals, so that it can be seen who still receives it."""
     with suppress(PlayStopped):
         while speaker.is_open:
             await speaker.say(room, f"{world.tag()}. anybody there?")
@@ -271,7 +272,7 @@ def _step_3_2(index: HistoryIndex, room: str, other: str, people: dict[str, Conn
 
 
 def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -> list[Anomaly]:
-    """Somebody joined and left again, and stayed in another room: was it told, and do the answers agree?"""
+    """Dora joined and left, and stayed in another room: was it announced, and do the answers agree?"""
     joined = next((m for m in index.memberships if m.client == "dora" and m.room == room), None)
     if joined is None:
         return []
@@ -293,7 +294,7 @@ def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -
 
 
 def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> dict[str, Finding]:
-    """Steps 3.3 and 3.4: who fell silent, who only seemed to, and who came back."""
+    """Steps 3.3 and 3.4: clients that fell silent, that only seemed to, and that came back."""
     if "3.3" not in index.steps and index.finished("3.2"):
         left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
@@ -306,7 +307,7 @@ def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]
 
 
 class _Watch:
-    """The time in which it was watched who is shown as present: its people, its bounds, its tolerance."""
+    """The period in which presence was watched: its clients, its bounds, its tolerance."""
 
     def __init__(self, index: HistoryIndex, room: str, people: dict[str, Conn]) -> None:
         self.index = index
@@ -332,16 +333,16 @@ class _Watch:
         return Silence(conn.user, self.room, since, self.until, self.heartbeat, self.timeout, at_once=reset)
 
     def gone(self, name: str) -> list[Anomaly]:
-        """Whether a client that is gone is shown as offline, in time, to those who listen and who ask."""
+        """Anomalies if a client that is gone is not shown as offline, in time, to both watchers."""
         numbers = self.listener.number, self.asker.number
         return presence.offline(self.index, self.silence(name), *numbers, self.slack)
 
     def announced(self, name: str) -> list[Anomaly]:
-        """Whether it was announced that it is gone."""
+        """Anomalies if it was not announced that the client left."""
         return [each for each in self._left if each.params["subject"] == self.people[name].user]
 
     def here(self, names: Iterable[str], why: str) -> list[Anomaly]:
-        """Whether these were shown as present all the time."""
+        """Anomalies if these clients were not shown as present all the time."""
         numbers = [self.listener.number, self.asker.number]
         return [
             anomaly
@@ -387,7 +388,7 @@ def _step_3_4(watch: _Watch, other: str) -> Finding:
     lively = [
         anomaly
         for name, why in LIVELY.items()
-        # Who answers heartbeats can only be judged if there are any.
+        # A client that answers heartbeats can only be judged if there are any.
         if name in people and (why != "quiet" or index.heartbeats[people[name].number])
         for anomaly in watch.here([name], why)
     ]
@@ -432,14 +433,14 @@ def _left(index: HistoryIndex, client: str, room: str) -> int:
 
 
 def _too_slow(slack: float, heartbeat: float) -> Text | None:
-    """Where answers took longer than an interval, nothing can be said of time-outs."""
+    """If answers took longer than a heartbeat interval, time-outs cannot be judged."""
     return Text("slow_machine", {"seconds": round(slack, 2)}) if slack > heartbeat else None
 
 
 def _returned(
     index: HistoryIndex, user: str, room: str, listener: Conn, asker: Conn, until: float
 ) -> list[Anomaly]:
-    """The one who went silent and came back: is it online again, for those who listen and who ask?"""
+    """Anomalies if the client that went silent and came back is not online again for both watchers."""
     back = [m for m in index.memberships if m.client == "vera" and m.asked > until]
     if not back or not back[-1].confirmed:
         return []
@@ -450,7 +451,7 @@ def _returned(
 
 
 def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
-    """After a time-out the server closes the connection."""
+    """After a time-out the server must close the connection."""
     vera = people.get("vera")
     if vera is None or vera.closed is not None or not index.finished("3.4"):
         return []
@@ -460,9 +461,9 @@ def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
 def _not_sent_while_quiet(
     index: HistoryIndex, room: str, people: dict[str, Conn], quiet: Silence
 ) -> list[Anomaly]:
-    """Whether a member that still receives was sent everything until its time-out, although it said nothing.
+    """Whether a member that sends nothing, but still receives, was sent everything until its time-out.
 
-    Compared with what everybody received who answers heartbeats: what they miss, others are to blame for.
+    Only messages count that all clients with signs of life received: other losses have other causes.
     """
     listener, olga = people["listener"].number, people[SENDS_NOTHING]
     others = [_tags_on(index, people[name].number, room) for name in ("listener", "quentin", "sam")]
@@ -476,7 +477,7 @@ def _not_sent_while_quiet(
     ]
     mine = _tags_on(index, olga.number, room)
     missing = [heard for heard in due if heard.said is not None and heard.said.tag not in mine]
-    if not missing or missing[0] is due[0]:  # nothing from the beginning: that is no matter of silence
+    if not missing or missing[0] is due[0]:  # nothing from the beginning: silence is not the cause
         return []
     params = {
         "who": SENDS_NOTHING,
@@ -493,5 +494,5 @@ def _not_sent_while_quiet(
 
 
 def _tags_on(index: HistoryIndex, conn: int, room: str) -> set[str]:
-    """The tags of what a connection received live."""
+    """The tags of the live messages on a connection."""
     return {heard.said.tag for heard in index.live_on(conn, room) if heard.said is not None}

@@ -1,4 +1,4 @@
-"""Exercise 4, persistence: the server is stopped, killed in the middle of things, copied, and restarted."""
+"""Exercise 4, persistence: the server is stopped, killed in the middle of work, copied, and restarted."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ WEIGHT = 5
 SCENES = Scenes(people=range(1, 3), messages=range(1, 6), faults=range(1, 3), acts=("kill", "restart"))
 
 ROOMS = ("north", "nor.th", "North")
-"""Names that look alike: they are three rooms, also in a folder of files."""
+"""Names that look alike: they are three rooms, even as names of files."""
 LAST_WORDS = "last_words"
-"""The room of somebody who writes down what nobody else hears."""
+"""The room of a client whose message is being written when the server is killed."""
 PEOPLE = ("alice", "bob", "carol")
 BURST = 4
-"""Messages of each client before a kill, for each of the plan's size: some must be under way then."""
+"""Messages of each client in a burst, times the size of the plan: some must be in flight at the kill."""
 
 
 class Plan(Struct, frozen=True):
-    """How much is said in each room, and after how many messages heard each kill comes."""
+    """How much is said in each room, and after how many received messages each kill comes."""
 
     said: dict[str, int]
     burst: int
     kills: list[int]
     kept: float
-    """How much (0 to 1) stays of what the server was writing when it was killed."""
+    """The share (0 to 1) that stays of what the server was writing when it was killed."""
 
 
 def plan(rng: Random, size: int = FULL) -> Plan:
     """In the first room more is said than a join shows (unless it is small); some kills, early in a burst.
 
-    A server that publishes first and saves then escapes one kill in ten to twenty; so where chance is not
-    drawn from a seed, there are more of them.
+    One kill in ten to twenty does not expose a server that publishes before it saves; so in full-size plans,
+    whose interleavings do not come from a seed, there are more kills.
     """
     most = NEWEST // len(PEOPLE) + size // 3 if size >= MODEST else size
     said = {ROOMS[0]: most, ROOMS[1]: max(size // 3, 1), ROOMS[2]: 2}
@@ -72,7 +72,7 @@ async def play(plan: Plan, world: World) -> None:
         with world.step("4.2"):
             await world.stop_server()
             await world.start_server()
-            await _come_back(world, people, rooms)
+            await _reconnect(world, people, rooms)
             await _kill_in_a_burst(world, people, rooms, plan.burst, plan.kills[0])
         with world.step("4.3"):
             world.note("stored_files", len(world.stored()))
@@ -82,15 +82,15 @@ async def play(plan: Plan, world: World) -> None:
                     await inspector.read_all(room)
         with world.step("4.4"):
             await world.start_server()
-            await _come_back(world, people, rooms)
-            await _say_again(world, people)
+            await _reconnect(world, people, rooms)
+            await _retry(world, people)
             scribe = await world.client("scribe")
             await _torn_last_words(world, scribe, plan.kept)
             for kill in (*plan.kills[1:], None):
                 await world.start_server()
-                await _come_back(world, people, rooms)
-                await _come_back(world, [scribe], [world.name(LAST_WORDS)])
-                await _say_again(world, [*people, scribe])
+                await _reconnect(world, people, rooms)
+                await _reconnect(world, [scribe], [world.name(LAST_WORDS)])
+                await _retry(world, [*people, scribe])
                 if kill is not None:
                     await _kill_in_a_burst(world, people, rooms, plan.burst, kill)
             for room in rooms:
@@ -105,7 +105,7 @@ async def play(plan: Plan, world: World) -> None:
 
 
 async def _talk(world: World, people: list[Client], room: str, count: int) -> None:
-    """Everybody says `count` messages in a room, and hears all of them."""
+    """Each client says `count` messages in a room, and waits until it has received all messages."""
     before = [len(person.tags[room]) for person in people]
     for _ in range(count):
         for person in people:
@@ -121,7 +121,7 @@ async def _talk(world: World, people: list[Client], room: str, count: int) -> No
 async def _kill_in_a_burst(
     world: World, people: list[Client], rooms: list[str], burst: int, after: int
 ) -> None:
-    """Everybody talks as fast as they can, and SIGKILL comes when `after` messages were heard."""
+    """All clients talk as fast as they can, and SIGKILL comes when `after` messages were received."""
 
     mine: dict[str, set[str]] = {person.name: set() for person in people}
 
@@ -131,14 +131,14 @@ async def _kill_in_a_burst(
         await person.say(room, f"{tag}. in a hurry", world.name(f"m{world.next_number()}"))
 
     async def talk(person: Client) -> None:
-        with suppress(Gone):  # that is what a kill does
+        with suppress(Gone):  # the kill
             for number in range(burst):
                 await say(person, rooms[number % len(rooms)])
 
     def heard() -> int:
         return sum(sum(person.live.values()) for person in people)
 
-    def nothing_under_way() -> bool:
+    def nothing_in_flight() -> bool:
         return not any(mine[p.name] - set().union(*p.tags.values()) for p in people)
 
     def all_said() -> bool:
@@ -147,8 +147,8 @@ async def _kill_in_a_burst(
     start = heard()
     async with meanwhile(*(talk(person) for person in people)) as talking:
         await world.until(lambda: max(start + after - heard(), 0))
-        await world.until(lambda: nothing_under_way() and not all_said())
-        if nothing_under_way():  # a server that saves in no time has answered the whole burst
+        await world.until(lambda: nothing_in_flight() and not all_said())
+        if nothing_in_flight():  # a fast server has answered the whole burst
             with suppress(Gone):
                 for person, room in zip(people, rooms, strict=True):
                     await say(person, room)
@@ -158,7 +158,7 @@ async def _kill_in_a_burst(
 
 
 async def _torn_last_words(world: World, scribe: Client, kept: float) -> None:
-    """Somebody says something that nobody hears: whatever is written of it may be torn."""
+    """Say a message that no client receives, and tear the server's write of it: it may be lost."""
     room = world.name(LAST_WORDS)
     await scribe.join(room)
     await scribe.say(room, f"{world.tag()}. this is heard", world.name("heard"))
@@ -170,16 +170,16 @@ async def _torn_last_words(world: World, scribe: Client, kept: float) -> None:
         await world.kill_while_writing(watch, kept)
 
 
-async def _come_back(world: World, people: list[Client], rooms: list[str]) -> None:
-    """Everybody connects again, and joins with what they had seen."""
+async def _reconnect(world: World, people: list[Client], rooms: list[str]) -> None:
+    """All clients connect again, and join with the newest number seen as `since`."""
     for person in people:
         await person.connect()
         for room in rooms:
             await person.join(room, person.newest[room])
 
 
-async def _say_again(world: World, people: list[Client]) -> None:
-    """Everybody repeats, with its `id`, what they never saw come back, and the last that they did see."""
+async def _retry(world: World, people: list[Client]) -> None:
+    """Each client retries, with the same `id`, all messages that did not come back, and the last that did."""
     index = HistoryIndex(world.history, world.readings)
     for person in people:
         unseen = [
@@ -219,7 +219,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
 
 
 def _step_4_1(index: HistoryIndex, rooms: list[str]) -> Finding:
-    """All that was said before the server was first ended."""
+    """All that was said before the server first ended."""
     first_end = min(durability.ends(index), default=inf)
     return Finding(
         [
@@ -234,7 +234,7 @@ def _step_4_1(index: HistoryIndex, rooms: list[str]) -> Finding:
 
 
 def _step_4_2(index: HistoryIndex) -> Finding:
-    """How the server was stopped and killed; what is wrong then, the lifecycle's checkers find."""
+    """How the server was stopped and killed; the checkers of the lifecycle find what is wrong."""
     unseen = durability.unacknowledged(index)
     stops = [event.detail.get("seconds", 0.0) for event in index.server if event.what == "stopped"]
     counts = {
@@ -256,7 +256,7 @@ def _step_4_3(index: HistoryIndex, rooms: list[str]) -> Finding:
 
 
 def _step_4_4(index: HistoryIndex, rooms: list[str]) -> Finding:
-    """What the server finds when it is started again, several times."""
+    """What the server has after several restarts."""
 
     def changed(index: HistoryIndex, room: str) -> list[Anomaly]:
         return pages.mismatches(index, room, "changed_after_restart")
@@ -274,7 +274,7 @@ def _step_4_4(index: HistoryIndex, rooms: list[str]) -> Finding:
 
 
 def _step_4_5(index: HistoryIndex, rooms: list[str]) -> Finding:
-    """What a newcomer is given at the end, and what a reader finds."""
+    """What a newcomer is sent at the end, and what a reader finds."""
     newcomers = partial(replay.seams, client="newcomer")
     return Finding(
         in_rooms(index, rooms, durability.lost, newcomers, pages.wrong),
@@ -289,7 +289,7 @@ def _receipt_of_restarts(index: HistoryIndex, rooms: list[str]) -> Text:
 
 
 def _notes(index: HistoryIndex, rooms: list[str]) -> list[Text]:
-    """What was not judged."""
+    """Notes on what was not judged."""
     retries = all(replay.offers_retries(index, room) for room in rooms)
     notes = [] if retries else [Text("no_retries")]
     if len(durability.kills(index)) > len(

@@ -15,18 +15,18 @@ P = TypeVar("P")
 
 
 class Scenario(Protocol[P]):
-    """One exercise: what will be done, how it is done, and which checkers look at which step."""
+    """One exercise: what will be done, how it is done, and which checkers belong to which step."""
 
     WEIGHT: int
-    """About how long a simulated run takes, beside the others."""
+    """About how long a simulated run takes, relative to the other scenarios."""
     SCENES: Scenes
-    """The scenes that a failure is reduced to."""
+    """The small scenes to which a failure is reduced."""
 
     def plan(self, rng: Random, size: int) -> P:
         """Decide what will be done: more of it for a larger size (see common.py)."""
 
     async def play(self, plan: P, world: World) -> None:
-        """Do it, and so write the world's history. Raises PlayStopped if it cannot go on."""
+        """Do it, which writes the world's history. Raises PlayStopped if it cannot go on."""
 
     def check(self, plan: P, index: HistoryIndex) -> dict[str, Finding]:
-        """What is wrong with each step, or what proves that it was put to the test."""
+        """For each step, the anomalies, or what proves that it was tested."""

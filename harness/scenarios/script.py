@@ -1,9 +1,8 @@
-"""A little scene: a few people, a few messages and a few faults, each at a moment that is written down.
+"""A small scene: a few clients, a few messages and a few faults, each at a time given in the script.
 
-A failure of an exercise is reduced to one of these. What is right in it is what is right in every chat, so
-the same checkers judge it. Beside the acts, each scene has the same frame: the server starts, people
-enter, then all do what they do without waiting for one another; who was cut off comes back; somebody reads
-everything.
+A failure of an exercise is reduced to a scene. The checkers that hold for every chat judge it. Apart from its
+acts, each scene runs the same way: the server starts, clients join, then all of them act without waiting for
+one another; after a restart, disconnected clients reconnect; and a reader reads the whole history.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from harness.worlds.surroundings import Gone, PlayStopped
 ROOM = "room"
 USERS = ("alice", "bob", "carol")
 NOBODY = -1
-"""Who does what the server suffers."""
+"""In place of a client's number: the act is one of ACTS_OF_THE_SERVER."""
 SOON = 2.0
 """Seconds after which a server has noticed whatever happened to a connection, except for silence."""
 SPREADS = (0.005, 0.05, 0.5)
-"""Seconds in which everything happens: much at once, or rather one thing after the other."""
+"""Seconds in which all acts happen: almost at once, or rather one after the other."""
 
 
 class Scenes(Struct, frozen=True):
-    """Which scenes are drawn for an exercise: of how many people, messages and faults, and which faults.
+    """Which random scenes an exercise has: how many clients, messages and faults, and which faults.
 
-    Everybody stays for `intervals` heartbeats afterwards. With `twins`, one user may have two connections.
+    All clients stay for `intervals` heartbeats afterwards. With `twins`, a user may have two connections.
     """
 
     people: range
@@ -52,7 +51,7 @@ class Scenes(Struct, frozen=True):
 class Act(Struct, frozen=True):
     """Something that one client does (its number; NOBODY for the server), some seconds after the beginning.
 
-    `what` is a key of ACTS, or of ACTS_OF_THE_SERVER. Who is not in the room does not speak.
+    `what` is a key of ACTS, or of ACTS_OF_THE_SERVER. A client that is not in the room does not speak.
     """
 
     at: float
@@ -61,9 +60,9 @@ class Act(Struct, frozen=True):
 
 
 class Script(Struct, frozen=True):
-    """A scene: the user of each client, who of them is in the room at the beginning, and what happens.
+    """A scene: the user of each client, which clients are in the room at first, and what happens.
 
-    Afterwards everybody stays for `intervals` heartbeats.
+    Afterwards all clients stay for `intervals` heartbeats.
     """
 
     users: list[str]
@@ -73,7 +72,7 @@ class Script(Struct, frozen=True):
 
 
 def is_playable(script: Script) -> bool:
-    """Whether everybody who does something is there, and can do it."""
+    """Whether each client in it exists, and each act is known."""
     people = range(len(script.users))
     return (
         bool(script.users)
@@ -86,7 +85,7 @@ def is_playable(script: Script) -> bool:
 
 
 def plan(rng: Random, scenes: Scenes, people: int, messages: int, faults: int) -> Script:
-    """One of these scenes, with so many of each."""
+    """A random scene of this kind, with so many clients, messages and faults."""
     users = list(USERS[:people])
     if scenes.twins and people > 1 and rng.random() < 0.5:
         users[-1] = users[0]  # one user with two connections
@@ -115,7 +114,7 @@ async def play(script: Script, world: World) -> None:
     began = world.now()
     world.note("began", began)
 
-    stage = _Stage(world, room, clients)
+    stage = _Actors(world, room, clients)
 
     async def act_all(number: int) -> None:
         for act in script.acts:
@@ -129,7 +128,7 @@ async def play(script: Script, world: World) -> None:
     await world.settle()
     if any(act.who == NOBODY for act in script.acts):
         for client in clients:
-            await _come_back(client, room)
+            await _reconnect(client, room)
     await world.pause(script.intervals * world.heartbeat)
     await world.settle()
     reader = await world.client("reader")
@@ -139,13 +138,13 @@ async def play(script: Script, world: World) -> None:
 
 
 def _name(script: Script, number: int) -> str:
-    """A client's name: its user's, with a number if that one has two."""
+    """A client's name: its user's, with a number if the user has several clients."""
     user = script.users[number]
     return f"{user}{script.users[:number].count(user) + 1}" if script.users.count(user) > 1 else user
 
 
-class _Stage:
-    """Those who act in the scene, the room, and what each of them said last, with its id."""
+class _Actors:
+    """Runs acts: it knows the clients, the room, and what each client said last, with its id."""
 
     def __init__(self, world: World, room: str, clients: list[Client]) -> None:
         self.world = world
@@ -154,15 +153,15 @@ class _Stage:
         self._said: dict[str, tuple[str, str]] = {}
 
     async def act(self, act: Act) -> None:
-        """Have somebody do something, if that is possible now. Raises Gone if the connection is lost."""
+        """Do something, if that is possible now. Raises Gone if the client's connection is lost."""
         if act.who == NOBODY:
             await ACTS_OF_THE_SERVER[act.what](self.world)
             await self.world.start_server()
-        elif not self.clients[act.who].is_mute:  # who has gone silent does nothing more
+        elif not self.clients[act.who].is_mute:  # a silent client does nothing more
             await ACTS[act.what](self, self.clients[act.who])
 
     async def say(self, client: Client) -> None:
-        """Say something new."""
+        """Say a new message."""
         if client.is_in(self.room):
             said = f"{self.world.tag()}. hello", self.world.name(f"m{self.world.next_number()}")
             self._said[client.name] = said
@@ -178,39 +177,39 @@ class _Stage:
         await client.join(self.room)
 
     async def leave(self, client: Client) -> None:
-        """Leave it."""
+        """Leave the room."""
         if client.is_in(self.room):
             await client.leave(self.room)
 
     async def close(self, client: Client) -> None:
-        """Close the connection as a good client does."""
+        """Close the connection properly."""
         await client.close()
 
     async def reset(self, client: Client) -> None:
-        """Break the connection."""
+        """Reset the connection."""
         await client.reset()
 
     async def send_malformed(self, client: Client) -> None:
-        """Send a message that is none."""
+        """Send a malformed message."""
         if client.is_open:
             bad = {"type": "message", "data": {"room": self.room, "content": 5}}
             await client.send_bad(bad, "content_number")
 
     async def go_silent(self, client: Client) -> None:
-        """Neither read nor write any more."""
+        """Stop reading and writing."""
         client.suffer(GO_SILENT)
 
     async def come_back(self, client: Client) -> None:
-        """Break the connection, and come back on a new one."""
+        """Reset the connection, and rejoin on a new one."""
         await client.reset()
-        await _come_back(client, self.room)
+        await _reconnect(client, self.room)
 
 
-ACTS: dict[str, Callable[[_Stage, Client], Awaitable[None]]] = {
+ACTS: dict[str, Callable[[_Actors, Client], Awaitable[None]]] = {
     each.__name__: each
     for each in (
-        *(_Stage.say, _Stage.repeat, _Stage.enter, _Stage.leave, _Stage.close),
-        *(_Stage.reset, _Stage.send_malformed, _Stage.go_silent, _Stage.come_back),
+        *(_Actors.say, _Actors.repeat, _Actors.enter, _Actors.leave, _Actors.close),
+        *(_Actors.reset, _Actors.send_malformed, _Actors.go_silent, _Actors.come_back),
     )
 }
 """What clients may do, by name."""
@@ -221,8 +220,8 @@ ACTS_OF_THE_SERVER: dict[str, Callable[[World], Awaitable[None]]] = {
 """What may happen to the server, which is started again afterwards."""
 
 
-async def _come_back(client: Client, room: str) -> None:
-    """Connect again, and join with what was seen."""
+async def _reconnect(client: Client, room: str) -> None:
+    """Connect again, and join with the newest number seen as `since`."""
     if client.is_open:
         return
     with suppress(PlayStopped):
@@ -231,7 +230,7 @@ async def _come_back(client: Client, room: str) -> None:
 
 
 def check(index: HistoryIndex) -> list[Anomaly]:
-    """Whatever is wrong with what happened."""
+    """All anomalies of a scene."""
     room = f"{ROOM}-{index.began.nonce}"
     return [
         *anomalies_in(index),
@@ -247,7 +246,7 @@ def check(index: HistoryIndex) -> list[Anomaly]:
 
 
 def _presence(index: HistoryIndex, room: str) -> list[Anomaly]:
-    """Those who stood all the time were always shown, got their heartbeats, and are in the last answer."""
+    """Members that stayed to the end were always shown, got heartbeats, and are in the last answer."""
     if not index.notes["users"] or durability.ends(index):
         return []
     users = set(index.notes["users"][0])

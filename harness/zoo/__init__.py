@@ -1,1 +1,1 @@
-"""Chat servers that are broken on purpose, one defect each: the checkers must find every one of them."""
+"""Chat servers that are broken on purpose, with one defect each: the checkers must find every one of them."""

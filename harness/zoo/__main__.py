@@ -1,4 +1,4 @@
-"""`python -m harness.zoo NAME` starts one animal as a server, told by the environment as any other is."""
+"""`python -m harness.zoo NAME` starts an animal as a server, configured by environment variables."""
 
 import sys
 
@@ -7,7 +7,7 @@ from harness.zoo.single_file import run_journal
 from lab.command import EXIT_USAGE
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["journal"]:  # which is a right one
+    if sys.argv[1:] == ["journal"]:  # a correct server, and not an animal
         run_journal()
         sys.exit()
     if len(sys.argv) != 2 or sys.argv[1] not in ANIMALS:

@@ -1,12 +1,12 @@
-"""What an animal of the zoo is, and how the modules of this package make one.
+"""The definition of an animal of the zoo, and how the modules of this package make one.
 
     @animal("1.5", "missing_notice", also="1.3")
     def leaving_is_not_announced(parts: Components) -> None:
         '''Who sends `leave` is taken off the list, and nobody is told.'''
         ...
 
-The function makes the difference: it changes the components of the reference server, or the reference
-server itself. Its docstring is what a teacher would say of it.
+The function adds the defect: it changes the components of the reference server, or the reference server
+itself. Its docstring describes the defect, and `chatlab zoo` shows it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ BOTH = ("live", "sim")
 
 
 class Animal(Struct, frozen=True):
-    """A server with one defect, and what must come of it.
+    """A server with one defect, and the verdict that it must get.
 
-    One of the `steps` fails by this `anomaly`: mostly there is one only. The steps in `also` may fail, since
-    the defect breaks what they are about, too; all others pass. It is played in these `worlds`; `why` says
-    why not in both.
+    One of the `steps` (mostly there is only one) must fail by this `anomaly`. The steps in `also` may fail,
+    since the defect affects them too; all others must pass. It is played in these `worlds`; `why` says why
+    not in both.
     """
 
     name: str
@@ -44,16 +44,16 @@ class Animal(Struct, frozen=True):
     anomaly: str
     says: str
     start: Callable[[], None] | None
-    """Runs it, told by the environment as any server is, until it is asked to stop. A component has none."""
+    """Runs it, configured by environment variables, until it is asked to stop. None for a component."""
     also: tuple[str, ...] = ()
     worlds: tuple[str, ...] = BOTH
     why: str = ""
     defect: Defect | None = None
-    """What makes the difference, if it is one on the reference server."""
+    """The change of the reference server, if it is made from that."""
     source: str = ""
-    """Its text, if it is a file of its own."""
+    """Its source code, if it is a file of its own."""
     component: str = ""
-    """The component that it is, if it is no server: it is put into the reference's, and called directly."""
+    """The component that it replaces in the reference server, and that is called directly; or empty."""
 
     @property
     def exercise(self) -> int:
@@ -85,14 +85,14 @@ def keep(
     also: str = "",
     **more: Any,
 ) -> None:
-    """Add an animal. `step` and `also` may be several, with spaces between them; for `more` see Animal."""
+    """Add an animal. `step` and `also` may name several steps, with spaces between; for `more` see Animal."""
     assert name not in _MADE, f"there is an animal {name} already"
     steps = tuple(step.split())
     _MADE[name] = Animal(name, steps, anomaly, says, start, also=tuple(also.split()), **more)
 
 
 def made() -> dict[str, Animal]:
-    """The animals that were made so far, by their names."""
+    """The animals made so far, by their names."""
     return _MADE
 
 

@@ -1,7 +1,7 @@
-"""Components that are broken on purpose: changes of the model answers' text, as students make them.
+"""Components that are broken on purpose: changes of the model answers' source code, like students' mistakes.
 
-The server around them is right, and hides most of what is wrong here from its clients. So they are caught
-because they are called directly (`harness/contracts`), each in a step of its own exercise.
+The server around them is correct, and hides most of these defects from its clients. They are found because
+the components are called directly (`harness/contracts`), each in a step of its own exercise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _keep(
 
 def _changed(component: str, name: str, changes: Iterable[tuple[str, str]]) -> str:
     text = _ANSWERS[component].read_text(encoding="utf-8")
-    head, _, body = text.partition('"""\n\n')  # what makes the answer right is not what is to be read here
+    head, _, body = text.partition('"""\n\n')  # the docstring explains the correct answer
     assert head, "it begins with a docstring"
     for old, new in changes:
         assert old in body, f"{name}: {old!r} is not there (any more)"

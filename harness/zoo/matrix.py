@@ -1,4 +1,4 @@
-"""Plays animals against the exercises, and says of each step whether it came out as it should."""
+"""Plays animals against the exercises, and says for each step whether its verdict is as expected."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from harness.zoo.single_file import PLAIN
 
 
 class Cell(StrEnum):
-    """What a step says of a server."""
+    """The verdict of a step on a server, compared with the expected one."""
 
     PASSED = "passed"
     CAUGHT = "caught"
-    """It fails by the anomaly that the defect is about."""
+    """It fails by the anomaly of the defect."""
     OTHER = "other"
-    """It fails by another one."""
+    """It fails by another anomaly."""
     MISSED = "missed"
     """It passes, and should not."""
     ALSO = "also"
-    """It fails, too, as it may; or the play was broken off before it."""
+    """It fails too, which is allowed; or the play ended before it."""
     STRAY = "stray"
-    """It fails, and has nothing to do with the defect."""
+    """It fails, but has nothing to do with the defect."""
     OPEN = "open"
-    """The machine was too slow to tell, or there is no telling."""
+    """It is inconclusive or skipped, for example because the machine was too slow."""
 
 
 WRONG = frozenset({Cell.OTHER, Cell.MISSED, Cell.STRAY})
 
 
 class Row(Struct):
-    """What came of one server in one world: a cell for each step that was played."""
+    """The results of one server in one world: a cell for each step that was played."""
 
     name: str
     world: str
@@ -60,7 +60,7 @@ class Row(Struct):
 
     @property
     def outcome(self) -> Outcome:
-        """Passed if all is as it should be. Where an animal is caught, no other step needs to be decided."""
+        """Passed if all is as expected. If an animal is caught, other steps may be inconclusive."""
         cells = set(self.cells.values())
         if cells & WRONG:
             return Outcome.FAILED
@@ -69,7 +69,7 @@ class Row(Struct):
 
 
 class Play(Struct, frozen=True):
-    """One server in one world, with what is judged in each exercise. `animal` is None for a right server."""
+    """One server in one world, with the target for each exercise. `animal` is None for a correct server."""
 
     name: str
     world: str
@@ -95,7 +95,7 @@ def _in_zoo(name: str) -> Target:
 def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, right: bool) -> list[Play]:
     """What to play: in the live world, only the exercise that an animal belongs to, unless `everything`.
 
-    With `right`, the right servers come first.
+    With `right`, the correct servers come first.
     """
     plays = []
     for world in worlds:
@@ -111,7 +111,7 @@ def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, 
 
 
 async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[Row], None]) -> list[Row]:
-    """Play everything, `jobs` exercises at a time; `told` of each row when it is complete."""
+    """Play everything, `jobs` exercises at a time; call `told` with each row when it is complete."""
     places = asyncio.Semaphore(jobs)
     async with AsyncExitStack() as stack:
         pool = None
@@ -141,7 +141,7 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
 
 
 def _alone(animal: Animal, target: Target, folder: Path) -> Target:
-    """An animal in an empty folder: some leave things there. A component is written into it."""
+    """An animal in an empty folder, since some leave files there. A component is written to the folder."""
     if not animal.component:
         return Target(target.label, target.command, cwd=str(folder))
     path = folder / EXERCISES[animal.exercise] / f"{animal.component}.py"
@@ -152,7 +152,7 @@ def _alone(animal: Animal, target: Target, folder: Path) -> Target:
 
 
 def judged(play: Play, runs: Sequence[Run]) -> Row:
-    """What the runs of a server say. Raises RuntimeError if the kit itself failed in one."""
+    """The row for the runs of a server. Raises RuntimeError if the kit itself failed in one."""
     for run in runs:
         if run.defect:
             raise RuntimeError(f"{play.name}, exercise {run.exercise}, {play.world}: {run.defect}")
@@ -163,7 +163,7 @@ def judged(play: Play, runs: Sequence[Run]) -> Row:
         if step.outcome is Outcome.FAILED
     }
     cells = {step.step: _cell(step, play.animal) for step in steps}
-    if Cell.CAUGHT in cells.values():  # where it may be caught at several steps, one is enough
+    if Cell.CAUGHT in cells.values():  # if it can be caught at several steps, one is enough
         enough = {Cell.OTHER: Cell.ALSO, Cell.MISSED: Cell.PASSED}
         cells = {step: enough.get(cell, cell) for step, cell in cells.items()}
     return Row(play.name, play.world, cells, found)

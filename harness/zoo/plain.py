@@ -1,7 +1,7 @@
-"""A whole chat server in one file, on asyncio, websockets and SQLite. It keeps what lab/PROTOCOL.md asks for.
+"""A whole chat server in one file, on asyncio, websockets and SQLite. It follows lab/PROTOCOL.md.
 
-The frames of one connection are obeyed one after the other. What is said in a room goes through the room's
-lock: it gets its number, is stored, and is sent, and only then comes the next one's turn.
+The frames of one connection are handled one after the other. A room's lock serializes its messages: each gets
+its number, is stored, and is sent, before the next one is accepted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MIB = 1024 * 1024
 MAX_FRAME = MIB
 MAX_CONTENT = 64 * 1024  # bytes
 MAX_WAITING = 8 * MIB  # bytes that may wait for a slow reader
-PAGE, NEWEST = 100, 50  # messages in a page of history, and in the history that everybody gets who joins
+PAGE, NEWEST = 100, 50  # messages in a page of history, and in the history after a join
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -49,7 +49,7 @@ def milliseconds() -> int:
 
 
 class Refusal(Exception):  # noqa: N818 - named for what it is
-    """A frame cannot be obeyed; `code` is one of the protocol's."""
+    """A frame that cannot be obeyed; `code` is one of the protocol's."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class Refusal(Exception):  # noqa: N818 - named for what it is
 
 
 class Client(ServerConnection):
-    """A connection, who is behind it, and when there was a last sign of life."""
+    """A connection, with its user, its rooms, and the time of its last sign of life."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,12 +103,12 @@ db.row_factory = sqlite3.Row
 
 
 async def on_disk(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function in the disk's thread, so that nobody else has to wait for it."""
+    """Call a function in the disk's thread, so that the event loop need not wait for it."""
     return await asyncio.get_running_loop().run_in_executor(DISK, function, *args)
 
 
 def open_database() -> None:
-    """Make the table if there is none, and find out which number each room has come to."""
+    """Make the table if there is none, and read the newest number of each room."""
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(
         "CREATE TABLE IF NOT EXISTS messages (room TEXT, sequence INTEGER, id TEXT, user TEXT, content TEXT,"
@@ -147,7 +147,7 @@ def encode(type: str, data: Json) -> str:
 
 
 def post(client: Client, text: str) -> None:
-    """Send to one client without waiting. Who reads too slowly is thrown out, and comes back with `since`."""
+    """Send to one client without waiting. A client that reads too slowly is disconnected: it can rejoin."""
     broadcast([client], text)
     if client.transport.get_write_buffer_size() > MAX_WAITING:
         client.transport.abort()
@@ -160,7 +160,7 @@ def tell(room: Room, text: str) -> None:
 
 
 def announce(room: Room, client: Client, status: str, words: str) -> None:
-    """Tell a room that somebody has come or gone."""
+    """Announce to a room that a user has joined or left."""
     user = {"user": client.user, "status": status, "lastSeen": client.last_seen}
     tell(room, encode("presence", {"room": room.name, "users": [user], "full": False}))
     notice: Json = {"id": uuid.uuid4().hex, "room": room.name, "user": "system"}
@@ -178,7 +178,7 @@ def presence_of(name: str) -> str:
 
 
 async def page_of(room: Room, since: int, limit: int) -> Json:
-    """A page of a room's history: as many messages as were asked for, and as fit into a frame."""
+    """A page of a room's history: as many messages as were asked for, if they fit into a frame."""
     messages, size = [], 0
     for message in await on_disk(read, room.name, since, limit):
         size += len(json.dumps(message, ensure_ascii=False).encode()) + 2
@@ -194,7 +194,7 @@ async def page_of(room: Room, since: int, limit: int) -> Json:
 
 
 def text_in(frame: Json, name: str) -> str:
-    """A field that has to be a text. Raises Refusal."""
+    """A field that must be a string. Raises Refusal."""
     value = frame.get(name)
     if not isinstance(value, str):
         raise Refusal("bad_request", f"`{name}` must be there, and be a string")
@@ -202,7 +202,7 @@ def text_in(frame: Json, name: str) -> str:
 
 
 def number_in(frame: Json, name: str, least: int) -> int | None:
-    """A field that may be left out, or has to be a whole number. Raises Refusal."""
+    """A field that must be a whole number, or be missing. Raises Refusal."""
     value = frame.get(name)
     if value is None:
         return None
@@ -234,7 +234,7 @@ def joined(client: Client, name: str) -> Room:
 
 
 async def join(client: Client, frame: Json) -> None:
-    """Give the client what it missed, and make it a member."""
+    """Send the client what it missed, and make it a member."""
     name, since = room_in(frame), number_in(frame, "since", 0)
     room = rooms.setdefault(name, Room(name))
     if client in room.members:
@@ -247,7 +247,7 @@ async def join(client: Client, frame: Json) -> None:
 
 
 async def enter(client: Client, room: Room, seen: int | None) -> bool:
-    """Send page after page; with the last one become a member. Returns whether the user was not there yet."""
+    """Send page after page; with the last one, add the member. Returns whether the user is new there."""
     while True:
         async with room.lock:  # nothing is said between the history and the membership
             seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
@@ -265,7 +265,7 @@ async def enter(client: Client, room: Room, seen: int | None) -> bool:
 
 
 def leave(client: Client, room: Room) -> None:
-    """Make a client no member any more; its user may still be there with another connection."""
+    """Remove a member from a room; its user may still be there with another connection."""
     room.members.discard(client)
     client.rooms.discard(room)
     if not room.holds(client.user):
@@ -273,7 +273,7 @@ def leave(client: Client, room: Room) -> None:
 
 
 async def say(client: Client, data: Any) -> None:
-    """Check a message, and accept it when it is its turn."""
+    """Check a message, and accept it when the room's lock is free."""
     if not isinstance(data, dict):
         raise Refusal("bad_request", "`data` must be there, and be an object")
     name, content, id = room_in(data), text_in(data, "content"), data.get("id")
@@ -289,7 +289,7 @@ async def say(client: Client, data: Any) -> None:
 
 
 async def accept(room: Room, client: Client, content: str, id: str | None) -> None:
-    """Number a message, store it, and send it to everybody; but only once, if it comes again."""
+    """Number a message, store it, and send it to all members; a retry is only answered."""
     known = await on_disk(find, room.name, client.user, id) if id is not None else None
     if known is not None:
         post(client, encode("message", known))
@@ -302,7 +302,7 @@ async def accept(room: Room, client: Client, content: str, id: str | None) -> No
 
 
 async def history(client: Client, frame: Json) -> None:
-    """Answer with a page of what was said."""
+    """Answer with a page of stored messages."""
     name, since, limit = room_in(frame), number_in(frame, "since", 0), number_in(frame, "limit", 1)
     room = rooms.get(name) or Room(name)
     page = await page_of(room, min(since or 0, room.last), min(limit or PAGE, PAGE))
@@ -321,7 +321,7 @@ def parse(text: str | bytes) -> Json:
 
 
 async def obey(client: Client, text: str | bytes) -> None:
-    """Do what a frame asks for. One that cannot be obeyed is answered, and changes nothing."""
+    """Do what a frame asks for. One that cannot be obeyed is answered with an error, and changes nothing."""
     frame: Json = {}
     try:
         frame = parse(text)
@@ -356,7 +356,7 @@ async def obey(client: Client, text: str | bytes) -> None:
 
 
 def name_in(path: str) -> str:
-    """Who the address says is there, or a name that we make up. Raises Refusal."""
+    """The user's name in the address, or one that we make up. Raises Refusal."""
     try:
         names = parse_qs(urlsplit(path).query, keep_blank_values=True, errors="strict").get("user")
     except ValueError:
@@ -368,7 +368,7 @@ def name_in(path: str) -> str:
 
 
 async def welcome(client: ServerConnection) -> None:
-    """The life of a connection."""
+    """Serve a connection from its begin to its end."""
     assert isinstance(client, Client)
     assert client.request is not None
     try:
@@ -392,7 +392,7 @@ async def welcome(client: ServerConnection) -> None:
 
 
 async def heartbeats() -> None:
-    """Send heartbeats to everybody, and find out who is silent. Looks are four times as frequent as beats."""
+    """Send heartbeats to all clients, and disconnect the silent ones. Checks are four times as frequent."""
     look, due = 0, time.monotonic()
     while True:
         look, due = look + 1, due + HEARTBEAT_INTERVAL / 4
@@ -400,7 +400,7 @@ async def heartbeats() -> None:
         late = max(0.0, time.monotonic() - due)
         due += late
         for client in list(clients):
-            client.alive = min(client.alive + late, time.monotonic())  # while we were held up we heard nobody
+            client.alive = min(client.alive + late, time.monotonic())  # we could not read meanwhile
             if not client.transport.is_reading():
                 client.alive = time.monotonic()  # we are behind with reading what it sends
             if time.monotonic() - client.alive > OFFLINE_TIMEOUT:
@@ -410,7 +410,7 @@ async def heartbeats() -> None:
 
 
 async def main() -> None:
-    """Serve until somebody asks us to stop."""
+    """Serve until a signal asks us to stop."""
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)

@@ -1,6 +1,6 @@
-"""Animals in a file of their own: the right server of `plain.py`, with a small change of its text.
+"""Animals in a file of their own: the correct server of `plain.py`, with a small change of its source code.
 
-They are in the style in which students write them, and the races in them are real.
+They are written in the style of students, and the races in them are real.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TEXT = PLAIN.read_text(encoding="utf-8")
 
 
 def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
-    """The text after changes: old texts, each of which stands in it exactly once then, and new ones."""
+    """The source code after changes: pairs of an old text, which must occur exactly once, and a new one."""
     source = _TEXT
     for old, new in changes:
         assert source.count(old) == 1, f"{name}: found {source.count(old)} times: {old!r}"
@@ -27,13 +27,13 @@ def _changed(name: str, changes: Iterable[tuple[str, str]]) -> str:
 
 
 def _keep(name: str, step: str, anomaly: str, says: str, *changes: tuple[str, str], **more: Any) -> None:
-    """Make an animal by changes of the text of `plain.py`."""
+    """Make an animal by changes of the source code of `plain.py`."""
     source = _changed(name, changes)
     keep(name, step, anomaly, says, partial(_start, name, source), source=source, **more)
 
 
 def _start(name: str, source: str) -> None:
-    """Run a text as a program, with its lines in tracebacks."""
+    """Run source code as a program, with its lines in tracebacks."""
     filename = f"{name}.py"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), {"__name__": "__main__", "__file__": filename})
@@ -123,7 +123,7 @@ _keep(
     ),
     ("    look, due = 0, time.monotonic()\n", "    due = time.monotonic()\n"),
     ("look, due = look + 1, due + HEARTBEAT_INTERVAL / 4", "due += HEARTBEAT_INTERVAL"),
-    (" Looks are four times as frequent as beats.", ""),
+    (" Checks are four times as frequent.", ""),
     also="3.4",
 )
 
@@ -239,7 +239,7 @@ _CAREFUL = """    except Exception as error:
         answer"""
 _CARELESS = """    except Refusal as error:
         answer"""
-_BEAT = """                post(client, '{"type": "heartbeat"}')
+_HEARTBEAT = """                post(client, '{"type": "heartbeat"}')
 """
 _SINCE = "seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)"
 
@@ -367,7 +367,7 @@ _keep(
     "zombie_presence",
     "When the server sends a heartbeat it notes that the client is alive. So a client that is frozen stays "
     "online for ever.",
-    (_BEAT, _BEAT + "                client.alive = time.monotonic()\n"),
+    (_HEARTBEAT, _HEARTBEAT + "                client.alive = time.monotonic()\n"),
 )
 
 _keep(
@@ -469,7 +469,7 @@ _keep(
     "Each heartbeat is answered by one, on both sides: from the first on, they fly to and fro without end.",
     (
         "                pass  # its bytes were a sign of life already\n",
-        _BEAT,
+        _HEARTBEAT,
     ),
     also="3.4",
 )
@@ -673,7 +673,7 @@ def read(room: str, since: int, limit: int) -> list[Json]:
 
 
 def _without_database(opening: str, saving: str, at_start: str = "") -> tuple[tuple[str, str], ...]:
-    """Changes by which messages are read from a dict, `said`: how that is made, and how one is saved."""
+    """Changes that read messages from a dict, `said`: the code that fills it, and the code of `save`."""
     return (
         (_DATABASE, ""),
         (_OPEN_DATABASE, opening),
@@ -714,7 +714,7 @@ def keep(message: Json) -> None:
 
 
 def _stored_by(reading: str, saving: str) -> tuple[tuple[str, str], ...]:
-    """Changes by which messages are kept in memory, and on the disk in another way than in a database."""
+    """Changes that keep messages in memory, and on the disk in another form than a database."""
     return _without_database(_KEPT + reading, saving, "    await on_disk(read_all)\n")
 
 
@@ -746,7 +746,7 @@ def save(message: Json) -> None:
 _JOURNAL = _stored_by(_READ_JOURNAL, _SAVE_IN_JOURNAL)
 
 JOURNAL = _changed("journal", _JOURNAL)
-"""The text of a right server that keeps a journal and no database."""
+"""The source code of a correct server that keeps a journal and no database."""
 
 run_journal = partial(_start, "journal", JOURNAL)
 

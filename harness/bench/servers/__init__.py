@@ -1,1 +1,1 @@
-"""Servers to compare with: they do less than the reference server, and keep none of its promises."""
+"""Servers to compare with: they do less than the reference server, and give none of its guarantees."""

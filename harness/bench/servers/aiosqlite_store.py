@@ -1,4 +1,4 @@
-"""A store on aiosqlite: the same tables and the same promise, and a transaction for each message.
+"""A store on aiosqlite: the same tables and the same guarantees, with a transaction for each message.
 
 `python -m lab --use store=harness/bench/servers/aiosqlite_store.py` runs the whole server on it.
 """
@@ -73,12 +73,12 @@ class MessageStore:
         return [Message(*row) for row in rows]
 
     async def aclose(self) -> None:
-        """Let go of the file, and wait for the library's thread."""
+        """Close the file, and wait for the library's thread."""
         db, self._db = self._db, None
         if db is not None:
             await db.close()
 
     def close(self) -> None:
-        """Let go of the file; the thread ends when it can."""
+        """Close the file; the thread ends when it can."""
         if self._db is not None:
             self._db.stop()

@@ -1,4 +1,4 @@
-"""The naive server with `websockets.broadcast()`, which does not wait for anybody."""
+"""The naive server with `websockets.broadcast()`, which does not wait for slow readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.bench.servers import naive
 
 
 async def tell(text: str) -> None:
-    """Send a text to everybody."""
+    """Send a text to all members."""
     broadcast(naive.members, text)
 
 

@@ -1,4 +1,4 @@
-"""What a beginner writes: for each message, `await send` to one member after the other."""
+"""The server that beginners write: for each message, `await send` to one member after the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ count = 0
 
 
 def answer(room: str, content: str) -> str:
-    """The message as members are sent it; made once for all of them."""
+    """The frame of a message; made once for all members."""
     global count
     count += 1
     data = {"id": str(count), "room": room, "user": "somebody", "content": content, "sequence": count}
@@ -22,7 +22,7 @@ def answer(room: str, content: str) -> str:
 
 
 async def tell(text: str) -> None:
-    """Send a text to everybody."""
+    """Send a text to all members."""
     for member in list(members):
         await member.send(text)
 
@@ -41,7 +41,7 @@ async def welcome(connection: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until the process ends."""
-    # Without pings, since a crowd on bare sockets does not answer them.
+    # Without pings, since a crowd on raw sockets does not answer them.
     async with serve(welcome, "127.0.0.1", int(os.environ["PORT"]), compression=None, ping_interval=None):
         await asyncio.get_running_loop().create_future()
 

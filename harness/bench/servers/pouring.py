@@ -1,7 +1,7 @@
-"""Sends messages to its clients as soon as enough of them are there, to see what it costs to receive them.
+"""Sends messages to its clients once MEMBERS of them are connected, to measure the cost of receiving.
 
-`pouring MEMBERS MESSAGES AT_ONCE SIZE` writes so many messages of SIZE bytes at a time to each, and the next
-ones a little later: otherwise a slow client would read more in one piece than a quick one, which costs less.
+`pouring MEMBERS MESSAGES AT_ONCE SIZE` writes AT_ONCE messages of SIZE bytes at a time to each, and the next
+ones a little later: otherwise a slow client would read more in one piece than a fast one, which costs less.
 Nothing that clients send is read.
 """
 
@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
 _PACE = 60e-6
-"""Seconds for each member from one piece to the next. A client needs about a third of that for a message."""
+"""Seconds between two pieces, for each member. A client needs about a third of that for a message."""
 
 
 def _frame(kind: str, data: dict[str, Any]) -> bytes:

@@ -76,7 +76,7 @@ def nobody_is_cut_off(patch: pytest.MonkeyPatch) -> None:
 
 def nothing_is_repeated(patch: pytest.MonkeyPatch) -> None:
     """No message is sent again after a restart."""
-    patch.setattr(ex4_persistence, "_say_again", nothing)
+    patch.setattr(ex4_persistence, "_retry", nothing)
 
 
 def nothing_is_in_flight(patch: pytest.MonkeyPatch) -> None:
