@@ -60,8 +60,8 @@ def check(
     chosen = named.targets(exercises, together=together, simulated=world != "live")
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     # Imported late: `chatlab --help` and wrong usage need none of it.
-    from harness.check.check import check as play_and_report
     from harness.check.options import Options
+    from harness.check.worlds_asked import check as play_and_report
 
     return play_and_report(
         Options(

@@ -1,7 +1,7 @@
 """The files that a command is asked to write, such as `--json FILE`.
 
-Whether a file can be written is checked before anything is played (`harness/cli/options.py`); if writing fails
-later, a sentence says so, and the verdict stays.
+Whether a file can be written is checked before anything is played (`harness/cli/options.py`); if writing
+fails later, a sentence says so, and the verdict stays.
 """
 
 from __future__ import annotations

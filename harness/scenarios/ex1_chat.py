@@ -14,7 +14,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, Bad, in_rooms, misbehave, span
 from harness.scenarios.script import Scenes
-from harness.verdict.outcome import Finding, Text
+from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
@@ -237,14 +237,14 @@ async def _bad_names(world: World) -> None:
         await stranger.close()
 
 
-def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, StepCheck]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, SAME_LETTERS))
     foreign = {f"{name}-{index.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(index)
     rooms = [room, other, *sorted(foreign)]
     leaks = delivery.leaks(index)
     return {
-        "1.1": Finding([], _started(index)),
+        "1.1": StepCheck([], _started(index)),
         "1.2": _step_1_2(index),
         "1.3": _step_1_3(index, rooms, [leak for leak in leaks if leak.params["user"] == "system"]),
         "1.4": _step_1_4(index, rooms, [leak for leak in leaks if leak.params["user"] != "system"]),
@@ -252,17 +252,17 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     }
 
 
-def _step_1_2(index: HistoryIndex) -> Finding:
+def _step_1_2(index: HistoryIndex) -> StepCheck:
     during = span(index, "1.2")
-    return Finding(
+    return StepCheck(
         [*_names(index), *errors.unanswered(index, *during), *errors.stray(index)],
         Text("connected", {"clients": _connected(index), "bad": errors.counted(index, *during)}),
     )
 
 
-def _step_1_3(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Finding:
+def _step_1_3(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> StepCheck:
     during = span(index, "1.3")
-    return Finding(
+    return StepCheck(
         [
             *notices.repeated(index, rooms[0]),
             *in_rooms(index, rooms, partial(notices.missing, what="joined")),
@@ -276,7 +276,7 @@ def _step_1_3(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Fi
     )
 
 
-def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Finding:
+def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> StepCheck:
     during = index.steps.get("1.4", (0.0, 0.0))
     counts = {
         "messages": sum(said.at <= during[1] for said in index.said.values()),
@@ -284,7 +284,7 @@ def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Fi
         "bad": errors.counted(index, *during),
     }
     checkers = (delivery.refused, delivery.lost, delivery.duplicates, delivery.altered)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, rooms, *checkers),
             *(leak for leak in leaks if leak.name == "room_leak"),
@@ -296,9 +296,9 @@ def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> Fi
     )
 
 
-def _step_1_5(index: HistoryIndex, room: str, leaks: list[Anomaly]) -> Finding:
+def _step_1_5(index: HistoryIndex, room: str, leaks: list[Anomaly]) -> StepCheck:
     after = _said_after_leaving(index, room)
-    return Finding(
+    return StepCheck(
         [
             *notices.missing(index, room, "left"),
             *(leak for leak in leaks if leak.name == "heard_after_leave"),

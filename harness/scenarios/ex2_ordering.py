@@ -15,7 +15,7 @@ from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, Bad, in_rooms, meanwhile, misbehave, span, together
 from harness.scenarios.script import Scenes
 from harness.scenarios.seam import Seam
-from harness.verdict.outcome import Finding, Text
+from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import POLL, Gone, PlayStopped
@@ -317,7 +317,7 @@ class _Rooms(NamedTuple):
         return [*self.talk, self.slow, self.seam]
 
 
-def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, StepCheck]:
     """Which checkers belong to which step, and the proof of each."""
     nonce = index.began.nonce
     rooms = _Rooms([f"{room}-{nonce}" for room in ROOMS[: plan.rooms]], f"{SLOW}-{nonce}", f"{SEAM}-{nonce}")
@@ -329,7 +329,7 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
     }
 
 
-def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
+def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> StepCheck:
     """Fast messages of several clients, one of which reads slowly (not in a small plan)."""
     spoken_in = [*rooms.talk, rooms.slow]
     owed = slow.unread_bytes(index, rooms.slow)
@@ -339,7 +339,7 @@ def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
     }
     if not plan.is_small:
         spoken["mebibytes"] = round(owed / 2**20)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, [rooms.slow], slow.stalled, slow.unbounded),
             *in_rooms(index, spoken_in, delivery.refused, delivery.lost, delivery.duplicates),
@@ -352,12 +352,12 @@ def _step_2_1(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
     )
 
 
-def _step_2_2(index: HistoryIndex, rooms: _Rooms) -> Finding:
+def _step_2_2(index: HistoryIndex, rooms: _Rooms) -> StepCheck:
     """One order in each room, also after a restart if the server can be restarted."""
     restarted = sum(event.what == "ready" for event in index.server) > 1
     asked_to_restart = any(event.what == "started" for event in index.server)
     in_flight = _in_flight(index)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, rooms.all, ordering.numbering, ordering.order),
             *in_rooms(index, rooms.talk, delivery.numbered_twice),
@@ -371,11 +371,11 @@ def _step_2_2(index: HistoryIndex, rooms: _Rooms) -> Finding:
     )
 
 
-def _step_2_3(index: HistoryIndex, rooms: _Rooms) -> Finding:
+def _step_2_3(index: HistoryIndex, rooms: _Rooms) -> StepCheck:
     """Clients are disconnected, and rejoin in the middle of a conversation."""
     cuts, used = _cuts(index, rooms.seam)
     checkers = (delivery.refused, delivery.lost, delivery.numbered_twice, delivery.duplicates, replay.retries)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, [rooms.seam, *rooms.talk], replay.seams),
             *replay.seams(index, rooms.slow, "sloth"),
@@ -387,11 +387,11 @@ def _step_2_3(index: HistoryIndex, rooms: _Rooms) -> Finding:
     )
 
 
-def _step_2_4(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> Finding:
+def _step_2_4(plan: Plan, index: HistoryIndex, rooms: _Rooms) -> StepCheck:
     """The history of each room, page by page."""
     newest = ordering.newest(index, rooms.seam)
     asked = sum(len(pages.answers(index, room)) for room in rooms.all)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, rooms.all, delivery.strays, pages.wrong, pages.mismatches),
             *errors.unanswered(index, *span(index, "2.4")),

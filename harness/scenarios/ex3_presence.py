@@ -22,7 +22,7 @@ from harness.history.faults import CLOSE, GO_SILENT, LOSE_INBOUND, LOSE_OUTBOUND
 from harness.history.index import Conn, HistoryIndex
 from harness.scenarios.common import FULL, Bad, meanwhile, misbehave, span
 from harness.scenarios.script import Scenes
-from harness.verdict.outcome import Finding, Text
+from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import PlayStopped
@@ -225,13 +225,13 @@ def _bad_requests() -> list[Bad]:
     ]
 
 
-def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, StepCheck]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, OTHER))
     people = {conn.client: conn for conn in reversed(index.conns.values())}  # the first of each name
     needed = {"listener", "asker", "carol"} <= set(people)
     if not needed:
-        return {step: Finding([], Text("nothing")) for step in ("3.1", "3.2", "3.3", "3.4")}
+        return {step: StepCheck([], Text("nothing")) for step in ("3.1", "3.2", "3.3", "3.4")}
     listener, asker, carol = (people[name] for name in ("listener", "asker", "carol"))
     return {
         "3.1": _step_3_1(index, room, other, listener, asker, carol),
@@ -242,14 +242,14 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
 
 def _step_3_1(
     index: HistoryIndex, room: str, other: str, listener: Conn, asker: Conn, carol: Conn
-) -> Finding:
+) -> StepCheck:
     everybody = {conn.user for conn in index.conns.values()}
     during = span(index, "3.1")
     answers = sum(
         presence_frame.room in (room, other) and asked.at <= during[1]
         for asked, presence_frame in index.presence_frames
     )
-    return Finding(
+    return StepCheck(
         [
             *presence.listed(index, asker.number, room, {listener.user, asker.user}, *during, everybody),
             *presence.listed(index, carol.number, other, {carol.user}, *during, everybody),
@@ -259,9 +259,9 @@ def _step_3_1(
     )
 
 
-def _step_3_2(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> Finding:
+def _step_3_2(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> StepCheck:
     during = span(index, "3.2")
-    return Finding(
+    return StepCheck(
         [
             *_dora(index, people, room, other),
             *timestamps.of_presence(index),
@@ -293,15 +293,15 @@ def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -
     return found
 
 
-def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> dict[str, Finding]:
+def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> dict[str, StepCheck]:
     """Steps 3.3 and 3.4: clients that fell silent, that only seemed to, and that came back."""
     if "3.3" not in index.steps and index.finished("3.2"):
-        left_out = Finding([], Text("slow_left_out"), skipped=Text("slow_left_out"))
+        left_out = StepCheck([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
     listener, asker = people["listener"], people["asker"]
     storm = presence.too_many_heartbeats(index, [listener, asker], listener.heartbeat)
     if not index.notes["watched_until"]:
-        return {"3.3": Finding(storm, Text("nothing")), "3.4": Finding([], Text("nothing"))}
+        return {"3.3": StepCheck(storm, Text("nothing")), "3.4": StepCheck([], Text("nothing"))}
     watch = _Watch(index, room, people)
     return {"3.3": _step_3_3(watch, storm), "3.4": _step_3_4(watch, other)}
 
@@ -354,12 +354,12 @@ class _Watch:
         ]
 
 
-def _step_3_3(watch: _Watch, storm: list[Anomaly]) -> Finding:
+def _step_3_3(watch: _Watch, storm: list[Anomaly]) -> StepCheck:
     index, room, people = watch.index, watch.room, watch.people
     steady = [watch.listener, watch.asker, people["quentin"], people["nora"]]
     one_user = all(index.notes["one_user"][0]) if index.notes["one_user"] else False
     ended = sum(_faults(index, name, fault) + _left(index, name, room) for name, fault in TWINS.items())
-    return Finding(
+    return StepCheck(
         [
             *storm,
             *presence.heartbeats(index, steady, watch.since, watch.until, watch.heartbeat, watch.slack),
@@ -382,7 +382,7 @@ def _step_3_3(watch: _Watch, storm: list[Anomaly]) -> Finding:
     )
 
 
-def _step_3_4(watch: _Watch, other: str) -> Finding:
+def _step_3_4(watch: _Watch, other: str) -> StepCheck:
     index, people = watch.index, watch.people
     vera, carol, gone = people["vera"], people["carol"].number, {people["rhea"].user, people["vera"].user}
     lively = [
@@ -394,7 +394,7 @@ def _step_3_4(watch: _Watch, other: str) -> Finding:
     ]
     silence = watch.silence("vera")
     lost = _faults(index, "igor", LOSE_INBOUND) + _faults(index, SENDS_NOTHING, LOSE_OUTBOUND)
-    return Finding(
+    return StepCheck(
         [
             *watch.gone("vera"),
             *watch.announced("vera"),

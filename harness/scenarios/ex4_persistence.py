@@ -15,7 +15,7 @@ from harness.history.faults import STOP_READING
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, in_rooms, meanwhile
 from harness.scenarios.script import Scenes
-from harness.verdict.outcome import Finding, Text
+from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
@@ -200,7 +200,7 @@ async def _retry(world: World, people: list[Client]) -> None:
         await person.fence()
 
 
-def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
+def check(plan: Plan, index: HistoryIndex) -> dict[str, StepCheck]:
     """Which checkers belong to which step, and the proof of each."""
     rooms = [f"{room}-{index.began.nonce}" for room in ROOMS]
     all_rooms = [*rooms, f"{LAST_WORDS}-{index.began.nonce}"]
@@ -213,15 +213,15 @@ def check(plan: Plan, index: HistoryIndex) -> dict[str, Finding]:
         "4.5": _step_4_5(index, rooms),
     }
     if not restarts:
-        left_out = Finding([], Text("restart_left_out"), skipped=Text("restart_left_out"))
+        left_out = StepCheck([], Text("restart_left_out"), skipped=Text("restart_left_out"))
         result |= dict.fromkeys(("4.2", "4.3", "4.4"), left_out)
     return result
 
 
-def _step_4_1(index: HistoryIndex, rooms: list[str]) -> Finding:
+def _step_4_1(index: HistoryIndex, rooms: list[str]) -> StepCheck:
     """All that was said before the server first ended."""
     first_end = min(durability.ends(index), default=inf)
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, rooms, delivery.refused, delivery.lost, delivery.duplicates),
             *timestamps.of_messages(index),
@@ -233,7 +233,7 @@ def _step_4_1(index: HistoryIndex, rooms: list[str]) -> Finding:
     )
 
 
-def _step_4_2(index: HistoryIndex) -> Finding:
+def _step_4_2(index: HistoryIndex) -> StepCheck:
     """How the server was stopped and killed; the checkers of the lifecycle find what is wrong."""
     unseen = durability.unacknowledged(index)
     stops = [event.detail.get("seconds", 0.0) for event in index.server if event.what == "stopped"]
@@ -242,27 +242,27 @@ def _step_4_2(index: HistoryIndex) -> Finding:
         "kills": len(unseen),
         "unseen": ", ".join(map(str, unseen)),
     }
-    return Finding([], Text("killed", counts), doubt=None if any(unseen) else Text("nothing_in_flight"))
+    return StepCheck([], Text("killed", counts), doubt=None if any(unseen) else Text("nothing_in_flight"))
 
 
-def _step_4_3(index: HistoryIndex, rooms: list[str]) -> Finding:
+def _step_4_3(index: HistoryIndex, rooms: list[str]) -> StepCheck:
     """What a second server finds on a copy of the data."""
     strays = in_rooms(index.second, rooms, delivery.strays) if index.second else []
     copied = sum(len(page.messages) for _, page in index.second.pages) if index.second else 0
-    return Finding(
+    return StepCheck(
         [*_data_dir(index), *strays, *in_rooms(index, rooms, durability.lost_in_copy)],
         Text("on_disk", {"messages": copied}),
     )
 
 
-def _step_4_4(index: HistoryIndex, rooms: list[str]) -> Finding:
+def _step_4_4(index: HistoryIndex, rooms: list[str]) -> StepCheck:
     """What the server has after several restarts."""
 
     def changed(index: HistoryIndex, room: str) -> list[Anomaly]:
         return pages.mismatches(index, room, "changed_after_restart")
 
     seams = [partial(replay.seams, client=name) for name in (*PEOPLE, "scribe")]
-    return Finding(
+    return StepCheck(
         [
             *in_rooms(index, rooms, delivery.strays, durability.lost, ordering.numbering, ordering.order),
             *in_rooms(index, rooms, changed, durability.replayed_as_new, *seams),
@@ -273,10 +273,10 @@ def _step_4_4(index: HistoryIndex, rooms: list[str]) -> Finding:
     )
 
 
-def _step_4_5(index: HistoryIndex, rooms: list[str]) -> Finding:
+def _step_4_5(index: HistoryIndex, rooms: list[str]) -> StepCheck:
     """What a newcomer is sent at the end, and what a reader finds."""
     newcomers = partial(replay.seams, client="newcomer")
-    return Finding(
+    return StepCheck(
         in_rooms(index, rooms, durability.lost, newcomers, pages.wrong),
         Text("history_given", {"newest": NEWEST, "messages": _read(index, "reader")}),
     )

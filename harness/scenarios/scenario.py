@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from harness.history.index import HistoryIndex
 from harness.scenarios.script import Scenes
-from harness.verdict.outcome import Finding
+from harness.verdict.outcome import StepCheck
 from harness.worlds.base import World
 
 P = TypeVar("P")
@@ -28,5 +28,5 @@ class Scenario(Protocol[P]):
     async def play(self, plan: P, world: World) -> None:
         """Do it, which writes the world's history. Raises PlayStopped if it cannot go on."""
 
-    def check(self, plan: P, index: HistoryIndex) -> dict[str, Finding]:
+    def check(self, plan: P, index: HistoryIndex) -> dict[str, StepCheck]:
         """For each step, the anomalies, or what proves that it was tested."""

@@ -10,7 +10,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Server
 from harness.history.index import HistoryIndex
 from harness.verdict.any_history import flaws_in
-from harness.verdict.outcome import Finding, Outcome, StepResult, Text
+from harness.verdict.outcome import Outcome, StepCheck, StepResult, Text
 from harness.verdict.steps import points_for, steps_of
 
 STALL_LIMIT = 1.0
@@ -18,7 +18,7 @@ STALL_LIMIT = 1.0
 
 
 def judge(
-    exercise: int, findings: Mapping[str, Finding], index: HistoryIndex, component: str | None
+    exercise: int, findings: Mapping[str, StepCheck], index: HistoryIndex, component: str | None
 ) -> list[StepResult]:
     """The verdict on each step of an exercise, in which the scenario's checks have found these `findings`.
 
@@ -43,7 +43,7 @@ def judge(
         finished = stop < inf
         if not finished and lacking is not None and finding.skipped is None:
             # Whatever went wrong meanwhile, it may have come from that.
-            finding, anomalies = Finding([], finding.proof, doubt=lacking), []
+            finding, anomalies = StepCheck([], finding.proof, doubt=lacking), []
         elif not finished and not anomalies and finding.skipped is None:
             anomalies = [_not_reached(index, step, blocked)]
         if not finished and blocked is None and finding.skipped is None:
@@ -54,7 +54,7 @@ def judge(
 
 
 def _result(
-    step: str, finding: Finding, anomalies: list[Anomaly], index: HistoryIndex, component: str | None
+    step: str, finding: StepCheck, anomalies: list[Anomaly], index: HistoryIndex, component: str | None
 ) -> StepResult:
     of = points_for(step, component)
     shaky, notes = finding.shaky, finding.notes

@@ -41,7 +41,7 @@ class Text(Struct, frozen=True):
     params: dict[str, Any] = field(default_factory=dict)
 
 
-class Finding(Struct):
+class StepCheck(Struct):
     """What a scenario's checks say of one step: what is wrong, or the proof, or the doubt.
 
     `doubt` says why a pass would prove nothing; `shaky` that the machine was too slow for anything that

@@ -101,7 +101,7 @@ class World(Surroundings):
 
     @abstractmethod
     async def stop_server(self) -> None:
-        """Ask the server to stop (SIGTERM), and wait until it has. Raises PlayStopped if it does not."""
+        """Ask the server to stop (SIGTERM), and wait until it has; kill it if it does not."""
 
     @abstractmethod
     async def kill_server(self) -> None:

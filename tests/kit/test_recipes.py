@@ -29,6 +29,7 @@ from harness.verdict.steps import (
     points_for,
     steps_of,
 )
+from harness.worlds.sim.observed import _ASKED_OF
 from harness.zoo import animals
 from lab.hub import Components
 from lab.loader import INTERFACES
@@ -176,6 +177,31 @@ def test_a_table_of_files_names_what_is_there(page: str) -> None:
         assert any((folder / name).exists() for folder in folders), name
 
 
+def test_what_happens_where_is_true() -> None:
+    """Each name in the section of the page about the harness stands in the file that is named after it."""
+    _, _, rest = read("harness/README.md").partition("\n## Where it happens\n")
+    section, checked = rest.partition("\n## ")[0], 0
+    for line in section.splitlines():
+        spans = re.findall(r"`(.+?)`", line)
+        for place, file in enumerate(spans):
+            path = ROOT / (file if file.startswith("lab/") else f"harness/{file}")
+            if file.endswith(".py"):
+                names = [span for span in spans[:place] if not span.startswith("--")]
+                assert path.is_file(), file
+                assert names == [] or names[-1].endswith(".py") or names[-1] in defined(path), (
+                    names[-1],
+                    file,
+                )
+                checked += 1
+    assert checked > 15
+
+
+def defined(path: Path) -> set[str]:
+    """The functions and classes of a file."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
+
+
 # --- faults ------------------------------------------------------------------------------------------
 
 
@@ -187,6 +213,7 @@ def missing_of_faults(faults: Mapping[str, FaultKind]) -> list[str]:
     for name, kind in faults.items():
         owed = [f"event.fault_{name}"]
         owed += [f"diagram.{name}"] if kind.drawn else []
+        owed += [f"how.{name}"] if kind.drawn and not kind.heals else []
         owed += [f"shows.{name}"] if kind.inbound is not Way.FLOWS or kind.outbound is not Way.FLOWS else []
         found += [f"{n}: {key}" for n in LANGUAGES for key in owed if not texts(n).has(key)]
         if f"\n| `{name}` | " not in page:
@@ -214,7 +241,7 @@ def test_a_fault_without_its_places_is_noticed() -> None:
         *(
             f"{n}: {key}"
             for n in LANGUAGES
-            for key in ("event.fault_wobble", "diagram.wobble", "shows.wobble")
+            for key in ("event.fault_wobble", "diagram.wobble", "how.wobble", "shows.wobble")
         ),
         "harness/README.md: wobble",
         "nobody suffers wobble",
@@ -261,6 +288,12 @@ def test_frames_belong_to_steps() -> None:
 
 
 NUMBERS = {18: "eighteen"}
+
+
+def test_the_calls_that_are_recorded_are_known_for_each_exercise() -> None:
+    """A simulated play with calls asks which ones belong to its exercise."""
+    assert set(_ASKED_OF) == set(EXERCISES)
+    assert all(COMPONENTS[number] in components for number, components in _ASKED_OF.items())
 
 
 def test_the_page_for_instructors_counts_steps_and_points() -> None:

@@ -13,9 +13,9 @@ from unittest.mock import AsyncMock
 import psutil
 import pytest
 
-from harness.check import simulated
-from harness.check.check import check
+from harness.check import simulated_runs as simulated
 from harness.check.options import Options
+from harness.check.worlds_asked import check
 from harness.worlds.targets import at_file
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import PLAIN

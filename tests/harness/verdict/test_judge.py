@@ -17,7 +17,7 @@ from harness.running.run import Run
 from harness.texts import texts
 from harness.verdict.any_history import leniencies
 from harness.verdict.judge import STALL_LIMIT, judge
-from harness.verdict.outcome import Finding, Outcome, StepResult, Text, overall
+from harness.verdict.outcome import Outcome, StepCheck, StepResult, Text, overall
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
 from tests.harness.stories import EPOCH, Story, told
 
@@ -26,10 +26,10 @@ TIMED = Anomaly("lost", {"who": "bob"})
 UNTIMED = Anomaly("reorder", {"who": "bob"})
 
 
-def findings_of(exercise: int, **findings: Finding) -> dict[str, Finding]:
+def findings_of(exercise: int, **findings: StepCheck) -> dict[str, StepCheck]:
     """What the checks of an exercise find, by step: `s1_1` is step 1.1; in the others, nothing."""
     given = {step.replace("_", ".").lstrip("s"): finding for step, finding in findings.items()}
-    return {step: given.get(step, Finding([], PROOF)) for step in steps_of(exercise)}
+    return {step: given.get(step, StepCheck([], PROOF)) for step in steps_of(exercise)}
 
 
 def played(*steps: str) -> Story:
@@ -44,7 +44,7 @@ def played(*steps: str) -> Story:
 ALL = ("1.1", "1.2", "1.3", "1.4", "1.5")
 
 
-def verdicts(story: Story, component: str | None = None, **findings: Finding) -> dict[str, StepResult]:
+def verdicts(story: Story, component: str | None = None, **findings: StepCheck) -> dict[str, StepResult]:
     """The verdict on each step of exercise 1, where the checks find this."""
     results = judge(1, findings_of(1, **findings), story.index, component)
     for result in results:
@@ -71,14 +71,14 @@ def test_everything_passes_where_nothing_is_wrong() -> None:
 def test_a_doubt_makes_a_pass_inconclusive() -> None:
     """Where nothing was shown, nothing is proved; notes are kept."""
     doubt, note = Text("nothing_said_after"), Text("no_retries")
-    result = verdicts(played(*ALL), s1_5=Finding([], PROOF, doubt=doubt, notes=[note]))["1.5"]
+    result = verdicts(played(*ALL), s1_5=StepCheck([], PROOF, doubt=doubt, notes=[note]))["1.5"]
     assert (result.outcome, result.points, result.of) == (Outcome.INCONCLUSIVE, 0, 2)
     assert (result.receipt, result.notes) == (doubt, [note])
 
 
 def test_a_finding_fails_its_step_only() -> None:
     """The others are judged by themselves."""
-    results = verdicts(played(*ALL), s1_4=Finding([UNTIMED], PROOF))
+    results = verdicts(played(*ALL), s1_4=StepCheck([UNTIMED], PROOF))
     assert outcomes(results) == ["passed", "passed", "passed", "failed", "passed"]
     assert (results["1.4"].points, results["1.4"].of, results["1.4"].receipt) == (0, 4, None)
     assert results["1.4"].anomalies == [UNTIMED]
@@ -86,7 +86,7 @@ def test_a_finding_fails_its_step_only() -> None:
 
 def test_a_doubt_does_not_save_what_failed() -> None:
     """What is wrong is wrong, however little was shown beside it."""
-    results = verdicts(played(*ALL), s1_4=Finding([UNTIMED], PROOF, doubt=Text("nothing_said_after")))
+    results = verdicts(played(*ALL), s1_4=StepCheck([UNTIMED], PROOF, doubt=Text("nothing_said_after")))
     assert results["1.4"].outcome is Outcome.FAILED
 
 
@@ -114,7 +114,7 @@ def test_a_stall_makes_doubtful_what_rests_on_time(
         pass
     with story.step("1.5"):
         story.passes(1)
-    result = verdicts(story, s1_4=Finding(anomalies, PROOF))["1.4"]
+    result = verdicts(story, s1_4=StepCheck(anomalies, PROOF))["1.4"]
     assert result.outcome is outcome
     assert result.anomalies == anomalies
     if outcome is Outcome.INCONCLUSIVE:
@@ -128,7 +128,7 @@ def test_a_stall_of_another_step_excuses_nothing() -> None:
         story.passes(1)
         story.add(Stalled(story.at, 1.5))
         story.passes(1)
-    found = Finding([TIMED], PROOF)
+    found = StepCheck([TIMED], PROOF)
     results = verdicts(story, s1_3=found, s1_4=found, s1_5=found)
     assert outcomes(results)[2:] == ["failed", "inconclusive", "inconclusive"]
 
@@ -138,7 +138,7 @@ def test_what_a_scenario_calls_shaky_is_inconclusive() -> None:
     shaky = Text("slow_machine", {"seconds": 2})
     story = played(*ALL)
     for anomalies, outcome in (([TIMED], "inconclusive"), ([], "inconclusive"), ([UNTIMED], "failed")):
-        result = verdicts(story, s1_4=Finding(anomalies, PROOF, shaky=shaky))["1.4"]
+        result = verdicts(story, s1_4=StepCheck(anomalies, PROOF, shaky=shaky))["1.4"]
         assert str(result.outcome) == outcome
         assert result.receipt == (shaky if outcome == "inconclusive" else None)
 
@@ -165,7 +165,7 @@ def test_a_step_that_did_not_come_to_its_end_with_other_findings() -> None:
     """Those say enough."""
     story = played("1.1", "1.2", "1.3")
     story.begins("1.4")
-    results = verdicts(story, s1_4=Finding([UNTIMED], PROOF), s1_5=Finding([TIMED], PROOF))
+    results = verdicts(story, s1_4=StepCheck([UNTIMED], PROOF), s1_5=StepCheck([TIMED], PROOF))
     assert [a.name for step in ("1.4", "1.5") for a in results[step].anomalies] == ["reorder", "lost"]
 
 
@@ -183,7 +183,7 @@ def test_skipped_steps_have_no_points_and_block_nothing() -> None:
     """What was left out on purpose is no failure, and no reason for another one."""
     skipped = Text("slow_left_out")
     story = played("1.1", "1.2", "1.3")
-    results = verdicts(story, s1_4=Finding([], PROOF, skipped=skipped))
+    results = verdicts(story, s1_4=StepCheck([], PROOF, skipped=skipped))
     assert outcomes(results) == ["passed"] * 3 + ["skipped", "failed"]
     assert (results["1.4"].of, results["1.4"].receipt, results["1.4"].anomalies) == (0, skipped, [])
     assert results["1.5"].anomalies[0].params["blocked"] == "1.5"
@@ -207,7 +207,7 @@ def test_the_server_and_the_connections_are_looked_after_in_every_step(how: str,
     with story.step("1.2"):
         alice.gives_up("history", 6.0, "red")
         story.server(how, code=1, events=9)
-    results = verdicts(story, s1_2=Finding([UNTIMED], PROOF))
+    results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
     assert told(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
     assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
 
@@ -220,7 +220,7 @@ def test_what_a_scenario_found_is_not_told_again() -> None:
         alice.is_dropped(1011)
         alice.gives_up("reading")
     found = Anomaly("dropped_connection", {"who": "alice", "code": 1011, "what": "no_type"}, [], "bad_frame")
-    results = verdicts(story, s1_1=Finding([found], PROOF))
+    results = verdicts(story, s1_1=StepCheck([found], PROOF))
     assert [anomaly.name for anomaly in results["1.1"].anomalies] == ["no_connection", "dropped_connection"]
 
 
@@ -257,9 +257,9 @@ def test_a_receipt_for_nothing_is_none() -> None:
     story = played(*ALL)
     results = verdicts(
         story,
-        s1_2=Finding([], Text("connected", {"clients": 5, "bad": 0})),
-        s1_3=Finding([], Text("started", {"seconds": 0.0})),
-        s1_4=Finding([UNTIMED], Text("connected", {"clients": 5, "bad": 0})),
+        s1_2=StepCheck([], Text("connected", {"clients": 5, "bad": 0})),
+        s1_3=StepCheck([], Text("started", {"seconds": 0.0})),
+        s1_4=StepCheck([UNTIMED], Text("connected", {"clients": 5, "bad": 0})),
     )
     assert outcomes(results) == ["passed", "inconclusive", "passed", "failed", "passed"]
     assert results["1.2"].receipt == Text("nothing_done")
@@ -272,7 +272,9 @@ def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
         (alice,) = story.clients("alice")
         alice.gets({"type": "history", "data": {"room": "red"}})
         alice.gets({"type": "presence", "data": {"room": "red"}})
-        results = verdicts(story, s1_3=Finding(list(anomalies), PROOF), s1_4=Finding(list(anomalies), PROOF))
+        results = verdicts(
+            story, s1_3=StepCheck(list(anomalies), PROOF), s1_4=StepCheck(list(anomalies), PROOF)
+        )
         names = [[anomaly.name for anomaly in result.anomalies] for result in results.values()]
         if anomalies:
             assert names == [[], [], ["malformed_frame", "malformed_frame", "reorder"], ["reorder"], []]
@@ -290,7 +292,7 @@ def test_a_malformed_error_explains_least() -> None:
     for step in ("2.2", "2.3", "2.4"):
         with story.step(step):
             story.passes(1)
-    first = judge(2, findings_of(2, s2_1=Finding([UNTIMED], PROOF)), story.index, None)[0]
+    first = judge(2, findings_of(2, s2_1=StepCheck([UNTIMED], PROOF)), story.index, None)[0]
     assert [(each.name, each.params.get("kind")) for each in first.anomalies] == [
         ("malformed_frame", "message"),
         ("reorder", None),

@@ -6,10 +6,10 @@ import asyncio
 import io
 
 from harness.check.files import write_json, write_page
-from harness.check.live import Live
+from harness.check.live_runs import Live
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
-from harness.check.simulated import Simulated
+from harness.check.simulated_runs import Simulated
 from harness.reports.ending import interrupted, pool_failed
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
