@@ -19,7 +19,7 @@ from stage import perform, settle, source, verdict
 # ## The scene
 #
 # Alice watches a room. **Rhea's connection is reset**: her machine is told so, and the server's as well.
-# **Vera vanishes**: her socket stays open, and nothing comes from it any more. Here a heartbeat is sent
+# **Vera goes silent**: her socket stays open, and nothing comes from it any more. Here a heartbeat is sent
 # twice a second, and the time-out is three heartbeats.
 
 # %%
@@ -54,7 +54,7 @@ presence_timeline(right, "alice", "lobby", ("alice", "rhea", "vera"), BEATS, "Th
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Rhea at once: a reset is news. Vera only after the time-out, for nothing *happens* when somebody vanishes;
+# Rhea at once: a reset is news. Vera only after the time-out, for nothing *happens* when a client goes silent;
 # what the server notices is that something does *not* happen. The reference shows her as away on the way
 # there. A shorter time-out would find her sooner, and would sometimes declare somebody dead who was just
 # slow.

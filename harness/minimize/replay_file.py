@@ -23,7 +23,7 @@ from harness.texts.problem import Problem
 from harness.verdict.steps import EXERCISES
 from harness.worlds.targets import Target, python_program
 
-FORMAT = 1
+FORMAT = 2
 MAX_HISTORY = 1024 * 1024
 """The largest history, in bytes, that is written into a file."""
 
