@@ -111,7 +111,7 @@ def serve(
     logging.getLogger("websockets.server").addFilter(_is_worth_logging)
     if heartbeat_interval >= offline_timeout:
         click.echo(
-            f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline time-out of "
+            f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline timeout of "
             f"{offline_timeout:g} s, users who are there will be shown as offline",
             err=True,
         )

@@ -176,7 +176,7 @@ class ChatServer(Hub):
             session.send(Heartbeat())
 
     async def _sweep(self) -> None:
-        """Close the connections of clients that have been silent for longer than the offline time-out.
+        """Close the connections of clients that have been silent for longer than the offline timeout.
 
         A machine that lost its network says no goodbye, and TCP does not notice while nothing is sent (a
         half-open connection): only silence tells. What counts is the client's silence and not ours, so:

@@ -4,7 +4,7 @@
 # A machine that lost its network sends nothing, not even a farewell. A machine that is merely quiet sends
 # nothing either. From outside, *dead* and *slow* look alike. All that one can do is to guess, and the part
 # that guesses is called a **failure detector**. Ours asks for a sign of life now and then (a
-# **heartbeat**), and takes whoever was silent for a **time-out** to be gone.
+# **heartbeat**), and takes whoever was silent for a **timeout** to be gone.
 #
 # Two things are wanted of it (Chandra and Toueg, 1996): that it is *complete*, so that the dead are found
 # out some day, and that it is *accurate*, so that the living are left in peace.
@@ -20,7 +20,7 @@ from stage import perform, settle, source, verdict
 #
 # Alice watches a room. **Rhea's connection is reset**: her machine is told so, and the server's as well.
 # **Vera goes silent**: her socket stays open, and nothing comes from it any more. Here a heartbeat is sent
-# twice a second, and the time-out is three heartbeats.
+# twice a second, and the timeout is three heartbeats.
 
 # %%
 BEATS = 6
@@ -44,7 +44,7 @@ async def scene(world):
 
 
 # %% [markdown]
-# **Predict first.** When will Alice be shown that Rhea is offline: at once, after the time-out, or never?
+# **Predict first.** When will Alice be shown that Rhea is offline: at once, after the timeout, or never?
 # And Vera?
 
 # %%
@@ -54,9 +54,9 @@ presence_timeline(right, "alice", "lobby", ("alice", "rhea", "vera"), BEATS, "Th
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Rhea at once: a reset is news. Vera only after the time-out, for nothing *happens* when a client goes silent;
+# Rhea at once: a reset is news. Vera only after the timeout, for nothing *happens* when a client goes silent;
 # what the server notices is that something does *not* happen. The reference shows her as away on the way
-# there. A shorter time-out would find her sooner, and would sometimes declare somebody dead who was just
+# there. A shorter timeout would find her sooner, and would sometimes declare somebody dead who was just
 # slow.
 # </details>
 #

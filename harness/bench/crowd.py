@@ -237,7 +237,7 @@ class Crowd:
             pass
 
     def _read_all(self, timeout: float) -> bool:
-        """Read what has arrived, or arrives within the time-out; returns whether anything did."""
+        """Read what has arrived, or arrives within the timeout; returns whether anything did."""
         events = self._poll.poll(timeout)
         for fd, _ in events:
             number = self._member[fd]

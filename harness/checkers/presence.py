@@ -3,7 +3,7 @@
 A client is shown users by two sources: *broadcasts*, which come unasked, and *answers* to `presence`. A
 listener that never asks receives broadcasts only; so both sources can be judged alone, and compared.
 
-A time-out is judged on the harness's clock: from the moment when the silent client sent its last frame to the
+A timeout is judged on the harness's clock: from the moment when the silent client sent its last frame to the
 moment when another client received the news. The way there and back takes time too, on a loaded machine much
 of it. So a client asks the server something all the time, and `slack` is the longest that an answer took.
 """
@@ -22,7 +22,7 @@ from harness.history.index import Conn, HistoryIndex, ReceivedFrame
 from lab.protocol import Status
 
 EARLY = 0.02
-"""Seconds by which a time-out may seem early: the resolution of clocks and timers."""
+"""Seconds by which a timeout may seem early: the resolution of clocks and timers."""
 TOO_OFTEN = 10
 """How many times more often than required a server may send heartbeats: few servers are exact."""
 

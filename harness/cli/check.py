@@ -33,7 +33,7 @@ from harness.verdict.steps import EXERCISES
 @options.html_file(
     "Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]"
 )
-@click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long time-outs.")
+@click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long timeouts.")
 @options.language
 @options.verbose
 def check(

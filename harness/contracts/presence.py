@@ -2,7 +2,7 @@
 
 The model keeps the rooms and the last sign of life of each connection, and works out who is present. Two
 things are left to the component: whether it shows `away` (after one and a half intervals), and what it does
-at the very moment of a time-out. So no connection is ever silent for exactly the time-out here.
+at the very moment of a timeout. So no connection is ever silent for exactly the timeout here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALIKE = (
 )
 """Users, and rooms, that look alike; `red.x.ann` is ambiguous where names are joined into one key."""
 PAUSES = (0.0137, 0.1713, 0.4831, 0.7613, 1 - 1e-4, 1 + 1e-4, 1.2651)
-"""Parts of the time-out; no sum of a few of them is 1."""
+"""Parts of the timeout; no sum of a few of them is 1."""
 _WEIGHTS = {
     "connected": 4,
     "joined": 6,
@@ -59,7 +59,7 @@ _WEIGHTS = {
 class Act(Struct, frozen=True):
     """A call for a connection and a room; or `pass`, after which the server sweeps; or `another` instance.
 
-    `seconds` are parts of the time-out. With `looks`, `in_room` is called just before the sweep.
+    `seconds` are parts of the timeout. With `looks`, `in_room` is called just before the sweep.
     """
 
     what: str

@@ -60,7 +60,7 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
 
 
 async def _run(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, bytes, int | None]:
-    """The output and errors of a new process, and its exit code, which is None after a time-out."""
+    """The output and errors of a new process, and its exit code, which is None after a timeout."""
     given = os.environ if environment is None else environment
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -31,7 +31,7 @@ def add(parser: pytest.Parser) -> None:
     option("--lab-exercises", metavar="1,3", help="Only these exercises; alone, it judges your exercises/.")
     option("--lab-seed", type=int, metavar="N", help="Play the plan of this seed again.")
     option("--lab-runs", type=int, default=1, metavar="N", help="Play each N times; the worst counts.")
-    option("--lab-skip-slow", action="store_true", help="Leave out steps that wait for long time-outs.")
+    option("--lab-skip-slow", action="store_true", help="Leave out steps that wait for long timeouts.")
     option("--lab-lang", choices=("en", "fr"), default="en", help="Language of the explanations.")
 
 

@@ -34,7 +34,7 @@ from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
 
 MAX_SECONDS = 150.0
-"""No exercise takes longer, apart from waiting for a server's own long time-outs."""
+"""No exercise takes longer, apart from waiting for a server's own long timeouts."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def simulate(
     seed = f"{case.seed}/{case.exercise}"
     may_be_quick = case.script is None and case.size < MODEST
     is_quick = may_be_quick and Random(f"{seed}/intervals").random() < QUICK
-    # With slow networks, time-outs as short as these could not be judged.
+    # With slow networks, timeouts as short as these could not be judged.
     latency = LatencyModel(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
     simulator = Simulator(seed, NEW_YEAR, latency)
     world: SimWorld | None = None

@@ -40,9 +40,9 @@ SCENES = Scenes(
 ROOM = "den"
 OTHER = "attic"
 WATCHED = 3
-"""How long to watch, in offline time-outs: to distinguish late from never, and quiet from gone."""
+"""How long to watch, in offline timeouts: to distinguish late from never, and quiet from gone."""
 SLOW_TIMEOUT = 5.0
-"""An offline time-out above this many seconds counts as slow to wait for."""
+"""An offline timeout above this many seconds counts as slow to wait for."""
 ASKS = 5
 """How often in a heartbeat interval the asker asks."""
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames", "igor": "receives_nothing"}
@@ -433,7 +433,7 @@ def _left(index: HistoryIndex, client: str, room: str) -> int:
 
 
 def _too_slow(slack: float, heartbeat: float) -> Text | None:
-    """If answers took longer than a heartbeat interval, time-outs cannot be judged."""
+    """If answers took longer than a heartbeat interval, timeouts cannot be judged."""
     return Text("slow_machine", {"seconds": round(slack, 2)}) if slack > heartbeat else None
 
 
@@ -451,7 +451,7 @@ def _returned(
 
 
 def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
-    """After a time-out the server must close the connection."""
+    """After a timeout the server must close the connection."""
     vera = people.get("vera")
     if vera is None or vera.closed is not None or not index.finished("3.4"):
         return []
@@ -461,7 +461,7 @@ def _left_open(index: HistoryIndex, people: dict[str, Conn]) -> list[Anomaly]:
 def _not_sent_while_quiet(
     index: HistoryIndex, room: str, people: dict[str, Conn], quiet: Silence
 ) -> list[Anomaly]:
-    """Whether a member that sends nothing, but still receives, was sent everything until its time-out.
+    """Whether a member that sends nothing, but still receives, was sent everything until its timeout.
 
     Only messages count that all clients with signs of life received: other losses have other causes.
     """

@@ -29,7 +29,7 @@ class World(Surroundings):
         self.can_restart = True
         """Whether the world can stop and start the server."""
         self.skip_slow = False
-        """Whether steps that wait for long time-outs are left out."""
+        """Whether steps that wait for long timeouts are left out."""
         self.on_step: Callable[[Event], None] = lambda event: None
         """Called with each step that begins or ends, and with long waits, to show progress."""
         self.lags: dict[str, float] = {}
@@ -52,7 +52,7 @@ class World(Surroundings):
                 yield
 
     def announce_wait(self, seconds: float) -> None:
-        """Announce that the next part takes long, because the server's own time-outs do."""
+        """Announce that the next part takes long, because the server's own timeouts do."""
         event = history.Noted(self.now(), "long_wait", seconds)
         self.record(event)
         self.on_step(event)

@@ -44,7 +44,7 @@ HANG_TRIES = 3
 _MAX_FRAME = 8 * 1024 * 1024
 """Larger frames than the contract allows are read, so that they can be reported."""
 QUICK_INTERVAL = 0.5
-"""Seconds between heartbeats, as servers are set where each check of a time-out would take long."""
+"""Seconds between heartbeats, as servers are set where each check of a timeout would take long."""
 QUICK_TIMEOUT = 1.5
 """Seconds, likewise: three intervals, so that a client may miss one answer on a loaded machine."""
 

@@ -1,4 +1,4 @@
-"""Animals of exercise 3: heartbeats, time-outs, and who is told of whom."""
+"""Animals of exercise 3: heartbeats, timeouts, and who is told of whom."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def returning_is_not_shown(parts: Components) -> None:
 
 @animal("3.4", "lost")
 def quiet_members_receive_nothing(parts: Components) -> None:
-    """Who has missed one heartbeat is skipped when a message goes out, long before the time-out."""
+    """Who has missed one heartbeat is skipped when a message goes out, long before the timeout."""
 
     class Skipping(PubSub):
         def publish(self, room: str, frame: ServerFrame) -> None:

@@ -136,10 +136,10 @@ def test_an_address_that_cannot_be(command: Run, host: str) -> None:
 
 
 def test_intervals_that_do_not_fit_are_warned_of(command: Run, taken_port: str) -> None:
-    """Heartbeats that are rarer than the time-out are allowed, with a warning of what they do."""
+    """Heartbeats that are rarer than the timeout are allowed, with a warning of what they do."""
     code, said = command("--port", taken_port, "--heartbeat-interval", "5", "--offline-timeout", "2.5")
     assert code == 1
-    assert "warning: with a heartbeat every 5 s and an offline time-out of 2.5 s" in said
+    assert "warning: with a heartbeat every 5 s and an offline timeout of 2.5 s" in said
 
 
 def _file_in_the_way() -> None:

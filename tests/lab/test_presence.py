@@ -116,7 +116,7 @@ def joined(manager: PresenceManager, connection: str, user: str, room: str, now:
 
 
 def test_the_time_out_is_met_to_the_moment() -> None:
-    """A silent user is away after one and a half intervals and offline at the time-out, never sooner."""
+    """A silent user is away after one and a half intervals and offline at the timeout, never sooner."""
     manager = PresenceManager(2.0, 8.0)
     online = Change("r", Presence("ada", ONLINE, 1000))
     assert joined(manager, "a1", "ada", "r", 1.0) == [online]
@@ -131,7 +131,7 @@ def test_the_time_out_is_met_to_the_moment() -> None:
 
 
 def test_a_sign_of_life_renews_everything() -> None:
-    """Who is away is online again in every room after one sign of life, and the time-out begins anew."""
+    """Who is away is online again in every room after one sign of life, and the timeout begins anew."""
     manager = PresenceManager(2.0, 8.0)
     joined(manager, "a1", "ada", "r", 0.0)
     manager.joined("a1", "s", 0.0)

@@ -64,7 +64,7 @@ FULL = "\x01" * MAX_CONTENT
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ChatServer]:
-    """A server with the usual intervals, so that neither heartbeats nor time-outs disturb."""
+    """A server with the usual intervals, so that neither heartbeats nor timeouts disturb."""
     async with serving(tmp_path) as server:
         yield server
 
@@ -597,7 +597,7 @@ async def test_heartbeats_come(tmp_path: Path) -> None:
 
 
 async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
-    """Who is silent for the time-out is offline at once, and not sooner; it is announced and disconnected."""
+    """Who is silent for the timeout is offline at once, and not sooner; it is announced and disconnected."""
     async with clocked(tmp_path) as server, dial(server, "bob") as bob, Mute(server.port, "ada") as ada:
         await bob.join()
         await ada.send("join", room="r")
@@ -644,7 +644,7 @@ async def test_any_frame_is_a_sign_of_life(tmp_path: Path, sign: Callable[[Clien
 
 
 async def test_real_time_passes_too(tmp_path: Path) -> None:
-    """With real, short intervals a silent client is offline after the time-out and not before it."""
+    """With real, short intervals a silent client is offline after the timeout and not before it."""
     async with serving(tmp_path, heartbeat_interval=0.05, offline_timeout=0.2) as server:
         async with dial(server, "ada") as ada:
             begun = time.monotonic()
@@ -677,7 +677,7 @@ async def test_one_lively_connection_is_enough(tmp_path: Path) -> None:
 
 
 async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
-    """If the server is held up beyond the time-out, what came meanwhile is read before anybody is offline."""
+    """If the server is held up beyond the timeout, what came meanwhile is read before anybody is offline."""
     async with clocked(tmp_path) as server, Mute(server.port, "ada") as ada:
         await ada.send("join", room="r")
         await eventually(lambda: server.presence.in_room("r", server.clock))
@@ -1021,7 +1021,7 @@ async def test_who_freezes_amid_its_replay_times_out(
 
 
 async def test_who_freezes_amid_its_replay_is_offline_in_time(tmp_path: Path) -> None:
-    """A client that takes nothing of its replay and says nothing is offline at the time-out, not later."""
+    """A client that takes nothing of its replay and says nothing is offline at the timeout, not later."""
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
     async with (
         serving(tmp_path, heartbeat_interval=0.1, offline_timeout=0.5) as server,

@@ -24,7 +24,7 @@ GROWTH = 12 * MIB
 """Bytes by which resident memory may grow after that. What leaks with each of 100,000 connections would be
 more: a task or a session that is never let go has some kilobytes."""
 REST_SECONDS = 20.0
-"""Within which a server that is left alone has done with everybody: its own time-outs, and as much again."""
+"""Within which a server that is left alone has done with everybody: its own timeouts, and as much again."""
 OPTIONS = ("--heartbeat-interval", "2", "--offline-timeout", "8")
 
 

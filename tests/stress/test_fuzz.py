@@ -67,7 +67,7 @@ HANGING = (
 
 
 async def test_those_who_stop_in_the_middle_are_not_waited_for(tmp_path: Path) -> None:
-    """Who falls silent within a handshake or a frame is disconnected after the time-outs."""
+    """Who falls silent within a handshake or a frame is disconnected after the timeouts."""
     server = Server(tmp_path, *OPTIONS)
     server.start()
     try:

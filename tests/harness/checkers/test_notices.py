@@ -104,7 +104,7 @@ def test_the_second_connection_of_a_user_need_not_be_announced() -> None:
 def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
     seconds: float, names: list[str]
 ) -> None:
-    """A server may see the new connection first, until the time-out and an interval are over."""
+    """A server may see the new connection first, until the timeout and an interval are over."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -206,7 +206,7 @@ def test_what_happens_in_one_moment_may_be_announced_in_it() -> None:
 
 
 def test_a_server_that_drops_somebody_may_tell_the_others_first() -> None:
-    """After a time-out, the announcement may arrive before the dropped client sees its connection closed."""
+    """After a timeout, the announcement may arrive before the dropped client sees its connection closed."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)

@@ -16,7 +16,7 @@ from tests.harness.stories import EPOCH, Person, Story, facts, told
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
 TIMES = {"timeout": TIMEOUT, "interval": HEARTBEAT}
-"""What every finding about a time-out says of the server's times."""
+"""What every finding about a timeout says of the server's times."""
 
 
 class Den:
@@ -119,7 +119,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 @pytest.mark.parametrize("here", ["online", "away"])
 @pytest.mark.parametrize("after", [TIMEOUT, 1.7, TIMEOUT + HEARTBEAT])
 def test_who_falls_silent_is_offline_in_time(style: str, here: str, after: float) -> None:
-    """From the time-out until one interval later; told by changes or by lists; `away` is here."""
+    """From the timeout until one interval later; told by changes or by lists; `away` is here."""
     den = Den(style, here)
     den.vera_vanishes(after)
     assert told(den.offline()) == []
@@ -132,7 +132,7 @@ def test_who_falls_silent_is_offline_in_time(style: str, here: str, after: float
 
 
 def test_whose_connection_broke_may_count_at_once_or_later() -> None:
-    """A reset is noticed immediately, or by the time-out."""
+    """A reset is noticed immediately, or by the timeout."""
     for after in (0.0, 0.1, 1.0, TIMEOUT, 2.0):
         den = Den()
         den.vera_vanishes(after)
@@ -300,7 +300,7 @@ def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
     ],
 )
 def test_the_earliest_and_the_latest_moment_to_be_offline(seconds: float, names: list[str]) -> None:
-    """The time-out, short of what clocks differ; and an interval and a half more, beside the slack."""
+    """The timeout, short of what clocks differ; and an interval and a half more, beside the slack."""
     den = Den()
     den.story.next_at(2.0)
     den.vera.sends({"type": "heartbeat"})
@@ -312,7 +312,7 @@ def test_the_earliest_and_the_latest_moment_to_be_offline(seconds: float, names:
 
 @pytest.mark.parametrize(("more", "names"), [(0.0, []), (0.25, ["zombie_presence"])])
 def test_who_is_still_shown_while_it_may_be_is_no_zombie(more: float, names: list[str]) -> None:
-    """Until the time-out, an interval and the slack are over, whoever asks may be told that it is there."""
+    """Until the timeout, an interval and the slack are over, whoever asks may be told that it is there."""
     den = Den()
     den.story.next_at(2.0)
     den.vera.sends({"type": "heartbeat"})
@@ -323,7 +323,7 @@ def test_who_is_still_shown_while_it_may_be_is_no_zombie(more: float, names: lis
 
 
 def test_where_nobody_was_told_anything_nothing_wrong_was_told() -> None:
-    """However short the time-out is."""
+    """However short the timeout is."""
     den = Den()
     silence = Silence("vera", "den", den.story.at, den.story.passes(9), 0.125, 0.25, False)
     log = den.story.index
@@ -462,7 +462,7 @@ def test_somebody_who_is_broadcast_as_gone_and_still_listed(again: bool) -> None
 
 @pytest.mark.parametrize(("after", "seconds"), [(0.6, 0.6), (1.4, 1.4)])
 def test_somebody_who_is_offline_too_early(after: float, seconds: float) -> None:
-    """Before the time-out; unless its connection broke."""
+    """Before the timeout; unless its connection broke."""
     den = Den()
     den.vera_vanishes(after)
     found = den.offline()
@@ -527,7 +527,7 @@ def test_somebody_who_is_listed_as_gone_too_early() -> None:
 
 @pytest.mark.parametrize("after", [2.5, 3.5])
 def test_somebody_who_is_offline_too_late(after: float) -> None:
-    """More than an interval after the time-out, and more than what is forgiven of another half."""
+    """More than an interval after the timeout, and more than what is forgiven of another half."""
     den = Den()
     den.vera_vanishes(after)
     found = den.offline()

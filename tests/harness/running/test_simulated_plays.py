@@ -104,7 +104,7 @@ def test_a_kill_finds_messages_under_way_also_where_saving_takes_no_time(tmp_pat
 def test_presence_is_played_with_the_course_s_intervals(
     right_runs: dict[tuple[str, int], list[Run]],
 ) -> None:
-    """More than three minutes pass while somebody is watched for three time-outs of a minute."""
+    """More than three minutes pass while somebody is watched for three timeouts of a minute."""
     assert right_runs["reference", 3][0].seconds > 180
 
 

@@ -134,7 +134,7 @@ def test_a_stall_of_another_step_excuses_nothing() -> None:
 
 
 def test_what_a_scenario_calls_shaky_is_inconclusive() -> None:
-    """Where answers took too long, neither a pass nor a time-out proves anything."""
+    """Where answers took too long, neither a pass nor a timeout proves anything."""
     shaky = Text("slow_machine", {"seconds": 2})
     story = played(*ALL)
     for anomalies, outcome in (([TIMED], "inconclusive"), ([], "inconclusive"), ([UNTIMED], "failed")):

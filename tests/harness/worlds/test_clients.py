@@ -15,7 +15,7 @@ from tests.harness.worlds.stage import ECHO, Stage, heard, heard_numbers, left, 
 
 
 def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
-    """A reset ends the membership at once, long before a time-out."""
+    """A reset ends the membership at once, long before a timeout."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -32,7 +32,7 @@ def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
 
 
 def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
-    """Who vanishes stays a member for the whole time-out, and not for much longer."""
+    """Who vanishes stays a member for the whole timeout, and not for much longer."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()

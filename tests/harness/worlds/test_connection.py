@@ -476,7 +476,7 @@ async def test_a_message_of_just_the_limit_is_heard() -> None:
 
 
 async def test_who_ignores_that_it_failed_is_cut_off() -> None:
-    """After bad text, a server that does not close is waited for until the closing's time-out."""
+    """After bad text, a server that does not close is waited for until the closing's timeout."""
     ws, _ = await ours(close_timeout=0)
     ws.data_received(frame(TEXT, b"\xff"))
     await ws.wait_closed()

@@ -55,7 +55,7 @@ async def test_restart_keeps_port_and_data(world: LiveWorld) -> None:
 
 
 async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld) -> None:
-    """A reset ends the membership at once; who vanishes stays a member until the time-out."""
+    """A reset ends the membership at once; who vanishes stays a member until the timeout."""
     watcher, reset, ghost = [await world.client(name) for name in ("watcher", "reset", "ghost")]
     room = world.name("room")
     for client in (watcher, reset, ghost):

@@ -486,7 +486,7 @@ function connect(ws, { url, socket }) {
     dead: false, // we have
     tokens: RATE.burst,
     tokensAt: performance.now(),
-    aliveAt: performance.now(), // the last sign of life, as the time-out counts
+    aliveAt: performance.now(), // the last sign of life, as the timeout counts
     lastSeen: Date.now(), // and as others see it
   };
   connections.add(connection);
