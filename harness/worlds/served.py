@@ -203,55 +203,54 @@ class ServedWorld(World):
 
     async def _wait_ready(self, process: Process | None) -> None:
         """Return when a client that connects is sent `connected`; else record what happened instead."""
-        began = self.now()
-        waited, last = 0.0, began
-        why, more = "not_listening", ""
-        while True:
+        began = last = self.now()
+        waited = 0.0
+        while waited <= READY_SECONDS:
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
                 self._reported.add(process.pid)
                 self._event("not_ready", why="exited", code=process.exit_code, output=process.tail())
                 raise PlayStopped
-            try:
-                if await self._accepts():
-                    self._event("ready", seconds=round(self.now() - began, 3))
-                    return
-                why, more = "no_connected", ""
-            except InvalidStatus as error:
-                why, more = "plain_http", str(error.response.status_code)
-            except ConnectionClosed as error:
-                why, more = "hangs_up", str(error.rcvd.code if error.rcvd else 1006)
-            except (InvalidHandshake, EOFError) as error:
-                old = "HTTP/1" in str(error.__cause__)
-                why, more = ("plain_http", "HTTP/1.0") if old else ("not_websocket", "")
-            except TimeoutError:
-                why = "silent"
-            except OSError:
-                why = "not_listening"
+            why, more = await self._try_to_connect()
+            if not why:
+                self._event("ready", seconds=round(self.now() - began, 3))
+                return
             await asyncio.sleep(0.01)
             waited += min(self.now() - last, 2.5)
             last = self.now()
-            if waited > READY_SECONDS:
-                break
             if process is None and why == "not_listening" and waited > 1.0:
                 break
         detail: dict[str, object] = {"why": why, "more": more, "seconds": READY_SECONDS}
-        if process is not None:
-            ports = process.listens_on()
-            if why == "not_listening" and ports:
-                detail |= {
-                    "why": "wrong_port",
-                    "ports": ports,
-                    "port": self._port,
-                }
-            elif why in ("not_listening", "silent"):
-                self._reported.add(process.pid)
-                detail["output"] = process.hangs_where()
-            detail.setdefault("output", process.tail())
-        else:
-            detail |= {"url": self.address, "why": "nobody" if why == "not_listening" else why}
-        self._event("not_ready", **detail)
+        self._event("not_ready", **detail | self._why_not_ready(process, why))
         raise PlayStopped
+
+    async def _try_to_connect(self) -> tuple[str, str]:
+        """Why a client cannot connect, and the code or status that says so; empty if it can."""
+        try:
+            return ("", "") if await self._accepts() else ("no_connected", "")
+        except InvalidStatus as error:
+            return "plain_http", str(error.response.status_code)
+        except ConnectionClosed as error:
+            return "hangs_up", str(error.rcvd.code if error.rcvd else 1006)
+        except (InvalidHandshake, EOFError) as error:
+            return ("plain_http", "HTTP/1.0") if "HTTP/1" in str(error.__cause__) else ("not_websocket", "")
+        except TimeoutError:
+            return "silent", ""
+        except OSError:
+            return "not_listening", ""
+
+    def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
+        """What else can be found out of a server that does not become ready. If it hangs, this ends it."""
+        if process is None:
+            return {"url": self.address, "why": "nobody" if why == "not_listening" else why}
+        ports = process.listens_on()
+        if why == "not_listening" and ports:
+            found: dict[str, object] = {"why": "wrong_port", "ports": ports, "port": self._port}
+            return found | {"output": process.tail()}
+        if why in ("not_listening", "silent"):
+            self._reported.add(process.pid)
+            return {"output": process.hangs_where()}
+        return {"output": process.tail()}
 
     async def _accepts(self) -> bool:
         """Whether a client that connects is sent `connected` within two seconds.
