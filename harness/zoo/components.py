@@ -273,7 +273,7 @@ _keep(
     "eight_may_join_at_once",
     "2.3",
     "reader_delays",
-    "A semaphore lets eight join at a time: clients that do not read hold it, and the ninth waits.",
+    "A semaphore lets eight clients join at a time: eight that do not read keep the ninth waiting.",
     (
         "        self._store = store\n",
         "        self._store = store\n        self._joining = asyncio.Semaphore(8)\n",
@@ -399,7 +399,7 @@ _keep(
     "a_full_disk_is_passed_over",
     "4.3",
     "not_kept",
-    "An OSError of a write is caught and logged, and `save` returns as if it had succeeded.",
+    "The OSError of a failed write is caught and logged, and `save` returns as if it had succeeded.",
     (
         "        self._file.flush()",
         "        try:\n"

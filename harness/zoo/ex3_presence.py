@@ -63,7 +63,7 @@ def one_connection_ends_the_user(parts: Components) -> None:
 
 @animal("3.2", "unannounced_presence", also="3.3 3.4")
 def presence_is_not_broadcast(parts: Components) -> None:
-    """Presence is only sent to clients that request it: changes are not broadcast."""
+    """Presence is sent only to clients that request it: changes are not broadcast."""
     lab.server.ChatServer.publish_presence = lambda self, changes: None  # type: ignore[method-assign]
 
 

@@ -104,7 +104,7 @@ def sigterm_is_ignored(parts: Components) -> None:
     "4.3",
     "data_dir_ignored",
     worlds=("live",),
-    why="files outside of DATA_DIR are not simulated: there a killed server keeps the lock of its database",
+    why="files outside of DATA_DIR are not simulated: a database there stays locked by a killed server",
 )
 def data_dir_is_ignored(parts: Components) -> None:
     """Messages are stored in a fixed place, and not in DATA_DIR."""

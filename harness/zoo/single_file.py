@@ -820,7 +820,7 @@ _keep(
     "4.4",
     "no_start",
     "Each message has its own file, and all files are parsed when the server starts. One incomplete file "
-    "is enough to prevent that.",
+    "is enough to make that fail.",
     *_stored_by(
         '''def read_all() -> None:
     """Read all messages."""
