@@ -29,13 +29,13 @@ _LIVE_JOBS = 3
     type=click.Choice(["live", "sim", "both"]),
     default="sim",
     show_default=True,
-    help="Where they are played. Live, each animal plays the exercise that it belongs to.",
+    help="The world to play in. Live, each animal plays only the exercise that it belongs to.",
 )
-@click.option("--all", "everything", is_flag=True, help="Live: play all exercises with each.")
-@options.jobs("Play so many at once.")
+@click.option("--all", "everything", is_flag=True, help="Live: play all exercises with each animal.")
+@options.jobs("How many to play at once.")
 @options.seed("Which plans to play.", default=_SEED)
-@click.option("--list", "only_list", is_flag=True, help="Play nothing; say what is wrong with each animal.")
-@click.option("--source", is_flag=True, help="Play nothing; print how the animals named are broken.")
+@click.option("--list", "only_list", is_flag=True, help="Play nothing; describe the defect of each animal.")
+@click.option("--source", is_flag=True, help="Play nothing; print the source code of the named animals.")
 def zoo(
     names: tuple[str, ...],
     world: str,
@@ -45,10 +45,10 @@ def zoo(
     only_list: bool,
     source: bool,
 ) -> int:
-    """Play servers that are broken on purpose, and see whether each is caught by its own anomaly.
+    """Play servers that are broken on purpose, and check whether each is caught by its own anomaly.
 
-    Without a NAME all of them are played, and with them the servers that are right, which must pass
-    everything. Exit codes: 0 all as it should be, 1 not, 2 a step was left open.
+    Without a NAME all of them are played, and also the correct servers, which must pass everything.
+    Exit codes: 0 all results are as expected, 1 some are not, 2 a step was left open.
     """
     chosen = _chosen(names)
     if source and not names:

@@ -2,7 +2,7 @@
 
     @animal("1.5", "missing_notice", also="1.3")
     def leaving_is_not_announced(parts: Components) -> None:
-        '''Who sends `leave` is taken off the list, and nobody is told.'''
+        '''A client that sends `leave` is removed from the list, but its leaving is not announced.'''
         ...
 
 The function adds the defect: it changes the components of the reference server, or the reference server

@@ -44,7 +44,7 @@ _keep(
     "publish_loops_over_the_live_list",
     "1.4",
     "wrong_delivery",
-    "`publish` goes through the list itself: when a member leaves meanwhile, the next one is left out.",
+    "`publish` iterates over the list itself: if a member leaves meanwhile, the next one is skipped.",
     (_LOOP, "        for member in self._rooms.get(room, []):\n            member.send(frame)"),
 )
 _keep(
@@ -52,7 +52,7 @@ _keep(
     "publish_loops_over_the_live_set",
     "1.4",
     "call_raised",
-    "`publish` goes through a dictionary that changes under the loop.",
+    "`publish` iterates over a dictionary that changes during the loop.",
     ("list[Member]] = {}", "dict[Member, None]] = {}"),
     ("setdefault(room, [])", "setdefault(room, {})"),
     ("members.append(member)", "members[member] = None"),
@@ -64,7 +64,7 @@ _keep(
     "members_are_lent",
     "1.3",
     "wrong_answer",
-    "`members` returns the very list that the class works with: whoever empties it, empties the room.",
+    "`members` returns the internal list: a caller that empties it empties the room.",
     ("return list(self._rooms.get(room, []))", "return self._rooms.get(room, [])"),
     also="1.4",
 )
@@ -73,7 +73,7 @@ _keep(
     "empty_rooms_stay",
     "1.5",
     "wrong_answer",
-    "A room that everybody has left is still one of `rooms()`, and stays in memory for ever.",
+    "A room that all members have left is still one of `rooms()`, and stays in memory forever.",
     ("        if not self.members(room):\n            self._rooms.pop(room, None)\n", ""),
 )
 _keep(
@@ -81,7 +81,7 @@ _keep(
     "unknown_rooms_raise",
     "1.3",
     "call_raised",
-    "`members` of a room that nobody ever was in raises KeyError.",
+    "`members` of a room that never had a member raises KeyError.",
     ("return list(self._rooms.get(room, []))", "return list(self._rooms[room])"),
     (
         "in self.members(room):\n            self._rooms[room].remove",
@@ -95,7 +95,7 @@ _keep(
     "publish_turns_for_ever",
     "1.4",
     "call_hangs",
-    "In a room that nobody is in, `publish` waits for somebody to come, in a loop.",
+    "In an empty room, `publish` waits for a member in an endless loop.",
     (_LOOP, f"        while not self.members(room):\n            pass\n{_LOOP}"),
     also="1.1 1.2 1.3 1.5",
 )
@@ -104,7 +104,7 @@ _keep(
     "publish_gives_up",
     "1.4",
     "call_ends",
-    "In a room that nobody is in, `publish` takes the whole process down.",
+    "In an empty room, `publish` ends the whole process.",
     (_LOOP, f"        if not self.members(room):\n            __import__('os')._exit(1)\n{_LOOP}"),
     also="1.1 1.2 1.3 1.5",
 )
@@ -114,7 +114,7 @@ _keep(
     "rooms_as_a_default_argument",
     "1.3",
     "wrong_answer",
-    "`def __init__(self, rooms={})`: there is one dictionary for all instances.",
+    "`def __init__(self, rooms={})`: all instances share one dictionary.",
     (
         "    def __init__(self) -> None:\n        self._rooms: dict[str, list[Member]] = {}",
         "    def __init__(self, rooms: dict[str, list[Member]] = {}) -> None:\n        self._rooms = rooms",
@@ -125,7 +125,7 @@ _keep(
     "the_oldest_of_many_rooms_is_dropped",
     "1.4",
     "wrong_delivery",
-    "Beyond 256 rooms, the first one is thrown out, whoever is in it.",
+    "Beyond 256 rooms, the first one is removed, even if it has members.",
     (
         "        members = self._rooms.setdefault(room, [])",
         "        if room not in self._rooms and len(self._rooms) == 256:\n"
@@ -154,7 +154,7 @@ _keep(
     "published_and_then_saved",
     "2.2",
     "published_unsaved",
-    "It publishes first and saves then: whoever received the message may have seen what a crash takes back.",
+    "A message is published before it is saved: members may receive one that is lost in a crash.",
     (_SAVE + _PUBLISH, _PUBLISH + _SAVE),
 )
 _keep(
@@ -162,7 +162,7 @@ _keep(
     "the_replay_holds_the_lock",
     "2.3",
     "reader_delays",
-    "`attach` waits for a slow reader inside of the room's lock: everybody in the room waits with it.",
+    "`attach` waits for a slow reader while it holds the room's lock: the whole room waits, too.",
     (_REPLAY + _LOCK, _LOCK + "".join(f"    {line}\n" for line in _REPLAY.splitlines())),
     also="2.1 2.2",
 )
@@ -171,7 +171,7 @@ _keep(
     "nobody_drains",
     "2.3",
     "wrong_join",
-    "A long replay is queued as a whole, and never waits for its reader.",
+    "A long replay is queued as a whole, without waiting for its reader.",
     ("                await member.drain()\n", ""),
     also="2.1",
 )
@@ -180,7 +180,7 @@ _keep(
     "accept_returns_nothing",
     "2.1",
     "wrong_message",
-    "`accept` does everything, and returns None.",
+    "`accept` does all of its work, but returns None.",
     ("            return message\n", ""),
 )
 _keep(
@@ -196,7 +196,7 @@ _keep(
     "the_page_of_an_empty_room_names_a_number",
     "2.4",
     "wrong_page",
-    "Who joins a room in which nothing was said is told that its newest number is 1.",
+    "A client that joins a room without messages is sent 1 as the newest number.",
     ("await self._store.last(room), more=False", "await self._store.last(room) or 1, more=False"),
 )
 _keep(
@@ -204,7 +204,7 @@ _keep(
     "the_counter_goes_on_after_a_failed_save",
     "2.2",
     "wrong_number",
-    "The number is counted in memory, and the store refuses a save: its number is never given again.",
+    "Numbers are counted in memory: if the store fails to save a message, its number is not used again.",
     (
         "        self._store = store\n",
         "        self._store = store\n        self._numbers: dict[str, int] = {}\n",
@@ -231,7 +231,7 @@ _keep(
     "ids_are_looked_up_outside_of_the_lock",
     "2.3",
     "retry_new",
-    "Two that send the same `id` at once both find nothing, and both are accepted.",
+    "Two concurrent messages with the same `id` both find nothing, and both are accepted.",
     (
         "        async with self._locks[draft.room]:\n"
         "            if draft.id is not None:\n"
@@ -250,7 +250,7 @@ _keep(
     "everything_goes_to_the_first_room",
     "2.1",
     "wrong_publish",
-    "Messages of all rooms are published in the room that spoke first.",
+    "The messages of all rooms are published in the room of the first message.",
     ("        self._store = store\n", '        self._store = store\n        self._first = ""\n'),
     (
         _PUBLISH,
@@ -265,7 +265,7 @@ _keep(
     "a_save_has_two_seconds",
     "2.1",
     "call_raised",
-    "A save that takes longer than two seconds is given up, though the store is still at it.",
+    "A save times out after two seconds, although the store is still working on it.",
     ("await self._store.save([message])", "await asyncio.wait_for(self._store.save([message]), 2)"),
 )
 _keep(
@@ -273,7 +273,7 @@ _keep(
     "eight_may_join_at_once",
     "2.3",
     "reader_delays",
-    "A semaphore lets eight join at a time: who does not read keeps its place, and the ninth waits.",
+    "A semaphore lets eight clients join at a time: eight that do not read keep the ninth waiting.",
     (
         "        self._store = store\n",
         "        self._store = store\n        self._joining = asyncio.Semaphore(8)\n",
@@ -296,7 +296,7 @@ _keep(
     "the_others_are_announced_again",
     "3.2",
     "wrong_change",
-    "When somebody comes, those who are there already are announced, and the newcomer is not.",
+    "When a user joins, those who are in the room already are announced, and the new one is not.",
     (
         "        return came + went",
         "        rooms = [change.room for change in came]\n"
@@ -314,7 +314,7 @@ _keep(
     "a_user_is_listed_once_per_connection",
     "3.1",
     "wrong_answer",
-    "Whoever has two windows open is in the list twice.",
+    "A user with two connections is in the list twice.",
     (
         _ONLINE_IN,
         "        return [\n"
@@ -329,7 +329,7 @@ _keep(
     "seen_returns_nothing",
     "3.4",
     "wrong_answer",
-    "`seen` notes the time, and returns None.",
+    "`seen` records the time, but returns None.",
     (
         "            self._connections[connection].seen = now\n        return []",
         "            self._connections[connection].seen = now",
@@ -351,7 +351,7 @@ _keep(
     "connections_of_the_class",
     "3.1",
     "wrong_answer",
-    "The dictionary of connections stands in the class: all instances have the same.",
+    "The dictionary of connections is a class attribute: all instances share it.",
     (
         "    def __init__(self, heartbeat",
         "    _connections: dict[str, Connection] = {}\n\n    def __init__(self, heartbeat",
@@ -366,7 +366,7 @@ _keep(
     "two_threads_write",
     "4.5",
     "wrong_answer",
-    "Two threads write side by side, and the later message is in the list before the earlier one.",
+    "Two threads write concurrently, and a later message may precede an earlier one in the list.",
     ("ThreadPoolExecutor(1)", "ThreadPoolExecutor(2)"),
     also="4.2 4.3 4.4",
 )
@@ -375,7 +375,7 @@ _keep(
     "an_id_is_known_in_all_rooms",
     "4.5",
     "wrong_answer",
-    "`find` ignores the room, so that the same `id` in two rooms is one message.",
+    "`find` ignores the room: messages with the same `id` in two rooms count as one.",
     ("self._ids[message.room, message.user", 'self._ids["", message.user'),
     ("self._ids.get((room, user", 'self._ids.get(("", user'),
 )
@@ -384,7 +384,7 @@ _keep(
     "written_over_in_place",
     "4.4",
     "not_kept",
-    "To add a message, the file is emptied and written anew: a kill in between takes everything.",
+    "To add a message, the file is truncated and rewritten: a kill in between loses all messages.",
     (
         "        self._file.write(lines)",
         "        self._file.seek(0)\n"
@@ -399,7 +399,7 @@ _keep(
     "a_full_disk_is_passed_over",
     "4.3",
     "not_kept",
-    "What the system says against a write is caught and logged, and `save` returns as if all was well.",
+    "The OSError of a failed write is caught and logged, and `save` returns as if it had succeeded.",
     (
         "        self._file.flush()",
         "        try:\n"
@@ -414,7 +414,7 @@ _keep(
     "digits_become_a_number",
     "4.3",
     "not_kept",
-    "A content of digits only is stored as a number: `007` comes back as 7.",
+    "Content that consists of digits is stored as a number: `007` comes back as 7.",
     (
         "[m.id, m.room, m.user, m.content,",
         "[m.id, m.room, m.user, int(m.content) if m.content.isdigit() else m.content,",
@@ -426,7 +426,7 @@ _keep(
     "what_was_not_found_never_is",
     "4.5",
     "wrong_answer",
-    "`find` remembers that a message was not there, and does not forget it when the message is saved.",
+    "`find` caches that a message was not found, and the cache is not updated by a save.",
     (
         "        return self._ids.get((room, user, id))",
         "        found = self._ids.get((room, user, id))\n"
@@ -442,7 +442,7 @@ _keep(
     "close_does_nothing",
     "4.2",
     "files_open",
-    "`close` leaves the file to the end of the process.",
+    "`close` leaves the file open until the process ends.",
     ("        self._writer.shutdown(wait=True)\n        self._file.close()", "        pass"),
 )
 _keep(
@@ -450,7 +450,7 @@ _keep(
     "a_log_beside_the_server",
     "4.3",
     "files_elsewhere",
-    "Beside its folder, the store keeps a log in the folder where the server was started.",
+    "In addition to its own folder, the store writes a log to the server's working directory.",
     (
         "        self._file.flush()",
         '        Path("store.log").write_bytes(lines)\n        self._file.flush()',

@@ -1,4 +1,4 @@
-"""Animals of exercise 1: who hears what, and what bad frames do."""
+"""Animals of exercise 1: the delivery of messages, and the handling of bad frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _sessions_beside(session: Session) -> dict[str, Session]:
 
 @animal("1.5", "missing_notice")
 def leaving_is_not_announced(parts: Components) -> None:
-    """Who sends `leave` is taken off the list, and nobody is told."""
+    """A client that sends `leave` is removed from the list, but its leaving is not announced."""
 
     def leave(self: Session, frame: Leave) -> None:
         if frame.room not in self._rooms:
@@ -51,7 +51,7 @@ def leaving_is_not_announced(parts: Components) -> None:
 
 @animal("1.4", "lost", also="2.1 2.3 4.1 4.4")
 def sender_is_left_out(parts: Components) -> None:
-    """The message goes to everybody but the one who said it."""
+    """A message is sent to all members except its sender."""
 
     class WithoutSender(PubSub):
         def publish(self, room: str, frame: ServerFrame) -> None:
@@ -64,7 +64,7 @@ def sender_is_left_out(parts: Components) -> None:
 
 @animal("1.4", "room_leak", also="4.1")
 def rooms_ignore_case(parts: Components) -> None:
-    """`Lobby` and `lobby` are one room for those who publish."""
+    """`Lobby` and `lobby` are the same room when a message is published."""
 
     class Folded(PubSub):
         def publish(self, room: str, frame: ServerFrame) -> None:
@@ -77,7 +77,7 @@ def rooms_ignore_case(parts: Components) -> None:
 
 @animal("1.4", "altered")
 def content_is_trimmed(parts: Components) -> None:
-    """Spaces at the ends are cut off."""
+    """Leading and trailing whitespace is removed from the content."""
 
     class Trimming(Sequencer):
         async def accept(self, draft: Draft) -> Message:
@@ -88,7 +88,7 @@ def content_is_trimmed(parts: Components) -> None:
 
 @animal("1.5", "heard_after_leave", also="3.1")
 def leavers_still_hear(parts: Components) -> None:
-    """Unsubscribing forgets to."""
+    """`unsubscribe` does nothing while the connection is open."""
 
     class Sticky(PubSub):
         def unsubscribe(self, room: str, member: Member) -> None:
@@ -112,7 +112,7 @@ def bad_frames_are_ignored(parts: Components) -> None:
 
 @animal("1.2", "dropped_connection", also="1.3 1.4 1.5 2.4 3.2 3.4")
 def bad_frames_disconnect(parts: Components) -> None:
-    """A bad frame ends its connection, as an exception that nobody catches does."""
+    """A bad frame ends its connection, as an uncaught exception does."""
     obey = Session._obey
 
     async def fatal(self: Session, text: str | bytes) -> None:
@@ -142,10 +142,10 @@ def bad_frames_kill_the_server(parts: Components) -> None:
 
 
 @animal(
-    "1.2", "server_died", also="2.4 3.2", worlds=("live",), why="it closes connections as the system does"
+    "1.2", "server_died", also="2.4 3.2", worlds=("live",), why="it closes file descriptors like the system"
 )
 def bad_frames_kill_the_server_slowly(parts: Components) -> None:
-    """Likewise, but the connections are gone some time before the process is."""
+    """A bad frame ends the process, but all connections are closed some time before that."""
     obey = Session._obey
 
     async def deadly(self: Session, text: str | bytes) -> None:
@@ -153,7 +153,7 @@ def bad_frames_kill_the_server_slowly(parts: Components) -> None:
             lab.protocol.parse(text)
         except BadFrame:
             os.closerange(3, 256)
-            time.sleep(0.4)  # noqa: ASYNC251 - like clean-up work that a crash leaves to do
+            time.sleep(0.4)  # noqa: ASYNC251 - like the clean-up work of a crash
             os._exit(3)
         await obey(self, text)
 
@@ -162,7 +162,7 @@ def bad_frames_kill_the_server_slowly(parts: Components) -> None:
 
 @animal("1.4", "wrong_time", also="2.1 4.1")
 def timestamps_are_days_off(parts: Components) -> None:
-    """The days since 1970 are counted by hand, and leap years are forgotten: it is twenty days ago."""
+    """The days since 1970 are computed without leap years: timestamps lie twenty days in the past."""
     vars(lab.sequencer)["time"] = SimpleNamespace(time=lambda: time.time() - 20 * 24 * 3600)
 
 
@@ -182,31 +182,31 @@ def _rewriting(rewrite: Callable[[str], str]) -> type[Sequencer]:
 
 @animal("1.4", "altered")
 def content_is_normalised(parts: Components) -> None:
-    """The two ways to write é become one."""
+    """Content is normalised: the two Unicode forms of é become the same one."""
     parts.sequencer = _rewriting(lambda text: unicodedata.normalize("NFC", text))
 
 
 @animal("1.4", "altered")
 def content_is_escaped(parts: Components) -> None:
-    """Content is made fit for a web page, at the wrong end."""
+    """The server escapes content for HTML, which is the client's task."""
     parts.sequencer = _rewriting(lambda text: html.escape(text, quote=False))
 
 
 @animal("1.4", "altered")
 def line_ends_are_changed(parts: Components) -> None:
-    """Carriage returns are lost, as by a file that is opened as text."""
+    """Carriage returns are lost, as when a file is read in text mode."""
     parts.sequencer = _rewriting(lambda text: text.replace("\r\n", "\n"))
 
 
 @animal("1.4", "altered")
 def content_is_cut_one_short(parts: Components) -> None:
-    """A message of the largest size loses its last byte."""
+    """A message of the maximum size loses its last byte."""
     parts.sequencer = _rewriting(lambda text: text[: 64 * 1024 - 1])
 
 
 @animal("1.4", "refused")
 def rooms_are_ascii(parts: Components) -> None:
-    """Only English has letters."""
+    """Room names with letters outside of ASCII are refused."""
     lab.protocol.is_room_name = lambda room: bool(
         re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", room) and room.strip(".")
     )
@@ -214,14 +214,14 @@ def rooms_are_ascii(parts: Components) -> None:
 
 @animal("1.4", "refused")
 def rooms_have_32_characters(parts: Components) -> None:
-    """Long names are refused too soon."""
+    """Room names of more than 32 characters are refused."""
     good = lab.protocol.is_room_name
     lab.protocol.is_room_name = lambda room: good(room) and len(room) <= 32
 
 
 @animal("1.4", "room_leak")
 def rooms_are_normalised(parts: Components) -> None:
-    """The two ways to write é name one room."""
+    """The two Unicode forms of é name the same room."""
 
     class Normal(PubSub):
         def publish(self, room: str, frame: ServerFrame) -> None:
@@ -234,7 +234,7 @@ def rooms_are_normalised(parts: Components) -> None:
 
 @animal("1.2", "room_leak")
 def errors_go_to_everybody(parts: Components) -> None:
-    """An error is published to all connections."""
+    """An `error` is sent to all connections."""
     send = Session.send
 
     def loud(self: Session, frame: ServerFrame) -> None:
@@ -249,7 +249,7 @@ def errors_go_to_everybody(parts: Components) -> None:
 
 @animal("1.2", "malformed_frame")
 def error_codes_are_made_up(parts: Components) -> None:
-    """Every error has the same code, which is not in the table."""
+    """Every `error` has the same code, which the protocol does not define."""
     send = Session.send
 
     def vague(self: Session, frame: ServerFrame) -> None:
@@ -267,7 +267,7 @@ def error_codes_are_made_up(parts: Components) -> None:
 
 @animal("1.2", "unanswered_error")
 def binary_frames_are_ignored(parts: Components) -> None:
-    """What is no text is neither obeyed nor answered."""
+    """Binary frames are neither obeyed nor answered."""
     obey = Session._obey
 
     async def careless(self: Session, text: str | bytes) -> None:
@@ -279,7 +279,7 @@ def binary_frames_are_ignored(parts: Components) -> None:
 
 @animal("1.2", "dropped_connection")
 def binary_frames_kill_the_connection(parts: Components) -> None:
-    """Bytes are no text: an exception."""
+    """A binary frame raises an exception, which ends the connection."""
     obey = Session._obey
 
     async def fragile(self: Session, text: str | bytes) -> None:
@@ -292,7 +292,7 @@ def binary_frames_kill_the_connection(parts: Components) -> None:
 
 @animal("1.4", "refused", also="2.4")
 def null_is_refused(parts: Components) -> None:
-    """A field that is null is a field of a wrong type."""
+    """An optional field that is null is refused as a field of a wrong type."""
     parse = lab.protocol.parse
 
     def strict(text: str | bytes) -> Any:
@@ -306,7 +306,7 @@ def null_is_refused(parts: Components) -> None:
 
 @animal("1.4", "unanswered_error")
 def ids_are_not_checked(parts: Components) -> None:
-    """Empty, long, a number: any id will do."""
+    """Any `id` is accepted: an empty one, a long one, a number."""
     parse = lab.protocol.parse
 
     def lax(text: str | bytes) -> Any:
@@ -319,7 +319,7 @@ def ids_are_not_checked(parts: Components) -> None:
                 raise
             id = data.pop("id")
             frame = parse(msgspec.json.encode(value).decode())
-            assert isinstance(frame, Say), "only what is said has an id"
+            assert isinstance(frame, Say), "only a `message` frame has an id"
             return msgspec.structs.replace(frame, data=msgspec.structs.replace(frame.data, id=str(id) or "x"))
 
     lab.protocol.parse = lax
@@ -327,7 +327,7 @@ def ids_are_not_checked(parts: Components) -> None:
 
 @animal("1.3", "duplicate")
 def second_join_is_announced(parts: Components) -> None:
-    """Joining once more is told to everybody again."""
+    """A second `join` of the same client is announced again."""
     join = Session._join
 
     async def again(self: Session, frame: Join) -> None:
@@ -341,7 +341,7 @@ def second_join_is_announced(parts: Components) -> None:
 
 @animal("1.2", "unanswered_error")
 def bad_names_are_let_stand(parts: Components) -> None:
-    """A bad name is answered by an error, and the connection is left open."""
+    """A bad user name is answered with an `error`, but the connection stays open."""
 
     async def tell(self: Connection, code: int, reason: str) -> None:
         self.flush()
@@ -352,7 +352,7 @@ def bad_names_are_let_stand(parts: Components) -> None:
 
 @animal("1.2", "unanswered_error")
 def bad_names_are_not_told(parts: Components) -> None:
-    """Whoever asks for a bad name is just cut off."""
+    """A connection with a bad user name is aborted without an `error`."""
 
     async def cut(self: Connection, code: int, reason: str) -> None:
         self._drop_queue()
@@ -363,7 +363,7 @@ def bad_names_are_not_told(parts: Components) -> None:
 
 @animal("1.2", "dropped_connection", also="2.4 3.2")
 def bad_frames_close_others(parts: Components) -> None:
-    """An error breaks the loop that all share: the one who came first is gone."""
+    """A bad frame breaks a loop that all clients share: the first client is disconnected."""
     obey = Session._obey
 
     async def spiteful(self: Session, text: str | bytes) -> None:
@@ -380,7 +380,7 @@ def bad_frames_close_others(parts: Components) -> None:
 
 @animal("1.4", "obeyed_bad_frame", also="2.3 4.4")
 def outsiders_may_speak(parts: Components) -> None:
-    """Whether somebody is in the room is not asked before its message is accepted."""
+    """A message is accepted before the server checks whether the sender is in the room."""
 
     async def say(self: Session, frame: Any) -> None:
         await self._hub.sequencer.accept(Draft(frame.data.room, self.user, frame.data.content, frame.data.id))
@@ -392,7 +392,7 @@ def outsiders_may_speak(parts: Components) -> None:
 
 @animal("1.4", "obeyed_bad_frame")
 def outsiders_are_stored(parts: Components) -> None:
-    """What somebody says from outside is stored, and not published."""
+    """A message from a client that is not in the room is stored, but not published."""
     say = Session._say
 
     async def store(self: Session, frame: Any) -> None:
@@ -410,13 +410,13 @@ def outsiders_are_stored(parts: Components) -> None:
 
 @animal("1.4", "refused")
 def large_content_is_refused(parts: Components) -> None:
-    """The limit counts the frame, and not the content."""
+    """The size limit applies to the frame, and not to the content."""
     lab.protocol.MAX_CONTENT = 64 * 1024 - 64
 
 
 @animal("1.4", "obeyed_bad_frame")
 def bytes_are_not_counted(parts: Components) -> None:
-    """Too large is what has too many characters, however many bytes those are."""
+    """The size limit counts characters instead of bytes."""
 
     def check(content: str, id: str | None = None) -> None:
         content.encode() if not any(0xD800 <= ord(c) < 0xE000 for c in content) else None
@@ -428,7 +428,7 @@ def bytes_are_not_counted(parts: Components) -> None:
 
 @animal("1.4", "lost")
 def leave_and_join_twice_breaks(parts: Components) -> None:
-    """Who left and joins again is not sent anything live."""
+    """A client that leaves and joins again is sent no more live frames."""
 
     class Once(PubSub):
         def __init__(self) -> None:

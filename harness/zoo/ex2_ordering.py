@@ -25,7 +25,7 @@ from lab.store import MessageStore
 
 @animal("2.2", "sequence_reset", also="4.3 4.4 4.5")
 def numbering_restarts(parts: Components) -> None:
-    """The counter lives in memory only."""
+    """The counter is kept in memory only."""
 
     class Forgetful(Sequencer):
         def _room(self, name: str) -> Any:
@@ -38,7 +38,7 @@ def numbering_restarts(parts: Components) -> None:
 
 
 class _Hasty(Sequencer):
-    """Numbers, then awaits the save, then publishes, with nothing that keeps others out."""
+    """Assigns a number, awaits the save, then publishes, all of it without a lock."""
 
     counts: dict[str, int] = {}  # noqa: RUF012 - it is a bad example
 
@@ -63,7 +63,7 @@ class _Hasty(Sequencer):
 
 @animal("2.2", "reorder", also="2.3 4.4")
 def await_between_number_and_broadcast(parts: Components) -> None:
-    """A file for each message: how long a save takes depends on its size, so they overtake each other."""
+    """Each message is a file: the time of a save depends on its size, so messages overtake each other."""
 
     class Uneven(MessageStore):
         async def save(self, messages: list[Message]) -> None:
@@ -77,7 +77,7 @@ def await_between_number_and_broadcast(parts: Components) -> None:
 
 @animal("2.2", "split_sequence", also="2.3 4.3 4.4 4.5")
 def read_then_write_counter(parts: Components) -> None:
-    """Two messages read the same last number."""
+    """Two concurrent messages read the same last number."""
 
     class Racing(_Hasty):
         async def accept(self, draft: Draft) -> Message:
@@ -89,7 +89,7 @@ def read_then_write_counter(parts: Components) -> None:
 
 @animal("2.1", "lost", also="2.3 4.1 4.4")
 def one_delivery_in_300_is_dropped(parts: Components) -> None:
-    """Now and then somebody is forgotten."""
+    """Now and then a message is not sent to one of the members."""
 
     class Forgetting(PubSub):
         count = 0
@@ -116,7 +116,7 @@ def retries_are_stored_again(parts: Components) -> None:
 
 @animal("2.3", "replay_overlap")
 def subscribed_before_the_replay(parts: Components) -> None:
-    """What is said while the history is read comes both ways."""
+    """A message accepted while the history is read is delivered live and in the replay."""
 
     class Overlapping(Sequencer):
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -129,7 +129,7 @@ def subscribed_before_the_replay(parts: Components) -> None:
 
 @animal("2.3", "replay_hole")
 def subscribed_after_the_replay(parts: Components) -> None:
-    """What is said while the history is sent comes by neither way."""
+    """A message accepted while the history is sent is delivered neither live nor in the replay."""
 
     class Holey(Sequencer):
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -149,7 +149,7 @@ def subscribed_after_the_replay(parts: Components) -> None:
 
 @animal("2.4", "history_disorder", also="2.3 4.5")
 def history_is_sorted_as_text(parts: Components) -> None:
-    """Numbers are sorted as text: 1, 10, 2, as a folder with a file for each number lists them."""
+    """Numbers are sorted as text: 1, 10, 2, like a directory listing with a file for each number."""
 
     class Textual(MessageStore):
         async def page(self, room: str, since: int, limit: int) -> list[Message]:
@@ -160,7 +160,7 @@ def history_is_sorted_as_text(parts: Components) -> None:
 
 @animal("2.3", "replay_hole", also="2.4 4.4 4.5")
 def history_is_off_by_one(parts: Components) -> None:
-    """A page begins one message too late."""
+    """A page of history begins one message too late."""
 
     class OffByOne(MessageStore):
         async def page(self, room: str, since: int, limit: int) -> list[Message]:
@@ -171,13 +171,13 @@ def history_is_off_by_one(parts: Components) -> None:
 
 @animal("2.1", "stalled_by_slow_reader")
 def slow_readers_are_waited_for(parts: Components) -> None:
-    """Before the next frame is read, everybody must have taken this one."""
+    """The sender's next frame is read only when all members have received this one."""
     say = Session._say
 
     async def patient(self: Session, frame: Say) -> None:
         await say(self, frame)
         for member in self._hub.pubsub.members(frame.data.room):
-            assert isinstance(member, Session), "all members are"
+            assert isinstance(member, Session), "every member is a session"
             member.connection.patience = 1e9
             await member.drain()
 
@@ -186,14 +186,14 @@ def slow_readers_are_waited_for(parts: Components) -> None:
 
 @animal("2.1", "unbounded_slow_reader")
 def slow_readers_are_hoarded_for(parts: Components) -> None:
-    """Whatever is not read is kept, without bound."""
+    """Frames that a client does not read are queued without limit."""
     for module in (lab.send_queue, lab.fanout):  # where it is defined, and where it is imported
         vars(module)["MAX_WAITING"] = 2**40
 
 
 @animal("2.1", "lost", also="1.4 2.3 4.1 4.4")
 def newcomers_miss_the_first(parts: Components) -> None:
-    """The first message after a join is not sent to who joined."""
+    """The first message after a join is not sent to the client that joined."""
 
     class Late(PubSub):
         fresh: set[Member] = set()  # noqa: RUF012
@@ -217,7 +217,7 @@ def newcomers_miss_the_first(parts: Components) -> None:
 
 @animal("2.2", "reorder", also="2.1 2.3 4.1 4.4")
 def one_member_hears_out_of_order(parts: Components) -> None:
-    """The second member hears each tenth message after the one that follows it."""
+    """The second member receives every tenth message after the one that follows it."""
 
     class Swapping(PubSub):
         held: dict[str, Message] = {}  # noqa: RUF012
@@ -253,19 +253,19 @@ def _each_delivery(nth: int, times: int) -> type[PubSub]:
 
 @animal("2.1", "duplicate", also="2.3 4.1")
 def one_delivery_in_500_comes_twice(parts: Components) -> None:
-    """Now and then somebody is sent a message twice."""
+    """Now and then a member is sent a message twice."""
     parts.pubsub = _each_delivery(500, times=2)
 
 
 @animal("2.1", "lost", also="2.3", worlds=("live",), why="a simulated play has fewer deliveries")
 def one_delivery_in_1000_is_dropped(parts: Components) -> None:
-    """Very rarely somebody is forgotten."""
+    """Very rarely a message is not sent to one of the members."""
     parts.pubsub = _each_delivery(1000, times=0)
 
 
 @animal("2.2", "gap", also="4.4")
 def notices_burn_numbers(parts: Components) -> None:
-    """Who joins or leaves is given a number."""
+    """Each join or leave notice uses up a sequence number."""
     announce = Session._announce
 
     def numbered(self: Session, room: str, what: str) -> None:
@@ -278,7 +278,7 @@ def notices_burn_numbers(parts: Components) -> None:
 
 @animal("2.2", "gap", also="2.3 2.4 3.3 4.4 4.5")
 def notices_are_stored(parts: Components) -> None:
-    """Who joins or leaves is told by a message like any other."""
+    """Join and leave notices are numbered and stored like any other message."""
 
     tasks = []
 
@@ -291,7 +291,7 @@ def notices_are_stored(parts: Components) -> None:
 
 @animal("2.3", "duplicate", also="4.4")
 def retries_are_published_again(parts: Components) -> None:
-    """A retry is not stored again, but everybody is sent the message once more."""
+    """A retry is not stored again, but its message is sent to all members again."""
     say = Session._say
 
     async def loud(self: Session, frame: Any) -> None:
@@ -308,7 +308,7 @@ def retries_are_published_again(parts: Components) -> None:
 
 @animal("2.3", "retry_unanswered", also="4.4")
 def retries_are_not_answered(parts: Components) -> None:
-    """A retry is thrown away."""
+    """A retry is discarded without an answer."""
 
     async def quiet(self: Session, frame: Any) -> None:
         words = frame.data
@@ -321,7 +321,7 @@ def retries_are_not_answered(parts: Components) -> None:
 
 @animal("2.3", "lost")
 def retries_are_known_across_users(parts: Components) -> None:
-    """An id is looked up whoever it was that gave it."""
+    """An `id` is looked up without regard to the user."""
 
     class Anybody(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
@@ -333,7 +333,7 @@ def retries_are_known_across_users(parts: Components) -> None:
 
 @animal("2.1", "lost", also="2.3")
 def retries_are_known_across_rooms(parts: Components) -> None:
-    """An id is looked up whatever the room."""
+    """An `id` is looked up without regard to the room."""
 
     class Anywhere(MessageStore):
         async def find(self, room: str, user: str, id: str) -> Message | None:
@@ -345,7 +345,7 @@ def retries_are_known_across_rooms(parts: Components) -> None:
 
 @animal("2.3", "replay_hole")
 def a_replay_is_one_page(parts: Components) -> None:
-    """Who missed more than a hundred is told of the first hundred."""
+    """A client that missed more than a hundred messages is sent only the first hundred."""
 
     class OnePage(Sequencer):
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -361,7 +361,7 @@ def a_replay_is_one_page(parts: Components) -> None:
 
 @animal("2.3", "replay_hole")
 def since_zero_is_none(parts: Components) -> None:
-    """`if since:`"""
+    """`if since:` takes a `since` of 0 for a missing one."""
 
     class Falsy(Sequencer):
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -372,7 +372,7 @@ def since_zero_is_none(parts: Components) -> None:
 
 @animal("2.3", "lost")
 def since_beyond_the_end_waits(parts: Components) -> None:
-    """Who joins with a number beyond the newest is told of nothing until the room gets there."""
+    """A client that joins with a `since` beyond the newest number is sent nothing until it is reached."""
     join = Session._join
 
     async def wait(self: Session, frame: Join) -> None:
@@ -385,13 +385,13 @@ def since_beyond_the_end_waits(parts: Components) -> None:
 
 @animal("2.4", "malformed_frame", also="2.3")
 def frames_may_be_huge(parts: Components) -> None:
-    """A page has a hundred messages, however large they are."""
+    """A page of history has a hundred messages, whatever their size."""
     lab.protocol.split = lambda history: [history]
 
 
 @animal("2.3", "dropped_connection")
 def replays_count_as_unread(parts: Components) -> None:
-    """A replay is queued at once, and who cannot take it at once is thrown out."""
+    """A replay is queued as a whole, and a client that cannot read it at once is disconnected."""
 
     class Impatient(Sequencer):
         async def attach(self, room_name: str, member: Member, since: int | None) -> None:
@@ -414,7 +414,7 @@ def replays_count_as_unread(parts: Components) -> None:
 
 @animal("2.3", "lost")
 def slow_readers_lose_messages(parts: Components) -> None:
-    """What does not fit is dropped, and nobody is told."""
+    """Frames that do not fit into a client's queue are silently dropped."""
 
     def dropping(self: Connection, wire: bytes) -> None:
         if self.queue.live_bytes + len(wire) <= 1024 * 1024:
@@ -426,7 +426,7 @@ def slow_readers_lose_messages(parts: Components) -> None:
 
 @animal("2.4", "history_disorder", also="4.5")
 def pages_have_101(parts: Components) -> None:
-    """One too many."""
+    """A page of history has one message too many."""
 
     class More(MessageStore):
         async def page(self, room: str, since: int, limit: int) -> list[Message]:
@@ -437,7 +437,7 @@ def pages_have_101(parts: Components) -> None:
 
 @animal("2.4", "history_hole", also="4.5")
 def more_is_always_true(parts: Components) -> None:
-    """Who pages until there is no more never ends."""
+    """`more` is always true: a client that relies on it never stops paging."""
 
     async def lie(self: Session, frame: Any) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
@@ -448,7 +448,7 @@ def more_is_always_true(parts: Components) -> None:
 
 @animal("2.4", "history_hole", also="4.5")
 def more_is_always_false(parts: Components) -> None:
-    """Who pages until there is no more ends too soon."""
+    """`more` is always false: a client that relies on it stops paging too soon."""
 
     async def lie(self: Session, frame: Any) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
@@ -459,7 +459,7 @@ def more_is_always_false(parts: Components) -> None:
 
 @animal("2.4", "history_hole", also="4.5")
 def last_is_too_high(parts: Components) -> None:
-    """`last` is the number that comes next."""
+    """`last` is the next number instead of the newest one."""
 
     async def lie(self: Session, frame: Any) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
@@ -470,7 +470,7 @@ def last_is_too_high(parts: Components) -> None:
 
 @animal("2.4", "history_hole", also="4.5")
 def last_is_of_the_page(parts: Components) -> None:
-    """`last` is the last number of the page."""
+    """`last` is the last number of the page instead of the room."""
 
     async def lie(self: Session, frame: Any) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
@@ -482,7 +482,7 @@ def last_is_of_the_page(parts: Components) -> None:
 
 @animal("2.3", "wrong_replay", also="4.5")
 def joins_bring_all(parts: Components) -> None:
-    """A join without `since` is answered by the newest hundred."""
+    """A join without `since` is answered with the newest hundred messages."""
 
     class Hundred(MessageStore):
         async def newest(self, room: str, count: int) -> list[Message]:
@@ -493,7 +493,7 @@ def joins_bring_all(parts: Components) -> None:
 
 @animal("2.3", "refused", also="2.1")
 def long_ids_are_refused(parts: Components) -> None:
-    """An id has 64 characters at the most."""
+    """An `id` of more than 64 characters is refused."""
     parse = lab.protocol.parse
 
     def strict(text: str | bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Animals of exercise 3: heartbeats, timeouts, and who is told of whom."""
+"""Animals of exercise 3: heartbeats, timeouts, and the presence that clients are sent."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def _with_timeout(factor: float) -> type[PresenceManager]:
 
 @animal("3.4", "zombie_presence")
 def frozen_clients_stay_online(parts: Components) -> None:
-    """Nobody looks for how long a client has been silent."""
+    """The server does not check how long a client has been silent."""
     parts.presence = _with_timeout(1e6)
 
 
 @animal("3.4", "premature_offline")
 def offline_at_40_percent(parts: Components) -> None:
-    """Who is silent is offline much too soon: whoever reads slowly comes and goes."""
+    """A silent client is shown as offline much too early: slow readers go offline and come back."""
     parts.presence = _with_timeout(0.4)
 
 
 @animal("3.4", "late_offline")
 def offline_at_250_percent(parts: Components) -> None:
-    """Who is silent is shown as online for much too long."""
+    """A silent client is shown as online for much too long."""
     parts.presence = _with_timeout(2.5)
 
 
 @animal("3.3", "premature_offline")
 def one_connection_ends_the_user(parts: Components) -> None:
-    """One entry for each user name: the first connection that ends takes it away."""
+    """There is one entry per user name: the first connection that ends removes it."""
 
     class ByName(PresenceManager):
         def lost(self, connection: str, now: float) -> list[Change]:
@@ -63,13 +63,13 @@ def one_connection_ends_the_user(parts: Components) -> None:
 
 @animal("3.2", "unannounced_presence", also="3.3 3.4")
 def presence_is_not_broadcast(parts: Components) -> None:
-    """Who asks is told, who listens is not."""
+    """Presence is sent only to clients that request it: changes are not broadcast."""
     lab.server.ChatServer.publish_presence = lambda self, changes: None  # type: ignore[method-assign]
 
 
 @animal("3.2", "wrong_time")
 def last_seen_is_days_off(parts: Components) -> None:
-    """`lastSeen` is worked out from a wrong beginning: it lies in the future."""
+    """`lastSeen` is computed from a wrong epoch: it lies in the future."""
 
     class Ahead(PresenceManager):
         def _presence(self, user: str, seen: float, now: float) -> Presence:
@@ -81,7 +81,7 @@ def last_seen_is_days_off(parts: Components) -> None:
 
 @animal("3.1", "presence_leak", also="3.2")
 def presence_of_all_rooms(parts: Components) -> None:
-    """The list has everybody, in whatever room."""
+    """The list of a room contains the users of all rooms."""
 
     class Everywhere(PresenceManager):
         def in_room(self, room: str, now: float) -> list[Presence]:
@@ -92,7 +92,7 @@ def presence_of_all_rooms(parts: Components) -> None:
 
 @animal("3.3", "missing_heartbeat")
 def no_heartbeats(parts: Components) -> None:
-    """The loop that sends them died."""
+    """The loop that sends heartbeats has ended."""
 
     async def dead(self: lab.server.ChatServer) -> None:
         return None
@@ -102,7 +102,7 @@ def no_heartbeats(parts: Components) -> None:
 
 @animal("3.4", "premature_offline")
 def only_heartbeats_count(parts: Components) -> None:
-    """Pings and bad frames are no signs of life."""
+    """Pings and bad frames do not count as signs of life."""
     obey = Session._obey
 
     async def strict(self: Session, text: str | bytes) -> None:
@@ -116,7 +116,7 @@ def only_heartbeats_count(parts: Components) -> None:
 
 @animal("3.3", "missing_heartbeat")
 def heartbeats_come_half_as_often(parts: Components) -> None:
-    """Every second one is left out."""
+    """Every second heartbeat is left out."""
     beat = lab.server.ChatServer._send_heartbeats
 
     async def lazy(self: lab.server.ChatServer) -> None:
@@ -129,7 +129,7 @@ def heartbeats_come_half_as_often(parts: Components) -> None:
 
 @animal("3.4", "zombie_presence")
 def timed_out_stay_connected(parts: Components) -> None:
-    """Who is silent is shown as offline, and its connection is left open."""
+    """A silent client is shown as offline, but its connection stays open."""
     disconnect = Connection.disconnect
 
     def lenient(self: Connection, code: int, reason: str) -> None:
@@ -141,7 +141,7 @@ def timed_out_stay_connected(parts: Components) -> None:
 
 @animal("3.4", "missing_notice")
 def timed_out_are_not_announced(parts: Components) -> None:
-    """Who times out is taken off the list, and the room is sent no notice."""
+    """A client that times out is removed from the list, but the room is sent no notice."""
     announce = Session._announce
 
     def quiet(self: Session, room: str, what: str) -> None:
@@ -153,7 +153,7 @@ def timed_out_are_not_announced(parts: Components) -> None:
 
 @animal("3.3", "missing_notice")
 def broken_connections_are_not_announced(parts: Components) -> None:
-    """Who is reset is taken off the list, and the room is sent no notice."""
+    """A client whose connection is reset is removed from the list, but the room is sent no notice."""
     announce = Session._announce
 
     def quiet(self: Session, room: str, what: str) -> None:
@@ -165,7 +165,7 @@ def broken_connections_are_not_announced(parts: Components) -> None:
 
 @animal("3.4", "zombie_presence", also="3.2")
 def only_the_first_room_is_left(parts: Components) -> None:
-    """A connection that ends is taken out of one room only."""
+    """A connection that ends is removed from one room only."""
 
     class First(PresenceManager):
         def lost(self, connection: str, now: float) -> list[Change]:
@@ -174,7 +174,7 @@ def only_the_first_room_is_left(parts: Components) -> None:
                 return super().lost(connection, now)
             for room in list(known.rooms)[1:]:
                 del known.rooms[room]
-                # The others keep it as somebody who is always there: it was last seen in the future.
+                # The other rooms keep a connection that never times out: it was last seen in the future.
                 ghost = f"ghost {connection} {room}"
                 self._connections[ghost] = type(known)(known.user, now + 1e6)
                 del self._here[room][known.user][connection]
@@ -186,7 +186,7 @@ def only_the_first_room_is_left(parts: Components) -> None:
 
 @animal("3.2", "presence_disagrees")
 def leaving_one_room_is_leaving_all(parts: Components) -> None:
-    """Who leaves a room is shown as offline in all of its rooms."""
+    """A client that leaves a room is shown as offline in all of its rooms."""
 
     class All(PresenceManager):
         def left(self, connection: str, room: str, now: float) -> list[Change]:
@@ -201,7 +201,7 @@ def leaving_one_room_is_leaving_all(parts: Components) -> None:
 
 @animal("3.3", "premature_offline")
 def leaving_on_one_connection_is_leaving(parts: Components) -> None:
-    """Who leaves a room on one of two connections is shown as offline."""
+    """A user that leaves a room on one of two connections is shown as offline."""
 
     class ByName(PresenceManager):
         def left(self, connection: str, room: str, now: float) -> list[Change]:
@@ -216,7 +216,7 @@ def leaving_on_one_connection_is_leaving(parts: Components) -> None:
 
 @animal("3.3", "premature_offline")
 def the_second_connection_takes_over(parts: Components) -> None:
-    """One entry for each user, which is of the newest connection: if that ends, the user is gone."""
+    """There is one entry per user, for the newest connection: if that ends, the user is shown as offline."""
 
     class Newest(PresenceManager):
         def lost(self, connection: str, now: float) -> list[Change]:
@@ -237,7 +237,7 @@ def the_second_connection_takes_over(parts: Components) -> None:
 
 @animal("3.4", "premature_offline", also="3.3")
 def changes_say_full(parts: Components) -> None:
-    """A frame that tells of one change says that it is the whole list."""
+    """A `presence` frame with one change says that it is the full list."""
 
     def show(self: lab.server.ChatServer, changes: list[Change]) -> None:
         for change in changes:
@@ -248,7 +248,7 @@ def changes_say_full(parts: Components) -> None:
 
 @animal("3.1", "presence_leak")
 def presence_goes_to_everybody(parts: Components) -> None:
-    """A change is told to every connection, whatever room it is in."""
+    """A change of presence is sent to every connection, whatever rooms it is in."""
 
     def show(self: lab.server.ChatServer, changes: list[Change]) -> None:
         for change in changes:
@@ -260,7 +260,7 @@ def presence_goes_to_everybody(parts: Components) -> None:
 
 @animal("3.2", "presence_leak")
 def leavers_stay_listed(parts: Components) -> None:
-    """Who left is announced, and stays on the list as online."""
+    """A user that leaves is announced, but stays on the list as online."""
 
     class Sticky(PresenceManager):
         gone: dict[str, set[str]] = {}  # noqa: RUF012
@@ -282,7 +282,7 @@ def leavers_stay_listed(parts: Components) -> None:
 
 @animal("3.4", "dropped_connection", also="2.1 3.3")
 def time_outs_count_from_the_join(parts: Components) -> None:
-    """The last sign of life is written down when somebody comes, and never again."""
+    """The last sign of life is recorded when a client joins, and never updated."""
 
     class Stale(PresenceManager):
         def seen(self, connection: str, now: float) -> list[Change]:
@@ -293,7 +293,7 @@ def time_outs_count_from_the_join(parts: Components) -> None:
 
 @animal("3.3", "missing_heartbeat")
 def heartbeats_only_in_rooms(parts: Components) -> None:
-    """Who is in no room is sent no heartbeats, and times out if it only answers them."""
+    """A client that is in no room is sent no heartbeats, and times out if it only answers them."""
 
     async def beat(self: lab.server.ChatServer) -> None:
         for session in list(self._sessions.values()):
@@ -305,7 +305,7 @@ def heartbeats_only_in_rooms(parts: Components) -> None:
 
 @animal("3.4", "unannounced_presence")
 def returning_is_not_shown(parts: Components) -> None:
-    """Who timed out once and comes back is on the list, and nobody is told."""
+    """A user that timed out and comes back is on the list, but the change is not announced."""
 
     class Once(PresenceManager):
         out: set[str] = set()  # noqa: RUF012
@@ -324,7 +324,7 @@ def returning_is_not_shown(parts: Components) -> None:
 
 @animal("3.4", "lost")
 def quiet_members_receive_nothing(parts: Components) -> None:
-    """Who has missed one heartbeat is skipped when a message goes out, long before the timeout."""
+    """A member that has missed one heartbeat is sent no messages, long before the timeout."""
 
     class Skipping(PubSub):
         def publish(self, room: str, frame: ServerFrame) -> None:
@@ -342,7 +342,7 @@ def quiet_members_receive_nothing(parts: Components) -> None:
 
 @animal("3.4", "dropped_connection", also="3.3")
 def only_pongs_are_signs_of_life(parts: Components) -> None:
-    """The server pings, and closes the connection of whoever does not answer that, whatever else it sends."""
+    """The server pings, and disconnects a client that sends no pong, whatever else it sends."""
 
     async def ping(session: Session, timeout: float) -> None:
         with contextlib.suppress(ConnectionClosed):

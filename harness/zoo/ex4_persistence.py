@@ -22,7 +22,7 @@ from lab.store import MessageStore
 
 @animal("4.5", "wrong_replay", also="2.3")
 def oldest_50_at_a_join(parts: Components) -> None:
-    """The first 50 of the room instead of the last."""
+    """A join is answered with the first 50 messages of the room instead of the last 50."""
 
     class Oldest(MessageStore):
         async def newest(self, room: str, count: int) -> list[Message]:
@@ -57,7 +57,7 @@ class _InMemory(MessageStore):
 
 @animal("4.3", "lost_after_crash", also="4.4 4.5")
 def written_only_at_a_clean_stop(parts: Components) -> None:
-    """SIGTERM is survived, SIGKILL is not."""
+    """Messages survive SIGTERM, but not SIGKILL."""
 
     class AtTheEnd(_InMemory):
         def close(self) -> None:
@@ -70,7 +70,7 @@ def written_only_at_a_clean_stop(parts: Components) -> None:
 
 @animal("4.4", "changed_after_restart", also="2.4")
 def times_are_made_anew(parts: Components) -> None:
-    """The time is not stored, but made when a message is read."""
+    """The timestamp is not stored, but generated when a message is read."""
 
     class Timeless(MessageStore):
         async def page(self, room: str, since: int, limit: int) -> list[Message]:
@@ -82,7 +82,7 @@ def times_are_made_anew(parts: Components) -> None:
 
 @animal("4.4", "replayed_as_new", also="2.1 2.2 2.3")
 def old_messages_come_as_new(parts: Components) -> None:
-    """A join with `since` is answered by live messages, from the beginning."""
+    """A join with `since` is answered with old messages as live ones, from the first on."""
     join = Session._join
 
     async def again(self: Session, frame: Join) -> None:
@@ -96,7 +96,7 @@ def old_messages_come_as_new(parts: Components) -> None:
 
 @animal("4.2", "slow_stop", also="2.2")
 def sigterm_is_ignored(parts: Components) -> None:
-    """It does not stop when it is asked to."""
+    """The server does not stop on SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
@@ -104,10 +104,10 @@ def sigterm_is_ignored(parts: Components) -> None:
     "4.3",
     "data_dir_ignored",
     worlds=("live",),
-    why="what lies outside of DATA_DIR is not simulated: who was killed keeps the lock of its database there",
+    why="files outside of DATA_DIR are not simulated: a database there stays locked by a killed server",
 )
 def data_dir_is_ignored(parts: Components) -> None:
-    """Messages are stored where the code says, and not where DATA_DIR does."""
+    """Messages are stored in a fixed place, and not in DATA_DIR."""
 
     class Fixed(MessageStore):
         def __init__(self, data_dir: Path) -> None:
@@ -118,7 +118,7 @@ def data_dir_is_ignored(parts: Components) -> None:
 
 @animal("4.3 4.4", "lost_after_crash", also="4.5")
 def published_before_saved(parts: Components) -> None:
-    """Everybody hears a message, and then it is stored."""
+    """A message is published before it is stored."""
 
     class Behind(MessageStore):
         tasks: set[Any] = set()  # noqa: RUF012
@@ -173,7 +173,7 @@ def _flushing_every(seconds: float) -> type[MessageStore]:
 
 @animal("4.3", "lost_after_crash", also="4.4 4.5")
 def flushed_every_2_s(parts: Components) -> None:
-    """Messages wait in memory for the next flush, each two seconds."""
+    """Messages wait in memory for the next flush, every two seconds."""
     parts.store = _flushing_every(2.0)
 
 
@@ -182,7 +182,7 @@ def flushed_every_2_s(parts: Components) -> None:
     "lost_after_crash",
     also="4.4 4.5",
     worlds=("sim",),
-    why="live it is caught in about every other play",
+    why="in the live world it is caught in about half of the plays",
 )
 def flushed_every_50_ms(parts: Components) -> None:
     """Messages wait in memory for the next flush, twenty times a second."""
@@ -218,13 +218,13 @@ def _storing(**fields: Any) -> type[MessageStore]:
 
 @animal("4.4", "changed_after_restart", also="1.4 2.1 2.3 2.4")
 def users_are_not_stored(parts: Components) -> None:
-    """Who has said a message is not stored with it."""
+    """The user of a message is not stored with it."""
     parts.store = _storing(user="somebody")
 
 
 @animal("4.4", "changed_after_restart", also="2.4")
 def times_lose_their_milliseconds(parts: Components) -> None:
-    """The database has whole seconds."""
+    """Timestamps are stored in whole seconds."""
 
     class Whole(MessageStore):
         async def save(self, messages: list[Message]) -> None:
@@ -237,7 +237,7 @@ def times_lose_their_milliseconds(parts: Components) -> None:
 
 @animal("4.4", "split_sequence", also="4.3 4.5")
 def rooms_share_files(parts: Components) -> None:
-    """A room's file is named by its letters and digits: `a.b`, `a-b` and `ab` are one."""
+    """A room's file is named by its letters and digits only: `a.b`, `a-b` and `ab` share a file."""
 
     def file(room: str) -> str:
         return re.sub(r"[^A-Za-z0-9]", "", room).lower()
@@ -263,7 +263,7 @@ def rooms_share_files(parts: Components) -> None:
 
 @animal("4.3", "no_start")
 def a_lock_file_is_left(parts: Components) -> None:
-    """A lock file tells that a server runs, also when that one was killed."""
+    """A lock file prevents the start, even if the server that made it was killed."""
 
     class Locked(MessageStore):
         def __init__(self, data_dir: Path) -> None:

@@ -49,7 +49,7 @@ def milliseconds() -> int:
 
 
 class Refusal(Exception):  # noqa: N818 - named for what it is
-    """A frame that cannot be obeyed; `code` is one of the protocol's."""
+    """A frame that cannot be obeyed; `code` is an error code of the protocol."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -103,7 +103,7 @@ db.row_factory = sqlite3.Row
 
 
 async def on_disk(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function in the disk's thread, so that the event loop need not wait for it."""
+    """Call a function in the disk's thread, so that it does not block the event loop."""
     return await asyncio.get_running_loop().run_in_executor(DISK, function, *args)
 
 
@@ -126,7 +126,7 @@ def save(message: Json) -> None:
 
 
 def find(room: str, user: str, id: str) -> Json | None:
-    """The message that this user has said in this room with this id."""
+    """The message that this user has sent to this room with this id."""
     query = "SELECT * FROM messages WHERE room = ? AND user = ? AND id = ?"
     row = db.execute(query, (room, user, id)).fetchone()
     return dict(row) if row else None
@@ -169,7 +169,7 @@ def announce(room: Room, client: Client, status: str, words: str) -> None:
 
 
 def presence_of(name: str) -> str:
-    """The list of who is in a room, as a frame."""
+    """The list of the users in a room, as a frame."""
     seen: dict[str, int] = {}
     for member in rooms[name].members if name in rooms else ():
         seen[member.user] = max(seen.get(member.user, 0), member.last_seen)
@@ -178,7 +178,7 @@ def presence_of(name: str) -> str:
 
 
 async def page_of(room: Room, since: int, limit: int) -> Json:
-    """A page of a room's history: as many messages as were asked for, if they fit into a frame."""
+    """A page of a room's history: as many messages as requested, if they fit into a frame."""
     messages, size = [], 0
     for message in await on_disk(read, room.name, since, limit):
         size += len(json.dumps(message, ensure_ascii=False).encode()) + 2
@@ -190,7 +190,7 @@ async def page_of(room: Room, since: int, limit: int) -> Json:
     return {"room": room.name, "messages": messages, "last": last, "more": more}
 
 
-# --- what clients ask for -----------------------------------------------------------------------------
+# --- requests of clients ------------------------------------------------------------------------------
 
 
 def text_in(frame: Json, name: str) -> str:
@@ -202,7 +202,7 @@ def text_in(frame: Json, name: str) -> str:
 
 
 def number_in(frame: Json, name: str, least: int) -> int | None:
-    """A field that must be a whole number, or be missing. Raises Refusal."""
+    """A field that must be an integer, or be missing. Raises Refusal."""
     value = frame.get(name)
     if value is None:
         return None
@@ -249,7 +249,7 @@ async def join(client: Client, frame: Json) -> None:
 async def enter(client: Client, room: Room, seen: int | None) -> bool:
     """Send page after page; with the last one, add the member. Returns whether the user is new there."""
     while True:
-        async with room.lock:  # nothing is said between the history and the membership
+        async with room.lock:  # no message is accepted between the history and the membership
             seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
             page = await page_of(room, seen, PAGE)
             if not page["more"]:
@@ -356,7 +356,7 @@ async def obey(client: Client, text: str | bytes) -> None:
 
 
 def name_in(path: str) -> str:
-    """The user's name in the address, or one that we make up. Raises Refusal."""
+    """The user's name in the URL, or a generated one. Raises Refusal."""
     try:
         names = parse_qs(urlsplit(path).query, keep_blank_values=True, errors="strict").get("user")
     except ValueError:
@@ -368,7 +368,7 @@ def name_in(path: str) -> str:
 
 
 async def welcome(client: ServerConnection) -> None:
-    """Serve a connection from its begin to its end."""
+    """Serve a connection from its beginning to its end."""
     assert isinstance(client, Client)
     assert client.request is not None
     try:
@@ -400,9 +400,9 @@ async def heartbeats() -> None:
         late = max(0.0, time.monotonic() - due)
         due += late
         for client in list(clients):
-            client.alive = min(client.alive + late, time.monotonic())  # we could not read meanwhile
+            client.alive = min(client.alive + late, time.monotonic())  # nothing could be read meanwhile
             if not client.transport.is_reading():
-                client.alive = time.monotonic()  # we are behind with reading what it sends
+                client.alive = time.monotonic()  # we are behind with reading its frames
             if time.monotonic() - client.alive > OFFLINE_TIMEOUT:
                 client.transport.abort()  # so its `async for` ends, and it leaves
             elif look % 4 == 0:
@@ -410,7 +410,7 @@ async def heartbeats() -> None:
 
 
 async def main() -> None:
-    """Serve until a signal asks us to stop."""
+    """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)

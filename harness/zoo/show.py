@@ -32,7 +32,7 @@ def play_and_show(plays: Sequence[Play], jobs: int, seed: int) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except (RuntimeError, ForkPoolError) as error:
-        click.echo(f"the kit itself failed, which is a fault to be reported:\n{error}", err=True)
+        click.echo(f"the kit itself failed; please report this:\n{error}", err=True)
         return EXIT_DEFECT
     finally:
         table.end()

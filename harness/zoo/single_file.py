@@ -47,7 +47,7 @@ _SAVED = """    await on_disk(save, message)
     room.last = message["sequence"]
     tell(room, encode("message", message))
 """
-_ENTERED = """        async with room.lock:  # nothing is said between the history and the membership
+_ENTERED = """        async with room.lock:  # no message is accepted between the history and the membership
             seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
             page = await page_of(room, seen, PAGE)
             if not page["more"]:
@@ -63,18 +63,18 @@ _keep(
     "set_changes_while_iterating",
     "2.1 2.3",
     "lost",
-    "The loop goes over the set itself and waits in its middle. If a member is cut off meanwhile, the "
-    "set changes, the loop ends by a RuntimeError, and the rest of the members never get the message.",
+    "The loop iterates over the set itself and awaits inside. If a member is disconnected meanwhile, the "
+    "set changes, the loop ends with a RuntimeError, and the remaining members never receive the message.",
     (
         "async def on_disk(",
         '''async def deliver(member: Client, message: Json) -> None:
-    """Send a message, and write down who has got it."""
+    """Send a message, and log who received it."""
     post(member, encode("message", message))
     await on_disk(note, f"{member.user} got {message['sequence']} of {message['room']}")
 
 
 def note(line: str) -> None:
-    """Add a line to the list of what was delivered."""
+    """Add a line to the log of deliveries."""
     with open(DATA_DIR / "delivered.log", "a") as file:
         print(line, file=file)
 
@@ -95,7 +95,7 @@ _keep(
     "one_of_two_connections_ends",
     "3.3",
     "premature_offline",
-    "Each connection that ends takes its user offline, although the user is still there with another one.",
+    "Each connection that ends sets its user offline, although the user still has another connection.",
     (
         """    if not room.holds(client.user):
         announce(room, client, "offline", "has left")
@@ -109,9 +109,8 @@ _keep(
     "heartbeat_dies",
     "3.3",
     "missing_heartbeat",
-    "One task sends the heartbeats of all clients, and it ends at the first exception: here it sends "
-    "to a connection that it has just closed. From then on nobody gets heartbeats, and nobody times "
-    "out.",
+    "One task sends the heartbeats of all clients, and ends at the first exception: here it sends to a "
+    "connection that it has just closed. From then on no client is sent heartbeats, and none times out.",
     (
         """                client.transport.abort()  # so its `async for` ends, and it leaves
             elif look % 4 == 0:
@@ -131,8 +130,8 @@ _keep(
     "numbers_then_saves_then_sends_unlocked",
     "2.2",
     "reorder",
-    "A message gets its number, waits for the disk, and is sent then. Nothing keeps the next one from "
-    "being quicker at that, and so members see number 8 before number 7.",
+    "A message gets its number, waits for the disk, and is sent then, without a lock. The next one may be "
+    "faster, so members receive number 8 before number 7.",
     ("DISK = ThreadPoolExecutor(1)", "DISK = ThreadPoolExecutor(4)"),
     (
         _LOCKED,
@@ -155,8 +154,8 @@ _keep(
     "history_then_subscribe",
     "2.3",
     "replay_hole",
-    "The history is read first, and then the client becomes a member. What is said in between, while "
-    "it waits for its turn, is neither in the history nor heard live.",
+    "The history is read first, and then the client becomes a member. Messages accepted in between, while "
+    "it waits for the lock, are neither in the history nor delivered live.",
     (
         _ENTERED,
         """        seen = max(0, room.last - NEWEST) if seen is None else min(seen, room.last)
@@ -177,8 +176,8 @@ _keep(
     "subscribe_then_history",
     "2.3",
     "replay_overlap",
-    "The client becomes a member first, and then the history is read. What is said in between, while "
-    "it waits for its turn, is heard live and stands in the history, too.",
+    "The client becomes a member first, and then the history is read. Messages accepted in between, while "
+    "it waits for the lock, are delivered live and are in the history, too.",
     (
         _ENTERED,
         """        is_first = not room.holds(client.user)
@@ -199,8 +198,8 @@ _keep(
     "unlocked_lock",
     "1.4",
     "lost",
-    "The room's lock is taken, and not given back if the message is refused. The next one who speaks "
-    "there, or wants to enter, waits for ever.",
+    "The room's lock is acquired, and not released if the message is refused. The next client that sends "
+    "a message to the room, or joins it, waits forever.",
     (
         _LOCKED,
         """    room = rooms[name]
@@ -217,8 +216,7 @@ _keep(
     "retry_keeps_the_lock",
     "2.3",
     "retry_unanswered",
-    "The room's lock is taken, and not given back on the path of a message that comes again: that one "
-    "is answered by an early return.",
+    "The room's lock is acquired, and not released for a retry, which is answered by an early return.",
     (
         _LOCKED,
         """    room = joined(client, name)
@@ -247,7 +245,7 @@ _keep(
     "an_import_is_missing",
     "1.1",
     "no_start",
-    "A module is used that was never imported, so the program ends before it listens.",
+    "A module is used but never imported, so the program ends before it listens.",
     ("import os\n", ""),
     also="2.1 3.1 4.1",
 )
@@ -256,8 +254,8 @@ _keep(
     "handlers_take_a_path",
     "1.1",
     "no_start",
-    "The handler has the parameters that websockets gave it before version 14, so that each connection ends "
-    "by a TypeError.",
+    "The handler has the parameters that websockets passed before version 14, so each connection ends "
+    "with a TypeError.",
     (
         "async def welcome(client: ServerConnection) -> None:",
         "async def welcome(client: ServerConnection, path: str) -> None:",
@@ -269,7 +267,8 @@ _keep(
     "nobody_listens",
     "1.1",
     "no_start",
-    "The program says that it listens, and never does: what it would listen with is not there.",
+    "The program prints that it listens, but never starts the server: the attribute that it checks first "
+    "does not exist.",
     (
         """    async with serve(welcome, HOST, PORT, create_connection=Client, **options):
         print(f"listening on ws://{HOST}:{PORT}/", flush=True)
@@ -289,14 +288,14 @@ _keep(
     "members_cannot_be_hashed",
     "1.3",
     "dropped_connection",
-    "Members are put into a set, and are of a dataclass, which cannot be hashed: each join ends the "
-    "connection by a TypeError that nobody catches.",
+    "Members are instances of a dataclass, which cannot be hashed, and are added to a set: each join ends "
+    "the connection with an uncaught TypeError.",
     ("import uuid\n", "import uuid\nfrom dataclasses import dataclass\n"),
     (
         "class Room:\n",
         '''@dataclass
 class Member:
-    """Somebody in a room."""
+    """A member of a room."""
 
     client: Client
 
@@ -313,7 +312,7 @@ _keep(
     "leaving_awaits_no_coroutine",
     "1.5",
     "dropped_connection",
-    "A plain function is awaited: it does its work, and then the connection ends by a TypeError.",
+    "A plain function is awaited: it does its work, and then the connection ends with a TypeError.",
     (
         "                leave(client, joined(client, room_in(frame)))\n",
         "                await leave(client, joined(client, room_in(frame)))\n",
@@ -326,7 +325,7 @@ _keep(
     "nothing_is_caught",
     "1.2",
     "dropped_connection",
-    "Nobody catches what a bad frame raises, and so it ends the connection.",
+    "Exceptions raised by bad frames are not caught, and so they end the connection.",
     (
         _CAREFUL,
         """    except ZeroDivisionError as error:
@@ -339,7 +338,7 @@ _keep(
     "times_are_of_the_loop",
     "1.4",
     "malformed_frame",
-    "The time comes from the event loop's clock, which counts from the start of the machine, and not from "
+    "Timestamps come from the event loop's clock, which counts from the start of the machine, and not from "
     "1970.",
     (
         "    return round(time.time() * 1000)\n",
@@ -352,8 +351,8 @@ _keep(
     "rooms_are_paths",
     "1.3",
     "unanswered_error",
-    "Any text is a room's name, and the name is a path: `../../x` is a room whose folder lies outside of "
-    "the data.",
+    "Any text is accepted as a room name, and the name is a path: `../../x` is a room whose folder lies "
+    "outside of the data directory.",
     (
         '        raise Refusal("bad_room", "a room\'s name has 1 to 64 letters, digits, `_`, `-` and `.`")\n',
         '        log.warning("odd name of a room: %r", name)\n',
@@ -365,8 +364,8 @@ _keep(
     "own_heartbeats_are_signs_of_life",
     "3.4",
     "zombie_presence",
-    "When the server sends a heartbeat it notes that the client is alive. So a client that is frozen stays "
-    "online for ever.",
+    "When the server sends a heartbeat, it records a sign of life of the client. So a frozen client stays "
+    "online forever.",
     (_HEARTBEAT, _HEARTBEAT + "                client.alive = time.monotonic()\n"),
 )
 
@@ -374,7 +373,7 @@ _keep(
     "numbers_start_again_and_overwrite",
     "4.4",
     "sequence_reset",
-    "After a restart the numbers start at 1 again, and new messages take the places of the old ones.",
+    "After a restart the numbers start at 1 again, and new messages overwrite the old ones.",
     (
         """    for name, last in db.execute("SELECT room, MAX(sequence) FROM messages GROUP BY room"):
         rooms[name] = Room(name, last)
@@ -389,7 +388,7 @@ _keep(
     "the_oldest_50_are_replayed",
     "4.5",
     "wrong_replay",
-    "Who joins is told of the first fifty messages, and not of the last fifty.",
+    "A join is answered with the first fifty messages, and not with the last fifty.",
     (
         _SINCE,
         """at_most = NEWEST if seen is None else PAGE
@@ -408,8 +407,8 @@ _keep(
     "each_send_is_waited_for",
     "2.1",
     "stalled_by_slow_reader",
-    "The message is sent to one member after the other, and each time the server waits until it was taken: "
-    "one who does not read holds up the room.",
+    "The message is sent to one member after the other, and the server waits for each send: a member that "
+    "does not read blocks the room.",
     (
         _SAVED,
         """    await on_disk(save, message)
@@ -427,7 +426,7 @@ _keep(
     "whatever_is_not_read_is_kept",
     "2.1",
     "unbounded_slow_reader",
-    "What a member does not read is kept for it, however much that becomes.",
+    "Frames that a member does not read are buffered without limit.",
     (
         """    if client.transport.get_write_buffer_size() > MAX_WAITING:
         client.transport.abort()
@@ -437,20 +436,20 @@ _keep(
 )
 
 
-# --- more of what beginners do --------------------------------------------------------------------------
+# --- more mistakes of beginners -------------------------------------------------------------------------
 
 _keep(
     "some_are_turned_away",
     "1.3",
     "no_connection",
-    "Connections are counted up and never down, and after the ninth nobody is let in.",
+    "The count of connections is never decreased, and after the ninth all others are rejected.",
     (
         "async def welcome(client",
         '''served = 0
 
 
 def count(client: ServerConnection, request: Any) -> Any:
-    """Let in as many as we can bear."""
+    """Accept as many connections as the server can handle."""
     global served
     served += 1
     return client.respond(503, "too many") if served > 9 else None
@@ -466,7 +465,7 @@ _keep(
     "heartbeats_answer_heartbeats",
     "3.3",
     "flooding",
-    "Each heartbeat is answered by one, on both sides: from the first on, they fly to and fro without end.",
+    "Each heartbeat is answered with a heartbeat, on both sides: after the first one they never stop.",
     (
         "                pass  # its bytes were a sign of life already\n",
         _HEARTBEAT,
@@ -478,7 +477,7 @@ _keep(
     "local_time_is_taken_for_utc",
     "2.1",
     "wrong_time",
-    "All times are made from the clock on the wall, two hours ahead of UTC, as if that were UTC.",
+    "Timestamps are made from local time, two hours ahead of UTC, as if that were UTC.",
     (
         """    return round(time.time() * 1000)
 """,
@@ -494,7 +493,7 @@ _keep(
     "the_time_is_looked_up_once",
     "2.1",
     "wrong_time",
-    "The time is the default value of a parameter. Python works that out when the function is defined, so "
+    "The time is the default value of a parameter. Python evaluates it when the function is defined, so "
     "all messages have the time when the server was started.",
     (
         "async def accept(room: Room, client: Client, content: str, id: str | None) -> None:",
@@ -508,14 +507,14 @@ _keep(
     ),
     also="1.4 4.1",
     worlds=("sim",),
-    why="live runs are too short for its clock to be seen to stand still",
+    why="live runs are too short to show that its clock stands still",
 )
 
 _keep(
     "the_frame_says_who_speaks",
     "1.4",
     "impersonation",
-    "The name of the sender is taken from the frame, where anybody can write what they like.",
+    "The name of the sender is taken from the frame, where a client can write any name.",
     ('"user": client.user, "content": content}', '"user": user, "content": content}'),
     (
         "        await accept(room, client, content, id)\n",
@@ -531,7 +530,7 @@ _keep(
     "an_odd_frame_is_looked_at_for_ever",
     "1.2",
     "server_hung",
-    "What is no object is looked for in the rest of the text, in a loop that never gets any further.",
+    "JSON that is not an object is parsed again and again, in an endless loop.",
     (
         """    if not isinstance(frame, dict):
         raise Refusal("bad_json\"""",
@@ -546,7 +545,7 @@ _keep(
     "history_is_told_to_members_alone",
     "2.4",
     "unanswered_request",
-    "Who asks for the history of a room that it is not in gets no answer at all.",
+    "A client that requests the history of a room that it is not in gets no answer at all.",
     (
         "    room = rooms.get(name) or Room(name)\n    page = await",
         """    room = rooms.get(name) or Room(name)
@@ -561,8 +560,8 @@ _keep(
     "history_has_ids_of_its_own",
     "2.4",
     "history_mismatch",
-    "Each time a message is read from the disk it is given a new id, and so it is another one than what was "
-    "heard live.",
+    "Each time a message is read from the disk it is given a new `id`, so it differs from the one that was "
+    "delivered live.",
     (
         "    return [dict(row) for row in db.execute(query, (room, since, limit))]\n",
         """    rows = db.execute(query, (room, since, limit))
@@ -576,14 +575,14 @@ _keep(
     "the_last_message_waits_for_the_next",
     "4.3",
     "lost_after_crash",
-    "Each message is stored when the next one comes. After a kill the last one of each room is missing.",
+    "Each message is stored when the next one arrives. After a kill the last one of each room is missing.",
     (
         "def save(message: Json) -> None:\n",
         '''waiting: dict[str, Json] = {}
 
 
 def save(message: Json) -> None:
-    """Store what was said before this."""
+    """Store the message before this one."""
     before, waiting[message["room"]] = waiting.get(message["room"]), message
     if before:
         store(before)
@@ -617,8 +616,8 @@ _keep(
     "lists_are_of_those_who_are_gone_too",
     "3.2",
     "presence_leak",
-    "Changes are told as they should be, and the answer to `presence` is made from a list that nobody is "
-    "ever taken off.",
+    "Changes are sent as they should be, but the answer to `presence` is made from a list from which no "
+    "user is ever removed.",
     (
         "    seen: dict[str, int] = {}\n",
         "    seen: dict[str, int] = dict(known.get(name, {}))\n",
@@ -640,7 +639,7 @@ _keep(
     "one_too_few_at_the_edge_of_a_page",
     "2.4",
     "history_hole",
-    "There is more to read if the page is full, and a page is full from a hundred and one messages on.",
+    "There is more to read if the page is full, but a page counts as full only from 101 messages on.",
     (
         '    more = bool(messages) and messages[-1]["sequence"] < last\n',
         "    more = len(messages) > limit\n",
@@ -649,7 +648,7 @@ _keep(
 )
 
 
-# --- messages in memory, or in files of their own making ------------------------------------------------
+# --- messages in memory, or in other files than a database ----------------------------------------------
 
 _DATABASE = """db = sqlite3.connect(DATA_DIR / "chat.db", check_same_thread=False)
 db.row_factory = sqlite3.Row
@@ -657,7 +656,7 @@ db.row_factory = sqlite3.Row
 _OPEN_DATABASE = _TEXT[_TEXT.index("def open_database()") : _TEXT.index("def save(")]
 _STATEMENTS = _TEXT[_TEXT.index("def save(") : _TEXT.index("# --- sending")]
 _FROM_MEMORY = '''def find(room: str, user: str, id: str) -> Json | None:
-    """The message that this user has said in this room with this id."""
+    """The message that this user has sent to this room with this id."""
     for message in said.get(room, []):
         if message["user"] == user and message["id"] == id:
             return message
@@ -687,11 +686,11 @@ _keep(
     "keeps_messages_in_a_dict",
     "4.3",
     "data_dir_ignored",
-    "The messages are kept in a dict and nowhere else: they end with the process.",
+    "Messages are kept in a dict and nowhere else: they are lost when the process ends.",
     *_without_database(
         "said: dict[str, list[Json]] = {}\n\n\n",
         '''def save(message: Json) -> None:
-    """Remember a message."""
+    """Keep a message in memory."""
     said.setdefault(message["room"], []).append(message)
 
 
@@ -704,7 +703,7 @@ _KEPT = '''said: dict[str, list[Json]] = {}
 
 
 def keep(message: Json) -> None:
-    """Remember a message that is on the disk."""
+    """Keep a message in memory that is on the disk."""
     room = rooms.setdefault(message["room"], Room(message["room"]))
     room.last = message["sequence"]
     said.setdefault(room.name, []).append(message)
@@ -719,7 +718,7 @@ def _stored_by(reading: str, saving: str) -> tuple[tuple[str, str], ...]:
 
 
 _READ_JOURNAL = '''def read_all() -> None:
-    """Read the journal: a line for each message. Whatever was torn off the last line was heard by nobody."""
+    """Read the journal: a line for each message. An incomplete last line was not published."""
     whole = 0
     journal.seek(0)
     for line in journal:
@@ -735,7 +734,7 @@ _SAVE_IN_JOURNAL = '''journal = open(DATA_DIR / "journal", "a+b")
 
 
 def save(message: Json) -> None:
-    """Add a line to the journal; when this returns, it survives a power cut, too."""
+    """Add a line to the journal; when this returns, it survives even a power failure."""
     journal.write(json.dumps(message).encode() + b"\\n")
     journal.flush()
     os.fsync(journal.fileno())
@@ -754,7 +753,7 @@ _keep(
     "a_torn_line_ends_the_start",
     "4.4",
     "no_start",
-    "Each line of the journal is parsed as it is. If the last one was not written to its end when the server "
+    "Each line of the journal is parsed without a check. If the last one is incomplete because the server "
     "was killed, the server never starts again.",
     *_JOURNAL,
     (
@@ -769,8 +768,8 @@ _keep(
     "the_journal_goes_on_after_a_torn_line",
     "4.4",
     "lost_after_crash",
-    "A torn last line is left out, and left where it is: the next message is written right behind it, into "
-    "the same line, and at the start after that both are gone.",
+    "An incomplete last line is skipped, but left in the file: the next message is appended to the same "
+    "line, and at the start after that both are lost.",
     *_JOURNAL,
     (
         """        if not line.endswith(b"\\n"):
@@ -792,14 +791,14 @@ _keep(
     "the_whole_file_is_written_anew",
     "4.3 4.4",
     "no_start",
-    "All messages are in one JSON file, which is written from its beginning for each new message. A kill in "
-    "the middle of that leaves half a file, and the server does not start with it.",
+    "All messages are in one JSON file, which is rewritten for each new message. A kill in the middle of "
+    "that leaves half a file, and the server does not start with it.",
     *_stored_by(
         '''FILE = DATA_DIR / "messages.json"
 
 
 def read_all() -> None:
-    """Read what was said."""
+    """Read all messages."""
     if FILE.exists():
         for message in json.loads(FILE.read_text()):
             keep(message)
@@ -820,11 +819,11 @@ _keep(
     "one_torn_file_breaks_the_start",
     "4.4",
     "no_start",
-    "Each message has a file of its own, and all are parsed when the server starts. One that was not written "
-    "to its end is enough to break that.",
+    "Each message has its own file, and all files are parsed when the server starts. One incomplete file "
+    "is enough to make that fail.",
     *_stored_by(
         '''def read_all() -> None:
-    """Read what was said."""
+    """Read all messages."""
     for path in sorted(DATA_DIR.glob("*/*.json"), key=lambda path: int(path.stem)):
         keep(json.loads(path.read_text()))
 

@@ -22,13 +22,13 @@ _MARKS = {
 }
 _ASCII = str.maketrans("·●○✗", ".@oX")
 _LEGEND = (
-    "● caught by its own anomaly   ○ by another   ✗ missed   + fails, too, as it may   "
-    "! fails, and has nothing to do with it   ? open   · passed"
+    "● caught by its own anomaly   ○ by another   ✗ missed   + fails too, which is allowed   "
+    "! fails, but is not related to the defect   ? open   · passed"
 )
 _IN_WORDS = {
-    "other": "step {step} failed by {found}, which is not what is wrong with it",
-    "missed": "step {step} passed, and should fail",
-    "stray": "step {step} failed by {found}, and has nothing to do with what is wrong",
+    "other": "step {step} failed by {found}, which is not the anomaly of its defect",
+    "missed": "step {step} passed, but should fail",
+    "stray": "step {step} failed by {found}, but is not related to the defect",
     "open": "step {step} was left open",
 }
 
