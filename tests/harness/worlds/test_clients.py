@@ -1,4 +1,4 @@
-"""Both worlds: clients, what goes wrong with their connections, and who reads slowly or is flooded."""
+"""Both worlds: clients, faults of their connections, slow readers and floods."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
-    """Who vanishes stays a member for the whole timeout, and not for much longer."""
+def test_a_silent_client_is_removed_after_its_timeout(stage: Stage) -> None:
+    """A silent client stays a member for the whole timeout, and not much longer."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -48,8 +48,8 @@ def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
-    """Also where the old one still stands: what would come by that is not taken for the new one's."""
+def test_a_client_that_reconnects_has_one_connection(stage: Stage) -> None:
+    """Also while the old one is still open: what arrives on the old one is not taken for the new one's."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -67,8 +67,8 @@ def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_the_order_of_one_speaker_is_kept(stage: Stage) -> None:
-    """What one client says without waiting is heard by everybody in the order in which it was said."""
+def test_the_order_of_one_client_s_messages_is_kept(stage: Stage) -> None:
+    """What one client sends without waiting is received by all in the order in which it was sent."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -85,7 +85,7 @@ def test_the_order_of_one_speaker_is_kept(stage: Stage) -> None:
 
 
 def beats(world: ServedWorld) -> list[tuple[str, type]]:
-    """Who sent and who received heartbeats, in their order."""
+    """The clients that sent and received heartbeats, in order."""
     return [
         (event.client, type(event))
         for event in world.history
@@ -94,7 +94,9 @@ def beats(world: ServedWorld) -> list[tuple[str, type]]:
 
 
 def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
-    """Also two that come together; those of somebody who does not answer are not, nor those of the silent."""
+    """Also two that come together; heartbeats of a client that is not to answer, or is silent, get
+    no answer.
+    """
     twice = '[await ws.send(\'{"type": "heartbeat"}\') for _ in range(2)]'
     text = ECHO.replace("await ws.send(text)", f"if 'join' in text: {twice}")
 
@@ -115,10 +117,10 @@ def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
     stage.play(scene, server_file(tmp_path, text))
 
 
-def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
+def test_an_internal_error_is_raised_where_the_end_is_awaited(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the connection counts as ended; it is no silence of the server."""
+    """The connection counts as ended; it is not reported as silence of the server."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -135,8 +137,8 @@ def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
 # --- slow readers and floods --------------------------------------------------------------------------
 
 
-def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
-    """A narrow client that stops reading gets nothing, while others get all of several megabytes at once."""
+def test_a_client_that_does_not_read_blocks_nobody(stage: Stage) -> None:
+    """A slow client that stops reading receives nothing; others receive several megabytes at once."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -154,8 +156,8 @@ def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
-    """What a narrow client did not read for a while comes to it afterwards, in order and without holes."""
+def test_a_client_that_reads_again_receives_all_that_waited(stage: Stage) -> None:
+    """What a slow client did not read for a while reaches it later, in order and without gaps."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -173,8 +175,10 @@ def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a server that sends without end, so many events are kept, and the connection counts as ended."""
+def test_a_flooded_client_stops_reading(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a server sends without end, only so many events are kept, and the connection counts as ended."""
     monkeypatch.setattr("harness.worlds.timeline.MAX_EVENTS", 100)
     text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
 

@@ -12,8 +12,10 @@ from tests.harness.worlds.simulations import LONG
 from tests.harness.worlds.stage import Stage, heard, left, member
 
 
-def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> None:
-    """The client still receives what the others say, and the server closes its connection for its silence."""
+def test_lost_frames_are_no_sign_of_life(stage: Stage) -> None:
+    """The client still receives the others' messages, and the server closes its connection after
+    the timeout.
+    """
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -35,8 +37,8 @@ def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> No
     stage.play(scene)
 
 
-def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
-    """It is there as long as it shows signs of life, which reach the server; it notices when that ends."""
+def test_a_client_that_receives_nothing_still_sends(stage: Stage) -> None:
+    """It stays a member as long as its heartbeats reach the server, and notices when the connection ends."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -59,8 +61,8 @@ def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_a_client_that_is_disturbed_is_not_waited_for(stage: Stage) -> None:
-    """What it asks is not answered: at the end of a play, those are asked whose frames get through."""
+def test_a_disturbed_client_is_not_waited_for(stage: Stage) -> None:
+    """Its requests get no answer: at the end of a play, only clients whose frames get through are asked."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()

@@ -1,4 +1,4 @@
-"""Both worlds: how a server starts, does not start, stops, is killed, and begins anew."""
+"""Both worlds: how a server starts, fails to start, stops, is killed, and is restarted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_clients_notice_that_the_server_was_killed(stage: Stage) -> None:
 
 
 def test_a_server_stops_by_sigterm(stage: Stage) -> None:
-    """SIGTERM ends the reference server in time, with code 0, and its clients are told why."""
+    """SIGTERM ends the reference server in time, with code 0, and its clients receive the reason."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -64,7 +64,7 @@ def test_a_server_stops_by_sigterm(stage: Stage) -> None:
 
 @pytest.mark.parametrize("end", ["kill_server", "stop_server"])
 def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
-    """Whoever connects to a server that has ended is refused, and the history says by which error."""
+    """Whoever connects to a server that has ended is refused, and the history names the error."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -80,11 +80,11 @@ def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
     stage.play(scene)
 
 
-# --- servers that are none of ours --------------------------------------------------------------------
+# --- servers other than the reference server ----------------------------------------------------------
 
 
 def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> None:
-    """Variables of modules and classes begin anew with each start."""
+    """Variables of modules and classes are new at each start."""
 
     async def scene(world: ServedWorld) -> None:
         for end in (world.kill_server, world.kill_server, world.stop_server):
@@ -96,7 +96,7 @@ def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> Non
 
 
 def test_sigterm_without_a_handler_ends_a_server(stage: Stage, tmp_path: Path) -> None:
-    """A server that does not care for SIGTERM ends by it, and what it printed is kept."""
+    """A server without a handler ends by SIGTERM, and what it printed is kept."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -120,7 +120,7 @@ def test_sigterm_without_a_handler_ends_a_server(stage: Stage, tmp_path: Path) -
 def test_a_server_that_does_not_serve(
     stage: Stage, tmp_path: Path, ending: str, detail: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why a server does not become ready is told in the same words."""
+    """The reason why a server does not become ready has the same words in both worlds."""
     monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
 
     async def scene(world: ServedWorld) -> None:
@@ -135,7 +135,7 @@ def test_a_server_that_does_not_serve(
 
 
 def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None:
-    """A server that ends itself is noticed while we wait, with its code."""
+    """A server that ends by itself is noticed during a wait, with its exit code."""
     text = ECHO.replace("await ws.send(text)", "os._exit(7)")
 
     async def scene(world: ServedWorld) -> None:
@@ -149,10 +149,10 @@ def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None
     stage.play(scene, server_file(tmp_path, text))
 
 
-def test_a_server_that_hangs_up_instead_of_greeting(
+def test_a_server_that_closes_instead_of_greeting(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its close code is told, and a good end without a greeting is told from that."""
+    """Its close code is reported, and a normal close without a greeting is told from that."""
     monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
     for code, detail in ((4000, ("hangs_up", "4000")), (1000, ("no_connected", ""))):
         text = ECHO.replace("await ws.send(json.dumps(", f"return await ws.close({code})\n        print((")

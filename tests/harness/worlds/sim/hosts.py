@@ -26,7 +26,7 @@ def start(simulator: Simulator, main: Callable[[], object], **environ: str) -> H
 
 
 def running(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Callable[[], object]:
-    """The main part of a program that runs a coroutine."""
+    """Return the main part of a program that runs a coroutine."""
     return lambda: asyncio.run(main(*args))
 
 
@@ -53,7 +53,7 @@ def run_host(main: Callable[[], object], seed: str = "seed", **environ: str) -> 
 
 
 class Code:
-    """Programs in files, as servers are."""
+    """Programs in files, since servers are files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,7 +75,7 @@ class Code:
 
 
 class Told:
-    """Says when its destructor runs."""
+    """Records that its destructor has run."""
 
     def __init__(self, traces: list[str], what: str) -> None:
         self.traces = traces
@@ -86,7 +86,7 @@ class Told:
 
 
 async def waits_in_many_ways(traces: list[str]) -> None:
-    """Wait, with something to do at the end in each way that there is."""
+    """Wait, with cleanup code of every kind: `finally`, `except`, context managers, generators."""
 
     @asynccontextmanager
     async def manager() -> AsyncIterator[None]:
