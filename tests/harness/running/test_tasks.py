@@ -7,8 +7,8 @@ import pytest
 from harness.running.tasks import side_by_side
 
 
-async def test_results_come_in_the_order_of_what_is_done() -> None:
-    """Whoever is done first."""
+async def test_results_are_in_the_order_of_the_coroutines() -> None:
+    """Whichever is done first."""
 
     async def after(turns: int) -> int:
         for _ in range(turns):
@@ -20,7 +20,7 @@ async def test_results_come_in_the_order_of_what_is_done() -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "one fails"])
-def test_nothing_is_left_and_nobody_is_disturbed_while_it_cleans_up(how: str) -> None:
+def test_no_task_is_left_and_clean_up_is_not_interrupted(how: str) -> None:
     """One that has nothing to clean up ends at once; the other's clean-up is not interrupted by that."""
     told: list[str] = []
 
