@@ -1,4 +1,4 @@
-"""What the checkers of delivery find together."""
+"""All checkers of delivery together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes that should not have: twice, altered, in another name, or to somebody outside."""
+"""Messages that should not have come: twice, altered, under another name, or to outsiders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.stories import Story, facts, told
 
 
 def test_a_message_that_comes_twice_is_a_duplicate() -> None:
-    """The finding names who got how many copies of what."""
+    """The finding says which client got how many copies of which message."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
@@ -27,7 +27,7 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     assert told(found) == ["duplicate"]
 
 
-def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None:
+def test_duplicates_after_two_joins_on_one_connection_are_one_finding() -> None:
     """Two memberships of one connection are one receiver."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -41,7 +41,7 @@ def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None
 
 
 def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> None:
-    """Its answer is for the sender alone."""
+    """Its answer is for its sender only."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -69,7 +69,9 @@ def test_a_retry_is_answered_once() -> None:
 
 
 def test_one_message_under_two_numbers_is_a_duplicate() -> None:
-    """Said once, accepted twice: the finding names both numbers; who hears both has a duplicate besides."""
+    """Sent once, accepted twice: the finding has both numbers; a client that receives both has a duplicate,
+    too.
+    """
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line, other = alice.says("red"), bob.says("red")
@@ -90,7 +92,7 @@ def test_one_message_under_two_numbers_is_a_duplicate() -> None:
 
 
 def test_a_retry_that_is_stored_again() -> None:
-    """Said again with its id, by the same user, and numbered anew: the finding names both numbers."""
+    """Sent again with its id, by the same user, and numbered anew: the finding has both numbers."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -111,8 +113,8 @@ def test_a_retry_that_is_stored_again() -> None:
     assert told(found) == ["stored_twice"]
 
 
-def test_what_is_stored_again_is_not_told_as_a_duplicate() -> None:
-    """It is told by its two numbers, once; another message that comes twice is told beside it."""
+def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:
+    """It is reported by its two numbers, once; another message that comes twice is reported beside it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -126,7 +128,7 @@ def test_what_is_stored_again_is_not_told_as_a_duplicate() -> None:
 
 
 def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
-    """Who says something with another's id, and is sent that other message once more, is told why."""
+    """If a message with another's id is answered by that other message, the finding says why."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     first = alice.says("red", "first", id="x")
@@ -160,7 +162,7 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     ],
 )
 def test_a_content_that_was_changed(text: str, altered: str, position: int) -> None:
-    """The finding shows both, and counts from 1 to where they differ."""
+    """The finding shows both, and counts from 1 to the place where they differ."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", text)
@@ -176,7 +178,7 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
 
 
 def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
-    """The excerpts are of the place where the contents differ."""
+    """The excerpts are from the place where the contents differ."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", "x" * 1000 + "\ttail")
@@ -188,8 +190,8 @@ def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
     assert found.params["sent"].startswith("…")
 
 
-def test_what_nobody_said() -> None:
-    """A content without a tag that was said cannot be traced, and is a finding of its own."""
+def test_a_message_that_nobody_sent() -> None:
+    """A content without the tag of a sent message cannot be traced, and is a finding of its own."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = story.line(alice, "red")
@@ -212,10 +214,10 @@ def test_what_nobody_said() -> None:
         ),
     ],
 )
-def test_a_bad_message_that_was_passed_on_is_not_told_as_unknown(
+def test_a_bad_message_that_was_passed_on_is_not_reported_as_unknown(
     rule: str, frame: Any, text: str | None, heard: str
 ) -> None:
-    """It was said by somebody, only that it should not have been: `errors.obeyed` tells that."""
+    """It was sent, although it should not have been: `errors.obeyed` reports that."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     mallory.misbehaves(rule, frame, text)
@@ -223,8 +225,8 @@ def test_a_bad_message_that_was_passed_on_is_not_told_as_unknown(
     assert every(story) == []
 
 
-def test_a_message_in_another_name() -> None:
-    """The finding names the one who said it and the one who seems to have."""
+def test_a_message_under_another_name() -> None:
+    """The finding names the real sender and the apparent one."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = bob.says("red")
@@ -237,7 +239,7 @@ def test_a_message_in_another_name() -> None:
     assert told(found) == ["impersonation"]
 
 
-def test_each_kind_of_change_is_told_once() -> None:
+def test_each_kind_of_change_is_reported_once() -> None:
     """A thousand altered messages are one finding."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -249,7 +251,7 @@ def test_each_kind_of_change_is_told_once() -> None:
 
 
 def test_excerpts_are_short_and_visible() -> None:
-    """What cannot be seen is written as an escape, and what is left out as an ellipsis."""
+    """Invisible characters are written as escapes, and what is left out as an ellipsis."""
     assert delivery.excerpt("plain") == "plain"
     assert delivery.excerpt("a\tb\u200b") == "a\\tb\\u200b"
     assert delivery.excerpt("it's a \\o/") == "it's a \\o/"
@@ -262,7 +264,7 @@ def test_excerpts_are_short_and_visible() -> None:
 
 
 def test_a_message_that_reaches_an_outsider() -> None:
-    """The finding names the outsider, the room, and what it heard of whom."""
+    """The finding names the outsider, the room, and what it received from whom."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     carol, dave = story.clients("carol", "dave")
@@ -281,7 +283,7 @@ def test_a_message_that_reaches_an_outsider() -> None:
 
 
 def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
-    """What one asked for is no leak, and does not excuse others."""
+    """What a client asked for is no leak, and does not excuse others."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -297,7 +299,7 @@ def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
 
 
 def test_a_notice_that_reaches_an_outsider() -> None:
-    """Announcements are for the room too; the finding says that it was one."""
+    """Notices are for the room too; the finding says that it was one."""
     story = Story()
     story.members("red", "alice")
     (carol,) = story.clients("carol")
@@ -308,7 +310,7 @@ def test_a_notice_that_reaches_an_outsider() -> None:
 
 
 def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
-    """Where it was said counts, and not what the frame says."""
+    """The room where it was sent counts, and not the one in the frame."""
     story = Story()
     (alice,) = story.members("red", "alice")
     (carol,) = story.members("blue", "carol")
@@ -320,8 +322,8 @@ def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
     assert facts(found, "who", "room") == ["carol", "red"]
 
 
-def test_who_left_hears_nothing_more() -> None:
-    """What is said after a `leave` was done does not concern those who left; the last time counts."""
+def test_a_client_that_left_receives_nothing_more() -> None:
+    """What is sent after a `leave` was done is not for those who left; the last leave counts."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     bob.leaves("red")
@@ -346,8 +348,8 @@ def test_who_left_hears_nothing_more() -> None:
     assert told(found) == ["heard_after_leave"] * 2
 
 
-def test_what_was_said_before_leaving_may_still_arrive() -> None:
-    """And so may what was said between the `leave` and the moment when it was done."""
+def test_what_was_sent_before_leaving_may_still_arrive() -> None:
+    """So may what was sent between the `leave` and the moment when it was done."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     before = alice.says("red")
@@ -358,8 +360,8 @@ def test_what_was_said_before_leaving_may_still_arrive() -> None:
     assert told(delivery.leaks(story.index)) == []
 
 
-def test_notices_after_leaving_are_heard_after_leaving() -> None:
-    """A room that one left announces nothing to one."""
+def test_notices_after_leaving_are_leaks() -> None:
+    """A room sends no notices to clients that have left it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     bob.leaves("red")
@@ -368,14 +370,14 @@ def test_notices_after_leaving_are_heard_after_leaving() -> None:
     assert told(delivery.leaks(story.index)) == ["heard_after_leave"]
 
 
-def test_a_message_that_stands_in_the_history_of_another_room() -> None:
-    """It was said in one room and is read in another: named with both rooms, for the copy by itself."""
+def test_a_message_in_the_history_of_another_room() -> None:
+    """It was sent in one room and read in another: reported with both rooms, for the copy only."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     said = story.talk([alice, bob], "red", 3)
     bob.joins("blue")
     other = alice.says("red", "elsewhere")
-    bob.hears(other, 1, room="blue")  # live, which `leaks` is for
+    bob.hears(other, 1, room="blue")  # live messages are for `leaks`
     bob.reads("red", said)
     assert told(delivery.strays(story.index, "red")) == []
     assert told(delivery.strays(story.index, "blue")) == []

@@ -1,4 +1,4 @@
-"""Joining and leaving are announced to who is in the room."""
+"""Joins and leaves are announced to those in the room."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def every(story: Story, room: str = "red") -> list[str]:
 
 
 def joins(person: Person, *witnesses: Person, room: str = "red") -> None:
-    """Somebody joins, and these are told."""
+    """A client joins, and these receive a notice."""
     person.asks_to_join(room)
     for witness in witnesses:
         witness.is_told(room, f"{person.user} has joined, welcome!")
@@ -26,7 +26,7 @@ def joins(person: Person, *witnesses: Person, room: str = "red") -> None:
 
 
 def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = "red") -> None:
-    """Somebody goes, in some way, and these are told."""
+    """A client goes, in some way, and these receive a notice."""
     match how:
         case "leaves":
             person.leaves(room)
@@ -45,8 +45,8 @@ def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = 
 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
-def test_every_way_to_come_and_go_may_be_announced_rightly(how: str) -> None:
-    """Those who are there are told in words of the server's choice, and nobody else needs to be."""
+def test_every_way_to_come_and_go_may_be_announced(how: str) -> None:
+    """Those in the room are notified in words of the server's choice, and nobody else needs to be."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -64,8 +64,8 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert every(Story()) == []
 
 
-def test_who_joins_may_be_told_of_it_too() -> None:
-    """The subject's own copy is its server's choice."""
+def test_a_client_that_joins_may_be_notified_too() -> None:
+    """Whether it gets its own notice is the server's choice."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice, alice)
@@ -74,7 +74,7 @@ def test_who_joins_may_be_told_of_it_too() -> None:
 
 
 def test_the_notice_of_a_join_may_come_after_the_user_is_gone_again() -> None:
-    """Both announcements are on their way when the user has left: two came, so both were made."""
+    """Both notices are in flight when the user has left: two came, so both were sent."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -101,7 +101,7 @@ def test_the_second_connection_of_a_user_need_not_be_announced() -> None:
 @pytest.mark.parametrize(
     ("seconds", "names"), [(0.5, []), (1.75, []), (2.0, ["missing_notice/joined", "missing_notice/left"])]
 )
-def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
+def test_a_client_back_before_its_loss_was_noticed_need_not_be_announced(
     seconds: float, names: list[str]
 ) -> None:
     """A server may see the new connection first, until the timeout and an interval are over."""
@@ -117,8 +117,8 @@ def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
     assert every(story) == names
 
 
-def test_who_is_disturbed_may_miss_announcements() -> None:
-    """Neither one that is cut later, nor one that vanished, nor one that does not read, is a witness."""
+def test_a_disturbed_client_may_miss_notices() -> None:
+    """Neither one that is cut later, nor a silent one, nor one that does not read is a witness."""
     for fault in ("reset", "go_silent", "stop_reading"):
         story = Story()
         alice, bob = story.clients("alice", "bob")
@@ -130,7 +130,7 @@ def test_who_is_disturbed_may_miss_announcements() -> None:
 
 
 def test_the_end_of_the_server_is_not_announced() -> None:
-    """When the server ends, everybody goes, and nobody can be told."""
+    """When the server ends, everybody leaves, and nobody can be notified."""
     for how in ("killed", "asked_to_stop", "died", "hung"):
         story = Story()
         alice, bob = story.clients("alice", "bob")
@@ -140,8 +140,8 @@ def test_the_end_of_the_server_is_not_announced() -> None:
         assert every(story) == []
 
 
-def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
-    """A witness that left at the same time is excused, also if nobody else was there to be told."""
+def test_a_client_that_left_before_the_notice_was_sent_may_miss_it() -> None:
+    """A witness that left at the same time is excused, also if nobody else was there to be notified."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -161,10 +161,8 @@ def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "names"), [(0.5, []), (1.25, ["missing_notice/joined"])])
-def test_who_closed_its_connection_soon_after_others_were_told_may_have_missed_it(
-    seconds: float, names: list[str]
-) -> None:
-    """Within a second, an announcement may have been on its way when nobody read it any more."""
+def test_a_client_that_closed_soon_after_a_notice_may_miss_it(seconds: float, names: list[str]) -> None:
+    """Within a second, a notice may have been in flight when nobody read it any more."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -178,8 +176,8 @@ def test_who_closed_its_connection_soon_after_others_were_told_may_have_missed_i
     assert every(story) == names
 
 
-def test_what_happens_in_one_moment_may_be_announced_in_it() -> None:
-    """And who comes or goes in that very moment need not be told of it."""
+def test_changes_at_one_time_may_be_announced_at_that_time() -> None:
+    """And a client that comes or goes at that very time need not be notified."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -205,8 +203,8 @@ def test_what_happens_in_one_moment_may_be_announced_in_it() -> None:
     assert every(story) == []
 
 
-def test_a_server_that_drops_somebody_may_tell_the_others_first() -> None:
-    """After a timeout, the announcement may arrive before the dropped client sees its connection closed."""
+def test_a_server_may_announce_a_drop_before_it_closes() -> None:
+    """After a timeout, the notice may arrive before the dropped client sees its connection closed."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -231,8 +229,8 @@ def test_a_notice_that_comes_late_is_not_taken_for_another_change() -> None:
     assert every(story) == []
 
 
-def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
-    """Nothing is told too early of one who left, came back, or left with both of two connections."""
+def test_notices_of_a_user_with_one_connection_are_justified() -> None:
+    """Nothing is sent too early about a user who left, came back, or left with both of two connections."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -255,8 +253,8 @@ def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
 # --- missing --------------------------------------------------------------------------------------
 
 
-def test_a_join_that_somebody_was_not_told_of() -> None:
-    """The finding names who was not told of whom, and shows the `join`."""
+def test_a_join_that_one_member_is_not_notified_of() -> None:
+    """The finding says who was not notified about whom, and shows the `join`."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -274,7 +272,7 @@ def test_a_join_that_somebody_was_not_told_of() -> None:
     assert notices.missing(story.index, "red", "left") == []
 
 
-def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
+def test_a_member_that_came_later_must_be_notified_too() -> None:
     """All who are there are witnesses, whenever they came."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
@@ -285,7 +283,7 @@ def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
     assert facts(notices.missing(story.index, "red", "left"), "who", "subject") == ["carol", "bob"]
 
 
-def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missing() -> None:
+def test_a_notice_missing_before_or_after_the_end_of_the_server_is_missing() -> None:
     """Only what ended with it is excused; a change half a second before, or after the restart, is not."""
     story = Story()
     people = alice, bob, carol = story.clients("alice", "bob", "carol")
@@ -307,7 +305,7 @@ def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missi
 
 
 def test_one_notice_does_not_announce_two_changes() -> None:
-    """Not even where it comes in the moment of the second."""
+    """Not even if it comes at the time of the second."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -319,7 +317,7 @@ def test_one_notice_does_not_announce_two_changes() -> None:
 
 
 def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
-    """Neither of them is there any more to stand for the other."""
+    """Neither of them is left to keep the user present."""
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     joins(alice)
@@ -332,8 +330,8 @@ def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
-def test_a_leave_that_nobody_was_told_of(how: str) -> None:
-    """Each way to go has to be announced."""
+def test_a_leave_that_nobody_is_notified_of(how: str) -> None:
+    """Each way to leave has to be announced."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -346,7 +344,7 @@ def test_a_leave_that_nobody_was_told_of(how: str) -> None:
 
 
 def test_the_notice_of_a_leave_does_not_announce_the_join() -> None:
-    """A server that announces leaving only is found out, although each user was named once."""
+    """A server that announces only leaves is found, although each user was named once."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -356,7 +354,7 @@ def test_the_notice_of_a_leave_does_not_announce_the_join() -> None:
 
 
 def test_the_notice_of_a_return_does_not_announce_the_leave() -> None:
-    """A server that announces joining only is found out, although the user was named after it had gone."""
+    """A server that announces only joins is found, although the user was named after it had left."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -379,8 +377,8 @@ def test_a_notice_of_another_room_or_of_before_does_not_count() -> None:
     assert every(story) == ["missing_notice/joined"]
 
 
-def test_who_left_after_others_were_told_should_have_been_told_too() -> None:
-    """A witness that went away later than the announcement is no excuse."""
+def test_a_client_that_left_after_the_notice_should_have_received_it() -> None:
+    """That a witness left later than the notice is no excuse."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -394,8 +392,8 @@ def test_who_left_after_others_were_told_should_have_been_told_too() -> None:
     assert facts(found, "who", "subject") == ["bob", "carol"]
 
 
-def test_each_user_is_told_of_once() -> None:
-    """A server that announces nothing at all is told so for each user, and not for each pair."""
+def test_each_user_is_reported_once() -> None:
+    """A server that announces nothing has a finding for each user, and not for each pair."""
     story = Story()
     for person in story.clients(*"abcde"):
         joins(person)
@@ -409,7 +407,7 @@ def test_each_user_is_told_of_once() -> None:
 
 
 def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None:
-    """The finding names the user, and who was told; one is enough."""
+    """The finding names the user and the receiver; one is enough."""
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     dora, other = story.client("dora"), story.client("dora")
@@ -429,8 +427,8 @@ def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None
     assert told(found) == ["premature_offline/notice"]
 
 
-def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> None:
-    """After a restart so many notices of a user are due as it has come and gone otherwise."""
+def test_the_end_of_a_server_is_no_reason_to_announce_a_leave() -> None:
+    """After a restart as many notices about a user are due as it has come and gone for other reasons."""
     story = Story()
     alice, one = story.clients("alice", "tina")
     joins(alice)
@@ -450,7 +448,7 @@ def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> No
     assert found[0].evidence == [cut, story.last]
 
 
-def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
+def test_a_notice_about_another_user_may_name_those_present() -> None:
     """The words are the server's choice, and may list the others in the room."""
     story = Story()
     alice, one, two, rhea = (story.client(name) for name in ("alice", "tina", "tina", "rhea"))
@@ -468,7 +466,7 @@ def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
 
 
 def test_a_second_join_that_is_announced() -> None:
-    """It changes nothing, so there is nothing to tell anybody."""
+    """It changes nothing, so there is nothing to announce."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -486,8 +484,8 @@ def test_a_second_join_that_is_announced() -> None:
 @pytest.mark.parametrize(
     ("seconds", "leaves", "count"), [(0.0, False, 0), (0.75, False, 1), (0.75, True, 0), (SOON, False, 0)]
 )
-def test_which_notices_are_taken_for_those_of_a_second_join(seconds: float, leaves: bool, count: int) -> None:
-    """They come after that join, sooner than a second later, and before the user has left."""
+def test_which_notices_belong_to_a_second_join(seconds: float, leaves: bool, count: int) -> None:
+    """They come after that join, less than a second later, and before the user has left."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     story.next_at(2.0)

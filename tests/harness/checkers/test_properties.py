@@ -1,4 +1,4 @@
-"""Properties: a right server is never blamed, and whatever is broken in its history is named.
+"""Properties: a right server has no findings, and each defect in its history is named.
 
 Right histories come from the model of a right server. A defect is planted by changing such a history in one
 place, chosen among all places at which it can be told: a *site* is one of them, and makes the changed events.
@@ -42,7 +42,7 @@ CHECKS = (
 
 
 def findings(index: HistoryIndex) -> list[Anomaly]:
-    """All that the checkers of what is said and heard find in a history."""
+    """All that the checkers of messages find in a history."""
     found = [anomaly for check in CHECKS for room in ROOMS for anomaly in check(index, room)]
     for lost in (durability.lost, durability.lost_in_copy):
         found += [anomaly for room in ROOMS for anomaly in lost(index, room)]
@@ -51,8 +51,8 @@ def findings(index: HistoryIndex) -> list[Anomaly]:
 
 @PROPERTY
 @given(plays)
-def test_a_right_server_is_never_blamed(story: Story) -> None:
-    """Whatever a right server and its clients do, and whenever they are cut off: no findings."""
+def test_a_right_server_has_no_findings(story: Story) -> None:
+    """Whatever a right server and its clients do, and whenever they are cut off."""
     assert told(findings(story.index)) == []
 
 
@@ -68,13 +68,13 @@ def without(index: HistoryIndex, *events: Event) -> History:
 
 
 def exchanged(index: HistoryIndex, *pairs: tuple[Event, Event]) -> History:
-    """The history with some events in the place of others."""
+    """The history with some events replaced by others."""
     new = {id(old): event for old, event in pairs}
     return [new.get(id(event), event) for event in index.events]
 
 
 def inserted(index: HistoryIndex, after: Event, event: Event) -> History:
-    """The history with one event more."""
+    """The history with one more event."""
     place = next(n for n, each in enumerate(index.events) if each is after) + 1
     return [*index.events[:place], event, *index.events[place:]]
 
@@ -86,7 +86,9 @@ def with_data(event: Received, **changes: Any) -> Received:
 
 
 def everywhere(index: HistoryIndex, change: Callable[[Json], Json | None], since: float = -inf) -> History:
-    """The history with all messages changed, or left out, wherever they were received after a moment."""
+    """The history with all messages changed, or left out, wherever they were received after a point
+    in time.
+    """
     events: History = []
     for event in index.events:
         if not isinstance(event, Received) or event.at <= since:
@@ -103,12 +105,12 @@ def everywhere(index: HistoryIndex, change: Callable[[Json], Json | None], since
 
 
 def once(index: HistoryIndex) -> list[Heard]:
-    """What came live and was said once, so that no retry excuses anything."""
+    """What came live and was sent once, so that no retry excuses anything."""
     return [h for h in index.heard if h.live and h.said and len(h.said.sent) == 1]
 
 
 def stay_of(index: HistoryIndex, heard: Heard) -> Membership | None:
-    """The membership in which something came live."""
+    """The membership in which a message came live."""
     for stay in index.members(heard.message.room):
         if stay.conn == heard.conn and heard in index.live_in(stay):
             return stay
@@ -116,12 +118,12 @@ def stay_of(index: HistoryIndex, heard: Heard) -> Membership | None:
 
 
 def to_the_end(index: HistoryIndex, stay: Membership) -> bool:
-    """Whether somebody is still there when the play ends."""
+    """Whether a client is still there when the play ends."""
     return not stay.end and index.conn(stay.conn).ended == inf
 
 
 def replays(index: HistoryIndex) -> Iterator[tuple[Membership, list[Received]]]:
-    """Each confirmed membership, with the pages that its join was answered with."""
+    """Each confirmed membership, with the pages that answered its join."""
     for room in ROOMS:
         for stay in index.members(room):
             yield (
@@ -148,7 +150,7 @@ def told_numbers(index: HistoryIndex, room: str) -> dict[int, Json]:
 
 
 def one_delivery_is_dropped(index: HistoryIndex) -> Iterator[Site]:
-    """A member does not get one message: the last one too, if it stays to the end."""
+    """A member does not get one message; it may be the last one, if the member stays to the end."""
     for heard in once(index):
         stay = stay_of(index, heard)
         if stay is None or heard.said is None:
@@ -211,14 +213,14 @@ def one_content_is_changed(index: HistoryIndex) -> Iterator[Site]:
             yield partial(exchanged, index, (heard.event, other))
 
 
-def one_message_is_anothers(index: HistoryIndex) -> Iterator[Site]:
+def one_message_has_another_sender(index: HistoryIndex) -> Iterator[Site]:
     """For one member, live."""
     for heard in index.heard:
         if heard.live:
             yield partial(exchanged, index, (heard.event, with_data(heard.event, user="mallory")))
 
 
-def history_tells_it_differently(index: HistoryIndex) -> Iterator[Site]:
+def history_differs(index: HistoryIndex) -> Iterator[Site]:
     """One message in one page has another time or id."""
     for _, page in index.pages:
         for message in page.messages:
@@ -235,8 +237,8 @@ def history_tells_it_differently(index: HistoryIndex) -> Iterator[Site]:
                 yield partial(change, event, page.room, message.sequence, field, value)
 
 
-def an_outsider_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
-    """Somebody who never joined anything."""
+def an_outsider_receives_a_message(index: HistoryIndex) -> Iterator[Site]:
+    """A client that never joined anything."""
     for heard in once(index):
         outsiders = [
             c for c in index.conns.values() if c.client == "outsider" and c.opened < heard.at < c.ended
@@ -246,8 +248,8 @@ def an_outsider_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
             yield partial(inserted, index, heard.event, leak)
 
 
-def who_left_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
-    """Something that was said after that, on the connection on which it left."""
+def a_client_that_left_receives_a_message(index: HistoryIndex) -> Iterator[Site]:
+    """Something that was sent after that, on the connection on which it left."""
     for stay in (m for room in ROOMS for m in index.members(room) if m.end == "leave"):
         again = [m.asked for m in index.memberships if (m.conn, m.room) == (stay.conn, stay.room)]
         until = min([at for at in again if at > stay.asked] + [index.conn(stay.conn).ended])
@@ -258,8 +260,8 @@ def who_left_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
                 yield partial(inserted, index, heard.event, late)
 
 
-def a_replay_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
-    """A message is missing in what a join is answered with."""
+def a_replay_has_a_gap(index: HistoryIndex) -> Iterator[Site]:
+    """A message is missing in the answer to a join."""
     for stay, events in replays(index):
         start = index.start_before(stay.asked)
         known = {h.message.sequence for h in index.in_room(stay.room) if start <= h.at < stay.asked}
@@ -271,7 +273,7 @@ def a_replay_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
                 number = message["sequence"]
                 others = (replayed | live) - {number}
                 seen = number < max(others, default=0) or number in known
-                if stay.since is None and not known:  # nobody knows where it should begin
+                if stay.since is None and not known:  # nobody knows where it should start
                     seen = min(replayed) < number < max(others, default=0)
                 if seen:
                     rest = [each for each in messages if each is not message]
@@ -301,7 +303,7 @@ def a_replayed_message_comes_live_again(index: HistoryIndex) -> Iterator[Site]:
             yield partial(inserted, index, joined, Received(stay.start, stay.client, stay.conn, frame, 100))
 
 
-def a_page_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
+def a_page_has_a_gap(index: HistoryIndex) -> Iterator[Site]:
     """A message is missing in the middle of a page of history that was asked for."""
     for answer in (a for room in ROOMS for a in pages.answers(index, room)):
         messages = answer.received.event.frame["data"]["messages"]
@@ -326,7 +328,7 @@ def a_page_is_unsorted(index: HistoryIndex) -> Iterator[Site]:
 
 
 def a_message_is_gone_after_the_last_end(index: HistoryIndex) -> Iterator[Site]:
-    """No page has it any more, and who reads goes on from the one before it."""
+    """No page has it any more, and a reader goes on from the one before it."""
 
     def lose(room: str, sequence: int, end: float) -> History:
         def gone(message: Json) -> Json | None:
@@ -348,7 +350,7 @@ def a_message_is_gone_after_the_last_end(index: HistoryIndex) -> Iterator[Site]:
             yield partial(lose, room, number, end)
 
 
-def numbers_begin_anew_after_the_last_start(index: HistoryIndex) -> Iterator[Site]:
+def numbers_start_again_after_the_last_start(index: HistoryIndex) -> Iterator[Site]:
     """New messages get numbers that old ones have."""
 
     def lower(room: str, last: int, by: int, message: Json) -> Json:
@@ -368,7 +370,7 @@ def numbers_begin_anew_after_the_last_start(index: HistoryIndex) -> Iterator[Sit
 
 
 def a_message_is_lost_for_all(index: HistoryIndex) -> Iterator[Site]:
-    """It is not even numbered."""
+    """It does not even get a number."""
 
     def lose(room: str, tag: str, last: int, message: Json) -> Json | None:
         if message["content"].startswith(f"{tag}."):
@@ -392,7 +394,7 @@ def a_retry_is_stored_again(index: HistoryIndex) -> Iterator[Site]:
 
 
 def a_retry_is_not_answered(index: HistoryIndex) -> Iterator[Site]:
-    """Nothing comes back to who repeated something."""
+    """The client that repeated a message receives nothing."""
     for said in index.said.values():
         for sent in said.sent[1:]:
             answers = [h for h in index.live_on(sent.conn, said.room) if h.said is said and h.at >= sent.at]
@@ -402,7 +404,7 @@ def a_retry_is_not_answered(index: HistoryIndex) -> Iterator[Site]:
 
 
 def an_old_message_comes_as_new(index: HistoryIndex) -> Iterator[Site]:
-    """To who had said that it knows it, after having joined."""
+    """To a client that had said that it has it, after having joined."""
     for stay, _ in replays(index):
         joined = next(
             e for e in index.events if isinstance(e, Joined) and (e.conn, e.at) == (stay.conn, stay.start)
@@ -421,17 +423,17 @@ DEFECTS: list[tuple[Callable[[HistoryIndex], Iterator[Site]], set[str]]] = [
     (a_number_is_left_out, {"gap"}),
     (one_member_sees_another_number, {"duplicate"}),
     (one_content_is_changed, {"altered"}),
-    (one_message_is_anothers, {"impersonation"}),
-    (history_tells_it_differently, {"history_mismatch"}),
-    (an_outsider_hears_a_message, {"room_leak"}),
-    (who_left_hears_a_message, {"heard_after_leave"}),
-    (a_replay_has_a_hole, {"replay_hole", "wrong_replay"}),
+    (one_message_has_another_sender, {"impersonation"}),
+    (history_differs, {"history_mismatch"}),
+    (an_outsider_receives_a_message, {"room_leak"}),
+    (a_client_that_left_receives_a_message, {"heard_after_leave"}),
+    (a_replay_has_a_gap, {"replay_hole", "wrong_replay"}),
     (a_replay_repeats_what_was_seen, {"replay_overlap"}),
     (a_replayed_message_comes_live_again, {"replay_overlap"}),
-    (a_page_has_a_hole, {"history_hole"}),
+    (a_page_has_a_gap, {"history_hole"}),
     (a_page_is_unsorted, {"history_disorder"}),
     (a_message_is_gone_after_the_last_end, {"lost_after_crash"}),
-    (numbers_begin_anew_after_the_last_start, {"sequence_reset"}),
+    (numbers_start_again_after_the_last_start, {"sequence_reset"}),
     (a_message_is_lost_for_all, {"lost"}),
     (a_retry_is_stored_again, {"stored_twice"}),
     (a_retry_is_not_answered, {"retry_unanswered"}),
@@ -446,7 +448,7 @@ places = st.integers(0, 10**6) | st.just(-1)
 def test_a_planted_defect_is_named(
     defect: Callable[[HistoryIndex], Iterator[Site]], names: set[str], story: Story, place: int
 ) -> None:
-    """In a history that is right but for one place, the anomaly of that defect is found."""
+    """In a history that is right except in one place, the anomaly of that defect is found."""
     sites = list(defect(story.index))
     assume(sites)
     planted = HistoryIndex(sites[place % len(sites)]())
