@@ -70,7 +70,7 @@ async def test_a_flood_is_refused_and_nothing_of_it_is_stored(tmp_path: Path) ->
         )
         assert [m["sequence"] for m in heard] == list(range(1, len(heard) + 1))
         assert 1 <= len(heard) <= 4
-        async with dial(server, "bob") as bob:  # who has a bucket of his own
+        async with dial(server, "bob") as bob:  # each connection has its own bucket
             assert errors(await bob.join()) == []
 
 
