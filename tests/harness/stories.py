@@ -5,7 +5,7 @@
     alice.joins("red"), bob.joins("red")
     hello = alice.says("red", "hello")
     alice.hears(hello, 1)
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
 
 Each thing that happens takes a millisecond; `story.passes(seconds)` lets more time go by. What a test does
 not give is right: users have the names that they asked for, messages the ids that were given.
@@ -364,7 +364,7 @@ class Person:
         """Receives a message live."""
         self.gets({"type": "message", "data": line.numbered(number, **changes)}, size)
 
-    def is_told(self, room: str, content: str, number: int = 0) -> None:
+    def gets_notice(self, room: str, content: str, number: int = 0) -> None:
         """Receives an announcement of `system`."""
         data = {"id": "n", "room": room, "user": "system", "content": content, "sequence": number}
         self.gets({"type": "message", "data": {**data, "timestamp": EPOCH}})
@@ -417,7 +417,7 @@ class Person:
         self.story.add(GaveUp(self.story.tick(), self.name, self.conn, wanted, seconds, room))
 
 
-def told(found: Iterable[Anomaly]) -> list[str]:
+def names_of(found: Iterable[Anomaly]) -> list[str]:
     """The names of findings, as `name` or `name/variant`; also renders their texts and looks up their
     evidence.
     """
@@ -438,5 +438,5 @@ def told(found: Iterable[Anomaly]) -> list[str]:
 
 def facts(found: list[Anomaly], *keys: str) -> list[Any]:
     """These facts of the only finding."""
-    assert len(found) == 1, told(found)
+    assert len(found) == 1, names_of(found)
     return [found[0].params[key] for key in keys]

@@ -172,8 +172,10 @@ def test_all_languages_have_the_same_structure() -> None:
             for pattern in (r"^#+ ", r"^\|", r"^\d\. ", r"^```"):
                 assert counted(pattern, page) == counted(pattern, english), (page, pattern)
             plain = [[word for word in words if word not in ("--lang", language)] for words in commands(page)]
-            told = [[word for word in words if word not in ("--lang", "fr")] for words in commands(english)]
-            assert plain == told, page
+            original = [
+                [word for word in words if word not in ("--lang", "fr")] for words in commands(english)
+            ]
+            assert plain == original, page
 
 
 def counted(pattern: str, page: Path) -> int:

@@ -250,15 +250,15 @@ def test_a_fault_without_its_places_is_noticed() -> None:
 
 def test_every_text_and_row_of_a_fault_has_its_fault() -> None:
     """What the texts and the page call a fault exists."""
-    told = texts("en").keys()
-    assert {key.removeprefix("event.fault_") for key in told if key.startswith("event.fault_")} == set(FAULTS)
+    keys = texts("en").keys()
+    assert {key.removeprefix("event.fault_") for key in keys if key.startswith("event.fault_")} == set(FAULTS)
     _, _, section = read("harness/README.md").partition("\n## What each fault does not show\n")
     of_clients, _, of_servers = section.partition("\nWhat the server suffers")
     listed = [
         set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in of_clients.splitlines() if "| `" in row
     ]
     assert set().union(*listed) == set(FAULTS)
-    shown = {key.removeprefix("shows.") for key in told if key.startswith("shows.")} - set(FAULTS)
+    shown = {key.removeprefix("shows.") for key in keys if key.startswith("shows.")} - set(FAULTS)
     assert all(f"`{name}`" in of_servers for name in shown)
 
 

@@ -33,7 +33,7 @@ def test_languages_have_the_same_keys_and_fields() -> None:
 
 def unexplained(catalogue: Mapping[str, Kind], language: str) -> list[str]:
     """What is missing for the entries of a catalogue: a title, a message, a cause, the course's section."""
-    told = texts(language).keys()
+    known = texts(language).keys()
     return [
         key
         for name, kind in catalogue.items()
@@ -41,7 +41,7 @@ def unexplained(catalogue: Mapping[str, Kind], language: str) -> list[str]:
             *(f"anomaly.{name}.{what}" for what in ("title", "says", "cause")),
             f"section.{kind.section}",
         )
-        if not any(each == key or each.startswith(f"{key}_") for each in told)
+        if not any(each == key or each.startswith(f"{key}_") for each in known)
     ]
 
 
@@ -69,19 +69,19 @@ def test_every_step_and_exercise_has_a_title_and_hints(language: str) -> None:
 
 def test_every_receipt_and_bad_frame_has_a_text() -> None:
     """Whatever key a scenario uses for a receipt, a doubt, a note or a bad frame has a text."""
-    told = texts("en").keys()
+    known = texts("en").keys()
     for path in sorted((HARNESS / "scenarios").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "Text":
                 for constant in ast.walk(node.args[0]):
                     if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
                         tables = ("proof", "doubt", "skip", "note")
-                        assert any(f"{table}.{constant.value}" in told for table in tables), constant.value
+                        assert any(f"{table}.{constant.value}" in known for table in tables), constant.value
             if isinstance(node, ast.Tuple) and len(node.elts) == 3:
                 rule, frame, _ = node.elts  # a bad frame, unless it is only three names
                 names = isinstance(frame, ast.Constant) and isinstance(frame.value, str)
                 if isinstance(rule, ast.Constant) and isinstance(rule.value, str) and not names:
-                    assert f"bad.{rule.value}" in told, rule.value
+                    assert f"bad.{rule.value}" in known, rule.value
 
 
 PROBLEMS = {
@@ -96,7 +96,7 @@ PROBLEMS = {
 
 def test_every_problem_has_a_text() -> None:
     """Each problem of a request has its sentence, with the fields that it needs; no sentence is unused."""
-    told = texts("en").keys()
+    known = texts("en").keys()
     used = set()
     for path in sorted(HARNESS.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -108,11 +108,11 @@ def test_every_problem_has_a_text() -> None:
                 continue
             key = prefix + keys[0]
             used.add(key)
-            assert key in told, (path, key)
-            assert fields(told[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
+            assert key in known, (path, key)
+            assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
     used |= {*by_say, "usage.settings_handed_in"}
-    assert {key for key in told if key.startswith(("usage.", "target.", "replay."))} == used
+    assert {key for key in known if key.startswith(("usage.", "target.", "replay."))} == used
 
 
 def test_a_sentence_is_recognised() -> None:

@@ -137,9 +137,9 @@ def test_an_animal_that_was_left_open_is_not_caught(capsys: pytest.CaptureFixtur
     table = Table([Play("right", "live", {}), Play("x", "live", {}, animal)])
     rows = [Row("right", "live", {"2.1": Cell.PASSED}, {}), Row("x", "live", {"2.1": Cell.OPEN}, {})]
     table.sum_up(rows, 1.0)
-    told = capsys.readouterr().out
-    assert "0 of 1 animals caught by their own anomaly; 1 of 2 servers came out as they should" in told
-    assert "x, live: step 2.1 was left open" in told
+    printed = capsys.readouterr().out
+    assert "0 of 1 animals caught by their own anomaly; 1 of 2 servers came out as they should" in printed
+    assert "x, live: step 2.1 was left open" in printed
 
 
 # --- that they are caught -----------------------------------------------------------------------------
@@ -234,18 +234,18 @@ def test_animals_are_listed_and_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("rooms_are_path",), "did you mean rooms_are_paths"),
         (("--source",), "--source needs the NAME"),
         (("data_dir_is_ignored", "--world", "sim"), "use --world live"),
     ],
 )
-def test_wrong_usage_is_reported(arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_reported(arguments: tuple[str, ...], message: str) -> None:
     """In a sentence, with the exit code for it."""
     done = chatlab(*arguments)
     assert done.returncode == 64
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -503,8 +503,8 @@ async def test_two_tabs_that_join_at_once_are_announced_once(tmp_path: Path) -> 
             await each.send("join", room="r")
         await eventually(lambda: len(list(server.pubsub.members("r"))) == 2)
         asked.set()
-        told = [each["content"] for each in notices(await first.settle() + await second.settle())]
-        assert told == ["ada joined"] * 2  # one notice, received by both
+        received = [each["content"] for each in notices(await first.settle() + await second.settle())]
+        assert received == ["ada joined"] * 2  # one notice, received by both
 
 
 async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) -> None:
@@ -520,8 +520,8 @@ async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) 
             first.socket.transport.abort()
             second.socket.transport.abort()
             await eventually(lambda: server.figures()["chatlab_connections"] == 1)
-            told = [(each["room"], each["content"]) for each in notices(await bob.settle())]
-            assert sorted(told) == [("r", "ada left"), ("s", "ada left")]
+            received = [(each["room"], each["content"]) for each in notices(await bob.settle())]
+            assert sorted(received) == [("r", "ada left"), ("s", "ada left")]
 
 
 async def test_an_empty_room_needs_no_memory(server: ChatServer) -> None:

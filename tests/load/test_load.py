@@ -143,8 +143,8 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
     )
     try:
         assert process.stderr is not None
-        told = next((line for line in process.stderr if " messages/s" in line), None)
-        assert told is not None, "it ended before it told of any progress"
+        progress = next((line for line in process.stderr if " messages/s" in line), None)
+        assert progress is not None, "it ended before it printed any progress"
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)

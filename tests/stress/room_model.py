@@ -140,14 +140,14 @@ class Rooms:
 
     def _told(self, person: Person, came: Iterable[Json]) -> list[Notice]:
         """The notices, except those about a client's own actions, which are optional."""
-        told: list[Notice] = []
+        others: list[Notice] = []
         for each in notices(came):
             user, _, what = each["content"].rpartition(" ")
             assert each["user"] == SYSTEM
             assert each["sequence"] <= len(self.stored[each["room"]])
             if user != person.user or (each["room"], user, what) in person.notices:
-                told.append((each["room"], user, what))
-        return told
+                others.append((each["room"], user, what))
+        return others
 
     def _show(self, person: Person, data: Json) -> None:
         room = data["room"]

@@ -141,7 +141,7 @@ def test_messages_at_the_time_of_a_join_or_leave_may_come() -> None:
     (carol,) = story.clients("carol")
     with story.moment():
         carol.asks_to_join("red")
-        carol.is_told("red", "carol is here")
+        carol.gets_notice("red", "carol is here")
     carol.is_member("red")
     bob.asks_to_leave("red")
     with story.moment():

@@ -9,7 +9,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Sent
 from tests.harness.checkers.deliveries import every
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 # --- lost ---------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def test_a_message_that_one_member_misses_is_lost() -> None:
     example = {"sender": "alice", "content": first.content}
     params = {"who": "carol", "room": "red", "count": 2, "of": 5, **example}
     assert found == [Anomaly("lost", params, [said, *heard])]
-    assert told(found) == ["lost"]
+    assert names_of(found) == ["lost"]
 
 
 def test_the_very_last_message_may_be_the_lost_one() -> None:
@@ -41,7 +41,7 @@ def test_the_very_last_message_may_be_the_lost_one() -> None:
     alice, bob = story.members("red", "alice", "bob")
     story.talk([alice, bob], "red", 3)
     bob.hears(alice.says("red"), 4)
-    assert told(delivery.lost(story.index, "red")) == ["lost/own"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/own"]
 
 
 def test_senders_who_do_not_get_their_own_messages() -> None:
@@ -52,7 +52,7 @@ def test_senders_who_do_not_get_their_own_messages() -> None:
     alice.hears(two, 2)
     bob.hears(one, 1)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/own", "lost/own"]
+    assert names_of(found) == ["lost/own", "lost/own"]
     assert [(each.params["who"], each.params["count"]) for each in found] == [("alice", 1), ("bob", 1)]
 
 
@@ -62,7 +62,7 @@ def test_a_message_that_nobody_receives_is_one_finding() -> None:
     alice, _, _ = story.members("red", "alice", "bob", "carol")
     alice.says("red", "is there anybody?")
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody"]
+    assert names_of(found) == ["lost/nobody"]
     assert facts(found, "count", "of", "sender") == [1, 1, "alice"]
 
 
@@ -75,7 +75,7 @@ def test_a_member_s_loss_is_reported_beside_what_nobody_received() -> None:
     bob.hears(line, 1)
     bob.says("red")
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody", "lost"]
+    assert names_of(found) == ["lost/nobody", "lost"]
     assert [each.params["who"] for each in found] == ["alice", "carol"]
     assert found[1].params["count"] == 2
     assert carol.conn == 3
@@ -96,7 +96,7 @@ def test_what_was_missing_long_before_the_end_is_lost(ending: str) -> None:
         case "stop":
             story.restarts("asked_to_stop", alice, bob)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost"]
+    assert names_of(found) == ["lost"]
     assert facts(found, "who") == ["bob"]
 
 
@@ -109,7 +109,7 @@ def test_what_nobody_received_long_before_the_end_of_the_server_is_lost() -> Non
     story.restarts("asked_to_stop", alice, bob)
     for person in (alice, bob):
         person.joins("red", since=0)
-    assert told(delivery.lost(story.index, "red")) == ["lost/nobody"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/nobody"]
 
 
 def test_a_cut_excuses_nothing_that_was_sent_long_before() -> None:
@@ -120,7 +120,7 @@ def test_a_cut_excuses_nothing_that_was_sent_long_before() -> None:
     story.passes(LONG_AGO)
     alice.is_cut()
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody"]
+    assert names_of(found) == ["lost/nobody"]
     assert facts(found, "who") == ["bob"]
 
 
@@ -182,7 +182,7 @@ def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant
     again = people[1 if other_room == "red" else 0].says("red", "second", id="x")
     story.passes(5)
     found = delivery.lost(story.index, "red")
-    assert told(found) == [variant]
+    assert names_of(found) == [variant]
     assert facts(found, "other", "other_room") == ["alice", other_room]
     said = [event.frame["data"]["content"] for event in found[0].evidence if isinstance(event, Sent)]
     assert said == [first.content, again.content]
@@ -196,9 +196,9 @@ def test_what_breaks_after_a_leave_excuses_nothing_before() -> None:
     alice.hears(line, 1)
     story.passes(3)
     bob.leaves("red")
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
     bob.is_cut()
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
 
 
 def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
@@ -210,7 +210,7 @@ def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
     missed = alice.says("red")
     alice.hears(missed, 1)
     story.passes(3)
-    assert told(delivery.lost(story.index, "red")) == ["lost"]  # it left another room
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]  # it left another room
     bob.hears(missed, 1)
     bob.leaves("red")
     left = story.last
@@ -220,7 +220,7 @@ def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
     alice.hears(line, 2)
     story.passes(3)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/again"]
+    assert names_of(found) == ["lost/again"]
     assert found[0].evidence[:2] == [left, joined]
     assert facts(found, "who", "count", "of") == ["bob", 1, 1]
 
@@ -241,8 +241,8 @@ def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
     error = {"content": bad.content, "error": "rate_limited: slow down"}
     params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
     assert found == [Anomaly("refused", params, [said, story.last])]
-    assert told(found) == ["refused"]
-    assert told(delivery.lost(story.index, "red")) == []
+    assert names_of(found) == ["refused"]
+    assert names_of(delivery.lost(story.index, "red")) == []
 
 
 def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
@@ -296,7 +296,7 @@ def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_received()
     alice.is_refused(None, "no")
     story.all_hear([alice, bob], (two, 1))
     found = delivery.refused(story.index, "red")
-    assert told(found) == ["refused"]
+    assert names_of(found) == ["refused"]
     assert facts(found, "count", "of", "content", "error") == [2, 3, one.content, "error: no"]
     assert every(story) == ["refused"]
     assert three.tag
@@ -313,5 +313,5 @@ def test_an_error_for_nothing_refuses_nothing() -> None:
     mallory.misbehaves("no_type")
     lost = mallory.says("red")
     mallory.is_refused()
-    assert told(delivery.refused(story.index, "red")) == []
+    assert names_of(delivery.refused(story.index, "red")) == []
     assert lost.content in delivery.lost(story.index, "red")[0].params["content"]

@@ -10,7 +10,7 @@ from harness.checkers import delivery
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Sent
 from tests.harness.checkers.deliveries import every
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 # --- duplicate ----------------------------------------------------------------------------------------
 
@@ -24,7 +24,7 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     found = delivery.duplicates(story.index, "red")
     params = {"who": "bob", "room": "red", "count": 4, "sender": "alice", "content": line.content}
     assert found == [Anomaly("duplicate", params, story.events[-4:-1])]
-    assert told(found) == ["duplicate"]
+    assert names_of(found) == ["duplicate"]
 
 
 def test_duplicates_after_two_joins_on_one_connection_are_one_finding() -> None:
@@ -36,7 +36,7 @@ def test_duplicates_after_two_joins_on_one_connection_are_one_finding() -> None:
     line = alice.says("red")
     story.all_hear([alice, bob, bob], (line, 1))
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate"]
+    assert names_of(found) == ["duplicate"]
     assert facts(found, "who", "count") == ["bob", 2]
 
 
@@ -49,7 +49,7 @@ def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> Non
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 1))
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate/retry"]
+    assert names_of(found) == ["duplicate/retry"]
     assert facts(found, "who", "sender", "count") == ["bob", "alice", 2]
 
 
@@ -61,10 +61,10 @@ def test_a_retry_is_answered_once() -> None:
     alice.hears(line, 1)
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     alice.hears(line, 1)
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate/retry"]
+    assert names_of(found) == ["duplicate/retry"]
     assert facts(found, "who", "count") == ["alice", 3]
 
 
@@ -85,10 +85,10 @@ def test_one_message_under_two_numbers_is_a_duplicate() -> None:
     message = {"sender": "alice", "room": "red", "content": line.content, "id": ""}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("duplicate", params, [said, *heard], "numbers")]
-    assert told(found) == ["duplicate/numbers"]
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(found) == ["duplicate/numbers"]
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     bob.hears(line, 2)
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate"]
 
 
 def test_a_retry_that_is_stored_again() -> None:
@@ -110,7 +110,7 @@ def test_a_retry_that_is_stored_again() -> None:
     message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
-    assert told(found) == ["stored_twice"]
+    assert names_of(found) == ["stored_twice"]
 
 
 def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:
@@ -121,7 +121,7 @@ def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 2))
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     other = alice.says("red")
     story.all_hear([alice, bob, bob], (other, 3))
     assert facts(delivery.duplicates(story.index, "red"), "who", "content") == ["bob", other.content]
@@ -135,10 +135,10 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     story.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
     bob.hears(first, 1)
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     alice.repeats(first)
     story.all_hear([alice, bob], (first, 1))
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     other = Story()
     alice, bob = other.members("red", "alice", "bob")
     first = alice.says("red", "first", id="x")
@@ -146,7 +146,7 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     alice.repeats(first)
     other.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
-    assert told(delivery.duplicates(other.index, "red")) == ["duplicate/retry"]
+    assert names_of(delivery.duplicates(other.index, "red")) == ["duplicate/retry"]
 
 
 # --- altered, impersonation ---------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
     contents = {"sent": line.content, "got": f"{line.tag}. {altered}", "position": position}
     params = {"who": "bob", "sender": "alice", "room": "red", **contents}
     assert found == [Anomaly("altered", params, [said, story.last])]
-    assert told(found) == ["altered"]
+    assert names_of(found) == ["altered"]
 
 
 def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
@@ -197,7 +197,7 @@ def test_a_message_that_nobody_sent() -> None:
     line = story.line(alice, "red")
     bob.hears(line, 1, content="Welcome to the chat!")
     found = delivery.altered(story.index, "red")
-    assert told(found) == ["altered/unknown"]
+    assert names_of(found) == ["altered/unknown"]
     assert facts(found, "who", "got") == ["bob", "Welcome to the chat!"]
 
 
@@ -236,7 +236,7 @@ def test_a_message_under_another_name() -> None:
     found = delivery.altered(story.index, "red")
     params = {"who": "alice", "room": "red", "user": "bob", "shown": "alice"}
     assert found == [Anomaly("impersonation", params, evidence)]
-    assert told(found) == ["impersonation"]
+    assert names_of(found) == ["impersonation"]
 
 
 def test_each_kind_of_change_is_reported_once() -> None:
@@ -247,7 +247,7 @@ def test_each_kind_of_change_is_reported_once() -> None:
         line = alice.says("red", "text ")
         bob.hears(line, number, content="?")
         bob.hears(line, number, content=line.content.strip(), user="bob")
-    assert told(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
+    assert names_of(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
 
 
 def test_excerpts_are_short_and_visible() -> None:
@@ -279,7 +279,7 @@ def test_a_message_that_reaches_an_outsider() -> None:
         Anomaly("room_leak", {"who": who, **params}, [event])
         for who, event in zip(("carol", "dave"), evidence, strict=True)
     ]
-    assert told(found) == ["room_leak", "room_leak"]
+    assert names_of(found) == ["room_leak", "room_leak"]
 
 
 def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
@@ -292,7 +292,7 @@ def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
     alice.connects()
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.leaks(story.index)) == []
+    assert names_of(delivery.leaks(story.index)) == []
     other = bob.says("red")
     alice.hears(other, 2)
     assert facts(delivery.leaks(story.index), "who", "content") == ["alice", other.content]
@@ -303,9 +303,9 @@ def test_a_notice_that_reaches_an_outsider() -> None:
     story = Story()
     story.members("red", "alice")
     (carol,) = story.clients("carol")
-    carol.is_told("red", "alice is here")
+    carol.gets_notice("red", "alice is here")
     found = delivery.leaks(story.index)
-    assert told(found) == ["room_leak"]
+    assert names_of(found) == ["room_leak"]
     assert facts(found, "who", "user") == ["carol", "system"]
 
 
@@ -318,7 +318,7 @@ def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
     alice.hears(line, 1)
     carol.hears(line, 1, room="blue")
     found = delivery.leaks(story.index)
-    assert told(found) == ["room_leak"]
+    assert names_of(found) == ["room_leak"]
     assert facts(found, "who", "room") == ["carol", "red"]
 
 
@@ -345,7 +345,7 @@ def test_a_client_that_left_receives_nothing_more() -> None:
         Anomaly("heard_after_leave", {"who": who, **params}, [left[who], said, heard[who]])
         for who in ("bob", "carol")
     ]
-    assert told(found) == ["heard_after_leave"] * 2
+    assert names_of(found) == ["heard_after_leave"] * 2
 
 
 def test_what_was_sent_before_leaving_may_still_arrive() -> None:
@@ -357,7 +357,7 @@ def test_what_was_sent_before_leaving_may_still_arrive() -> None:
     during = alice.says("red")
     bob.has_left("red")
     story.all_hear([alice, bob], (before, 1), (during, 2))
-    assert told(delivery.leaks(story.index)) == []
+    assert names_of(delivery.leaks(story.index)) == []
 
 
 def test_notices_after_leaving_are_leaks() -> None:
@@ -366,8 +366,8 @@ def test_notices_after_leaving_are_leaks() -> None:
     alice, bob = story.members("red", "alice", "bob")
     bob.leaves("red")
     alice.leaves("red")
-    bob.is_told("red", "alice has left")
-    assert told(delivery.leaks(story.index)) == ["heard_after_leave"]
+    bob.gets_notice("red", "alice has left")
+    assert names_of(delivery.leaks(story.index)) == ["heard_after_leave"]
 
 
 def test_a_message_in_the_history_of_another_room() -> None:
@@ -379,17 +379,17 @@ def test_a_message_in_the_history_of_another_room() -> None:
     other = alice.says("red", "elsewhere")
     bob.hears(other, 1, room="blue")  # live messages are for `leaks`
     bob.reads("red", said)
-    assert told(delivery.strays(story.index, "red")) == []
-    assert told(delivery.strays(story.index, "blue")) == []
+    assert names_of(delivery.strays(story.index, "red")) == []
+    assert names_of(delivery.strays(story.index, "blue")) == []
     stray = other.numbered(4, room="blue")
     page = {"type": "history", "data": {"room": "blue", "messages": [stray], "last": 4, "more": False}}
     inspector = story.client("inspector", second=True)
     for reader, place in ((inspector, 1), (bob, 0)):
-        assert told(delivery.strays(story.index.worlds[place], "blue")) == []
+        assert names_of(delivery.strays(story.index.worlds[place], "blue")) == []
         reader.asks_history("blue")
         reader.gets(page)
         found = delivery.strays(story.index.worlds[place], "blue")
-        assert told(found) == ["room_leak/stored"]
+        assert names_of(found) == ["room_leak/stored"]
         assert facts(found, "who", "other_room", "sequence", "user") == [reader.name, "red", 4, "alice"]
         assert isinstance(found[0].evidence[0], Sent)
         assert found[0].evidence[1] is story.last

@@ -6,16 +6,16 @@ import pytest
 
 from harness.checkers import durability
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import Numbered, Person, Story, facts, told
+from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
     log = story.index
     return [
-        *told(durability.lost_in_copy(log, room)),
-        *told(durability.lost(log, room)),
-        *told(durability.replayed_as_new(log, room)),
+        *names_of(durability.lost_in_copy(log, room)),
+        *names_of(durability.lost(log, room)),
+        *names_of(durability.replayed_as_new(log, room)),
     ]
 
 
@@ -133,7 +133,7 @@ def test_since_beyond_the_newest_makes_new_messages_not_old() -> None:
     for person in people:
         person.joins("red", since=5, replay=[])
     story.talk(people, "red", 3)
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
 def test_live_messages_of_an_earlier_stay_are_no_replay_of_a_later_one() -> None:
@@ -160,7 +160,7 @@ def test_the_answer_to_a_retry_may_be_old() -> None:
     alice.joins("red", since=3, replay=[])
     alice.repeats(line)
     alice.hears(line, 3)
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
 # --- lost after a crash ---------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_messages_that_are_gone_after_a_restart() -> None:
         "of": 8,
     }
     assert found == [Anomaly("lost_after_crash", params, [seen, end, without])]
-    assert told(found) == ["lost_after_crash"]
+    assert names_of(found) == ["lost_after_crash"]
 
 
 @pytest.mark.parametrize("kept", ["copy", "restarted"])
@@ -201,10 +201,10 @@ def test_the_copy_and_the_restarted_server_are_judged_separately(kept: str) -> N
         person.joins("red", since=4)
     story.all_hear(people, *said)
     reads_all(story, said if kept == "restarted" else said[:2])
-    assert told(_lost(story, in_copy=kept == "restarted")) == [
+    assert names_of(_lost(story, in_copy=kept == "restarted")) == [
         "lost_after_crash/copy" if kept == "restarted" else "lost_after_crash"
     ]
-    assert told(_lost(story, in_copy=kept == "copy")) == []
+    assert names_of(_lost(story, in_copy=kept == "copy")) == []
 
 
 def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
@@ -222,9 +222,9 @@ def test_messages_that_are_not_in_the_copy() -> None:
     story.ends("killed", *people)
     reads_all(story, said[:2], copy=True)
     found = durability.lost_in_copy(story.index, "red")
-    assert told(found) == ["lost_after_crash/copy"]
+    assert names_of(found) == ["lost_after_crash/copy"]
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
-    assert told(durability.lost(story.index, "red")) == []
+    assert names_of(durability.lost(story.index, "red")) == []
 
 
 def test_an_empty_history_after_the_restart() -> None:
@@ -266,7 +266,7 @@ def test_a_number_that_another_message_has_now_is_lost() -> None:
     new = story.talk(people, "red", 4)
     reads_all(story, new)
     found = durability.lost(story.index, "red")
-    assert told(found) == ["lost_after_crash"]
+    assert names_of(found) == ["lost_after_crash"]
     assert facts(found, "sequence", "count", "of") == [1, 3, 3]
 
 
@@ -316,7 +316,7 @@ def test_the_copy_must_have_what_was_received_before_it_was_made() -> None:
         person.connects()
         person.joins("red", since=3)
     story.talk(people, "red", 2, first=4)
-    assert told(durability.lost_in_copy(story.index, "red")) == []
+    assert names_of(durability.lost_in_copy(story.index, "red")) == []
 
 
 # --- replayed as new ------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_old_messages_that_come_as_new_ones() -> None:
     found = durability.replayed_as_new(story.index, "red")
     params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
     assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
-    assert told(found) == ["replayed_as_new"]
+    assert names_of(found) == ["replayed_as_new"]
 
 
 def test_without_since_nothing_is_known_to_be_old() -> None:
@@ -342,7 +342,7 @@ def test_without_since_nothing_is_known_to_be_old() -> None:
     for person in people:
         person.joins("red", replay=said)
     story.all_hear(people, said[0])
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
 # --- in flight ------------------------------------------------------------------------------------

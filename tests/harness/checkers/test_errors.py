@@ -10,7 +10,7 @@ import pytest
 from harness.checkers import errors, lifecycle
 from harness.checkers.catalogue import Anomaly
 from harness.verdict.any_history import leniencies
-from tests.harness.stories import Person, Story, facts, told
+from tests.harness.stories import Person, Story, facts, names_of
 
 
 def misbehaves(person: Person, rule: str, *, answered: bool = True, served: bool = True) -> None:
@@ -30,11 +30,11 @@ def test_a_bad_id_must_be_refused_where_ids_are_kept() -> None:
         line = mallory.says("red", id="mine")
         mallory.hears(line, 1, id="mine" if keeps else "theirs")
         misbehaves(mallory, "id_number", answered=False)
-        assert told(errors.unanswered(story.index, 0.0, inf)) == names
+        assert names_of(errors.unanswered(story.index, 0.0, inf)) == names
         assert errors.counted(story.index, 0.0, inf) == keeps
         mallory.misbehaves("id_long")
         mallory.is_dropped(1011)
-        assert "dropped_connection/bad_frame" in told(errors.unanswered(story.index, 0.0, inf))
+        assert "dropped_connection/bad_frame" in names_of(errors.unanswered(story.index, 0.0, inf))
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -48,9 +48,9 @@ def test_bad_frames_that_are_all_answered() -> None:
         misbehaves(mallory, rule)
     mallory.misbehaves("unknown_type")
     mallory.is_refused(code=None)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     assert errors.counted(story.index, 0.0, inf) == 4
-    assert told(errors.obeyed(story.index)) == []
+    assert names_of(errors.obeyed(story.index)) == []
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -70,7 +70,7 @@ def test_a_frame_may_be_answered_after_the_fence() -> None:
     misbehaves(mallory, "no_type", answered=False)
     mallory.is_refused()
     misbehaves(mallory, "not_json")
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_an_error_at_the_time_of_a_bad_frame_answers_that_one() -> None:
@@ -104,7 +104,7 @@ def test_only_bad_frames_of_the_step_are_judged() -> None:
     middle = story.passes(1)
     misbehaves(mallory, "not_json")
     log = story.index
-    assert told(errors.unanswered(log, middle, inf)) == []
+    assert names_of(errors.unanswered(log, middle, inf)) == []
     assert errors.counted(log, middle, inf) == errors.counted(log, 0.0, middle) == 1
     assert facts(errors.unanswered(log, 0.0, middle), "what") == ["no_type"]
 
@@ -117,7 +117,7 @@ def test_a_connection_that_ends_with_the_server_is_not_dropped_for_a_bad_frame(h
     misbehaves(mallory, "no_type")
     story.passes(30)
     story.ends(how, mallory)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_a_frame_at_which_the_server_ended_is_not_unanswered() -> None:
@@ -127,7 +127,7 @@ def test_a_frame_at_which_the_server_ended_is_not_unanswered() -> None:
     mallory.misbehaves("no_type")
     mallory.is_dropped(1006)
     story.server("died", code=1)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     story.server("ready")
     mallory.connects()
     misbehaves(mallory, "not_json", answered=False)
@@ -146,7 +146,7 @@ def test_a_connection_that_is_served_after_its_bad_frame_was_not_dropped_for_it(
             mallory.is_shown("fence-1", {}, full=True)
             story.passes(seconds)
             mallory.is_dropped(1006)
-        assert told(errors.unanswered(story.index, 0.0, inf)) == []
+        assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 def test_a_question_before_a_bad_frame_does_not_show_that_it_was_served() -> None:
@@ -171,7 +171,7 @@ def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
     mallory.misbehaves("content_long")
     mallory.is_refused("too_large")
     mallory.is_dropped(1009)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 # --- unanswered, dropped --------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_bad_frames_that_get_no_error() -> None:
     misbehaves(mallory, "room_dots", answered=False)
     misbehaves(mallory, "no_type", answered=False)
     found = errors.unanswered(story.index, 0.0, inf)
-    assert told(found) == ["unanswered_error"]
+    assert names_of(found) == ["unanswered_error"]
     assert facts(found, "who", "count", "of", "what") == ["mallory", 3, 4, "no_type, room_dots"]
     assert len(found[0].evidence) == 2
 
@@ -198,7 +198,7 @@ def test_the_last_bad_frame_may_be_the_unanswered_one() -> None:
     misbehaves(mallory, "no_type", answered=False)
     story.passes(5)
     story.ends("asked_to_stop", mallory)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 def test_an_error_on_another_connection_is_no_answer() -> None:
@@ -208,7 +208,7 @@ def test_an_error_on_another_connection_is_no_answer() -> None:
     mallory.misbehaves("no_type")
     bob.is_refused()
     mallory.fences()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -224,7 +224,7 @@ def test_a_sender_that_is_disconnected(answered: bool) -> None:
     mallory.connects()
     misbehaves(mallory, "not_json")
     found = errors.unanswered(story.index, 0.0, inf)
-    assert told(found) == ["dropped_connection/bad_frame"]
+    assert names_of(found) == ["dropped_connection/bad_frame"]
     assert facts(found, "who", "what", "code") == ["mallory", "no_data", 1011]
 
 
@@ -248,7 +248,7 @@ def test_at_most_three_drops_are_reported() -> None:
         mallory.misbehaves("no_data")
         mallory.is_dropped(1009)
         mallory.connects()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
 
 
 # --- obeyed ---------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None
     found = errors.obeyed(story.index)
     params = {"who": "alice", "sender": "mallory", "what": rule}
     assert found == [Anomaly("obeyed_bad_frame", params, evidence)]
-    assert told(found) == ["obeyed_bad_frame"]
+    assert names_of(found) == ["obeyed_bad_frame"]
 
 
 def test_at_most_two_bad_messages_that_are_passed_on_are_reported() -> None:
@@ -302,7 +302,7 @@ def test_a_message_with_a_bad_id_may_be_passed_on_where_no_ids_are_kept(id: str,
     data = {"room": "red", "content": "a1b2c3-9. x", "id": 5}
     mallory.misbehaves("id_number", {"type": "message", "data": data})
     alice.hears(story.line(mallory, "red"), 2, content="a1b2c3-9. x")
-    assert told(errors.obeyed(story.index)) == names
+    assert names_of(errors.obeyed(story.index)) == names
 
 
 def test_bad_messages_are_distinguished_by_their_whole_tags() -> None:
@@ -324,7 +324,7 @@ def test_what_was_never_sent_is_not_obeyed() -> None:
     alice.hears(story.line(mallory, "red"), 1, content="who said this?")
     line = alice.says("red")
     mallory.hears(line, 2)
-    assert told(errors.obeyed(story.index)) == []
+    assert names_of(errors.obeyed(story.index)) == []
 
 
 # --- stray ----------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_an_error_that_reaches_somebody_else() -> None:
     found = errors.stray(story.index)
     params = {"who": "dave", "room": "", "user": "mallory", "content": "a type is missing"}
     assert found == [Anomaly("room_leak", params, [cause, error], "error")]
-    assert told(found) == ["room_leak/error"]
+    assert names_of(found) == ["room_leak/error"]
 
 
 def test_an_error_that_reaches_somebody_else_at_once() -> None:
@@ -358,7 +358,7 @@ def test_an_error_that_reaches_somebody_else_at_once() -> None:
         mallory.misbehaves("no_type")
         dave.is_refused()
     found = errors.stray(story.index)
-    assert told(found) == ["room_leak/error"]
+    assert names_of(found) == ["room_leak/error"]
     assert facts(found, "who", "user") == ["dave", "mallory"]
 
 
@@ -368,7 +368,7 @@ def test_an_error_that_nobody_can_have_caused() -> None:
     (alice,) = story.clients("alice")
     alice.fences()
     alice.is_refused()
-    assert told(errors.stray(story.index)) == []
+    assert names_of(errors.stray(story.index)) == []
 
 
 def test_an_error_that_may_be_one_s_own() -> None:
@@ -388,7 +388,7 @@ def test_an_error_that_may_be_one_s_own() -> None:
     newcomer.asks_presence("blue")
     for person in (alice, bob, stranger, mallory, newcomer, mute):
         person.is_refused()
-    assert told(errors.stray(story.index)) == []
+    assert names_of(errors.stray(story.index)) == []
 
 
 # --- what is forgiven -----------------------------------------------------------------------------
@@ -411,7 +411,7 @@ def test_a_binary_frame_may_be_obeyed() -> None:
             bertha.is_shown("binary", {}, full=True)
         bertha.fences()
         log = story.index
-        assert told(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
+        assert names_of(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
         assert errors.counted(log, 0.0, inf) == (not obeyed)
         assert [note.key for note in leniencies(log)] == (["lenient.binary"] if obeyed else [])
 
@@ -433,7 +433,7 @@ def test_a_binary_frame_that_is_refused() -> None:
     asks_in_binary(bertha)
     bertha.is_refused("bad_json")
     bertha.fences()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     assert errors.counted(story.index, 0.0, inf) == 1
     assert leniencies(story.index) == []
 
@@ -458,9 +458,9 @@ def test_a_binary_frame_may_end_its_connection(
     if answered:
         bertha.is_refused("bad_json")
     bertha.is_dropped(code)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == names
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == names
     bertha.connects()
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 MARKED, PLAIN = "E\u0301te\u0301", "Été"

@@ -9,7 +9,7 @@ import pytest
 
 from harness.checkers import delivery, lifecycle
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 NOT_READY: dict[str, dict[str, Any]] = {
     "command_not_found": {"command": "nodde"},
@@ -46,7 +46,7 @@ def test_a_server_that_starts_stops_and_is_killed_normally() -> None:
         story.server(what)
     story.server("ready", second=True)
     story.server("stopped", second=True)
-    assert told(lifecycle.server(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == []
     assert lifecycle.stopped_by(story.index) is None
 
 
@@ -57,7 +57,7 @@ def test_a_start_that_fails(why: str) -> None:
     story.server("started")
     event = story.server("not_ready", **({"why": why} if why else {}), **NOT_READY[why])
     found = lifecycle.server(story.index, 0.0, inf)
-    assert told(found) == [f"no_start/{why}" if why else "no_start"]
+    assert names_of(found) == [f"no_start/{why}" if why else "no_start"]
     assert facts(found, "which") == ["first"]
     assert found[0].evidence == [event]
     assert lifecycle.stopped_by(story.index) == event
@@ -82,7 +82,7 @@ def test_a_server_that_dies_or_hangs() -> None:
         Anomaly("server_died", {"code": 1, "output": "Traceback\nKeyError: 'room'"}, [died]),
         Anomaly("server_hung", {"output": "File server.py, line 3"}, [hung]),
     ]
-    assert told(found) == ["server_died", "server_hung"]
+    assert names_of(found) == ["server_died", "server_hung"]
     assert lifecycle.stopped_by(story.index) == hung
 
 
@@ -94,7 +94,7 @@ def test_a_server_that_sends_without_end() -> None:
     event = story.server("flooding", events=9)
     found = lifecycle.server(story.index, 0.0, inf)
     assert found == [Anomaly("flooding", {"events": 9, "output": ""}, [event])]
-    assert told(found) == ["flooding"]
+    assert names_of(found) == ["flooding"]
     assert lifecycle.stopped_by(story.index) == event
     assert delivery.lost(story.index, "red") == []
 
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_stop_in_time() -> None:
     story.server("asked_to_stop")
     stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0)
     found = lifecycle.server(story.index, 0.0, inf)
-    assert told(found) == ["slow_stop"]
+    assert names_of(found) == ["slow_stop"]
     assert found[0].evidence == [stopped]
 
 
@@ -119,8 +119,8 @@ def test_only_ends_in_the_step_are_reported() -> None:
     assert lifecycle.server(log, 0.5, inf) == lifecycle.server(log, 0.0, 0.0005) == []
     assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
     died, gave_up = log.server[0].at, log.gave_up[0].at
-    assert told(lifecycle.server(log, died, died)) == ["server_died"]
-    assert told(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
+    assert names_of(lifecycle.server(log, died, died)) == ["server_died"]
+    assert names_of(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
 
 
 # --- connections that end -------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_ends_that_the_harness_caused_are_no_findings() -> None:
     bob.is_cut()
     story.restarts("asked_to_stop", carol)
     story.ends("killed", dave)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize("fault", ["go_silent", "stop_reading", "reset", "bad_name"])
@@ -144,7 +144,7 @@ def test_faults_excuse_the_server(fault: str) -> None:
     (alice,) = story.clients("alice")
     alice.faults(fault)
     alice.is_dropped(1013)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_the_copy_may_drop_any_connection() -> None:
@@ -152,7 +152,7 @@ def test_the_copy_may_drop_any_connection() -> None:
     story = Story()
     inspector = story.client("inspector", second=True)
     inspector.is_dropped(1006)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died() -> None:
@@ -163,7 +163,7 @@ def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died(
     story.passes(0.2)
     story.server("died", code=1)
     bob.is_dropped(1006)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_a_client_silent_for_the_timeout_may_be_disconnected() -> None:
@@ -174,7 +174,7 @@ def test_a_client_silent_for_the_timeout_may_be_disconnected() -> None:
     bob.says("red")
     story.passes(0.1)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize(("seconds", "names"), [(1.0, []), (0.5, ["dropped_connection/1001"])])
@@ -187,7 +187,7 @@ def test_the_timeout_counts_from_the_last_frame_sent(seconds: float, names: list
     alice.sends({"type": "heartbeat"})
     story.next_at(16.0 + seconds)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("code", [1006, 1011, 1013])
@@ -204,7 +204,7 @@ def test_a_client_that_did_nothing_wrong_is_disconnected(code: int) -> None:
     found = lifecycle.connections(story.index, 0.0, inf)
     params = {"who": "alice", "code": code, "reason": "oops"}
     assert found == [Anomaly("dropped_connection", params, [last, story.last], str(code))]
-    assert told(found) == [f"dropped_connection/{code}"]
+    assert names_of(found) == [f"dropped_connection/{code}"]
 
 
 def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
@@ -223,7 +223,7 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
             story.passes(seconds)
             mallory.is_dropped(1006)
         expected = ["dropped_connection/1006"] if served else []
-        assert told(lifecycle.connections(story.index, 0.0, inf)) == expected
+        assert names_of(lifecycle.connections(story.index, 0.0, inf)) == expected
 
 
 # --- waiting in vain ------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
     name, variant = expected.split("/")
     params = {"who": "alice", "wanted": variant, "seconds": 6.0, "room": "red"}
     assert found == [Anomaly(name, params, [story.last], variant)]
-    assert told(found) == [expected]
+    assert names_of(found) == [expected]
 
 
 def test_a_client_with_a_bad_name_may_wait_in_vain() -> None:
@@ -257,7 +257,7 @@ def test_a_client_with_a_bad_name_may_wait_in_vain() -> None:
     (stranger,) = story.clients("stranger")
     stranger.faults("bad_name")
     stranger.gives_up("connected")
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_at_most_three_drops_are_reported() -> None:
@@ -265,7 +265,7 @@ def test_at_most_three_drops_are_reported() -> None:
     story = Story()
     for person in story.members("red", *"abcde"):
         person.is_dropped(1011)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"] * 3
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"] * 3
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_a_frame_sent_during_the_disconnection_came_too_late(
     alice.sends({"type": "heartbeat"})
     story.passes(after)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("says", [False, True])
@@ -293,4 +293,4 @@ def test_a_new_client_has_not_been_silent(says: bool) -> None:
     if says:
         alice.asks_to_join("red")
     alice.is_dropped(1011)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]

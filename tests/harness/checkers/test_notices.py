@@ -7,21 +7,21 @@ import pytest
 from harness.checkers import notices
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.notices import SOON
-from tests.harness.stories import Person, Story, facts, told
+from tests.harness.stories import Person, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
     log = story.index
     found = [*notices.missing(log, room, "joined"), *notices.missing(log, room, "left")]
-    return told([*found, *notices.unjustified(log, room)])
+    return names_of([*found, *notices.unjustified(log, room)])
 
 
 def joins(person: Person, *witnesses: Person, room: str = "red") -> None:
     """A client joins, and these receive a notice."""
     person.asks_to_join(room)
     for witness in witnesses:
-        witness.is_told(room, f"{person.user} has joined, welcome!")
+        witness.gets_notice(room, f"{person.user} has joined, welcome!")
     person.is_member(room)
 
 
@@ -38,7 +38,7 @@ def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = 
             person.faults("go_silent")
             person.story.passes(2)
     for witness in witnesses:
-        witness.is_told(room, f"* {person.user} left")
+        witness.gets_notice(room, f"* {person.user} left")
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -80,8 +80,8 @@ def test_the_notice_of_a_join_may_come_after_the_user_is_gone_again() -> None:
     joins(alice)
     joins(bob)
     bob.closes()
-    alice.is_told("red", "bob joined")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob joined")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
 
 
@@ -125,7 +125,7 @@ def test_a_disturbed_client_may_miss_notices() -> None:
         joins(alice)
         joins(bob)
         alice.faults(fault)
-        bob.is_told("red", "alice left")
+        bob.gets_notice("red", "alice left")
         assert every(story) == []
 
 
@@ -148,9 +148,9 @@ def test_a_client_that_left_before_the_notice_was_sent_may_miss_it() -> None:
     joins(bob, alice)
     joins(carol)
     bob.leaves("red")
-    alice.is_told("red", "carol joined, then bob left")
-    alice.is_told("red", "bob left")
-    carol.is_told("red", "bob left")
+    alice.gets_notice("red", "carol joined, then bob left")
+    alice.gets_notice("red", "bob left")
+    carol.gets_notice("red", "bob left")
     assert every(story) == []
     story = Story()
     alice, bob = story.clients("alice", "bob")
@@ -172,7 +172,7 @@ def test_a_client_that_closed_soon_after_a_notice_may_miss_it(seconds: float, na
     story.passes(seconds)
     bob.closes()
     for person in (alice, carol):
-        person.is_told("red", "bob left")
+        person.gets_notice("red", "bob left")
     assert every(story) == names
 
 
@@ -183,23 +183,23 @@ def test_changes_at_one_time_may_be_announced_at_that_time() -> None:
     joins(alice)
     bob.asks_to_join("red")
     with story.moment():
-        alice.is_told("red", "bob joined")
+        alice.gets_notice("red", "bob joined")
         bob.is_member("red")
         joins(carol, alice)
     assert every(story) == []
     with story.moment():
         carol.leaves("red")
-        alice.is_told("red", "carol left")
+        alice.gets_notice("red", "carol left")
         bob.leaves("red")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
     joins(bob, alice)
     joins(carol, alice, bob)
     carol.leaves("red")
     with story.moment():
-        alice.is_told("red", "carol left")
+        alice.gets_notice("red", "carol left")
         bob.leaves("red")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
 
 
@@ -211,7 +211,7 @@ def test_a_server_may_announce_a_drop_before_it_closes() -> None:
     joins(bob, alice)
     bob.sends({"type": "heartbeat"})
     story.passes(2)
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     alice.sends({"type": "heartbeat"})
     bob.is_dropped(1001)
     assert every(story) == []
@@ -225,7 +225,7 @@ def test_a_notice_that_comes_late_is_not_taken_for_another_change() -> None:
     joins(one)
     joins(two)
     one.is_cut()
-    alice.is_told("red", "tina has joined, welcome!")
+    alice.gets_notice("red", "tina has joined, welcome!")
     assert every(story) == []
 
 
@@ -237,8 +237,8 @@ def test_notices_of_a_user_with_one_connection_are_justified() -> None:
     joins(bob, alice)
     leaves(bob, alice)
     joins(bob, alice)
-    alice.is_told("red", "bob has been here before")
-    assert told(notices.unjustified(story.index, "red")) == []
+    alice.gets_notice("red", "bob has been here before")
+    assert names_of(notices.unjustified(story.index, "red")) == []
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     joins(alice)
@@ -246,8 +246,8 @@ def test_notices_of_a_user_with_one_connection_are_justified() -> None:
     joins(two)
     one.is_cut()
     leaves(two, alice)
-    alice.is_told("red", "we shall miss tina")
-    assert told(notices.unjustified(story.index, "red")) == []
+    alice.gets_notice("red", "we shall miss tina")
+    assert names_of(notices.unjustified(story.index, "red")) == []
 
 
 # --- missing --------------------------------------------------------------------------------------
@@ -263,12 +263,12 @@ def test_a_join_that_one_member_is_not_notified_of() -> None:
     with story.moment():
         carol.asks_to_join("red")
         join = story.last
-        alice.is_told("red", "carol joined")
+        alice.gets_notice("red", "carol joined")
         carol.is_member("red")
     found = notices.missing(story.index, "red", "joined")
     params = {"who": "bob", "subject": "carol", "room": "red"}
     assert found == [Anomaly("missing_notice", params, [join], "joined")]
-    assert told(found) == ["missing_notice/joined"]
+    assert names_of(found) == ["missing_notice/joined"]
     assert notices.missing(story.index, "red", "left") == []
 
 
@@ -293,7 +293,7 @@ def test_a_notice_missing_before_or_after_the_end_of_the_server_is_missing() -> 
     joins(carol, alice)
     bob.leaves("red")
     for person in (alice, carol):
-        person.is_told("red", "bob left")
+        person.gets_notice("red", "bob left")
     story.passes(0.5)
     assert every(story) == ["missing_notice/joined"]
     story.restarts("asked_to_stop", *people)
@@ -312,7 +312,7 @@ def test_one_notice_does_not_announce_two_changes() -> None:
     joins(bob)
     with story.moment():
         bob.asks_to_leave("red")
-        alice.is_told("red", "bob …")
+        alice.gets_notice("red", "bob …")
     assert every(story) == ["missing_notice/joined"]
 
 
@@ -338,7 +338,7 @@ def test_a_leave_that_nobody_is_notified_of(how: str) -> None:
     joins(bob, alice)
     leaves(bob, how=how)
     found = notices.missing(story.index, "red", "left")
-    assert told(found) == ["missing_notice/left"]
+    assert names_of(found) == ["missing_notice/left"]
     assert facts(found, "who", "subject") == ["alice", "bob"]
     assert notices.missing(story.index, "red", "joined") == []
 
@@ -371,9 +371,9 @@ def test_a_notice_of_another_room_or_of_before_does_not_count() -> None:
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
-    alice.is_told("red", "bob will join")
+    alice.gets_notice("red", "bob will join")
     joins(bob)
-    alice.is_told("blue", "bob joined")
+    alice.gets_notice("blue", "bob joined")
     assert every(story) == ["missing_notice/joined"]
 
 
@@ -385,10 +385,10 @@ def test_a_client_that_left_after_the_notice_should_have_received_it() -> None:
     joins(bob, alice)
     joins(carol, alice)
     bob.leaves("red")
-    alice.is_told("red", "bob left")
-    carol.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
+    carol.gets_notice("red", "bob left")
     found = notices.missing(story.index, "red", "joined")
-    assert told(found) == ["missing_notice/joined"]
+    assert names_of(found) == ["missing_notice/joined"]
     assert facts(found, "who", "subject") == ["bob", "carol"]
 
 
@@ -398,7 +398,7 @@ def test_each_user_is_reported_once() -> None:
     for person in story.clients(*"abcde"):
         joins(person)
     found = notices.missing(story.index, "red", "joined")
-    assert told(found) == ["missing_notice/joined"] * 4
+    assert names_of(found) == ["missing_notice/joined"] * 4
     assert [each.params["subject"] for each in found] == list("bcde")
     assert {each.params["who"] for each in found} == {"a"}
 
@@ -424,7 +424,7 @@ def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None
     found = notices.unjustified(story.index, "red")
     params = {"who": "alice", "subject": "tina", "room": "red", "how": "reset"}
     assert found == [Anomaly("premature_offline", params, [cut, notice], "notice")]
-    assert told(found) == ["premature_offline/notice"]
+    assert names_of(found) == ["premature_offline/notice"]
 
 
 def test_the_end_of_a_server_is_no_reason_to_announce_a_leave() -> None:
@@ -441,10 +441,10 @@ def test_the_end_of_a_server_is_no_reason_to_announce_a_leave() -> None:
     begin = len(story.events)
     one.is_cut()
     cut = story.events[begin]
-    alice.is_told("red", "tina has lost a connection")
-    alice.is_told("red", "* tina left")
+    alice.gets_notice("red", "tina has lost a connection")
+    alice.gets_notice("red", "* tina left")
     found = notices.unjustified(story.index, "red")
-    assert told(found) == ["premature_offline/notice"]
+    assert names_of(found) == ["premature_offline/notice"]
     assert found[0].evidence == [cut, story.last]
 
 
@@ -458,7 +458,7 @@ def test_a_notice_about_another_user_may_name_those_present() -> None:
     one.is_cut()
     joins(rhea)
     for person in (alice, two):
-        person.is_told("red", "rhea joined; here are alice, tina")
+        person.gets_notice("red", "rhea joined; here are alice, tina")
     assert every(story) == []
 
 
@@ -472,13 +472,13 @@ def test_a_second_join_that_is_announced() -> None:
     joins(alice)
     with story.moment():
         joins(bob)
-    alice.is_told("red", "bob joined")
-    assert told(notices.repeated(story.index, "red")) == []
+    alice.gets_notice("red", "bob joined")
+    assert names_of(notices.repeated(story.index, "red")) == []
     joins(bob, alice)
     found = notices.repeated(story.index, "red")
     params = {"who": "alice", "subject": "bob", "room": "red"}
     assert found == [Anomaly("duplicate", params, story.events[-3:-1], "notice")]
-    assert told(found) == ["duplicate/notice"]
+    assert names_of(found) == ["duplicate/notice"]
 
 
 @pytest.mark.parametrize(
@@ -493,8 +493,8 @@ def test_which_notices_belong_to_a_second_join(seconds: float, leaves: bool, cou
     with story.moment(2.0 + seconds):
         if leaves:
             bob.asks_to_leave("red")
-        alice.is_told("red", "bob …")
-    assert told(notices.repeated(story.index, "red")) == ["duplicate/notice"] * count
+        alice.gets_notice("red", "bob …")
+    assert names_of(notices.repeated(story.index, "red")) == ["duplicate/notice"] * count
 
 
 def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
@@ -506,10 +506,10 @@ def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
     bob.joins("red")
     bob.joins("blue")
     carol.asks_to_join("red")
-    alice.is_told("red", "carol joined; here are alice, bob")
+    alice.gets_notice("red", "carol joined; here are alice, bob")
     carol.is_member("red")
     story.passes(2)
-    alice.is_told("red", "bob has a birthday")
+    alice.gets_notice("red", "bob has a birthday")
     leaves(bob, alice)
     joins(bob, alice)
-    assert told(notices.repeated(story.index, "red")) == []
+    assert names_of(notices.repeated(story.index, "red")) == []

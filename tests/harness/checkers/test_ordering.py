@@ -6,12 +6,12 @@ import pytest
 
 from harness.checkers import ordering
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import EPOCH, Story, facts, told
+from tests.harness.stories import EPOCH, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(ordering.numbering(story.index, room)), *told(ordering.order(story.index, room))]
+    return [*names_of(ordering.numbering(story.index, room)), *names_of(ordering.order(story.index, room))]
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_notices_have_no_numbers_of_their_own() -> None:
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 2)
     for number in (2, 0, 99, -1):
-        alice.is_told("red", "bob is here", number)
+        alice.gets_notice("red", "bob is here", number)
     story.talk([alice], "red", 2, first=3)
     assert every(story) == []
 
@@ -130,7 +130,7 @@ def test_a_number_that_nobody_ever_saw() -> None:
     found = ordering.numbering(story.index, "red")
     params = {"room": "red", "missing": 3, "after": 4, "count": 3, "largest": 7}
     assert found == [Anomaly("gap", params, story.events[-3:-1])]
-    assert told(found) == ["gap"]
+    assert names_of(found) == ["gap"]
 
 
 def test_numbers_that_do_not_start_at_one() -> None:
@@ -139,7 +139,7 @@ def test_numbers_that_do_not_start_at_one() -> None:
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 2, first=3)
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/start"]
+    assert names_of(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count", "largest") == [1, 3, 2, 4]
 
 
@@ -149,7 +149,7 @@ def test_numbers_that_start_at_zero() -> None:
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 3, first=0)
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/zero"]
+    assert names_of(found) == ["gap/zero"]
     assert facts(found, "number", "who") == [0, "alice"]
 
 
@@ -162,7 +162,7 @@ def test_numbers_may_be_huge() -> None:
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, EPOCH), (two, EPOCH + 1000))
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/start"]
+    assert names_of(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count") == [1, EPOCH, EPOCH + 1000 - 2]
 
 
@@ -189,8 +189,8 @@ def test_one_number_for_two_messages() -> None:
         "count": 2,
     }
     assert found == [Anomaly("split_sequence", params, evidence)]
-    assert told(found) == ["split_sequence"]
-    assert told(ordering.order(story.index, "red")) == []
+    assert names_of(found) == ["split_sequence"]
+    assert names_of(ordering.order(story.index, "red")) == []
 
 
 def test_members_who_see_different_messages_under_one_number() -> None:
@@ -201,7 +201,7 @@ def test_members_who_see_different_messages_under_one_number() -> None:
     story.all_hear([alice], (one, 1), (two, 2))
     story.all_hear([bob], (two, 1), (one, 2))
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["split_sequence"]
+    assert names_of(found) == ["split_sequence"]
     assert facts(found, "sequence", "who", "other_who", "count") == [1, "alice", "bob", 2]
 
 
@@ -235,7 +235,7 @@ def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
         "count": 2,
     }
     assert found == [Anomaly("sequence_reset", params, evidence)]
-    assert told(found) == ["sequence_reset"]
+    assert names_of(found) == ["sequence_reset"]
 
 
 def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> None:
@@ -247,7 +247,7 @@ def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> Non
     story.restarts("killed", alice)
     alice.joins("red", since=3)
     story.talk([alice], "red", 1, first=3)
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
 
 
 def test_messages_from_before_the_restart_are_no_reset() -> None:
@@ -258,7 +258,7 @@ def test_messages_from_before_the_restart_are_no_reset() -> None:
     alice.hears(one, 1)
     story.restarts("asked_to_stop", *people)
     bob.joins("red", since=0, replay=[(two, 1)])
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence"]
 
 
 def test_unknown_contents_are_distinguished_by_their_text() -> None:
@@ -268,19 +268,19 @@ def test_unknown_contents_are_distinguished_by_their_text() -> None:
     line = story.line(alice, "red")
     alice.hears(line, 1, content="one")
     bob.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence"]
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.hears(line, 1, content="one")
     story.restarts("killed", alice)
     alice.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.index, "red")) == ["sequence_reset"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["sequence_reset"]
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", "text ")
     alice.hears(line, 1)
     bob.hears(line, 1, content=line.content.strip())
-    assert told(ordering.numbering(story.index, "red")) == []
+    assert names_of(ordering.numbering(story.index, "red")) == []
 
 
 # --- reorder --------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_a_member_that_receives_a_lower_number_later() -> None:
     found = ordering.order(story.index, "red")
     params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
     assert found == [Anomaly("reorder", params, story.events[-4:-2])]
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
 
 
 def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
@@ -306,7 +306,7 @@ def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, 1), (one, 1), (two, 1))
     story.all_hear([bob], (two, 1))
-    assert told(ordering.order(story.index, "red")) == []
+    assert names_of(ordering.order(story.index, "red")) == []
 
 
 def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
@@ -319,7 +319,7 @@ def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
     alice.hears(lines[0], 1)
     story.all_hear([alice], (lines[2], 3), (lines[1], 2))
     found = ordering.order(story.index, "red")
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 3, 2]
 
 
@@ -333,7 +333,7 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
     alice.repeats(one)
     alice.hears(one, 1)
     found = ordering.order(story.index, "red")
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 2, 1]
 
 
@@ -353,7 +353,7 @@ def test_messages_of_one_connection_that_overtake_each_other() -> None:
     contents = {"one": one.content, "other": two.content}
     params = {"who": "alice", "room": "red", "first": 2, "then": 1, **contents}
     assert found == [Anomaly("reorder", params, [*sent, heard], "sender")]
-    assert told(found) == ["reorder/sender"]
+    assert names_of(found) == ["reorder/sender"]
 
 
 def test_at_most_three_receivers_are_reported() -> None:
@@ -362,4 +362,4 @@ def test_at_most_three_receivers_are_reported() -> None:
     people = story.members("red", *"abcdef")
     one, two = people[0].says("red"), people[1].says("red")
     story.all_hear(people, (two, 2), (one, 1))
-    assert told(ordering.order(story.index, "red")) == ["reorder"] * 3
+    assert names_of(ordering.order(story.index, "red")) == ["reorder"] * 3

@@ -9,7 +9,7 @@ import pytest
 from harness.checkers import pages
 from harness.checkers.catalogue import Anomaly
 from lab.protocol import MAX_PAGE
-from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
 
 def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
@@ -22,7 +22,7 @@ def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(pages.wrong(story.index, room)), *told(pages.mismatches(story.index, room))]
+    return [*names_of(pages.wrong(story.index, room)), *names_of(pages.mismatches(story.index, room))]
 
 
 # --- right pages ----------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
-    assert told(found) == ["history_disorder"]
+    assert names_of(found) == ["history_disorder"]
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
@@ -167,7 +167,7 @@ def test_a_page_of_more_than_was_asked_for(limit: int | None, shown: int) -> Non
     story, reader, said = room_of(110)
     reader.reads("red", said[:shown], limit=limit)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_disorder/too_many"]
+    assert names_of(found) == ["history_disorder/too_many"]
     assert facts(found, "limit", "count") == [min(limit or 100, 100), shown]
 
 
@@ -176,7 +176,7 @@ def test_a_page_that_begins_too_early() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[1:], since=2)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_disorder/old"]
+    assert names_of(found) == ["history_disorder/old"]
     assert facts(found, "since", "first") == [2, 2]
 
 
@@ -191,7 +191,7 @@ def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
     found = pages.wrong(story.index, "red")
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
     assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
 
 
 def test_a_page_that_begins_too_late() -> None:
@@ -199,7 +199,7 @@ def test_a_page_that_begins_too_late() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[3:], since=2)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
     assert facts(found, "missing", "since") == [3, 2]
 
 
@@ -228,7 +228,7 @@ def test_a_page_that_is_empty_though_there_is_more() -> None:
     found = pages.wrong(story.index, "red")
     params = {"who": "reader", "room": "red", "since": 2, "limit": 7, "count": 0, "missing": 3}
     assert found == [Anomaly("history_hole", params, story.events[-2:])]
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
 
 
 def test_a_page_with_a_wrong_last() -> None:
@@ -236,7 +236,7 @@ def test_a_page_with_a_wrong_last() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=3)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/last"]
+    assert names_of(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 5]
     story, reader, said = room_of(5)
     reader.reads("red", [*said, (story.line(reader, "red"), 6)], last=5)
@@ -255,7 +255,7 @@ def test_the_newest_number_is_that_of_the_last_message_that_anybody_received(how
         reader.reads("red", said[:2], limit=2)
     reader.reads("red", said, limit=3, last=3)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/last"]
+    assert names_of(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 4]
 
 
@@ -264,7 +264,7 @@ def test_a_page_that_denies_that_there_is_more() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=5, more=False)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/more"]
+    assert names_of(found) == ["history_hole/more"]
     assert facts(found, "newest") == [5]
 
 
@@ -276,7 +276,7 @@ def test_a_page_whose_last_was_never_given(shown: int, since: int) -> None:
     found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5, "last": 6}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "last_high")]
-    assert told(found) == ["history_hole/last_high"]
+    assert names_of(found) == ["history_hole/last_high"]
 
 
 def test_a_page_with_a_last_in_an_empty_room() -> None:
@@ -295,7 +295,7 @@ def test_a_page_that_promises_more_where_there_is_none(shown: int, since: int) -
     found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "more_high")]
-    assert told(found) == ["history_hole/more_high"]
+    assert names_of(found) == ["history_hole/more_high"]
 
 
 def test_each_kind_of_wrong_page_is_reported_once() -> None:
@@ -304,7 +304,7 @@ def test_each_kind_of_wrong_page_is_reported_once() -> None:
     for _ in range(3):
         reader.reads("red", said[1:])
         reader.reads("red", said[::-1])
-    assert told(pages.wrong(story.index, "red")) == ["history_hole", "history_disorder"]
+    assert names_of(pages.wrong(story.index, "red")) == ["history_hole", "history_disorder"]
 
 
 # --- mismatches -----------------------------------------------------------------------------------
@@ -339,9 +339,9 @@ def test_history_that_differs_from_live_messages(field: str, now: Any) -> None:
         "first_who": "alice",
     }
     assert found == [Anomaly("history_mismatch", params, [first, story.last])]
-    assert told(found) == ["history_mismatch"]
+    assert names_of(found) == ["history_mismatch"]
     again = pages.mismatches(story.index, "red", "changed_after_restart")
-    assert told(again) == ["changed_after_restart"]
+    assert names_of(again) == ["changed_after_restart"]
 
 
 def test_a_content_that_is_trimmed_in_the_history_only() -> None:
@@ -355,7 +355,7 @@ def test_a_content_that_is_trimmed_in_the_history_only() -> None:
     alice.hears(line, 1, content=spaced)
     alice.reads("red", [(line, 1)])
     found = pages.mismatches(story.index, "red")
-    assert told(found) == ["history_mismatch"]
+    assert names_of(found) == ["history_mismatch"]
     assert facts(found, "field", "now") == ["content", line.content]
 
 
@@ -363,7 +363,7 @@ def test_two_messages_under_one_number_are_no_mismatch() -> None:
     """The checkers of the order report that; other messages are checked all the same."""
     story, reader, said = room_of(3)
     reader.reads("red", [(said[1][0], 1), (said[0][0], 2)])
-    assert told(pages.mismatches(story.index, "red")) == []
+    assert names_of(pages.mismatches(story.index, "red")) == []
     reader.asks_history("red", since=2)
     reader.gets({"type": "history", "data": {"room": "red", "messages": [said[2][0].numbered(3, id="x")]}})
     assert facts(pages.mismatches(story.index, "red"), "sequence", "field") == [3, "id"]
@@ -373,4 +373,4 @@ def test_a_live_message_that_nobody_sent_is_no_mismatch() -> None:
     """The checkers of delivery report that."""
     story, reader, _ = room_of(2)
     reader.hears(story.line(reader, "red"), 2, content="who?")
-    assert told(pages.mismatches(story.index, "red")) == []
+    assert names_of(pages.mismatches(story.index, "red")) == []

@@ -12,7 +12,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import EARLY, Silence
 from harness.history import frames
 from harness.history.events import Event
-from tests.harness.stories import EPOCH, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Person, Story, facts, names_of
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
 TIMES = {"timeout": TIMEOUT, "interval": HEARTBEAT}
@@ -122,13 +122,13 @@ def test_a_silent_client_goes_offline_in_time(style: str, here: str, after: floa
     """From the timeout until one interval later; reported by changes or by lists; `away` is present."""
     den = Den(style, here)
     den.vera_goes_silent(after)
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
     log = den.story.index
     assert presence.delay(log, den.silence(), den.listener.conn) == pytest.approx(after, abs=0.05)
     witnesses = [den.listener.conn, den.asker.conn]
     for user in ("listener", "asker"):
-        assert told(presence.always_here(log, user, "den", witnesses, 0.5, inf, "quiet")) == []
-    assert told(presence.leaks(log)) == []
+        assert names_of(presence.always_here(log, user, "den", witnesses, 0.5, inf, "quiet")) == []
+    assert names_of(presence.leaks(log)) == []
 
 
 def test_a_broken_connection_may_count_at_once_or_later() -> None:
@@ -136,15 +136,15 @@ def test_a_broken_connection_may_count_at_once_or_later() -> None:
     for after in (0.0, 0.1, 1.0, TIMEOUT, 2.0):
         den = Den()
         den.vera_goes_silent(after)
-        assert told(den.offline(at_once=True)) == []
+        assert names_of(den.offline(at_once=True)) == []
 
 
 def test_a_slow_machine_is_given_slack() -> None:
     """News may be late by as long as answers take."""
     den = Den()
     den.vera_goes_silent(2.6)
-    assert told(den.offline(slack=0.1)) == ["late_offline"]
-    assert told(den.offline(slack=0.5)) == []
+    assert names_of(den.offline(slack=0.1)) == ["late_offline"]
+    assert names_of(den.offline(slack=0.5)) == []
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -162,11 +162,11 @@ def test_a_join_and_a_leave_are_shown(style: str) -> None:
     dora.has_left("den")
     den.ask()
     log, all_four = story.index, {"listener", "asker", "vera", "dora"}
-    assert told(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
-    assert told(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
-    assert told(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
-    assert told(presence.listed(log, asker, "den", all_four - {"dora"}, left, inf, {"dora"})) == []
-    assert told(presence.leaks(log)) == []
+    assert names_of(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
+    assert names_of(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
+    assert names_of(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
+    assert names_of(presence.listed(log, asker, "den", all_four - {"dora"}, left, inf, {"dora"})) == []
+    assert names_of(presence.leaks(log)) == []
 
 
 def test_anybody_may_ask_who_is_in_a_room() -> None:
@@ -176,7 +176,7 @@ def test_anybody_may_ask_who_is_in_a_room() -> None:
         (carol,) = den.story.clients("carol")
         carol.asks_who("den", {**den.users, "dora": "offline"}, full)
         log = den.story.index
-        assert told(presence.leaks(log)) == []
+        assert names_of(presence.leaks(log)) == []
         assert presence.listed(log, carol.conn, "den", set(den.users), 0.0, inf, {"dora", "carol"}) == []
 
 
@@ -189,8 +189,8 @@ def test_a_change_is_not_taken_for_the_list() -> None:
     den.asker.is_shown("den", {"dora": "online"})
     log = den.story.index
     everybody = {"listener", "asker", "vera"}
-    assert told(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
-    assert told(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
+    assert names_of(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
+    assert names_of(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
     assert dora.conn
 
 
@@ -215,7 +215,7 @@ def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
     one.is_cut()
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
-    assert told(presence.always_here(den.story.index, "tina", "den", witnesses, 0.5, inf, "twin")) == []
+    assert names_of(presence.always_here(den.story.index, "tina", "den", witnesses, 0.5, inf, "twin")) == []
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) 
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
     found = presence.always_here(den.story.index, "tina", "den", witnesses, 0.0, inf, "twin")
-    assert told(found) == [variant]
+    assert names_of(found) == [variant]
     assert facts(found, "who", "subject", "how") == ["listener", "tina", "reset"]
     assert found[0].evidence == [cut, gone]
 
@@ -261,9 +261,11 @@ def test_what_is_shown_at_the_time_of_a_change_belongs_to_it() -> None:
     with den.story.moment():
         carol.asks_who("den", den.users)
     log = den.story.index
-    assert told(presence.leaks(log)) == []
+    assert names_of(presence.leaks(log)) == []
     for witness in (den.listener, den.asker):
-        assert told(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
+        assert (
+            names_of(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
+        )
 
 
 def test_a_list_for_a_join_says_nothing_about_a_silent_client() -> None:
@@ -276,7 +278,7 @@ def test_a_list_for_a_join_says_nothing_about_a_silent_client() -> None:
     den.watches(1.2)
     den.goes(den.vera)
     den.watches(1)
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
     assert presence.delay(den.story.index, den.silence(), den.listener.conn) == pytest.approx(1.7, abs=0.05)
 
 
@@ -311,7 +313,7 @@ def test_the_earliest_and_the_latest_time_to_be_offline(seconds: float, names: l
     with den.story.moment(2.0 + seconds):
         den.goes(den.vera)
         den.ask()
-    assert told(den.offline(slack=0.25)) == names
+    assert names_of(den.offline(slack=0.25)) == names
 
 
 @pytest.mark.parametrize(("more", "names"), [(0.0, []), (0.25, ["zombie_presence"])])
@@ -323,7 +325,7 @@ def test_a_client_shown_while_it_may_be_is_no_zombie(more: float, names: list[st
     den.asker.asks_presence("den")
     den.story.next_at(2.0 + TIMEOUT + HEARTBEAT + 0.25 + more)
     den.asker.is_shown("den", den.users, full=True)
-    assert told(den.offline(slack=0.25)) == names
+    assert names_of(den.offline(slack=0.25)) == names
 
 
 def test_where_nothing_was_shown_nothing_is_wrong() -> None:
@@ -344,8 +346,8 @@ def test_heartbeats_that_come_every_interval() -> None:
         alice.gets_beat()
     log = story.index
     conns = [log.conn(alice.conn)]
-    assert told(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
-    assert told(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
 
 
 def test_no_heartbeats_are_due_after_the_end_of_a_connection() -> None:
@@ -358,7 +360,7 @@ def test_no_heartbeats_are_due_after_the_end_of_a_connection() -> None:
     alice.closes()
     story.passes(5)
     log = story.index
-    assert told(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
 
 
 @pytest.mark.parametrize(("pause", "names"), [(1.0, []), (1.25, ["missing_heartbeat"])])
@@ -371,7 +373,7 @@ def test_a_heartbeat_may_be_late_by_half_an_interval_and_the_slack(pause: float,
         alice.gets_beat()
     log = story.index
     found = presence.heartbeats(log, [log.conn(alice.conn)], 2.0, 2.0 + pause, HEARTBEAT, 0.25)
-    assert told(found) == names
+    assert names_of(found) == names
 
 
 def test_the_slowest_answer_is_the_slack() -> None:
@@ -430,7 +432,7 @@ def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
     den.story.passes(1)
     found = den.offline()
     params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES}
-    assert told(found) == [name]
+    assert names_of(found) == [name]
     assert found == [Anomaly("zombie_presence", params, [sign, answer], name.partition("/")[2])]
     assert presence.delay(den.story.index, den.silence(), den.listener.conn) == inf
 
@@ -449,7 +451,7 @@ def test_a_timeout_that_is_not_broadcast() -> None:
     found = den.offline()
     params = {"who": "listener", "subject": "vera", "room": "den", "watched": 4.05, **TIMES}
     assert found == [Anomaly("unannounced_presence", params, [sign, answer], "timeout")]
-    assert told(found) == ["unannounced_presence/timeout"]
+    assert names_of(found) == ["unannounced_presence/timeout"]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -460,7 +462,7 @@ def test_a_user_broadcast_as_gone_and_still_listed(again: bool) -> None:
     den.vera_goes_silent(1.6, watched=1.6 if not again else 3)
     den.ask(still)
     found = den.offline()
-    assert told(found) == ["presence_disagrees/still_listed"]
+    assert names_of(found) == ["presence_disagrees/still_listed"]
     assert facts(found, "who", "subject") == ["asker", "vera"]
     assert len(found[0].evidence) == 2
 
@@ -471,10 +473,10 @@ def test_somebody_who_is_offline_too_early(after: float, seconds: float) -> None
     den = Den()
     den.vera_goes_silent(after)
     found = den.offline()
-    assert told(found) == ["premature_offline"]
+    assert names_of(found) == ["premature_offline"]
     assert facts(found, "who", "subject", "timeout") == ["listener", "vera", TIMEOUT]
     assert found[0].params["seconds"] == pytest.approx(seconds, abs=0.02)
-    assert told(den.offline(at_once=True)) == []
+    assert names_of(den.offline(at_once=True)) == []
 
 
 @pytest.mark.parametrize(("after", "name"), [(0.6, "premature_offline"), (3.5, "late_offline")])
@@ -494,7 +496,7 @@ def test_a_wrong_time_offline_is_reported_with_both_times(after: float, name: st
     spans = {"seconds": round(after + 0.05, 2), "watched": 5.0}
     params = {"who": "listener", "subject": "vera", "room": "den", **spans, **TIMES}
     assert found == [Anomaly(name, params, [sign, news])]
-    assert told(found) == [name]
+    assert names_of(found) == [name]
 
 
 def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
@@ -512,7 +514,7 @@ def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
     with den.story.moment():
         den.goes(den.vera)
         den.ask()
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
 
 
 def test_somebody_who_is_listed_as_gone_too_early() -> None:
@@ -526,7 +528,7 @@ def test_somebody_who_is_listed_as_gone_too_early() -> None:
     den.goes(den.vera)
     den.watches(2)
     found = den.offline()
-    assert told(found) == ["premature_offline"]
+    assert names_of(found) == ["premature_offline"]
     assert facts(found, "who") == ["asker"]
 
 
@@ -536,7 +538,7 @@ def test_somebody_who_is_offline_too_late(after: float) -> None:
     den = Den()
     den.vera_goes_silent(after)
     found = den.offline()
-    assert told(found) == ["late_offline"]
+    assert names_of(found) == ["late_offline"]
     assert facts(found, "who", "interval", "timeout") == ["listener", HEARTBEAT, TIMEOUT]
     assert found[0].params["seconds"] == pytest.approx(after, abs=0.02)
 
@@ -556,7 +558,7 @@ def test_a_present_user_shown_as_gone(style: str, why: str) -> None:
     log = den.story.index
     witnesses = [den.listener.conn, den.asker.conn]
     found = presence.always_here(log, "vera", "den", witnesses, began, inf, why)
-    assert told(found) == [f"premature_offline/{why}"]
+    assert names_of(found) == [f"premature_offline/{why}"]
     assert facts(found, "who", "subject", "room") == ["listener", "vera", "den"]
     assert found[0].params["seconds"] == pytest.approx(1.0, abs=0.01)
     found = presence.always_here(log, "vera", "den", witnesses[1:], began, inf, why)
@@ -588,7 +590,7 @@ def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
     found = presence.announced(den.story.index, den.listener.conn, "den", "dora", moment, here=here, why=why)
     params = {"who": "listener", "subject": "dora", "room": "den"}
     assert found == [Anomaly("unannounced_presence", params, [change], why)]
-    assert told(found) == [f"unannounced_presence/{why}"]
+    assert names_of(found) == [f"unannounced_presence/{why}"]
 
 
 def test_one_event_shows_when_a_change_was() -> None:
@@ -612,7 +614,7 @@ def test_a_user_missing_in_the_list() -> None:
     found = presence.listed(
         den.story.index, den.asker.conn, "den", {"listener", "asker", "vera"}, began, inf, {"dora"}
     )
-    assert told(found) == ["presence_disagrees/missing"] * 2
+    assert names_of(found) == ["presence_disagrees/missing"] * 2
     assert [each.params["subject"] for each in found] == ["asker", "vera"]
     at, four = den.story.at, {"dora", "listener", "asker", "vera"}
     assert presence.listed(den.story.index, den.asker.conn, "den", four, at, at, set()) == [
@@ -634,7 +636,7 @@ def test_a_user_in_the_list_who_does_not_belong_there() -> None:
     found = presence.listed(
         den.story.index, den.asker.conn, "den", set(den.users), began, inf, {"carol", "dora"}
     )
-    assert told(found) == ["presence_leak/listed"]
+    assert names_of(found) == ["presence_leak/listed"]
     assert facts(found, "who", "subject") == ["asker", "carol"]
 
 
@@ -657,7 +659,7 @@ def test_a_former_member_who_is_still_listed(how: str) -> None:
     params = {"who": "asker", "subject": subject, "room": "den"}
     name = "zombie_presence" if how == "vanished" else "presence_leak"
     assert found[:1] == [Anomaly(name, params, [den.story.last], "listed")]
-    assert told(found[:1]) == [f"{name}/listed"]
+    assert names_of(found[:1]) == [f"{name}/listed"]
 
 
 # --- leaks ----------------------------------------------------------------------------------------
@@ -672,7 +674,7 @@ def test_presence_that_reaches_an_outsider() -> None:
     found = presence.leaks(den.story.index)
     params = {"who": "carol", "room": "den", "subject": "vera, asker"}
     assert found == [Anomaly("presence_leak", params, [den.story.last])]
-    assert told(found) == ["presence_leak"]
+    assert names_of(found) == ["presence_leak"]
 
 
 def test_presence_that_reaches_somebody_who_left() -> None:
@@ -682,14 +684,14 @@ def test_presence_that_reaches_somebody_who_left() -> None:
     den.goes(den.vera)
     den.show(den.vera, "vera", "offline")
     den.vera.has_left("den")
-    assert told(presence.leaks(den.story.index)) == []
+    assert names_of(presence.leaks(den.story.index)) == []
     den.vera.asks_who("den", den.users)
-    assert told(presence.leaks(den.story.index)) == []
+    assert names_of(presence.leaks(den.story.index)) == []
     den = Den()
     den.vera.leaves("den")
     den.show(den.vera, "asker", "offline")
     found = presence.leaks(den.story.index)
-    assert told(found) == ["presence_leak"]
+    assert names_of(found) == ["presence_leak"]
     assert facts(found, "who", "subject") == ["vera", "asker"]
 
 
@@ -699,7 +701,7 @@ def test_a_client_that_sends_bad_frames_may_get_odd_answers() -> None:
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("presence_bad_room", {"type": "presence", "room": "a/b"})
     mallory.is_shown("a/b", {})
-    assert told(presence.leaks(story.index)) == []
+    assert names_of(presence.leaks(story.index)) == []
 
 
 # --- heartbeats -----------------------------------------------------------------------------------
@@ -715,7 +717,7 @@ def test_no_heartbeats() -> None:
     found = presence.heartbeats(
         log, [log.conn(alice.conn), log.conn(bob.conn)], began, story.at, HEARTBEAT, SLACK
     )
-    assert told(found) == ["missing_heartbeat/none"]
+    assert names_of(found) == ["missing_heartbeat/none"]
     assert facts(found, "who", "seconds", "interval", "count") == ["alice", 4.5, HEARTBEAT, 0]
 
 
@@ -730,7 +732,7 @@ def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None
         story.passes(1.0 / count)
     log = story.index
     conns = [log.conn(bob.conn), log.conn(alice.conn)]
-    assert told(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
+    assert names_of(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
 
 
 @pytest.mark.parametrize(("count", "names"), [(20, []), (21, ["flooding/heartbeats"])])
@@ -748,7 +750,7 @@ def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list
     found = presence.too_many_heartbeats(log, [log.conn(alice.conn)], 0.25)
     params = {"who": "alice", "interval": 0.25, "count": count, "seconds": 0.2}
     assert found == [Anomaly("flooding", params, [first], "heartbeats") for _ in names]
-    assert told(found) == names
+    assert names_of(found) == names
 
 
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
@@ -768,7 +770,7 @@ def test_heartbeats_with_a_gap(when: str) -> None:
     params = {"who": "alice", "interval": HEARTBEAT, "count": 2, "seconds": 2.4, "gap": 1.4}
     around = {"first": beats[:1], "middle": beats, "last": beats[1:]}[when]
     assert found == [Anomaly("missing_heartbeat", params, around)]
-    assert told(found) == ["missing_heartbeat"]
+    assert names_of(found) == ["missing_heartbeat"]
 
 
 def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
@@ -781,7 +783,7 @@ def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
     log = story.index
     for since, until, count in ((2.0, 5.0, 2), (2.0, 4.0, 1), (3.0, 5.0, 1)):
         found = presence.heartbeats(log, [log.conn(alice.conn)], since, until, HEARTBEAT, SLACK)
-        assert told(found) == ["missing_heartbeat"]
+        assert names_of(found) == ["missing_heartbeat"]
         assert facts(found, "count") == [count]
 
 
@@ -800,6 +802,6 @@ def test_an_answer_before_the_news_does_not_disagree_with_it() -> None:
     den.vera.faults("go_silent")
     den.watches(1.6)
     den.goes(den.vera)
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
     den.ask({**den.users, "vera": "online"})
-    assert told(den.offline()) == ["presence_disagrees/still_listed"]
+    assert names_of(den.offline()) == ["presence_disagrees/still_listed"]

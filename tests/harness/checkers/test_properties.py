@@ -23,7 +23,7 @@ from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, History, Joined, Received, Sent
 from harness.history.index import Heard, HistoryIndex, Membership
 from tests.harness.checkers.model import ROOMS, plays
-from tests.harness.stories import PROPERTY, Json, Story, told
+from tests.harness.stories import PROPERTY, Json, Story, names_of
 
 CHECKS = (
     delivery.refused,
@@ -53,7 +53,7 @@ def findings(index: HistoryIndex) -> list[Anomaly]:
 @given(plays)
 def test_a_right_server_has_no_findings(story: Story) -> None:
     """Whatever a right server and its clients do, and whenever they are cut off."""
-    assert told(findings(story.index)) == []
+    assert names_of(findings(story.index)) == []
 
 
 # --- changing a history ---------------------------------------------------------------------------
@@ -213,14 +213,14 @@ def one_content_is_changed(index: HistoryIndex) -> Iterator[Site]:
             yield partial(exchanged, index, (heard.event, other))
 
 
-def one_message_has_another_sender(index: HistoryIndex) -> Iterator[Site]:
+def one_message_is_anothers(index: HistoryIndex) -> Iterator[Site]:
     """For one member, live."""
     for heard in index.heard:
         if heard.live:
             yield partial(exchanged, index, (heard.event, with_data(heard.event, user="mallory")))
 
 
-def history_differs(index: HistoryIndex) -> Iterator[Site]:
+def history_tells_it_differently(index: HistoryIndex) -> Iterator[Site]:
     """One message in one page has another time or id."""
     for _, page in index.pages:
         for message in page.messages:
@@ -237,7 +237,7 @@ def history_differs(index: HistoryIndex) -> Iterator[Site]:
                 yield partial(change, event, page.room, message.sequence, field, value)
 
 
-def an_outsider_receives_a_message(index: HistoryIndex) -> Iterator[Site]:
+def an_outsider_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
     """A client that never joined anything."""
     for heard in once(index):
         outsiders = [
@@ -248,7 +248,7 @@ def an_outsider_receives_a_message(index: HistoryIndex) -> Iterator[Site]:
             yield partial(inserted, index, heard.event, leak)
 
 
-def a_client_that_left_receives_a_message(index: HistoryIndex) -> Iterator[Site]:
+def who_left_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
     """Something that was sent after that, on the connection on which it left."""
     for stay in (m for room in ROOMS for m in index.members(room) if m.end == "leave"):
         again = [m.asked for m in index.memberships if (m.conn, m.room) == (stay.conn, stay.room)]
@@ -260,7 +260,7 @@ def a_client_that_left_receives_a_message(index: HistoryIndex) -> Iterator[Site]
                 yield partial(inserted, index, heard.event, late)
 
 
-def a_replay_has_a_gap(index: HistoryIndex) -> Iterator[Site]:
+def a_replay_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
     """A message is missing in the answer to a join."""
     for stay, events in replays(index):
         start = index.start_before(stay.asked)
@@ -303,7 +303,7 @@ def a_replayed_message_comes_live_again(index: HistoryIndex) -> Iterator[Site]:
             yield partial(inserted, index, joined, Received(stay.start, stay.client, stay.conn, frame, 100))
 
 
-def a_page_has_a_gap(index: HistoryIndex) -> Iterator[Site]:
+def a_page_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
     """A message is missing in the middle of a page of history that was asked for."""
     for answer in (a for room in ROOMS for a in pages.answers(index, room)):
         messages = answer.received.event.frame["data"]["messages"]
@@ -350,7 +350,7 @@ def a_message_is_gone_after_the_last_end(index: HistoryIndex) -> Iterator[Site]:
             yield partial(lose, room, number, end)
 
 
-def numbers_start_again_after_the_last_start(index: HistoryIndex) -> Iterator[Site]:
+def numbers_begin_anew_after_the_last_start(index: HistoryIndex) -> Iterator[Site]:
     """New messages get numbers that old ones have."""
 
     def lower(room: str, last: int, by: int, message: Json) -> Json:
@@ -423,17 +423,17 @@ DEFECTS: list[tuple[Callable[[HistoryIndex], Iterator[Site]], set[str]]] = [
     (a_number_is_left_out, {"gap"}),
     (one_member_sees_another_number, {"duplicate"}),
     (one_content_is_changed, {"altered"}),
-    (one_message_has_another_sender, {"impersonation"}),
-    (history_differs, {"history_mismatch"}),
-    (an_outsider_receives_a_message, {"room_leak"}),
-    (a_client_that_left_receives_a_message, {"heard_after_leave"}),
-    (a_replay_has_a_gap, {"replay_hole", "wrong_replay"}),
+    (one_message_is_anothers, {"impersonation"}),
+    (history_tells_it_differently, {"history_mismatch"}),
+    (an_outsider_hears_a_message, {"room_leak"}),
+    (who_left_hears_a_message, {"heard_after_leave"}),
+    (a_replay_has_a_hole, {"replay_hole", "wrong_replay"}),
     (a_replay_repeats_what_was_seen, {"replay_overlap"}),
     (a_replayed_message_comes_live_again, {"replay_overlap"}),
-    (a_page_has_a_gap, {"history_hole"}),
+    (a_page_has_a_hole, {"history_hole"}),
     (a_page_is_unsorted, {"history_disorder"}),
     (a_message_is_gone_after_the_last_end, {"lost_after_crash"}),
-    (numbers_start_again_after_the_last_start, {"sequence_reset"}),
+    (numbers_begin_anew_after_the_last_start, {"sequence_reset"}),
     (a_message_is_lost_for_all, {"lost"}),
     (a_retry_is_stored_again, {"stored_twice"}),
     (a_retry_is_not_answered, {"retry_unanswered"}),
@@ -453,5 +453,5 @@ def test_a_planted_defect_is_named(
     assume(sites)
     planted = HistoryIndex(sites[place % len(sites)]())
     found = findings(planted)
-    note(f"site {place % len(sites)} of {len(sites)}: {told(found)}")
+    note(f"site {place % len(sites)} of {len(sites)}: {names_of(found)}")
     assert {anomaly.name for anomaly in found} & names

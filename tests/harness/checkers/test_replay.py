@@ -8,7 +8,7 @@ from harness.checkers import replay
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import NEWEST
-from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
 NOTHING: list[list[Numbered] | None] = [None, []]
 """An empty replay, left out or sent."""
@@ -23,7 +23,7 @@ def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(replay.seams(story.index, room)), *told(replay.retries(story.index, room))]
+    return [*names_of(replay.seams(story.index, room)), *names_of(replay.retries(story.index, room))]
 
 
 # --- right replays --------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_a_gap_between_replay_and_live_messages() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2, "replayed": 3}
     assert found == [Anomaly("replay_hole", params, [page, elsewhere, live])]
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
 
 
 def test_a_gap_within_the_replay() -> None:
@@ -258,7 +258,7 @@ def test_a_gap_within_the_replay() -> None:
     eve = story.client("eve")
     eve.joins("red", since=1, replay=[*said[1:3], *said[4:]])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [4, 1, 4]
 
 
@@ -268,7 +268,7 @@ def test_a_replay_that_ends_too_early() -> None:
     eve = story.client("eve")
     eve.joins("red", since=1, replay=said[1:4])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count") == [5, 2]
 
 
@@ -279,7 +279,7 @@ def test_a_replay_that_does_not_come() -> None:
     for person, since, count in ((eve, 1, 2), (noa, 2, 1)):
         person.joins("red", since=since)
         found = replay.seams(story.index, "red", person.name)
-        assert told(found) == ["replay_hole"]
+        assert names_of(found) == ["replay_hole"]
         assert facts(found, "sequence", "count", "replayed", "since") == [since + 1, count, 0, since]
     begin = len(story.events)
     mia.joins("red", replay=[])
@@ -288,8 +288,8 @@ def test_a_replay_that_does_not_come() -> None:
     newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
     params = {"who": "mia", "room": "red", "since": 0, **newest}
     assert found == [Anomaly("replay_hole", params, [asked], "none")]
-    assert told(found) == ["replay_hole/none"]
-    assert told(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
+    assert names_of(found) == ["replay_hole/none"]
+    assert names_of(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
 
 
 def test_a_gap_among_live_messages() -> None:
@@ -301,7 +301,7 @@ def test_a_gap_among_live_messages() -> None:
     story.all_hear(people, *lines)
     story.all_hear([eve], lines[0], lines[3], lines[5])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["lost/hole"]
+    assert names_of(found) == ["lost/hole"]
     assert facts(found, "who", "sequence", "count", "of") == ["eve", 4, 3, 6]
     numbers = [getattr(event, "frame", {})["data"]["sequence"] for event in found[0].evidence]
     assert numbers == [4, 6]
@@ -316,7 +316,7 @@ def test_a_gap_after_a_reader_had_stopped() -> None:
     story.all_hear(people, *lines[:3])
     story.all_hear([eve], lines[0], lines[2])
     eve.faults("stop_reading")
-    assert told(replay.seams(story.index, "red")) == [
+    assert names_of(replay.seams(story.index, "red")) == [
         "lost/hole"
     ]  # it is 4 that it missed, and that was before
     story.all_hear(people, *lines[3:])
@@ -324,7 +324,7 @@ def test_a_gap_after_a_reader_had_stopped() -> None:
     eve.hears(*lines[1])
     eve.hears(*lines[5])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["lost/hole_unread"]
+    assert names_of(found) == ["lost/hole_unread"]
     assert facts(found, "who", "sequence", "count") == ["eve", 6, 2]
 
 
@@ -335,10 +335,10 @@ def test_a_gap_between_messages_with_huge_numbers() -> None:
     lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
     story.all_hear([alice], *lines)
     story.all_hear([bob], lines[0], lines[2])
-    assert told(replay.seams(story.index, "red")) == ["lost/hole"]
+    assert names_of(replay.seams(story.index, "red")) == ["lost/hole"]
     eve = story.client("eve")
     eve.joins("red", since=0, replay=[lines[0], lines[2]])
-    assert told(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
+    assert names_of(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
     assert len(people) == 2
 
 
@@ -358,7 +358,7 @@ def test_an_overlap_of_replay_and_live_messages() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
     assert found == [Anomaly("replay_overlap", params, [page, live])]
-    assert told(found) == ["replay_overlap"]
+    assert names_of(found) == ["replay_overlap"]
 
 
 def test_a_replay_of_what_was_seen() -> None:
@@ -367,7 +367,7 @@ def test_a_replay_of_what_was_seen() -> None:
     eve = story.client("eve")
     eve.joins("red", since=3, replay=said[1:])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_overlap/old"]
+    assert names_of(found) == ["replay_overlap/old"]
     assert facts(found, "sequence", "count", "since") == [2, 2, 3]
 
 
@@ -378,7 +378,7 @@ def test_a_replay_in_the_wrong_order() -> None:
         eve = story.client("eve")
         eve.joins("red", since=0, replay=[said[n] for n in wrong])
         found = replay.seams(story.index, "red")
-        assert told(found) == ["history_disorder/join"]
+        assert names_of(found) == ["history_disorder/join"]
         assert facts(found, "who", "first", "then") == ["eve", first, then]
 
 
@@ -387,7 +387,7 @@ def test_pages_that_overlap_each_other() -> None:
     story, _, said = room_of(5)
     eve = story.client("eve")
     eve.joins("red", since=0, pages=[said[:3], said[2:]])
-    assert told(replay.seams(story.index, "red")) == ["history_disorder/join"]
+    assert names_of(replay.seams(story.index, "red")) == ["history_disorder/join"]
 
 
 def test_live_messages_before_the_replay() -> None:
@@ -403,7 +403,7 @@ def test_live_messages_before_the_replay() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 0, "first": 4, "then": 1, "count": 1}
     assert found == [Anomaly("reorder", params, story.events[-3:-1])]
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
 
 
 def test_the_oldest_messages_instead_of_the_newest() -> None:
@@ -412,7 +412,7 @@ def test_the_oldest_messages_instead_of_the_newest() -> None:
     eve = story.client("eve")
     eve.joins("red", replay=said[:NEWEST])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["wrong_replay/oldest"]
+    assert names_of(found) == ["wrong_replay/oldest"]
     assert facts(found, "first", "last", "newest", "count") == [1, 50, 60, 50]
 
 
@@ -422,7 +422,7 @@ def test_stale_messages_instead_of_the_newest() -> None:
     eve = story.client("eve")
     eve.joins("red", replay=said[5:55])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["wrong_replay/stale"]
+    assert names_of(found) == ["wrong_replay/stale"]
     assert facts(found, "first", "last", "newest") == [6, 55, 60]
 
 
@@ -436,7 +436,7 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
     params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
     assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
-    assert told(found) == ["wrong_replay"]
+    assert names_of(found) == ["wrong_replay"]
 
 
 def test_fifty_with_a_gap() -> None:
@@ -446,7 +446,7 @@ def test_fifty_with_a_gap() -> None:
     eve.joins("red", replay=[*said[9:30], *said[31:]])
     story.talk([*people, eve], "red", 2, first=61)
     found = replay.seams(story.index, "red", "eve")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [31, 1, 50]
 
 
@@ -455,7 +455,7 @@ def test_at_most_three_replays_are_reported() -> None:
     story, _, _ = room_of(2)
     for person in story.clients(*"cdefg"):
         person.joins("red", since=0)
-    assert told(replay.seams(story.index, "red")) == ["replay_hole"] * 3
+    assert names_of(replay.seams(story.index, "red")) == ["replay_hole"] * 3
 
 
 # --- retries --------------------------------------------------------------------------------------
@@ -493,7 +493,7 @@ def test_a_retry_that_is_not_answered() -> None:
     found = replay.retries(story.index, "red")
     params = {"who": "alice", "room": "red", "id": "m1", "content": line.content}
     assert found == [Anomaly("retry_unanswered", params, [said, again])]
-    assert told(found) == ["retry_unanswered"]
+    assert names_of(found) == ["retry_unanswered"]
 
 
 def test_retries_that_are_not_answered_are_one_finding() -> None:
@@ -518,7 +518,7 @@ def test_a_retry_is_due_an_answer_if_its_connection_was_open_for_a_second(
     people[0].repeats(line)
     story.next_at(2.0 + seconds)
     people[0].closes()
-    assert told(replay.retries(story.index, "red")) == expected
+    assert names_of(replay.retries(story.index, "red")) == expected
 
 
 @pytest.mark.parametrize("how", ["reset", "closes", "killed", "asked_to_stop"])
@@ -538,7 +538,7 @@ def test_a_retry_whose_connection_ended_too_soon_is_not_judged(how: str) -> None
                 alice.closes()
             case _:
                 story.ends(how, alice, bob)
-        assert told(replay.retries(story.index, "red")) == expected
+        assert names_of(replay.retries(story.index, "red")) == expected
 
 
 def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
@@ -568,4 +568,4 @@ def test_repeating_without_an_id_is_no_retry() -> None:
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.passes(5)
-    assert told(replay.retries(story.index, "red")) == []
+    assert names_of(replay.retries(story.index, "red")) == []

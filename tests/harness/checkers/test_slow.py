@@ -10,14 +10,14 @@ from harness.checkers import slow
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import MAX_UNREAD
-from tests.harness.stories import Story, told
+from tests.harness.stories import Story, names_of
 
 MIB = 2**20
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(slow.stalled(story.index, room)), *told(slow.unbounded(story.index, room))]
+    return [*names_of(slow.stalled(story.index, room)), *names_of(slow.unbounded(story.index, room))]
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -139,8 +139,8 @@ def test_everybody_waits_for_the_slow_reader() -> None:
     found = slow.stalled(story.index, "red")
     params = {"who": "alice", "slow": "sloth", "room": "red", "count": 2, "seconds": 3.5}
     assert found == [Anomaly("stalled_by_slow_reader", params, [stopped, said, came])]
-    assert told(found) == ["stalled_by_slow_reader"]
-    assert told(slow.stalled(story.index, "blue")) == []
+    assert names_of(found) == ["stalled_by_slow_reader"]
+    assert names_of(slow.stalled(story.index, "blue")) == []
 
 
 @pytest.mark.parametrize(("earlier", "count"), [(0.0, 1), (0.25, 0)])
@@ -157,7 +157,7 @@ def test_a_message_waits_if_it_comes_when_the_reader_reads_again_and_was_sent_lo
     with story.moment():
         sloth.faults("read_again")
         alice.hears(line, 1)
-    assert told(slow.stalled(story.index, "red")) == ["stalled_by_slow_reader"] * count
+    assert names_of(slow.stalled(story.index, "red")) == ["stalled_by_slow_reader"] * count
 
 
 def test_a_server_that_keeps_everything() -> None:
@@ -176,7 +176,7 @@ def test_a_server_that_keeps_everything() -> None:
     params = {"slow": "sloth", "room": "red", "mebibytes": 32, "limit": MAX_UNREAD // MIB}
     assert found == [Anomaly("unbounded_slow_reader", params, [stopped])]
     assert all(isinstance(found[0].params[key], int) for key in ("mebibytes", "limit"))
-    assert told(found) == ["unbounded_slow_reader"]
+    assert names_of(found) == ["unbounded_slow_reader"]
 
 
 @pytest.mark.parametrize(("world", "mebibytes"), [("live", 8), ("sim", 1), ("another", 8)])

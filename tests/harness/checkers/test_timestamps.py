@@ -9,7 +9,7 @@ import pytest
 from harness.checkers import timestamps
 from harness.checkers.timestamps import TOLERANCE
 from harness.verdict.any_history import anomalies_in, leniencies
-from tests.harness.stories import EPOCH, Line, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Line, Person, Story, facts, names_of
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -47,8 +47,8 @@ def test_messages_with_the_time_at_which_they_were_sent() -> None:
         for each in (alice, bob):
             each.hears(line, 1, timestamp=millis(now))
         story.passes(2 * TOLERANCE)
-    assert told(timestamps.of_messages(story.index)) == []
-    assert told(anomalies_in(story.index)) == ["split_sequence"], "these were all given the number 1"
+    assert names_of(timestamps.of_messages(story.index)) == []
+    assert names_of(anomalies_in(story.index)) == ["split_sequence"], "these were all given the number 1"
 
 
 def test_an_empty_history_has_no_times() -> None:
@@ -79,7 +79,7 @@ def test_a_message_with_a_wrong_time(off: float, variant: str, shown: str) -> No
     line = alice.says("red")
     story.all_hear([alice, bob], (replace(line, timestamp=millis(story.at + off)), 1))
     found = timestamps.of_messages(story.index)
-    assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
+    assert names_of(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "off", "count") == [
         "alice",
         "timestamp",
@@ -89,7 +89,7 @@ def test_a_message_with_a_wrong_time(off: float, variant: str, shown: str) -> No
         1,
     ]
     assert [type(event).__name__ for event in found[0].evidence] == ["Sent", "Received"]
-    assert told(anomalies_in(story.index)) == told(found)
+    assert names_of(anomalies_in(story.index)) == names_of(found)
 
 
 def test_the_finding_has_both_times() -> None:
@@ -115,7 +115,7 @@ def test_the_tolerance_applies_at_both_ends() -> None:
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else sent - TOLERANCE - more
             alice.hears(line, 1, timestamp=millis(edge))
-            assert told(timestamps.of_messages(story.index)) == names, (late, more)
+            assert names_of(timestamps.of_messages(story.index)) == names, (late, more)
 
 
 @pytest.mark.parametrize(("off", "shown"), [(0, "-5 s"), (-DAY, "-24 h"), (HOUR, "+1 h")])
@@ -128,7 +128,7 @@ def test_a_clock_that_stands_still(off: int, shown: str) -> None:
         alice.hears(alice.says("red"), number + 1, timestamp=millis(off))
         story.passes(5)
     found = timestamps.of_messages(story.index)
-    assert told(found) == ["wrong_time/still"]
+    assert names_of(found) == ["wrong_time/still"]
     assert facts(found, "count", "off") == [2, shown]
 
 
@@ -141,7 +141,7 @@ def test_messages_close_together_may_have_one_time(apart: float, names: list[str
     alice.hears(alice.says("red"), 1, timestamp=EPOCH)
     story.next_at(story.at + apart)
     alice.hears(alice.says("red"), 2, timestamp=EPOCH)
-    assert told(timestamps.of_messages(story.index)) == names
+    assert names_of(timestamps.of_messages(story.index)) == names
 
 
 def test_messages_that_wait_may_have_one_time() -> None:
@@ -160,7 +160,7 @@ def test_seconds_are_forgiven_and_judged_all_the_same() -> None:
         story, alice, _ = started()
         line = alice.says("red")
         alice.hears(line, 1, timestamp=EPOCH / 1000 + story.at + off)
-        assert told(timestamps.of_messages(story.index)) == names
+        assert names_of(timestamps.of_messages(story.index)) == names
         assert [note.key for note in leniencies(story.index)] == ["lenient.seconds"]
 
 
@@ -172,8 +172,8 @@ def test_a_stored_message_is_judged_by_when_it_was_sent() -> None:
     story.passes(10 * DAY)
     bob.reads("red", [(line, 1)])
     bob.reads("red", [(replace(line, timestamp=2 * EPOCH), 1)])
-    assert told(timestamps.of_messages(story.index)) == []
-    assert told(anomalies_in(story.index)) == ["history_mismatch"]
+    assert names_of(timestamps.of_messages(story.index)) == []
+    assert names_of(anomalies_in(story.index)) == ["history_mismatch"]
 
 
 def test_a_message_that_is_stored_again_has_a_time_of_its_own() -> None:
@@ -184,7 +184,7 @@ def test_a_message_that_is_stored_again_has_a_time_of_its_own() -> None:
     story.passes(DAY)
     alice.repeats(line)
     alice.hears(line, 2, timestamp=millis(story.at))
-    assert told(timestamps.of_messages(story.index)) == []
+    assert names_of(timestamps.of_messages(story.index)) == []
 
 
 def test_what_was_stored_before_the_run_is_not_judged() -> None:
@@ -198,7 +198,7 @@ def test_notices_are_not_judged() -> None:
     """Neither their number nor their time."""
     story, alice, _ = started()
     story.passes(DAY)
-    alice.is_told("red", "bob has joined")
+    alice.gets_notice("red", "bob has joined")
     assert timestamps.of_messages(story.index) == []
 
 
@@ -222,9 +222,9 @@ def test_last_seen_at_another_time(status: str, off: float, variant: str) -> Non
     is_shown(alice, bob.user, story.at, status)
     is_shown(alice, bob.user, story.at + off, status)
     found = timestamps.of_presence(story.index)
-    assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
+    assert names_of(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "count") == ["alice", "lastSeen", "bob", "red", 1]
-    assert told(anomalies_in(story.index)) == told(found)
+    assert names_of(anomalies_in(story.index)) == names_of(found)
 
 
 def test_the_tolerance_of_last_seen_applies_at_both_ends() -> None:
@@ -237,7 +237,7 @@ def test_the_tolerance_of_last_seen_applies_at_both_ends() -> None:
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else came - TOLERANCE - more
             is_shown(alice, bob.user, edge)
-            assert told(timestamps.of_presence(story.index)) == names, (late, more)
+            assert names_of(timestamps.of_presence(story.index)) == names, (late, more)
 
 
 def test_a_user_who_comes_back_may_have_been_seen_before() -> None:
@@ -293,7 +293,9 @@ def test_a_clock_that_was_set_excuses_as_much() -> None:
         alice.hears(line, 1, timestamp=millis(story.at + jump))
         is_shown(alice, bob.user, story.at + jump)
         log = story.index
-        assert told([*timestamps.of_messages(log), *timestamps.of_presence(log)]) == ["wrong_time/zone"] * 2
+        assert (
+            names_of([*timestamps.of_messages(log), *timestamps.of_presence(log)]) == ["wrong_time/zone"] * 2
+        )
         story.notes("clock_moved", jump)
         story.notes("clock_moved", 0.0)
         log = story.index

@@ -8,7 +8,7 @@ import pytest
 
 from harness.checkers import durability, lifecycle
 from harness.reports.findings import raised
-from tests.harness.stories import Numbered, Person, Story, facts, told
+from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 TORN = {"files": "journal", "bytes": 23}
 
@@ -35,7 +35,7 @@ def lost(story: Story, scribe: Person, said: list[Numbered]) -> list[str]:
     story.restarts("killed", scribe)
     scribe.reads("red", said, since=0)
     scribe.reads("red", [], since=said[-1][1])
-    return told(durability.lost(story.index, "red"))
+    return names_of(durability.lost(story.index, "red"))
 
 
 @pytest.mark.parametrize("behind", [0, 1, 2])
@@ -60,14 +60,14 @@ def test_a_start_that_fails_behind_a_torn_end() -> None:
     story, scribe, _ = torn(2)
     story.ends("killed", scribe)
     story.server("not_ready", why="exited", code=1, output=["KeyError: 'id'"])
-    assert told(lifecycle.server(story.index, 0.0, inf)) == ["no_start/exited"]
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == ["no_start/exited"]
     story = Story()
     story.server("ready")
     story.server("killed")
     tearing = story.server("torn", **TORN)
     failing = story.server("not_ready", why="exited", code=1, output=["KeyError: 'id'"])
     found = lifecycle.server(story.index, 0.0, inf)
-    assert told(found) == ["no_start/exited_torn"]
+    assert names_of(found) == ["no_start/exited_torn"]
     assert facts(found, "files", "bytes", "code") == ["journal", 23, 1]
     assert found[0].evidence == [tearing, failing]
 
@@ -80,7 +80,7 @@ def test_other_starts_that_fail_have_other_causes(why: str, copy: bool) -> None:
     story.server("killed")
     story.server("torn", **TORN)
     story.server("not_ready", second=copy, why=why, code=1, seconds=1.0, output=[])
-    assert told(lifecycle.server(story.index.worlds[-1], 0.0, inf)) == [f"no_start/{why}"]
+    assert names_of(lifecycle.server(story.index.worlds[-1], 0.0, inf)) == [f"no_start/{why}"]
 
 
 OWN, LIBRARY = (

@@ -139,7 +139,7 @@ def test_both_worlds_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--url", "ws://127.0.0.1:1/"), "--url"),
         (("--server", "node server.js"), "--server-module"),
@@ -148,12 +148,12 @@ def test_both_worlds_are_compared(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_simulated_is_wrong_usage(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     """One sentence says why, and what to do."""
     done = chatlab(tmp_path, "check", "1", "--world", "sim", *arguments)
     assert done.returncode == 64
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -85,10 +85,10 @@ def test_a_wrong_time_is_reported(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(ANIMALS["local_time_is_taken_for_utc"].source)
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    told = " ".join(done.stdout.split())
-    assert "`timestamp` of ada" in told
-    assert "like that between a time zone and UTC" in told
-    assert "and 1 more like this" in told
+    said = " ".join(done.stdout.split())
+    assert "`timestamp` of ada" in said
+    assert "like that between a time zone and UTC" in said
+    assert "and 1 more like this" in said
 
 
 def test_a_server_that_does_not_start_is_reported_with_its_last_output(tmp_path: Path) -> None:

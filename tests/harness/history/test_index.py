@@ -215,7 +215,7 @@ def test_live_messages_pages_and_notices_are_kept_apart() -> None:
     line = alice.says("red")
     bob.hears(line, 1)
     bob.reads("red", [(line, 1), (story.line(story.client("x", "system"), "red"), 0)])
-    alice.is_told("red", "bob is here")
+    alice.gets_notice("red", "bob is here")
     index = story.index
     assert [heard.live for heard in index.in_room("red")] == [True, False]
     assert [notice.message.content for notice in index.notices] == ["bob is here"]

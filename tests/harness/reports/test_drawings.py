@@ -278,7 +278,7 @@ def test_diagram_hides_details_by_default() -> None:
     story = Story()
     alice = story.client("alice")
     alice.joins(RED)
-    alice.is_told(RED, "alice joined")
+    alice.gets_notice(RED, "alice joined")
     alice.is_shown(RED, {"alice": "online"}, full=False)
     every = "\n".join(texts(spacetime(story.events, "All", ("join", "notice", "presence"))))
     assert "joins red" in every

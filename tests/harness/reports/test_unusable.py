@@ -60,8 +60,8 @@ def failed_start(*lines: str) -> Anomaly:
 def test_every_text_has_its_mistake() -> None:
     """No text of the table is unused."""
     keys = list(texts("en").keys())
-    told = {key.removeprefix("component.") for key in keys if key.startswith("component.")}
-    assert told == {*MISTAKES, "no_file"}
+    texts_of_mistakes = {key.removeprefix("component.") for key in keys if key.startswith("component.")}
+    assert texts_of_mistakes == {*MISTAKES, "no_file"}
 
 
 @pytest.mark.parametrize("name", MISTAKES)

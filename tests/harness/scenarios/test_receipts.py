@@ -129,5 +129,5 @@ def test_without_its_fault_a_step_is_left_open(
     run = play(step)
     assert not run.defect, run.defect
     result = next(each for each in run.steps if each.step == step)
-    told = (result.outcome, result.receipt, [anomaly.name for anomaly in result.anomalies])
-    assert result.outcome is Outcome.INCONCLUSIVE, told
+    shown = (result.outcome, result.receipt, [anomaly.name for anomaly in result.anomalies])
+    assert result.outcome is Outcome.INCONCLUSIVE, shown

@@ -19,7 +19,7 @@ from harness.verdict.any_history import leniencies
 from harness.verdict.judge import STALL_LIMIT, judge
 from harness.verdict.outcome import Outcome, StepCheck, StepResult, Text, overall
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
-from tests.harness.stories import EPOCH, Story, told
+from tests.harness.stories import EPOCH, Story, names_of
 
 PROOF = Text("nothing")
 TIMED = Anomaly("lost", {"who": "bob"})
@@ -48,7 +48,7 @@ def verdicts(story: Story, component: str | None = None, **findings: StepCheck) 
     """The verdict on each step of exercise 1, if the checks find this."""
     results = judge(1, findings_of(1, **findings), story.index, component)
     for result in results:
-        told(a for a in result.anomalies if a not in (TIMED, UNTIMED))
+        names_of(a for a in result.anomalies if a not in (TIMED, UNTIMED))
     return {result.step: result for result in results}
 
 
@@ -153,9 +153,9 @@ def test_steps_that_were_not_reached_say_which_one_stopped_the_play() -> None:
     died = story.server("died", code=1)
     results = verdicts(story)
     assert outcomes(results) == ["passed"] + ["failed"] * 4
-    assert told(results["1.2"].anomalies) == ["server_died"]
+    assert names_of(results["1.2"].anomalies) == ["server_died"]
     for step in ("1.3", "1.4", "1.5"):
-        assert told(results[step].anomalies) == ["not_reached"]
+        assert names_of(results[step].anomalies) == ["not_reached"]
         assert results[step].anomalies[0].params == {"step": step, "blocked": "1.2"}
         assert results[step].anomalies[0].evidence == [died]
         assert results[step].points == 0
@@ -174,7 +174,7 @@ def test_a_step_that_stopped_for_no_known_reason() -> None:
     story = played("1.1")
     story.begins("1.2")
     result = verdicts(story)["1.2"]
-    assert told(result.anomalies) == ["not_reached"]
+    assert names_of(result.anomalies) == ["not_reached"]
     assert result.anomalies[0].params == {"step": "1.2", "blocked": "1.2"}
     assert result.anomalies[0].evidence == []
 
@@ -208,7 +208,7 @@ def test_the_server_and_the_connections_are_checked_in_every_step(how: str, name
         alice.gives_up("history", 6.0, "red")
         story.server(how, code=1, events=9)
     results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
-    assert told(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
+    assert names_of(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
     assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
 
 

@@ -50,7 +50,7 @@ async def _play(world: Callable[[], ServedWorld], scene: Scene) -> None:
         await made.close()
 
 
-def told(world: ServedWorld, what: str) -> list[dict[str, Any]]:
+def details(world: ServedWorld, what: str) -> list[dict[str, Any]]:
     """The details of the history's events of this name about the server."""
     servers = [event for event in world.history if isinstance(event, history.Server)]
     return [event.detail for event in servers if event.what == what]
@@ -68,12 +68,12 @@ def left(watcher: Client, who: Client) -> bool:
     return any(who.user in notice.content and "left" in notice.content for notice in watcher.notices)
 
 
-async def heard(world: ServedWorld, client: Client, room: str, messages: int) -> bool:
+async def has_received(world: ServedWorld, client: Client, room: str, messages: int) -> bool:
     """Wait until a client has received so many messages."""
     return await world.until(lambda: messages - client.live[room])
 
 
-def heard_numbers(world: ServedWorld, client: Client, room: str) -> list[int]:
+def received_numbers(world: ServedWorld, client: Client, room: str) -> list[int]:
     """The numbers of a room's messages, in the order in which a client received them."""
     frames = [
         event.frame

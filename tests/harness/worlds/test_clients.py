@@ -11,7 +11,16 @@ from harness.history.faults import GO_SILENT, READ_AGAIN, STOP_READING
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import ECHO, Stage, heard, heard_numbers, left, member, server_file, told
+from tests.harness.worlds.stage import (
+    ECHO,
+    Stage,
+    details,
+    has_received,
+    left,
+    member,
+    received_numbers,
+    server_file,
+)
 
 
 def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
@@ -79,7 +88,7 @@ def test_the_order_of_one_client_s_messages_is_kept(stage: Stage) -> None:
             await alice.say(room, content)
         assert await world.until(lambda: 60 - bob.live[room])
         assert [message.content for message in await bob.read_all(room)] == said
-        assert heard_numbers(world, bob, room) == list(range(1, 61))
+        assert received_numbers(world, bob, room) == list(range(1, 61))
 
     stage.play(scene)
 
@@ -110,9 +119,9 @@ def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
         alice.suffer(GO_SILENT)
         await bob.send({"type": "join"})
         assert await world.until(lambda: 7 - len(beats(world)))
-        told = beats(world)
-        assert sorted(told[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
-        assert told[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
+        order = beats(world)
+        assert sorted(order[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
+        assert order[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
 
     stage.play(scene, server_file(tmp_path, text))
 
@@ -149,7 +158,7 @@ def test_a_client_that_does_not_read_blocks_nobody(stage: Stage) -> None:
         before = slow.live[room]
         for number in range(1, 61):
             await talker.say(room, f"{world.tag()}. {'x' * 60_000}")
-            assert await heard(world, reader, room, number)
+            assert await has_received(world, reader, room, number)
         assert slow.live[room] - before < 60
         assert slow.is_open
 
@@ -170,7 +179,7 @@ def test_a_client_that_reads_again_receives_all_that_waited(stage: Stage) -> Non
         assert await world.until(lambda: 40 - talker.live[room])
         slow.suffer(READ_AGAIN)
         assert await world.until(lambda: 40 - slow.live[room])
-        assert heard_numbers(world, slow, room) == list(range(1, 41))
+        assert received_numbers(world, slow, room) == list(range(1, 41))
 
     stage.play(scene)
 
@@ -188,7 +197,7 @@ def test_a_flooded_client_stops_reading(
         await alice.send({"type": "presence"})
         with pytest.raises(PlayStopped):
             await world.until(lambda: True, LONG)
-        assert len(told(world, "flooding")) == 1
+        assert len(details(world, "flooding")) == 1
         while alice.is_open:
             await world.moment()
         assert [type(event) for event in world.history[-2:]] == [history.Server, history.Closed]

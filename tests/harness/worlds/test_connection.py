@@ -266,8 +266,8 @@ def test_it_receives_and_ends_as_the_library_does(
     """Whatever a server sends, in whatever pieces: the same messages, answers and end as in the library."""
 
     async def compare() -> None:
-        told = await story_of_ours(cut(stream, places), listens, max_size, reset)
-        assert told == await story_of_the_library(stream, max_size, reset)
+        actual = await story_of_ours(cut(stream, places), listens, max_size, reset)
+        assert actual == await story_of_the_library(stream, max_size, reset)
 
     asyncio.run(compare())
 

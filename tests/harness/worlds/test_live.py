@@ -63,11 +63,11 @@ async def test_a_reset_is_noticed_and_a_silent_client_is_not(world: LiveWorld) -
     await reset.reset()
     ghost.suffer(GO_SILENT)
 
-    def told(user: str) -> bool:
+    def announced(user: str) -> bool:
         return any(user in notice.content and "left" in notice.content for notice in watcher.notices)
 
-    assert await world.until(lambda: not told(reset.user))
-    assert not told(ghost.user)
+    assert await world.until(lambda: not announced(reset.user))
+    assert not announced(ghost.user)
     closed = [event for event in events(world, history.Closed) if getattr(event, "client", "") == "reset"]
     assert getattr(closed[0], "by", "") == "client"
     with pytest.raises(Gone):

@@ -9,7 +9,7 @@ from harness.history.faults import LOSE_INBOUND, LOSE_OUTBOUND
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import Stage, heard, left, member
+from tests.harness.worlds.stage import Stage, has_received, left, member
 
 
 def test_lost_frames_are_no_sign_of_life(stage: Stage) -> None:
@@ -27,7 +27,7 @@ def test_lost_frames_are_no_sign_of_life(stage: Stage) -> None:
         await mute.ping()
         assert len([event for event in world.history if isinstance(event, history.Sent)]) == sent
         await watcher.say(room, f"{world.tag()}. can you hear me?")
-        assert await heard(world, mute, room, 1)
+        assert await has_received(world, mute, room, 1)
         assert await world.until(lambda: not left(watcher, mute), world.timeout + LONG)
         assert await world.until(lambda: mute.is_open, LONG)
         (closed,) = [event for event in world.history if isinstance(event, history.Closed)]
@@ -51,7 +51,7 @@ def test_a_client_that_receives_nothing_still_sends(stage: Stage) -> None:
             await deaf.send_heartbeat()
             await world.pause(world.heartbeat / 2)
         await deaf.say(room, f"{world.tag()}. I am still here")
-        assert await heard(world, watcher, room, 1)
+        assert await has_received(world, watcher, room, 1)
         assert not left(watcher, deaf)
         assert deaf.is_open
         assert deaf.received == received

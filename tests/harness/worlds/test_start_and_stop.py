@@ -12,7 +12,7 @@ from harness.history import events as history
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import ECHO, Stage, greeted_as, server_file, told
+from tests.harness.worlds.stage import ECHO, Stage, details, greeted_as, server_file
 
 
 def test_a_server_starts_and_greets(stage: Stage) -> None:
@@ -20,8 +20,8 @@ def test_a_server_starts_and_greets(stage: Stage) -> None:
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
-        assert told(world, "started")[0]["pid"] > 0
-        assert len(told(world, "ready")) == 1
+        assert details(world, "started")[0]["pid"] > 0
+        assert len(details(world, "ready")) == 1
         alice = await world.client("alice")
         assert alice.connected_frame is not None
         assert alice.connected_frame.user == world.name("alice")
@@ -54,7 +54,7 @@ def test_a_server_stops_by_sigterm(stage: Stage) -> None:
         await world.start_server()
         await world.client("alice")
         await world.stop_server()
-        (stopped,) = told(world, "stopped")
+        (stopped,) = details(world, "stopped")
         assert (stopped["in_time"], stopped["code"]) == (True, 0)
         (closed,) = [event for event in world.history if isinstance(event, history.Closed)]
         assert (closed.by, closed.code) == ("server", 1001)
@@ -101,7 +101,7 @@ def test_sigterm_without_a_handler_ends_a_server(stage: Stage, tmp_path: Path) -
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         await world.stop_server()
-        (stopped,) = told(world, "stopped")
+        (stopped,) = details(world, "stopped")
         assert (stopped["in_time"], stopped["code"]) == (True, -signal.SIGTERM)
         assert world.output() == ["serving"]
 
@@ -126,7 +126,7 @@ def test_a_server_that_does_not_serve(
     async def scene(world: ServedWorld) -> None:
         with pytest.raises(PlayStopped):
             await world.start_server()
-        (said,) = told(world, "not_ready")
+        (said,) = details(world, "not_ready")
         assert {name: said[name] for name in detail} == detail
         if "ValueError" in ending:
             assert said["output"][-1] == "ValueError: boom"
@@ -144,7 +144,7 @@ def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None
         await alice.send_heartbeat()
         with pytest.raises(PlayStopped):
             await world.until(lambda: True, LONG)
-        assert [detail["code"] for detail in told(world, "died")] == [7]
+        assert [detail["code"] for detail in details(world, "died")] == [7]
 
     stage.play(scene, server_file(tmp_path, text))
 
@@ -160,7 +160,7 @@ def test_a_server_that_closes_instead_of_greeting(
         async def scene(world: ServedWorld, detail: tuple[str, str] = detail) -> None:
             with pytest.raises(PlayStopped):
                 await world.start_server()
-            (said,) = told(world, "not_ready")
+            (said,) = details(world, "not_ready")
             assert (said["why"], said["more"]) == detail
 
         stage.play(scene, server_file(tmp_path, text))

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.history import events as history
 from harness.history.faults import STOP_READING
 from harness.worlds.served import ServedWorld
-from tests.harness.worlds.stage import ECHO, Stage, greeted_as, member, server_file, told
+from tests.harness.worlds.stage import ECHO, Stage, details, greeted_as, member, server_file
 
 
 def test_a_restart_keeps_port_and_data(stage: Stage) -> None:
@@ -24,7 +24,7 @@ def test_a_restart_keeps_port_and_data(stage: Stage) -> None:
         await world.start_server()
         await alice.connect()
         assert [message.sequence for message in await alice.read_all(room)] == [1, 2, 3]
-        first, second = told(world, "started")
+        first, second = details(world, "started")
         assert first["port"] == second["port"]
         assert first["pid"] != second["pid"]
 

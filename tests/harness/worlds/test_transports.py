@@ -157,9 +157,9 @@ def test_a_protocol_that_fails(run: Run) -> None:
             raise ValueError("boom")
 
     async def main() -> list[str]:
-        told: list[str] = []
+        reported: list[str] = []
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+        loop.set_exception_handler(lambda loop, context: reported.append(repr(context["exception"])))
         near, far = Recorder(), Failing()
         async with connected(near, far):
             near.transport.write(b"text")
@@ -167,7 +167,7 @@ def test_a_protocol_that_fails(run: Run) -> None:
                 await far.lost.wait()
                 await near.lost.wait()
             assert isinstance(far.error, ValueError)
-        return told
+        return reported
 
     assert run(main) == ["ValueError('boom')"]
 

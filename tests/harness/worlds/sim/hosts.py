@@ -74,7 +74,7 @@ class Code:
         return run_host(self.main(text), seed, **environ)
 
 
-class Told:
+class DestructorTrace:
     """Records that its destructor has run."""
 
     def __init__(self, traces: list[str], what: str) -> None:
@@ -102,7 +102,7 @@ async def waits_in_many_ways(traces: list[str]) -> None:
         finally:
             traces.append("generator")
 
-    told = Told(traces, "destructor")
+    traced = DestructorTrace(traces, "destructor")
     try:
         async with manager(), asyncio.timeout(LONG / 2):
             async for _ in numbers():
@@ -111,4 +111,4 @@ async def waits_in_many_ways(traces: list[str]) -> None:
         traces.append("except")
     finally:
         traces.append("finally")
-        del told
+        del traced

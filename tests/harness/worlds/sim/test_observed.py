@@ -71,7 +71,7 @@ RAISES = SEQUENCER.replace(
     "        self._pubsub.publish",
     "        self._store.save([])\n        await self._store.save(3)\n        self._pubsub.publish",
 )
-"""One that forgets to await a save, and then fails in another, which is not told the truth."""
+"""One that forgets to await a save, and then fails in another, which gets a wrong answer."""
 LOOKS = SEQUENCER.replace(
     "        last = await self._store.last(draft.room)\n        id",
     "        if len(type(self).__mro__) > 2:\n            raise RuntimeError('observed')\n"
@@ -217,7 +217,7 @@ def test_a_killed_server_does_not_finish_its_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "words"),
     [
         (Called(1.0, 1, "accept#2", f'store.last("red-{NONCE}")'), ("accept#2", 'store.last("red") …')),
         (Called(1.0, 1, "accept#2", 'store.last("red")', "0"), ("accept#2", 'store.last("red") → 0')),
@@ -231,9 +231,9 @@ def test_a_killed_server_does_not_finish_its_calls() -> None:
         ),
     ],
 )
-def test_a_call_in_words(call: Called, told: tuple[str, str]) -> None:
+def test_a_call_in_words(call: Called, words: tuple[str, str]) -> None:
     """The caller, the component and the result, under the names that the student knows."""
-    assert Words(texts("en"), NONCE).event(call) == (1.0, *told)
+    assert Words(texts("en"), NONCE).event(call) == (1.0, *words)
 
 
 def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:
@@ -319,12 +319,12 @@ def test_a_race_is_seen_in_the_terminal_on_the_page_and_in_the_replay(tmp_path: 
     assert table == [line for line in again.splitlines() if re.search(r" (accept|attach)#\d+ ", line)]
 
 
-def assert_race(told: str) -> None:
+def assert_race(report: str) -> None:
     """Two calls of `accept` get 0 as the last number before either of them has saved a #1."""
     asked, saved = (
-        [re.search(rf"accept#{number}\s+{re.escape(call)}", told) for number in (1, 2)]
+        [re.search(rf"accept#{number}\s+{re.escape(call)}", report) for number in (1, 2)]
         for call in ('store.last("room") → 0', "store.save([#1 ")
     )
-    ended = [re.search(rf"accept#{number}\s+store\.save\(\[#1 .*\]\) → done", told) for number in (1, 2)]
-    assert all((*asked, *saved, *ended)), told
+    ended = [re.search(rf"accept#{number}\s+store\.save\(\[#1 .*\]\) → done", report) for number in (1, 2)]
+    assert all((*asked, *saved, *ended)), report
     assert max(each.start() for each in asked if each) < min(each.start() for each in ended if each)

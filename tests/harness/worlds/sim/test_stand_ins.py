@@ -137,9 +137,9 @@ warnings.filterwarnings('error', 'own')
 warnings.simplefilter('ignore')
 return len(warnings.filters) - before
 
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter('always'); warnings.warn('own')
-return len(told)
+return len(caught)
 
 before = copyreg.dispatch_table.get(slice)
 copyreg.pickle(slice, lambda each: (slice, (1,)))
@@ -354,7 +354,7 @@ return (loop.get_debug(), loop.slow_callback_duration, loop.set_debug(False))
 
 seen = []
 loop = asyncio.get_running_loop()
-loop.set_exception_handler(lambda loop, told: seen.append(1))
+loop.set_exception_handler(lambda loop, context: seen.append(1))
 loop.call_soon(int, 'x')
 await asyncio.sleep(0.01)
 return (seen, loop.get_exception_handler() is None)
@@ -607,14 +607,14 @@ def play_simulated(folder: Path, batches: list[Batch], case: Case) -> list[tuple
         own.mkdir(parents=True)
         (own / "server.py").write_text(batch.server())
         target = targets.at_file(str(own / "server.py"))
-        jobs.append(SimJob(replace(target, cwd=str(own), env={"OUTCOMES": str(own / "told")}), [case]))
+        jobs.append(SimJob(replace(target, cwd=str(own), env={"OUTCOMES": str(own / "outcomes")}), [case]))
 
     async def play() -> list[list[Run]]:
         async with ForkPool(2) as pool:
             return list(await asyncio.gather(*(pool.play(job) for job in jobs)))
 
     runs = asyncio.run(play())
-    return [(run, outcomes(folder / f"{number}" / "told")) for number, (run,) in enumerate(runs)]
+    return [(run, outcomes(folder / f"{number}" / "outcomes")) for number, (run,) in enumerate(runs)]
 
 
 class Played(NamedTuple):
@@ -633,8 +633,8 @@ def agreeing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
     live = play_live(folder / "live", jobs)
     simulated = play_simulated(folder / "sim", jobs, Case(4, "1", script=SCENE))
     return {
-        line: Played(run, told[number], real[number])
-        for batch, (run, told), real in zip(jobs, simulated, live, strict=True)
+        line: Played(run, simulated_results[number], real[number])
+        for batch, (run, simulated_results), real in zip(jobs, simulated, live, strict=True)
         for number, line in batch.lines.items()
     }
 
