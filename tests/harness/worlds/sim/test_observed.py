@@ -217,7 +217,7 @@ def test_a_killed_server_does_not_finish_its_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "told"),
     [
         (Called(1.0, 1, "accept#2", f'store.last("red-{NONCE}")'), ("accept#2", 'store.last("red") …')),
         (Called(1.0, 1, "accept#2", 'store.last("red")', "0"), ("accept#2", 'store.last("red") → 0')),
@@ -231,9 +231,9 @@ def test_a_killed_server_does_not_finish_its_calls() -> None:
         ),
     ],
 )
-def test_a_call_in_words(call: Called, words: tuple[str, str]) -> None:
+def test_a_call_in_words(call: Called, told: tuple[str, str]) -> None:
     """The caller, the component and the result, under the names that the student knows."""
-    assert Words(texts("en"), NONCE).event(call) == (1.0, *words)
+    assert Words(texts("en"), NONCE).event(call) == (1.0, *told)
 
 
 def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:

@@ -137,9 +137,9 @@ warnings.filterwarnings('error', 'own')
 warnings.simplefilter('ignore')
 return len(warnings.filters) - before
 
-with warnings.catch_warnings(record=True) as caught:
+with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter('always'); warnings.warn('own')
-return len(caught)
+return len(told)
 
 before = copyreg.dispatch_table.get(slice)
 copyreg.pickle(slice, lambda each: (slice, (1,)))
@@ -354,7 +354,7 @@ return (loop.get_debug(), loop.slow_callback_duration, loop.set_debug(False))
 
 seen = []
 loop = asyncio.get_running_loop()
-loop.set_exception_handler(lambda loop, context: seen.append(1))
+loop.set_exception_handler(lambda loop, told: seen.append(1))
 loop.call_soon(int, 'x')
 await asyncio.sleep(0.01)
 return (seen, loop.get_exception_handler() is None)
