@@ -190,8 +190,8 @@ def test_a_client_that_reconnects_asks_from_its_last_number(stage: Stage) -> Non
 
 
 def test_a_room_may_be_left_at_any_time(stage: Stage) -> None:
-    """A client that leaves without a connection, or before it has joined again, is out and causes
-    no error.
+    """A client that leaves without a connection, or before it has joined again,
+    is out and causes no error.
     """
     stage.do("client.join('blue'); client.say('blue', 'never')")
     stage.cut()
@@ -219,8 +219,8 @@ def test_a_server_that_forgot_is_joined_anew(stage: Stage) -> None:
 
 
 def test_messages_are_sent_until_they_come_back(stage: Stage) -> None:
-    """One at a time; after a cut the same one again, with its `id`; the next when it has come back, then no
-    more.
+    """One at a time; after a cut the same one again, with its `id`;
+    the next when it has come back, then no more.
     """
     stage.do("client.say('red', 'one'); client.say('red', 'two')")
     (first,) = stage.sent()
@@ -290,8 +290,8 @@ def test_a_connection_to_a_silent_server_is_replaced(stage: Stage) -> None:
 
 
 def test_the_pauses_grow_and_end_at_ten_seconds(stage: Stage) -> None:
-    """A server that is down is tried again at longer and longer intervals, for ever, and at once if
-    asked to.
+    """A server that is down is tried again at longer and longer intervals, for ever,
+    and at once if asked to.
     """
     stage.do("Math.random = () => 1")
     for seconds in (0.5, 1, 2, 4, 8, 10, 10):

@@ -117,8 +117,8 @@ def test_a_cut_connection_comes_back_with_everything(chat: ThreadedServer, tab: 
 
 
 def test_nothing_is_lost_or_repeated_by_a_kill(killable: KillableServer, tab: OpenTab) -> None:
-    """SIGKILL during two bursts, messages while the server is down, a restart: each is there once
-    for both.
+    """SIGKILL during two bursts, messages while the server is down, a restart:
+    each is there once for both.
     """
     pages = {name: tab(killable.url, name) for name in ("ada", "bob")}
     for name, page in pages.items():
@@ -211,8 +211,8 @@ def test_reading_older_messages_is_not_disturbed(tmp_path: Path, tab: OpenTab) -
 
 
 def test_html_is_text(chat: ThreadedServer, tab: OpenTab) -> None:
-    """A message, a name and a room's notices may contain HTML: it is shown as it was typed, and
-    does nothing.
+    """A message, a name and a room's notices may contain HTML:
+    it is shown as it was typed, and does nothing.
     """
     nasty = "<img src=x onerror=\"document.body.textContent='hacked'\"><script>alert(1)</script> & &amp;"
     ada, bob = tab(chat.url, "ada"), tab(chat.url, "<b>bob</b>")

@@ -132,8 +132,8 @@ def test_a_submission_that_exceeds_the_deadline_has_no_mark(tmp_path: Path) -> N
 
 @pytest.mark.live
 def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
-    """Grading one exercise after the other gives one table; odd names, wrapped folders and files stop
-    nothing.
+    """Grading one exercise after the other gives one table; odd names,
+    wrapped folders and files stop nothing.
     """
     folder = make(tmp_path / "class", ["kim-empty"])
     wrapped = folder / "Émile Ça" / "Projet final"
@@ -224,8 +224,8 @@ def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
 
 
 def test_a_mark_is_only_given_for_complete_results() -> None:
-    """As long as a step or an exercise is open, so is the mark; otherwise it passed with all points, or
-    failed.
+    """As long as a step or an exercise is open, so is the mark;
+    otherwise it passed with all points, or failed.
     """
 
     def mark(*verdicts: Outcome) -> Outcome:

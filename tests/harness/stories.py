@@ -190,8 +190,8 @@ class Story:
         return event
 
     def ends(self, how: str, *people: Person) -> None:
-        """The server is "killed" or "asked_to_stop" or has "died", and these clients lose their
-        connections.
+        """The server is "killed" or "asked_to_stop" or has "died",
+        and these clients lose their connections.
         """
         self.server(how)
         for person in people:
@@ -418,8 +418,8 @@ class Person:
 
 
 def names_of(found: Iterable[Anomaly]) -> list[str]:
-    """The names of findings, as `name` or `name/variant`; also renders their texts and looks up their
-    evidence.
+    """The names of findings, as `name` or `name/variant`;
+    also renders their texts and looks up their evidence.
     """
     names = []
     for anomaly in found:

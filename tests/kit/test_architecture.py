@@ -91,8 +91,8 @@ def files(pattern: str) -> list[Path]:
 
 
 def test_folders_import_in_one_direction(capsys: pytest.CaptureFixture[str]) -> None:
-    """What an import pulls in, late ones and type hints included, is in a lower layer or in the
-    same folder.
+    """What an import pulls in, late ones and type hints included,
+    is in a lower layer or in the same folder.
     """
     upward = [
         f"{module} -> {name}"

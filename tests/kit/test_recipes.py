@@ -357,8 +357,8 @@ def test_an_exercise_without_its_places_is_noticed() -> None:
 
 
 def not_imported(sources: Mapping[str, str]) -> list[str]:
-    """Those of these modules, each with its source, that create animals and are imported by no list
-    of them.
+    """Those of these modules, each with its source,
+    that create animals and are imported by no list of them.
     """
     assert animals.__file__ is not None
     tree = ast.parse(Path(animals.__file__).read_text())

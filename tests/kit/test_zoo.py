@@ -52,8 +52,8 @@ def test_every_anomaly_has_an_animal() -> None:
 
 @pytest.mark.parametrize("name", ANIMALS)
 def test_animal_is_described(name: str) -> None:
-    """Its description says what is wrong; its steps exist; and the reason is given if it has one
-    world only.
+    """Its description says what is wrong; its steps exist;
+    and the reason is given if it has one world only.
     """
     animal = ANIMALS[name]
     assert animal.name == name

@@ -66,8 +66,8 @@ class ClockedServer(ChatServer):
         return self.clock
 
     async def look_after(self, seconds: float) -> None:
-        """Let time pass, and then look for silent clients: the regular sweep, at a time that the test
-        chooses.
+        """Let time pass, and then look for silent clients: the regular sweep,
+        at a time that the test chooses.
         """
         self.clock += seconds
         await self._sweep()
@@ -139,8 +139,8 @@ class Client:
         return await self.settle()
 
     async def heartbeats(self, count: int) -> None:
-        """Wait for that many heartbeats; meanwhile the server has swept for silent clients at least
-        as often.
+        """Wait for that many heartbeats;
+        meanwhile the server has swept for silent clients at least as often.
         """
         for _ in range(count):
             await self.until(lambda frame: frame["type"] == "heartbeat")
@@ -274,8 +274,8 @@ class Mute:
             await asyncio.sleep(pause)
 
     async def read_to_the_end(self) -> list[tuple[int, bytes]]:
-        """All frames up to a close frame, or until the connection is cut or reset; then close our
-        side, too.
+        """All frames up to a close frame, or until the connection is cut or reset;
+        then close our side, too.
         """
         loop = asyncio.get_running_loop()
         frames: list[tuple[int, bytes]] = []

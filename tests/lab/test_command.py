@@ -35,8 +35,8 @@ Run = Callable[..., tuple[int, str]]
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Runs `python -m lab` with arguments in this process; returns its exit code and what it wrote
-    to stderr.
+    """Runs `python -m lab` with arguments in this process;
+    returns its exit code and what it wrote to stderr.
     """
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)

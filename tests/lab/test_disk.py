@@ -372,8 +372,8 @@ async def test_a_truncated_database(tmp_path: Path) -> None:
 
 
 async def test_an_empty_database_with_a_journal_is_refused(tmp_path: Path) -> None:
-    """A database that lost everything is refused as long as its journal may have messages; the
-    journal stays.
+    """A database that lost everything is refused as long
+    as its journal may have messages; the journal stays.
     """
     _, _, journal = await crash(tmp_path, 40)
     assert await look(tmp_path / "cut", b"", journal) is None
@@ -381,8 +381,8 @@ async def test_an_empty_database_with_a_journal_is_refused(tmp_path: Path) -> No
 
 
 async def test_a_damaged_journal(tmp_path: Path) -> None:
-    """From a journal with a wrong bit, everything before it is read; the rest is like a torn end; saving goes
-    on.
+    """From a journal with a wrong bit, everything before it is read;
+    the rest is like a torn end; saving goes on.
     """
     sent, database, journal = await crash(tmp_path, 40)
     dice = random.Random(2)
@@ -441,8 +441,8 @@ async def test_a_damaged_file_is_not_written(
 
 
 async def test_a_store_that_could_not_read_frees_its_folder(tmp_path: Path) -> None:
-    """When a store is closed after an error its folder is free at once, even while the error is
-    referenced.
+    """When a store is closed after an error its folder is free at once,
+    even while the error is referenced.
     """
     await fill(tmp_path, many(1, 60, "x" * 300))
     path = tmp_path / "messages.db"

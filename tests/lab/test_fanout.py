@@ -69,8 +69,8 @@ def packed(content: str, number: int = 1) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 200, 65_536])
 def test_a_frame_on_the_wire_is_its_text(size: int) -> None:
-    """The bytes are one unfragmented WebSocket text frame, short, medium or long, with the encoded frame in
-    it.
+    """The bytes are one unfragmented WebSocket text frame, short, medium or long,
+    with the encoded frame in it.
     """
     frame = message(1, content="é" * (size // 2 + 1))
     assert unwire(to_wire(frame)) == [(TEXT, encode(frame))]
@@ -170,8 +170,8 @@ async def test_an_error_of_one_connection_affects_no_other(monkeypatch: pytest.M
 
 
 async def test_drained_waits_for_the_reader() -> None:
-    """While the peer reads nothing, `drained` waits; it returns when everything was read, or the peer is
-    gone.
+    """While the peer reads nothing, `drained` waits; it returns when everything was read,
+    or the peer is gone.
     """
     async with listening() as (port, accept):
         for way_out in ("read", "go"):
@@ -198,8 +198,8 @@ async def test_drained_waits_for_the_reader() -> None:
 
 
 async def test_a_reader_that_is_too_slow_is_disconnected() -> None:
-    """A peer further behind than the limit is disconnected with 1013; what waited for it is dropped
-    at once.
+    """A peer further behind than the limit is disconnected with 1013;
+    what waited for it is dropped at once.
     """
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours, posted = await accept(), 0
@@ -277,8 +277,8 @@ async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
 
 
 async def test_a_burst_disconnects_no_peer_that_reads() -> None:
-    """More than the limit at one time, before anything could be written, does not mean that the reader is
-    slow.
+    """More than the limit at one time, before anything could be written,
+    does not mean that the reader is slow.
     """
     async with pair() as (ours, client):
         count = MAX_WAITING // len(BIG) + 1

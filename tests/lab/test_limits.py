@@ -55,8 +55,8 @@ def test_the_defaults_are_within_the_contract() -> None:
 
 
 async def test_a_flood_is_refused_and_nothing_of_it_is_stored(tmp_path: Path) -> None:
-    """Messages beyond the limit are answered by `rate_limited` with their id; the others are delivered in
-    order.
+    """Messages beyond the limit are answered by `rate_limited` with their id;
+    the others are delivered in order.
     """
     async with serving(tmp_path, limits=Limits(rate=1.0)) as server, dial(server, "ada") as ada:
         await ada.join()
@@ -149,8 +149,8 @@ def test_where_a_key_is_read_from(path: str, key: str, lets_in: bool) -> None:
 
 
 async def test_scripts_of_other_pages_are_refused(tmp_path: Path) -> None:
-    """With origins given, a browser's page from elsewhere gets 403; programs, which send none, are
-    accepted.
+    """With origins given, a browser's page from elsewhere gets 403; programs,
+    which send none, are accepted.
     """
     async with serving(tmp_path, origins=("https://chat.example",)) as server:
         url: Any = f"ws://127.0.0.1:{server.port}/"
@@ -177,7 +177,7 @@ async def test_a_full_server_refuses_connections(tmp_path: Path) -> None:
 
 
 async def test_connections_without_a_request_are_limited(tmp_path: Path) -> None:
-    """Connections that send nothing are limited too: beyond the headroom, new ones end at once."""
+    """Connections that send no request are limited, too: beyond the headroom, new ones end at once."""
     async with serving(tmp_path, limits=Limits(connections=1)) as server:
         streams = [
             await asyncio.open_connection("127.0.0.1", server.port)

@@ -68,8 +68,8 @@ def test_every_component_can_come_from_a_file(tmp_path: Path, name: str) -> None
 
 
 def test_a_component_may_differ_where_callers_do_not_see_it(tmp_path: Path) -> None:
-    """A missing constructor where none is required, other names, more defaults, and helpers beside it are
-    fine.
+    """A missing constructor where none is required, other names, more defaults,
+    and helpers beside it are fine.
     """
     write(tmp_path / "beside.py", "ROOMS = ['r']")
     write(
@@ -94,8 +94,8 @@ def test_a_component_may_differ_where_callers_do_not_see_it(tmp_path: Path) -> N
 
 
 def test_a_missing_component_file_or_folder(tmp_path: Path) -> None:
-    """A component that does not exist, and a file or folder without it, have different messages with its
-    name.
+    """A component that does not exist, and a file or folder without it,
+    have different messages with its name.
     """
     assert "did you mean `sequencer`?" in complaint("sequenzer", tmp_path)
     everything = complaint("x", tmp_path)

@@ -18,8 +18,8 @@ ROOMS = ["r", "s"]
 
 @dataclass
 class Naive:
-    """The rule itself: which user was seen when, on which connection; everything else is computed
-    each time.
+    """The rule itself: which user was seen when, on which connection;
+    everything else is computed each time.
     """
 
     interval: float
@@ -59,8 +59,8 @@ steps = st.one_of(
 def test_presence_is_that_of_the_naive_model(
     history: list[tuple[str, str, str]], times: tuple[float, float]
 ) -> None:
-    """A user is online in a room iff one of their connections there was seen in time; each change is reported
-    once.
+    """A user is online in a room iff one of their connections there was seen in time;
+    each change is reported once.
     """
     manager, model, now = PresenceManager(*times), Naive(*times), 1000.0
     shown: dict[tuple[str, str], Status] = {}

@@ -123,8 +123,8 @@ def test_parse_survives_what_is_nearly_a_frame(value: Json, ascii_only: bool, as
 @example({"type": "heartbeat", "\ud800": 1})
 @example({"type": "message", "data": {"room": "r", "content": "hi", "\ud800": 1}})
 def test_parse_survives_surrogates_anywhere(value: Json) -> None:
-    """With an unpaired surrogate in any key or value, an object is a frame or a BadFrame, and
-    nothing else.
+    """With an unpaired surrogate in any key or value,
+    an object is a frame or a BadFrame, and nothing else.
     """
     is_frame_or_bad_frame(json.dumps(value))
 
@@ -165,8 +165,8 @@ def test_parse_survives_deep_nesting(nest: str, around: str, depth: int) -> None
     ],
 )
 def test_parse_reads_every_frame(text: str, frame: protocol.ClientFrame) -> None:
-    """Each kind of frame is read with its defaults and limits; null is left out, unknown fields are
-    ignored.
+    """Each kind of frame is read with its defaults and limits; null is left out,
+    unknown fields are ignored.
     """
     assert parse(text) == frame
     assert parse(text.encode()) == frame
@@ -375,8 +375,8 @@ def test_the_schema_names_every_frame() -> None:
 @example([("\x01", MAX_CONTENT)] * 100, False)
 @example([("x", MAX_CONTENT)] * 17, True)
 def test_split_keeps_everything_within_the_limit(sizes: list[tuple[str, int]], more: bool) -> None:
-    """A split page keeps its messages in order, each frame within 1 MiB, and `more` true except at
-    the end.
+    """A split page keeps its messages in order, each frame within 1 MiB,
+    and `more` true except at the end.
     """
     page = [
         message(n, content=char * (size // len(char.encode()))) for n, (char, size) in enumerate(sizes, 1)

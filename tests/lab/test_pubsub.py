@@ -39,8 +39,8 @@ steps = st.one_of(
 @settings(PROPERTY, max_examples=60)
 @given(st.lists(steps, max_size=40))
 def test_members_and_frames_are_those_of_a_set_per_room(history: list[tuple[str, str, int]]) -> None:
-    """Each member of a room receives each of its frames once and in order, and nobody else receives
-    anything.
+    """Each member of a room receives each of its frames once and in order,
+    and nobody else receives anything.
     """
     pubsub, inboxes = PubSub(), [Inbox() for _ in range(4)]
     model: dict[str, set[int]] = {"r": set(), "s": set(), "t": set()}
@@ -74,8 +74,8 @@ def test_the_list_of_members_is_a_copy() -> None:
 
 
 def test_members_may_leave_while_a_frame_goes_out() -> None:
-    """A member whose `send` makes members leave disturbs no other, and one that has left is not sent the
-    frame.
+    """A member whose `send` makes members leave disturbs no other,
+    and one that has left is not sent the frame.
     """
     pubsub = PubSub()
     before, after, stays = Inbox(), Inbox(), Inbox()

@@ -154,8 +154,8 @@ acts = st.one_of(
 def test_any_interleaving_keeps_the_order(
     history: list[tuple[str, str | int | None, str | None]], pauses: list[int], already: int
 ) -> None:
-    """However senders and new members interleave: no gap, no repetition, one order for all, equal
-    ids once.
+    """However senders and new members interleave: no gap, no repetition,
+    one order for all, equal ids once.
     """
 
     async def play() -> None:
@@ -265,8 +265,8 @@ async def test_rooms_do_not_wait_for_each_other() -> None:
 
 
 async def test_nothing_is_published_before_it_is_saved() -> None:
-    """While a save is in progress nobody receives its messages, and a new member receives them
-    exactly once.
+    """While a save is in progress nobody receives its messages,
+    and a new member receives them exactly once.
     """
     store = SlowStore([2])
     sequencer, witness, newcomer = Sequencer(store, PubSub()), Listener(store), Listener(store)
@@ -323,8 +323,8 @@ async def whose_saves_wait() -> tuple[SlowStore, Sequencer, Listener]:
 
 
 async def test_a_cancelled_caller_does_not_block_the_queue() -> None:
-    """If the first in the queue is cancelled before its message is saved, the others are served all
-    the same.
+    """If the first in the queue is cancelled before its message is saved,
+    the others are served all the same.
     """
     store, sequencer, listener = await whose_saves_wait()
     first, *others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
@@ -415,8 +415,8 @@ async def test_history_of_an_empty_room() -> None:
 
 
 async def test_a_batch_is_bounded_in_size_too() -> None:
-    """Large drafts that collect in the queue are saved in parts; each is saved, also one that is
-    too large.
+    """Large drafts that collect in the queue are saved in parts; each is saved,
+    also one that is too large.
     """
     store = SlowStore()
     sequencer = Sequencer(store, PubSub())

@@ -128,8 +128,8 @@ async def test_frames_are_answered_in_the_order_in_which_they_were_sent(server: 
 
 
 async def test_everybody_sees_the_same_order(server: ChatServer) -> None:
-    """With four senders at once, each member gets every message once, its own too, numbered 1 to n
-    in order.
+    """With four senders at once, each member gets every message once, its own too,
+    numbered 1 to n in order.
     """
     names = ["ada", "bob", "cyd", "dan"]
     clients = [dial(server, name) for name in names]
@@ -540,8 +540,8 @@ async def test_an_empty_room_needs_no_memory(server: ChatServer) -> None:
 
 
 async def test_a_room_is_for_its_members_only(server: ChatServer) -> None:
-    """Those who left, are in other rooms, or never joined receive nothing of a room, and cannot
-    send to it.
+    """Those who left, are in other rooms, or never joined receive nothing of a room,
+    and cannot send to it.
     """
     async with dial(server, "ada") as ada, dial(server, "bob") as bob, dial(server, "cyd") as cyd:
         await ada.join()
@@ -601,8 +601,8 @@ async def test_heartbeats_are_sent(tmp_path: Path) -> None:
 
 
 async def test_silence_ends_at_the_timeout(tmp_path: Path) -> None:
-    """A client silent for the timeout is offline at once, and not sooner; it is announced and
-    disconnected.
+    """A client silent for the timeout is offline at once, and not sooner;
+    it is announced and disconnected.
     """
     async with clocked(tmp_path) as server, dial(server, "bob") as bob, Mute(server.port, "ada") as ada:
         await bob.join()
@@ -830,8 +830,8 @@ async def test_websocket_errors_close_only_that_connection(
 
 
 async def test_a_frame_of_one_mebibyte_is_read(server: ChatServer) -> None:
-    """A frame may have up to 1 MiB; a content that is too long in it is `too_large`, and nothing more
-    happens.
+    """A frame may have up to 1 MiB; a content that is too long in it is `too_large`,
+    and nothing more happens.
     """
     async with dial(server, "ada") as ada:
         await ada.join()
@@ -861,8 +861,8 @@ class Moody(Sequencer):
 async def test_a_component_that_raises_is_answered_by_unavailable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An internal error is answered by `unavailable` with the message's id, logged, and the server
-    goes on.
+    """An internal error is answered by `unavailable` with the message's id, logged,
+    and the server goes on.
     """
     async with serving(tmp_path, Components(sequencer=Moody)) as server:
         assert isinstance(server.sequencer, Moody)
@@ -982,8 +982,8 @@ async def test_sweeps_go_on_whatever_they_raise(tmp_path: Path, caplog: pytest.L
 
 
 async def test_a_slow_reader_is_disconnected_and_delays_nobody(server: ChatServer) -> None:
-    """A client that does not read during megabytes is disconnected; the others get all, and it may
-    come back.
+    """A client that does not read during megabytes is disconnected; the others get all,
+    and it may come back.
     """
     async with dial(server, "ada") as ada, dial(server, "bob") as bob, Mute(server.port, "slow") as slow:
         await ada.join()
@@ -1069,8 +1069,8 @@ async def test_a_client_that_asks_and_never_reads_costs_little(tmp_path: Path, a
 
 
 async def test_a_client_that_pings_and_never_reads_costs_little(server: ChatServer) -> None:
-    """A client that floods the server with pings and reads no pong is disconnected, or not read from, in
-    time.
+    """A client that floods the server with pings and reads no pong is disconnected,
+    or not read from, in time.
     """
     async with Mute(server.port, "ada") as ada:
         await ada.send("join", room="r")

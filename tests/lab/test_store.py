@@ -45,8 +45,8 @@ steps: st.SearchStrategy[tuple[str, list[list[Message]]]] = st.one_of(
 def test_the_store_is_a_sorted_list_that_survives(
     history: list[tuple[str, list[list[Message]]]], questions: list[tuple[str, int, int]]
 ) -> None:
-    """Whatever is saved, together or one by one, is found again exactly, also after the file is
-    opened again.
+    """Whatever is saved, together or one by one, is found again exactly,
+    also after the file is opened again.
     """
 
     async def play(folder: Path) -> None:
@@ -123,8 +123,8 @@ async def test_what_was_saved_survives_a_crash_and_a_torn_end(tmp_path: Path) ->
 
 
 async def test_a_save_that_fails_saves_nothing(tmp_path: Path) -> None:
-    """A save that raises has stored nothing, one that returns has stored everything, and the store
-    goes on.
+    """A save that raises has stored nothing, one that returns has stored everything,
+    and the store goes on.
     """
     store = MessageStore(tmp_path)
     impossible = message(3, content=None)
@@ -182,8 +182,8 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_store(tmp_path: Path) -> None:
-    """A second store on the same folder is refused with a text that says so, and the first is not
-    affected.
+    """A second store on the same folder is refused with a text that says so,
+    and the first is not affected.
     """
     store = MessageStore(tmp_path)
     with pytest.raises(StoreError, match=r"messages\.db: another server has it open.* --data-dir"):

@@ -93,8 +93,8 @@ def test_leak_is_found() -> None:
 
 
 def test_a_client_that_was_cut_off_is_owed_nothing_until_the_replay() -> None:
-    """A client that lost its connection misses nothing by that, and gets the rest by `since`; a gap in it is
-    found.
+    """A client that lost its connection misses nothing by that, and gets the rest by `since`;
+    a gap in it is found.
     """
     for missing, expected in ((0, set()), (1, {"replay_hole"})):
         story = chat()
@@ -146,8 +146,8 @@ def test_record_is_unchanged_by_transport() -> None:
 
 
 def test_latency_is_from_sending_to_each_receiver() -> None:
-    """Latencies are the times between the records of the sender and of a receiver; across hosts there are
-    none.
+    """Latencies are the times between the records of the sender and of a receiver;
+    across hosts there are none.
     """
     story = chat(processes=2)
     every, own = latencies(Merged([recorder.finish() for recorder in story.recorders]))
@@ -210,8 +210,8 @@ def test_certain_findings_fail_on_a_slow_machine_too() -> None:
 
 
 def test_missing_record_is_inconclusive() -> None:
-    """Without the record of one process nothing is judged: its users' messages would seem to have
-    no sender.
+    """Without the record of one process nothing is judged:
+    its users' messages would seem to have no sender.
     """
     story = chat(processes=2)
     result = judge(load(processes=2, missing=1), [story.recorders[0].finish()])

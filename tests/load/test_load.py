@@ -50,8 +50,8 @@ def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, A
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("shape", ["steady", "storm", "ramp"])
 def test_reference_passes(processes: str, shape: str, tmp_path: Path) -> None:
-    """The reference server passes whatever the shape of the load; a machine that is too slow may be
-    reported.
+    """The reference server passes whatever the shape of the load;
+    a machine that is too slow may be reported.
     """
     needs_module("locust", "load")
     report = tmp_path / "load.json"

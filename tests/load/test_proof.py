@@ -144,8 +144,8 @@ def test_nothing_is_found_on_a_connection_proven_right(scenes: list[tuple[str, i
 
 @pytest.mark.parametrize("people", [3, 60])
 def test_a_right_chat_is_proven_right(people: int) -> None:
-    """Of a right chat, with cuts and returns, no connection is left for the checkers: this makes judging
-    quick.
+    """Of a right chat, with cuts and returns, no connection is left for the checkers:
+    this makes judging quick.
     """
     recording = crowded.recording(rooms=2, people=people, messages=120)
     merged = Merged([recording])

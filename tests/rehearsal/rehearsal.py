@@ -126,8 +126,8 @@ class Rehearsal:
         return self._ended(running), running.tail()
 
     def down(self) -> dict[str, list[int | None]]:
-        """`docker compose down`: ask all to end, and give them their time. None is one that had to
-        be killed.
+        """`docker compose down`: ask all to end, and give them their time.
+        None is one that had to be killed.
         """
         codes = {}
         for name, running in reversed(self.running.items()):

@@ -35,8 +35,8 @@ def test_compose_file_is_valid() -> None:
 
 
 def test_everything_copied_exists_and_is_sent() -> None:
-    """What the Dockerfile copies exists and is sent to the builder, and all packages of the kit are
-    among it.
+    """What the Dockerfile copies exists and is sent to the builder,
+    and all packages of the kit are among it.
     """
     copied = [source for sources, _ in dockerfile()["kit"].copied for source in sources]
     for source in copied:
@@ -158,8 +158,8 @@ async def test_health_check(tmp_path: Path) -> None:
 
 
 def test_only_this_machine_is_served() -> None:
-    """Unless the user chooses otherwise, each published port is on loopback; and only the chat's can be
-    changed.
+    """Unless the user chooses otherwise, each published port is on loopback;
+    and only the chat's can be changed.
     """
     opened = services({"ADDRESS": "0.0.0.0"})
     for name, service in SERVICES.items():

@@ -14,8 +14,8 @@ RHYTHM = 0.02
 
 
 class Canary:
-    """`async with Canary(port) as canary` lets them talk; `check` fails as soon as anything has
-    gone wrong.
+    """`async with Canary(port) as canary` lets them talk;
+    `check` fails as soon as anything has gone wrong.
     """
 
     def __init__(self, port: int) -> None:

@@ -98,8 +98,8 @@ class Link:
 
     @classmethod
     async def open(cls, port: int, user: str | None = None, receive_buffer: int = 0) -> Link:
-        """Connect and read the greeting. `receive_buffer` in bytes; 0 is the system's. Raises
-        OSError, Gone.
+        """Connect and read the greeting. `receive_buffer` in bytes; 0 is the system's.
+        Raises OSError, Gone.
         """
         sock = socket.socket()
         sock.setblocking(False)

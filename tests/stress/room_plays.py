@@ -325,8 +325,8 @@ class RoomPlays(RuleBasedStateMachine):
 
 
 def check_truth(new: list[Json], last: int, said: dict[Person, list[Json]], model: Rooms) -> None:
-    """The new history: no gap, no repetition, nothing that nobody sent, each connection's messages
-    in order.
+    """The new history: no gap, no repetition, nothing that nobody sent,
+    each connection's messages in order.
     """
     assert [each["sequence"] for each in new] == list(range(last + 1, last + len(new) + 1))
     place = {each["content"]: number for number, each in enumerate(new)}

@@ -15,8 +15,8 @@ from tests.harness.stories import Story, facts, names_of
 
 
 def test_a_message_that_one_member_misses_is_lost() -> None:
-    """The finding says which client misses how many of how many, and the first of them; two receivers are
-    shown.
+    """The finding says which client misses how many of how many, and the first of them;
+    two receivers are shown.
     """
     story = Story()
     alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
@@ -170,8 +170,8 @@ def test_what_is_sent_at_the_end_of_a_join_is_owed() -> None:
 
 @pytest.mark.parametrize(("other_room", "variant"), [("red", "lost/id_of_user"), ("blue", "lost/id_of_room")])
 def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant: str) -> None:
-    """With an id that another user, or the same user in another room, had used, a new message
-    reaches nobody.
+    """With an id that another user, or the same user in another room, had used,
+    a new message reaches nobody.
     """
     story = Story()
     people = story.members("red", "alice", "bob")

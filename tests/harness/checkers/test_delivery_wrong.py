@@ -69,8 +69,8 @@ def test_a_retry_is_answered_once() -> None:
 
 
 def test_one_message_under_two_numbers_is_a_duplicate() -> None:
-    """Sent once, accepted twice: the finding has both numbers; a client that receives both has a duplicate,
-    too.
+    """Sent once, accepted twice: the finding has both numbers;
+    a client that receives both has a duplicate, too.
     """
     story = Story()
     alice, bob = story.members("red", "alice", "bob")

@@ -189,8 +189,8 @@ def test_messages_that_are_gone_after_a_restart() -> None:
 
 @pytest.mark.parametrize("kept", ["copy", "restarted"])
 def test_the_copy_and_the_restarted_server_are_judged_separately(kept: str) -> None:
-    """What one of the two has, the other may have lost; receiving it live once more proves nothing,
-    either.
+    """What one of the two has, the other may have lost;
+    receiving it live once more proves nothing, either.
     """
     story, people, said = room_of(4)
     story.ends("killed", *people)

@@ -208,8 +208,8 @@ def test_a_client_that_did_nothing_wrong_is_disconnected(code: int) -> None:
 
 
 def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
-    """`errors.unanswered` reports that; a client dropped after being served again, even at once, is reported
-    here.
+    """`errors.unanswered` reports that; a client dropped after being served again,
+    even at once, is reported here.
     """
     for served, seconds in ((False, 0), (True, 0), (True, 1)):
         story = Story()

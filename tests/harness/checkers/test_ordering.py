@@ -154,8 +154,8 @@ def test_numbers_that_start_at_zero() -> None:
 
 
 def test_numbers_may_be_huge() -> None:
-    """A server that uses the time as a number is found at once; the numbers in between are not counted one by
-    one.
+    """A server that uses the time as a number is found at once;
+    the numbers in between are not counted one by one.
     """
     story = Story()
     (alice,) = story.members("red", "alice")

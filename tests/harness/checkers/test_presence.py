@@ -242,8 +242,8 @@ def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) 
 
 
 def test_what_is_shown_at_the_time_of_a_change_belongs_to_it() -> None:
-    """Where the clock stands still, the list for a new member, and what others receive, have the
-    same time.
+    """Where the clock stands still, the list for a new member,
+    and what others receive, have the same time.
     """
     den = Den()
     (dora,) = den.story.clients("dora")
@@ -283,8 +283,8 @@ def test_a_list_for_a_join_says_nothing_about_a_silent_client() -> None:
 
 
 def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
-    """If lists do not say that they are full, only one that follows a question of its receiver is
-    an answer.
+    """If lists do not say that they are full,
+    only one that follows a question of its receiver is an answer.
     """
     den = Den("bare")
     (carol,) = den.story.clients("carol")
@@ -417,8 +417,8 @@ def test_the_slowest_answer_to_questions_of_a_span() -> None:
     ],
 )
 def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
-    """Neither shown nor listed as gone: a zombie, with the time for which we watched, and what `lastSeen`
-    says about the cause.
+    """Neither shown nor listed as gone: a zombie, with the time for which we watched,
+    and what `lastSeen` says about the cause.
     """
     den = Den()
     den.story.seen = seen

@@ -86,8 +86,8 @@ def with_data(event: Received, **changes: Any) -> Received:
 
 
 def everywhere(index: HistoryIndex, change: Callable[[Json], Json | None], since: float = -inf) -> History:
-    """The history with all messages changed, or left out, wherever they were received after a point
-    in time.
+    """The history with all messages changed, or left out,
+    wherever they were received after a point in time.
     """
     events: History = []
     for event in index.events:

@@ -120,8 +120,8 @@ def test_the_tolerance_applies_at_both_ends() -> None:
 
 @pytest.mark.parametrize(("off", "shown"), [(0, "-5 s"), (-DAY, "-24 h"), (HOUR, "+1 h")])
 def test_a_clock_that_stands_still(off: int, shown: str) -> None:
-    """Messages that were sent one after the other and have the same time: that is wrong, whatever
-    time it is.
+    """Messages that were sent one after the other and have the same time: that is wrong,
+    whatever time it is.
     """
     story, alice, _ = started()
     for number in range(3):
@@ -134,8 +134,8 @@ def test_a_clock_that_stands_still(off: int, shown: str) -> None:
 
 @pytest.mark.parametrize(("apart", "names"), [(1.99, []), (2.01, ["wrong_time/still"])])
 def test_messages_close_together_may_have_one_time(apart: float, names: list[str]) -> None:
-    """From the receipt of one to the sending of the next: with times in seconds, that may be the
-    same time.
+    """From the receipt of one to the sending of the next: with times in seconds,
+    that may be the same time.
     """
     story, alice, _ = started()
     alice.hears(alice.says("red"), 1, timestamp=EPOCH)

@@ -14,8 +14,8 @@ TORN = {"files": "journal", "bytes": 23}
 
 
 def torn(messages: int) -> tuple[Story, Person, list[Numbered]]:
-    """A server that is killed while it writes; the end of its file is torn off, and so many
-    messages follow.
+    """A server that is killed while it writes; the end of its file is torn off,
+    and so many messages follow.
     """
     story = Story()
     story.server("ready")

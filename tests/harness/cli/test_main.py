@@ -338,8 +338,8 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_a_full_disk_gets_a_sentence() -> None:
-    """If there is no room for the output, one sentence says so, with the kit's own exit code and no
-    traceback.
+    """If there is no room for the output, one sentence says so,
+    with the kit's own exit code and no traceback.
     """
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -11,8 +11,8 @@ from tests.harness.stories import Story
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_that_heals_does_nothing_else(name: str) -> None:
-    """It leaves both directions open and ends no membership; each of the other random faults disturbs
-    something.
+    """It leaves both directions open and ends no membership;
+    each of the other random faults disturbs something.
     """
     kind = FAULTS[name]
     flows = kind.inbound is kind.outbound is Way.FLOWS
@@ -24,8 +24,8 @@ def test_a_fault_that_heals_does_nothing_else(name: str) -> None:
 
 
 def test_one_way_loss_is_symmetric() -> None:
-    """One direction is lost and the other works; only a client whose frames are lost may be cut off
-    for that.
+    """One direction is lost and the other works;
+    only a client whose frames are lost may be cut off for that.
     """
     out, back = FAULTS[LOSE_OUTBOUND], FAULTS[LOSE_INBOUND]
     assert (out.inbound, out.outbound) == (back.outbound, back.inbound) == (Way.FLOWS, Way.LOST)

@@ -151,8 +151,8 @@ def test_the_end_of_the_copy_ends_nothing() -> None:
 
 
 def test_a_server_that_is_ready_again_has_not_ended() -> None:
-    """Connections that break after a restart have another cause; those that broke just before it broke by the
-    end.
+    """Connections that break after a restart have another cause;
+    those that broke just before it broke by the end.
     """
     story = Story()
     story.passes(10)

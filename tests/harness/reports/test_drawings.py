@@ -44,8 +44,8 @@ def texts(drawing: Drawing) -> list[str]:
 
 
 def three_in_red() -> tuple[Story, list[str]]:
-    """Alice, Bob and Carol are in a room; Alice says something, and all hear it; then Bob answers in the same
-    way.
+    """Alice, Bob and Carol are in a room; Alice says something, and all hear it;
+    then Bob answers in the same way.
     """
     story = Story()
     people = story.clients("alice", "bob", "carol")
@@ -484,5 +484,5 @@ def test_shorten_keeps_one_line() -> None:
 
 
 def test_moments_begin_unnumbered() -> None:
-    """A moment without a place raises when it is asked for, rather than being the first."""
+    """A moment without a place has the rank -1, so that it is not taken for the first one."""
     assert Moment("alice", "says").rank == -1

@@ -15,8 +15,8 @@ RED, BLUE = f"red-{NONCE}", f"blue-{NONCE}"
 
 
 def swapped() -> tuple[Story, list[Person], list[Event]]:
-    """A long talk of three in which only Alice receives two messages in the wrong order; both are
-    evidence.
+    """A long talk of three in which only Alice receives two messages
+    in the wrong order; both are evidence.
     """
     story = Story()
     people = story.members(RED, "alice", "bob", "carol")
@@ -47,8 +47,8 @@ def labels(found: Causality, *, odd: bool | None = None) -> list[str]:
 
 
 def test_an_excerpt_has_the_evidence_and_its_causes() -> None:
-    """Who sent the messages, what that client received before and after, and that others received them in
-    order.
+    """Who sent the messages, what that client received before and after,
+    and that others received them in order.
     """
     story, _, guilty = swapped()
     found = excerpt(story.events, guilty)

@@ -17,7 +17,7 @@ from harness.texts import texts
 @click.option("--into", type=OutFile())
 @click.option("--report", type=OutFile(dash=True))
 def save(into: str | None, report: str | None) -> None:
-    """Return what was given."""
+    """Print the two arguments."""
     click.echo(f"{into} {report}")
 
 

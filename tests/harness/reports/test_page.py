@@ -185,8 +185,8 @@ def test_any_text_can_stand_in_a_page() -> None:
 
 
 def test_strips_show_gaps_repeats_and_swaps() -> None:
-    """Live numbers after one join increase by one; what is in a page is no gap, nor is what a client was away
-    for.
+    """Live numbers after one join increase by one; what is in a page is no gap,
+    nor is what a client was away for.
     """
     story = Story()
     alice, bob, eve = story.members(RED, "alice", "bob", "eve")

@@ -322,8 +322,8 @@ SAVED = """            await self._store.save([message])
 def test_a_sequencer_with_a_race_is_caught_by_nearly_every_seed(
     tmp_path: Path, changes: list[tuple[str, str]]
 ) -> None:
-    """For the model answer with its lock left out, or released too early, at least 19 of 20 small
-    plays fail.
+    """For the model answer with its lock left out, or released too early,
+    at least 19 of 20 small plays fail.
     """
     text = (targets.find_folder("solutions") / "ex2_ordering" / "sequencer.py").read_text()
     for old, new in changes:
@@ -432,8 +432,8 @@ def test_sleeping_in_an_executor_is_not_noted(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("as_module", [False, True], ids=["file", "module"])
 def test_each_start_is_a_process_of_its_own(tmp_path: Path, trait: str, as_module: bool) -> None:
-    """A server's changes of its process are gone when it is started again, and include all that a process can
-    change.
+    """A server's changes of its process are gone when it is started again,
+    and include all that a process can change.
     """
     text = PLAIN.read_text()
     end = text.index("import asyncio")

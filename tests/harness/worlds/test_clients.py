@@ -103,8 +103,8 @@ def beats(world: ServedWorld) -> list[tuple[str, type]]:
 
 
 def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
-    """Also two that come together; heartbeats of a client that is not to answer, or is silent, get
-    no answer.
+    """Also two that come together; heartbeats of a client that is not to answer,
+    or is silent, get no answer.
     """
     twice = '[await ws.send(\'{"type": "heartbeat"}\') for _ in range(2)]'
     text = ECHO.replace("await ws.send(text)", f"if 'join' in text: {twice}")

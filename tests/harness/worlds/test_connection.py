@@ -194,8 +194,8 @@ async def story_of_the_library(stream: bytes, max_size: Any, reset: bool) -> Sto
 
 
 async def story_of_ours(pieces: list[bytes], listens: int, max_size: Any, reset: bool) -> Story:
-    """Feed it in pieces: the first comes with the handshake, and the listener is set after a number of
-    others.
+    """Feed it in pieces: the first comes with the handshake,
+    and the listener is set after a number of others.
     """
     ws = await opened(Connection, max_size, with_answer=pieces[0])
     heard: list[str | bytes] = []

@@ -13,8 +13,8 @@ from tests.harness.worlds.stage import Stage, has_received, left, member
 
 
 def test_lost_frames_are_no_sign_of_life(stage: Stage) -> None:
-    """The client still receives the others' messages, and the server closes its connection after
-    the timeout.
+    """The client still receives the others' messages,
+    and the server closes its connection after the timeout.
     """
 
     async def scene(world: ServedWorld) -> None:

@@ -92,8 +92,8 @@ def test_a_killed_host_runs_no_callback_that_was_ready() -> None:
 
 
 def test_a_killed_host_has_no_connections_and_no_port() -> None:
-    """The connections of a killed host end at the other side, its port is free, and new connections are
-    refused.
+    """The connections of a killed host end at the other side, its port is free,
+    and new connections are refused.
     """
     refused = []
 
@@ -200,8 +200,8 @@ def test_a_connection_reset_before_it_was_accepted() -> None:
 
 
 def test_delayed_data_arrives_later_in_order() -> None:
-    """While a direction is held up, nothing arrives that was written, not even the end; later all of it does,
-    in order.
+    """While a direction is held up, nothing arrives that was written, not even the end;
+    later all of it does, in order.
     """
 
     async def play(simulator: Simulator) -> None:

@@ -245,8 +245,8 @@ def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:
 
 
 def unnumbered() -> tuple[Story, list[Person], list[Event]]:
-    """A long conversation in which one number is given twice, and the two frames in which Alice
-    receives it.
+    """A long conversation in which one number is given twice,
+    and the two frames in which Alice receives it.
     """
     story = Story()
     people = story.members(f"red-{NONCE}", "alice", "bob", "carol")
@@ -259,8 +259,8 @@ def unnumbered() -> tuple[Story, list[Person], list[Event]]:
 
 
 def test_an_excerpt_has_the_calls_behind_the_messages_of_a_finding() -> None:
-    """The calls of the two `accept` whose messages have the same number, with all that they call;
-    no others.
+    """The calls of the two `accept` whose messages have the same number,
+    with all that they call; no others.
     """
     story, _, guilty = unnumbered()
     events: History = []

@@ -61,8 +61,8 @@ def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
     ],
 )
 def test_threads_cannot_wait(code: Code, wait: str) -> None:
-    """Work in a thread that waits for the loop or another thread is refused: both stand still while
-    it runs.
+    """Work in a thread that waits for the loop or another thread is refused:
+    both stand still while it runs.
     """
     text = f"""
         import asyncio, queue, threading

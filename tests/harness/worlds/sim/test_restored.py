@@ -52,8 +52,8 @@ def standard_library() -> dict[str, Any]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_left_behind(code: Code, tmp_path: Path, fails: bool) -> None:
-    """After a run, even a failed one, the standard library, the modules and the random numbers are
-    as before.
+    """After a run, even a failed one, the standard library,
+    the modules and the random numbers are as before.
     """
     (tmp_path / "helper_of_the_server.py").write_text("")
     text = """

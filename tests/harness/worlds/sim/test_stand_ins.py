@@ -691,8 +691,8 @@ def in_a_request(does: str) -> str:
 def test_an_exception_of_the_simulated_world_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, name: str, is_request: bool
 ) -> None:
-    """What asyncio leaves to its loops, or what our loop supports in part only, may end a program or a
-    request.
+    """What asyncio leaves to its loops, or what our loop supports in part only,
+    may end a program or a request.
     """
 
     async def getnameinfo(self: HostLoop, address: Any) -> None:
