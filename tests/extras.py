@@ -1,4 +1,4 @@
-"""What the tests of the extras need: here it may be missing, and they are skipped; in CI it must be there."""
+"""Requirements of the tests of the extras: if one is missing they are skipped; in CI it must be there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def needs_module(name: str, extra: str) -> None:
 
 
 def needs_program(*names: str, hint: str) -> str:
-    """The path of the first of these programs that is there; else skip the test (in CI: fail it)."""
+    """The path of the first of these programs that exists; else skip the test (in CI: fail it)."""
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None:
         _missing(f"there is no {' or '.join(names)}: {hint}")

@@ -31,12 +31,12 @@ def peer(name: str) -> Peer:
 
 
 def absent(port: int, folder: Path) -> list[str]:
-    """A server that is not on this machine."""
+    """A server that is not installed."""
     raise Absent("pip install it")
 
 
-def test_every_server_that_is_there_is_measured() -> None:
-    """Each peer has a row for each number in flight, with figures above 0; who is missing is named."""
+def test_every_installed_server_is_measured() -> None:
+    """Each peer has a row for each number in flight, with figures above 0; missing ones are named."""
     peers = [REFERENCE, peer("naive"), peer("broadcast"), Peer("other", "not here", absent)]
     part = fan_out(SHORT, peers)
     assert [table.title for table in part.tables] == ["1 in flight", "4 in flight"]
@@ -52,8 +52,8 @@ def test_every_server_that_is_there_is_measured() -> None:
 
 
 @pytest.mark.parametrize("name", ["c", "c batched"])
-def test_the_floor_is_a_loop_in_c(name: str) -> None:
-    """Where there is a compiler, the C loop serves a crowd, one message after the other."""
+def test_the_lower_bound_is_a_loop_in_c(name: str) -> None:
+    """If there is a compiler, the C loop serves many clients, one message after the other."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     part = fan_out(Plan(rounds=1, seconds=0.1, members=3), [peer(name)])
@@ -62,12 +62,15 @@ def test_the_floor_is_a_loop_in_c(name: str) -> None:
 
 @contextmanager
 def answering(answer: Callable[[bytes], list[bytes]]) -> Iterator[int]:
-    """A server without a protocol that answers its one client's bytes with several sends; gives its port."""
+    """A server without a protocol that answers its client's bytes with several sends; returns its port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         client, _ = listener.accept()
-        with client, contextlib.suppress(ConnectionError):  # who has counted all may go before the last byte
+        with (
+            client,
+            contextlib.suppress(ConnectionError),
+        ):  # a client that has counted all may leave before the last byte
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := client.recv(1 << 20):
                 for piece in answer(data):
@@ -84,14 +87,14 @@ def answering(answer: Callable[[bytes], list[bytes]]) -> Iterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crowd that gives up soon."""
+    """A crowd with a short timeout."""
     monkeypatch.setattr(crowd, "_QUIET", 0.1)
     monkeypatch.setattr(crowd, "PATIENCE", 1.0)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 def test_a_message_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """A message that is torn anywhere, in its mark or behind it, is counted and timed once."""
+    """A message that is split anywhere, in its mark or behind it, is counted and timed once."""
     monkeypatch.setattr(crowd, "_READ", most)
     with answering(lambda data: [data]) as port:
         members = Crowd(port, Bytes(), 1)
@@ -104,7 +107,7 @@ def test_a_message_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch, most: int
 
 
 def test_a_length_is_no_mark() -> None:
-    """What a frame's header may contain is not counted."""
+    """What a frame's header may hold is not counted."""
     with answering(lambda data: [b"\x81\x7e\x00\xf0" + data]) as port:
         members = Crowd(port, Bytes(), 1)
         try:
@@ -123,7 +126,7 @@ def test_a_length_is_no_mark() -> None:
         (lambda data: [data + data], "did not hear a message just once"),
     ],
 )
-def test_a_server_that_loses_or_doubles_is_not_measured(
+def test_a_server_that_loses_or_repeats_is_not_measured(
     answer: Callable[[bytes], list[bytes]], says: str
 ) -> None:
     """Figures of a server that does not deliver would mean nothing."""
@@ -136,15 +139,15 @@ def test_a_server_that_loses_or_doubles_is_not_measured(
             members.close()
 
 
-def test_a_server_that_does_not_start_is_told_with_its_last_words() -> None:
-    """Not a refused connection, but what the server said."""
+def test_a_server_that_does_not_start_is_reported_with_its_last_output() -> None:
+    """Not as a refused connection, but with the server's output."""
     broken = Peer("broken", "", lambda port, folder: ["sh", "-c", "echo cannot bind; exit 3"])
     with pytest.raises(BenchError, match=r"exited with code 3 .*: cannot bind"), running(broken):
         pass
 
 
 def test_the_cpu_of_a_server_that_ended_is_not_measured() -> None:
-    """While it is there it has used some; then it is said that it ended."""
+    """While it runs it has used some; afterwards the report says that it has ended."""
     with running(REFERENCE) as (_, process):
         assert cpu_seconds(process) > 0
     with pytest.raises(BenchError, match="it ended"):
@@ -152,7 +155,7 @@ def test_the_cpu_of_a_server_that_ended_is_not_measured() -> None:
 
 
 def test_stores_alone_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each store keeps what its savers save, each number of savers at a time."""
+    """Each store keeps what it is asked to save, for each number of concurrent savers."""
     monkeypatch.setattr(stores, "SENDERS", (1, 5))
     rates = stores._alone(SHORT, Part("", ""))
     assert {("reference", 1), ("reference", 5), ("a file each", 5)} <= set(rates)
@@ -160,14 +163,14 @@ def test_stores_alone_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_whole_server_is_measured_with_each_sender_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sender hears itself and nobody else."""
+    """Each sender receives its own messages only."""
     rate = stores._talking(REFERENCE, 4, 0.1)
     assert rate.rate > 0
     assert rate.p99 >= rate.p50 > 0
 
 
 def test_histories_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rooms of several lengths are asked, alone and by way of the server, and answer with what they hold."""
+    """Rooms of several lengths are read, directly and through the server, and return what they hold."""
     monkeypatch.setattr(histories, "LENGTHS", (100, 150, 200))
     monkeypatch.setattr(histories, "_ASKS", 3)
     part = histories.histories(SHORT)
@@ -175,8 +178,8 @@ def test_histories_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(isinstance(cell, float) and cell > 0 for row in part.tables[0].rows for cell in row[1:])
 
 
-def test_the_order_of_a_round_is_drawn_and_each_takes_part_once() -> None:
-    """Every round has everybody, in an order that a seed gives again."""
+def test_the_order_of_a_round_is_random_and_complete() -> None:
+    """Every round has each server once, in an order that depends on the seed."""
     order = list(Plan(rounds=3, seed=1).interleaved("abcd"))
     assert [number for number, _ in order] == [1] * 4 + [2] * 4 + [3] * 4
     assert all(sorted(each for n, each in order if n == number) == list("abcd") for number in (1, 2, 3))
@@ -185,13 +188,13 @@ def test_the_order_of_a_round_is_drawn_and_each_takes_part_once() -> None:
 
 
 def test_figures_are_rounded_and_ratios_are_of_rounds() -> None:
-    """Three figures are enough, and the noise of a round hits both sides of a ratio."""
+    """Three figures are enough, and the noise of a round affects both sides of a ratio."""
     assert [shown(each) for each in ("x", 3, 1234.5, 0.12345, 12.345)] == ["x", "3", "1,234", "0.123", "12.3"]
     assert ratio([1, 20, 3], [2, 40, 4]) == 0.5
 
 
 def test_the_report_is_complete_in_each_form() -> None:
-    """Tables, sentences and names stand in the JSON and on the page, which runs no script."""
+    """Tables, sentences and names are in the JSON and on the page, which runs no script."""
     part = Part("fan-out", "What?", [Table("T", ["server", "cpu"], [["a<b", 1.5]])], ["It is so."])
     [read] = json.loads(as_json([part]))["parts"]
     assert read["tables"] == [{"title": "T", "rows": [{"server": "a<b", "cpu": 1.5}]}]
@@ -201,8 +204,8 @@ def test_the_report_is_complete_in_each_form() -> None:
     assert "<script" not in html
 
 
-def test_wrong_usage_is_told(tmp_path: Path) -> None:
-    """An unknown part and a folder that is not there are wrong usage, before anything is measured."""
+def test_wrong_usage_is_reported(tmp_path: Path) -> None:
+    """An unknown part and a missing folder are wrong usage, before anything is measured."""
     unknown = CliRunner().invoke(cli, ["bench", "speed"])
     assert "'speed' is not one of 'fan-out'" in unknown.output
     nowhere = CliRunner().invoke(cli, ["bench", "--json", str(tmp_path / "no" / "x.json")])
@@ -210,8 +213,8 @@ def test_wrong_usage_is_told(tmp_path: Path) -> None:
     assert (unknown.exit_code, nowhere.exit_code) == (2, 2)
 
 
-def test_a_message_is_as_long_as_is_said() -> None:
-    """What senders say has the size that the tables state."""
+def test_a_message_has_the_stated_size() -> None:
+    """What senders send has the size given in the tables."""
     said: list[bytes] = []
 
     def echo(data: bytes) -> list[bytes]:

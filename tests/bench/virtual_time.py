@@ -30,7 +30,7 @@ _wall = time.perf_counter
 
 
 async def scene(seconds: float, messages: int, port: int) -> None:
-    """Ten clients of one server say so many messages each in so many seconds; all of them hear all of it."""
+    """Ten clients of one server send so many messages each in so many seconds; all of them receive all."""
     clients: set[ServerConnection] = set()
 
     async def handler(connection: ServerConnection) -> None:
@@ -42,7 +42,7 @@ async def scene(seconds: float, messages: int, port: int) -> None:
         clients.discard(connection)
 
     async def client(number: int) -> None:
-        await asyncio.sleep(number * 1.7)  # people do not act in step
+        await asyncio.sleep(number * 1.7)  # clients are not in step
         async with connect(f"ws://127.0.0.1:{port}/", compression=None, proxy=None) as connection:
 
             async def listen() -> None:

@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Makes blank pages, each in a profile of its own; none may ever have an error in its code."""
+    """Makes blank pages, each with its own profile; none may ever have an error in its code."""
     contexts, errors = [], []
 
     def make(**options: Any) -> Page:
@@ -62,7 +62,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def chat(tmp_path: Path) -> Iterator[ThreadedServer]:
-    """A server without a past."""
+    """A server without messages."""
     server = ThreadedServer(tmp_path)
     yield server
     server.stop()
@@ -70,7 +70,7 @@ def chat(tmp_path: Path) -> Iterator[ThreadedServer]:
 
 @pytest.fixture
 def tab(new_page: Callable[..., Page]) -> OpenTab:
-    """Opens the chat at a server's address as a user in some rooms, and waits until it is in the first."""
+    """Opens the chat at a server's address as a user in some rooms, and waits until the first is joined."""
 
     def open_tab(url: str, user: str, rooms: str = "red", **options: Any) -> Page:
         page = new_page(**options)

@@ -32,7 +32,7 @@ def eventually(what: Callable[[], object]) -> None:
 
 
 class ThreadedServer:
-    """A server in a thread of its own, with an event loop of its own: playwright has ours."""
+    """A server in its own thread, with its own event loop, since playwright uses ours."""
 
     def __init__(
         self, folder: Path, stored: Sequence[Message] = (), components: Components | None = None
@@ -56,19 +56,19 @@ class ThreadedServer:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.port}"
 
     def cut(self, room: str, user: str) -> None:
-        """Break the connections of a user who is in that room, without a farewell."""
+        """Break the connections of a user in that room, without a close frame."""
         assert self._server is not None
         for member in self._server.pubsub.members(room):
             if isinstance(member, Session) and member.user == user:
                 self._loop.call_soon_threadsafe(member.connection.transport.abort)
 
     def stop(self) -> None:
-        """Stop in good order."""
+        """Stop it normally."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
@@ -85,7 +85,7 @@ class KillableServer:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Nobody is kept out: axe finds nothing that matters, in both colour schemes, wide and narrow."""
+"""The page is accessible: axe finds nothing that matters, in both colour schemes, wide and narrow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOKS = [
 
 
 def faults(page: Page) -> list[str]:
-    """What axe finds, of whatever impact."""
+    """What axe finds, whatever its impact."""
     needs_module("axe_playwright_python", "browser")
     from axe_playwright_python.sync_playwright import Axe
 
@@ -39,7 +39,7 @@ def faults(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_nothing(tmp_path: Path, tab: OpenTab, look: dict[str, object]) -> None:
-    """In a lively room, with and without a connection, and with a question open, nothing is in the way."""
+    """Nothing is found in a busy room, with and without a connection, and with a dialog open."""
     past = [message(number, "red", "bob", content=f"no. {number}") for number in range(1, 61)]
     chat = ThreadedServer(tmp_path, past)
     try:
@@ -70,7 +70,7 @@ def test_axe_finds_nothing(tmp_path: Path, tab: OpenTab, look: dict[str, object]
 
 
 def test_the_first_question(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:
-    """The question for the name is in order, too."""
+    """The question for the name has no fault, either."""
     page = new_page()
     page.goto(chat.url)
     page.locator("#answer").wait_for()
@@ -79,7 +79,7 @@ def test_the_first_question(chat: ThreadedServer, new_page: Callable[..., Page])
 
 @pytest.mark.parametrize("width", [320, 360, 640, 1024])
 def test_nothing_is_wider_than_the_window(tmp_path: Path, tab: OpenTab, width: int) -> None:
-    """However narrow the window, and however long names, words and the past: only the log scrolls."""
+    """However narrow the window, and however long names, words and the history: only the log scrolls."""
     name, rooms = "n" * 64, ",".join(["r" * 64, "s" * 64, "t"])
     past = [message(number, "r" * 64, name, content=f"no. {number}") for number in range(1, 51)]
     chat = ThreadedServer(tmp_path, past)
@@ -97,7 +97,7 @@ def test_nothing_is_wider_than_the_window(tmp_path: Path, tab: OpenTab, width: i
 
 
 def fits(page: Page, width: int, height: int) -> None:
-    """Check that the page is as large as its window, and that nothing stands out of it."""
+    """Check that the page is as large as its window, and that nothing overflows it."""
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("document.documentElement.scrollHeight") == height
     beyond = page.evaluate(

@@ -1,4 +1,4 @@
-"""The client without a page: what it makes of frames, and what it sends, on a clock of ours."""
+"""The client without a page: how it handles frames, and what it sends, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ STAGE = """async () => {
 
 
 class Stage:
-    """A client whose server is the test."""
+    """A client for which the test plays the server."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         page.evaluate(STAGE)
 
     def do(self, script: str) -> Any:
-        """What a piece of JavaScript gives; `client` and `sockets` are there."""
+        """The result of a piece of JavaScript, which can use `client` and `sockets`."""
         return self.page.evaluate(script)
 
     def tell(self, kind: str, **data: Any) -> None:
-        """Let the server send a frame, on the newest connection."""
+        """Send the client a frame from the server, on the newest connection."""
         frame = {"type": kind, "data": data} if data else {"type": kind}
         self.page.evaluate("(text) => sockets.at(-1).onmessage({ data: text })", json.dumps(frame))
 
     def sent(self) -> list[Json]:
-        """What the client has sent on the newest connection since the last look."""
+        """What the client has sent on the newest connection since the last call."""
         frames: list[Json] = self.do("sockets.at(-1).sent.splice(0)")
         return frames
 
     def greet(self) -> None:
-        """Let the server greet the client."""
+        """Send the server's greeting."""
         self.tell("connected", clientId="c", user="ada", heartbeatInterval=30, offlineTimeout=60)
 
-    def let_in(self, *numbers: int) -> None:
-        """Answer a join: these messages, and who is there."""
+    def accept_join(self, *numbers: int) -> None:
+        """Answer a join, with these messages and these members."""
         self.tell("history", room="red", messages=[said(n) for n in numbers], last=max(numbers), more=False)
         self.tell("presence", room="red", users=[], full=True)
 
@@ -66,7 +66,7 @@ class Stage:
         self.do("sockets.at(-1).onclose()")
 
     def numbers(self) -> list[int]:
-        """The numbers of the messages that the client has, in their order."""
+        """The numbers of the messages that the client has, in order."""
         numbers: list[int] = self.do("client.rooms.get('red').messages.map((line) => line.sequence)")
         return numbers
 
@@ -85,14 +85,14 @@ def said(sequence: int, user: str = "bob", id: str = "") -> Json:
 
 @pytest.fixture
 def stage(chat: ThreadedServer, new_page: Callable[..., Page]) -> Stage:
-    """A client that is in the room red, where 11 and 12 were said."""
+    """A client in the room red, with messages 11 and 12."""
     page = new_page()
     page.clock.install(time=0)
     page.goto(f"{chat.url}/healthz")
     page.clock.pause_at(3_600_000)
     stage = Stage(page)
     stage.greet()
-    stage.let_in(11, 12)
+    stage.accept_join(11, 12)
     assert stage.sent() == [{"type": "join", "room": "red"}]
     return stage
 
@@ -103,7 +103,7 @@ def test_heartbeats_are_answered(stage: Stage) -> None:
     assert stage.sent() == [{"type": "heartbeat"}]
 
 
-def test_twice_is_once(stage: Stage) -> None:
+def test_a_repeated_message_is_shown_once(stage: Stage) -> None:
     """A message that comes again, live or in a page, is there once."""
     stage.tell("message", **said(13))
     stage.tell("message", **said(13))
@@ -112,8 +112,8 @@ def test_twice_is_once(stage: Stage) -> None:
     assert stage.sent() == []
 
 
-def test_a_hole_is_filled(stage: Stage) -> None:
-    """Whoever hears 16 after 12 asks for 13 to 15, once; pages that come short are asked on for."""
+def test_a_gap_is_filled(stage: Stage) -> None:
+    """A client that receives 16 after 12 asks for 13 to 15, once; after short pages it asks for the rest."""
     stage.tell("message", **said(16))
     stage.tell("message", **said(17))
     assert stage.sent() == [{"type": "history", "room": "red", "since": 12, "limit": 3}]
@@ -124,8 +124,8 @@ def test_a_hole_is_filled(stage: Stage) -> None:
     assert stage.sent() == []
 
 
-def test_a_hole_that_stays_is_asked_for_once(stage: Stage) -> None:
-    """If the server has not got what is missing, the client does not ask for ever."""
+def test_a_gap_that_stays_is_asked_for_once(stage: Stage) -> None:
+    """If the server does not have what is missing, the client does not ask again."""
     stage.tell("message", **said(14))
     assert len(stage.sent()) == 1
     stage.tell("history", room="red", messages=[said(14)], last=14, more=False)
@@ -149,7 +149,7 @@ def test_one_number_for_two_messages(stage: Stage) -> None:
     ]
 
 
-def test_the_past_is_asked_for_page_by_page(stage: Stage) -> None:
+def test_older_messages_are_asked_for_page_by_page(stage: Stage) -> None:
     """“Older” asks for what is before the oldest message, and not twice; nothing comes before the first."""
     stage.do("client.older('red'); client.older('red')")
     assert stage.sent() == [{"type": "history", "room": "red", "since": 0, "limit": 10}]
@@ -159,8 +159,8 @@ def test_the_past_is_asked_for_page_by_page(stage: Stage) -> None:
     assert stage.sent() == []
 
 
-def test_a_notice_stands_where_it_was_said(stage: Stage) -> None:
-    """A notice follows the message whose number it carries, also if older ones come later."""
+def test_a_notice_keeps_its_place(stage: Stage) -> None:
+    """A notice follows the message whose number it has, also if older ones come later."""
     stage.tell("message", **{**said(12, "system", "n"), "content": "cyd joined"})
     stage.tell("message", **said(14))
     stage.tell("history", room="red", messages=[said(13)], last=14, more=True)
@@ -175,7 +175,7 @@ def test_a_notice_stands_where_it_was_said(stage: Stage) -> None:
     ]
 
 
-def test_who_comes_back_asks_from_where_it_was(stage: Stage) -> None:
+def test_a_client_that_reconnects_asks_from_its_last_number(stage: Stage) -> None:
     """After a cut the client makes sure that the server knows the room, and joins from its last number."""
     stage.cut()
     assert stage.do("client.state") == "waiting"
@@ -184,13 +184,15 @@ def test_who_comes_back_asks_from_where_it_was(stage: Stage) -> None:
     assert stage.sent() == [{"type": "history", "room": "red", "since": 12, "limit": 1}]
     stage.tell("history", room="red", messages=[said(13)], last=14, more=True)
     assert stage.sent() == [{"type": "join", "room": "red", "since": 12}]
-    stage.let_in(13, 14)
+    stage.accept_join(13, 14)
     assert stage.numbers() == [11, 12, 13, 14]
     assert stage.sent() == []
 
 
-def test_a_room_may_be_left_at_any_moment(stage: Stage) -> None:
-    """Who leaves without a connection, or before it asked to be let in again, is out and makes no error."""
+def test_a_room_may_be_left_at_any_time(stage: Stage) -> None:
+    """A client that leaves without a connection, or before it has joined again,
+    is out and causes no error.
+    """
     stage.do("client.join('blue'); client.say('blue', 'never')")
     stage.cut()
     stage.do("client.leave('blue')")
@@ -204,20 +206,22 @@ def test_a_room_may_be_left_at_any_moment(stage: Stage) -> None:
 
 
 def test_a_server_that_forgot_is_joined_anew(stage: Stage) -> None:
-    """If the server's newest number is below ours, what we had is put away and the room is joined anew."""
+    """If the server's newest number is below ours, what we had is set aside and the room is joined anew."""
     stage.cut()
     stage.page.clock.fast_forward(500)
     stage.greet()
     stage.sent()
     stage.tell("history", room="red", messages=[], last=3, more=False)
     assert stage.sent() == [{"type": "join", "room": "red"}]
-    stage.let_in(1, 2, 3)
+    stage.accept_join(1, 2, 3)
     assert stage.numbers() == [1, 2, 3]
     assert stage.do("client.rooms.get('red').forgotten") == 12
 
 
 def test_messages_are_sent_until_they_come_back(stage: Stage) -> None:
-    """One at a time; after a cut the same again, with its `id`; the next when it came back, then no more."""
+    """One at a time; after a cut the same one again, with its `id`;
+    the next when it has come back, then no more.
+    """
     stage.do("client.say('red', 'one'); client.say('red', 'two')")
     (first,) = stage.sent()
     id = first["data"]["id"]
@@ -238,15 +242,15 @@ def test_messages_are_sent_until_they_come_back(stage: Stage) -> None:
     assert stage.sent() == []
 
 
-def test_anothers_message_with_our_id_is_not_ours(stage: Stage) -> None:
-    """An `id` counts among the messages of one user: somebody else's is not taken for our message."""
+def test_another_user_s_message_with_our_id_is_not_ours(stage: Stage) -> None:
+    """An `id` counts among the messages of one user: another user's message is not taken for ours."""
     stage.do("client.say('red', 'one')")
     (first,) = stage.sent()
     stage.tell("message", **said(13, "bob", first["data"]["id"]))
     assert stage.do("client.outbox.length") == 1
 
 
-def test_a_refused_message_holds_nothing_up(stage: Stage) -> None:
+def test_a_refused_message_does_not_block_the_others(stage: Stage) -> None:
     """What is refused waits for the user, and the next one is sent; it may be tried again."""
     stage.do("client.say('red', 'one'); client.say('red', 'two')")
     (first,) = stage.sent()
@@ -259,7 +263,7 @@ def test_a_refused_message_holds_nothing_up(stage: Stage) -> None:
     assert stage.sent() == [first]
 
 
-def test_who_talks_too_fast_pauses(stage: Stage) -> None:
+def test_after_a_rate_limit_the_client_pauses(stage: Stage) -> None:
     """After `rate_limited` the same message is sent again, a second later, and before the others."""
     stage.do("client.say('red', 'one'); client.say('red', 'two')")
     (first,) = stage.sent()
@@ -270,8 +274,8 @@ def test_who_talks_too_fast_pauses(stage: Stage) -> None:
     assert stage.sent() == [first]
 
 
-def test_a_silent_server_is_left(stage: Stage) -> None:
-    """When nothing came for `offlineTimeout` seconds, the connection is given up and a new one made."""
+def test_a_connection_to_a_silent_server_is_replaced(stage: Stage) -> None:
+    """If nothing came for `offlineTimeout` seconds, the connection is closed and a new one opened."""
     stage.page.clock.fast_forward(59_000)
     stage.tell("heartbeat")
     stage.page.clock.fast_forward(59_000)
@@ -286,7 +290,9 @@ def test_a_silent_server_is_left(stage: Stage) -> None:
 
 
 def test_the_pauses_grow_and_end_at_ten_seconds(stage: Stage) -> None:
-    """A server that is down is tried again less and less often, but for ever, and at once if asked to."""
+    """A server that is down is tried again at longer and longer intervals, for ever,
+    and at once if asked to.
+    """
     stage.do("Math.random = () => 1")
     for seconds in (0.5, 1, 2, 4, 8, 10, 10):
         stage.cut()
@@ -305,15 +311,15 @@ def test_the_pauses_grow_and_end_at_ten_seconds(stage: Stage) -> None:
     assert stage.do("sockets.length") == count + 3
 
 
-def test_a_name_that_is_not_taken_ends_it(stage: Stage) -> None:
-    """After `bad_name` the client does not come back, and says so once."""
+def test_a_refused_name_ends_the_reconnection(stage: Stage) -> None:
+    """After `bad_name` the client does not reconnect, and says so once."""
     stage.do("client.turnedAway = () => { window.turns = (window.turns ?? 0) + 1; }; 0")
     stage.tell("error", code="bad_name", message="no")
     stage.page.clock.fast_forward(60_000)
     assert stage.do("[client.state, sockets.length, turns]") == ["stopped", 1, 1]
 
 
-def test_who_is_missing_from_the_full_list_is_offline(stage: Stage) -> None:
+def test_a_user_missing_from_the_full_list_is_offline(stage: Stage) -> None:
     """Lists of changes add up; after a full one, whoever is not in it is offline."""
     online = {"status": "online", "lastSeen": 1000}
     stage.tell("presence", room="red", users=[{"user": "bob", **online}, {"user": "cyd", **online}])
@@ -326,8 +332,8 @@ def test_who_is_missing_from_the_full_list_is_offline(stage: Stage) -> None:
     assert stage.do(people) == [["bob", "offline"], ["cyd", "online"]]
 
 
-def test_frames_of_other_rooms_are_left_alone(stage: Stage) -> None:
-    """What comes from a room that was left changes nothing, and what is unknown neither."""
+def test_frames_of_other_rooms_are_ignored(stage: Stage) -> None:
+    """What comes from a room that was left changes nothing, nor does an unknown frame."""
     stage.do("client.leave('red')")
     assert stage.sent() == [{"type": "leave", "room": "red"}]
     stage.tell("message", **said(13))

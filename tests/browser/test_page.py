@@ -1,4 +1,4 @@
-"""The chat's page, as its users have it: several tabs, real connections, real kills."""
+"""The chat's page, as its users see it: several tabs, real connections, real kills."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def say(page: Page, *contents: str) -> None:
 
 
 def say_at_once(page: Page, contents: Sequence[str]) -> None:
-    """Say all this faster than anybody could type it, and faster than the server answers."""
+    """Send all this faster than anybody could type it, and faster than the server answers."""
     page.evaluate(
         """(contents) => contents.forEach((content) => {
              document.querySelector("#text").value = content;
@@ -50,7 +50,7 @@ def shown(page: Page) -> list[tuple[str, str]]:
 
 
 def numbered(*contents: str) -> list[tuple[str, str]]:
-    """What is shown of a room in which just this was said."""
+    """What is shown of a room with just these messages."""
     return [(str(number), content) for number, content in enumerate(contents, start=1)]
 
 
@@ -78,7 +78,7 @@ def killable(tmp_path: Path) -> Iterator[KillableServer]:
 
 
 def test_two_tabs_talk(chat: ThreadedServer, tab: OpenTab) -> None:
-    """What one says both see, with its number and its author; who comes and goes is seen, too."""
+    """A message is shown in both tabs, with its number and author; joins and leaves are shown, too."""
     ada, bob = tab(chat.url, "ada"), tab(chat.url, "bob")
     say(ada, "Hello")
     eventually(lambda: shown(bob) == numbered("Hello"))
@@ -96,7 +96,7 @@ def test_two_tabs_talk(chat: ThreadedServer, tab: OpenTab) -> None:
 
 
 def test_a_cut_connection_comes_back_with_everything(chat: ThreadedServer, tab: OpenTab) -> None:
-    """Who was cut off says so, comes back by itself, and has all that was said, also by itself, once."""
+    """A page that was cut off says so, reconnects, and has every message once, its own too."""
     ada, bob = tab(chat.url, "ada"), tab(chat.url, "bob")
     say(ada, "before")
     eventually(lambda: shown(bob) == numbered("before"))
@@ -116,8 +116,10 @@ def test_a_cut_connection_comes_back_with_everything(chat: ThreadedServer, tab: 
     assert not ada.locator("#hurry").is_visible()
 
 
-def test_nothing_is_lost_or_doubled_by_a_kill(killable: KillableServer, tab: OpenTab) -> None:
-    """SIGKILL amid two bursts, messages while the server is down, a restart: each is there once for both."""
+def test_nothing_is_lost_or_repeated_by_a_kill(killable: KillableServer, tab: OpenTab) -> None:
+    """SIGKILL during two bursts, messages while the server is down, a restart:
+    each is there once for both.
+    """
     pages = {name: tab(killable.url, name) for name in ("ada", "bob")}
     for name, page in pages.items():
         say_at_once(page, [f"{name} {number}" for number in range(50)])
@@ -137,8 +139,8 @@ def test_nothing_is_lost_or_doubled_by_a_kill(killable: KillableServer, tab: Ope
         assert own == [f"{name} {number}" for number in range(52)]
 
 
-def test_what_waits_outlives_a_reload(killable: KillableServer, tab: OpenTab) -> None:
-    """A message that was typed while the server was down is sent also if the page is loaded anew."""
+def test_waiting_messages_survive_a_reload(killable: KillableServer, tab: OpenTab) -> None:
+    """A message typed while the server was down is sent also if the page is reloaded."""
     ada = tab(killable.url, "ada")
     say(ada, "first")
     eventually(lambda: shown(ada) == numbered("first"))
@@ -164,8 +166,8 @@ def test_a_server_that_forgot_everything(killable: KillableServer, tab: OpenTab,
     assert "up to number 2" in ada.locator("#log .flaw").text_content()
 
 
-def test_the_past_is_reached_by_paging(tmp_path: Path, tab: OpenTab) -> None:
-    """Of 170 messages the newest 50 come by themselves; “older” brings the rest, and then goes away."""
+def test_older_messages_are_reached_by_paging(tmp_path: Path, tab: OpenTab) -> None:
+    """Of 170 messages the newest 50 come by themselves; “older” brings the rest, and then disappears."""
     past = [message(number, "red", content=f"no. {number}") for number in range(1, 171)]
     chat = ThreadedServer(tmp_path, past)
     try:
@@ -184,8 +186,8 @@ def test_the_past_is_reached_by_paging(tmp_path: Path, tab: OpenTab) -> None:
         chat.stop()
 
 
-def test_reading_the_past_is_not_disturbed(tmp_path: Path, tab: OpenTab) -> None:
-    """New and older messages leave what one reads where it is; a button leads back to the end."""
+def test_reading_older_messages_is_not_disturbed(tmp_path: Path, tab: OpenTab) -> None:
+    """New and older messages do not move what is being read; a button leads back to the end."""
     past = [message(number, "red", content=f"no. {number}") for number in range(1, 61)]
     chat = ThreadedServer(tmp_path, past)
     try:
@@ -209,7 +211,9 @@ def test_reading_the_past_is_not_disturbed(tmp_path: Path, tab: OpenTab) -> None
 
 
 def test_html_is_text(chat: ThreadedServer, tab: OpenTab) -> None:
-    """A message, a name and a room's notices may hold HTML: it is shown as it was typed, and does nothing."""
+    """A message, a name and a room's notices may contain HTML:
+    it is shown as it was typed, and does nothing.
+    """
     nasty = "<img src=x onerror=\"document.body.textContent='hacked'\"><script>alert(1)</script> & &amp;"
     ada, bob = tab(chat.url, "ada"), tab(chat.url, "<b>bob</b>")
     say(bob, nasty)
@@ -220,7 +224,7 @@ def test_html_is_text(chat: ThreadedServer, tab: OpenTab) -> None:
 
 
 def test_several_rooms(chat: ThreadedServer, tab: OpenTab) -> None:
-    """Rooms are apart; what is unread is counted; the address and the next visit know name and rooms."""
+    """Rooms are separate; unread messages are counted; the address and the next visit keep name and rooms."""
     ada, bob = tab(chat.url, "ada", "red,blue"), tab(chat.url, "bob", "blue")
     say(bob, "one", "two")
     badge = ada.locator("[data-room=blue] .badge")
@@ -246,13 +250,13 @@ def test_several_rooms(chat: ThreadedServer, tab: OpenTab) -> None:
 
 
 def test_the_keyboard_alone(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:
-    """A name, a room, a message, another room, leaving it: all by keys, and one always sees where one is."""
+    """A name, a room, a message, another room, leaving it: all by keys, and the focus is always visible."""
     page = new_page()
     page.goto(chat.url)
     keys = page.keyboard
 
     def go_to(name: str) -> None:
-        """Press Tab until the focus is on what has that name, and see that it shows."""
+        """Press Tab until the element of that name has the focus, and check that it shows."""
         for _ in range(30):
             keys.press("Tab")
             focus = page.evaluate(
@@ -266,7 +270,7 @@ def test_the_keyboard_alone(chat: ThreadedServer, new_page: Callable[..., Page])
         raise AssertionError(f"no Tab leads to {name}")
 
     page.locator("#answer").wait_for()
-    keys.press("Escape")  # there is no way without a name
+    keys.press("Escape")  # no message can be sent without a name
     eventually(lambda: page.evaluate("document.activeElement.id") == "answer")
     keys.type("system")
     keys.press("Enter")
@@ -302,17 +306,17 @@ def test_the_keyboard_alone(chat: ThreadedServer, new_page: Callable[..., Page])
 
 
 class Moody(Sequencer):
-    """Accepts nothing but polite messages."""
+    """Accepts only polite messages."""
 
     async def accept(self, draft: Draft) -> Message:
-        """See `interfaces.Sequencer`; raises ValueError for what is not polite."""
+        """See `interfaces.Sequencer`; raises ValueError for other messages."""
         if "please" not in draft.content:
             raise ValueError(draft.content)
         return await super().accept(draft)
 
 
-def test_a_refused_message_says_why(tmp_path: Path, tab: OpenTab) -> None:
-    """What the server refuses stays there with the reason, holds nothing up, and can be given up."""
+def test_a_refused_message_shows_the_reason(tmp_path: Path, tab: OpenTab) -> None:
+    """What the server refuses stays there with the reason, does not block others, and can be discarded."""
     chat = ThreadedServer(tmp_path, components=Components(sequencer=Moody))
     try:
         ada = tab(chat.url, "ada")
@@ -334,7 +338,7 @@ def test_a_refused_message_says_why(tmp_path: Path, tab: OpenTab) -> None:
 
 
 def test_a_server_that_does_not_number(tmp_path: Path, tab: OpenTab) -> None:
-    """The sequencer that students begin with calls each message 1: all are shown, and so is that."""
+    """The sequencer that students start with gives each message number 1: all are shown, with a mark."""
     from lab.loader import load
 
     stub = Path(__file__).parent.parent.parent / "exercises/ex2_ordering/sequencer.py"
@@ -365,7 +369,7 @@ def test_french(chat: ThreadedServer, tab: OpenTab) -> None:
 
 
 def test_an_unknown_language_is_english(chat: ThreadedServer, tab: OpenTab) -> None:
-    """Whoever prefers neither of our languages gets English, and `lang` says so."""
+    """A browser that prefers neither of our languages gets English, and `lang` says so."""
     ada = tab(chat.url, "ada", locale="ja-JP")
     assert ada.locator("html").get_attribute("lang") == "en"
     assert ada.locator("#connection").text_content().strip() == "Connected"
@@ -390,7 +394,7 @@ def test_behind_https_and_a_path(new_page: Callable[..., Page]) -> None:
 
 
 def test_from_another_machine_without_https(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:
-    """Under a name that is not localhost, where browsers hold functions back, one can talk as well."""
+    """Under a name that is not localhost, where browsers disable some functions, the chat works as well."""
     page = new_page()
     page.goto(f"{chat.url.replace('127.0.0.1', 'lan.test')}/?user=ada#red")
     page.locator("#people li").wait_for()

@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing is in the way of anybody, and nothing is asked for or run."""
+"""The report in a real browser: it is accessible, loads nothing and runs nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_keyboard_reaches_everything(tmp_path: Path, new_page: Callable[...,
 
 
 def test_ten_thousand_events_are_laid_out_at_once(tmp_path: Path, new_page: Callable[..., Page]) -> None:
-    """Folded, they are not in the way: the page is no longer than that of a short run, but for its folds."""
+    """Folded, they take no room: apart from its folds, the page is no longer than that of a short run."""
     heights = []
     for messages in (60, 2500):
         tab = new_page()
@@ -76,7 +76,7 @@ def test_ten_thousand_events_are_laid_out_at_once(tmp_path: Path, new_page: Call
 def test_the_page_of_a_real_run(
     tmp_path: Path, new_page: Callable[..., Page], exercise: int, target: str
 ) -> None:
-    """Failing as it is handed out, and passing: the page is small, and nothing is in the way."""
+    """Failing as it is handed out, and passing: the page is small, and nothing overflows it."""
     file = tmp_path / "report.html"
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.cli.main", "check", str(exercise), target, "--html", str(file)],

@@ -1,4 +1,4 @@
-"""A class of twelve: what is handed in, and how it must be graded."""
+"""A class of twelve submissions, and how each must be graded."""
 
 from __future__ import annotations
 

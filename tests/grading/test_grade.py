@@ -1,4 +1,4 @@
-"""A class is graded: everybody by what they handed in, and nobody stops it."""
+"""A class is graded: each submission by its own files, and none stops the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RULES = Rules(1, 1, False, 300.0)
 
 
 def chatlab(*arguments: object, cwd: Path) -> tuple[int, str]:
-    """Run the command; its exit code, and what it printed."""
+    """Run the command; returns its exit code and output."""
     done = subprocess.run(
         [*CHATLAB, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=400
     )
@@ -61,7 +61,7 @@ EXPECTED = {
 @pytest.mark.extra
 @pytest.mark.timeout(600)
 def test_a_class_of_twelve(tmp_path: Path) -> None:
-    """Right ones, stubs, a crash, a hang, a flood, a whole server and nothing at all: each gets its mark."""
+    """Right ones, stubs, a crash, a hang, a flood, a whole server and an empty one: each gets its mark."""
     make(tmp_path / "class")
     code, said = chatlab("grade", "class", cwd=tmp_path)
     assert "Traceback" not in said
@@ -81,8 +81,8 @@ def test_a_class_of_twelve(tmp_path: Path) -> None:
 
 
 @pytest.mark.live
-def test_who_has_a_grade_keeps_it(tmp_path: Path) -> None:
-    """After `kill -9` in the middle no process is left, and the next call goes on where it was."""
+def test_grades_are_kept_after_a_kill(tmp_path: Path) -> None:
+    """After `kill -9` in the middle no process is left, and the next call continues where it stopped."""
     make(tmp_path / "class", ["ada-right", "fay-syntax-error", "kim-empty"])
     out = tmp_path / "class-grades"
     first = subprocess.Popen(
@@ -118,8 +118,8 @@ def test_who_has_a_grade_keeps_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.live
-def test_what_does_not_end_in_time_has_no_mark(tmp_path: Path) -> None:
-    """A submission that is not done at the deadline is stopped, is open, and the class goes on."""
+def test_a_submission_that_exceeds_the_deadline_has_no_mark(tmp_path: Path) -> None:
+    """It is stopped and left open, and grading goes on."""
     make(tmp_path / "class", ["ada-right", "kim-empty"])
     code, said = chatlab("grade", "class", "--exercises", "3", "--deadline", "1", cwd=tmp_path)
     assert code == 2, said
@@ -132,7 +132,9 @@ def test_what_does_not_end_in_time_has_no_mark(tmp_path: Path) -> None:
 
 @pytest.mark.live
 def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
-    """One exercise after the other gives one table; odd names, wrapped folders and files stop nobody."""
+    """Grading one exercise after the other gives one table; odd names,
+    wrapped folders and files stop nothing.
+    """
     folder = make(tmp_path / "class", ["kim-empty"])
     wrapped = folder / "Émile Ça" / "Projet final"
     wrapped.parent.mkdir()
@@ -155,7 +157,7 @@ def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
     assert log.rstrip().endswith("Total: 17 of 17 points, passed.")
 
 
-def test_two_gradings_do_not_meet(tmp_path: Path) -> None:
+def test_two_gradings_of_one_folder_are_refused(tmp_path: Path) -> None:
     """A second grading into the same folder is refused, and the first one's files are left alone."""
     make(tmp_path / "class", ["kim-empty"])
     register = Register(tmp_path / "class-grades")
@@ -168,7 +170,7 @@ def test_two_gradings_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_servers_of_students_see_little_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that a student is sent cannot tell what stands in the instructor's environment."""
+    """A log sent to a student cannot contain the instructor's environment variables."""
     monkeypatch.setenv("MY_SECRET", "hunter2")
     assert "PATH" in environment()
     assert "MY_SECRET" not in environment()
@@ -186,8 +188,8 @@ def test_servers_of_students_see_little_of_our_environment(monkeypatch: pytest.M
         (["one"], "is one submission"),
     ],
 )
-def test_wrong_usage_is_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """What cannot be graded is said in a sentence, with exit code 64."""
+def test_wrong_usage_is_reported(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """What cannot be graded is reported in a sentence, with exit code 64."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "file").write_text("")
     if arguments[0] == "class":
@@ -199,8 +201,8 @@ def test_wrong_usage_is_told(tmp_path: Path, arguments: list[str], sentence: str
     assert "Traceback" not in said
 
 
-def test_a_grade_is_for_these_files_and_these_rules(tmp_path: Path) -> None:
-    """The fingerprint changes with any file and any rule, and not with what a package manager put there."""
+def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
+    """The fingerprint changes with any file and any rule, and not with what a package manager installed."""
     (tmp_path / "a.py").write_text("one")
     before = fingerprint(tmp_path, RULES)
     (tmp_path / "node_modules").mkdir()
@@ -221,8 +223,10 @@ def test_a_grade_is_for_these_files_and_these_rules(tmp_path: Path) -> None:
     assert fingerprint(tmp_path, RULES) != before
 
 
-def test_a_mark_is_only_given_for_what_was_seen() -> None:
-    """As long as a step or an exercise is open, so is the mark; else it passed with all points, or failed."""
+def test_a_mark_is_only_given_for_complete_results() -> None:
+    """As long as a step or an exercise is open, so is the mark;
+    otherwise it passed with all points, or failed.
+    """
 
     def mark(*verdicts: Outcome) -> Outcome:
         parts = {number: Part(verdict, 5, 8, 1.0) for number, verdict in enumerate(verdicts, start=1)}
@@ -239,7 +243,7 @@ def test_a_mark_is_only_given_for_what_was_seen() -> None:
 async def test_a_failed_step_does_not_close_an_open_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exercise with a step that failed and one that is inconclusive is open, and is judged again."""
+    """An exercise with a failed step and an inconclusive one is open, and is judged again."""
 
     async def play(job: Job, environment: dict[str, str] | None = None) -> Run:
         outcomes = {"3.1": Outcome.FAILED, "3.2": Outcome.INCONCLUSIVE}

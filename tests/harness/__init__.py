@@ -1,1 +1,3 @@
-"""Tests of the harness: its pure part on histories written down as literals, the rest on real servers."""
+"""Tests of the harness: its pure part is tested on histories written as literals,
+the rest on real servers.
+"""

@@ -5,7 +5,7 @@
     alice.joins("red"), bob.joins("red")
     hello = alice.says("red", "hello")
     alice.hears(hello, 1)
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
 
 Each thing that happens takes a millisecond; `story.passes(seconds)` lets more time go by. What a test does
 not give is right: users have the names that they asked for, messages the ids that were given.
@@ -57,7 +57,7 @@ _UNFILLED = re.compile(r"\{\w+\}|anomaly\.\w+")
 
 @dataclass(frozen=True)
 class Line:
-    """Something that can be heard: a message without its number."""
+    """A message without its number, as it can be said and heard."""
 
     tag: str
     room: str
@@ -68,7 +68,7 @@ class Line:
     timestamp: int
 
     def numbered(self, sequence: Any, **changes: Any) -> Json:
-        """The message as the server tells it; `changes` are what it should not have changed."""
+        """The message as the server sends it; `changes` are fields that the server has altered."""
         return {
             "id": self.stored_id,
             "room": self.room,
@@ -84,7 +84,7 @@ Numbered = tuple[Line, int]
 
 
 class Story:
-    """A history in the making."""
+    """A history under construction."""
 
     def __init__(self, exercise: int = 1, world: str = "story") -> None:
         self.at = 0.0
@@ -97,26 +97,26 @@ class Story:
 
     @property
     def index(self) -> HistoryIndex:
-        """The history so far, read."""
+        """The index of the history so far."""
         return HistoryIndex(self.events)
 
     @property
     def last(self) -> Event:
-        """What happened last."""
+        """The last event."""
         return self.events[-1]
 
     def tick(self) -> float:
-        """The moment of the next event."""
+        """The time of the next event."""
         self.at = round(self.at + self._tick, 6)
         return self.at
 
     def next_at(self, moment: float) -> None:
-        """Let time go by until just before a moment: it is then that the next thing happens."""
+        """Let time pass until just before a moment, so that the next event is at that moment."""
         self.at = round(moment - TICK, 6)
 
     @contextmanager
     def moment(self, at: float | None = None) -> Iterator[float]:
-        """What is told inside happens all at once: a simulated clock stands still while programs compute."""
+        """All events inside have the same time: a simulated clock stands still while programs compute."""
         if at is not None:
             self.next_at(at)
         now = self.tick()
@@ -125,11 +125,11 @@ class Story:
         self._tick = TICK
 
     def add(self, event: Event) -> None:
-        """Write an event down."""
+        """Add an event."""
         self.events.append(event)
 
     def passes(self, seconds: float) -> float:
-        """Let time go by; returns the moment that it is then."""
+        """Let time pass; returns the time that it is then."""
         self.at = round(self.at + seconds, 6)
         return self.at
 
@@ -143,40 +143,40 @@ class Story:
         self._lines += 1
         return self._lines
 
-    # --- people -----------------------------------------------------------------------------------
+    # --- clients ----------------------------------------------------------------------------------
 
     def client(self, name: str, user: str | None = None, **more: Any) -> Person:
-        """Somebody who is connected."""
+        """A client that is connected."""
         person = Person(self, name, user or name, **more)
         person.connects()
         return person
 
     def clients(self, *names: str) -> list[Person]:
-        """Several who are connected."""
+        """Several clients that are connected."""
         return [self.client(name) for name in names]
 
     def members(self, room: str, *names: str) -> list[Person]:
-        """Several who are connected, and members of a room."""
+        """Several clients that are connected, and members of a room."""
         people = self.clients(*names)
         for person in people:
             person.joins(room)
         return people
 
     def line(self, person: Person, room: str, text: str = "hello", id: str | None = None) -> Line:
-        """Something to be said by somebody; it is not said yet."""
+        """A message that somebody may say later."""
         number = self.next_line()
         tag = f"{NONCE}-{number}"
         stored = id or f"server-{number}"
         return Line(tag, room, person.user, f"{tag}. {text}", id, stored, EPOCH + number)
 
     def all_hear(self, people: Iterable[Person], *said: Numbered) -> None:
-        """Everybody hears the same messages, live, in this order."""
+        """All of them receive the same messages, live, in this order."""
         for person in people:
             for line, number in said:
                 person.hears(line, number)
 
     def talk(self, people: list[Person], room: str, count: int, first: int = 1) -> list[Numbered]:
-        """They speak in turn, everybody hears everything; `first` is the first message's number."""
+        """They speak in turn, and all hear everything; `first` is the number of the first message."""
         said = [(people[n % len(people)].says(room, f"no. {n}"), first + n) for n in range(count)]
         self.all_hear(people, *said)
         return said
@@ -184,19 +184,21 @@ class Story:
     # --- the server -------------------------------------------------------------------------------
 
     def server(self, what: str, *, second: bool = False, **detail: Any) -> Server:
-        """Something becomes of the server."""
+        """An event of the server."""
         event = Server(self.tick(), what, detail, second)
         self.add(event)
         return event
 
     def ends(self, how: str, *people: Person) -> None:
-        """The server is "killed" or "asked_to_stop" or has "died", and these lose their connections."""
+        """The server is "killed" or "asked_to_stop" or has "died",
+        and these clients lose their connections.
+        """
         self.server(how)
         for person in people:
             person.is_dropped(1001 if how == "asked_to_stop" else 1006)
 
     def restarts(self, how: str, *people: Person) -> None:
-        """The server ends, is ready again, and these come back."""
+        """The server ends, is ready again, and these clients come back."""
         self.ends(how, *people)
         self.passes(0.5)
         self.server("ready")
@@ -207,21 +209,21 @@ class Story:
 
     @contextmanager
     def step(self, step: str) -> Iterator[None]:
-        """What is told inside is one of the course's steps, played to its end."""
+        """What happens inside is one of the course's steps, played to its end."""
         self.begins(step)
         yield
         self.add(Step(self.tick(), step, True))
 
     def begins(self, step: str) -> None:
-        """A step begins, and perhaps does not come to its end."""
+        """A step begins, and may not come to its end."""
         self.add(Step(self.tick(), step, False))
 
     def notes(self, what: str, value: Any) -> None:
-        """Something was counted."""
+        """Add a note that something was counted."""
         self.add(Noted(self.tick(), what, value))
 
     def stalls(self, seconds: float) -> None:
-        """The harness was held up for so long, until now."""
+        """The harness was blocked for so long, until now."""
         self.add(Stalled(self.passes(seconds), seconds))
 
 
@@ -249,7 +251,7 @@ class Person:
     # --- coming and going -------------------------------------------------------------------------
 
     def connects(self, user: str | None = None) -> None:
-        """A new connection, answered by `connected`; perhaps under another name."""
+        """Opens a connection, answered by `connected`, possibly under another name."""
         self.conn = self.story.next_conn()
         asked, self.user = self.user, user or self.user
         data = {"clientId": str(self.conn), "user": self.user, "heartbeatInterval": self.heartbeat}
@@ -266,7 +268,7 @@ class Person:
         pages: Iterable[Iterable[Numbered]] = (),
         confirmed: bool = True,
     ) -> None:
-        """Asks to be a member, is answered by `replay` in one page or by several `pages`, and is one."""
+        """Asks to be a member, and becomes one: answered by `replay` in one page or by several `pages`."""
         self.asks_to_join(room, since)
         for page in [*([replay] if replay is not None else []), *pages]:
             self.gets_page(room, page)
@@ -278,7 +280,7 @@ class Person:
         self.sends({"type": "join", "room": room, **({} if since is None else {"since": since})})
 
     def is_member(self, room: str) -> None:
-        """All that `join` asked for is done."""
+        """Everything that `join` asked for is done."""
         self.story.add(Joined(self.story.tick(), self.name, self.conn, room))
 
     def leaves(self, room: str) -> None:
@@ -291,19 +293,19 @@ class Person:
         self.sends({"type": "leave", "room": room})
 
     def has_left(self, room: str) -> None:
-        """All that `leave` asked for is done."""
+        """Everything that `leave` asked for is done."""
         self.story.add(Left(self.story.tick(), self.name, self.conn, room))
 
     def faults(self, fault: str) -> None:
-        """The harness breaks something."""
+        """The harness injects a fault."""
         self.story.add(Fault(self.story.tick(), fault, self.name, self.conn))
 
     def is_closed(self, by: str, code: int, reason: str = "") -> None:
-        """The connection ended."""
+        """The connection has ended."""
         self.story.add(Closed(self.story.tick(), self.name, self.conn, by, code, reason))
 
     def closes(self) -> None:
-        """Ends the connection in good order."""
+        """Closes the connection normally."""
         self.faults("close")
         self.is_closed("client", 1000)
 
@@ -329,7 +331,7 @@ class Person:
         return line
 
     def repeats(self, line: Line) -> None:
-        """Says something, once more or at last."""
+        """Says a message again, or for the first time if it was not said before."""
         data = {"room": line.room, "content": line.content} | ({"id": line.id} if line.id else {})
         self.sends({"type": "message", "data": data})
 
@@ -343,11 +345,11 @@ class Person:
         self.sends({"type": "history", "room": room, **more})
 
     def asks_presence(self, room: str) -> None:
-        """Asks who is there."""
+        """Asks who is present."""
         self.sends({"type": "presence", "room": room})
 
     def fences(self) -> None:
-        """Asks who is in a room of its own, and is answered: all that it sent before is done."""
+        """Asks who is in an empty room, and is answered: everything it sent before is processed."""
         room = f"fence-{self.story.tick()}"
         self.asks_presence(room)
         self.is_shown(room, {}, full=True)
@@ -362,7 +364,7 @@ class Person:
         """Receives a message live."""
         self.gets({"type": "message", "data": line.numbered(number, **changes)}, size)
 
-    def is_told(self, room: str, content: str, number: int = 0) -> None:
+    def gets_notice(self, room: str, content: str, number: int = 0) -> None:
         """Receives an announcement of `system`."""
         data = {"id": "n", "room": room, "user": "system", "content": content, "sequence": number}
         self.gets({"type": "message", "data": {**data, "timestamp": EPOCH}})
@@ -388,14 +390,14 @@ class Person:
         self.gets_page(room, said, **hints)
 
     def is_shown(self, room: str, users: dict[str, str], full: bool | None = None) -> None:
-        """Receives presence: of changes, or the whole list, or a list that does not say."""
+        """Receives presence: changes, or the full list, or a list that does not say which."""
         seen = EPOCH + round(1000 * self.story.at * self.story.seen)
         shown = [{"user": user, "status": status, "lastSeen": seen} for user, status in users.items()]
         more = {} if full is None else {"full": full}
         self.gets({"type": "presence", "data": {"room": room, "users": shown, **more}})
 
     def asks_who(self, room: str, users: dict[str, str], full: bool | None = True) -> None:
-        """Asks who is there, and is answered."""
+        """Asks who is present, and is answered."""
         self.asks_presence(room)
         self.is_shown(room, users, full)
 
@@ -411,12 +413,14 @@ class Person:
         self.gets({"type": "heartbeat"})
 
     def gives_up(self, wanted: str, seconds: float = 6.0, room: str = "") -> None:
-        """Waited for something in vain."""
+        """Has waited for something in vain."""
         self.story.add(GaveUp(self.story.tick(), self.name, self.conn, wanted, seconds, room))
 
 
-def told(found: Iterable[Anomaly]) -> list[str]:
-    """The names of findings, as `name` or `name/variant`; tries their texts and their evidence on the way."""
+def names_of(found: Iterable[Anomaly]) -> list[str]:
+    """The names of findings, as `name` or `name/variant`;
+    also renders their texts and looks up their evidence.
+    """
     names = []
     for anomaly in found:
         assert anomaly.name in CATALOGUE
@@ -433,6 +437,6 @@ def told(found: Iterable[Anomaly]) -> list[str]:
 
 
 def facts(found: list[Anomaly], *keys: str) -> list[Any]:
-    """What the only finding says of these."""
-    assert len(found) == 1, told(found)
+    """These facts of the only finding."""
+    assert len(found) == 1, names_of(found)
     return [found[0].params[key] for key in keys]

@@ -22,7 +22,7 @@ Judge = Callable[[int, Target], Awaitable[Run]]
 
 @pytest.fixture
 def judge() -> Judge:
-    """Plays one exercise against a target, with the same plan each time."""
+    """Play one exercise against a target, with the same plan each time."""
 
     async def play_once(exercise: int, target: Target) -> Run:
         run = await play(exercise, target, "7")
@@ -49,7 +49,7 @@ def javascript_server() -> str:
 
 
 def describe(run: Run) -> str:
-    """What a failing test should show: each step with its outcome and findings."""
+    """The message of a failing test: each step with its outcome and findings."""
     return "; ".join(
         f"{step.step} {step.outcome} {[a.name for a in step.anomalies]} {step.receipt}" for step in run.steps
     )

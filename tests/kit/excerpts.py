@@ -35,7 +35,7 @@ SEED = "7"
 
 
 class Excerpt(NamedTuple):
-    """A block of a page: the page, which of its blocks of output it is, and what must stand there."""
+    """A block of a page: the page, the number of the block among its blocks of output, and its text."""
 
     page: str
     number: int
@@ -43,7 +43,7 @@ class Excerpt(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What a test calls it."""
+        """Its name in the tests."""
         return f"{self.page}:{self.number}"
 
 
@@ -52,7 +52,7 @@ class Excerpt(NamedTuple):
 
 @cache
 def run_of(exercise: int, component: str = "") -> Run:
-    """A run of an exercise with its stub, or with the component in a file: the first, small one of SEED."""
+    """A run of an exercise with its stub, or with the component in a file: the first small run of SEED."""
 
     async def judged(target: targets.Target) -> Run:
         async with ForkPool(1) as pool:
@@ -74,7 +74,7 @@ def run_of(exercise: int, component: str = "") -> Run:
 
 @cache
 def report_on(exercise: int, component: str, language: str) -> str:
-    """What a terminal shows of that run."""
+    """The report on that run at a terminal."""
     out = io.StringIO()
     Terminal(texts(language), out=out).run(run_of(exercise, component))
     return out.getvalue()
@@ -154,17 +154,17 @@ PICTURE = ROOT / "exercises/check.svg"
 
 
 def drawn() -> str:
-    """What that picture must be: the report on the stub of exercise 2."""
+    """The picture as it must be: the report on the stub of exercise 2."""
     return picture(run_of(2), f"chatlab check 2 --world sim --small --seed {SEED}")
 
 
 def words(svg: str) -> list[str]:
-    """The words in a picture: how they are placed is the business of the library that draws."""
+    """The words in a picture; their positions depend on the library that draws it."""
     return " ".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)).replace("&#160;", " ").split()
 
 
 def main() -> None:
-    """Make all excerpts and the picture anew, and name those that differ."""
+    """Make all excerpts and the picture again, and name those that differ."""
     if sys.argv[1:] not in ([], ["--write"]):
         sys.exit("usage: python -m tests.kit.excerpts [--write]")
     for excerpt in EXCERPTS:

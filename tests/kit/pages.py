@@ -35,13 +35,13 @@ def blocks(text: str) -> list[re.Match[str]]:
 
 
 def outputs(text: str) -> list[re.Match[str]]:
-    """The blocks that show output: all but what a reader writes, and drawings."""
+    """The blocks that show output: all except those that a reader types, and drawings."""
     return [
         block for block in blocks(text) if block[1] not in INPUT and not ("╔" in block[2] and "►" in block[2])
     ]
 
 
 def put(text: str, number: int, content: str) -> str:
-    """A page with other content in one of its blocks of output."""
+    """Return a page with other content in one of its blocks of output."""
     block = outputs(text)[number]
     return text[: block.start(2)] + content + text[block.end(2) :]

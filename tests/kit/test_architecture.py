@@ -1,4 +1,4 @@
-"""Who may import whom, held against the imports as they are."""
+"""The rules about which module may import which, checked against the actual imports."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def layer_of(module: str) -> int:
 
 
 def folder_of(module: str) -> str:
-    """The package that a module is in, or is."""
+    """The package that a module is in or that it is."""
     return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
 
 
@@ -90,8 +90,10 @@ def files(pattern: str) -> list[Path]:
     return found
 
 
-def test_folders_stand_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """What an import pulls in, late ones and type hints included, stands below, or in the same folder."""
+def test_folders_import_in_one_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an import pulls in, late ones and type hints included,
+    is in a lower layer or in the same folder.
+    """
     upward = [
         f"{module} -> {name}"
         for module in MODULES
@@ -115,7 +117,7 @@ def _is_below(name: str, module: str) -> bool:
 
 
 def test_no_folder_within_a_folder_is_imported_from_above_and_below() -> None:
-    """Folders within folders, such as worlds/sim, form no cycle with the folder that they are in."""
+    """Nested folders, such as worlds/sim, form no cycle with the folder that they are in."""
     between = {
         (folder_of(module), folder_of(name))
         for module, names in IMPORTS.items()
@@ -125,7 +127,7 @@ def test_no_folder_within_a_folder_is_imported_from_above_and_below() -> None:
     assert [pair for pair in between if pair[::-1] in between] == []
 
 
-def test_every_folder_has_its_place() -> None:
+def test_every_folder_has_a_layer() -> None:
     """A new folder, or a module beside the folders, is given a layer before it is used."""
     folders = {".".join(name.split(".")[:2]) for name in MODULES if name.startswith("harness.")}
     assert folders == {name for layer in LAYERS for name in layer if name != "lab"}
@@ -138,7 +140,7 @@ def test_protocol_and_history_import_nothing_of_ours() -> None:
     assert imports(ROOT / "harness/history/faults.py") == set()
 
 
-def test_components_know_interfaces_alone() -> None:
+def test_components_import_interfaces_only() -> None:
     """The reference's components and the students' import the protocol and the interfaces only."""
     components = [ROOT / f"lab/{name}.py" for name in ("pubsub", "sequencer", "presence", "store")]
     for path in [*components, *files("exercises/ex*/*.py"), *files("solutions/ex*/*.py")]:
@@ -152,7 +154,7 @@ def test_lab_does_not_know_the_harness() -> None:
 
 
 def test_checkers_are_pure() -> None:
-    """Checkers see histories, anomalies and the protocol's types, and no clock, file or chance."""
+    """Checkers use histories, anomalies and the protocol's types, and no clock, file or random numbers."""
     for path in files("harness/checkers/*.py"):
         for name in imports(path):
             assert name.startswith(("harness.checkers.", "harness.history.")) or name == "lab.protocol", path
@@ -177,10 +179,10 @@ def test_reports_run_nothing() -> None:
             assert not name.startswith(("harness.worlds", "harness.scenarios")), (path, name)
 
 
-def test_extras_are_imported_by_those_who_need_them() -> None:
+def test_extras_are_imported_only_where_they_are_needed() -> None:
     """The command and the pytest plugin start without anything that an extra installs.
 
-    Locust in particular: to import it changes the sockets and threads of the whole process.
+    Locust in particular: importing it changes the sockets and threads of the whole process.
     """
     extras = ("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright")
     code = f"""
@@ -193,7 +195,7 @@ print([name for name in {extras} if name in sys.modules])
 
 
 def test_the_server_stays_small() -> None:
-    """The reference can be read in an evening: about 1,600 lines of code, not counting texts."""
+    """The reference server can be read in an evening: about 1,600 lines of code, not counting texts."""
     lines = 0
     for path in files("lab/*.py"):
         source = path.read_text()
@@ -210,7 +212,7 @@ def test_the_server_stays_small() -> None:
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
-def test_nothing_is_left_to_do(word: str) -> None:
+def test_no_to_do_is_left(word: str) -> None:
     """No file says that something is still to be done."""
     for path in [*files("lab/*.py"), *files("harness/**/*.py"), *files("*.md")]:
         assert word not in path.read_text(), path

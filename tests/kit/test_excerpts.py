@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("sim")  # on one worker, where each run is 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda excerpt: excerpt.id)
 def test_an_excerpt_is_what_is_printed(excerpt: Excerpt) -> None:
-    """The whole block is equal; if not, `python -m tests.kit.excerpts --write` puts the new one in place."""
+    """The whole block is equal; if not, `python -m tests.kit.excerpts --write` replaces it."""
     assert outputs(read(excerpt.page))[excerpt.number][2] == excerpt.made()
 
 
@@ -36,7 +36,7 @@ def unlisted(page: str, text: str) -> list[int]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_output_has_an_entry(page: str) -> None:
-    """A block is of a kind that a reader writes, or a drawing, or output that is listed."""
+    """A block has a kind that a reader types, or is a drawing, or is in the list of output."""
     text = read(page)
     assert {block[1] for block in blocks(text)} <= {*INPUT, "text"}
     assert text.count("\n```") == 2 * len(blocks(text)), "a fence that is not closed, or is indented"
@@ -52,21 +52,21 @@ def test_a_block_of_output_without_an_entry_is_noticed() -> None:
     assert unlisted("README.md", put(text, 0, "").replace("```text\n```", "")) == [0]
 
 
-def test_a_block_is_put_in_place() -> None:
+def test_a_block_is_replaced() -> None:
     """Writing changes the block and nothing else, and finds it again."""
     text = "a\n```sh\nx\n```\nb\n```text\nold\n```\nc\n"
     assert put(text, 0, "new\n") == text.replace("old", "new")
 
 
 def test_a_finding_that_is_not_in_the_report_is_an_error() -> None:
-    """So an excerpt cannot become empty when a stub comes to fail otherwise."""
+    """So an excerpt cannot become empty when a stub starts to fail in another way."""
     with pytest.raises(LookupError, match=r"does not fail at 2\.3 by gap"):
         excerpts.finding(2, "2.3", "gap")
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
-def test_the_handout_says_what_the_stub_earns(exercise: int) -> None:
-    """As it is shipped, in points."""
+def test_the_handout_has_the_points_of_the_stub(exercise: int) -> None:
+    """As it is handed out."""
     of = sum(points_for(step, COMPONENTS[exercise]) for step in steps_of(exercise))
     folder = f"exercises/{EXERCISES[exercise]}"
     earned = sum(step.points for step in run_of(exercise).steps)
@@ -76,7 +76,7 @@ def test_the_handout_says_what_the_stub_earns(exercise: int) -> None:
     )
 
 
-def test_the_page_for_instructors_says_what_the_stubs_earn() -> None:
+def test_the_page_for_instructors_has_the_points_of_the_stubs() -> None:
     """All four together."""
     earned = sum(step.points for exercise in EXERCISES for step in run_of(exercise).steps)
     assert f"as they are earn {earned} of these" in read("harness/grading/README.md")

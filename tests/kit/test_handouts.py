@@ -1,4 +1,4 @@
-"""The handouts of the exercises say what the kit says: steps, titles, points, commands and files."""
+"""The handouts of the exercises agree with the kit: steps, titles, points, commands and files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|toml)|/)(?![\w./-])")
 
 
 def path_of(number: int, language: str) -> Path:
-    """Where a handout is."""
+    """The path of a handout."""
     return OVERVIEW / EXERCISES[number] / NAMES[language]
 
 
@@ -60,7 +60,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def parse(words: list[str]) -> click.Context:
-    """What the command line makes of a command, which is not run. Raises click.UsageError."""
+    """How the command line reads a command, which is not run. Raises click.UsageError."""
     with click.Context(cli, info_name="chatlab") as context:
         command = cli.get_command(context, words[0])
         if command is None:
@@ -69,12 +69,12 @@ def parse(words: list[str]) -> click.Context:
 
 
 def title_of(step: str, language: str) -> str:
-    """What the report calls a step."""
+    """The title of a step in the report."""
     return texts(language).say(f"step.{step.replace('.', '-')}")
 
 
 def test_commands_that_are_wrong_do_not_parse() -> None:
-    """The check of the commands is not blind: it refuses options and exercises that there are none of."""
+    """The check of the commands is not blind: it refuses options and exercises that do not exist."""
     for wrong in (["check", "7"], ["check", "--no-such"], ["hint"], ["chekc", "1"]):
         with pytest.raises(click.UsageError):
             parse(wrong)
@@ -82,7 +82,7 @@ def test_commands_that_are_wrong_do_not_parse() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
 def test_every_command_parses(page: Path) -> None:
-    """Whatever a page tells the reader to type is a command, with options that it has."""
+    """Whatever a page asks the reader to type is a command, with options that it has."""
     found = commands(page)
     assert found, "a page without a single command helps nobody to begin"
     for words in found:
@@ -93,7 +93,7 @@ def test_every_command_parses(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
 def test_every_file_exists(page: Path) -> None:
-    """Files and folders that a page names or links to are there, from the kit's folder or from the page."""
+    """Files and folders that a page names or links to exist, relative to the kit's folder or the page."""
     in_code = _SPAN.findall(prose(page)) + blocks(page, "sh", "text")
     links = [link for link in _LINK.findall(prose(page)) if "://" not in link]
     named = [name for text in in_code for name in _PATH.findall(re.sub(r"\S+://\S+|(?<!\S)/\S+", "", text))]
@@ -121,7 +121,7 @@ def test_the_steps_are_those_of_the_harness(number: int, language: str) -> None:
 
 @pytest.mark.parametrize(("number", "language"), HANDOUTS)
 def test_the_title_is_that_of_the_exercise(number: int, language: str) -> None:
-    """A handout is headed as the report on its exercise is."""
+    """The heading of a handout is the title in the report on its exercise."""
     say = texts(language).say
     title = say("ui.exercise", number=number, title=say(f"exercise.{number}"))
     assert path_of(number, language).read_text(encoding="utf-8").splitlines()[0] == f"# {title}"
@@ -129,7 +129,7 @@ def test_the_title_is_that_of_the_exercise(number: int, language: str) -> None:
 
 @pytest.mark.parametrize(("number", "language"), HANDOUTS)
 def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> None:
-    """The file and every method of the component stand in the handout."""
+    """The file and every method of the component are in the handout."""
     text = prose(path_of(number, language))
     component = COMPONENTS[number]
     assert f"`exercises/{EXERCISES[number]}/{component}.py`" in text
@@ -140,7 +140,7 @@ def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> No
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_overview_lists_the_exercises(language: str) -> None:
-    """The page about all four names each with its title, handout, file and points."""
+    """The page about all four gives the title, handout, file and points of each."""
     say = texts(language).say
     expected = [
         (
@@ -157,13 +157,13 @@ def test_the_overview_lists_the_exercises(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_overview_explains_every_verdict(language: str) -> None:
-    """Each outcome that a report can show is explained in the words that the reader's report uses."""
+    """Each outcome that a report can show is explained under its name in the language of the page."""
     text = prose(OVERVIEW / NAMES[language])
     for outcome in ("passed", "failed", "inconclusive", "skipped"):
         assert f"**{texts(language).say(f'outcome.{outcome}')}**" in text
 
 
-def test_all_languages_tell_the_same() -> None:
+def test_all_languages_have_the_same_structure() -> None:
     """A handout and its translation have as many sections, commands, questions and table rows."""
     for folder in (OVERVIEW, *(OVERVIEW / slug for slug in EXERCISES.values())):
         english = folder / NAMES["en"]
@@ -172,8 +172,10 @@ def test_all_languages_tell_the_same() -> None:
             for pattern in (r"^#+ ", r"^\|", r"^\d\. ", r"^```"):
                 assert counted(pattern, page) == counted(pattern, english), (page, pattern)
             plain = [[word for word in words if word not in ("--lang", language)] for words in commands(page)]
-            told = [[word for word in words if word not in ("--lang", "fr")] for words in commands(english)]
-            assert plain == told, page
+            original = [
+                [word for word in words if word not in ("--lang", "fr")] for words in commands(english)
+            ]
+            assert plain == original, page
 
 
 def counted(pattern: str, page: Path) -> int:
@@ -182,7 +184,7 @@ def counted(pattern: str, page: Path) -> int:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(OVERVIEW)))
-def test_a_page_leads_to_its_translations(page: Path) -> None:
+def test_a_page_links_to_its_translations(page: Path) -> None:
     """Near its top there is a link to the same page in each other language."""
     top = page.read_text(encoding="utf-8")[:400]
     for name in set(NAMES.values()) - {page.name}:

@@ -1,4 +1,4 @@
-"""What the contract forgives costs nothing, in both worlds, and what lies just beside it still fails."""
+"""What the contract forgives costs nothing, in both worlds, and similar deviations still fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.kit.conftest import Judge, assert_right, describe
 
 
 class Variant(NamedTuple):
-    """A change of the right server in one file, and what comes of it: a note, or an anomaly in a step."""
+    """A change of the right server in one file, and its result: a note, or an anomaly in a step."""
 
     old: str
     new: str
@@ -99,7 +99,7 @@ def as_target(variant: Variant, folder: Path) -> Target:
 
 
 def assert_judged(run: Run, variant: Variant) -> None:
-    """Its step fails by its anomaly and no other does, or all pass; its notes are the report's."""
+    """Its step fails by its anomaly and no other step does, or all pass; its notes are in the report."""
     assert not run.defect, run.defect
     assert {note.key for note in run.notes} == set(variant.notes), describe(run)
     if not variant.step:
@@ -132,7 +132,7 @@ def test_leniency_in_the_simulated_world(variant: Variant, tmp_path: Path) -> No
 @pytest.mark.live
 @pytest.mark.xdist_group("live1")
 async def test_the_clock_of_a_server_elsewhere(tmp_path: Path) -> None:
-    """One at a URL, with messages in it of an hour that is another one here: a note, each time."""
+    """A server at a URL, with messages whose times are in another time zone: a note, each time."""
     variant = VARIANTS["times_are_in_seconds_of_another_zone"]
     world = LiveWorld(as_target(variant, tmp_path), 1, "1")
     try:

@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""The README is correct."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.kit.pages import PAGES, ROOT, read
 
 
 def commands(name: str) -> list[str]:
-    """Every call of a command in the pages' blocks, and every `chatlab …` in their sentences."""
+    """Every command in the pages' blocks, and every `chatlab …` in their sentences."""
     found: set[str] = set()
     for page in PAGES:
         text = read(page)
@@ -37,18 +37,18 @@ def test_pytest_options_exist(command: str, pytestconfig: pytest.Config) -> None
     """Each `--lab-` option that a page shows is one of the plugin's."""
     for word in shlex.split(command):
         if word.startswith("--lab-"):
-            pytestconfig.getoption(word.partition("=")[0])  # raises for one that there is not
+            pytestconfig.getoption(word.partition("=")[0])  # raises for an unknown option
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_link_targets_exist(page: str) -> None:
     """Each relative link names a file or folder that exists."""
     for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
         assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
 def test_exit_codes_are_those_of_the_command() -> None:
-    """The table of exit codes is what the command does."""
+    """The table of exit codes agrees with the command."""
     from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
     text = read("README.md")

@@ -1,7 +1,7 @@
-"""The recipes of CONTRIBUTING.md name what exists, and a place that is missed is noticed.
+"""The recipes of CONTRIBUTING.md name files that exist, and a forgotten place is noticed.
 
-Where a check is a function of a table, it is also given that table with one entry more, whose places are all
-missing: so it is known to notice them.
+A check that is a function of a table is also called with one more entry, for which every place is missing: so
+it is known to notice them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FOLDERS = ("exercises", "harness", "lab", "notebooks", "solutions", "tests")
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Those of the paths, from the kit's folder, that there are not."""
+    """Those of the paths, from the kit's folder, that do not exist."""
     return [path for path in paths if not (ROOT / path).exists()]
 
 
@@ -102,7 +102,7 @@ def test_what_a_page_for_contributors_names_exists(page: str) -> None:
     assert missing_files(path for path in named_in(text) if path.split("/")[0] in FOLDERS) == []
 
 
-def test_a_path_that_is_gone_is_noticed() -> None:
+def test_a_missing_path_is_noticed() -> None:
     """Of any name in angle brackets, too."""
     assert missing_files(named_in("`harness/checkers/anomalies.py`")) == ["harness/checkers/anomalies.py"]
     assert len(missing_files(named_in("`harness/<slug>/<component>.py`"))) == len(EXERCISES)
@@ -113,7 +113,7 @@ MODULE = re.compile(r"`([\w./]+\.py)`")
 
 
 def gone(text: str) -> list[str]:
-    """The modules that the map of harness/README.md names and that there are not."""
+    """The modules that the map of harness/README.md names and that do not exist."""
     found: list[str] = []
     for section in re.split(r"^## ", text, flags=re.MULTILINE):
         heading = re.search(r"^\| module of `(.+)/` \|", section, re.MULTILINE)
@@ -137,7 +137,7 @@ def unnamed(text: str) -> list[str]:
 
 
 def test_the_map_of_the_harness_is_complete() -> None:
-    """Every folder has its row, and no row names what is gone."""
+    """Every folder has its row, and every row names what exists."""
     text = read("harness/README.md")
     assert unnamed(text) == []
     assert gone(text) == []
@@ -153,12 +153,12 @@ def test_a_table_of_modules_is_complete(folder: str) -> None:
 
 
 def rows(text: str) -> list[str]:
-    """The rows of the table that a text goes on with, below its head."""
+    """The rows of the table at the beginning of a text, below its head."""
     lines = text.splitlines()[2:]
     return lines[: next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))]
 
 
-def test_a_module_that_is_gone_or_a_folder_without_a_row_is_noticed() -> None:
+def test_a_missing_module_or_row_is_noticed() -> None:
     """By the map of the harness."""
     text = read("harness/README.md")
     assert gone(text.replace("`shrink.py`", "`shrinking.py`")) == ["harness/minimize/shrinking.py"]
@@ -167,7 +167,7 @@ def test_a_module_that_is_gone_or_a_folder_without_a_row_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("page", ["harness/load/README.md", "notebooks/README.md"])
-def test_a_table_of_files_names_what_is_there(page: str) -> None:
+def test_a_table_of_files_names_existing_files(page: str) -> None:
     """In the page's own folder, or from the kit's."""
     _, _, text = read(page).partition("\n| file | what |\n" if "load" in page else "\n| what | is in |\n")
     names = [name for row in rows(f"\n{text}") for name in re.findall(r"`([\w./]+)`", row)]
@@ -177,8 +177,8 @@ def test_a_table_of_files_names_what_is_there(page: str) -> None:
         assert any((folder / name).exists() for folder in folders), name
 
 
-def test_what_happens_where_is_true() -> None:
-    """Each name in the section of the page about the harness stands in the file that is named after it."""
+def test_the_section_what_happens_where_is_true() -> None:
+    """Each name in that section of the page about the harness is defined in the file named after it."""
     _, _, rest = read("harness/README.md").partition("\n## Where it happens\n")
     section, checked = rest.partition("\n## ")[0], 0
     for line in section.splitlines():
@@ -208,7 +208,7 @@ def defined(path: Path) -> set[str]:
 
 
 def missing_of_faults(faults: Mapping[str, FaultKind]) -> list[str]:
-    """What is missing of each fault: texts, a row in the page about the harness, a client that suffers it."""
+    """What is missing for each fault: texts, a row in the page about the harness, a client that has it."""
     found = []
     page = read("harness/README.md")
     suffered = names_used([*(ROOT / "harness/scenarios").glob("*.py"), ROOT / "harness/worlds/client.py"])
@@ -226,14 +226,14 @@ def missing_of_faults(faults: Mapping[str, FaultKind]) -> list[str]:
 
 
 def names_used(paths: Iterable[Path]) -> set[str]:
-    """The names that the code in these files uses: to import one is no use of it."""
+    """The names that the code in these files uses; an import alone is no use."""
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
     found = {node.id for node in nodes if isinstance(node, ast.Name)}
     return found | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-def test_every_fault_has_its_words_and_is_suffered() -> None:
-    """In each language: as an event, in a diagram, and what it shows; and some client suffers it."""
+def test_every_fault_has_texts_and_is_used() -> None:
+    """In each language: as an event, in a diagram, and what it shows; and some client has it."""
     assert missing_of_faults(FAULTS) == []
 
 
@@ -250,17 +250,17 @@ def test_a_fault_without_its_places_is_noticed() -> None:
     ]
 
 
-def test_no_text_and_no_row_is_of_a_fault_that_is_gone() -> None:
-    """What is called a fault in the texts and in the page is one."""
-    told = texts("en").keys()
-    assert {key.removeprefix("event.fault_") for key in told if key.startswith("event.fault_")} == set(FAULTS)
+def test_every_text_and_row_of_a_fault_has_its_fault() -> None:
+    """What the texts and the page call a fault exists."""
+    keys = texts("en").keys()
+    assert {key.removeprefix("event.fault_") for key in keys if key.startswith("event.fault_")} == set(FAULTS)
     _, _, section = read("harness/README.md").partition("\n## What each fault does not show\n")
     of_clients, _, of_servers = section.partition("\nWhat the server suffers")
     listed = [
         set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in of_clients.splitlines() if "| `" in row
     ]
     assert set().union(*listed) == set(FAULTS)
-    shown = {key.removeprefix("shows.") for key in told if key.startswith("shows.")} - set(FAULTS)
+    shown = {key.removeprefix("shows.") for key in keys if key.startswith("shows.")} - set(FAULTS)
     assert all(f"`{name}`" in of_servers for name in shown)
 
 
@@ -275,7 +275,7 @@ def steps_in(source: str) -> set[str]:
 
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_scenario_plays_and_checks_the_steps_of_its_exercise(exercise: int) -> None:
-    """All of them and no others; and what a component can break is a step, which its contract fails by."""
+    """All of them and no others; each step that a component can break is one that its contract can fail."""
     slug, component = EXERCISES[exercise], COMPONENTS[exercise]
     source = (ROOT / f"harness/scenarios/{slug}.py").read_text()
     assert steps_in(source) == set(steps_of(exercise))
@@ -285,7 +285,7 @@ def test_a_scenario_plays_and_checks_the_steps_of_its_exercise(exercise: int) ->
 
 
 def test_frames_belong_to_steps() -> None:
-    """A malformed frame fails a step that there is."""
+    """A malformed frame fails a step that exists."""
     assert set(STEP_OF_FRAME.values()) <= set(POINTS)
 
 
@@ -310,7 +310,7 @@ def test_the_page_for_instructors_counts_steps_and_points() -> None:
 
 
 def missing_of_exercises(exercises: Mapping[int, tuple[str, str]]) -> list[str]:
-    """What is missing of each exercise, of which the slug and the component are given."""
+    """What is missing for each exercise, given by slug and component."""
     found = []
     for number, (slug, component) in exercises.items():
         found += missing_files(
@@ -359,7 +359,9 @@ def test_an_exercise_without_its_places_is_noticed() -> None:
 
 
 def not_imported(sources: Mapping[str, str]) -> list[str]:
-    """Those of these modules, each with its source, that make animals and are imported by no list of them."""
+    """Those of these modules, each with its source,
+    that create animals and are imported by no list of them.
+    """
     assert animals.__file__ is not None
     tree = ast.parse(Path(animals.__file__).read_text())
     imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
@@ -368,7 +370,7 @@ def not_imported(sources: Mapping[str, str]) -> list[str]:
 
 
 def test_every_module_with_animals_is_imported() -> None:
-    """Else they would be in no list, and nobody would miss them."""
+    """Otherwise they would be in no list, and nobody would notice."""
     sources = {path.stem: path.read_text() for path in (ROOT / "harness/zoo").glob("*.py")}
     assert not_imported({name: source for name, source in sources.items() if name != "animal"}) == []
     assert not_imported({"ex9_calls": sources["ex1_chat"]}) == ["ex9_calls"]
@@ -377,7 +379,7 @@ def test_every_module_with_animals_is_imported() -> None:
 
 
 def missing_of_commands(commands: Mapping[str, click.Command]) -> list[str]:
-    """What is missing of each command: a help text, a module of its own, a block of a page that uses it."""
+    """What is missing for each command: a help text, a module of its own, a block of a page that uses it."""
     shown = "".join(block[2] for page in PAGES for block in blocks(read(page)) if block[1] == "sh")
     found = []
     for name, command in commands.items():
@@ -392,7 +394,7 @@ def missing_of_commands(commands: Mapping[str, click.Command]) -> list[str]:
 
 
 def test_every_command_has_its_places() -> None:
-    """`serve` is the server's own."""
+    """`serve` belongs to the server."""
     assert missing_of_commands(cli.commands) == []
 
 
@@ -403,7 +405,7 @@ def test_a_command_without_its_places_is_noticed() -> None:
 
 
 def missing_of_languages(languages: Iterable[str]) -> list[str]:
-    """What is missing of each language, beside what is compared text by text."""
+    """What is missing for each language, apart from what is compared text by text."""
     found = []
     for language in languages:
         pages = ["exercises/README.md", *(f"exercises/{slug}/README.md" for slug in EXERCISES.values())]

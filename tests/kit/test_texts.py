@@ -1,4 +1,4 @@
-"""All that a student reads is there in each language, with nothing missing on any side."""
+"""Everything that a student reads exists in each language, and nothing is missing in any."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HARNESS = Path(__file__).parent.parent.parent / "harness"
 
 
 def fields(text: str) -> list[str]:
-    """The names of what a text is filled with."""
+    """The names of the fields in a text."""
     return sorted({name for _, name, _, _ in string.Formatter().parse(text) if name})
 
 
 def test_languages_have_the_same_keys_and_fields() -> None:
-    """Each text exists in each language, and is filled with the same things."""
+    """Each text exists in each language, with the same fields."""
     english = texts("en").keys()
     for language in LANGUAGES:
         translated = texts(language).keys()
@@ -32,8 +32,8 @@ def test_languages_have_the_same_keys_and_fields() -> None:
 
 
 def unexplained(catalogue: Mapping[str, Kind], language: str) -> list[str]:
-    """What is missing of the entries of a catalogue: a title, a message, a cause, the course's section."""
-    told = texts(language).keys()
+    """What is missing for the entries of a catalogue: a title, a message, a cause, the course's section."""
+    known = texts(language).keys()
     return [
         key
         for name, kind in catalogue.items()
@@ -41,7 +41,7 @@ def unexplained(catalogue: Mapping[str, Kind], language: str) -> list[str]:
             *(f"anomaly.{name}.{what}" for what in ("title", "says", "cause")),
             f"section.{kind.section}",
         )
-        if not any(each == key or each.startswith(f"{key}_") for each in told)
+        if not any(each == key or each.startswith(f"{key}_") for each in known)
     ]
 
 
@@ -58,7 +58,7 @@ def test_every_anomaly_is_explained(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_step_and_exercise_has_a_title_and_hints(language: str) -> None:
-    """The course's steps and exercises are named, and there are three hints for each exercise."""
+    """The course's steps and exercises have titles, and there are three hints for each exercise."""
     language_texts = texts(language)
     for step in POINTS:
         assert language_texts.has(f"step.{step.replace('.', '-')}")
@@ -67,21 +67,21 @@ def test_every_step_and_exercise_has_a_title_and_hints(language: str) -> None:
         assert len(language_texts.list(f"hints.{number}")) == 3
 
 
-def test_every_receipt_and_bad_frame_is_worded() -> None:
-    """Whatever key a scenario uses for a receipt, a doubt, a note or a bad frame has its words."""
-    told = texts("en").keys()
+def test_every_receipt_and_bad_frame_has_a_text() -> None:
+    """Whatever key a scenario uses for a receipt, a doubt, a note or a bad frame has a text."""
+    known = texts("en").keys()
     for path in sorted((HARNESS / "scenarios").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "Text":
                 for constant in ast.walk(node.args[0]):
                     if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
                         tables = ("proof", "doubt", "skip", "note")
-                        assert any(f"{table}.{constant.value}" in told for table in tables), constant.value
+                        assert any(f"{table}.{constant.value}" in known for table in tables), constant.value
             if isinstance(node, ast.Tuple) and len(node.elts) == 3:
-                rule, frame, _ = node.elts  # a bad frame, unless it is just three names
+                rule, frame, _ = node.elts  # a bad frame, unless it is only three names
                 names = isinstance(frame, ast.Constant) and isinstance(frame.value, str)
                 if isinstance(rule, ast.Constant) and isinstance(rule.value, str) and not names:
-                    assert f"bad.{rule.value}" in told, rule.value
+                    assert f"bad.{rule.value}" in known, rule.value
 
 
 PROBLEMS = {
@@ -94,9 +94,9 @@ PROBLEMS = {
 """What is called with the key of a sentence and what it is filled with; and how the key is completed."""
 
 
-def test_every_problem_is_worded() -> None:
-    """Whatever is wrong with what was asked for has its sentence, filled with what it needs; none is left."""
-    told = texts("en").keys()
+def test_every_problem_has_a_text() -> None:
+    """Each problem of a request has its sentence, with the fields that it needs; no sentence is unused."""
+    known = texts("en").keys()
     used = set()
     for path in sorted(HARNESS.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -108,15 +108,15 @@ def test_every_problem_is_worded() -> None:
                 continue
             key = prefix + keys[0]
             used.add(key)
-            assert key in told, (path, key)
-            assert fields(told[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
+            assert key in known, (path, key)
+            assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
     used |= {*by_say, "usage.settings_handed_in"}
-    assert {key for key in told if key.startswith(("usage.", "target.", "replay."))} == used
+    assert {key for key in known if key.startswith(("usage.", "target.", "replay."))} == used
 
 
 def test_a_sentence_is_recognised() -> None:
-    """The reverse of filling it in; other sentences are none of the table's."""
+    """The reverse of filling it in; sentences that are not in the table are not recognised."""
     said = texts("en").say("replay.no_folder", path="a.json", folder="/x")
     assert texts("en").recognised("replay", said) == ("replay.no_folder", {"path": "a.json", "folder": "/x"})
     assert texts("en").recognised("replay", f"{said}.") is None
@@ -124,12 +124,12 @@ def test_a_sentence_is_recognised() -> None:
 
 
 def test_an_unknown_language_is_refused() -> None:
-    """Asking for a language that there are no texts in is an error of ours."""
+    """Asking for a language without texts is an error of ours."""
     with pytest.raises(KeyError):
         texts("de")
 
 
 def test_a_missing_field_does_not_break_a_report() -> None:
-    """A text that lacks something shows its name, and raises nothing."""
+    """A text that lacks a field shows the field's name, and raises nothing."""
     assert "{seconds}" in texts("en").say("proof.started")
     assert texts("en").say("no.such.text") == "no.such.text"

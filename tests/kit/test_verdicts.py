@@ -1,4 +1,4 @@
-"""The kit proves itself on real servers: right ones pass, stubs and broken ones fail for the right reason."""
+"""The kit on real servers: right ones pass, stubs and broken ones fail for the right reason."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_server_in_another_language_passes(exercise: int, judge: Judge, ja
 
 @pytest.mark.xdist_group("live0")
 async def test_server_runs_where_it_was_asked_for(judge: Judge, tmp_path: Path) -> None:
-    """`--server` starts its command in the directory where it was called."""
+    """`--server` starts its command in the directory where the kit was called."""
     target = targets.whole_server(f"{shlex.quote(sys.executable)} -m lab", tmp_path)
     assert_right(await judge(4, target))
     assert list(tmp_path.iterdir()) == [], "it stores in DATA_DIR, and nowhere else"
@@ -68,8 +68,8 @@ STUB_FAILS_BY = {
 
 
 @pytest.mark.parametrize("exercise", BY_EXERCISE)
-async def test_stub_fails_by_its_own_rule(exercise: int, judge: Judge) -> None:
-    """As it is shipped, each stub starts, and fails by what its exercise is about."""
+async def test_stub_fails_as_its_exercise_says(exercise: int, judge: Judge) -> None:
+    """As handed out, each stub starts, and fails by the anomaly of its exercise."""
     target = targets.submission(targets.find_folder("exercises"), exercise, together=False)
     run = await judge(exercise, target)
     step, names = STUB_FAILS_BY[exercise]

@@ -1,4 +1,4 @@
-"""Servers that are broken on purpose are caught, each by its own anomaly; `chatlab zoo` shows it."""
+"""Servers that are broken on purpose are caught, each by its own anomaly; `chatlab zoo` shows them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOBS = 2
 
 
 def play(animals: list[Animal], world: str, *, everything: bool = False, right: bool = False) -> list[str]:
-    """Play them; returns what did not come out as it should."""
+    """Play them; returns those with an unexpected result."""
     plays = matrix.plan(animals, [world], everything=everything, right=right)
     rows = asyncio.run(matrix.play_all(plays, JOBS, 7, lambda row: None))
     return [
@@ -41,18 +41,20 @@ def of_exercise(exercise: int, world: str) -> list[Animal]:
     return [each for each in ANIMALS.values() if each.exercise == exercise and world in each.worlds]
 
 
-# --- what there is ------------------------------------------------------------------------------------
+# --- the animals --------------------------------------------------------------------------------------
 
 
 def test_every_anomaly_has_an_animal() -> None:
-    """But for one that is no defect of a server: that a step was not reached."""
+    """Except for the one that is no defect of a server: that a step was not reached."""
     assert {each.anomaly for each in ANIMALS.values()} == set(CATALOGUE) - {"not_reached"}
     assert len(ANIMALS) >= 40
 
 
 @pytest.mark.parametrize("name", ANIMALS)
 def test_animal_is_described(name: str) -> None:
-    """A teacher can say what is wrong; its steps exist; and why it lives in one world only is said."""
+    """Its description says what is wrong; its steps exist;
+    and the reason is given if it has one world only.
+    """
     animal = ANIMALS[name]
     assert animal.name == name
     assert animal.says[0].isupper() or animal.says[0] == "`"
@@ -78,8 +80,8 @@ def cell_of(outcome: Outcome, anomaly: str = "", step: str = "2.1") -> Cell:
     return matrix.judged(Play("x", "live", {}, animal), [run]).cells[step]
 
 
-def test_what_a_step_says_of_an_animal() -> None:
-    """Caught, caught by another, missed; and of the other steps which may fail and which may not."""
+def test_the_cell_of_an_animal_and_a_step() -> None:
+    """Caught, caught by another anomaly, missed; and which other steps may fail and which may not."""
     assert cell_of(Outcome.FAILED, "lost") is Cell.CAUGHT
     assert cell_of(Outcome.FAILED, "gap") is Cell.OTHER
     assert cell_of(Outcome.PASSED) is Cell.MISSED
@@ -100,7 +102,7 @@ def test_what_a_step_says_of_an_animal() -> None:
     ],
 )
 def test_an_animal_that_may_be_caught_at_one_of_two_steps(first: str, second: str, cells: list[str]) -> None:
-    """As it is where a kill comes at a moment that nobody can choose: once is enough."""
+    """As with a kill whose exact time nobody can choose: once is enough."""
     animal = Animal("x", ("4.3", "4.4"), "lost", "", lambda: None)
     results = [
         StepResult(step, Outcome.FAILED, 0, 0, None, anomalies=[Anomaly(name)])
@@ -124,23 +126,23 @@ def test_an_animal_that_may_be_caught_at_one_of_two_steps(first: str, second: st
         ([Cell.CAUGHT, Cell.STRAY], Outcome.FAILED),
     ],
 )
-def test_what_a_row_says(cells: list[Cell], outcome: Outcome) -> None:
-    """One thing that is wrong makes it wrong; else one that is open leaves it open."""
+def test_the_result_of_a_row(cells: list[Cell], outcome: Outcome) -> None:
+    """One wrong cell makes it wrong; otherwise one open cell leaves it open."""
     assert Row("x", "live", {str(n): cell for n, cell in enumerate(cells)}, {}).outcome is outcome
 
 
 def test_an_animal_that_was_left_open_is_not_caught(capsys: pytest.CaptureFixture[str]) -> None:
-    """It counts as an animal, and the step is told; a right server counts as none."""
+    """It counts as an animal, and the step is named; a right server does not count."""
     animal = Animal("x", ("2.1",), "lost", "", lambda: None)
     table = Table([Play("right", "live", {}), Play("x", "live", {}, animal)])
     rows = [Row("right", "live", {"2.1": Cell.PASSED}, {}), Row("x", "live", {"2.1": Cell.OPEN}, {})]
     table.sum_up(rows, 1.0)
-    told = capsys.readouterr().out
-    assert "0 of 1 animals caught by their own anomaly; 1 of 2 servers came out as they should" in told
-    assert "x, live: step 2.1 was left open" in told
+    printed = capsys.readouterr().out
+    assert "0 of 1 animals caught by their own anomaly; 1 of 2 servers came out as they should" in printed
+    assert "x, live: step 2.1 was left open" in printed
 
 
-# --- and are they caught? -----------------------------------------------------------------------------
+# --- that they are caught -----------------------------------------------------------------------------
 
 
 @pytest.mark.xdist_group("sim")
@@ -176,7 +178,7 @@ def test_animal_is_caught_in_the_live_world(animal: Animal) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("world", BOTH)
 def test_the_whole_matrix(world: str) -> None:
-    """All animals and right servers: some minutes in each world."""
+    """All animals and right servers, which takes some minutes in each world."""
     animals = [each for each in ANIMALS.values() if world in each.worlds]
     assert play(animals, world, right=True) == []
 
@@ -198,7 +200,7 @@ def chatlab(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.xdist_group("sim")
 def test_the_table_has_a_line_for_each_server() -> None:
-    """With a mark for each step, also where the terminal knows ASCII alone."""
+    """With a mark for each step, also if the terminal can show only ASCII."""
     done = chatlab("rooms_are_paths", "nobody_listens")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -232,23 +234,23 @@ def test_animals_are_listed_and_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("rooms_are_path",), "did you mean rooms_are_paths"),
         (("--source",), "--source needs the NAME"),
         (("data_dir_is_ignored", "--world", "sim"), "use --world live"),
     ],
 )
-def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_reported(arguments: tuple[str, ...], message: str) -> None:
     """In a sentence, with the exit code for it."""
     done = chatlab(*arguments)
     assert done.returncode == 64
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_animal_is_a_program(tmp_path: Path) -> None:
-    """`python -m harness.zoo NAME` is what the plays start; without a name, it says what to write."""
+    """`python -m harness.zoo NAME` is what the plays start; without a name, it prints its usage."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.zoo"], capture_output=True, text=True, cwd=tmp_path, check=False
     )

@@ -1,4 +1,4 @@
-"""What the tests of `lab/` share: clients of few words, one that never reads, and a clock in our hands."""
+"""What the tests of `lab/` share: simple clients, one that does not read, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> N
 
 
 class ClockedServer(ChatServer):
-    """A chat server on whose clock time passes, and which looks for silence, when a test says so."""
+    """A chat server with a clock that the test sets, and sweeps for silent clients only when a test asks."""
 
     clock = 1_000_000.0
 
@@ -66,7 +66,9 @@ class ClockedServer(ChatServer):
         return self.clock
 
     async def look_after(self, seconds: float) -> None:
-        """Let time pass, and look for silence then: the regular duty, at a moment of our choice."""
+        """Let time pass, and then look for silent clients: the regular sweep,
+        at a time that the test chooses.
+        """
         self.clock += seconds
         await self._sweep()
 
@@ -77,7 +79,7 @@ def serving(folder: Path, components: Components | None = None, **config: Any) -
 
 
 def clocked(folder: Path, offline_timeout: float = 100.0) -> ClockedServer:
-    """A server with a clock of ours, and no heartbeats and looks for silence but those of the test."""
+    """A server whose clock, heartbeats and sweeps are controlled by the test."""
     return ClockedServer(
         Config(port=0, data_dir=folder, heartbeat_interval=3600.0, offline_timeout=offline_timeout)
     )
@@ -96,7 +98,7 @@ class Client:
 
     @property
     def user(self) -> str:
-        """The name under which the server knows us."""
+        """The user name that the server gave us."""
         return str(self.greeting["user"])
 
     async def send(self, kind: str, **fields: Any) -> None:
@@ -114,7 +116,7 @@ class Client:
         return frame
 
     async def settle(self) -> list[Json]:
-        """What came, except for heartbeats, until the server had done all that we had asked for."""
+        """The frames received, except heartbeats, until the server has processed everything we sent."""
         self.settled += 1
         room = f"settled-{self.settled}"
         await self.send("presence", room=room)
@@ -125,19 +127,21 @@ class Client:
         return came
 
     async def until(self, found: Callable[[Json], object]) -> list[Json]:
-        """What comes up to the first frame that is `found`, that one included."""
+        """The frames received up to and including the first one that is `found`."""
         came = [await self.next()]
         while not found(came[-1]):
             came.append(await self.next())
         return came
 
     async def join(self, room: str = "r", **more: Any) -> list[Json]:
-        """Join a room; returns what came until that was done."""
+        """Join a room; returns the frames received until that was done."""
         await self.send("join", room=room, **more)
         return await self.settle()
 
     async def heartbeats(self, count: int) -> None:
-        """Wait for that many heartbeats; meanwhile the server looked for silence at least as often."""
+        """Wait for that many heartbeats;
+        meanwhile the server has swept for silent clients at least as often.
+        """
         for _ in range(count):
             await self.until(lambda frame: frame["type"] == "heartbeat")
 
@@ -150,7 +154,7 @@ class Client:
 
 @asynccontextmanager
 async def dial(server: ChatServer, user: str | None = None, path: str = "/") -> AsyncIterator[Client]:
-    """A client that the server has greeted."""
+    """A client that is connected and has received the greeting."""
     query = f"?user={user}" if user is not None else ""
     url = f"ws://127.0.0.1:{server.port}{path}{query}"
     options: Json = {"compression": None, "proxy": None, "ping_interval": None}
@@ -178,12 +182,12 @@ def replayed(frames: Iterable[Json]) -> list[Json]:
 
 
 def errors(frames: Iterable[Json]) -> list[Json]:
-    """What the error frames say."""
+    """The texts of the error frames."""
     return [f["data"] for f in frames if f["type"] == "error"]
 
 
 def statuses(frames: Iterable[Json], room: str = "r") -> list[tuple[str, str]]:
-    """Who was shown as what in the room, in order."""
+    """Each user's status changes in the room, in order."""
     shown = [f["data"] for f in frames if f["type"] == "presence" and f["data"]["room"] == room]
     return [(each["user"], each["status"]) for data in shown for each in data["users"]]
 
@@ -225,7 +229,7 @@ def _unwire(data: bytes | bytearray) -> tuple[list[tuple[int, bytes]], int]:
 
 
 class Mute:
-    """A client on a bare socket with a small buffer: it reads nothing unless it is told to."""
+    """A client on a bare socket with a small buffer that reads nothing unless the test asks."""
 
     def __init__(self, port: int, user: str, buffer: int = 16 * 1024) -> None:
         self._address = ("127.0.0.1", port)
@@ -262,7 +266,7 @@ class Mute:
         await self.write(wire(TEXT, json.dumps({"type": kind, **fields}).encode()))
 
     async def read_until(self, enough: Callable[[], object], pause: float = 0) -> None:
-        """Read without a look at what it is, some at a time, as long as it takes."""
+        """Read without parsing, some bytes at a time, as long as it takes."""
         loop = asyncio.get_running_loop()
         while not enough():
             with contextlib.suppress(TimeoutError):
@@ -270,7 +274,9 @@ class Mute:
             await asyncio.sleep(pause)
 
     async def read_to_the_end(self) -> list[tuple[int, bytes]]:
-        """All frames up to a farewell, or to a connection that is cut or reset; then we go as well."""
+        """All frames up to a close frame, or until the connection is cut or reset;
+        then close our side, too.
+        """
         loop = asyncio.get_running_loop()
         frames: list[tuple[int, bytes]] = []
         data = bytearray()

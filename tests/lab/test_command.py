@@ -35,7 +35,9 @@ Run = Callable[..., tuple[int, str]]
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Runs `python -m lab` with arguments in this process; gives its exit code and what it said of errors."""
+    """Runs `python -m lab` with arguments in this process;
+    returns its exit code and what it wrote to stderr.
+    """
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -55,7 +57,7 @@ def command(
 
 @pytest.fixture
 def taken_port() -> Iterator[str]:
-    """A port on which somebody else listens."""
+    """A port on which another socket listens."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -77,7 +79,7 @@ def taken_port() -> Iterator[str]:
         (["8080"], "unexpected extra argument"),
     ],
 )
-def test_bad_options_are_a_matter_of_usage(command: Run, arguments: list[str], sentence: str) -> None:
+def test_bad_options_are_usage_errors(command: Run, arguments: list[str], sentence: str) -> None:
     """A bad option ends the program with 64 and a sentence about it, before anything is done."""
     code, said = command(*arguments)
     assert code == 64
@@ -87,7 +89,7 @@ def test_bad_options_are_a_matter_of_usage(command: Run, arguments: list[str], s
 
 
 def test_the_environment_sets_the_options(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment variable is as good as its option, and its mistakes are told under its name."""
+    """An environment variable works like its option, and its errors name the variable."""
     monkeypatch.setenv("OFFLINE_TIMEOUT", "never")
     code, said = command()
     assert code == 64
@@ -103,7 +105,7 @@ def test_the_environment_sets_the_options(command: Run, monkeypatch: pytest.Monk
         ("storage=my/store.py", "the components are pubsub, sequencer, presence, store"),
     ],
 )
-def test_bad_uses_are_a_matter_of_usage(command: Run, use: str, sentence: str) -> None:
+def test_bad_uses_are_usage_errors(command: Run, use: str, sentence: str) -> None:
     """A `--use` that names no component, or no place, ends the program with 64 and says how it is written."""
     code, said = command("--port", "0", "--use", use)
     assert (code, sentence in said, "command.py" in said) == (64, True, False)
@@ -125,8 +127,8 @@ def test_an_address_that_is_not_ours(command: Run) -> None:
 
 
 @pytest.mark.parametrize("host", ["..", "x" * 64 + ".example"])
-def test_an_address_that_cannot_be(command: Run, host: str) -> None:
-    """A host name that is not even possible is told like any other that cannot be listened on."""
+def test_an_impossible_address(command: Run, host: str) -> None:
+    """A host name that is not even valid is reported like any other that cannot be listened on."""
     try:
         code, said = command("--host", host, "--port", "0")
     except UnicodeError:
@@ -135,8 +137,8 @@ def test_an_address_that_cannot_be(command: Run, host: str) -> None:
     assert "--host" in said
 
 
-def test_intervals_that_do_not_fit_are_warned_of(command: Run, taken_port: str) -> None:
-    """Heartbeats that are rarer than the timeout are allowed, with a warning of what they do."""
+def test_intervals_that_do_not_fit_cause_a_warning(command: Run, taken_port: str) -> None:
+    """Heartbeats less frequent than the timeout are allowed, with a warning of the effect."""
     code, said = command("--port", taken_port, "--heartbeat-interval", "5", "--offline-timeout", "2.5")
     assert code == 1
     assert "warning: with a heartbeat every 5 s and an offline timeout of 2.5 s" in said
@@ -177,7 +179,7 @@ def _folder_in_the_way() -> None:
     ],
 )
 def test_a_folder_that_cannot_be_used(command: Run, spoil: Callable[[], None], sentence: str) -> None:
-    """What the store says of its folder is what the program says, in one line, and it ends with 1."""
+    """The program prints the store's message about its folder, in one line, and ends with 1."""
     spoil()
     code, said = command("--port", "0", "--data-dir", "mine")
     assert code == 1
@@ -203,7 +205,7 @@ def test_a_folder_that_cannot_be_used(command: Run, spoil: Callable[[], None], s
     ids=["missing", "class", "import", "TypeError", "OSError"],
 )
 def test_a_component_that_cannot_be_used(command: Run, body: str | None, sentence: str) -> None:
-    """What is wrong with a component is told in a sentence with its place, and the program ends with 1."""
+    """An error of a component is reported in a sentence with its place, and the program ends with 1."""
     if body is not None:
         rest = (
             "".join(f"    async def {name}: ...\n" for name in STORE_METHODS) + "    def close(self): ...\n"
@@ -242,7 +244,7 @@ STORE_METHODS = [
 
 
 def test_components_are_replaced_one_by_one(command: Run, tmp_path: Path) -> None:
-    """What is named with `--use` replaces our component, and the others stay ours."""
+    """A component given with `--use` replaces ours, and the others stay ours."""
     source = (ROOT / "lab" / "pubsub.py").read_text(encoding="utf-8")
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     components, ours = load_components(["pubsub=mine.py"]), Components()
@@ -317,7 +319,7 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[tuple
 
 @pytest.mark.live
 def test_help_and_usage_from_a_shell(tmp_path: Path) -> None:
-    """`--help` names each option with its variable and ends with 0; a bad one ends with 64, no traceback."""
+    """`--help` lists each option with its variable and ends with 0; a bad one ends with 64, no traceback."""
     shown = shell(tmp_path, "lab", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     for name in SETTINGS:
@@ -340,8 +342,8 @@ def test_the_schema_from_a_shell(tmp_path: Path) -> None:
 
 @pytest.mark.live
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_server_ends_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
-    """SIGTERM and Ctrl-C end the server with 0; who is connected is told 1001; there is no traceback."""
+async def test_a_server_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C end the server with 0; its clients get 1001; there is no traceback."""
     with started(tmp_path, PORT="0", DATA_DIR="mine", HEARTBEAT_INTERVAL="0.5") as (process, url):
         _, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2].rstrip("/")))
         writer.write(b"neither HTTP nor WebSocket\r\n\r\n")
@@ -367,7 +369,7 @@ async def test_a_server_ends_in_good_order(tmp_path: Path, number: signal.Signal
 
 @pytest.mark.live
 async def test_what_was_received_survives_a_kill(tmp_path: Path) -> None:
-    """Messages that a client has received are there after SIGKILL and a new start, each as it was."""
+    """Messages that a client has received are there after SIGKILL and a restart, each unchanged."""
     received: list[dict[str, object]] = []
     for _ in range(2):
         with started(tmp_path, "--port", "0") as (process, url):

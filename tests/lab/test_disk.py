@@ -1,4 +1,4 @@
-"""What becomes of messages when the disk is slow, full, gone or damaged."""
+"""What happens to messages when the disk is slow, full, gone or damaged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def numbers_of(those: list[Message]) -> list[int]:
     ids=["messages", "bytes"],
 )
 async def test_what_waits_for_a_stalled_disk_is_bounded(stalled: Stalling, count: int, content: str) -> None:
-    """Beyond the bound a save is refused at once; what was let in is stored when the disk goes on."""
+    """Beyond the limit a save is refused at once; accepted ones are stored when the disk goes on."""
     first = asyncio.create_task(stalled.save([message(1)]))
     await eventually(lambda: stalled.begun)
     half = count // 2
@@ -91,15 +91,15 @@ async def test_what_waits_for_a_stalled_disk_is_bounded(stalled: Stalling, count
     assert numbers_of(await stored(stalled)) == list(range(1, count + 3))
 
 
-async def test_a_save_of_any_size_can_go_alone(stalled: Stalling) -> None:
-    """A save that is larger than the bound is let in where nothing waits."""
+async def test_a_save_of_any_size_is_accepted_alone(stalled: Stalling) -> None:
+    """A save larger than the limit is accepted if nothing else is waiting."""
     stalled.gate.set()
     await stalled.save(many(1, MAX_WAITING + 1))
     assert await stalled.last("r") == MAX_WAITING + 1
 
 
-async def test_talkers_wait_for_a_stalled_disk_and_are_heard_then(tmp_path: Path) -> None:
-    """While the disk stalls each connection has one message under way; then all come, without a gap."""
+async def test_senders_wait_for_a_stalled_disk(tmp_path: Path) -> None:
+    """While the disk stalls each connection has one message in progress; then all arrive, without a gap."""
     async with serving(tmp_path, Components(store=Stalling)) as server:
         store = server.store
         assert isinstance(store, Stalling)
@@ -120,7 +120,7 @@ async def test_talkers_wait_for_a_stalled_disk_and_are_heard_then(tmp_path: Path
 # --- nobody waits for ever ------------------------------------------------------------------------
 
 
-async def test_no_task_can_be_cancelled_under_those_who_wait(stalled: Stalling) -> None:
+async def test_a_save_ends_if_other_tasks_are_cancelled(stalled: Stalling) -> None:
     """If every other task is cancelled while a save waits, the save ends all the same."""
     saves = [asyncio.create_task(stalled.save([message(number)])) for number in (1, 2)]
     await eventually(lambda: stalled.begun)
@@ -133,8 +133,8 @@ async def test_no_task_can_be_cancelled_under_those_who_wait(stalled: Stalling) 
     assert numbers_of(await stored(stalled)) == [1, 2, 3]
 
 
-async def test_who_saves_while_the_store_is_closed_hears_how_it_ended(stalled: Stalling) -> None:
-    """Saves that are under way when the store is closed end: stored, or with an error and not stored."""
+async def test_a_save_during_close_ends(stalled: Stalling) -> None:
+    """Saves in progress when the store is closed end: stored, or with an error and not stored."""
     saves = [asyncio.create_task(stalled.save([message(1)]))]
     await eventually(lambda: stalled.begun)
     saves += [asyncio.create_task(stalled.save([message(number)])) for number in (2, 3)]
@@ -151,8 +151,8 @@ async def test_who_saves_while_the_store_is_closed_hears_how_it_ended(stalled: S
     again.close()
 
 
-async def test_a_thread_that_ended_is_told(stalled: Stalling) -> None:
-    """Without its thread the store answers every call with an error, and keeps nobody waiting."""
+async def test_a_thread_that_ended_is_reported(stalled: Stalling) -> None:
+    """Without its thread the store answers every call with an error, and no call waits."""
     stalled._thread.shutdown()
     for call in (stalled.save([message(1)]), stalled.last("r"), stalled.save([message(1)])):
         with pytest.raises(StoreError, match="the store is closed"):
@@ -163,7 +163,7 @@ async def test_a_thread_that_ended_is_told(stalled: Stalling) -> None:
 
 
 def limit(store: MessageStore, pages: int) -> None:
-    """Let the database have that many pages, and no more: the disk is full then."""
+    """Limit the database to that many pages: the disk is full then."""
     store._db.execute(f"PRAGMA max_page_count = {pages}")
 
 
@@ -180,7 +180,7 @@ async def save_until_it_fails(store: MessageStore, first: int) -> int:
 
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    """On a full disk saves raise; all that was saved is there, and when there is room saving goes on."""
+    """On a full disk saves raise; everything saved is there, and with new room saving goes on."""
     store = MessageStore(tmp_path)
     limit(store, 30)
     refused = await save_until_it_fails(store, 1)
@@ -196,7 +196,7 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_clients_of_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A full disk is `unavailable` to clients, and a line in the log; numbers go on without a gap then."""
+    """Clients receive `unavailable`, and the log a line; later numbers go on without a gap."""
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         assert isinstance(server.store, MessageStore)
         await ada.join()
@@ -251,7 +251,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 @pytest.mark.live
 def test_a_write_that_the_system_refuses_loses_nothing(tmp_path: Path) -> None:
-    """Where the system refuses a write in the middle, saves raise, and go on when it allows it again."""
+    """If the system refuses a write in the middle, saves raise, and work when it is allowed again."""
     pytest.importorskip("resource", reason="the system has no limit on the size of files")
     command = [sys.executable, "-c", _UNTIL_FULL, str(tmp_path / "data")]
     root = Path(store_module.__file__).parent.parent
@@ -271,7 +271,7 @@ def test_a_write_that_the_system_refuses_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be moved")
 @pytest.mark.parametrize("name", [".", "messages.db", "messages.db-wal"])
 async def test_what_is_saved_into_a_removed_file_is_not_saved(tmp_path: Path, name: str) -> None:
-    """While the folder or a file is away saves raise; when it is back they go on, and nothing is lost."""
+    """While the folder or a file is away saves raise; when it is back they work, and nothing is lost."""
     store = MessageStore(tmp_path / "data")
     await store.save([message(1)])
     path = (tmp_path / "data" / name).resolve()
@@ -300,7 +300,7 @@ async def test_what_is_saved_into_a_removed_file_is_not_saved(tmp_path: Path, na
     ids=["other tables", "other columns", "a view"],
 )
 def test_the_database_of_another_program_is_left_alone(tmp_path: Path, statements: list[str]) -> None:
-    """A database that is not ours is refused by name, and not a byte of it is changed."""
+    """A database that is not ours is refused by name, and no byte of it is changed."""
     path = tmp_path / "messages.db"
     theirs = sqlite3.connect(path)
     for each in statements:
@@ -314,7 +314,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path, statement
     assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_what_was_recovered_is_ours(tmp_path: Path) -> None:
+async def test_a_recovered_database_is_used(tmp_path: Path) -> None:
     """A database with our table and others beside it, as `.recover` makes it, is used."""
     await fill(tmp_path, many(1, 3))
     db = sqlite3.connect(tmp_path / "messages.db")
@@ -326,7 +326,7 @@ async def test_what_was_recovered_is_ours(tmp_path: Path) -> None:
 
 
 async def crash(folder: Path, count: int) -> tuple[list[Message], bytes, bytes]:
-    """Messages, and the two files that a crash leaves of them: some are in the journal only."""
+    """Messages, and the two files that a crash leaves of them: some messages are in the journal only."""
     sent = many(1, count, "x" * 300)
     await fill(folder / "live", sent[: count // 2])
     store = MessageStore(folder / "live")
@@ -338,7 +338,7 @@ async def crash(folder: Path, count: int) -> tuple[list[Message], bytes, bytes]:
 
 
 async def look(folder: Path, database: bytes, journal: bytes = b"") -> list[Message] | None:
-    """What a store finds in such files; None if it refuses them. Whatever it raises is a StoreError."""
+    """The content of such files as a store reads it; None if it refuses them. It raises only StoreError."""
     folder.mkdir(exist_ok=True)
     for name, content in (("messages.db", database), ("messages.db-wal", journal)):
         (folder / name).unlink(missing_ok=True)
@@ -362,7 +362,7 @@ async def look(folder: Path, database: bytes, journal: bytes = b"") -> list[Mess
 
 
 async def test_a_truncated_database(tmp_path: Path) -> None:
-    """A database that lost its end is refused; a journal may make it whole again, and then all is there."""
+    """A database without its end is refused; if a journal makes it whole again, everything is there."""
     sent, database, journal = await crash(tmp_path, 40)
     lengths = [1, 15, 16, 99, 100, 511, 512, PAGE - 1, PAGE, len(database) - 1]
     lengths += random.Random(1).sample(range(len(database)), 20)
@@ -372,14 +372,18 @@ async def test_a_truncated_database(tmp_path: Path) -> None:
 
 
 async def test_an_empty_database_with_a_journal_is_refused(tmp_path: Path) -> None:
-    """A database that lost everything is refused while its journal may hold messages, which stays."""
+    """A database that lost everything is refused as long
+    as its journal may have messages; the journal stays.
+    """
     _, _, journal = await crash(tmp_path, 40)
     assert await look(tmp_path / "cut", b"", journal) is None
     assert (tmp_path / "cut" / "messages.db-wal").read_bytes() == journal
 
 
 async def test_a_damaged_journal(tmp_path: Path) -> None:
-    """Of a journal with a wrong bit, all before it is found; the rest is as a torn end; saving goes on."""
+    """From a journal with a wrong bit, everything before it is read;
+    the rest is like a torn end; saving goes on.
+    """
     sent, database, journal = await crash(tmp_path, 40)
     dice = random.Random(2)
     for _ in range(40):
@@ -411,10 +415,10 @@ async def test_flipped_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, che
     assert refused > 10
 
 
-async def test_a_damaged_file_is_not_written_into(
+async def test_a_damaged_file_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Damage that shows while reading is told to the client and in one line; after it nothing is stored."""
+    """Damage found while reading is reported to the client and in one line; after it nothing is stored."""
     monkeypatch.setattr(store_module, "_CHECKED_AT_START", 0)
     await fill(tmp_path, many(1, 60, "x" * 300))
     path = tmp_path / "messages.db"
@@ -436,8 +440,10 @@ async def test_a_damaged_file_is_not_written_into(
     assert path.read_bytes() == damaged
 
 
-async def test_a_store_that_could_not_read_lets_go(tmp_path: Path) -> None:
-    """When a store is closed after an error its folder is free at once, also while the error is kept."""
+async def test_a_store_that_could_not_read_frees_its_folder(tmp_path: Path) -> None:
+    """When a store is closed after an error its folder is free at once,
+    even while the error is referenced.
+    """
     await fill(tmp_path, many(1, 60, "x" * 300))
     path = tmp_path / "messages.db"
     path.write_bytes(path.read_bytes().replace(b"x" * 300, b"\xff" * 300, 1))
@@ -450,8 +456,8 @@ async def test_a_store_that_could_not_read_lets_go(tmp_path: Path) -> None:
     assert kept.value.__cause__
 
 
-def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
-    """Where a folder cannot even be made, the store says so in a sentence."""
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """The store reports it in a sentence."""
     (tmp_path / "link").symlink_to(tmp_path / "none" / "drive", target_is_directory=True)
     with pytest.raises(StoreError, match=r"cannot keep messages in .*link.* --data-dir"):
         MessageStore(tmp_path / "link")

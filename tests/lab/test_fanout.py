@@ -24,7 +24,7 @@ BIG = "x" * 60_000
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[int, Callable[[], Awaitable[Connection]]]]:
-    """A server of bare connections: its port, and how to wait for the next one that it accepts."""
+    """A server that accepts bare connections: its port, and a way to wait for the next connection."""
     connections: list[Connection] = []
     accepted: asyncio.Queue[Connection] = asyncio.Queue()
 
@@ -69,13 +69,15 @@ def packed(content: str, number: int = 1) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 200, 65_536])
 def test_a_frame_on_the_wire_is_its_text(size: int) -> None:
-    """The bytes are one whole WebSocket text frame, short, medium or long, with the encoded frame in it."""
+    """The bytes are one unfragmented WebSocket text frame, short, medium or long,
+    with the encoded frame in it.
+    """
     frame = message(1, content="é" * (size // 2 + 1))
     assert unwire(to_wire(frame)) == [(TEXT, encode(frame))]
 
 
 async def test_frames_arrive_whole_and_in_order() -> None:
-    """Frames of all sizes, far more than the transport takes at once, arrive unchanged in their order."""
+    """Frames of all sizes, far more than the transport takes at once, arrive unchanged and in order."""
     async with pair() as (ours, client):
         frames = [message(n, content="x" * (n * 397 % 60_000 + 1)) for n in range(200)]
         assert sum(len(encode(each)) for each in frames) > 10 * TRANSPORT_BUFFER
@@ -88,8 +90,8 @@ async def test_frames_arrive_whole_and_in_order() -> None:
 
 
 async def test_a_tick_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is posted in one tick is one write for each connection, whoever posts it."""
-    monkeypatch.setattr("lab.fanout.GATHER", 0)  # how long a tick takes is not ours here
+    """Everything posted in one tick is one write for each connection, whoever posts it."""
+    monkeypatch.setattr("lab.fanout.GATHER", 0)  # how long a tick takes is not part of this test
     async with listening() as (port, accept), Mute(port, "ada"), Mute(port, "bob"):
         ours, tick = [await accept(), await accept()], Tick()
         writes: list[bytes] = []
@@ -108,7 +110,7 @@ async def test_a_tick_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """An event loop as far as a tick sees it, whose time stands still."""
+    """The parts of an event loop that a tick uses, with a time that stands still."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -119,21 +121,21 @@ class Clock:
         return self.now
 
     def call_at(self, when: float, callback: Callable[..., None], *arguments: object) -> None:
-        """Have something called at a time."""
+        """Schedule a call at a time."""
         self.due.append((when, lambda: callback(*arguments)))
 
     def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Have something called now."""
+        """Schedule a call now."""
         self.call_at(self.now, callback, *arguments)
 
     def run(self) -> None:
-        """Let the time pass that the next callback waits for, and call it."""
+        """Advance to the time of the next callback, and call it."""
         self.now, callback = self.due.pop(0)
         callback()
 
 
-def test_after_much_writing_a_tick_gathers() -> None:
-    """When a tick took its time, the next one is put off for half of that; after a pause it is not."""
+def test_after_a_long_tick_the_next_one_is_delayed() -> None:
+    """When a tick took some time, the next one is put off for half of that; after a pause it is not."""
     clock, tick, writes = Clock(), Tick(), []
 
     class Slow:
@@ -150,8 +152,8 @@ def test_after_much_writing_a_tick_gathers() -> None:
     assert writes == [1000, 1015, 1125]
 
 
-async def test_what_is_wrong_with_one_connection_concerns_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transport that raises is cut off, and those behind it are written to."""
+async def test_an_error_of_one_connection_affects_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport that raises is cut off, and those after it are written to."""
 
     def broken(data: bytes) -> None:
         raise RuntimeError("unable to perform operation")
@@ -168,7 +170,9 @@ async def test_what_is_wrong_with_one_connection_concerns_no_other(monkeypatch: 
 
 
 async def test_drained_waits_for_the_reader() -> None:
-    """While the peer reads nothing, `drained` waits; it returns when all was read, or the peer is gone."""
+    """While the peer reads nothing, `drained` waits; it returns when everything was read,
+    or the peer is gone.
+    """
     async with listening() as (port, accept):
         for way_out in ("read", "go"):
             async with Mute(port, "ada") as mute:
@@ -193,8 +197,10 @@ async def test_drained_waits_for_the_reader() -> None:
                     await asyncio.wait_for(waiting, PATIENCE)
 
 
-async def test_who_reads_too_slowly_is_told_to_go() -> None:
-    """A peer further behind than the cap is disconnected with 1013; what waited for it is dropped at once."""
+async def test_a_reader_that_is_too_slow_is_disconnected() -> None:
+    """A peer further behind than the limit is disconnected with 1013;
+    what waited for it is dropped at once.
+    """
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours, posted = await accept(), 0
         while ours.state is State.OPEN:
@@ -214,7 +220,7 @@ async def test_who_reads_too_slowly_is_told_to_go() -> None:
 
 
 async def test_a_replay_is_not_counted() -> None:
-    """A replay of any size waits for its reader, and what is live counts as if there were no replay."""
+    """A replay of any size waits for its reader, and live frames count as if there were no replay."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
         for _ in range(4 * MAX_WAITING // len(BIG)):
@@ -234,7 +240,7 @@ async def test_a_replay_is_not_counted() -> None:
 
 
 async def test_a_replay_behind_live_frames_is_not_counted() -> None:
-    """A replay that waits behind live frames is not taken for them when those have been read."""
+    """A replay that waits behind live frames does not count as live when those have been read."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
         while not ours.paused:
@@ -253,7 +259,7 @@ async def test_a_replay_behind_live_frames_is_not_counted() -> None:
 
 
 async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
-    """Who reads a replay little by little gets all of it; who stops altogether is disconnected in the end."""
+    """A peer that reads a replay slowly gets all of it; one that stops reading is disconnected in the end."""
     async with listening() as (port, accept), Mute(port, "ada", buffer=1 << 20) as mute:
         ours = await accept()
         ours.patience = 0.3
@@ -270,8 +276,10 @@ async def test_a_replay_waits_for_a_slow_reader_and_not_for_ever() -> None:
         assert ours.transport.get_write_buffer_size() > 0, "it was read"
 
 
-async def test_a_burst_disconnects_nobody_who_reads() -> None:
-    """More than the cap at one moment, before anything could be written, is not the reader's slowness."""
+async def test_a_burst_disconnects_no_peer_that_reads() -> None:
+    """More than the limit at one time, before anything could be written,
+    does not mean that the reader is slow.
+    """
     async with pair() as (ours, client):
         count = MAX_WAITING // len(BIG) + 1
         for number in range(count):
@@ -282,8 +290,8 @@ async def test_a_burst_disconnects_nobody_who_reads() -> None:
         assert ours.state is State.OPEN
 
 
-async def test_who_does_not_even_read_the_goodbye_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disconnected peer that never reads is disconnected by force after a while."""
+async def test_a_peer_that_does_not_read_the_close_frame_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disconnected peer that never reads is cut off after a while."""
     monkeypatch.setattr(fanout, "CLOSE_SECONDS", 0.05)
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         ours = await accept()
@@ -299,7 +307,7 @@ async def test_who_does_not_even_read_the_goodbye_is_cut_off(monkeypatch: pytest
 
 
 async def test_closing_comes_after_what_was_posted() -> None:
-    """`flush_and_close` closes with its code and reason behind everything that was posted before it."""
+    """`flush_and_close` closes with its code and reason after everything that was posted before it."""
     async with pair() as (ours, client):
         reading = asyncio.create_task(all_of(client))
         for number in (1, 2, 3):
@@ -314,7 +322,7 @@ async def test_closing_comes_after_what_was_posted() -> None:
 
 
 async def all_of(client: ClientConnection) -> list[str | bytes]:
-    """What comes until the connection is closed, whatever the code."""
+    """All frames until the connection is closed, whatever the code."""
     got = []
     with contextlib.suppress(ConnectionClosed):
         while True:
@@ -322,8 +330,8 @@ async def all_of(client: ClientConnection) -> list[str | bytes]:
     return got
 
 
-async def test_posting_to_who_just_left_is_harmless() -> None:
-    """A frame that was posted before the peer went away is dropped, and nobody waits for it."""
+async def test_posting_to_a_closed_connection_is_harmless() -> None:
+    """A frame that was posted before the peer went away is dropped, and nothing waits for it."""
     async with pair() as (ours, client):
         ours.post(packed("hi"))
         client.transport.abort()
@@ -334,7 +342,7 @@ async def test_posting_to_who_just_left_is_harmless() -> None:
 
 
 async def test_every_byte_is_a_sign_of_life() -> None:
-    """Frames, pings, pongs and half a frame are noticed when their bytes come, read or not."""
+    """Frames, pings, pongs and half a frame count when their bytes arrive, read or not."""
     async with listening() as (port, accept), Mute(port, "ada") as mute:
         signs: list[int] = []
         (await accept()).on_sign_of_life = lambda: signs.append(1)

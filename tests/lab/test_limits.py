@@ -20,7 +20,7 @@ from tests.lab.helpers import PATIENCE, dial, errors, eventually, messages, serv
 
 
 def allowed(limit: RateLimit, frames: int, now: float) -> int:
-    """How many of so many frames at one time get a token."""
+    """How many of so many frames at one time are let through."""
     count = 0
     for _ in range(frames):
         with contextlib.suppress(BadFrame):
@@ -30,7 +30,7 @@ def allowed(limit: RateLimit, frames: int, now: float) -> int:
 
 
 def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
-    """So many at once as the bucket holds; then as many as the time has filled it with, and never more."""
+    """As many at once as the bucket holds; then as many as the time has refilled, and never more."""
     limit = RateLimit(128.0, 200.0, 0.0)
     assert allowed(limit, 300, 0.0) == 200
     assert allowed(limit, 300, 0.5) == 64
@@ -38,8 +38,8 @@ def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
     assert allowed(limit, 300, 3600.0) == 200
 
 
-def test_a_refusal_says_when_to_come_again_and_names_the_message() -> None:
-    """After the time that the refusal names, the frame is taken."""
+def test_a_refusal_has_the_waiting_time_and_the_message_s_id() -> None:
+    """After the time given in the refusal, the frame is accepted."""
     limit = RateLimit(4.0, 1.0, 0.0)
     limit.take(0.0)
     with pytest.raises(BadFrame, match=r"more than 4 frames a second; .* in 0\.250 s") as refused:
@@ -49,13 +49,15 @@ def test_a_refusal_says_when_to_come_again_and_names_the_message() -> None:
 
 
 def test_the_defaults_are_within_the_contract() -> None:
-    """Every server takes a hundred messages a second, and two hundred at once."""
+    """Every server accepts a hundred messages a second, and two hundred at once."""
     assert Limits().rate >= 100
     assert Limits().burst >= 200
 
 
 async def test_a_flood_is_refused_and_nothing_of_it_is_stored(tmp_path: Path) -> None:
-    """What goes beyond the limit is answered by `rate_limited` with its id; the rest is heard, in order."""
+    """Messages beyond the limit are answered by `rate_limited` with their id;
+    the others are delivered in order.
+    """
     async with serving(tmp_path, limits=Limits(rate=1.0)) as server, dial(server, "ada") as ada:
         await ada.join()
         for number in range(20):
@@ -68,12 +70,12 @@ async def test_a_flood_is_refused_and_nothing_of_it_is_stored(tmp_path: Path) ->
         )
         assert [m["sequence"] for m in heard] == list(range(1, len(heard) + 1))
         assert 1 <= len(heard) <= 4
-        async with dial(server, "bob") as bob:  # who has a bucket of his own
+        async with dial(server, "bob") as bob:  # each connection has its own bucket
             assert errors(await bob.join()) == []
 
 
-async def test_coming_and_going_all_the_time_is_refused(tmp_path: Path) -> None:
-    """Joins and leaves are told to others, so they count; questions and heartbeats do not."""
+async def test_joining_and_leaving_all_the_time_is_refused(tmp_path: Path) -> None:
+    """Joins and leaves are sent to others, so they count; questions and heartbeats do not."""
     async with serving(tmp_path, limits=Limits(rate=1.0)) as server, dial(server, "ada") as ada:
         for _ in range(20):
             await ada.send("presence", room="r")
@@ -87,7 +89,7 @@ async def test_coming_and_going_all_the_time_is_refused(tmp_path: Path) -> None:
 
 
 async def test_rooms_of_a_connection_are_limited(tmp_path: Path) -> None:
-    """One room too many is refused; after a leave it is let in."""
+    """One room too many is refused; after a leave it is accepted."""
     async with serving(tmp_path, limits=Limits(rooms=2)) as server, dial(server, "ada") as ada:
         assert errors(await ada.join("a") + await ada.join("b") + await ada.join("a")) == []
         [refused] = errors(await ada.join("c"))
@@ -101,7 +103,7 @@ async def test_rooms_of_a_connection_are_limited(tmp_path: Path) -> None:
 
 
 async def test_names_may_be_shorter_than_the_contract_allows(tmp_path: Path) -> None:
-    """A server may ask for shorter names of rooms and users."""
+    """A server may require shorter names of rooms and users."""
     async with serving(tmp_path, limits=Limits(name=5)) as server, dial(server, "emily") as emily:
         assert errors(await emily.join("rooms")) == []
         assert [each["code"] for each in errors(await emily.join("rooms2"))] == ["bad_room"]
@@ -109,7 +111,7 @@ async def test_names_may_be_shorter_than_the_contract_allows(tmp_path: Path) -> 
 
 
 async def refusal(port: int, path: str) -> tuple[str, int]:
-    """The error and the close code that somebody gets who is not let in."""
+    """The error and the close code for a client that is refused."""
     async with connect(f"ws://127.0.0.1:{port}{path}", proxy=None) as client:
         frame = json.loads(await asyncio.wait_for(client.recv(), PATIENCE))
         assert frame["type"] == "error", frame
@@ -127,8 +129,8 @@ async def test_a_large_frame_closes_the_connection(tmp_path: Path) -> None:
         assert await ada.closed() == 1009
 
 
-async def test_a_key_lets_in(tmp_path: Path) -> None:
-    """Without the right key there is an error and 1008, and nobody hears of it; with it all is as ever."""
+async def test_a_key_gives_access(tmp_path: Path) -> None:
+    """Without the right key there is an error and 1008, and nobody is notified; with it everything works."""
     async with serving(tmp_path, access_key="clé 1") as server:
         for path in ("/", "/?user=ada", "/?key=", "/?key=cl%C3%A9", "/?key=cl%C3%A9%202", "/?key=%ED%A0%80"):
             assert await refusal(server.port, path) == ("bad_request", 1008), path
@@ -141,13 +143,15 @@ async def test_a_key_lets_in(tmp_path: Path) -> None:
     ("path", "key", "lets_in"),
     [("/", "", True), ("/?key=x", "", True), ("/?key=x&key=y", "y", False), ("/?key=a+b", "a b", True)],
 )
-def test_where_a_key_is_looked_for(path: str, key: str, lets_in: bool) -> None:
-    """The first `key` of the address counts; a server without a key lets in everybody."""
+def test_where_a_key_is_read_from(path: str, key: str, lets_in: bool) -> None:
+    """The first `key` of the address counts; a server without a key accepts every client."""
     assert is_key_in(path, key) is lets_in
 
 
-async def test_scripts_of_other_pages_are_kept_out(tmp_path: Path) -> None:
-    """With origins given, a browser's page from elsewhere gets 403; programs, which send none, come in."""
+async def test_scripts_of_other_pages_are_refused(tmp_path: Path) -> None:
+    """With origins given, a browser's page from elsewhere gets 403; programs,
+    which send none, are accepted.
+    """
     async with serving(tmp_path, origins=("https://chat.example",)) as server:
         url: Any = f"ws://127.0.0.1:{server.port}/"
         with pytest.raises(InvalidStatus, match="403"):
@@ -158,8 +162,8 @@ async def test_scripts_of_other_pages_are_kept_out(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_full_server_says_so(tmp_path: Path) -> None:
-    """One connection too many gets 503 and a text; when somebody has gone, there is a place again."""
+async def test_a_full_server_refuses_connections(tmp_path: Path) -> None:
+    """One connection too many gets 503 and a text; when a client has gone, there is room again."""
     async with serving(tmp_path, limits=Limits(connections=1)) as server:
         async with dial(server, "ada") as ada:
             with pytest.raises(InvalidStatus) as refused:
@@ -172,8 +176,8 @@ async def test_a_full_server_says_so(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_crowd_in_the_hallway_is_cut_off(tmp_path: Path) -> None:
-    """Who connects and says nothing is bounded too: beyond the headroom, connections end at once."""
+async def test_connections_without_a_request_are_limited(tmp_path: Path) -> None:
+    """Connections that send no request are limited, too: beyond the headroom, new ones end at once."""
     async with serving(tmp_path, limits=Limits(connections=1)) as server:
         streams = [
             await asyncio.open_connection("127.0.0.1", server.port)
@@ -190,7 +194,7 @@ async def test_a_crowd_in_the_hallway_is_cut_off(tmp_path: Path) -> None:
 
 
 async def _ends(reader: asyncio.StreamReader) -> None:
-    """Until the other side has ended a connection."""
+    """Wait until the other side has ended a connection."""
     with contextlib.suppress(ConnectionError):
         assert await reader.read() == b""
 
@@ -212,7 +216,7 @@ def run_server(tmp_path: Path, *options: str, **env: str) -> subprocess.Popen[st
 async def test_limits_are_options_of_the_command(
     tmp_path: Path, give: Callable[[str], tuple[tuple[str, ...], dict[str, str]]]
 ) -> None:
-    """A key given to the command is asked for, and the page is shown without it."""
+    """A key given to the command is required, and the page is shown without it."""
     options, env = give("k1")
     process = run_server(tmp_path, *options, **env)
     try:

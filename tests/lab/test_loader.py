@@ -35,7 +35,7 @@ class MessageStore:
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Forget the modules that were loaded, and the folders in which they lay."""
+    """Forget the modules that were loaded, and their folders."""
     modules, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - modules:
@@ -50,7 +50,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def complaint(name: str, where: str | Path) -> str:
-    """What `load` says when it refuses."""
+    """The message with which `load` refuses."""
     with pytest.raises(ComponentError) as refused:
         load(name, where)
     return str(refused.value)
@@ -68,7 +68,9 @@ def test_every_component_can_come_from_a_file(tmp_path: Path, name: str) -> None
 
 
 def test_a_component_may_differ_where_callers_do_not_see_it(tmp_path: Path) -> None:
-    """No constructor where none is owed, other names, more defaults, and helpers beside it are all fine."""
+    """A missing constructor where none is required, other names, more defaults,
+    and helpers beside it are fine.
+    """
     write(tmp_path / "beside.py", "ROOMS = ['r']")
     write(
         tmp_path / "mine.py",
@@ -91,8 +93,10 @@ def test_a_component_may_differ_where_callers_do_not_see_it(tmp_path: Path) -> N
     assert load("pubsub", tmp_path / "mine.py")().rooms() == ["r"]
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
-    """A component that does not exist, and a file or folder without it, are told apart and named."""
+def test_a_missing_component_file_or_folder(tmp_path: Path) -> None:
+    """A component that does not exist, and a file or folder without it,
+    have different messages with its name.
+    """
     assert "did you mean `sequencer`?" in complaint("sequenzer", tmp_path)
     everything = complaint("x", tmp_path)
     assert all(f"`{name}`" in everything for name in INTERFACES)
@@ -111,7 +115,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 def test_syntax_errors_are_shown_with_a_caret(
     tmp_path: Path, text: str, line: int, shown: str, under: int
 ) -> None:
-    """A syntax error is told with its file and line, the text of it, and a caret at the place."""
+    """A syntax error is reported with its file, line and text, and a caret at the place."""
     path = tmp_path / "mine.py"
     path.write_text(text)
     first, second, third = complaint("pubsub", path).splitlines()
@@ -122,7 +126,7 @@ def test_syntax_errors_are_shown_with_a_caret(
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    """Bytes that are no Python at all are refused with the file's name, and without a crash."""
+    """A file that is not Python at all is refused with its name, and without a crash."""
     path = tmp_path / "mine.py"
     for content in (b"x = '\xff'\n", b"\0\0\0"):
         path.write_bytes(content)
@@ -130,7 +134,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_class_is_guessed(tmp_path: Path) -> None:
-    """A file without the class says which one it was perhaps meant to be, or which there are."""
+    """For a file without the class, the message has the class that was perhaps meant, or those there are."""
     path = write(tmp_path / "mine.py", "class Pubsub: ...\nclass _Hidden: ...\n")
     assert complaint("pubsub", path) == f"{path} has no class `PubSub`; did you mean `Pubsub`?"
     write(path, "class Rooms: ...\nclass Other: ...\n")
@@ -222,23 +226,23 @@ def test_methods_that_do_not_fit(
     ],
 )
 def test_the_answers_of_the_kit_may_not_be_imported(tmp_path: Path, line: str, module: str) -> None:
-    """A component that imports ours, or a solution, is told with the line to write its own."""
+    """A component that imports ours, or a solution, is refused with the line to write instead."""
     path = write(tmp_path / "mine.py", f"import json\n{line}\n")
     said = complaint("sequencer", path)
     at = 2 + line.count("\n")
     assert said.startswith(f"{path}, line {at} takes its component from `{module}`: write your own.")
 
 
-def test_our_class_in_disguise_is_found_out(tmp_path: Path) -> None:
-    """A class that is ours all the same, whichever way it was come by, is refused."""
+def test_our_class_under_another_name_is_refused(tmp_path: Path) -> None:
+    """A class that is ours all the same, however it was imported, is refused."""
     path = write(
         tmp_path / "mine.py", "import importlib\nPubSub = importlib.import_module('lab.pubsub').PubSub\n"
     )
     assert complaint("pubsub", path).startswith(f"{path} takes its component from `lab.pubsub`: write your")
 
 
-def test_what_goes_wrong_at_import_is_told_with_its_line(tmp_path: Path) -> None:
-    """An exception at import is one line with the file, the line, the exception and the source there."""
+def test_an_error_at_import_is_reported_with_its_line(tmp_path: Path) -> None:
+    """An exception at import is one line with the file, the line, the exception and its source."""
     path = write(tmp_path / "mine.py", "import json\n\ndef parse():\n    json.loads('{')\n\nparse()\n")
     first, second = complaint("pubsub", path).splitlines()
     assert first.startswith(f"{path}, line 4: JSONDecodeError: Expecting property name")
@@ -249,22 +253,22 @@ def test_what_goes_wrong_at_import_is_told_with_its_line(tmp_path: Path) -> None
     assert complaint("pubsub", path) == f"{path}, line 1: ValueError: no further text\n    raise ValueError"
 
 
-def test_relative_paths_are_told_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was named relative to the current folder is found, and named like that in the text."""
+def test_relative_paths_are_shown_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file given relative to the current folder is found, and named like that in the text."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mine.py", "\n1 / 0\n")
     assert complaint("pubsub", "mine.py") == "mine.py, line 2: ZeroDivisionError: division by zero\n    1 / 0"
 
 
-def test_a_syntax_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
-    """A syntax error in a file that the component imports is told with that file's name and line."""
+def test_a_syntax_error_in_an_imported_file_is_reported_there(tmp_path: Path) -> None:
+    """A syntax error in a file that the component imports is reported with that file's name and line."""
     beside = write(tmp_path / "beside_broken.py", "x = 1\ny = = 2\n")
     path = write(tmp_path / "mine.py", "import beside_broken\n")
     assert complaint("pubsub", path).startswith(f"{beside}, line 2: SyntaxError: ")
 
 
-def test_an_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
-    """An exception in a file that the component imports is not told under a wrong file's name."""
+def test_an_error_in_an_imported_file_is_reported_there(tmp_path: Path) -> None:
+    """An exception in a file that the component imports is not reported under a wrong file's name."""
     beside = write(tmp_path / "beside_failing.py", "x = 1\n\n\ny = x / 0\n")
     path = write(tmp_path / "mine.py", "import beside_failing\n")
     said = complaint("pubsub", path)
@@ -272,7 +276,7 @@ def test_an_error_beside_is_told_at_its_own_place(tmp_path: Path) -> None:
 
 
 def test_a_component_that_exits_is_refused(tmp_path: Path) -> None:
-    """A file that calls `sys.exit()` as it is imported is told like any other error."""
+    """A file that calls `sys.exit()` at import is reported like any other error."""
     path = write(tmp_path / "mine.py", "import sys\nsys.exit()\n")
     try:
         said = complaint("pubsub", path)
@@ -281,7 +285,7 @@ def test_a_component_that_exits_is_refused(tmp_path: Path) -> None:
     assert said.startswith(f"{path}, line 2: SystemExit")
 
 
-def test_an_error_later_on_is_described_too(tmp_path: Path) -> None:
+def test_an_error_after_loading_is_described_too(tmp_path: Path) -> None:
     """An exception that a loaded component raises when it runs is described with its place in the file."""
     path = write(tmp_path / "mine.py", STORE.replace("def close(self): ...", "def close(self): return 1 / 0"))
     store = load("store", path)(tmp_path)

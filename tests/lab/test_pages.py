@@ -14,13 +14,13 @@ from tests.lab.helpers import PATIENCE, dial, serving
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ChatServer]:
-    """A server that nobody talks to."""
+    """A server without clients."""
     async with serving(tmp_path) as server:
         yield server
 
 
 async def ask(server: ChatServer, request: str) -> tuple[str, bytes]:
-    """The head and the body of the answer to a request line, as they come over the wire."""
+    """The head and the body of the answer to a request line, as they are sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(f"{request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE)).partition(b"\r\n\r\n")
@@ -29,7 +29,7 @@ async def ask(server: ChatServer, request: str) -> tuple[str, bytes]:
     return head.decode(), body
 
 
-async def test_the_page_and_all_that_it_names(server: ChatServer) -> None:
+async def test_the_page_and_all_files_that_it_names(server: ChatServer) -> None:
     """`/` is the page; its styles, its icon and each module that another one imports are there too."""
     head, body = await ask(server, "GET /?user=ada")
     assert head.startswith("HTTP/1.1 200 ")
@@ -52,7 +52,7 @@ async def test_the_page_and_all_that_it_names(server: ChatServer) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/main.js", "/healthz", "/nothing"])
 async def test_every_answer_is_safe(server: ChatServer, path: str) -> None:
-    """No answer lets a browser run what is not ours, guess a type, or show the page in another's frame."""
+    """No answer lets a browser run foreign scripts, guess a type, or show the page in another's frame."""
     head, _ = await ask(server, f"GET {path}")
     assert "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:;" in head
     assert "frame-ancestors 'none'" in head
@@ -76,7 +76,7 @@ async def test_every_answer_is_safe(server: ChatServer, path: str) -> None:
         "http://localhost/main.js",
     ],
 )
-async def test_other_paths_lead_nowhere(server: ChatServer, path: str) -> None:
+async def test_other_paths_are_not_found(server: ChatServer, path: str) -> None:
     """Whatever is not one of the page's files by its plain name is not found."""
     head, body = await ask(server, f"GET {path}")
     assert head.startswith("HTTP/1.1 404 ")
@@ -96,7 +96,7 @@ async def test_head_is_get_without_the_body(server: ChatServer) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
 async def test_other_methods_are_refused(server: ChatServer, method: str) -> None:
-    """Nothing but GET and HEAD is obeyed, and the chat goes on."""
+    """Nothing but GET and HEAD is accepted, and the chat goes on."""
     head, _ = await ask(server, f"{method} /")
     assert head.startswith("HTTP/1.1 405 ")
     assert "Allow: GET, HEAD" in head
@@ -104,8 +104,10 @@ async def test_other_methods_are_refused(server: ChatServer, method: str) -> Non
         await ada.join()
 
 
-async def test_nonsense_does_not_end_the_server(server: ChatServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Requests that are none get an error or silence; the next visitor is served."""
+async def test_malformed_requests_do_not_end_the_server(
+    server: ChatServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They get an error or no answer; the next request is served."""
     for nonsense in ("", "GET", "GET /\x00", "POST /\r\nContent-Length: 3\r\n\r\nabc", "GET / / /"):
         await ask(server, nonsense)
     head, _ = await ask(server, "GET /healthz")

@@ -18,7 +18,9 @@ ROOMS = ["r", "s"]
 
 @dataclass
 class Naive:
-    """The rule itself: who was seen when, on which connection; everything else is worked out anew."""
+    """The rule itself: which user was seen when, on which connection;
+    everything else is computed each time.
+    """
 
     interval: float
     timeout: float
@@ -31,7 +33,7 @@ class Naive:
         return max(signs, default=None)
 
     def status(self, room: str, user: str, now: float) -> Status:
-        """What the user is."""
+        """The user's status."""
         sign = self.last_sign(room, user)
         if sign is None or now - sign >= self.timeout:
             return OFFLINE
@@ -57,7 +59,9 @@ steps = st.one_of(
 def test_presence_is_that_of_the_naive_model(
     history: list[tuple[str, str, str]], times: tuple[float, float]
 ) -> None:
-    """A user is online in a room iff a connection of theirs there was seen in time; each change is one."""
+    """A user is online in a room iff one of their connections there was seen in time;
+    each change is reported once.
+    """
     manager, model, now = PresenceManager(*times), Naive(*times), 1000.0
     shown: dict[tuple[str, str], Status] = {}
 
@@ -82,7 +86,7 @@ def test_presence_is_that_of_the_naive_model(
                 users = {user: model.status(each, user, now) for user in ("ada", "bob")}
                 assert users == {user: shown.get((each, user), OFFLINE) for user in users}
         else:
-            # A frame is a sign of life before it is anything else: so the server reports it.
+            # A frame is a sign of life before anything else: so the server reports it.
             if what != "lost":
                 note(manager.seen(who, now))
                 if known:
@@ -115,8 +119,8 @@ def joined(manager: PresenceManager, connection: str, user: str, room: str, now:
     return manager.connected(connection, user, now) + manager.joined(connection, room, now)
 
 
-def test_the_time_out_is_met_to_the_moment() -> None:
-    """A silent user is away after one and a half intervals and offline at the timeout, never sooner."""
+def test_the_timeout_is_exact() -> None:
+    """A silent user is away after one and a half intervals and offline at the timeout, never earlier."""
     manager = PresenceManager(2.0, 8.0)
     online = Change("r", Presence("ada", ONLINE, 1000))
     assert joined(manager, "a1", "ada", "r", 1.0) == [online]
@@ -131,7 +135,7 @@ def test_the_time_out_is_met_to_the_moment() -> None:
 
 
 def test_a_sign_of_life_renews_everything() -> None:
-    """Who is away is online again in every room after one sign of life, and the timeout begins anew."""
+    """An away user is online again in every room after one sign of life, and the timeout starts again."""
     manager = PresenceManager(2.0, 8.0)
     joined(manager, "a1", "ada", "r", 0.0)
     manager.joined("a1", "s", 0.0)
@@ -156,7 +160,7 @@ def test_only_the_last_connection_counts() -> None:
 
 
 def test_two_connections_that_time_out_together_are_one_change() -> None:
-    """A user whose connections all fall silent is shown as offline once."""
+    """A user whose connections all go silent is shown as offline once."""
     manager = PresenceManager(2.0, 3.0)
     joined(manager, "a1", "ada", "r", 0.0)
     joined(manager, "a2", "ada", "r", 0.5)
@@ -164,8 +168,8 @@ def test_two_connections_that_time_out_together_are_one_change() -> None:
     assert [change.presence.status for change in changes] == [OFFLINE]
 
 
-def test_what_is_not_known_changes_nothing() -> None:
-    """Calls about a connection that was never there, is gone, or is not in the room change nothing."""
+def test_unknown_connections_change_nothing() -> None:
+    """Calls about a connection that never existed, is gone, or is not in the room change nothing."""
     manager = PresenceManager(2.0, 8.0)
     joined(manager, "a1", "ada", "r", 0.0)
     assert manager.left("a1", "elsewhere", 0.0) == []
@@ -178,8 +182,8 @@ def test_what_is_not_known_changes_nothing() -> None:
     assert manager.in_room("r", 1.0) == []
 
 
-def test_nobody_is_remembered_for_ever() -> None:
-    """After a thousand users came and went, each in their own way, nothing of them is kept."""
+def test_no_user_is_kept_for_ever() -> None:
+    """After a thousand users have come and gone, each in their own way, nothing of them is kept."""
     manager = PresenceManager(2.0, 8.0)
     for number in range(1000):
         name = f"c{number}"
@@ -195,7 +199,7 @@ def test_nobody_is_remembered_for_ever() -> None:
 
 @pytest.mark.parametrize("what", ["joined", "left"])
 def test_joining_or_leaving_is_a_sign_of_life_in_all_rooms(what: str) -> None:
-    """Who was away and joins or leaves some room is online, and shown as online, in the other rooms too."""
+    """An away user that joins or leaves some room is online, and shown as online, in the other rooms too."""
     manager = PresenceManager(2.0, 8.0)
     joined(manager, "a1", "ada", "r", 0.0)
     manager.joined("a1", "s", 0.0)

@@ -43,7 +43,7 @@ from tests.lab.helpers import PROPERTY, Json, message
 
 CONTRACT = (Path(protocol.__file__).parent / "PROTOCOL.md").read_text(encoding="utf-8")
 
-# Half characters too: JSON can escape them, and Python's strings can hold them.
+# Unpaired surrogates too: JSON can escape them, and Python's strings can hold them.
 any_text = st.text(st.characters(exclude_categories=()), max_size=12)
 whole_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.one_of(
@@ -62,7 +62,7 @@ def json_values(text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 
 
 def near_frames(key: st.SearchStrategy[str], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
-    """Objects that could be frames: the right names, and values that are right or not far from it."""
+    """Objects that could be frames: the right names, and values that are right or almost right."""
     room = st.sampled_from(["r", "", "..", "é", "a b", "x" * 64, "x" * 65, "\ud800"]) | odd
     number = numbers | st.none() | odd
     id = any_text | st.sampled_from(["", "x" * 128, "x" * 129]) | st.none() | odd
@@ -77,7 +77,7 @@ def near_frames(key: st.SearchStrategy[str], odd: st.SearchStrategy[Any]) -> st.
 
 
 def is_frame_or_bad_frame(text: str | bytes) -> None:
-    """Parse; what comes out is a frame whose every field keeps the rules, or a BadFrame that can be sent."""
+    """Parse it; the result is a frame whose fields all keep the rules, or a BadFrame that can be sent."""
     try:
         frame = parse(text)
     except BadFrame as bad:
@@ -104,7 +104,7 @@ def is_frame_or_bad_frame(text: str | bytes) -> None:
 @PROPERTY
 @given(st.text(st.characters(exclude_categories=())) | st.binary() | json_values(any_text).map(json.dumps))
 def test_parse_survives_any_text(text: str | bytes) -> None:
-    """Whatever text or bytes come, they are a frame or a BadFrame, and no other exception."""
+    """Any text or bytes are a frame or a BadFrame, and raise no other exception."""
     is_frame_or_bad_frame(text)
 
 
@@ -122,8 +122,10 @@ def test_parse_survives_what_is_nearly_a_frame(value: Json, ascii_only: bool, as
 @example({"type": "message", "data": "\ud800"})
 @example({"type": "heartbeat", "\ud800": 1})
 @example({"type": "message", "data": {"room": "r", "content": "hi", "\ud800": 1}})
-def test_parse_survives_half_characters_anywhere(value: Json) -> None:
-    """Half a character in any key or value of an object makes it a frame or a BadFrame, and nothing else."""
+def test_parse_survives_surrogates_anywhere(value: Json) -> None:
+    """With an unpaired surrogate in any key or value,
+    an object is a frame or a BadFrame, and nothing else.
+    """
     is_frame_or_bad_frame(json.dumps(value))
 
 
@@ -131,7 +133,7 @@ def test_parse_survives_half_characters_anywhere(value: Json) -> None:
 @pytest.mark.parametrize("around", ["%s", '{"type": "join", "room": %s}', '{"type": "message", "data": %s}'])
 @pytest.mark.parametrize("nest", ["[", '{"a":'])
 def test_parse_survives_deep_nesting(nest: str, around: str, depth: int) -> None:
-    """However deep a text is nested, closed or not, it is refused as a BadFrame."""
+    """However deeply a text is nested, closed or not, it is refused as a BadFrame."""
     closing = "]" if nest == "[" else "}"
     for text in (nest * depth, nest * depth + "1" + closing * depth):
         with pytest.raises(BadFrame):
@@ -163,7 +165,9 @@ def test_parse_survives_deep_nesting(nest: str, around: str, depth: int) -> None
     ],
 )
 def test_parse_reads_every_frame(text: str, frame: protocol.ClientFrame) -> None:
-    """Each kind of frame is read with its defaults and caps; null is left out, unknown fields are ignored."""
+    """Each kind of frame is read with its defaults and limits; null is left out,
+    unknown fields are ignored.
+    """
     assert parse(text) == frame
     assert parse(text.encode()) == frame
 
@@ -219,15 +223,15 @@ def say(**data: Any) -> str:
         (say(room="r", content="é" * (MAX_CONTENT // 2) + "x", id="x"), "too_large", "x"),
     ],
 )
-def test_parse_names_what_is_wrong(text: str | bytes, code: str, id: str | None) -> None:
-    """Each fault has the code that PROTOCOL.md gives it, and a refused message can be told by its id."""
+def test_parse_names_the_error(text: str | bytes, code: str, id: str | None) -> None:
+    """Each error has its code of PROTOCOL.md, and a refused message is named by its id."""
     with pytest.raises(BadFrame) as refused:
         parse(text)
     assert (refused.value.code, refused.value.id) == (code, id)
 
 
 def test_an_unknown_type_is_guessed() -> None:
-    """The answer to a misspelt `type` names the one that was meant, and else all that there are."""
+    """The answer to a misspelt `type` suggests the right one, or else lists them all."""
     with pytest.raises(BadFrame, match="did you mean `history`"):
         parse('{"type": "histroy", "room": "r"}')
     with pytest.raises(BadFrame, match="join, leave, message, presence, history, heartbeat"):
@@ -236,7 +240,7 @@ def test_an_unknown_type_is_guessed() -> None:
 
 @pytest.mark.parametrize("content", ["x" * MAX_CONTENT, "é" * (MAX_CONTENT // 2), "\n", " ", "\x00"])
 def test_content_up_to_the_limit_passes_unchanged(content: str) -> None:
-    """A content of up to 64 KiB of UTF-8 is taken exactly as it came, spaces and all."""
+    """A content of up to 64 KiB of UTF-8 is accepted exactly as it came, with its spaces."""
     frame = parse(say(room="r", content=content, id="x" * MAX_ID))
     assert frame == Say(Words("r", content, "x" * MAX_ID))
 
@@ -272,7 +276,7 @@ def test_room_names(name: str, fits: bool) -> None:
     ],
 )
 def test_the_contract_has_an_expression_for_room_names(name: str, fits: bool) -> None:
-    """Python's, as it stands there, takes what the server takes, but for combining marks."""
+    """Python's, as given there, accepts what the server accepts, except combining marks."""
     (expression,) = re.findall(r"`re\.fullmatch` \| `(.*)` \|$", CONTRACT, flags=re.M)
     assert bool(re.fullmatch(expression, name)) is fits
     assert protocol.is_room_name(name) is (fits or name == "e\u0301")
@@ -294,7 +298,7 @@ def test_the_contract_has_an_expression_for_room_names(name: str, fits: bool) ->
     )
 )
 def test_messages_round_trip(message: Message) -> None:
-    """What is encoded can be read by any JSON library, and gives the same message again."""
+    """What is encoded can be read by any JSON library, and gives an equal message."""
     wire = json.loads(encode(message).decode("utf-8"))
     assert wire == {"type": "message", "data": msgspec.to_builtins(message)}
     assert Message(**wire["data"]) == message
@@ -318,7 +322,7 @@ def test_messages_round_trip(message: Message) -> None:
         (Heartbeat(), None),
     ],
 )
-def test_server_frames_look_as_the_contract_says(frame: ServerFrame, wire: Json | None) -> None:
+def test_server_frames_have_the_fields_of_the_contract(frame: ServerFrame, wire: Json | None) -> None:
     """Each server frame has exactly the fields and names of PROTOCOL.md, in `data` beside its `type`."""
     decoded = json.loads(encode(frame))
     kind = decoded.pop("type")
@@ -327,7 +331,7 @@ def test_server_frames_look_as_the_contract_says(frame: ServerFrame, wire: Json 
 
 
 def test_the_contract_and_the_types_agree() -> None:
-    """The tables and examples of PROTOCOL.md name the very types, codes and fields that the code has."""
+    """The tables and examples of PROTOCOL.md have the same types, codes and fields as the code."""
     sections = {part.partition("\n")[0]: part for part in re.split(r"^#+ ", CONTRACT, flags=re.M)}
 
     def first_column(section: str) -> list[str]:
@@ -349,7 +353,7 @@ def test_the_contract_and_the_types_agree() -> None:
 
 
 def test_the_schema_names_every_frame() -> None:
-    """The JSON Schema has an entry for each type in each direction, and no reference leads nowhere."""
+    """The JSON Schema has an entry for each type in each direction, and all references exist."""
     schema = json.loads(json.dumps(protocol.schema()))
     definitions = schema["$defs"]
 
@@ -371,7 +375,9 @@ def test_the_schema_names_every_frame() -> None:
 @example([("\x01", MAX_CONTENT)] * 100, False)
 @example([("x", MAX_CONTENT)] * 17, True)
 def test_split_keeps_everything_within_the_limit(sizes: list[tuple[str, int]], more: bool) -> None:
-    """A split page keeps its messages in order, each frame within 1 MiB, and `more` true but at the end."""
+    """A split page keeps its messages in order, each frame within 1 MiB,
+    and `more` true except at the end.
+    """
     page = [
         message(n, content=char * (size // len(char.encode()))) for n, (char, size) in enumerate(sizes, 1)
     ]
@@ -400,12 +406,12 @@ def test_split_keeps_everything_within_the_limit(sizes: list[tuple[str, int]], m
     ],
 )
 def test_user_names(path: str, user: str | None) -> None:
-    """A connection's address names its user, percent-encoded, on any path, or leaves it to the server."""
+    """A connection's address has its user name, percent-encoded, on any path, or leaves it to the server."""
     assert user_in(path) == user
 
 
 @pytest.mark.parametrize("name", ["", "system", "%73ystem", "x" * 65, "%FF", "%ED%A0%80", "\udcc3\udca9"])
-def test_user_names_that_cannot_be_had(name: str) -> None:
+def test_user_names_that_are_refused(name: str) -> None:
     """An empty, too long or broken name, and that of the system, are refused as `bad_name`."""
     with pytest.raises(BadFrame) as refused:
         user_in(f"/?user={name}")
@@ -413,6 +419,6 @@ def test_user_names_that_cannot_be_had(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["//[?user=ada", "//[::1?user=ada", "//x]/?user=ada"])
-def test_any_path_will_do(path: str) -> None:
+def test_any_path_is_accepted(path: str) -> None:
     """Clients connect to any path, also to one that looks like the beginning of a broken address."""
     assert user_in(path) == "ada"

@@ -12,7 +12,7 @@ from tests.lab.helpers import PROPERTY, message
 
 
 class Inbox:
-    """A member that keeps what it is sent, and may do something when it is."""
+    """A member that keeps the frames it is sent, and may call something at each."""
 
     def __init__(self, on_frame: Callable[[], object] = lambda: None) -> None:
         self.got: list[ServerFrame] = []
@@ -39,7 +39,9 @@ steps = st.one_of(
 @settings(PROPERTY, max_examples=60)
 @given(st.lists(steps, max_size=40))
 def test_members_and_frames_are_those_of_a_set_per_room(history: list[tuple[str, str, int]]) -> None:
-    """Whoever is in a room hears each frame of it once and in order, and nobody else hears anything."""
+    """Each member of a room receives each of its frames once and in order,
+    and nobody else receives anything.
+    """
     pubsub, inboxes = PubSub(), [Inbox() for _ in range(4)]
     model: dict[str, set[int]] = {"r": set(), "s": set(), "t": set()}
     expected: list[list[Message]] = [[] for _ in inboxes]
@@ -61,8 +63,8 @@ def test_members_and_frames_are_those_of_a_set_per_room(history: list[tuple[str,
     assert [inbox.got for inbox in inboxes] == expected
 
 
-def test_the_list_of_members_is_the_callers_own() -> None:
-    """What a caller does to the list of members changes nothing in the room."""
+def test_the_list_of_members_is_a_copy() -> None:
+    """Changing the returned list of members changes nothing in the room."""
     pubsub, inbox = PubSub(), Inbox()
     pubsub.subscribe("r", inbox)
     pubsub.members("r").clear()
@@ -72,7 +74,9 @@ def test_the_list_of_members_is_the_callers_own() -> None:
 
 
 def test_members_may_leave_while_a_frame_goes_out() -> None:
-    """A member whose `send` makes members leave disturbs nobody, and who has left is not sent the frame."""
+    """A member whose `send` makes members leave disturbs no other,
+    and one that has left is not sent the frame.
+    """
     pubsub = PubSub()
     before, after, stays = Inbox(), Inbox(), Inbox()
 
@@ -88,8 +92,8 @@ def test_members_may_leave_while_a_frame_goes_out() -> None:
     assert pubsub.members("r") == [stays]
 
 
-def test_members_may_come_while_a_frame_goes_out() -> None:
-    """A member that subscribes during a frame gets it once at the most, and the next one like all others."""
+def test_members_may_join_while_a_frame_goes_out() -> None:
+    """A member that subscribes during a frame gets it at most once, and the next one like all others."""
     pubsub, newcomer = PubSub(), Inbox()
     host = Inbox(lambda: pubsub.subscribe("r", newcomer))
     pubsub.subscribe("r", host)
@@ -101,8 +105,8 @@ def test_members_may_come_while_a_frame_goes_out() -> None:
     assert host.got == [message(1), message(2)]
 
 
-def test_a_room_that_everybody_left_costs_nothing() -> None:
-    """After a thousand rooms were visited and left, the registry is like a new one."""
+def test_an_empty_room_needs_no_memory() -> None:
+    """After a thousand rooms were joined and left, the registry is like a new one."""
     pubsub, inbox = PubSub(), Inbox()
     for number in range(1000):
         pubsub.subscribe(f"r{number}", inbox)

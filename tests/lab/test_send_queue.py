@@ -16,7 +16,7 @@ def holding(*frames: bytes) -> SendQueue:
     return queue
 
 
-def test_who_keeps_up_is_written_a_tick_in_one_piece() -> None:
+def test_a_tick_is_written_in_one_piece_if_nothing_waits() -> None:
     """If nothing waits and the transport has room, all that is put is one piece, and nothing is left."""
     queue = SendQueue()
     assert queue.put([b"one", Replay(b"two"), b"three"], is_writable=True) == b"onetwothree"
@@ -25,7 +25,7 @@ def test_who_keeps_up_is_written_a_tick_in_one_piece() -> None:
 
 
 def test_a_full_transport_lets_all_wait() -> None:
-    """If the transport is full, nothing is to be written now; the frames wait and count, replays do not."""
+    """If the transport is full, nothing is written now; the frames wait and count, replays do not."""
     queue = holding(b"one", Replay(b"two"), b"three")
     assert list(queue.waiting) == [b"one", b"two", b"three"]
     assert (queue.live_bytes, queue.released_bytes) == (8, 0)
@@ -67,15 +67,15 @@ def test_a_frame_larger_than_a_write_is_taken_whole() -> None:
 
 
 def test_too_far_behind_is_a_byte_beyond_the_limit() -> None:
-    """A reader may have MAX_WAITING live bytes to catch up with, and any size of replay; not a byte more."""
+    """MAX_WAITING live bytes may wait for a reader, and a replay of any size; not one byte more."""
     queue = holding(bytes(MAX_WAITING - 1), Replay(bytes(2 * MAX_WAITING)), b"x")
     assert not queue.is_too_far_behind
     queue.put([b"x"], is_writable=False)
     assert queue.is_too_far_behind
 
 
-def test_who_reads_on_catches_up() -> None:
-    """What was taken does not count any more, and a replay that is taken is not subtracted from the rest."""
+def test_a_reader_that_reads_on_catches_up() -> None:
+    """What was taken no longer counts, and a replay that is taken is not subtracted from the rest."""
     queue = holding(bytes(TRANSPORT_BUFFER), Replay(bytes(TRANSPORT_BUFFER)), b"live")
     sizes = [queue.live_bytes]
     while queue.waiting:
@@ -84,7 +84,7 @@ def test_who_reads_on_catches_up() -> None:
     assert sizes == [TRANSPORT_BUFFER + 4, 4, 4, 0]
 
 
-def test_what_is_dropped_is_gone() -> None:
+def test_dropped_frames_are_gone() -> None:
     """After `drop` nothing waits or counts; what was taken before stays taken; and the queue can be used."""
     queue = holding(*[BIG] * 200)
     queue.take_waiting()

@@ -16,12 +16,12 @@ from tests.lab.helpers import PATIENCE, PROPERTY, eventually, message
 
 
 class SlowStore:
-    """A store in memory that lets others run before and after each step, as often as `pauses` say."""
+    """A store in memory that lets other tasks run before and after each step, as often as `pauses` say."""
 
     def __init__(self, pauses: Iterable[int] = (0,), already: int = 0, room: str = "r") -> None:
         self.rooms: dict[str, dict[int, Message]] = {}
         self.saves = 0
-        self.open = asyncio.Event()  # closed, it holds up every save in the rooms of `held`
+        self.open = asyncio.Event()  # if closed, it blocks every save in the rooms of `held`
         self.open.set()
         self.held: set[str] = set()
         self.fail_before = self.fail_after = False
@@ -35,16 +35,16 @@ class SlowStore:
         room[new.sequence] = new
 
     def all(self, room: str) -> list[Message]:
-        """What is saved in a room."""
+        """The messages saved in a room."""
         return [each for _, each in sorted(self.rooms.get(room, {}).items())]
 
     async def pause(self) -> None:
-        """Let the others run a while."""
+        """Let other tasks run."""
         for _ in range(next(self._pauses)):
             await asyncio.sleep(0)
 
     async def save(self, messages: list[Message]) -> None:
-        """See the interface; fails before or after it saved if it was told to."""
+        """See the interface; fails before or after saving if the test asks for it."""
         self.saves += 1
         await self.pause()
         if any(each.room in self.held for each in messages):
@@ -115,12 +115,12 @@ class Listener:
             self.live.append(frame)
 
     async def drain(self) -> None:
-        """Takes as long as the store does, or until it reads again."""
+        """Takes as long as the store does, or until the member reads again."""
         await self._store.pause()
         await self.reads.wait()
 
     def check(self, since: int | None, room: str = "r") -> None:
-        """Replay and live messages are one row without a hole or an overlap, up to the room's end."""
+        """Replay and live messages are one sequence without a gap or an overlap, up to the room's end."""
         past, live = numbers(self.replay), numbers(self.live)
         end = len(self._store.all(room))
         seam = end - len(live)
@@ -138,7 +138,7 @@ def numbers(messages: Iterable[Message]) -> list[int]:
 
 
 def draft(content: str = "hi", id: str | None = None, room: str = "r", user: str = "ada") -> Draft:
-    """Something to say."""
+    """A message to be accepted."""
     return Draft(room, user, content, id)
 
 
@@ -154,7 +154,9 @@ acts = st.one_of(
 def test_any_interleaving_keeps_the_order(
     history: list[tuple[str, str | int | None, str | None]], pauses: list[int], already: int
 ) -> None:
-    """However talkers and newcomers interleave: no gap, no repetition, one order for all, equal ids once."""
+    """However senders and new members interleave: no gap, no repetition,
+    one order for all, equal ids once.
+    """
 
     async def play() -> None:
         store = SlowStore([*pauses, 0], already)
@@ -195,7 +197,7 @@ def test_any_interleaving_keeps_the_order(
 
 
 async def test_many_at_once_are_numbered_in_the_order_of_their_calls() -> None:
-    """2500 drafts that come at the same moment get 1 to 2500 in order, and share saves."""
+    """2500 drafts that come at the same time get 1 to 2500 in order, and share saves."""
     store = SlowStore([1])
     sequencer, listener = Sequencer(store, PubSub()), Listener(store)
     await sequencer.attach("r", listener, 0)
@@ -205,8 +207,8 @@ async def test_many_at_once_are_numbered_in_the_order_of_their_calls() -> None:
     assert store.saves < 25, "each save syncs the disk, so that those who wait should share one"
 
 
-async def test_a_room_goes_on_where_the_store_stands() -> None:
-    """A new sequencer on an old store goes on with the next number, for each room by itself."""
+async def test_a_room_continues_after_the_stored_messages() -> None:
+    """A new sequencer on an old store goes on with the next number, in each room by itself."""
     store = SlowStore(already=7)
     for expected in (8, 9):
         sequencer = Sequencer(store, PubSub())
@@ -228,8 +230,8 @@ async def test_a_retry_is_answered_with_what_is_stored() -> None:
     assert store.saves == 3
 
 
-async def test_a_batch_asks_for_all_its_ids_at_once() -> None:
-    """Whether drafts are retries is asked of the store for a batch as a whole, not one after the other."""
+async def test_a_batch_looks_up_all_its_ids_at_once() -> None:
+    """Whether drafts are retries is asked of the store for a batch as a whole, not one by one."""
 
     class Asked(SlowStore):
         asked = most = 0
@@ -249,7 +251,7 @@ async def test_a_batch_asks_for_all_its_ids_at_once() -> None:
 
 
 async def test_rooms_do_not_wait_for_each_other() -> None:
-    """While one room's save takes its time, another room's messages are accepted."""
+    """While one room's save takes time, another room's messages are accepted."""
     store = SlowStore()
     sequencer = Sequencer(store, PubSub())
     store.held = {"slow"}
@@ -263,7 +265,9 @@ async def test_rooms_do_not_wait_for_each_other() -> None:
 
 
 async def test_nothing_is_published_before_it_is_saved() -> None:
-    """While a save is under way nobody hears of its messages, and a newcomer meets them exactly once."""
+    """While a save is in progress nobody receives its messages,
+    and a new member receives them exactly once.
+    """
     store = SlowStore([2])
     sequencer, witness, newcomer = Sequencer(store, PubSub()), Listener(store), Listener(store)
     await sequencer.attach("r", witness, None)
@@ -282,7 +286,7 @@ async def test_nothing_is_published_before_it_is_saved() -> None:
 
 
 async def test_a_failed_save_leaves_no_gap() -> None:
-    """If a save fails, all who waited for it are told, nobody hears of it, and the number is free again."""
+    """If a save fails, all drafts in it raise, nobody receives them, and the number is free again."""
     store = SlowStore([1], already=4)
     sequencer, listener = Sequencer(store, PubSub()), Listener(store)
     await sequencer.attach("r", listener, None)
@@ -309,7 +313,7 @@ async def test_a_save_that_fails_late_gives_no_number_twice() -> None:
 
 
 async def whose_saves_wait() -> tuple[SlowStore, Sequencer, Listener]:
-    """A store whose saves wait until it is `open`, with a sequencer, and who listens to it."""
+    """A store whose saves wait until it is `open`, with a sequencer and a listener."""
     store = SlowStore([1])
     sequencer, listener = Sequencer(store, PubSub()), Listener(store)
     await sequencer.attach("r", listener, None)
@@ -318,8 +322,10 @@ async def whose_saves_wait() -> tuple[SlowStore, Sequencer, Listener]:
     return store, sequencer, listener
 
 
-async def test_who_gives_up_does_not_hold_up_the_queue() -> None:
-    """If the first in the queue is gone before its message is saved, the others are served all the same."""
+async def test_a_cancelled_caller_does_not_block_the_queue() -> None:
+    """If the first in the queue is cancelled before its message is saved,
+    the others are served all the same.
+    """
     store, sequencer, listener = await whose_saves_wait()
     first, *others = [asyncio.create_task(sequencer.accept(draft(f"no. {n}"))) for n in range(3)]
     await eventually(lambda: store.saves)
@@ -331,8 +337,8 @@ async def test_who_gives_up_does_not_hold_up_the_queue() -> None:
     listener.check(None)
 
 
-async def test_who_is_alone_and_gives_up_leaves_nobody_behind() -> None:
-    """If who was alone in the queue is gone while its message is saved, those who came later are served."""
+async def test_after_a_cancelled_single_caller_the_queue_goes_on() -> None:
+    """If the only caller is cancelled while its message is saved, those that came later are served."""
     store, sequencer, listener = await whose_saves_wait()
     first = asyncio.create_task(sequencer.accept(draft("gone")))
     await eventually(lambda: store.saves)
@@ -346,8 +352,8 @@ async def test_who_is_alone_and_gives_up_leaves_nobody_behind() -> None:
     listener.check(None)
 
 
-async def test_who_gives_up_before_a_failure_is_left_alone() -> None:
-    """A failing save reaches those who still wait, and is no trouble to those who went."""
+async def test_a_failure_after_a_cancelled_call_is_harmless() -> None:
+    """A failing save is raised for callers that still wait, and does no harm to those that were cancelled."""
     store = SlowStore([1])
     sequencer = Sequencer(store, PubSub())
     store.held, store.fail_before = {"r"}, True
@@ -362,8 +368,8 @@ async def test_who_gives_up_before_a_failure_is_left_alone() -> None:
     assert (await sequencer.accept(draft())).sequence == 1
 
 
-async def test_a_long_replay_waits_for_its_reader_and_nobody_else_does() -> None:
-    """While a newcomer reads its replay slowly, others go on, and it misses nothing of what they say."""
+async def test_a_long_replay_delays_only_its_reader() -> None:
+    """While a new member reads its replay slowly, others go on, and it misses none of their messages."""
     store = SlowStore(already=250)
     sequencer, witness, newcomer = Sequencer(store, PubSub()), Listener(store), Listener(store)
     await sequencer.attach("r", witness, 250)
@@ -402,14 +408,16 @@ async def test_pages_of_history(since: int, limit: int, expected: Iterable[int],
     assert (numbers(page.messages), page.last, page.more) == (list(expected), 150, more)
 
 
-async def test_history_of_a_room_in_which_nothing_was_said() -> None:
+async def test_history_of_an_empty_room() -> None:
     """A page of an unknown room is empty, and its newest number is 0."""
     page = await Sequencer(SlowStore(already=3), PubSub()).history("silent", 0, 100)
     assert page == History("silent", [], 0, more=False)
 
 
 async def test_a_batch_is_bounded_in_size_too() -> None:
-    """Large drafts that gather in the queue are saved in parts; each is saved, also one that is too large."""
+    """Large drafts that collect in the queue are saved in parts; each is saved,
+    also one that is too large.
+    """
     store = SlowStore()
     sequencer = Sequencer(store, PubSub())
     sizes = [5_000_000, *[64_000] * 100]
@@ -418,8 +426,8 @@ async def test_a_batch_is_bounded_in_size_too() -> None:
     assert store.saves == 3
 
 
-async def test_a_worker_that_is_cancelled_keeps_nobody_waiting() -> None:
-    """If every other task is cancelled, who waits in the queue hears of it, and the next are served."""
+async def test_a_cancelled_worker_keeps_no_caller_waiting() -> None:
+    """If every other task is cancelled, callers in the queue get an error, and the next are served."""
     store = SlowStore()
     store.held = {"r"}
     store.open.clear()

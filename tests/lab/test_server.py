@@ -73,7 +73,7 @@ async def server(tmp_path: Path) -> AsyncIterator[ChatServer]:
 
 
 async def test_the_greeting(tmp_path: Path) -> None:
-    """The first frame says who one is and which intervals hold; without a name the server gives one."""
+    """The first frame has the user name and the intervals; without a name the server gives one."""
     async with (
         serving(tmp_path, heartbeat_interval=12.5, offline_timeout=34) as server,
         dial(server, "%C3%A9t%C3%A9%20%26") as named,
@@ -90,7 +90,7 @@ async def test_the_greeting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "system", "x" * 65, "%FF"])
-async def test_a_name_that_cannot_be_had(server: ChatServer, name: str) -> None:
+async def test_a_bad_name_is_refused(server: ChatServer, name: str) -> None:
     """A bad name is answered by `bad_name` and nothing else, and the connection is closed with 1008."""
     async with connect(f"ws://127.0.0.1:{server.port}/?user={name}", compression=None, proxy=None) as socket:
         frame = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
@@ -100,14 +100,14 @@ async def test_a_name_that_cannot_be_had(server: ChatServer, name: str) -> None:
         assert socket.close_code == 1008
 
 
-async def test_any_path_will_do(server: ChatServer) -> None:
+async def test_any_path_is_accepted(server: ChatServer) -> None:
     """A client may connect to any path, also to one that looks like half of an address."""
     async with connect(f"ws://127.0.0.1:{server.port}//[?user=ada", compression=None, proxy=None) as socket:
         assert json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))["type"] == "connected"
 
 
 async def test_frames_are_answered_in_the_order_in_which_they_were_sent(server: ChatServer) -> None:
-    """When a `presence` request is answered, all that the client had sent before is done, and answered."""
+    """When a `presence` request is answered, everything that the client sent before is done and answered."""
     async with dial(server, "ada") as ada:
         await ada.send("join", room="r")
         for number in range(20):
@@ -128,7 +128,9 @@ async def test_frames_are_answered_in_the_order_in_which_they_were_sent(server: 
 
 
 async def test_everybody_sees_the_same_order(server: ChatServer) -> None:
-    """Four talkers at once: each member gets every message once, its own too, numbered 1 to n in order."""
+    """With four senders at once, each member gets every message once, its own too,
+    numbered 1 to n in order.
+    """
     names = ["ada", "bob", "cyd", "dan"]
     clients = [dial(server, name) for name in names]
     async with clients[0] as a, clients[1] as b, clients[2] as c, clients[3] as d:
@@ -150,7 +152,7 @@ async def test_everybody_sees_the_same_order(server: ChatServer) -> None:
             assert own == [f"{name} {number}" for number in range(25)]
 
 
-async def test_rooms_count_for_themselves_and_restarts_count_on(tmp_path: Path) -> None:
+async def test_rooms_have_their_own_numbers_also_after_a_restart(tmp_path: Path) -> None:
     """Each room has its own numbers from 1, and they go on after the server was stopped and started."""
     before: list[Json] = []
     for life in range(2):
@@ -200,7 +202,7 @@ class HeldStore(MessageStore):
 
 
 async def test_a_message_is_stored_before_anybody_receives_it(tmp_path: Path) -> None:
-    """While a message is being stored nobody hears it, and others are served meanwhile."""
+    """While a message is being stored nobody receives it, and others are served meanwhile."""
     async with serving(tmp_path, Components(store=HeldStore)) as server:
         store = server.store
         assert isinstance(store, HeldStore)
@@ -230,7 +232,7 @@ async def test_a_message_is_stored_before_anybody_receives_it(tmp_path: Path) ->
         (10**30, []),
     ],
 )
-async def test_what_a_join_is_answered_with(tmp_path: Path, since: int | None, expected: range) -> None:
+async def test_the_answer_to_a_join(tmp_path: Path, since: int | None, expected: range) -> None:
     """A join brings exactly what came after `since`, or the newest 50, before any live message."""
     await fill(tmp_path, [message(number) for number in range(1, 251)])
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
@@ -254,7 +256,7 @@ async def test_what_a_join_is_answered_with(tmp_path: Path, since: int | None, e
         assert all(len(f["data"]["messages"]) <= 100 for f in came if f["type"] == "history")
 
 
-async def test_a_join_amid_talk_has_no_seam(server: ChatServer) -> None:
+async def test_a_join_during_traffic_misses_and_repeats_nothing(server: ChatServer) -> None:
     """Members who join while others talk get every message once, whichever way they join."""
     async with dial(server, "ada") as ada:
         await ada.join()
@@ -279,7 +281,7 @@ async def test_a_join_amid_talk_has_no_seam(server: ChatServer) -> None:
 
 
 async def test_joining_twice_changes_nothing(server: ChatServer) -> None:
-    """A second join is answered by the full list alone; nobody hears of it, and messages still come once."""
+    """A second join is answered by the full list only; nobody is notified, and messages still come once."""
     async with dial(server, "ada") as ada, dial(server, "bob") as bob:
         await bob.join()
         await ada.join()
@@ -292,8 +294,8 @@ async def test_joining_twice_changes_nothing(server: ChatServer) -> None:
         assert [f["type"] for f in await bob.settle()] == ["message"]
 
 
-async def test_a_replay_keeps_within_the_size_of_a_frame(tmp_path: Path) -> None:
-    """A join that is answered with long messages gets them in frames of at most 1 MiB each, and gets all."""
+async def test_a_replay_fits_into_frames(tmp_path: Path) -> None:
+    """A join that is answered with long messages gets all of them, in frames of at most 1 MiB each."""
     await fill(tmp_path, [message(number, content="x" * MAX_CONTENT) for number in range(1, 121)])
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         for since, expected in ((0, range(1, 121)), (None, range(71, 121))):
@@ -314,15 +316,15 @@ async def test_a_replay_keeps_within_the_size_of_a_frame(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("since", [0, None])
-async def test_a_replay_of_any_size_is_no_slowness(tmp_path: Path, since: int | None) -> None:
-    """A long replay waits for its reader: whoever reads it gets all of it, and is not told to go."""
+async def test_a_replay_of_any_size_is_not_counted_as_slowness(tmp_path: Path, since: int | None) -> None:
+    """A long replay waits for its reader: a client that reads gets all of it, and is not disconnected."""
     await fill(tmp_path, [message(number, content=FULL) for number in range(1, 61)])
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         assert numbers(replayed(await ada.join(since=since))) == list(range(1 if since == 0 else 11, 61))
 
 
 async def test_history_page_by_page(tmp_path: Path) -> None:
-    """Pages of any limit, asked for one after the other, make the whole history; members or not may ask."""
+    """Pages of any limit, asked for one after the other, make the whole history, for members and others."""
     await fill(tmp_path, [message(number) for number in range(1, 251)])
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         for limit in (None, 7, 100, 500):
@@ -382,7 +384,7 @@ async def test_a_broadcast_is_encoded_once(server: ChatServer) -> None:
 # --- R: retries -----------------------------------------------------------------------------------
 
 
-async def test_a_retry_is_answered_to_its_sender_alone(tmp_path: Path) -> None:
+async def test_a_retry_is_answered_to_its_sender_only(tmp_path: Path) -> None:
     """The same id again gives the stored message to this sender and to nobody else, also after a restart."""
     async with serving(tmp_path) as server, dial(server, "ada") as ada, dial(server, "bob") as bob:
         await bob.join()
@@ -409,8 +411,8 @@ async def test_a_retry_is_answered_to_its_sender_alone(tmp_path: Path) -> None:
         assert numbers(messages(await ada.settle())) == [3]
 
 
-async def test_two_who_retry_the_same_at_once_are_both_answered(tmp_path: Path) -> None:
-    """Both connections of one user send again what was stored long ago: each is told of it, once."""
+async def test_two_retries_at_once_are_both_answered(tmp_path: Path) -> None:
+    """Both connections of one user send again what was stored long ago: each gets an answer, once."""
     await fill(tmp_path, [message(1, user="ada", id="x")])
     async with serving(tmp_path) as server, dial(server, "ada") as ada, dial(server, "ada") as twin:
         for each in (ada, twin):
@@ -422,7 +424,7 @@ async def test_two_who_retry_the_same_at_once_are_both_answered(tmp_path: Path) 
 
 
 async def test_a_retry_that_overtakes_its_answer(server: ChatServer) -> None:
-    """Sent twice before the first was answered, and on a second connection: stored once, heard by all."""
+    """Sent twice before the first was answered, and on a second connection: stored once, received by all."""
     async with dial(server, "ada") as ada, dial(server, "ada") as twin, dial(server, "bob") as bob:
         for each in (bob, ada, twin):
             await each.join()
@@ -438,7 +440,7 @@ async def test_a_retry_that_overtakes_its_answer(server: ChatServer) -> None:
 # --- L, I: leaving, isolation ---------------------------------------------------------------------
 
 
-async def test_coming_and_going_is_announced(server: ChatServer) -> None:
+async def test_joins_and_leaves_are_announced(server: ChatServer) -> None:
     """Joining, leaving and a broken connection are announced by `system`, without a number of their own."""
     async with dial(server, "bob") as bob:
         await bob.join()
@@ -462,7 +464,7 @@ async def test_coming_and_going_is_announced(server: ChatServer) -> None:
 
 
 async def test_only_the_last_connection_of_a_user_counts(server: ChatServer) -> None:
-    """A user's second connection comes and goes without a notice or a change, until no other is there."""
+    """A user's second connection comes and goes without a notice or a change, until there is no other."""
     async with dial(server, "bob") as bob, dial(server, "ada") as ada:
         await bob.join()
         await ada.join()
@@ -487,7 +489,7 @@ async def test_only_the_last_connection_of_a_user_counts(server: ChatServer) -> 
 
 
 async def test_two_tabs_that_join_at_once_are_announced_once(tmp_path: Path) -> None:
-    """Two connections of one user that join a fresh room at once: the room is told of one coming."""
+    """Two connections of one user join a new room at once: the room gets one notice."""
     asked = asyncio.Event()
 
     class Slow(Sequencer):
@@ -501,12 +503,12 @@ async def test_two_tabs_that_join_at_once_are_announced_once(tmp_path: Path) -> 
             await each.send("join", room="r")
         await eventually(lambda: len(list(server.pubsub.members("r"))) == 2)
         asked.set()
-        told = [each["content"] for each in notices(await first.settle() + await second.settle())]
-        assert told == ["ada joined"] * 2  # one notice, heard by both
+        received = [each["content"] for each in notices(await first.settle() + await second.settle())]
+        assert received == ["ada joined"] * 2  # one notice, received by both
 
 
 async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) -> None:
-    """Two connections of one user, one in two rooms: when both end at once, each room is told once."""
+    """Two connections of one user, one in two rooms: when both end at once, each room gets one notice."""
     async with serving(tmp_path) as server, dial(server, "bob") as bob:
         await bob.join("r")
         await bob.join("s")
@@ -518,12 +520,12 @@ async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) 
             first.socket.transport.abort()
             second.socket.transport.abort()
             await eventually(lambda: server.figures()["chatlab_connections"] == 1)
-            told = [(each["room"], each["content"]) for each in notices(await bob.settle())]
-            assert sorted(told) == [("r", "ada left"), ("s", "ada left")]
+            received = [(each["room"], each["content"]) for each in notices(await bob.settle())]
+            assert sorted(received) == [("r", "ada left"), ("s", "ada left")]
 
 
-async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> None:
-    """When a connection has left its rooms, one way or the other, nothing is kept of them in memory."""
+async def test_an_empty_room_needs_no_memory(server: ChatServer) -> None:
+    """When a connection has left its rooms, in any way, nothing of them is kept in memory."""
     async with dial(server, "ada") as ada:
         for number in range(20):
             await ada.send("join", room=f"r{number}")
@@ -537,8 +539,10 @@ async def test_a_room_that_everybody_left_costs_nothing(server: ChatServer) -> N
     assert vars(server.presence) == vars(PresenceManager(30.0, 60.0))
 
 
-async def test_a_room_is_heard_by_its_members_only(server: ChatServer) -> None:
-    """Those who left, are in other rooms, or never joined hear nothing of a room, and cannot speak in it."""
+async def test_a_room_is_for_its_members_only(server: ChatServer) -> None:
+    """Those who left, are in other rooms, or never joined receive nothing of a room,
+    and cannot send to it.
+    """
     async with dial(server, "ada") as ada, dial(server, "bob") as bob, dial(server, "cyd") as cyd:
         await ada.join()
         await bob.join()
@@ -566,8 +570,8 @@ async def test_a_room_is_heard_by_its_members_only(server: ChatServer) -> None:
 # --- P: presence ----------------------------------------------------------------------------------
 
 
-async def test_who_is_here(server: ChatServer) -> None:
-    """A join is answered by the full list, the others hear the change, and anybody may ask."""
+async def test_who_is_present(server: ChatServer) -> None:
+    """A join is answered by the full list, the others receive the change, and anybody may ask."""
     async with dial(server, "ada") as ada, dial(server, "bob") as bob, dial(server, "cyd") as cyd:
         assert statuses(await ada.join()) == [("ada", "online")] * 2
         came = await bob.join()
@@ -587,8 +591,8 @@ async def test_who_is_here(server: ChatServer) -> None:
         assert statuses(await cyd.settle()) == [("bob", "online")]
 
 
-async def test_heartbeats_come(tmp_path: Path) -> None:
-    """The server sends heartbeats at its interval to everybody, also to who is in no room."""
+async def test_heartbeats_are_sent(tmp_path: Path) -> None:
+    """The server sends heartbeats at its interval to all clients, also to those in no room."""
     config = {"heartbeat_interval": 0.05, "offline_timeout": 60.0}
     async with serving(tmp_path, **config) as server, dial(server, "ada") as ada:
         begun = time.monotonic()
@@ -596,8 +600,10 @@ async def test_heartbeats_come(tmp_path: Path) -> None:
         assert time.monotonic() - begun >= 0.1, "that is faster than the interval"
 
 
-async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
-    """Who is silent for the timeout is offline at once, and not sooner; it is announced and disconnected."""
+async def test_silence_ends_at_the_timeout(tmp_path: Path) -> None:
+    """A client silent for the timeout is offline at once, and not sooner;
+    it is announced and disconnected.
+    """
     async with clocked(tmp_path) as server, dial(server, "bob") as bob, Mute(server.port, "ada") as ada:
         await bob.join()
         await ada.send("join", room="r")
@@ -608,7 +614,7 @@ async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
         assert await bob.settle() == []
         await bob.send("presence", room="r")
         assert dict(statuses(await bob.settle())) == {"ada": "online", "bob": "online"}
-        await server.look_after(0.5)  # and nobody waits for an answer from who is perhaps not there
+        await server.look_after(0.5)  # and nobody waits for an answer of a client that may be gone
         await bob.send("presence", room="r")
         came = await bob.settle()
         assert statuses(came) == [("ada", "offline"), ("bob", "online")]
@@ -630,7 +636,7 @@ async def test_silence_ends_at_the_time_out(tmp_path: Path) -> None:
     ids=["heartbeat", "bad_json", "binary", "ping", "pong"],
 )
 async def test_any_frame_is_a_sign_of_life(tmp_path: Path, sign: Callable[[Client], Any]) -> None:
-    """Who gives any sign of life in time stays online, however long that lasts."""
+    """A client that gives any sign of life in time stays online, however long that lasts."""
     async with clocked(tmp_path) as server, dial(server, "ada") as ada:
         await ada.join()
         for _ in range(5):
@@ -643,7 +649,7 @@ async def test_any_frame_is_a_sign_of_life(tmp_path: Path, sign: Callable[[Clien
         assert await ada.closed() == 1001
 
 
-async def test_real_time_passes_too(tmp_path: Path) -> None:
+async def test_timeouts_in_real_time(tmp_path: Path) -> None:
     """With real, short intervals a silent client is offline after the timeout and not before it."""
     async with serving(tmp_path, heartbeat_interval=0.05, offline_timeout=0.2) as server:
         async with dial(server, "ada") as ada:
@@ -654,8 +660,8 @@ async def test_real_time_passes_too(tmp_path: Path) -> None:
         await eventually(lambda: not server.pubsub.rooms())
 
 
-async def test_one_lively_connection_is_enough(tmp_path: Path) -> None:
-    """If one of a user's two connections times out, it is closed, and the user stays online all the same."""
+async def test_one_live_connection_is_enough(tmp_path: Path) -> None:
+    """If one of a user's two connections times out, it is closed, and the user stays online."""
     async with (
         clocked(tmp_path) as server,
         dial(server, "bob") as bob,
@@ -676,8 +682,8 @@ async def test_one_lively_connection_is_enough(tmp_path: Path) -> None:
         assert dict(statuses(await bob.settle())) == {"ada": "online", "bob": "online"}
 
 
-async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
-    """If the server is held up beyond the timeout, what came meanwhile is read before anybody is offline."""
+async def test_frames_that_had_arrived_are_no_silence(tmp_path: Path) -> None:
+    """If the server is blocked beyond the timeout, what came meanwhile is read before anybody is offline."""
     async with clocked(tmp_path) as server, Mute(server.port, "ada") as ada:
         await ada.send("join", room="r")
         await eventually(lambda: server.presence.in_room("r", server.clock))
@@ -691,8 +697,8 @@ async def test_what_had_arrived_is_no_silence(tmp_path: Path) -> None:
             assert [each.status for each in server.presence.in_room("r", server.clock)] == ["online"]
 
 
-async def test_a_server_that_was_held_up_waits_for_answers(tmp_path: Path) -> None:
-    """Who answers every heartbeat is not offline because the server was held up and sent none."""
+async def test_a_server_that_was_blocked_waits_for_answers(tmp_path: Path) -> None:
+    """A client that answers every heartbeat is not offline because the server was blocked and sent none."""
     async with (
         serving(tmp_path, heartbeat_interval=0.05, offline_timeout=0.25) as server,
         dial(server, "ada") as ada,
@@ -716,7 +722,7 @@ async def test_a_server_that_was_held_up_waits_for_answers(tmp_path: Path) -> No
 
 
 def hold_up(seconds: float) -> None:
-    """Let nothing else run in this process."""
+    """Block this process."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
@@ -778,8 +784,8 @@ async def test_bad_frames_are_answered_and_change_nothing(server: ChatServer) ->
         ('{"type": "heartbeat", "\\ud800": 1}', []),
     ],
 )
-async def test_half_a_character_in_odd_places(server: ChatServer, text: str, answer: list[str]) -> None:
-    """Half a character is the client's mistake where a field is meant, and none where no field is."""
+async def test_surrogates_in_odd_places(server: ChatServer, text: str, answer: list[str]) -> None:
+    """An unpaired surrogate is the client's mistake in a field, and none where no field is."""
     async with dial(server, "ada") as ada:
         await ada.socket.send(text)
         assert [each["code"] for each in errors(await ada.settle())] == answer
@@ -807,7 +813,7 @@ async def test_errors_name_the_message_they_answer(server: ChatServer) -> None:
     ],
     ids=["not UTF-8", "reserved bits", "not masked", "over 1 MiB"],
 )
-async def test_breaches_of_websocket_close_that_connection_alone(
+async def test_websocket_errors_close_only_that_connection(
     server: ChatServer, data: bytes, code: int
 ) -> None:
     """Broken WebSocket, or a frame over 1 MiB, closes the connection with its code; the others go on."""
@@ -824,7 +830,9 @@ async def test_breaches_of_websocket_close_that_connection_alone(
 
 
 async def test_a_frame_of_one_mebibyte_is_read(server: ChatServer) -> None:
-    """A frame may have up to 1 MiB; a content that is too long in it is `too_large`, and no more happens."""
+    """A frame may have up to 1 MiB; a content that is too long in it is `too_large`,
+    and nothing more happens.
+    """
     async with dial(server, "ada") as ada:
         await ada.join()
         text = json.dumps({"type": "message", "data": {"room": "r", "content": ""}})
@@ -833,7 +841,7 @@ async def test_a_frame_of_one_mebibyte_is_read(server: ChatServer) -> None:
 
 
 class Moody(Sequencer):
-    """A sequencer that fails as long as it is told to."""
+    """A sequencer that fails as long as the test asks for it."""
 
     fails = True
 
@@ -853,7 +861,9 @@ class Moody(Sequencer):
 async def test_a_component_that_raises_is_answered_by_unavailable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What fails inside is told as `unavailable` with the message's id, logged, and the server lives on."""
+    """An internal error is answered by `unavailable` with the message's id, logged,
+    and the server goes on.
+    """
     async with serving(tmp_path, Components(sequencer=Moody)) as server:
         assert isinstance(server.sequencer, Moody)
         async with dial(server, "ada") as ada, dial(server, "bob") as bob:
@@ -884,7 +894,7 @@ class Aged(MessageStore):
         self.fails = False
 
     async def last(self, room: str) -> int:
-        """What it is now, told later."""
+        """The current number, returned later."""
         if self.fails:
             raise OSError("I forgot")
         last = await super().last(room)
@@ -894,7 +904,7 @@ class Aged(MessageStore):
 
 
 async def test_a_notice_has_the_newest_number(tmp_path: Path) -> None:
-    """The `sequence` of an announcement is the room's newest at its place among the messages."""
+    """The `sequence` of a notice is the room's newest number at its place among the messages."""
     async with serving(tmp_path, Components(store=Aged)) as server:
         store = server.store
         assert isinstance(store, Aged)
@@ -930,7 +940,7 @@ async def test_unavailable_means_that_nothing_was_changed(tmp_path: Path) -> Non
 
 
 class Nervous(PresenceManager):
-    """A presence manager that fails at every sign of life and every sweep, while it is told to."""
+    """A presence manager that fails at every sign of life and every sweep, while the test asks for it."""
 
     fails = True
     swept = 0
@@ -949,8 +959,8 @@ class Nervous(PresenceManager):
         return super().sweep(now)
 
 
-async def test_duties_go_on_whatever_they_raise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A presence manager that raises costs nobody the connection, and is called again each time."""
+async def test_sweeps_go_on_whatever_they_raise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A presence manager that raises costs no client its connection, and is called again each time."""
     config = {"heartbeat_interval": 0.02, "offline_timeout": 60.0}
     async with serving(tmp_path, Components(presence=Nervous), **config) as server:
         presence = server.presence
@@ -971,8 +981,10 @@ async def test_duties_go_on_whatever_they_raise(tmp_path: Path, caplog: pytest.L
 # --- S: slow readers ------------------------------------------------------------------------------
 
 
-async def test_a_slow_reader_is_told_to_go_and_delays_nobody(server: ChatServer) -> None:
-    """Who reads nothing while megabytes come is dismissed; the others get all of it, and it may come back."""
+async def test_a_slow_reader_is_disconnected_and_delays_nobody(server: ChatServer) -> None:
+    """A client that does not read during megabytes is disconnected; the others get all,
+    and it may come back.
+    """
     async with dial(server, "ada") as ada, dial(server, "bob") as bob, Mute(server.port, "slow") as slow:
         await ada.join()
         await bob.join()
@@ -1001,10 +1013,10 @@ async def connections(server: ChatServer) -> int:
 
 
 @pytest.mark.parametrize("behind", [0, 200])
-async def test_who_freezes_amid_its_replay_times_out(
+async def test_a_client_that_freezes_during_its_replay_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
-    """A client that stops reading its replay, and says nothing, is silent: it times out like any other."""
+    """A client that stops reading its replay, and sends nothing, is silent: it times out like any other."""
     monkeypatch.setattr(fanout, "CLOSE_SECONDS", 0.05)
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
     async with (
@@ -1020,8 +1032,8 @@ async def test_who_freezes_amid_its_replay_times_out(
         assert server.pubsub.rooms() == []
 
 
-async def test_who_freezes_amid_its_replay_is_offline_in_time(tmp_path: Path) -> None:
-    """A client that takes nothing of its replay and says nothing is offline at the timeout, not later."""
+async def test_a_client_that_freezes_during_its_replay_is_offline_in_time(tmp_path: Path) -> None:
+    """A client that reads nothing of its replay and sends nothing is offline at the timeout, not later."""
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
     async with (
         serving(tmp_path, heartbeat_interval=0.1, offline_timeout=0.5) as server,
@@ -1037,8 +1049,8 @@ async def test_who_freezes_amid_its_replay_is_offline_in_time(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ask", ['{"type": "history", "room": "r"}', None], ids=["history", "join and leave"])
-async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | None) -> None:
-    """A client that asks for more and more of the past and reads none of it is given up, or not read from."""
+async def test_a_client_that_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | None) -> None:
+    """A client that asks for more and more pages and reads none is disconnected, or not read from."""
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 51)])
     async with serving(tmp_path) as server, Mute(server.port, "ada") as ada:
         await ada.send("join", room="other")
@@ -1056,8 +1068,10 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path, ask: str | 
             await asyncio.sleep(0.005)
 
 
-async def test_who_pings_and_never_reads_costs_little(server: ChatServer) -> None:
-    """A client that floods the server with pings and reads no pong is given up, or not read from, in time."""
+async def test_a_client_that_pings_and_never_reads_costs_little(server: ChatServer) -> None:
+    """A client that floods the server with pings and reads no pong is disconnected,
+    or not read from, in time.
+    """
     async with Mute(server.port, "ada") as ada:
         await ada.send("join", room="r")
         await eventually(lambda: server.pubsub.members("r"))
@@ -1073,7 +1087,7 @@ async def test_who_pings_and_never_reads_costs_little(server: ChatServer) -> Non
 
 
 async def test_stopping_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server with a connected client that does not read its replay stops within the 5 seconds it has."""
+    """A server with a client that does not read its replay stops within its 5 seconds."""
     monkeypatch.setattr("lab.server.STOP_SECONDS", 0.2)
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 201)])
     server = await serving(tmp_path).__aenter__()
@@ -1105,7 +1119,7 @@ async def get(server: ChatServer, path: str) -> tuple[int, str]:
 
 
 async def test_plain_http_on_the_same_port(server: ChatServer) -> None:
-    """Health, true figures and a greeting are there for a browser, and everything else is 404."""
+    """A browser can read the health, true figures and a greeting, and everything else is 404."""
     assert await get(server, "/healthz") == (200, "ok\n")
     assert await get(server, "/healthz?verbose=1") == (200, "ok\n")
     status, text = await get(server, "/")
@@ -1124,8 +1138,8 @@ async def test_plain_http_on_the_same_port(server: ChatServer) -> None:
     await eventually(lambda: not server.pubsub.rooms())
 
 
-async def test_stopping_says_goodbye_and_frees_the_port(tmp_path: Path) -> None:
-    """A server that stops closes its connections with 1001; another can have its port and folder at once."""
+async def test_stopping_closes_connections_and_frees_the_port(tmp_path: Path) -> None:
+    """A server that stops closes its connections with 1001; another can use its port and folder at once."""
     server = await serving(tmp_path).__aenter__()
     config = Config(port=server.port, data_dir=tmp_path)
     async with dial(server, "ada") as ada:
@@ -1139,7 +1153,7 @@ async def test_stopping_says_goodbye_and_frees_the_port(tmp_path: Path) -> None:
 
 
 class Stuck(Sequencer):
-    """A sequencer that does not accept before it is let go, which may be never."""
+    """A sequencer that accepts nothing until it is released, which may be never."""
 
     def __init__(self, store: MessageStore, pubsub: PubSub) -> None:
         super().__init__(store, pubsub)
@@ -1153,7 +1167,7 @@ class Stuck(Sequencer):
 
 
 async def test_stopping_waits_for_no_component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose component hangs can be stopped all the same, within the 5 seconds it has."""
+    """A server whose component hangs can still be stopped, within its 5 seconds."""
     monkeypatch.setattr("lab.server.STOP_SECONDS", 0.2)
     server = await serving(tmp_path, Components(sequencer=Stuck)).__aenter__()
     assert isinstance(server.sequencer, Stuck)
@@ -1168,10 +1182,8 @@ async def test_stopping_waits_for_no_component(tmp_path: Path, monkeypatch: pyte
     assert done, "it waited for the component"
 
 
-async def test_run_serves_until_it_is_told_to_stop(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`run` says where it listens, and returns when it is told to stop, with everything closed."""
+async def test_run_serves_until_it_is_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`run` prints where it listens, and returns when it is asked to stop, with everything closed."""
     stop = asyncio.Event()
     running = asyncio.create_task(run(ChatServer(Config(port=0, data_dir=tmp_path)), stop))
     said = ""
@@ -1189,7 +1201,7 @@ async def test_run_serves_until_it_is_told_to_stop(
 
 
 async def test_a_port_that_is_taken_leaves_the_folder_free(tmp_path: Path, server: ChatServer) -> None:
-    """A server that cannot have its port has let go of its folder again."""
+    """A server that cannot have its port has freed its folder again."""
     second = ChatServer(Config(port=server.port, data_dir=tmp_path / "second"))
     try:
         with pytest.raises(OSError, match="in use"):

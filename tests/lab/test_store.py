@@ -45,7 +45,9 @@ steps: st.SearchStrategy[tuple[str, list[list[Message]]]] = st.one_of(
 def test_the_store_is_a_sorted_list_that_survives(
     history: list[tuple[str, list[list[Message]]]], questions: list[tuple[str, int, int]]
 ) -> None:
-    """Whatever is saved, together or apart, is found again exactly, also after the file is opened anew."""
+    """Whatever is saved, together or one by one, is found again exactly,
+    also after the file is opened again.
+    """
 
     async def play(folder: Path) -> None:
         model: dict[tuple[str, int], Message] = {}
@@ -55,7 +57,7 @@ def test_the_store_is_a_sorted_list_that_survives(
                 store.close()
                 store = MessageStore(folder)
             else:
-                # A number is given once, as a sequencer does; what came with it first is kept.
+                # A number is given once, as by a sequencer; the first message with it is kept.
                 fresh = []
                 for batch in batches:
                     for each in batch:
@@ -96,7 +98,7 @@ async def test_a_thousand_saves_at_once(tmp_path: Path) -> None:
 
 
 async def test_what_was_saved_survives_a_crash_and_a_torn_end(tmp_path: Path) -> None:
-    """Files as a SIGKILL leaves them hold all that was saved; with a torn end, all but the newest."""
+    """Files as a SIGKILL leaves them have all that was saved; with a torn end, all but the newest."""
     store = MessageStore(tmp_path / "live")
     for number in range(1, 41):
         await store.save([message(number, content="x" * 500)])
@@ -121,7 +123,9 @@ async def test_what_was_saved_survives_a_crash_and_a_torn_end(tmp_path: Path) ->
 
 
 async def test_a_save_that_fails_saves_nothing(tmp_path: Path) -> None:
-    """Whose save raises has nothing stored, whose save returns has everything, and the store goes on."""
+    """A save that raises has stored nothing, one that returns has stored everything,
+    and the store goes on.
+    """
     store = MessageStore(tmp_path)
     impossible = message(3, content=None)
     batches = [[message(1)], [message(2), impossible], [message(4)], [message(5)]]
@@ -136,7 +140,7 @@ async def test_a_save_that_fails_saves_nothing(tmp_path: Path) -> None:
     store.close()
 
 
-async def test_who_gives_up_does_not_harm_the_others(tmp_path: Path) -> None:
+async def test_a_cancelled_save_does_not_harm_the_others(tmp_path: Path) -> None:
     """A caller that is cancelled while its save waits disturbs no other save."""
     store = MessageStore(tmp_path)
     saves = [asyncio.create_task(store.save([message(number)])) for number in (1, 2, 3)]
@@ -149,7 +153,7 @@ async def test_who_gives_up_does_not_harm_the_others(tmp_path: Path) -> None:
     store.close()
 
 
-async def test_whatever_goes_wrong_a_save_returns(tmp_path: Path) -> None:
+async def test_a_save_returns_or_raises_whatever_happens(tmp_path: Path) -> None:
     """A message that SQLite cannot take makes its save raise, and the next save works."""
     store = MessageStore(tmp_path)
     broken = asyncio.create_task(store.save([message(1, content="\ud800")]))
@@ -166,7 +170,7 @@ async def test_whatever_goes_wrong_a_save_returns(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    """A closed store has let go of its thread and of the folder, in which it made its own file only."""
+    """A closed store has ended its thread and freed its folder, in which it made only its own file."""
     folder = tmp_path / "new" / "folder"
     before = set(threading.enumerate())
     store = MessageStore(folder)
@@ -178,7 +182,9 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_store(tmp_path: Path) -> None:
-    """A second store on the same folder is refused with a text that says so, and leaves the first alone."""
+    """A second store on the same folder is refused with a text that says so,
+    and the first is not affected.
+    """
     store = MessageStore(tmp_path)
     with pytest.raises(StoreError, match=r"messages\.db: another server has it open.* --data-dir"):
         MessageStore(tmp_path)
@@ -191,7 +197,7 @@ def test_a_folder_has_one_store(tmp_path: Path) -> None:
     "content", [b"not a database, but long enough to be none" * 50, b"SQLite format 3\0\xff"]
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A file that is no database is refused with advice, and is left as it is."""
+    """A file that is not a database is refused with advice, and is not changed."""
     path = tmp_path / "messages.db"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"messages\.db: the file is damaged .* Keep a copy"):
@@ -211,8 +217,8 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize(("name", "mode"), [(".", 0o500), ("messages.db", 0o400)])
-def test_what_may_only_be_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
-    """A folder, or a file, that may only be read is refused with a text that says so."""
+def test_a_read_only_place_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    """A folder or a file that is read-only is refused with a text that says so."""
     folder = tmp_path / "data"
     MessageStore(folder).close()
     (folder / name).chmod(mode)
@@ -223,7 +229,7 @@ def test_what_may_only_be_read_is_refused(tmp_path: Path, name: str, mode: int) 
         folder.chmod(0o700)
 
 
-def test_who_is_refused_has_let_go(tmp_path: Path) -> None:
+def test_a_store_that_was_refused_keeps_no_file_open(tmp_path: Path) -> None:
     """A store that could not be opened keeps no file open."""
     (tmp_path / "messages.db").write_bytes(b"no database" * 500)
     gc.collect()

@@ -1,4 +1,4 @@
-"""A chat written down by hand, as load processes would record it, at times that the test chooses."""
+"""A chat written as load processes would record it, at times that the test chooses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOM = "room1-run"
 
 
 class Timed(Recorder):
-    """A recorder whose clock stands where the test puts it, in seconds."""
+    """A recorder whose clock shows the time set by the test, in seconds."""
 
     at = 100.0
 
@@ -22,7 +22,7 @@ class Timed(Recorder):
 
 
 class Story:
-    """People in one room, spread over processes; each is known by its number from 0."""
+    """Clients in one room, divided among processes; each has a number from 0."""
 
     def __init__(self, people: int, processes: int = 1) -> None:
         self.recorders = [Timed(f"process{n}", "host") for n in range(processes)]
@@ -33,7 +33,7 @@ class Story:
             self.come(person)
 
     def recorder(self, person: int) -> Timed:
-        """The recorder of somebody's process, a moment later than what was last recorded anywhere."""
+        """The recorder of a client's process, a moment later than what was last recorded anywhere."""
         self.clock += 0.001
         recorder = self.recorders[person % len(self.recorders)]
         recorder.at = self.clock
@@ -67,14 +67,14 @@ class Story:
         self.recorder(person).add(Left(self.clock, name, conn, ROOM))
 
     def notice(self, person: int, hearers: list[int], what: str = "joined") -> None:
-        """The server tells these people of somebody who came or left."""
+        """These clients receive a notice that another one came or left."""
         data = {"id": "n", "room": ROOM, "user": "system", "content": f"user{person} {what}"}
         frame = {"type": "message", "data": {**data, "sequence": self.sequence, "timestamp": 0}}
         for hearer in hearers:
             self.hear(hearer, frame)
 
     def say(self, person: int, hearers: list[int], tag: str | None = None) -> dict[str, Any]:
-        """Say something that these people hear; returns the message. With a `tag` it is said again."""
+        """Send a message that these clients receive; returns it. With a `tag` it is sent again."""
         recorder, name = self.recorder(person), f"user{person}"
         again = tag is not None
         self.sequence += not again
@@ -91,5 +91,5 @@ class Story:
         self.recorder(person).hear(f"user{person}", self.conns[person], json.dumps(frame))
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass for everybody."""
+        """Let time pass in all processes."""
         self.clock += seconds

@@ -1,4 +1,4 @@
-"""What several load processes recorded is judged as one history, by the checkers that judge all others."""
+"""The recordings of several load processes are judged as one history, by the same checkers as all others."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ EVERYBODY = list(range(8))
 
 
 def load(**changes: object) -> Load:
-    """What was asked for, with differences."""
+    """The options, with some changes."""
     return Load(**{"target": "x", "shape": "steady", "seed": 1, "processes": 1, "seconds": 5.0, **changes})
 
 
 def verdict(story: Story, **changes: object) -> Result:
-    """The verdict on a story, some quiet time after its end."""
+    """The verdict on a story, some time after its end."""
     return judge(load(**changes), [recorder.finish() for recorder in story.recorders])
 
 
@@ -35,7 +35,7 @@ def names(result: Result) -> set[str]:
 
 
 def chat(processes: int = 1, people: int = len(EVERYBODY)) -> Story:
-    """A chat in which everybody says something, and all hear it."""
+    """A chat in which all send something, and all receive it."""
     story = Story(people, processes)
     for person in range(people):
         story.say(person, list(range(people)))
@@ -44,7 +44,7 @@ def chat(processes: int = 1, people: int = len(EVERYBODY)) -> Story:
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_right_chat_passes(processes: int) -> None:
-    """A right chat is found right, however many processes recorded it, and what was looked at is counted."""
+    """A right chat passes, however many processes recorded it, and what was checked is counted."""
     result = verdict(chat(processes))
     assert (result.outcome, names(result)) == (Outcome.PASSED, set())
     assert (result.messages, result.deliveries, result.users) == (8, 64, 8)
@@ -53,7 +53,7 @@ def test_right_chat_passes(processes: int) -> None:
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_lost_delivery_is_found(processes: int) -> None:
-    """One delivery of all that is missing is found, and told of the one who misses it."""
+    """A single missing delivery is found, and reported for the client that misses it."""
     story = chat(processes)
     story.say(0, [each for each in EVERYBODY if each != 5])
     story.say(1, EVERYBODY)
@@ -64,7 +64,7 @@ def test_lost_delivery_is_found(processes: int) -> None:
 
 
 def test_duplicate_and_disorder_are_found() -> None:
-    """What comes twice, and what comes after a later number, is found."""
+    """A message that comes twice, or after a later number, is found."""
     story = chat()
     first = story.say(0, [each for each in EVERYBODY if each != 5])
     story.say(1, EVERYBODY)
@@ -75,7 +75,7 @@ def test_duplicate_and_disorder_are_found() -> None:
 
 
 def test_changed_content_is_found() -> None:
-    """What one of many receives with another content is found."""
+    """A message that one of many receives with another content is found."""
     story = chat()
     said = story.say(0, [each for each in EVERYBODY if each != 7])
     story.hear(7, {"type": "message", "data": {**said, "content": said["content"].upper()}})
@@ -83,7 +83,7 @@ def test_changed_content_is_found() -> None:
 
 
 def test_leak_is_found() -> None:
-    """Somebody who never joined a room, and hears it all the same, is found."""
+    """A client that never joined a room and receives its messages is found."""
     story = chat()
     stranger = story.recorder(0)
     conn = stranger.next_conn()
@@ -92,8 +92,10 @@ def test_leak_is_found() -> None:
     assert names(verdict(story)) == {"room_leak"}
 
 
-def test_who_was_cut_off_is_owed_nothing_until_the_replay() -> None:
-    """Who lost the connection misses nothing by that, and gets the rest by `since`; a hole in it is found."""
+def test_a_client_that_was_cut_off_is_owed_nothing_until_the_replay() -> None:
+    """A client that lost its connection misses nothing by that, and gets the rest by `since`;
+    a gap in it is found.
+    """
     for missing, expected in ((0, set()), (1, {"replay_hole"})):
         story = chat()
         others = [each for each in EVERYBODY if each != 3]
@@ -107,8 +109,8 @@ def test_who_was_cut_off_is_owed_nothing_until_the_replay() -> None:
         assert result.findings.cuts == 1
 
 
-def test_retry_is_answered_to_its_sender_alone() -> None:
-    """What is said again by its id may come to its sender twice; if it is not answered, that is found."""
+def test_retry_is_answered_to_its_sender_only() -> None:
+    """A message sent again with its id may come to its sender twice; a missing answer is found."""
     for answered in (True, False):
         story = chat(processes=2)
         said = story.say(4, EVERYBODY)
@@ -118,7 +120,7 @@ def test_retry_is_answered_to_its_sender_alone() -> None:
 
 
 def test_slices_find_what_the_whole_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many connections are looked at together changes nothing in what is found."""
+    """How many connections are checked together changes nothing in what is found."""
     story = chat(processes=2, people=40)
     everybody = list(range(40))
     for person in range(20):
@@ -128,14 +130,14 @@ def test_slices_find_what_the_whole_finds(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(merge, "SLICE", size)
         anomalies = verdict(story).findings.anomalies
         assert {a.variant for a in anomalies} == {"", "own", "hole"}
-        # Of holes at joins, the checker tells three at the most each time that it is asked.
+        # Of gaps at joins, the checker reports at most three each time that it is called.
         found.append(sorted((a.variant, a.params["who"]) for a in anomalies if a.variant != "hole"))
     assert found[0] == found[1] == found[2]
     assert len(found[0]) == 40
 
 
-def test_record_survives_its_journey() -> None:
-    """A recording that was packed, sent in pieces and unpacked is the same; half of it is none."""
+def test_record_is_unchanged_by_transport() -> None:
+    """A recording that was packed, sent in pieces and unpacked is the same; a half of one is refused."""
     recording = chat().recorders[0].finish()
     pieces = pack(recording)
     assert unpack(pieces) == recording
@@ -144,7 +146,9 @@ def test_record_survives_its_journey() -> None:
 
 
 def test_latency_is_from_sending_to_each_receiver() -> None:
-    """Latencies are the times between what the sender and a receiver recorded; across hosts there is none."""
+    """Latencies are the times between the records of the sender and of a receiver;
+    across hosts there are none.
+    """
     story = chat(processes=2)
     every, own = latencies(Merged([recorder.finish() for recorder in story.recorders]))
     assert len(every) == 64
@@ -156,7 +160,7 @@ def test_latency_is_from_sending_to_each_receiver() -> None:
     assert len(every) == 32
 
 
-def test_clocks_of_several_hosts_are_put_together() -> None:
+def test_clocks_of_several_hosts_are_aligned() -> None:
     """What was recorded on a clock that is an hour late is judged right, once its offset is known."""
     recordings = [recorder.finish() for recorder in chat(processes=2).recorders]
     late = unpack(pack(recordings[1]))
@@ -176,7 +180,7 @@ def _later(times: bytes, seconds: float) -> bytes:
     return array("d", [at + seconds for at in array("d", times)]).tobytes()
 
 
-def test_objective_is_held_against_the_99th_percentile() -> None:
+def test_objective_is_compared_with_the_99th_percentile() -> None:
     """A p99 above the objective fails, with both figures; one below it passes."""
     slow = verdict(chat(), objective=0.005)
     assert slow.outcome is Outcome.FAILED
@@ -185,7 +189,7 @@ def test_objective_is_held_against_the_99th_percentile() -> None:
 
 
 def test_slow_load_process_proves_nothing() -> None:
-    """Where the load process itself woke up late, a broken objective is inconclusive, and so is a pass."""
+    """If the load process itself woke up late, a broken objective is inconclusive, and so is a pass."""
     story = chat()
     story.recorders[0].lags.extend([2 * LAG_LIMIT] * 100)
     for objective in (None, 0.005):
@@ -194,8 +198,8 @@ def test_slow_load_process_proves_nothing() -> None:
         assert [reason.key for reason in result.reasons] == ["lag"]
 
 
-def test_what_was_found_for_sure_fails_on_a_slow_machine_too() -> None:
-    """A duplicate is one however late a load process woke up; what is only missing may come yet."""
+def test_certain_findings_fail_on_a_slow_machine_too() -> None:
+    """A duplicate is one however late a load process woke up; what is only missing may still come."""
     story = chat()
     story.recorders[0].lags.extend([2 * LAG_LIMIT] * 100)
     story.say(0, EVERYBODY[1:])
@@ -206,7 +210,9 @@ def test_what_was_found_for_sure_fails_on_a_slow_machine_too() -> None:
 
 
 def test_missing_record_is_inconclusive() -> None:
-    """Without the record of one process nothing is judged: its users' messages would seem to be nobody's."""
+    """Without the record of one process nothing is judged:
+    its users' messages would seem to have no sender.
+    """
     story = chat(processes=2)
     result = judge(load(processes=2, missing=1), [story.recorders[0].finish()])
     assert result.outcome is Outcome.INCONCLUSIVE
@@ -214,14 +220,14 @@ def test_missing_record_is_inconclusive() -> None:
     assert [reason.key for reason in result.reasons] == ["missing"]
 
 
-def test_silence_shows_nothing() -> None:
-    """A load in which nobody said anything is inconclusive, and so is one in which nobody came."""
+def test_a_silent_load_shows_nothing() -> None:
+    """A load in which nobody sent anything is inconclusive, and so is one without clients."""
     assert verdict(Story(3)).outcome is Outcome.INCONCLUSIVE
     assert judge(load(), []).outcome is Outcome.INCONCLUSIVE
 
 
 def test_malformed_frames_are_found() -> None:
-    """A frame of the wrong shape is an anomaly, with what is wrong in it."""
+    """A frame of the wrong form is an anomaly, with what is wrong in it."""
     story = chat()
     story.recorder(0).hear("user0", story.conns[0], '{"type":"message","data":{"room":7}}')
     story.recorder(0).hear("user0", story.conns[0], "no JSON at all")

@@ -1,4 +1,4 @@
-"""`chatlab load`, as people call it: real Locust, a real server, few users who live fast."""
+"""`chatlab load` as it is used: real Locust, a real server, and a few users at a high pace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CARELESS = Path(__file__).parent.parent / "servers" / "careless_pubsub.py"
 
 
 def load(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Call the command; never longer than a minute and a half."""
+    """Run the command, for a minute and a half at most."""
     return subprocess.run(
         [*LOAD, *options],
         capture_output=True,
@@ -37,7 +37,7 @@ def load(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, Any]:
-    """What the command wrote, which must agree with how it exited."""
+    """The verdict that the command wrote, which must agree with its exit code."""
     assert report.is_file(), done.stdout + done.stderr
     value: dict[str, Any] = json.loads(report.read_text())
     assert done.returncode == {"passed": 0, "failed": 1, "inconclusive": 2}[value["verdict"]]
@@ -49,8 +49,10 @@ def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, A
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("shape", ["steady", "storm", "ramp"])
-def test_reference_is_found_right(processes: str, shape: str, tmp_path: Path) -> None:
-    """The reference server passes whatever shape the load has; a machine that is too slow may say so."""
+def test_reference_passes(processes: str, shape: str, tmp_path: Path) -> None:
+    """The reference server passes whatever the shape of the load;
+    a machine that is too slow may be reported.
+    """
     needs_module("locust", "load")
     report = tmp_path / "load.json"
     done = load(*FEW, "--shape", shape, "--processes", processes, "--json", str(report))
@@ -70,7 +72,7 @@ def test_reference_is_found_right(processes: str, shape: str, tmp_path: Path) ->
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -> None:
-    """One delivery in thirty that is dropped is found, also where two processes have to put it together."""
+    """One dropped delivery in thirty is found, also if the records of two processes have to be combined."""
     needs_module("locust", "load")
     report = tmp_path / "load.json"
     command = f"{shlex.quote(sys.executable)} -m lab --use pubsub={shlex.quote(str(CARELESS))}"
@@ -85,7 +87,7 @@ def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 def test_broken_objective_fails(tmp_path: Path) -> None:
-    """A p99 that nobody can reach fails, with the figures, in the language that was asked for."""
+    """A p99 that no server can reach fails, with the figures, in the chosen language."""
     needs_module("locust", "load")
     report = tmp_path / "load.json"
     done = load(*FEW, "--lab-p99-ms", "0.001", "--lang", "fr", "--json", str(report))
@@ -99,8 +101,8 @@ def test_broken_objective_fails(tmp_path: Path) -> None:
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
-def test_nobody_at_the_url_is_explained() -> None:
-    """With nobody there it ends within seconds, and names the address."""
+def test_no_server_at_the_url_is_explained() -> None:
+    """Without a server it ends within seconds, and names the address."""
     needs_module("locust", "load")
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -114,7 +116,7 @@ def test_nobody_at_the_url_is_explained() -> None:
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_interrupted_load_tells_what_there_is(processes: str, tmp_path: Path) -> None:
+def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Path) -> None:
     """Ctrl-C in the middle prints the table of what was done so far, and leaves no process and no file."""
     needs_module("locust", "load")
     process = subprocess.Popen(
@@ -141,8 +143,8 @@ def test_interrupted_load_tells_what_there_is(processes: str, tmp_path: Path) ->
     )
     try:
         assert process.stderr is not None
-        told = next((line for line in process.stderr if " messages/s" in line), None)
-        assert told is not None, "it ended before it told of any progress"
+        progress = next((line for line in process.stderr if " messages/s" in line), None)
+        assert progress is not None, "it ended before it printed any progress"
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
@@ -193,7 +195,7 @@ def test_locustfile_works_by_itself(tmp_path: Path) -> None:
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", [[], ["--processes", "2"]])
 def test_locustfile_needs_an_address(processes: list[str]) -> None:
-    """Locust alone, with the address of a web page, says so and ends at once, and so do its workers."""
+    """Locust alone, with the address of a web page, says so and ends at once, and its workers do, too."""
     needs_module("locust", "load")
     file = Path(harness.load.__file__).with_name("locustfile.py")
     command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", "http://127.0.0.1/"]

@@ -1,4 +1,4 @@
-"""People's profile: Zipf's law, human pace, and the same by the same seed."""
+"""The users' profile: Zipf's law, human pace, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_rooms_are_chosen_by_zipfs_law() -> None:
         assert counts[room] / 20_000 == pytest.approx(share, abs=0.02)
 
 
-def test_some_rooms_are_different_ones() -> None:
+def test_rooms_of_a_user_are_different() -> None:
     """Several rooms are never the same twice, and never more than there are."""
     rng = Random(1)
     for _ in range(100):
@@ -31,8 +31,8 @@ def test_some_rooms_are_different_ones() -> None:
     assert sorted(Popularity(2).choose_some(rng, 3)) == [0, 1]
 
 
-def test_people_talk_every_five_to_fifteen_seconds() -> None:
-    """The mean of each person's pauses is in that range, and a tenth of it at ten times the pace."""
+def test_users_talk_every_five_to_fifteen_seconds() -> None:
+    """The mean of each user's pauses is in that range, and a tenth of it at ten times the pace."""
     for seed in range(5):
         for pace in (1.0, 10.0):
             profile = UserProfile(Random(seed), 3, pace)
@@ -40,8 +40,8 @@ def test_people_talk_every_five_to_fifteen_seconds() -> None:
             assert 4.8 < mean < 15.3
 
 
-def test_profile_come_from_the_seed() -> None:
-    """The same seed gives the same life, and another seed another."""
+def test_profile_depends_on_the_seed() -> None:
+    """The same seed gives the same behaviour, and another seed another."""
 
     def life(seed: str) -> list[object]:
         profile = UserProfile(Random(seed), 10, 1.0)
@@ -52,14 +52,14 @@ def test_profile_come_from_the_seed() -> None:
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    """The nearest rank: p50 of 1..100 is 50, p99 is 99; of nothing it is 0."""
+    """The nearest rank: p50 of 1..100 is 50, p99 is 99; of no values it is 0."""
     values = [float(n) for n in range(1, 101)]
     assert [percentile(values, each) for each in (0, 50, 95, 99, 100)] == [1, 50, 95, 99, 100]
     assert percentile([7.0], 99) == 7.0
     assert percentile([], 99) == 0.0
 
 
-def test_rate_of_no_time_is_none() -> None:
-    """Where no time passed there is no rate, and no division by zero."""
+def test_rate_without_duration_is_none() -> None:
+    """If no time passed there is no rate, and no division by zero."""
     assert rate(10, 4.0) == 2.5
     assert rate(1, 0.0) == 0.0

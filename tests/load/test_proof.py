@@ -1,4 +1,4 @@
-"""What is proven of a connection must be what the checkers would say of it: nothing."""
+"""On a connection that is proven right, the checkers must find nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLAWS: dict[str, Flaw] = {
 
 
 class Chat:
-    """A chat that is right but for the flaws that are asked for."""
+    """A chat that is right except for the flaws that are asked for."""
 
     def __init__(self) -> None:
         self.story = Story(PEOPLE, processes=2)
@@ -48,27 +48,27 @@ class Chat:
         self.said = 0
 
     def say(self, person: int, flaw: Flaw) -> None:
-        """Somebody who is there says something."""
+        """A client in the room sends a message."""
         if person not in self.here:
             return
         self.hears(flaw(sorted(self.here)), self.story.say(person, []))
         self.said += 1
 
     def hears(self, hearers: list[int], message: dict[str, Any]) -> None:
-        """These people hear a message, which is stored."""
+        """These clients receive a message, which is stored."""
         self.stored.append(message)
         for hearer in hearers:
             self.story.hear(hearer, {"type": "message", "data": message})
             self.seen[hearer] = message["sequence"]
 
     def again(self, person: int, flaw: Flaw) -> None:
-        """Something that was said is heard once more by some, whoever they are."""
+        """Some clients receive a message once more, whoever they are."""
         for message in flaw(self.stored[-3:]):
             if person not in self.cut_off:
                 self.story.hear(person, {"type": "message", "data": message})
 
     def unanswered(self, person: int, flaw: Flaw) -> None:
-        """Somebody says something that nobody hears, and perhaps says it again."""
+        """A client sends a message that nobody receives, and perhaps sends it again."""
         if person in self.here and not self.cut_off:
             said = self.story.say(person, [])
             if flaw is not list:
@@ -78,14 +78,14 @@ class Chat:
                 self.story.sequence -= 1
 
     def cut(self, person: int, flaw: Flaw) -> None:
-        """Somebody loses the connection."""
+        """A client loses its connection."""
         if person not in self.cut_off:
             self.story.cut(person)
             self.cut_off.add(person)
             self.here.discard(person)
 
     def come(self, person: int, flaw: Flaw) -> None:
-        """Somebody comes back: with `since` after a cut, without it on a new connection after a leave."""
+        """A client comes back: with `since` after a cut, without it on a new connection after a leave."""
         if person in self.here:
             return
         since = self.seen[person] if person in self.cut_off else None
@@ -96,13 +96,13 @@ class Chat:
         self.seen[person] = len(self.stored)
 
     def leave(self, person: int, flaw: Flaw) -> None:
-        """Somebody leaves the room."""
+        """A client leaves the room."""
         if person in self.here:
             self.story.leave(person)
             self.here.discard(person)
 
     def notice(self, person: int, flaw: Flaw) -> None:
-        """Those who are there, or others too, are told that somebody came."""
+        """Clients in the room, and perhaps others, are notified that one has come."""
         self.story.notice(person, flaw([each for each in EVERYBODY if each not in self.cut_off]))
 
     def wait(self, person: int, flaw: Flaw) -> None:
@@ -110,7 +110,7 @@ class Chat:
         self.story.pass_time(0.3 * (person + 1))
 
     def recordings(self) -> list[Recording]:
-        """What was recorded."""
+        """The recordings."""
         return [recorder.finish() for recorder in self.story.recorders]
 
 
@@ -130,8 +130,8 @@ def played(scenes: list[tuple[str, int, str]]) -> Merged:
 
 
 @given(SCENES)
-def test_who_is_proven_right_has_nothing_to_be_found(scenes: list[tuple[str, int, str]]) -> None:
-    """Whatever a server does: where a connection is proven right, no checker finds anything on it."""
+def test_nothing_is_found_on_a_connection_proven_right(scenes: list[tuple[str, int, str]]) -> None:
+    """Whatever a server does: if a connection is proven right, no checker finds anything on it."""
     merged = played(scenes)
     look = set(unproven(merged, HistoryIndex(merged.whole()), ROOM))
     for conn in merged.conns(ROOM) - look:
@@ -144,7 +144,9 @@ def test_who_is_proven_right_has_nothing_to_be_found(scenes: list[tuple[str, int
 
 @pytest.mark.parametrize("people", [3, 60])
 def test_a_right_chat_is_proven_right(people: int) -> None:
-    """Of a right chat, with cuts and returns, no connection is left for the checkers: so it is quick."""
+    """Of a right chat, with cuts and returns, no connection is left for the checkers:
+    this makes judging quick.
+    """
     recording = crowded.recording(rooms=2, people=people, messages=120)
     merged = Merged([recording])
     index = HistoryIndex(merged.whole())
@@ -156,8 +158,8 @@ def test_a_right_chat_is_proven_right(people: int) -> None:
     assert result.deliveries == len(result.times["delivery"]) > 200 * (people - 2)
 
 
-def test_who_leaves_and_who_is_told_of_it_is_proven_right() -> None:
-    """Leaving, notices, and a return without anything new are no reason to look closer."""
+def test_leaves_and_notices_are_proven_right() -> None:
+    """Leaving, notices, and a return without anything new need no closer check."""
     scenes = [("say", 0, "none"), ("leave", 1, "none"), ("cut", 2, "none"), ("come", 2, "none")]
     merged = played([*scenes, ("wait", 3, "none")])
     assert list(unproven(merged, HistoryIndex(merged.whole()), ROOM)) == []

@@ -1,1 +1,1 @@
-"""Changes components in small ways, and sees which of the changes nobody notices."""
+"""Changes components in small ways, and lists the changes that no check notices."""

@@ -3,7 +3,7 @@
     python -m tests.mutation.components [FILE]...
 
 A mutant is one small change: an operator, a constant, an argument (mutmut makes these), or a statement that
-is left out. Who survives and is no breach of `lab/interfaces.py` stands in `survivors.toml`, with the reason.
+is left out. A survivor that is no breach of `lab/interfaces.py` is in `survivors.toml`, with the reason.
 Exit codes: 0 if all others are caught, else 1.
 """
 
@@ -47,7 +47,7 @@ SECONDS = 60.0
 
 
 class Mutant(Struct, frozen=True):
-    """A changed file: in which function, what stood there, and what stands there now."""
+    """A changed file: the function, the lines as they were, and the changed ones."""
 
     file: str
     inside: str
@@ -57,7 +57,7 @@ class Mutant(Struct, frozen=True):
 
 
 class Survivors(Struct, frozen=True):
-    """Changes of a file that nobody notices, and why that is right.
+    """Changes of a file that no check notices, and why that is right.
 
     Of each: the function that it is in, and the lines before and after it.
     """
@@ -139,7 +139,7 @@ async def is_noticed(mutant: Mutant, pool: ForkPool, folder: Path) -> bool:
 
 
 async def survivors_of(mutants: list[Mutant]) -> list[Mutant]:
-    """Those that nobody notices. Tells how far it is."""
+    """Those that no check notices. Prints its progress."""
     places, done, began = asyncio.Semaphore(os.cpu_count() or 1), 0, time.monotonic()
     async with ForkPool(os.cpu_count() or 1) as pool:
 
@@ -162,7 +162,7 @@ Key = tuple[str, str, str, str]
 
 
 def reasons() -> dict[Key, str]:
-    """Why the changes that nobody notices are no breach, each by its file, its function and its lines."""
+    """The reasons why changes that no check notices are no breach, by file, function and lines."""
     with SURVIVORS.open("rb") as file:
         known = [Survivors(**each) for each in tomllib.load(file)["survivors"]]
     return {(each.file, inside, was, now): each.why for each in known for inside, was, now in each.changes}

@@ -32,7 +32,7 @@ MOST_BYTES = 150_000
 
 
 def stored(name: str) -> Any:
-    """A notebook as it is stored."""
+    """A notebook in its stored form."""
     return json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
 
 
@@ -49,8 +49,8 @@ def test_every_notebook_has_both_halves() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_is_small_and_says_nothing_of_the_machine(name: str) -> None:
-    """What is stored is small, and has no paths, addresses, clock times or parts that tell runs apart."""
+def test_notebook_is_small_and_independent_of_the_machine(name: str) -> None:
+    """What is stored is small, and has no paths, addresses, clock times or parts that differ between runs."""
     text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
     assert len(text.encode()) < MOST_BYTES
     assert not re.search(r"/tmp/|/home/|/root/|127\.0\.0\.1|\.venv|execution\": ?\{|20\d\d-\d\d-\d\d", text)
@@ -70,8 +70,8 @@ def test_notebook_was_run_without_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_reader_predicts_before_it_is_shown(name: str) -> None:
-    """Before each of the two plays there is a question, right above the cell that plays."""
+def test_reader_predicts_before_each_play(name: str) -> None:
+    """Before each of the two plays there is a question, directly above the cell that plays."""
     cells = stored(name)["cells"]
     for word in ("right = await", "wrong = await"):
         place = next(n for n, cell in enumerate(cells) if word in "".join(cell["source"]))
@@ -84,16 +84,16 @@ def test_defect_is_a_component(file: str) -> None:
     load(COMPONENTS[file], FOLDER / file)
 
 
-def test_all_components_are_known() -> None:
-    """No defect lies around unused."""
+def test_all_components_are_used() -> None:
+    """No file with a defect is unused."""
     found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("defects/*.py")}
     assert found == set(COMPONENTS) - {"slow_disk.py"}
     used = "".join((FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in NAMES)
     assert all(file in used for file in COMPONENTS)
 
 
-def test_links_lead_somewhere() -> None:
-    """The files that the notebooks and their README link to are there."""
+def test_link_targets_exist() -> None:
+    """The files that the notebooks and their README link to exist."""
     texts = [(FOLDER / f"{name}.py").read_text(encoding="utf-8") for name in NAMES]
     texts.append((FOLDER / "README.md").read_text(encoding="utf-8"))
     links = [link for text in texts for link in re.findall(r"\]\(([^)#]+)\)", text)]
@@ -115,8 +115,8 @@ def test_runner_says_what_to_install(tmp_path: Path) -> None:
 
 
 @pytest.mark.extra
-def test_wrong_usage_is_told() -> None:
-    """A notebook that there is none of ends the runner with 64, and no traceback."""
+def test_wrong_usage_is_reported() -> None:
+    """A notebook that does not exist ends the runner with 64, and no traceback."""
     needs_module("jupytext", "notebooks")
     result = run("ex9_magic")
     assert result.returncode == 64
@@ -140,7 +140,7 @@ def test_interrupted_runner_leaves_nothing_behind(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("*/chatlab-*")):  # a server's folder: it is playing
+        while not list(tmp_path.glob("*/chatlab-*")):  # a server's folder: a play is running
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.01)
@@ -171,7 +171,7 @@ def test_pair_is_in_sync(name: str) -> None:
 @pytest.mark.xdist_group("notebooks")
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_shows_what_is_stored(name: str, tmp_path: Path) -> None:
-    """Run again, each notebook shows the same bytes (but for what is measured), and leaves no file behind."""
+    """Run again, each notebook shows the same bytes (except for measurements), and leaves no file behind."""
     for module in ("jupytext", "nbclient", "ipykernel"):
         needs_module(module, "notebooks")
     before = sorted(FOLDER.rglob("*.ipynb*"))

@@ -1,6 +1,6 @@
-"""What docker-compose.yml, the Dockerfile and .dockerignore say, as data.
+"""The content of docker-compose.yml, the Dockerfile and .dockerignore, as data.
 
-Only what these files use is understood; anything else raises Unknown, so that nothing is passed over.
+Only what these files use is supported; anything else raises Unknown, so that nothing is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Unknown(Exception):  # noqa: N818 - named for what it says
 
 @dataclass
 class Stage:
-    """One stage of the Dockerfile, with what it takes over from the stage before it."""
+    """One stage of the Dockerfile, with what it inherits from the stage before it."""
 
     workdir: str = "/"
     user: str = "root"
@@ -56,7 +56,7 @@ class Mount:
 
 @dataclass
 class Service:
-    """What compose would start for one service, with all that its image says."""
+    """What compose would start for one service, with everything that its image sets."""
 
     name: str
     stage: Stage
@@ -201,7 +201,7 @@ def _obey(stage: Stage, keyword: str, rest: str) -> None:
 
 
 def is_sent(path: str) -> bool:
-    """Whether a path of the repository is sent to the builder: the last pattern that fits decides."""
+    """Whether a path of the repository is sent to the builder: the last pattern that matches decides."""
     sent = True
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
         pattern = line.strip()
@@ -214,7 +214,7 @@ def is_sent(path: str) -> bool:
 
 
 def _fits(path: str, pattern: str) -> bool:
-    """Whether a pattern names the path or a folder that it is in."""
+    """Whether a pattern matches the path or a folder that it is in."""
     if re.search(r"[?\[\]\\]", pattern):
         raise Unknown(f".dockerignore has `{pattern}`, of which the rehearsal understands * and ** only")
     form = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")

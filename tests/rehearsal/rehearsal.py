@@ -36,7 +36,7 @@ HEALTH_SECONDS = 5.0
 
 
 class Failed(Exception):  # noqa: N818 - named for what it says
-    """The rehearsal cannot go on; the text says which service is why, with its last lines."""
+    """The rehearsal cannot go on; the text names the service at fault, with its last lines."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Running:
 
 
 class Rehearsal:
-    """`with Rehearsal(folder, …) as it` plays in that folder; at the end nothing of it runs any more.
+    """`with Rehearsal(folder, …) as it` plays in that folder; at the end all its processes have ended.
 
     `settings` are the variables that a user may set. `up` starts the services of `profiles` and those that
     have none, as compose does.
@@ -93,13 +93,13 @@ class Rehearsal:
     # --- what a user does ---------------------------------------------------------------------------
 
     def up(self) -> None:
-        """`docker compose up`: start the services of the profiles, each when what it needs is ready."""
+        """`docker compose up`: start the services of the profiles, each when its dependencies are ready."""
         for name, service in self.services.items():
             if not service.profiles or self.profiles & set(service.profiles):
                 self.start(name)
 
     def start(self, name: str) -> Running:
-        """`docker compose up NAME`: start a service, and before it those that it needs."""
+        """`docker compose up NAME`: start a service, and before it its dependencies."""
         if name in self.running:
             return self.running[name]
         service = self.services[name]
@@ -118,7 +118,7 @@ class Rehearsal:
         return running
 
     def run(self, name: str) -> tuple[int, str]:
-        """`docker compose run`: one service to its end; gives its exit code and what it printed last.
+        """`docker compose run`: run one service to its end; returns its exit code and its last output.
 
         A service that was started already is waited for.
         """
@@ -126,7 +126,9 @@ class Rehearsal:
         return self._ended(running), running.tail()
 
     def down(self) -> dict[str, list[int | None]]:
-        """`docker compose down`: ask all to end, give them their time. None is who had to be killed."""
+        """`docker compose down`: ask all to end, and give them their time.
+        None is one that had to be killed.
+        """
         codes = {}
         for name, running in reversed(self.running.items()):
             for process in running.processes:
@@ -200,7 +202,7 @@ class Rehearsal:
                 if process.exit_code:
                     raise Failed(f"{name} ended with {process.exit_code}; its last lines:\n{running.tail()}")
 
-    # --- what stands for a container ----------------------------------------------------------------
+    # --- what takes the place of a container --------------------------------------------------------
 
     def _prepare(self, service: Service) -> Running:
         """A new folder for the service, with its files and volumes, and its command as it is there."""
@@ -225,7 +227,7 @@ class Rehearsal:
         )
 
     def _source(self, mount: Mount) -> Path:
-        """The folder that a mount shows. Of what may be written in the repository, it is a copy."""
+        """The folder that a mount shows; a copy, if it is one of the repository that may be written."""
         if mount.kind == "volume":
             volume = self.folder / "volumes" / mount.source
             volume.mkdir(parents=True, exist_ok=True)
@@ -244,7 +246,7 @@ class Rehearsal:
     def _here(self, service: Service, root: Path, text: str) -> str:
         """A word of a command, or a value, as it must be on this machine."""
         text = text.replace("0.0.0.0", "127.0.0.1")
-        for name in service.needs:  # no other service's name may be relied upon
+        for name in service.needs:  # no other service's name may be used
             text = re.sub(rf"(^|(?<=//)){name}(?=[:/]|$)", "127.0.0.1", text)
         for inside, port in self.ports.items():
             text = re.sub(rf"(?<!\d){inside}(?!\d)", str(port), text)
@@ -278,7 +280,7 @@ def left_running(folder: Path) -> list[str]:
             if Path(process.cwd()).is_relative_to(folder):
                 found.append(" ".join(process.cmdline()))
         except (psutil.Error, OSError):
-            continue  # it has just ended, or belongs to somebody else
+            continue  # it has just ended, or belongs to another user
     return found
 
 

@@ -22,7 +22,7 @@ SERVER = SERVICES["server"]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_compose_file_keeps_its_schema() -> None:
+def test_compose_file_is_valid() -> None:
     """docker-compose.yml is valid by the compose specification."""
     command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
     checked = subprocess.run(
@@ -34,8 +34,10 @@ def test_compose_file_keeps_its_schema() -> None:
 # --- the images -----------------------------------------------------------------------------------
 
 
-def test_all_that_is_copied_is_there_and_sent() -> None:
-    """What the Dockerfile copies exists and reaches the builder, and all packages of the kit are among it."""
+def test_everything_copied_exists_and_is_sent() -> None:
+    """What the Dockerfile copies exists and is sent to the builder,
+    and all packages of the kit are among it.
+    """
     copied = [source for sources, _ in dockerfile()["kit"].copied for source in sources]
     for source in copied:
         assert (ROOT / source).exists(), source
@@ -63,12 +65,12 @@ def test_nothing_else_is_sent(path: str) -> None:
 
 
 def test_sources_are_sent() -> None:
-    """A folder that is let in is let in with what is in it."""
+    """A folder that is not ignored is sent with its content."""
     assert is_sent("harness/texts/en.toml")
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_nobody_is_root(name: str) -> None:
+def test_no_service_runs_as_root(name: str) -> None:
     """Each service runs as a user without rights, who can gain none and writes to its volumes and /tmp."""
     service = SERVICES[name]
     user = service.raw.get("user", service.stage.user)
@@ -97,7 +99,7 @@ def test_one_port() -> None:
     assert SERVER.published == [("127.0.0.1", str(port), port)]
 
 
-def test_messages_outlive_the_container() -> None:
+def test_messages_survive_the_container() -> None:
     """The folder of the messages is the image's volume, and a named volume of the compose file."""
     folder = SERVER.environment["DATA_DIR"]
     assert [folder] == SERVER.stage.volumes
@@ -107,7 +109,7 @@ def test_messages_outlive_the_container() -> None:
     ]
 
 
-def test_the_server_understands_what_it_is_told() -> None:
+def test_the_server_knows_its_variables() -> None:
     """Each of its own variables is one of `chatlab serve`, and the intervals are those of the contract."""
     understood = {str(each.envvar) for each in serve.params if each.envvar}
     own = set(SERVER.raw["environment"])
@@ -118,7 +120,7 @@ def test_the_server_understands_what_it_is_told() -> None:
 
 
 def test_time_to_stop() -> None:
-    """The server has the five seconds that the protocol gives it to stop in, and hears of it itself."""
+    """The server has the five seconds to stop that the protocol gives it, and receives the signal itself."""
     assert "for which it has 5 seconds" in (ROOT / "lab/PROTOCOL.md").read_text(encoding="utf-8")
     assert SERVER.grace == 5
     assert SERVER.words[0] == "python", "a shell in between would keep SIGTERM to itself"
@@ -138,7 +140,7 @@ async def _health(port: int) -> int:
 
 
 async def test_health_check(tmp_path: Path) -> None:
-    """The health check finds a server that answers well, and not one that has gone or answers otherwise."""
+    """The health check finds a server that answers well, and not one that has ended or answers otherwise."""
     async with serving(tmp_path) as server:
         port = server.port
         assert await _health(port) == 0
@@ -156,7 +158,9 @@ async def test_health_check(tmp_path: Path) -> None:
 
 
 def test_only_this_machine_is_served() -> None:
-    """Unless the user says otherwise, each published port is on loopback; and only for the chat can one."""
+    """Unless the user chooses otherwise, each published port is on loopback;
+    and only the chat's can be changed.
+    """
     opened = services({"ADDRESS": "0.0.0.0"})
     for name, service in SERVICES.items():
         assert all(address == "127.0.0.1" for address, _, _ in service.published), name
@@ -165,7 +169,7 @@ def test_only_this_machine_is_served() -> None:
 
 
 def test_profiles() -> None:
-    """`docker compose up` starts the server and its greeting; all else is started when asked for."""
+    """`docker compose up` starts the server and its greeter; everything else is started on request."""
     asked_for = {name: service.profiles for name, service in SERVICES.items()}
     assert asked_for == {
         "server": [],
@@ -177,8 +181,8 @@ def test_profiles() -> None:
     }
 
 
-def test_submissions_are_shut_in() -> None:
-    """What was handed in has no network, a bounded machine, and cannot change what others handed in."""
+def test_submissions_are_isolated() -> None:
+    """Submissions have no network and limited resources, and cannot change those of others."""
     grade = SERVICES["grade"]
     assert grade.raw["network_mode"] == "none"
     assert {"mem_limit", "pids_limit"} <= set(grade.raw)
@@ -188,8 +192,8 @@ def test_submissions_are_shut_in() -> None:
     }
 
 
-def test_each_variable_is_told() -> None:
-    """The head of the compose file names each variable that one may set."""
+def test_each_variable_is_documented() -> None:
+    """The head of the compose file lists each variable that a user may set."""
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     head = text.partition("\nname:")[0]
     used = set(re.findall(r"\$\{(\w+)", text))
@@ -214,7 +218,7 @@ def test_variables_are_filled_in(text: str, filled: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["${A:?needed}", "${A-x}", "$A", "$$"])
-def test_other_variables_are_refused(text: str) -> None:
-    """What the rehearsal does not understand it does not pass over."""
+def test_unknown_variables_are_refused(text: str) -> None:
+    """The rehearsal ignores nothing that it does not understand."""
     with pytest.raises(Unknown, match="only"):
         fill_in(text, {})

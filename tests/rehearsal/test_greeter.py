@@ -11,13 +11,13 @@ from tests.lab.helpers import dial, replayed, serving
 
 
 async def greeted(port: int, *welcomes: str) -> Result:
-    """What came of greeting the server on a port of loopback."""
+    """The result of the greeter with the server on a port of loopback."""
     arguments = [f"ws://127.0.0.1:{port}/", *welcomes]
     return await asyncio.to_thread(CliRunner().invoke, greet, arguments)
 
 
 async def test_each_welcome_is_stored_once(tmp_path: Path) -> None:
-    """Each room has its welcome, however often it is said; other words are another welcome."""
+    """Each room has its welcome once, however often it is sent; other words are another welcome."""
     async with serving(tmp_path) as server:
         for _ in range(2):
             result = await greeted(server.port, "general=Welcome = bienvenue", "café=Bonjour !")
@@ -32,8 +32,8 @@ async def test_each_welcome_is_stored_once(tmp_path: Path) -> None:
             assert [each["content"] for each in replayed(await ada.join("café"))] == ["Bonjour !"]
 
 
-async def test_a_refusal_is_told(tmp_path: Path) -> None:
-    """A room that cannot be is told in the server's words."""
+async def test_a_refusal_is_reported(tmp_path: Path) -> None:
+    """For an impossible room, the server's error is printed."""
     async with serving(tmp_path) as server:
         result = await greeted(server.port, "a/b=Hello")
         port = server.port
@@ -54,8 +54,8 @@ async def test_a_refusal_is_told(tmp_path: Path) -> None:
         (["ws://127.0.0.1:8080/"], "Missing argument"),
     ],
 )
-def test_wrong_usage_is_told(arguments: list[str], sentence: str) -> None:
-    """What cannot be understood is a matter of usage, and no server is asked."""
+def test_wrong_usage_is_reported(arguments: list[str], sentence: str) -> None:
+    """Arguments that cannot be understood are a usage error, and no server is asked."""
     result = CliRunner().invoke(greet, arguments)
     assert result.exit_code == 2, "which run_command makes 64"
     assert sentence in result.output

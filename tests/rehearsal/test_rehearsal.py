@@ -25,13 +25,13 @@ TOKEN = "a-token-of-the-user"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder to rehearse in, where nothing runs any more when the test is over, however it ended."""
+    """A folder to rehearse in; after the test nothing runs in it any more, however the test ended."""
     yield tmp_path
     assert left_running(tmp_path) == []
 
 
 def status(url: str, **headers: str) -> int | None:
-    """The HTTP status of a page; None if nobody answers."""
+    """The HTTP status of a page; None without an answer."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return int(answer.status)
@@ -69,8 +69,8 @@ def test_default(folder: Path) -> None:
         assert it.down() == {"hello": [0], "server": [0]}
 
 
-def test_who_dies_is_told(folder: Path) -> None:
-    """A service that ends before it is healthy is told with its last lines, and nothing is left running."""
+def test_a_service_that_dies_is_reported(folder: Path) -> None:
+    """A service that ends before it is healthy is reported with its last lines, and no process is left."""
     with (
         pytest.raises(Failed, match=r"server ended (?s:.*)there is no file exercises/none\.py"),
         Rehearsal(folder, settings={"USE": "--use store=exercises/none.py"}) as it,
@@ -78,8 +78,8 @@ def test_who_dies_is_told(folder: Path) -> None:
         it.up()
 
 
-def test_nothing_is_left_of_a_failure(folder: Path) -> None:
-    """If a test fails amid a rehearsal, what it had started ends all the same."""
+def test_no_process_is_left_by_a_failure(folder: Path) -> None:
+    """If a test fails during a rehearsal, what it had started ends all the same."""
 
     def fail() -> None:
         with Rehearsal(folder) as it:
@@ -93,7 +93,7 @@ def test_nothing_is_left_of_a_failure(folder: Path) -> None:
 
 
 def test_load(folder: Path) -> None:
-    """Both workers come to the master; what its page starts reaches the server, ends, and is judged."""
+    """Both workers connect to the master; what its page starts reaches the server, ends, and is judged."""
     needs_module("locust", "load")
     with Rehearsal(folder, ("load",)) as it:
         it.up()
@@ -114,7 +114,7 @@ def test_load(folder: Path) -> None:
 
 
 def figures(page: str) -> dict[str, Any]:
-    """What Locust's page knows; nothing as long as it does not answer."""
+    """The figures on Locust's page; empty as long as it does not answer."""
     try:
         with urllib.request.urlopen(f"{page}/stats/requests", timeout=5) as answer:
             return dict(json.load(answer))
@@ -124,10 +124,10 @@ def figures(page: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("settings", [{"JUPYTER_TOKEN": TOKEN}, {}], ids=["token", "no-token"])
 def test_notebooks(folder: Path, settings: dict[str, str]) -> None:
-    """Jupyter lets in who has the token, and nobody else; if the user sets none, it makes one up."""
+    """Jupyter accepts only requests with the token; if the user sets none, it generates one."""
     needs_module("jupyterlab", "notebooks")
     with Rehearsal(folder, settings=settings) as it:
-        # In the image Jupyter is not root, as it insists on; here it may be.
+        # In the image Jupyter is not root, as it requires; here it may be.
         (folder / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
         it.environment["JUPYTER_CONFIG_PATH"] = str(folder)
         running = it.start("notebooks")
@@ -173,12 +173,12 @@ def test_grade(folder: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files in a folder and below, by their paths in it."""
+    """All files below a folder, by their paths in it."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_folders_that_are_not_there(folder: Path) -> None:
-    """A folder for grading that is not there is told, and not made under another user's name."""
+def test_missing_folders_are_reported(folder: Path) -> None:
+    """A missing folder for grading is reported, and not created under another user's name."""
     with (
         pytest.raises(Failed, match=r"there is no folder .*/none, which is to be /submissions"),
         Rehearsal(folder, settings={"SUBMISSIONS": str(folder / "none")}) as it,

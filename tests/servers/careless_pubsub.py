@@ -1,4 +1,4 @@
-"""A pubsub that leaves somebody out now and then; `chatlab serve --use pubsub=…` takes it.
+"""A pubsub that omits a member now and then; `chatlab serve --use pubsub=…` takes it.
 
 One delivery in DROP_ONE_IN (an environment variable, 300 unless set) is dropped, which few notice.
 """
@@ -21,18 +21,18 @@ class PubSub:
         self._deliveries = 0
 
     def subscribe(self, room: str, member: Member) -> None:
-        """Make somebody a member."""
+        """Add a member."""
         self._rooms.setdefault(room, {})[member] = None
 
     def unsubscribe(self, room: str, member: Member) -> None:
-        """Make somebody a member no longer."""
+        """Remove a member."""
         members = self._rooms.get(room, {})
         members.pop(member, None)
         if not members:
             self._rooms.pop(room, None)
 
     def publish(self, room: str, frame: ServerFrame) -> None:
-        """Send a frame to all members, but for those who are forgotten."""
+        """Send a frame to all members, except those that are skipped."""
         for member in self.members(room):
             if isinstance(frame, Message) and frame.user != SYSTEM:
                 self._deliveries += 1
@@ -41,9 +41,9 @@ class PubSub:
             member.send(frame)
 
     def members(self, room: str) -> list[Member]:
-        """Who is in a room."""
+        """The members of a room."""
         return list(self._rooms.get(room, {}))
 
     def rooms(self) -> list[str]:
-        """The rooms that somebody is in."""
+        """The rooms of a member."""
         return list(self._rooms)

@@ -1,4 +1,4 @@
-"""A fuzzer's campaign against one server: numbered attacks, a canary beside them, and what it cost.
+"""A fuzzing campaign against one server: numbered attacks, a canary beside them, and their cost.
 
 Attack number n of a seed is the same in each campaign, whatever happened before it.
 """
@@ -30,7 +30,7 @@ OPTIONS = ("--heartbeat-interval", "2", "--offline-timeout", "8")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is played: attacks `first` to `last - 1`, some `at_once`."""
+    """The attacks `first` to `last - 1`, some of them `at_once`."""
 
     name: str
     attack: Attack
@@ -41,7 +41,7 @@ class Plan:
 
 
 async def conduct(plan: Plan, folder: Path) -> str:
-    """Play it; returns a line of figures. Raises AssertionError for whatever was not as it must be."""
+    """Run it; returns a line of figures. Raises AssertionError for whatever was wrong."""
     server = Server(folder, *OPTIONS)
     server.start()
     try:
@@ -72,7 +72,7 @@ async def conduct(plan: Plan, folder: Path) -> str:
 
 
 async def rest(server: Server, until: Measure) -> Measure:
-    """Leave the server alone until it counts no more of anything than in `until`, or for REST_SECONDS."""
+    """Wait until no figure of the server is above its value in `until`, or for REST_SECONDS."""
     deadline = time.monotonic() + REST_SECONDS
     while True:
         now = await asyncio.to_thread(server.measure)

@@ -1,4 +1,4 @@
-"""Two well-behaved people in a room of their own: whatever others do, they hear all, once, in order."""
+"""Two well-behaved clients in a room of their own: whatever others do, they receive all, once, in order."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ RHYTHM = 0.02
 
 
 class Canary:
-    """`async with Canary(port) as canary` lets them talk; `check` fails as soon as anything went wrong."""
+    """`async with Canary(port) as canary` lets them talk;
+    `check` fails as soon as anything has gone wrong.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._room = f"canary-{secrets.token_hex(8)}"  # nobody finds in here by chance
+        self._room = f"canary-{secrets.token_hex(8)}"  # a name that no other client can guess
         self._links: list[Link] = []
         self._talk: asyncio.Task[None] | None = None
         self.said = 0
@@ -44,7 +46,7 @@ class Canary:
             link.abort()
 
     def check(self) -> None:
-        """Raises what the talk ended with, if it did."""
+        """Raise the exception with which the talk ended, if there is one."""
         assert self._talk is not None
         if self._talk.done():
             try:
@@ -53,7 +55,7 @@ class Canary:
                 raise AssertionError(f"the canary died after {self.said} messages: {error!r}") from error
 
     async def final_check(self) -> None:
-        """Everything that was said is stored, once, in order, and nothing else."""
+        """Everything that was sent is stored, once, in order, and nothing else."""
         self.check()
         assert self.said, "the canary had no time to say anything"
         reader = await Link.open(self._port)
@@ -62,7 +64,7 @@ class Canary:
         assert [(each["sequence"], each["content"]) for each in stored[: self.said]] == [
             (number, f"tweet {number}") for number in range(1, self.said + 1)
         ]
-        assert len(stored) <= self.said + 1  # one may be under way
+        assert len(stored) <= self.said + 1  # one may be in flight
 
     async def _go_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -76,7 +78,7 @@ class Canary:
             await asyncio.sleep(RHYTHM)
 
     async def _hears(self, link: Link, number: int) -> None:
-        """Wait for the message of that number; all else but notices and heartbeats is wrong."""
+        """Wait for the message of that number; anything else but notices and heartbeats is wrong."""
         while True:
             frame = await link.next()
             kind, data = frame["type"], frame.get("data", {})

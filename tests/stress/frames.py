@@ -1,4 +1,4 @@
-"""Text and binary messages in good WebSocket frames, most of which no client in its right mind would send."""
+"""Text and binary messages in valid WebSocket frames, most of which no sane client would send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOMS = tuple(f"fuzz-{number}" for number in range(6))
 
 
 class Due(enum.Enum):
-    """What must come of a message."""
+    """What the server must do with a message."""
 
     OBEYED = "obeyed"
     REFUSED = "refused"
@@ -25,7 +25,7 @@ class Due(enum.Enum):
 
 @dataclass(frozen=True)
 class Shot:
-    """One message, and what must come of it."""
+    """One message, and what the server must do with it."""
 
     opcode: int
     payload: bytes
@@ -63,7 +63,7 @@ def shot(chance: Random) -> Shot:
 
 
 def on_the_wire(each: Shot, chance: Random) -> bytes:
-    """Its frame, or several fragments of it, with pings and pongs thrown in now and then."""
+    """Its frame, or several fragments of it, with pings and pongs in between now and then."""
     dice = chance.random()
     if dice < 0.9:
         return wire(each.opcode, each.payload)
@@ -87,7 +87,7 @@ def on_the_wire(each: Shot, chance: Random) -> bytes:
 
 
 def _valid(chance: Random) -> dict[str, Any]:
-    """What a client may send, in whatever order it comes."""
+    """What a client may send, in any order."""
     room = chance.choice(ROOMS)
     kind = chance.choices(
         ("join", "leave", "message", "presence", "history", "heartbeat"), (6, 4, 12, 2, 1, 2)
@@ -103,7 +103,7 @@ def _valid(chance: Random) -> dict[str, Any]:
     if kind == "history":
         frame |= {"since": chance.randrange(100), "limit": chance.randrange(1, 10)}
     elif kind == "join" and chance.random() < 0.7:
-        frame["since"] = 10**6  # beyond everything: long replays are not what is tried here
+        frame["since"] = 10**6  # above all numbers: long replays are not tested here
     return frame
 
 
@@ -122,7 +122,7 @@ def _text(text: str, due: Due) -> Shot:
 
 def _right(chance: Random) -> Shot:
     frame = _valid(chance)
-    depends = frame["type"] in ("message", "leave")  # on whether the sender is in the room
+    depends = frame["type"] in ("message", "leave")  # depends on whether the sender is in the room
     return _text(json.dumps(frame), Due.EITHER if depends else Due.OBEYED)
 
 
@@ -182,7 +182,7 @@ def _bad_content(chance: Random) -> Shot:
 
 
 def _unused(chance: Random) -> Shot:
-    """Odd things where nobody looks must do no harm."""
+    """Odd values in unused fields must do no harm."""
     frame: dict[str, Any] = {"type": "presence", "room": chance.choice(ROOMS), "data": chance.choice(NAMES)}
     frame[chance.choice(NAMES) or "x"] = chance.choice(ODD)
     return _text(json.dumps(frame), Due.OBEYED)
@@ -198,7 +198,7 @@ def _cut(chance: Random) -> Shot:
 
 
 def _scratched(chance: Random) -> Shot:
-    """A right frame with some bytes changed, left out, put in, or said twice."""
+    """A right frame with some bytes changed, left out, inserted or repeated."""
     text = bytearray(json.dumps(_valid(chance)).encode())
     for _ in range(chance.randrange(1, 4)):
         at = chance.randrange(len(text) + 1)

@@ -22,12 +22,12 @@ CODES = {str(code) for code in ErrorCode} - {
 
 
 async def batch(port: int, chance: Random) -> None:
-    """BATCH messages at once. The server answers those that it must refuse, and stays with us to the end."""
+    """Send BATCH messages at once. The server answers those that it must refuse, and keeps the connection."""
     link = await Link.open(port, f"fuzzer-{chance.randrange(20)}")
     try:
         shots = [shot(chance) for _ in range(BATCH)]
         data = b"".join([on_the_wire(each, chance) for each in shots])
-        if chance.random() < 0.1:  # gone in the middle of it
+        if chance.random() < 0.1:  # the connection ends in the middle of it
             link.write(data[: chance.randrange(len(data))])
             await asyncio.sleep(0)
             return
@@ -45,13 +45,13 @@ async def _read_to_fence(link: Link) -> list[Json]:
     while True:
         part = await link.some()
         came += part
-        # It may be anywhere in the part: what others say goes on behind it.
+        # It may be anywhere in the part: messages of others follow it.
         if any(frame["type"] == "presence" and frame["data"]["room"] == "the-end" for frame in part):
             return came
 
 
 def check_answers(came: list[Json], dues: list[Due]) -> None:
-    """Every answer is one of the contract's, and as many were refused as had to be."""
+    """Every answer is one of the contract's, and as many messages were refused as had to be."""
     assert {frame["type"] for frame in came} <= ANSWERS, came
     errors = [frame["data"] for frame in came if frame["type"] == "error"]
     odd = [error for error in errors if error["code"] not in CODES]
@@ -62,7 +62,7 @@ def check_answers(came: list[Json], dues: list[Due]) -> None:
 
 
 async def broken(port: int, chance: Random) -> None:
-    """One stream. Where it is for the server to end the connection, it does, with a code that fits."""
+    """Send one stream. If the server has to end the connection, it does, with a code that fits."""
     each = stream(chance)
     loop = asyncio.get_running_loop()
     sock = socket.socket()
@@ -85,7 +85,7 @@ async def broken(port: int, chance: Random) -> None:
 
 
 async def _play(each: Stream, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> bytes:
-    """Write the stream, and read to the end where it has one; what was read."""
+    """Write the stream, and read to the end where it has one; returns what was read."""
     answer = b""
     try:
         for number, part in enumerate(each.parts):
@@ -106,7 +106,7 @@ async def _play(each: Stream, sock: socket.socket, loop: asyncio.AbstractEventLo
 
 
 def close_code(answer: bytes) -> int | None:
-    """The code of the close frame that stands behind a handshake's answer; None if there is none."""
+    """The code of the close frame after the handshake's answer; None if there is none."""
     _, greeted, rest = answer.partition(b"\r\n\r\n")
     frames = take_frames(bytearray(rest)) if greeted and b" 101 " in answer[:20] else []
     codes = [int.from_bytes(payload[:2], "big") for opcode, payload in frames if opcode == CLOSE]

@@ -1,4 +1,4 @@
-"""What anybody has heard, so that no number is given twice and nothing that was heard is lost."""
+"""All messages that any client has received, so that no number is given twice and no message is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Line = tuple[str, str, int, int]
 
 
 class Ledger:
-    """All numbered messages of all rooms that somebody received, live or replayed."""
+    """All numbered messages of all rooms that a client received, live or replayed."""
 
     def __init__(self) -> None:
         self.lines: dict[str, dict[int, Line]] = defaultdict(dict)
@@ -19,7 +19,7 @@ class Ledger:
         self._audited: dict[str, int] = defaultdict(int)
 
     def heard(self, data: Json) -> None:
-        """Note it. Raises AssertionError if a number or an id was another message's before."""
+        """Record it. Raises AssertionError if a number or an id was another message's before."""
         room, number = data["room"], data["sequence"]
         line = (data["id"], data["user"], hash(data["content"]), data["timestamp"])
         before = self.lines[room].setdefault(number, line)
@@ -28,9 +28,10 @@ class Ledger:
         assert first == number, f"{data['id']} of {data['user']} in {room} is no. {first} and no. {number}"
 
     async def audit(self, link: Link, whole: bool = False) -> int:
-        """Ask for the history, all of it or what is new since the last audit; how many messages were read.
+        """Ask for the history, all of it or what is new since the last audit; returns how many messages were
+        read.
 
-        Raises AssertionError for a hole, and for anything that was heard and is not stored as it was heard.
+        Raises AssertionError for a gap, and for a message that was received and is not stored unchanged.
         """
         read = 0
         for room, lines in self.lines.items():

@@ -1,4 +1,4 @@
-"""A WebSocket client on a bare stream: as fast as can be had, and as rude as one likes."""
+"""A WebSocket client on a bare stream: as fast as possible, and free to break the protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Gone(Exception):  # noqa: N818 - it says what is the case, which is not always an error
-    """The server ended the connection: `code` is that of its close frame, 0 where there was none."""
+    """The server ended the connection: `code` is that of its close frame, 0 without one."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"the server ended the connection with {code or 'no close frame'}")
@@ -33,7 +33,7 @@ class Gone(Exception):  # noqa: N818 - it says what is the case, which is not al
 
 
 def handshake(user: str | None = None) -> bytes:
-    """A right request for a WebSocket."""
+    """A valid request for a WebSocket."""
     return HANDSHAKE.format(path="/" if user is None else f"/?user={quote(user)}").encode()
 
 
@@ -58,7 +58,7 @@ def masked(payload: bytes, mask: bytes) -> bytes:
 
 
 def asking(kind: str, **fields: Any) -> bytes:
-    """A client's frame of that `type`, on the wire."""
+    """A client's frame of that `type`, encoded for the wire."""
     return wire(TEXT, json.dumps({"type": kind, **fields}).encode())
 
 
@@ -98,7 +98,9 @@ class Link:
 
     @classmethod
     async def open(cls, port: int, user: str | None = None, receive_buffer: int = 0) -> Link:
-        """Connect and be greeted. `receive_buffer` in bytes; 0 is the system's. Raises OSError, Gone."""
+        """Connect and read the greeting. `receive_buffer` in bytes; 0 is the system's.
+        Raises OSError, Gone.
+        """
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer:
@@ -128,11 +130,11 @@ class Link:
         return link
 
     def write(self, data: bytes) -> None:
-        """Send bytes, whenever the system takes them."""
+        """Write bytes, without waiting."""
         self._writer.write(data)
 
     async def flush(self) -> None:
-        """Wait until most of what was written has left us. Raises ConnectionError."""
+        """Wait until most of what was written has been sent. Raises ConnectionError."""
         async with asyncio.timeout(PATIENCE):
             await self._writer.drain()
 
@@ -176,7 +178,7 @@ class Link:
         return texts
 
     async def settle(self) -> list[Json]:
-        """What came until the server had done all that we had asked for, but for heartbeats. Raises Gone."""
+        """The frames, except heartbeats, until the server has processed everything we sent. Raises Gone."""
         self._fences += 1
         fence = f"settled-{self._fences}"  # a room that nobody is in
         self.ask("presence", room=fence)
@@ -202,7 +204,7 @@ class Link:
             assert page["messages"], f"an empty page of {room} after {since}, and more is to come"
 
     async def close(self) -> None:
-        """Say goodbye, and wait until the server ends the connection."""
+        """Close normally, and wait until the server ends the connection."""
         self.write(wire(CLOSE, (1000).to_bytes(2, "big")))
         try:
             while True:

@@ -1,4 +1,4 @@
-"""The reference server as a process of its own: started, killed, measured, and its log read."""
+"""The reference server as a process: started, killed, measured, and its log read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Measure:
-    """What a server uses at a moment. `memory` is its resident memory in bytes."""
+    """A server's use of resources at one time. `memory` is its resident memory in bytes."""
 
     memory: int
     descriptors: int
@@ -40,7 +40,7 @@ class Measure:
         )
 
     def growth_to(self, later: Measure, memory: float) -> list[str]:
-        """What grew until `later`: anything that is counted, at all; memory by more than `memory` bytes."""
+        """What grew until `later`: any counted figure at all, memory by more than `memory` bytes."""
         counted = ("descriptors", "threads", "connections", "rooms")
         grew = [name for name in counted if getattr(later, name) > getattr(self, name)]
         return grew + (["memory"] if later.memory > self.memory + memory else [])
@@ -56,7 +56,7 @@ class Server:
         self.port = 0
 
     def start(self) -> None:
-        """Start it, on the data that is there, and wait until it listens. Raises AssertionError if not."""
+        """Start it on the existing data, and wait until it listens. Raises AssertionError if it does not."""
         assert self._process is None, "it runs already"
         said = self._folder / "stdout.txt"
         command = [sys.executable, "-m", "lab", "--port", "0", "--log-level", "warning", *self._options]
@@ -78,7 +78,7 @@ class Server:
 
     @property
     def lives(self) -> bool:
-        """Whether it was started and did not end since."""
+        """Whether it was started and has not ended since."""
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
@@ -97,18 +97,18 @@ class Server:
         return code
 
     def log(self) -> str:
-        """What it wrote to its standard error in all its lives; it is told to write warnings and worse."""
+        """What all its processes wrote to standard error; it is set to write warnings and worse."""
         lines = self._log.read_text(errors="replace").splitlines(keepends=True)
         return "".join([line for line in lines if not line.rstrip().endswith(HARMLESS)])
 
     def get(self, path: str) -> str:
-        """What it answers to a plain GET. Blocks; raises OSError if it does not answer in 10 seconds."""
+        """Its answer to a plain GET. Blocks; raises OSError if it does not answer in 10 seconds."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             return str(answer.read().decode())
 
     def measure(self) -> Measure:
-        """What it uses now. Blocks while it is asked for its figures."""
+        """Its current use of resources. Blocks while it is asked for its figures."""
         assert self._process is not None, "it does not run"
         figures = dict(line.split() for line in self.get("/metrics").splitlines())
         seen = psutil.Process(self._process.pid)

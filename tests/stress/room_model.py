@@ -1,4 +1,4 @@
-"""What people in rooms are owed: a model that is told of each action, and compares what came of it."""
+"""What members of rooms are owed: a model that follows each action, and compares the results with it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Person:
         return self.client.user
 
     def forget_debts(self) -> None:
-        """Nothing is owed for a action that is about to be done."""
+        """Nothing is owed before an action."""
         self.messages, self.replayed, self.notices, self.errors = [], [], [], []
         self.left = set()
 
 
 @dataclass
 class Rooms:
-    """All that is stored, and who is where."""
+    """Everything that is stored, and the members of each room."""
 
     stored: dict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))
     people: list[Person] = field(default_factory=list)
@@ -59,13 +59,13 @@ class Rooms:
         return next((m for m in self.stored[room] if (m["user"], m["id"]) == (user, id)), None)
 
     def after(self, room: str, since: int | None) -> list[Json]:
-        """What a join with this `since` is answered by."""
+        """The messages that answer a join with this `since`."""
         return self.stored[room][-NEWEST:] if since is None else self.stored[room][since:]
 
-    # Deeds.
+    # Actions.
 
     def join(self, person: Person, room: str, since: int | None) -> None:
-        """The first connection of a user is announced; whoever joins gets the history."""
+        """The first connection of a user is announced; every client that joins gets the history."""
         if room in person.rooms:
             return
         if person.user not in self.users(room):
@@ -91,9 +91,9 @@ class Rooms:
             self.leave(person, room)
 
     def say(self, person: Person, said: Json, heard: list[Json]) -> None:
-        """A new message goes to all members; a known id is answered to the sender alone.
+        """A new message goes to all members; a known id is answered to the sender only.
 
-        `heard` is what came to the sender: a new message's `id` and `timestamp` are learned from it.
+        `heard` is what the sender received: a new message's `id` and `timestamp` are learned from it.
         """
         room = said["room"]
         if room not in person.rooms:
@@ -113,10 +113,10 @@ class Rooms:
         for each in self.members(room):
             each.notices.append((room, user, what))
 
-    # What came.
+    # Results.
 
     def check(self, person: Person, came: list[Json]) -> None:
-        """Raises AssertionError unless it is what is owed, and all that is owed."""
+        """Raise AssertionError unless it is exactly what is owed."""
         assert messages(came) == person.messages
         self.check_replay(person, came)
         self.check_the_rest(person, came)
@@ -129,7 +129,7 @@ class Rooms:
         assert all(page["last"] == len(self.stored[page["room"]]) for page in pages)
 
     def check_the_rest(self, person: Person, came: list[Json]) -> None:
-        """Errors, notices and presence; everybody knows who is in their rooms."""
+        """Errors, notices and presence; every client knows the members of its rooms."""
         assert [each["code"] for each in errors(came)] == person.errors
         assert sorted(self._told(person, came)) == sorted(person.notices)
         for frame in came:
@@ -139,15 +139,15 @@ class Rooms:
             assert person.seen[room] == self.users(room), (person.user, room)
 
     def _told(self, person: Person, came: Iterable[Json]) -> list[Notice]:
-        """The notices, but for those of what one did oneself, which are free."""
-        told: list[Notice] = []
+        """The notices, except those about a client's own actions, which are optional."""
+        others: list[Notice] = []
         for each in notices(came):
             user, _, what = each["content"].rpartition(" ")
             assert each["user"] == SYSTEM
             assert each["sequence"] <= len(self.stored[each["room"]])
             if user != person.user or (each["room"], user, what) in person.notices:
-                told.append((each["room"], user, what))
-        return told
+                others.append((each["room"], user, what))
+        return others
 
     def _show(self, person: Person, data: Json) -> None:
         room = data["room"]

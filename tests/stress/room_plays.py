@@ -1,6 +1,7 @@
-"""Random plays of people in rooms, against the reference server on real sockets.
+"""Random plays of members in rooms, against the reference server on real sockets.
 
-After each action everybody is asked for what has come (a fence, never a pause), and the model compares.
+After each action each client is asked for what it received (by a fence, never a pause), and the model
+compares.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ sinces = st.one_of(st.none(), st.just(0), st.integers(0, 130), st.just(10**9))
 
 
 class RoomPlays(RuleBasedStateMachine):
-    """Rules are what people do; each of them ends with everybody's frames compared to what they are owed."""
+    """Rules are the actions of clients; after each of them all frames are compared with what is owed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,12 +50,12 @@ class RoomPlays(RuleBasedStateMachine):
         self.server: ChatServer
 
     def run(self, action: Coroutine[Any, Any, T]) -> T:
-        """Do it while the server runs."""
+        """Run it while the server runs."""
         return self.runner.run(action)
 
     @initialize(stored=st.sampled_from([0, 0, 3, NEWEST - 1, NEWEST + 1, 100, 101, 230]))
     def start(self, stored: int) -> None:
-        """Some rooms have a past."""
+        """Some rooms have a history."""
         old = [message(number, "red", id=f"old-{number}") for number in range(1, stored + 1)]
         self.model.stored["red"] = [{name: getattr(m, name) for name in m.__struct_fields__} for m in old]
         self.run(fill(self.folder, old))
@@ -75,14 +76,14 @@ class RoomPlays(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.people) < MOST)
     @rule(user=st.sampled_from(USERS))
     def connect(self, user: str) -> None:
-        """Somebody comes, perhaps with a second connection."""
+        """A client connects, perhaps as a user's second connection."""
         self.run(self._dial(user))
         self.run(self._compare())
 
     @precondition(lambda self: self.model.people)
     @rule(who=whom, room=rooms, since=sinces)
     def join(self, who: int, room: str, since: int | None) -> None:
-        """Join a room, perhaps one that one is in."""
+        """Join a room, perhaps one of its own."""
         person = self._person(who)
         self.model.join(person, room, since)
         more = {} if since is None else {"since": since}
@@ -91,7 +92,7 @@ class RoomPlays(RuleBasedStateMachine):
     @precondition(lambda self: self.model.people)
     @rule(who=whom, room=rooms)
     def leave(self, who: int, room: str) -> None:
-        """Leave a room, perhaps one that one is not in."""
+        """Leave a room, perhaps one in which it is no member."""
         person = self._person(who)
         self.model.leave(person, room)
         self.run(self._ask(person, "leave", room=room))
@@ -99,7 +100,7 @@ class RoomPlays(RuleBasedStateMachine):
     @precondition(lambda self: self.model.people)
     @rule(who=whom, room=rooms, id=ids)
     def say(self, who: int, room: str, id: str | None) -> None:
-        """Say something, perhaps again, perhaps in a room that one is not in."""
+        """Send a message, perhaps again, perhaps to a room in which it is no member."""
 
         async def do() -> None:
             person = self._person(who)
@@ -114,7 +115,7 @@ class RoomPlays(RuleBasedStateMachine):
     @precondition(lambda self: self.model.people)
     @rule(who=whom, room=rooms, since=st.integers(0, 240), limit=st.integers(1, 120))
     def ask_history(self, who: int, room: str, since: int, limit: int) -> None:
-        """The page is just the stored messages that were asked for, member or not."""
+        """The page has exactly the stored messages that were asked for, for members and others."""
         person = self._person(who)
         stored = self.model.stored[room]
         person.replayed = owed = stored[since : since + min(limit, 100)]
@@ -125,14 +126,14 @@ class RoomPlays(RuleBasedStateMachine):
     @precondition(lambda self: self.model.people)
     @rule(who=whom, room=rooms)
     def ask_presence(self, who: int, room: str) -> None:
-        """The list is right, member or not."""
+        """The list is right, for members and others."""
         came = self.run(self._ask(self._person(who), "presence", room=room))
         assert [frame["type"] for frame in came] == ["presence"]
 
     @precondition(lambda self: self.model.people)
     @rule(who=whom, kind=st.sampled_from(["join", "nonsense", "history", "message"]))
     def blunder(self, who: int, kind: str) -> None:
-        """A frame that cannot be obeyed is answered by an error, and changes nothing."""
+        """A frame that must be refused is answered by an error, and changes nothing."""
         person = self._person(who)
         person.errors.append("unknown_type" if kind == "nonsense" else "bad_request")
         self.run(self._ask(person, kind))
@@ -151,7 +152,7 @@ class RoomPlays(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """The server stops and starts on the same folder; everybody comes back, and joins no room yet."""
+        """The server stops and starts on the same folder; all clients reconnect, and join no room yet."""
 
         async def do() -> None:
             users = [each.user for each in self.model.people]
@@ -179,12 +180,12 @@ class RoomPlays(RuleBasedStateMachine):
         since: int | None,
         gone: int | None,
     ) -> None:
-        """All members talk at once while somebody joins or somebody is cut."""
+        """All members send at once while a client joins or is cut off."""
         members = self.model.members(room)
         if members:
             self.run(self._rush(room, members, lines, joiner, since, gone))
 
-    # --- how they are done ------------------------------------------------------------------------
+    # --- how actions are carried out --------------------------------------------------------------
 
     async def _start(self) -> None:
         self.stack = AsyncExitStack()
@@ -220,11 +221,11 @@ class RoomPlays(RuleBasedStateMachine):
         await self._compare()
 
     async def _all_gone_are_gone(self) -> None:
-        """Wait until the server has done with all who are not there any more."""
+        """Wait until the server has removed all clients that are gone."""
         await eventually(lambda: self.server.figures()["chatlab_connections"] == len(self.model.people))
 
     async def _compare(self, early: dict[Person, list[Json]] | None = None) -> None:
-        """Everybody, the doer last done, has what it is owed."""
+        """Each client, the acting one last, has what it is owed."""
         for person in self.model.people:
             came = (early or {}).get(person, []) + await person.client.settle()
             self.model.check(person, came)
@@ -243,7 +244,7 @@ class RoomPlays(RuleBasedStateMachine):
     ) -> None:
         outside = [each for each in self.model.people if room not in each.rooms]
         newcomer = outside[joiner % len(outside)] if joiner is not None and outside else None
-        # Not both in one rush: whether the newcomer is told of the cut would be a matter of who was first.
+        # Not both in one rush: whether the new member is notified of the cut would depend on which was first.
         victim = members[gone % len(members)] if gone is not None and not newcomer else None
         said: dict[Person, list[Json]] = {each: [] for each in members}
         for number, (who, id) in enumerate(lines):
@@ -268,7 +269,7 @@ class RoomPlays(RuleBasedStateMachine):
         newcomer: Person | None,
         since: int | None,
     ) -> None:
-        """Nobody knows the order beforehand: the history tells it, and all must agree with that."""
+        """The order is not known beforehand: the history shows it, and all must agree with that."""
         people = self.model.people
         came = {each: await each.client.settle() for each in people}
         for each in people:
@@ -291,7 +292,7 @@ class RoomPlays(RuleBasedStateMachine):
             each.forget_debts()
 
     def _welcome(self, newcomer: Person, room: str) -> None:
-        """As `Rooms.join`, but for the history, which was looked at."""
+        """Like `Rooms.join`, except for the history, which was checked already."""
         self.model.join(newcomer, room, 10**9)
 
     def _check_one(
@@ -308,12 +309,12 @@ class RoomPlays(RuleBasedStateMachine):
         heard = messages(came)
         if person is newcomer:
             old = replayed(came)
-            if since is None:  # the newest at the moment of joining, whichever that was
+            if since is None:  # the newest at the time of joining, whichever that was
                 moment = len(before) + len(new) - len(heard)
                 assert old + heard == (before + new)[max(0, moment - NEWEST) :]
             elif since <= len(before):
                 assert old + heard == (before + new)[since:]
-            else:  # what it claims to know already is not replayed, but heard if it is said after the join
+            else:  # what it claims to know already is not replayed, but received if it is sent after the join
                 assert [each["sequence"] for each in old] == list(range(since + 1, since + 1 + len(old)))
                 assert old + heard == (before + new)[len(before + new) - len(old + heard) :]
         elif person in said:
@@ -324,7 +325,9 @@ class RoomPlays(RuleBasedStateMachine):
 
 
 def check_truth(new: list[Json], last: int, said: dict[Person, list[Json]], model: Rooms) -> None:
-    """The new history: no hole, nothing twice, nothing that nobody said, each connection's words in order."""
+    """The new history: no gap, no repetition, nothing that nobody sent,
+    each connection's messages in order.
+    """
     assert [each["sequence"] for each in new] == list(range(last + 1, last + len(new) + 1))
     place = {each["content"]: number for number, each in enumerate(new)}
     assert len(place) == len(new), "a content, which are all different, is stored twice"
@@ -341,14 +344,14 @@ def check_truth(new: list[Json], last: int, said: dict[Person, list[Json]], mode
                     words["room"], person.user, words.get("id")
                 )
                 assert words["content"] in place or known, f"{words} is lost"
-        else:  # it was cut: what came through is the beginning of what it said
+        else:  # it was cut: what arrived is the beginning of what it sent
             assert [words["content"] in place for words in lines] == sorted(
                 [words["content"] in place for words in lines], reverse=True
             )
 
 
 def check_heard(heard: list[Json], history: list[Json], last: int, user: str, mine: set[str]) -> None:
-    """A member heard all that is new, in order, and beside it only answers to what it said again."""
+    """A member received all that is new, in order, and besides only answers to what it sent again."""
     due = last
     for each in heard:
         if due < len(history) and each == history[due]:
@@ -360,7 +363,7 @@ def check_heard(heard: list[Json], history: list[Json], last: int, user: str, mi
 
 
 def _is_of(frame: Json, client: Client) -> bool:
-    """Whether a frame tells only of that client's coming and going."""
+    """Whether a frame is only about that client's joining or leaving."""
     data = frame.get("data", {})
     if frame["type"] == "presence" and not data.get("full"):
         return [each["user"] for each in data["users"]] == [client.user]

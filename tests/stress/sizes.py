@@ -1,6 +1,6 @@
 """How much is played: defaults that take under a minute, and the environment variables that ask for more.
 
-CHATLAB_STRESS_SEED     what all chance comes from (1)
+CHATLAB_STRESS_SEED     the seed of all random numbers (1)
 CHATLAB_ROOM_PLAYS      plays of the model of rooms (80)
 CHATLAB_FUZZ_FRAMES     messages of the fuzzer of frames (60000)
 CHATLAB_FUZZ_STREAMS    connections of the fuzzer of bytes (10000)

@@ -1,7 +1,8 @@
-"""A soak: people come, talk, dawdle, are cut and come back, and the server is killed and started again.
+"""A soak test: clients connect, talk, read slowly, are cut and return, and the server is killed and
+restarted.
 
 Lives of a server are either short, ended by SIGKILL in the middle of everything, or long. In a long one all
-go home twice, after the warm-up and at the end, and what the server uses then is compared.
+clients disconnect twice, after the warm-up and at the end, and the server's use of resources is compared.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Soak:
         self.seconds, self.seed = seconds, seed
         self.life = 0
         self.going_on = True
-        self.doors = asyncio.Event()  # open while the server runs and nobody has to go home
+        self.doors = asyncio.Event()  # set while the server runs and no client has to disconnect
         self.inside = 0
 
     async def run(self) -> None:
@@ -74,7 +75,7 @@ class Soak:
                 group.create_task(Dawdler(self, PEOPLE + 1).live())
                 await self._lives()
                 self.going_on = False
-                self.doors.clear()  # who is inside goes home
+                self.doors.clear()  # clients that are connected disconnect
                 progress.cancel()
             await self._audit(whole=True)
             assert self.server.stop() == 0
@@ -94,14 +95,14 @@ class Soak:
                 await self._kill()
 
     async def _kill(self) -> None:
-        """SIGKILL in the middle of it, a new start, and a look at what is left."""
+        """SIGKILL in the middle of everything, a restart, and a check of what is left."""
         witness = await Link.open(self.server.port, "witness")
         witness.ask("join", room=BRINK, since=MAX_SEQUENCE)
         await witness.settle()
         for _ in range(BURST):
             witness.say(BRINK, "x" * 5_000)
         heard = [await witness.next()]
-        self.server.kill()  # at once: what was published before it was saved is lost now
+        self.server.kill()  # at once: a message that was published before it was saved is lost now
         self.life += 1
         self.tally.kills += 1
         self.doors.clear()
@@ -132,7 +133,7 @@ class Soak:
         assert not before.growth_to(after, GROWTH), f"before: {before}; after: {after}"
 
     async def _all_go_home(self, until: Measure | None) -> Measure:
-        """What the server uses when nobody is there."""
+        """The server's use of resources when no client is connected."""
         self.doors.clear()
         async with asyncio.timeout(60):
             while self.inside:
@@ -152,7 +153,7 @@ class Soak:
 
 
 class Visitor:
-    """One user who comes again and again, knows what it has heard, and says again what was not answered."""
+    """One user who returns again and again, knows what it has received, and repeats what was not answered."""
 
     rooms: tuple[str, ...] = ROOMS
 
@@ -198,7 +199,7 @@ class Visitor:
                 await self._something(link, joined)
             dice = self.chance.random()
             if dice < 0.4:
-                return  # cut, perhaps in the middle of what it says
+                return  # cut, perhaps in the middle of its messages
             if dice < 0.7:
                 for room in joined:
                     link.ask("leave", room=room)
@@ -216,7 +217,7 @@ class Visitor:
         self._take(await link.settle())
 
     async def _something(self, link: Link, joined: set[str]) -> None:
-        """Speak, ping, dawdle, leave and join again, or ask, and then take what came."""
+        """Talk, ping, read slowly, leave and join again, or ask, and then read what came."""
         dice = self.chance.random()
         room = self.chance.choice(sorted(joined))
         if dice < 0.6:
@@ -243,7 +244,7 @@ class Visitor:
         self.soak.tally.said += 1
 
     def _take(self, frames: list[Json]) -> None:
-        """Each room goes on where it was; only what was said again may be heard out of turn."""
+        """Each room continues where it was; only repeated messages may be received out of order."""
         for frame in frames:
             assert frame["type"] in ("message", "history", "presence"), frame
             data = frame["data"]
@@ -266,7 +267,7 @@ class Visitor:
 
 
 class Shouter(Visitor):
-    """Says more, at times, than somebody who does not read may leave waiting."""
+    """Sends more, at times, than may wait for a client that does not read."""
 
     rooms = (FLOOD_ROOM,)
 
@@ -286,7 +287,7 @@ class Shouter(Visitor):
             link.abort()
 
     async def _while_open(self, seconds: float) -> AsyncIterator[None]:
-        """A moment now and then for so long, until all go home or the server is killed."""
+        """Return at intervals for so long, until all disconnect or the server is killed."""
         soak, life, until = self.soak, self.soak.life, time.monotonic() + seconds
         while soak.going_on and soak.doors.is_set() and soak.life == life and time.monotonic() < until:
             yield
@@ -294,20 +295,20 @@ class Shouter(Visitor):
 
 
 class Dawdler(Shouter):
-    """Joins where it is loud, and does not read for longer than it is waited for."""
+    """Joins a busy room, and does not read for longer than the server waits."""
 
     async def _visit(self) -> None:
         link = await Link.open(self.soak.server.port, self.name, receive_buffer=16 * 1024)
         try:
             await self._join(link, {FLOOD_ROOM})
             async for _ in self._while_open(self.chance.uniform(0.0, 30.0)):
-                link.ask("heartbeat")  # it is there, and does not read
+                link.ask("heartbeat")  # it is a member, and does not read
             self._take(await link.settle())
         finally:
             link.abort()
 
     async def _excuse(self, error: Exception, life: int) -> None:
-        """It may be told to go, or be reset."""
+        """It may be disconnected or reset."""
         if self.soak.life == life:
             assert isinstance(error, ConnectionError) or (
                 isinstance(error, Gone) and error.code in (0, 1013)

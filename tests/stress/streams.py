@@ -1,4 +1,4 @@
-"""Byte streams that are no WebSocket connection, or stop being one, from bad clients and bad networks."""
+"""Byte streams that are no WebSocket connection, or stop being one, from faulty clients and networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_FRAME = 1024 * 1024
 
 
 class Ending(enum.Enum):
-    """What becomes of a connection after the last byte."""
+    """What happens to a connection after the last byte."""
 
     WAIT = "wait for the server to end it"
     FINISH = "say that nothing follows, and wait for the server to end it"
@@ -35,7 +35,7 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True)
 class Stream:
-    """What is written, part by part, what becomes of it then, and the close codes that may answer it."""
+    """What is written, part by part, what happens then, and the close codes that may answer it."""
 
     kind: str
     parts: list[bytes]
@@ -61,7 +61,7 @@ def _pieces(data: bytes, chance: Random) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
 
 
-# --- handshakes that are none ---------------------------------------------------------------------
+# --- handshakes that are invalid ------------------------------------------------------------------
 
 
 def _half_handshake(chance: Random) -> Stream:
@@ -88,7 +88,7 @@ BAD_LINES = (
 
 
 def _bad_handshake(chance: Random) -> Stream:
-    """It may be answered in HTTP, just be ended, or be good enough; with FINISH, it must end."""
+    """It may be answered in HTTP, just be ended, or be accepted; with FINISH, it must end."""
     data = handshake()
     for _ in range(chance.choice((1, 1, 2))):
         data = data.replace(*chance.choice(BAD_LINES), 1)
@@ -110,7 +110,7 @@ def _other_protocol(chance: Random) -> Stream:
 
 
 def _huge_headers(chance: Random) -> Stream:
-    """What goes beyond all limits must be refused without waiting for its end."""
+    """Headers beyond all limits must be refused without waiting for their end."""
     data = chance.choice(
         (
             handshake()[:-2] + b"X-Many: y\r\n" * 1000,
@@ -122,7 +122,7 @@ def _huge_headers(chance: Random) -> Stream:
     return Stream("huge headers", _pieces(data, chance), Ending.WAIT)
 
 
-# --- connections that are broken after a good handshake -------------------------------------------
+# --- connections that are broken after a valid handshake ------------------------------------------
 
 
 def _after(kind: str, data: bytes, chance: Random, ending: Ending, codes: tuple[int, ...] = ()) -> Stream:
@@ -130,12 +130,12 @@ def _after(kind: str, data: bytes, chance: Random, ending: Ending, codes: tuple[
     greeted = chance.random() < 0.7
     if greeted:
         return Stream(kind, [handshake(), *_pieces(data, chance)], ending, codes, greeted=True)
-    # Who does not wait for the answer breaks the rules already, and need not be told of another breach.
+    # A client that does not wait for the answer breaks the rules already, and need not get an error for more.
     return Stream(kind, _pieces(handshake() + data, chance), ending)
 
 
 def _joined(chance: Random) -> bytes:
-    """Right frames, which must be undone when the connection breaks."""
+    """Right frames, whose effects must be undone when the connection breaks."""
     room = f"broken-{chance.randrange(5)}"
     say = asking("message", data={"room": room, "content": "so long"})
     return chance.choice((b"", asking("join", room=room, since=10**9), asking("join", room=room) + say))
@@ -155,7 +155,7 @@ def _no_mask(chance: Random) -> Stream:
 
 
 def _wrong_mask(chance: Random) -> Stream:
-    """Under another mask it is any bytes, which are no text or no JSON; it may even be both."""
+    """Under another mask it is random bytes, which are no text or no JSON; it may even be both."""
     payload = masked(b'{"type": "heartbeat"}', chance.randbytes(4))
     return _after("wrong mask", wire(TEXT, payload, mask=chance.randbytes(4)), chance, _any(chance))
 
@@ -229,7 +229,7 @@ def _rubbish(chance: Random) -> Stream:
 
 
 def _right_and_gone(chance: Random) -> Stream:
-    """Nothing is wrong with it but the end, which comes while the server is about to answer."""
+    """Only the end is wrong, which comes while the server is about to answer."""
     data = _joined(chance) + wire(PING, b"?") * chance.choice((0, 1, 50)) + asking("history", room="broken-1")
     return _after("gone", data, chance, _any(chance))
 

@@ -25,9 +25,10 @@ pytestmark = pytest.mark.stress
 
 @pytest.mark.timeout(120 + FUZZ_FRAMES / 500)
 async def test_frames(tmp_path: Path) -> None:
-    """Whatever messages come, the server refuses what it must, answers on, logs nothing and does not grow.
+    """Whatever messages come, the server refuses what it must, goes on answering, logs nothing and does not
+    grow.
 
-    Meanwhile two others hear each other without loss, and the history of the fuzzers' rooms has no hole.
+    Meanwhile two other clients talk without loss, and the history of the fuzzers' rooms has no gap.
     """
     batches = -(-FUZZ_FRAMES // BATCH)
     print(f"\nseed {SEED}: {batches * BATCH} messages")
@@ -49,7 +50,7 @@ async def test_frames(tmp_path: Path) -> None:
 async def test_streams(tmp_path: Path) -> None:
     """Whatever bytes come, and however they end, the server ends the connection, logs nothing, does not grow.
 
-    Meanwhile two others hear each other without loss.
+    Meanwhile two other clients talk without loss.
     """
     print(f"\nseed {SEED}: {FUZZ_STREAMS} streams")
     plan = Plan("streams", broken, SEED, FUZZ_FIRST, FUZZ_FIRST + FUZZ_STREAMS, at_once=24)
@@ -66,8 +67,8 @@ HANGING = (
 )
 
 
-async def test_those_who_stop_in_the_middle_are_not_waited_for(tmp_path: Path) -> None:
-    """Who falls silent within a handshake or a frame is disconnected after the timeouts."""
+async def test_clients_that_stop_in_the_middle_are_disconnected(tmp_path: Path) -> None:
+    """A client that goes silent within a handshake or a frame is disconnected after the timeouts."""
     server = Server(tmp_path, *OPTIONS)
     server.start()
     try:

@@ -16,7 +16,7 @@ from tests.stress.sizes import ROOM_PLAYS, SEED
 
 COMMON = settings(
     database=None,
-    phases=(Phase.generate,),  # a rush is a race: what fails in one in ten plays cannot be made small
+    phases=(Phase.generate,),  # a rush is a race: what fails in one in ten plays cannot be minimized
     deadline=None,
     print_blob=False,
     stateful_step_count=25,
@@ -25,7 +25,7 @@ COMMON = settings(
 
 
 def test_a_few_plays() -> None:
-    """Whatever few people do in a few rooms, each gets what the contract owes it, and nothing else."""
+    """Whatever a few clients do in a few rooms, each gets what the contract owes it, and nothing else."""
     run_state_machine_as_test(RoomPlays, settings=settings(COMMON, derandomize=True, max_examples=15))
 
 

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.stress
 
 @pytest.mark.timeout(120 + 2 * SOAK_SECONDS)
 async def test_soak(tmp_path: Path) -> None:
-    """Through kills and churn nothing heard is lost, no number is given twice, and a long life does not leak.
+    """Through kills and reconnections no received message is lost, no number is given twice, and nothing
+    leaks.
 
     Between warm-up and end of a long life memory grows by no more than `GROWTH`, descriptors and threads not.
     """

@@ -1,1 +1,1 @@
-"""Tests of the checkers, on histories written down as literals, and on those of a model."""
+"""Tests of the checkers, on histories written as literals, and on those of a model."""

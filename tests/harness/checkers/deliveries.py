@@ -1,9 +1,9 @@
-"""What the checkers of delivery find together."""
+"""All checkers of delivery together."""
 
 from __future__ import annotations
 
 from harness.checkers import delivery
-from tests.harness.stories import Story, told
+from tests.harness.stories import Story, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
@@ -16,4 +16,4 @@ def every(story: Story, room: str = "red") -> list[str]:
         delivery.numbered_twice,
         delivery.altered,
     )
-    return [name for check in checks for name in told(check(log, room))] + told(delivery.leaks(log))
+    return [name for check in checks for name in names_of(check(log, room))] + names_of(delivery.leaks(log))

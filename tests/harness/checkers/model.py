@@ -1,9 +1,9 @@
-"""A right server and its clients, as a small model: it plays random choices and writes the history down.
+"""A right server and its clients, as a small model: it plays random actions and writes the history.
 
-Every client has an inbox (what it sent and the server has not handled yet) and a queue (what the server
-sent and it has not received yet). The server handles inboxes and the clients empty their queues at random
-moments, so that everything that a right server may do happens: bursts under way when a connection is cut
-or the server is killed, joins in the middle of them, retries of what was or was not accepted.
+Every client has an inbox (what it sent and the server has not handled yet) and a queue (what the server sent
+and it has not received yet). The server handles inboxes and the clients empty their queues at random moments,
+so that everything that a right server may do happens: bursts in flight when a connection is cut or the server
+is killed, joins during bursts, retries of what was or was not accepted.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Style:
 
 @dataclass
 class Mate:
-    """A client, as it and the server see it."""
+    """A client: its own state, and the server's state about it."""
 
     person: Person
     inbox: list[Callable[[], None]] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Mate:
 
 
 class Model:
-    """The server, its clients, and the story of what they do."""
+    """The server, its clients, and the history of what they do."""
 
     def __init__(self, style: Style) -> None:
         self.style = style
@@ -96,7 +96,7 @@ class Model:
         self.outsider = self.story.client("outsider")
 
     def play(self, ops: list[Op]) -> None:
-        """Do all of it, and at the end have a newcomer join and a reader read everything."""
+        """Do all of it; at the end a new client joins and a reader reads everything."""
         for kind, who, where, amount in ops:
             getattr(self, f"do_{kind}")(self.mates[who], ROOMS[where], amount)
         self.settle()
@@ -107,10 +107,10 @@ class Model:
             self.do_read(reader, room, 7)
             self.do_read(reader, room, 100)
 
-    # --- what is done -----------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------
 
     def do_say(self, mate: Mate, room: str, amount: int) -> None:
-        """Say one thing, with an id or without."""
+        """Send one message, with an id or without."""
         if mate.online and room in mate.rooms:
             number = self.story.next_line()
             line = mate.person.says(room, f"text {number}", f"id-{number}" if amount % 2 else None)
@@ -118,22 +118,22 @@ class Model:
             mate.inbox.append(lambda: self._accept(mate, line))
 
     def do_burst(self, mate: Mate, room: str, amount: int) -> None:
-        """Say several things at once."""
+        """Send several messages at once."""
         for number in range(amount + 1):
             self.do_say(mate, room, number)
 
     def do_handle(self, mate: Mate, room: str, amount: int) -> None:
-        """The server handles some of what a client sent."""
+        """The server handles a part of what a client sent."""
         for _ in range(min(amount + 1, len(mate.inbox))):
             mate.inbox.pop(0)()
 
     def do_deliver(self, mate: Mate, room: str, amount: int) -> None:
-        """A client receives some of what the server sent."""
+        """A client receives a part of what the server sent."""
         for _ in range(min(amount + 1, len(mate.queue))):
             self._receive(mate, mate.queue.pop(0))
 
     def do_join(self, mate: Mate, room: str, amount: int) -> None:
-        """Join, mostly with `since`, while others go on; also where one is a member."""
+        """Join, mostly with `since`, while others go on; also a room in which it is a member."""
         if not mate.online:
             return
         since = None if amount == 1 else mate.newest[room] + (1000 if amount == 5 else 0)
@@ -151,7 +151,7 @@ class Model:
         mate.person.is_member(room)
 
     def do_leave(self, mate: Mate, room: str, amount: int) -> None:
-        """Leave, and hear the last of it."""
+        """Leave, and receive the last messages."""
         if mate.online and room in mate.rooms:
             mate.person.asks_to_leave(room)
             mate.inbox.append(lambda: self._leave(mate, room))
@@ -160,7 +160,7 @@ class Model:
             mate.person.has_left(room)
 
     def do_cut(self, mate: Mate, room: str, amount: int) -> None:
-        """The connection is reset; some of what was sent is handled all the same."""
+        """The connection is reset; a part of what was sent is handled all the same."""
         if mate.online:
             mate.person.is_cut()
             self.do_handle(mate, room, amount - 1)
@@ -175,14 +175,14 @@ class Model:
                 self.do_join(mate, each, amount)
 
     def do_retry(self, mate: Mate, room: str, amount: int) -> None:
-        """Say the last things again that have an id, whether they came back or not."""
+        """Send the last messages that have an id again, whether they came back or not."""
         for line in [line for line in mate.said if line.id][-1 - amount :]:
             if mate.online and line.room in mate.rooms:
                 mate.person.repeats(line)
                 mate.inbox.append(lambda line=line: self._accept(mate, line))  # type: ignore[misc]
 
     def do_restart(self, mate: Mate, room: str, amount: int) -> None:
-        """The server is stopped or killed in the middle of things, perhaps copied, and started again."""
+        """The server is stopped or killed during other actions, perhaps copied, and started again."""
         how = "asked_to_stop" if amount % 2 else "killed"
         for turn, each in enumerate(self.mates):
             self.do_handle(each, room, (amount + turn) % 4 - 1)
@@ -190,7 +190,7 @@ class Model:
         self.story.server(how)
         for each in self.mates:
             if each.online:
-                self.do_deliver(each, room, amount % 3)  # it was on the way
+                self.do_deliver(each, room, amount % 3)  # it was in flight
                 each.person.is_dropped(1001 if amount % 2 else 1006)
             self._forget(each)
         self.outsider.is_dropped(1006)
@@ -205,7 +205,7 @@ class Model:
             self.do_come_back(each, room, 2 if each is not mate else amount)
 
     def do_wait(self, mate: Mate, room: str, amount: int) -> None:
-        """All is handled and delivered, and time goes by."""
+        """Everything is handled and delivered, and time passes."""
         self.settle()
         self.story.passes(2)
 
@@ -223,7 +223,7 @@ class Model:
             since = page[-1]["sequence"]
 
     def settle(self) -> None:
-        """The server handles everything, and everybody receives everything."""
+        """The server handles everything, and all clients receive everything."""
         for mate in self.mates:
             self._handle_all(mate)
         for mate in self.mates:
@@ -322,7 +322,7 @@ ops = st.lists(
 
 
 def played(style: Style, some: list[Op]) -> Story:
-    """The story of a right server, with something of everything in it."""
+    """A story of a right server with all kinds of actions."""
     model = Model(style)
     model.play([*PROLOGUE, *some, *EPILOGUE])
     return model.story

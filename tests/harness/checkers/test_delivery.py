@@ -1,4 +1,4 @@
-"""Right deliveries: everybody hears everything, once, unchanged, and nobody else anything."""
+"""Right deliveries: all members receive everything, once and unchanged, and nobody else anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.harness.stories import Story
 
 
 def test_a_right_history_has_nothing_wrong() -> None:
-    """Everybody heard everything once, in each of two rooms: no findings."""
+    """All received everything once, in each of two rooms: no findings."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     carol.joins("blue")
@@ -25,7 +25,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 
 
 def test_a_retry_may_come_once_more_and_out_of_order() -> None:
-    """The answer to a retry reaches its sender alone, a second time, after newer messages."""
+    """The answer to a retry reaches only its sender, a second time, after newer messages."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -37,7 +37,7 @@ def test_a_retry_may_come_once_more_and_out_of_order() -> None:
 
 
 def test_a_retry_of_what_was_never_accepted_is_a_new_message() -> None:
-    """Cut off before the server read it, said again with its id: everybody hears it once, later."""
+    """Cut off before the server read it, sent again with its id: all receive it once, later."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -50,7 +50,7 @@ def test_a_retry_of_what_was_never_accepted_is_a_new_message() -> None:
 
 
 def test_a_retry_after_the_replay_had_the_message() -> None:
-    """Accepted just before the cut, replayed after it, and given once more in answer to the retry."""
+    """Accepted just before the cut, replayed after it, and sent once more in answer to the retry."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -65,7 +65,7 @@ def test_a_retry_after_the_replay_had_the_message() -> None:
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_message_whose_sender_was_cut_may_have_been_accepted_or_not(accepted: bool) -> None:
-    """Cut off right after saying it: it is heard by everybody or by nobody."""
+    """After a cut right after sending, it is received by all or by nobody."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     line = alice.says("red")
@@ -76,8 +76,8 @@ def test_a_message_whose_sender_was_cut_may_have_been_accepted_or_not(accepted: 
     assert every(story) == []
 
 
-def test_who_is_cut_off_in_mid_burst_is_owed_nothing_more() -> None:
-    """What was on the way to a member that is reset, vanishes, or does not read, may not arrive."""
+def test_a_client_cut_off_during_a_burst_is_owed_nothing_more() -> None:
+    """What was in flight to a member that is reset, goes silent or does not read may not arrive."""
     for fault in ("reset", "go_silent", "stop_reading"):
         story = Story()
         alice, bob = story.members("red", "alice", "bob")
@@ -88,7 +88,7 @@ def test_who_is_cut_off_in_mid_burst_is_owed_nothing_more() -> None:
         assert every(story) == []
 
 
-def test_who_leaves_may_miss_what_was_said_just_before() -> None:
+def test_a_leaving_client_may_miss_what_was_sent_just_before() -> None:
     """The server may handle the `leave` before another's message that was sent a moment earlier."""
     for ending in ("leaves", "closes"):
         story = Story()
@@ -99,8 +99,8 @@ def test_who_leaves_may_miss_what_was_said_just_before() -> None:
         assert every(story) == []
 
 
-def test_who_left_before_a_retry_was_accepted_is_not_owed_it() -> None:
-    """A message that got through at the second try only was not said while the first member was there."""
+def test_a_retry_accepted_after_a_leave_is_not_owed() -> None:
+    """A message that was accepted only at the second try was not sent while the first member was there."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     line = alice.says("red", id="m1")
@@ -114,8 +114,8 @@ def test_who_left_before_a_retry_was_accepted_is_not_owed_it() -> None:
     assert every(story) == []
 
 
-def test_who_was_killed_with_its_server_is_no_witness() -> None:
-    """What had reached its machine by then and was never read is as good as lost, however old it is."""
+def test_a_client_killed_with_its_server_is_no_witness() -> None:
+    """What its machine had received and it had not read counts as lost, however old it is."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     alice.hears(alice.says("red"), 1)
@@ -124,8 +124,8 @@ def test_who_was_killed_with_its_server_is_no_witness() -> None:
     assert every(story) == []
 
 
-def test_repeating_without_an_id_is_saying_it_again() -> None:
-    """Nothing tells the server that it is the same message, so it may come as often as it was said."""
+def test_repeating_without_an_id_is_a_new_message() -> None:
+    """The server cannot know that it is the same message, so it may come as often as it was sent."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
@@ -134,14 +134,14 @@ def test_repeating_without_an_id_is_saying_it_again() -> None:
     assert every(story) == []
 
 
-def test_who_hears_a_room_in_the_moment_of_joining_is_in_it() -> None:
-    """From when it asked to be; and what was said in the moment of its leaving may come, too."""
+def test_messages_at_the_time_of_a_join_or_leave_may_come() -> None:
+    """From the request to join on; and what was sent when the client left may come, too."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     (carol,) = story.clients("carol")
     with story.moment():
         carol.asks_to_join("red")
-        carol.is_told("red", "carol is here")
+        carol.gets_notice("red", "carol is here")
     carol.is_member("red")
     bob.asks_to_leave("red")
     with story.moment():
@@ -151,8 +151,8 @@ def test_who_hears_a_room_in_the_moment_of_joining_is_in_it() -> None:
     assert every(story) == []
 
 
-def test_what_was_said_before_a_member_joined_is_not_owed() -> None:
-    """Nor what was said between its join and the moment when that was certainly done."""
+def test_what_was_sent_before_a_join_is_not_owed() -> None:
+    """Nor what was sent between the join and the moment when it was certainly done."""
     story = Story()
     (alice,) = story.members("red", "alice")
     (bob,) = story.clients("bob")
@@ -164,8 +164,8 @@ def test_what_was_said_before_a_member_joined_is_not_owed() -> None:
     assert every(story) == []
 
 
-def test_a_kill_excuses_what_was_on_the_way() -> None:
-    """A SIGKILL in a burst: nobody is owed what was said, whether it was stored or not."""
+def test_a_kill_excuses_what_was_in_flight() -> None:
+    """After a SIGKILL in a burst nothing of it is owed, whether it was stored or not."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     lines = [alice.says("red", id=f"m{n}") for n in range(4)]
@@ -180,7 +180,7 @@ def test_a_kill_excuses_what_was_on_the_way() -> None:
 
 
 def test_a_server_with_ids_of_its_own_may_store_a_retry_again() -> None:
-    """It offers no retries, so a message that is said again is another message for everybody."""
+    """It offers no retries, so a message that is sent again is another message for all."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -193,7 +193,7 @@ def test_a_server_with_ids_of_its_own_may_store_a_retry_again() -> None:
 
 
 def test_a_server_that_names_users_itself_may_store_a_retry_again() -> None:
-    """After a reconnection the user has another name, so that it is no retry, and no impersonation."""
+    """After a reconnection the user has another name, so it is no retry, and no impersonation."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -207,8 +207,8 @@ def test_a_server_that_names_users_itself_may_store_a_retry_again() -> None:
     assert every(story) == []
 
 
-def test_a_user_with_two_connections_hears_everything_on_each() -> None:
-    """Each connection is a member, and what one of them says comes to both."""
+def test_a_user_with_two_connections_receives_everything_on_each() -> None:
+    """Each connection is a member, and what one of them sends comes to both."""
     story = Story()
     one = story.client("tina")
     two = story.client("tina")
@@ -219,8 +219,8 @@ def test_a_user_with_two_connections_hears_everything_on_each() -> None:
     assert every(story) == []
 
 
-def test_who_leaves_and_comes_back_has_missed_what_was_said_meanwhile() -> None:
-    """Two memberships on one connection, and what was said between them belongs to neither."""
+def test_a_client_that_leaves_and_returns_missed_what_was_sent_meanwhile() -> None:
+    """Two memberships on one connection, and what was sent between them belongs to neither."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     bob.leaves("red")
@@ -231,8 +231,8 @@ def test_who_leaves_and_comes_back_has_missed_what_was_said_meanwhile() -> None:
     assert every(story) == []
 
 
-def test_the_retry_of_an_outsider_is_answered_where_it_is() -> None:
-    """The stored message is for its sender, even if it has left the room."""
+def test_a_retry_from_outside_the_room_is_answered() -> None:
+    """The stored message goes to its sender, even if it has left the room."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")

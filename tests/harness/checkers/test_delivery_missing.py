@@ -1,4 +1,4 @@
-"""What should have come and did not: lost, or refused though nothing was wrong with it."""
+"""Messages that should have come and did not: lost, or refused without a reason."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Sent
 from tests.harness.checkers.deliveries import every
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 # --- lost ---------------------------------------------------------------------------------------------
 
 
 def test_a_message_that_one_member_misses_is_lost() -> None:
-    """The finding names who misses how many of how many, and the first of them; two who got it are shown."""
+    """The finding says which client misses how many of how many, and the first of them;
+    two receivers are shown.
+    """
     story = Story()
     alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
     story.talk([alice, bob, carol, dave], "red", 3)
@@ -30,42 +32,42 @@ def test_a_message_that_one_member_misses_is_lost() -> None:
     example = {"sender": "alice", "content": first.content}
     params = {"who": "carol", "room": "red", "count": 2, "of": 5, **example}
     assert found == [Anomaly("lost", params, [said, *heard])]
-    assert told(found) == ["lost"]
+    assert names_of(found) == ["lost"]
 
 
 def test_the_very_last_message_may_be_the_lost_one() -> None:
-    """A missing tail is found, though no later message shows the hole."""
+    """The last message is found to be missing, although no later message shows the gap."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     story.talk([alice, bob], "red", 3)
     bob.hears(alice.says("red"), 4)
-    assert told(delivery.lost(story.index, "red")) == ["lost/own"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/own"]
 
 
 def test_senders_who_do_not_get_their_own_messages() -> None:
-    """Each misses what it said itself, and the finding says so."""
+    """Each misses the messages that it sent, and the finding says so."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red"), bob.says("red")
     alice.hears(two, 2)
     bob.hears(one, 1)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/own", "lost/own"]
+    assert names_of(found) == ["lost/own", "lost/own"]
     assert [(each.params["who"], each.params["count"]) for each in found] == [("alice", 1), ("bob", 1)]
 
 
-def test_a_message_that_nobody_hears_is_one_finding() -> None:
-    """It is not told once for each member."""
+def test_a_message_that_nobody_receives_is_one_finding() -> None:
+    """It is not reported for each member."""
     story = Story()
     alice, _, _ = story.members("red", "alice", "bob", "carol")
     alice.says("red", "is there anybody?")
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody"]
+    assert names_of(found) == ["lost/nobody"]
     assert facts(found, "count", "of", "sender") == [1, 1, "alice"]
 
 
-def test_what_somebody_misses_is_told_beside_what_nobody_heard() -> None:
-    """One finding for what nobody heard comes first, and then each member's own."""
+def test_a_member_s_loss_is_reported_beside_what_nobody_received() -> None:
+    """One finding for what nobody received comes first, and then each member's own."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     line = alice.says("red")
@@ -73,15 +75,15 @@ def test_what_somebody_misses_is_told_beside_what_nobody_heard() -> None:
     bob.hears(line, 1)
     bob.says("red")
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody", "lost"]
+    assert names_of(found) == ["lost/nobody", "lost"]
     assert [each.params["who"] for each in found] == ["alice", "carol"]
     assert found[1].params["count"] == 2
     assert carol.conn == 3
 
 
 @pytest.mark.parametrize("ending", ["leaves", "closes", "stop"])
-def test_what_was_missing_long_before_the_end_is_lost_all_the_same(ending: str) -> None:
-    """A member who left, or whose server was asked to stop, a second after others had heard it."""
+def test_what_was_missing_long_before_the_end_is_lost(ending: str) -> None:
+    """For a member that left, or whose server was asked to stop, a second after others had received it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     alice.hears(alice.says("red"), 1)
@@ -94,11 +96,11 @@ def test_what_was_missing_long_before_the_end_is_lost_all_the_same(ending: str) 
         case "stop":
             story.restarts("asked_to_stop", alice, bob)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost"]
+    assert names_of(found) == ["lost"]
     assert facts(found, "who") == ["bob"]
 
 
-def test_what_nobody_heard_long_before_the_end_of_the_server_is_lost() -> None:
+def test_what_nobody_received_long_before_the_end_of_the_server_is_lost() -> None:
     """A message dropped for all is found although all connections ended later, by the restart."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -107,22 +109,22 @@ def test_what_nobody_heard_long_before_the_end_of_the_server_is_lost() -> None:
     story.restarts("asked_to_stop", alice, bob)
     for person in (alice, bob):
         person.joins("red", since=0)
-    assert told(delivery.lost(story.index, "red")) == ["lost/nobody"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/nobody"]
 
 
-def test_a_cut_excuses_nothing_that_was_said_long_before() -> None:
-    """The sender's connection stood for more than a second after the message, so it must have got through."""
+def test_a_cut_excuses_nothing_that_was_sent_long_before() -> None:
+    """The sender's connection was open for more than a second after the message, so it must have arrived."""
     story = Story()
     alice, _ = story.members("red", "alice", "bob")
     alice.says("red")
     story.passes(LONG_AGO)
     alice.is_cut()
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/nobody"]
+    assert names_of(found) == ["lost/nobody"]
     assert facts(found, "who") == ["bob"]
 
 
-def test_what_somebody_heard_was_accepted_though_its_sender_was_cut() -> None:
+def test_what_somebody_received_was_accepted_though_its_sender_was_cut() -> None:
     """So it is owed to everybody else."""
     story = Story()
     alice, bob, _ = story.members("red", "alice", "bob", "carol")
@@ -133,8 +135,8 @@ def test_what_somebody_heard_was_accepted_though_its_sender_was_cut() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.75, LONG_AGO])
-def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
-    """A second, for one who says it and is cut off then, and for one who leaves when others had heard it."""
+def test_a_second_is_enough_for_a_message_to_arrive(seconds: float) -> None:
+    """For a sender that is cut off then, and for a client that leaves when others had received it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     story.next_at(2.0)
@@ -153,8 +155,8 @@ def test_what_is_long_enough_for_a_message_to_arrive(seconds: float) -> None:
     assert [each.name for each in delivery.lost(story.index, "red")] == names
 
 
-def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
-    """From then on the member is certainly in the room."""
+def test_what_is_sent_at_the_end_of_a_join_is_owed() -> None:
+    """From then on the client is certainly a member."""
     story = Story()
     (alice,) = story.members("red", "alice")
     (bob,) = story.clients("bob")
@@ -168,7 +170,9 @@ def test_what_is_said_in_the_moment_when_a_join_is_done_is_owed() -> None:
 
 @pytest.mark.parametrize(("other_room", "variant"), [("red", "lost/id_of_user"), ("blue", "lost/id_of_room")])
 def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant: str) -> None:
-    """An id that another user, or the same user in another room, had used: nobody hears what is new."""
+    """With an id that another user, or the same user in another room, had used,
+    a new message reaches nobody.
+    """
     story = Story()
     people = story.members("red", "alice", "bob")
     for person in people:
@@ -178,27 +182,27 @@ def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant
     again = people[1 if other_room == "red" else 0].says("red", "second", id="x")
     story.passes(5)
     found = delivery.lost(story.index, "red")
-    assert told(found) == [variant]
+    assert names_of(found) == [variant]
     assert facts(found, "other", "other_room") == ["alice", other_room]
     said = [event.frame["data"]["content"] for event in found[0].evidence if isinstance(event, Sent)]
     assert said == [first.content, again.content]
 
 
-def test_what_breaks_after_somebody_left_excuses_nothing_before() -> None:
-    """A member who missed something, left in good order, and was cut off only then."""
+def test_what_breaks_after_a_leave_excuses_nothing_before() -> None:
+    """A member that missed something left normally, and was cut off only then."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
     alice.hears(line, 1)
     story.passes(3)
     bob.leaves("red")
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
     bob.is_cut()
-    assert told(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
 
 
-def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
-    """What somebody misses after a second stay is told as that, and the evidence begins with both frames."""
+def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
+    """What is missed in a second stay is reported as that, and the evidence begins with both frames."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     bob.joins("blue")
@@ -206,7 +210,7 @@ def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
     missed = alice.says("red")
     alice.hears(missed, 1)
     story.passes(3)
-    assert told(delivery.lost(story.index, "red")) == ["lost"]  # what it left was another room
+    assert names_of(delivery.lost(story.index, "red")) == ["lost"]  # it left another room
     bob.hears(missed, 1)
     bob.leaves("red")
     left = story.last
@@ -216,7 +220,7 @@ def test_who_left_and_came_back_on_the_same_connection_is_shown_both() -> None:
     alice.hears(line, 2)
     story.passes(3)
     found = delivery.lost(story.index, "red")
-    assert told(found) == ["lost/again"]
+    assert names_of(found) == ["lost/again"]
     assert found[0].evidence[:2] == [left, joined]
     assert facts(found, "who", "count", "of") == ["bob", 1, 1]
 
@@ -237,12 +241,12 @@ def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
     error = {"content": bad.content, "error": "rate_limited: slow down"}
     params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
     assert found == [Anomaly("refused", params, [said, story.last])]
-    assert told(found) == ["refused"]
-    assert told(delivery.lost(story.index, "red")) == []
+    assert names_of(found) == ["refused"]
+    assert names_of(delivery.lost(story.index, "red")) == []
 
 
 def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
-    """Not for an older one that nobody heard, and also where the sender sends bad frames too."""
+    """Not for an older one that nobody received, and also where the sender sends bad frames too."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     lost, refused = (bob.says("red", id=f"m{n}") for n in (1, 2))
@@ -257,8 +261,8 @@ def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
     assert facts(delivery.refused(story.index, "red"), "count", "content") == [2, refused.content]
 
 
-def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
-    """In the moment when it comes, it may be for what was said in that moment."""
+def test_an_error_refuses_nothing_that_is_sent_after_it() -> None:
+    """At the time when it comes, it may be for what was sent at that time."""
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.is_refused(None, "no")
@@ -272,7 +276,7 @@ def test_an_error_refuses_nothing_that_is_said_after_it() -> None:
 
 
 def test_the_same_id_in_two_rooms_is_two_messages() -> None:
-    """An error with an id that two messages have is about the one that nobody heard."""
+    """An error with an id that two messages have is for the one that nobody received."""
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.joins("blue")
@@ -283,8 +287,8 @@ def test_the_same_id_in_two_rooms_is_two_messages() -> None:
     assert every(story, "blue") == []
 
 
-def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_heard() -> None:
-    """Two errors for two of three messages, told in one finding with their number."""
+def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_received() -> None:
+    """Two errors for two of three messages, in one finding with their number."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two, three = (alice.says("red") for _ in range(3))
@@ -292,14 +296,14 @@ def test_an_error_without_an_id_is_for_the_oldest_message_that_nobody_heard() ->
     alice.is_refused(None, "no")
     story.all_hear([alice, bob], (two, 1))
     found = delivery.refused(story.index, "red")
-    assert told(found) == ["refused"]
+    assert names_of(found) == ["refused"]
     assert facts(found, "count", "of", "content", "error") == [2, 3, one.content, "error: no"]
     assert every(story) == ["refused"]
     assert three.tag
 
 
 def test_an_error_for_nothing_refuses_nothing() -> None:
-    """Where all that was said was heard, or bad frames were sent, an error is about something else."""
+    """Where everything sent was received, or bad frames were sent, an error is about something else."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     line = alice.says("red", id="m1")
@@ -309,5 +313,5 @@ def test_an_error_for_nothing_refuses_nothing() -> None:
     mallory.misbehaves("no_type")
     lost = mallory.says("red")
     mallory.is_refused()
-    assert told(delivery.refused(story.index, "red")) == []
+    assert names_of(delivery.refused(story.index, "red")) == []
     assert lost.content in delivery.lost(story.index, "red")[0].params["content"]

@@ -1,4 +1,4 @@
-"""What comes that should not have: twice, altered, in another name, or to somebody outside."""
+"""Messages that should not have come: twice, altered, under another name, or to outsiders."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from harness.checkers import delivery
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Sent
 from tests.harness.checkers.deliveries import every
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 # --- duplicate ----------------------------------------------------------------------------------------
 
 
 def test_a_message_that_comes_twice_is_a_duplicate() -> None:
-    """The finding names who got how many copies of what."""
+    """The finding says which client got how many copies of which message."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
@@ -24,10 +24,10 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     found = delivery.duplicates(story.index, "red")
     params = {"who": "bob", "room": "red", "count": 4, "sender": "alice", "content": line.content}
     assert found == [Anomaly("duplicate", params, story.events[-4:-1])]
-    assert told(found) == ["duplicate"]
+    assert names_of(found) == ["duplicate"]
 
 
-def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None:
+def test_duplicates_after_two_joins_on_one_connection_are_one_finding() -> None:
     """Two memberships of one connection are one receiver."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -36,12 +36,12 @@ def test_who_joined_twice_on_one_connection_is_told_of_duplicates_once() -> None
     line = alice.says("red")
     story.all_hear([alice, bob, bob], (line, 1))
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate"]
+    assert names_of(found) == ["duplicate"]
     assert facts(found, "who", "count") == ["bob", 2]
 
 
 def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> None:
-    """Its answer is for the sender alone."""
+    """Its answer is for its sender only."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -49,7 +49,7 @@ def test_a_retry_that_is_published_to_all_is_a_duplicate_for_the_others() -> Non
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 1))
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate/retry"]
+    assert names_of(found) == ["duplicate/retry"]
     assert facts(found, "who", "sender", "count") == ["bob", "alice", 2]
 
 
@@ -61,15 +61,17 @@ def test_a_retry_is_answered_once() -> None:
     alice.hears(line, 1)
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     alice.hears(line, 1)
     found = delivery.duplicates(story.index, "red")
-    assert told(found) == ["duplicate/retry"]
+    assert names_of(found) == ["duplicate/retry"]
     assert facts(found, "who", "count") == ["alice", 3]
 
 
 def test_one_message_under_two_numbers_is_a_duplicate() -> None:
-    """Said once, accepted twice: the finding names both numbers; who hears both has a duplicate besides."""
+    """Sent once, accepted twice: the finding has both numbers;
+    a client that receives both has a duplicate, too.
+    """
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line, other = alice.says("red"), bob.says("red")
@@ -83,14 +85,14 @@ def test_one_message_under_two_numbers_is_a_duplicate() -> None:
     message = {"sender": "alice", "room": "red", "content": line.content, "id": ""}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("duplicate", params, [said, *heard], "numbers")]
-    assert told(found) == ["duplicate/numbers"]
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(found) == ["duplicate/numbers"]
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     bob.hears(line, 2)
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate"]
 
 
 def test_a_retry_that_is_stored_again() -> None:
-    """Said again with its id, by the same user, and numbered anew: the finding names both numbers."""
+    """Sent again with its id, by the same user, and numbered anew: the finding has both numbers."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -108,35 +110,35 @@ def test_a_retry_that_is_stored_again() -> None:
     message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
     assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
-    assert told(found) == ["stored_twice"]
+    assert names_of(found) == ["stored_twice"]
 
 
-def test_what_is_stored_again_is_not_told_as_a_duplicate() -> None:
-    """It is told by its two numbers, once; another message that comes twice is told beside it."""
+def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:
+    """It is reported by its two numbers, once; another message that comes twice is reported beside it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.all_hear([alice, bob], (line, 2))
-    assert told(delivery.duplicates(story.index, "red")) == []
+    assert names_of(delivery.duplicates(story.index, "red")) == []
     other = alice.says("red")
     story.all_hear([alice, bob, bob], (other, 3))
     assert facts(delivery.duplicates(story.index, "red"), "who", "content") == ["bob", other.content]
 
 
 def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
-    """Who says something with another's id, and is sent that other message once more, is told why."""
+    """If a message with another's id is answered by that other message, the finding says why."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     first = alice.says("red", "first", id="x")
     story.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
     bob.hears(first, 1)
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     alice.repeats(first)
     story.all_hear([alice, bob], (first, 1))
-    assert told(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
+    assert names_of(delivery.duplicates(story.index, "red")) == ["duplicate/id_of_user"]
     other = Story()
     alice, bob = other.members("red", "alice", "bob")
     first = alice.says("red", "first", id="x")
@@ -144,7 +146,7 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     alice.repeats(first)
     other.all_hear([alice, bob], (first, 1))
     bob.says("red", "second", id="x")
-    assert told(delivery.duplicates(other.index, "red")) == ["duplicate/retry"]
+    assert names_of(delivery.duplicates(other.index, "red")) == ["duplicate/retry"]
 
 
 # --- altered, impersonation ---------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
     ],
 )
 def test_a_content_that_was_changed(text: str, altered: str, position: int) -> None:
-    """The finding shows both, and counts from 1 to where they differ."""
+    """The finding shows both, and counts from 1 to the place where they differ."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", text)
@@ -172,11 +174,11 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
     contents = {"sent": line.content, "got": f"{line.tag}. {altered}", "position": position}
     params = {"who": "bob", "sender": "alice", "room": "red", **contents}
     assert found == [Anomaly("altered", params, [said, story.last])]
-    assert told(found) == ["altered"]
+    assert names_of(found) == ["altered"]
 
 
 def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
-    """The excerpts are of the place where the contents differ."""
+    """The excerpts are from the place where the contents differ."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", "x" * 1000 + "\ttail")
@@ -188,14 +190,14 @@ def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
     assert found.params["sent"].startswith("…")
 
 
-def test_what_nobody_said() -> None:
-    """A content without a tag that was said cannot be traced, and is a finding of its own."""
+def test_a_message_that_nobody_sent() -> None:
+    """A content without the tag of a sent message cannot be traced, and is a finding of its own."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = story.line(alice, "red")
     bob.hears(line, 1, content="Welcome to the chat!")
     found = delivery.altered(story.index, "red")
-    assert told(found) == ["altered/unknown"]
+    assert names_of(found) == ["altered/unknown"]
     assert facts(found, "who", "got") == ["bob", "Welcome to the chat!"]
 
 
@@ -212,10 +214,10 @@ def test_what_nobody_said() -> None:
         ),
     ],
 )
-def test_a_bad_message_that_was_passed_on_is_not_told_as_unknown(
+def test_a_bad_message_that_was_passed_on_is_not_reported_as_unknown(
     rule: str, frame: Any, text: str | None, heard: str
 ) -> None:
-    """It was said by somebody, only that it should not have been: `errors.obeyed` tells that."""
+    """It was sent, although it should not have been: `errors.obeyed` reports that."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     mallory.misbehaves(rule, frame, text)
@@ -223,8 +225,8 @@ def test_a_bad_message_that_was_passed_on_is_not_told_as_unknown(
     assert every(story) == []
 
 
-def test_a_message_in_another_name() -> None:
-    """The finding names the one who said it and the one who seems to have."""
+def test_a_message_under_another_name() -> None:
+    """The finding names the real sender and the apparent one."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = bob.says("red")
@@ -234,10 +236,10 @@ def test_a_message_in_another_name() -> None:
     found = delivery.altered(story.index, "red")
     params = {"who": "alice", "room": "red", "user": "bob", "shown": "alice"}
     assert found == [Anomaly("impersonation", params, evidence)]
-    assert told(found) == ["impersonation"]
+    assert names_of(found) == ["impersonation"]
 
 
-def test_each_kind_of_change_is_told_once() -> None:
+def test_each_kind_of_change_is_reported_once() -> None:
     """A thousand altered messages are one finding."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -245,11 +247,11 @@ def test_each_kind_of_change_is_told_once() -> None:
         line = alice.says("red", "text ")
         bob.hears(line, number, content="?")
         bob.hears(line, number, content=line.content.strip(), user="bob")
-    assert told(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
+    assert names_of(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
 
 
 def test_excerpts_are_short_and_visible() -> None:
-    """What cannot be seen is written as an escape, and what is left out as an ellipsis."""
+    """Invisible characters are written as escapes, and what is left out as an ellipsis."""
     assert delivery.excerpt("plain") == "plain"
     assert delivery.excerpt("a\tb\u200b") == "a\\tb\\u200b"
     assert delivery.excerpt("it's a \\o/") == "it's a \\o/"
@@ -262,7 +264,7 @@ def test_excerpts_are_short_and_visible() -> None:
 
 
 def test_a_message_that_reaches_an_outsider() -> None:
-    """The finding names the outsider, the room, and what it heard of whom."""
+    """The finding names the outsider, the room, and what it received from whom."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     carol, dave = story.clients("carol", "dave")
@@ -277,11 +279,11 @@ def test_a_message_that_reaches_an_outsider() -> None:
         Anomaly("room_leak", {"who": who, **params}, [event])
         for who, event in zip(("carol", "dave"), evidence, strict=True)
     ]
-    assert told(found) == ["room_leak", "room_leak"]
+    assert names_of(found) == ["room_leak", "room_leak"]
 
 
 def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
-    """What one asked for is no leak, and does not excuse others."""
+    """What a client asked for is no leak, and does not excuse others."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -290,25 +292,25 @@ def test_a_leak_after_the_answer_to_ones_own_retry() -> None:
     alice.connects()
     alice.repeats(line)
     alice.hears(line, 1)
-    assert told(delivery.leaks(story.index)) == []
+    assert names_of(delivery.leaks(story.index)) == []
     other = bob.says("red")
     alice.hears(other, 2)
     assert facts(delivery.leaks(story.index), "who", "content") == ["alice", other.content]
 
 
 def test_a_notice_that_reaches_an_outsider() -> None:
-    """Announcements are for the room too; the finding says that it was one."""
+    """Notices are for the room too; the finding says that it was one."""
     story = Story()
     story.members("red", "alice")
     (carol,) = story.clients("carol")
-    carol.is_told("red", "alice is here")
+    carol.gets_notice("red", "alice is here")
     found = delivery.leaks(story.index)
-    assert told(found) == ["room_leak"]
+    assert names_of(found) == ["room_leak"]
     assert facts(found, "who", "user") == ["carol", "system"]
 
 
 def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
-    """Where it was said counts, and not what the frame says."""
+    """The room where it was sent counts, and not the one in the frame."""
     story = Story()
     (alice,) = story.members("red", "alice")
     (carol,) = story.members("blue", "carol")
@@ -316,12 +318,12 @@ def test_a_message_under_another_rooms_name_is_a_leak_of_its_own_room() -> None:
     alice.hears(line, 1)
     carol.hears(line, 1, room="blue")
     found = delivery.leaks(story.index)
-    assert told(found) == ["room_leak"]
+    assert names_of(found) == ["room_leak"]
     assert facts(found, "who", "room") == ["carol", "red"]
 
 
-def test_who_left_hears_nothing_more() -> None:
-    """What is said after a `leave` was done does not concern those who left; the last time counts."""
+def test_a_client_that_left_receives_nothing_more() -> None:
+    """What is sent after a `leave` was done is not for those who left; the last leave counts."""
     story = Story()
     alice, bob, carol = story.members("red", "alice", "bob", "carol")
     bob.leaves("red")
@@ -343,11 +345,11 @@ def test_who_left_hears_nothing_more() -> None:
         Anomaly("heard_after_leave", {"who": who, **params}, [left[who], said, heard[who]])
         for who in ("bob", "carol")
     ]
-    assert told(found) == ["heard_after_leave"] * 2
+    assert names_of(found) == ["heard_after_leave"] * 2
 
 
-def test_what_was_said_before_leaving_may_still_arrive() -> None:
-    """And so may what was said between the `leave` and the moment when it was done."""
+def test_what_was_sent_before_leaving_may_still_arrive() -> None:
+    """So may what was sent between the `leave` and the moment when it was done."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     before = alice.says("red")
@@ -355,39 +357,39 @@ def test_what_was_said_before_leaving_may_still_arrive() -> None:
     during = alice.says("red")
     bob.has_left("red")
     story.all_hear([alice, bob], (before, 1), (during, 2))
-    assert told(delivery.leaks(story.index)) == []
+    assert names_of(delivery.leaks(story.index)) == []
 
 
-def test_notices_after_leaving_are_heard_after_leaving() -> None:
-    """A room that one left announces nothing to one."""
+def test_notices_after_leaving_are_leaks() -> None:
+    """A room sends no notices to clients that have left it."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     bob.leaves("red")
     alice.leaves("red")
-    bob.is_told("red", "alice has left")
-    assert told(delivery.leaks(story.index)) == ["heard_after_leave"]
+    bob.gets_notice("red", "alice has left")
+    assert names_of(delivery.leaks(story.index)) == ["heard_after_leave"]
 
 
-def test_a_message_that_stands_in_the_history_of_another_room() -> None:
-    """It was said in one room and is read in another: named with both rooms, for the copy by itself."""
+def test_a_message_in_the_history_of_another_room() -> None:
+    """It was sent in one room and read in another: reported with both rooms, for the copy only."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     said = story.talk([alice, bob], "red", 3)
     bob.joins("blue")
     other = alice.says("red", "elsewhere")
-    bob.hears(other, 1, room="blue")  # live, which `leaks` is for
+    bob.hears(other, 1, room="blue")  # live messages are for `leaks`
     bob.reads("red", said)
-    assert told(delivery.strays(story.index, "red")) == []
-    assert told(delivery.strays(story.index, "blue")) == []
+    assert names_of(delivery.strays(story.index, "red")) == []
+    assert names_of(delivery.strays(story.index, "blue")) == []
     stray = other.numbered(4, room="blue")
     page = {"type": "history", "data": {"room": "blue", "messages": [stray], "last": 4, "more": False}}
     inspector = story.client("inspector", second=True)
     for reader, place in ((inspector, 1), (bob, 0)):
-        assert told(delivery.strays(story.index.worlds[place], "blue")) == []
+        assert names_of(delivery.strays(story.index.worlds[place], "blue")) == []
         reader.asks_history("blue")
         reader.gets(page)
         found = delivery.strays(story.index.worlds[place], "blue")
-        assert told(found) == ["room_leak/stored"]
+        assert names_of(found) == ["room_leak/stored"]
         assert facts(found, "who", "other_room", "sequence", "user") == [reader.name, "red", 4, "alice"]
         assert isinstance(found[0].evidence[0], Sent)
         assert found[0].evidence[1] is story.last

@@ -6,21 +6,21 @@ import pytest
 
 from harness.checkers import durability
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import Numbered, Person, Story, facts, told
+from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
     log = story.index
     return [
-        *told(durability.lost_in_copy(log, room)),
-        *told(durability.lost(log, room)),
-        *told(durability.replayed_as_new(log, room)),
+        *names_of(durability.lost_in_copy(log, room)),
+        *names_of(durability.lost(log, room)),
+        *names_of(durability.replayed_as_new(log, room)),
     ]
 
 
 def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
-    """A story in which two have said `count` messages, and heard them."""
+    """A story in which two clients have sent and received `count` messages."""
     story = Story()
     story.server("ready")
     people = story.members("red", "alice", "bob")
@@ -32,7 +32,7 @@ def _lost(story: Story, *, in_copy: bool) -> list[Anomaly]:
 
 
 def reads_all(story: Story, said: list[Numbered], copy: bool = False) -> None:
-    """Somebody reads the whole history, in pages of a hundred, until one is empty."""
+    """A client reads the whole history, in pages of a hundred, until one is empty."""
     reader = story.client("reader", second=copy)
     since = 0
     while page := [each for each in said if each[1] > since][:100]:
@@ -53,7 +53,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 
 @pytest.mark.parametrize("how", ["asked_to_stop", "killed"])
 def test_everything_survives(how: str) -> None:
-    """What was heard is read again, from a copy and after the restart."""
+    """What was received is read again, from a copy and after the restart."""
     story, people, said = room_of(120)
     story.ends(how, *people)
     reads_all(story, said, copy=True)
@@ -68,7 +68,7 @@ def test_everything_survives(how: str) -> None:
 
 
 def test_unseen_messages_may_turn_out_to_be_stored_or_not() -> None:
-    """A kill in a burst: what nobody had received may be there, and need not be."""
+    """After a kill in a burst, what nobody had received may be there, and need not be."""
     for stored in (0, 1, 2):
         story, people, said = room_of(3)
         alice, bob = people
@@ -92,8 +92,8 @@ def test_a_page_of_newer_messages_says_nothing_of_older_ones() -> None:
     assert every(story) == []
 
 
-def test_what_was_not_asked_for_is_not_missing() -> None:
-    """A play that stops before the history was read says nothing of what is in it."""
+def test_pages_that_were_not_asked_for_lack_nothing() -> None:
+    """A play that stops before the history was read says nothing about what is in it."""
     story, people, said = room_of(5)
     story.restarts("asked_to_stop", *people)
     for person in people:
@@ -105,7 +105,7 @@ def test_what_was_not_asked_for_is_not_missing() -> None:
 
 
 def test_a_restart_that_fails_says_nothing_of_what_was_kept() -> None:
-    """Pages that were read before the last end are no witness to what is there after it."""
+    """Pages that were read before the last end do not show what is there after it."""
     story, people, said = room_of(5)
     story.restarts("asked_to_stop", *people)
     for person in people:
@@ -116,8 +116,8 @@ def test_a_restart_that_fails_says_nothing_of_what_was_kept() -> None:
     assert every(story) == []
 
 
-def test_a_join_that_was_not_asked_for_everything() -> None:
-    """A replay with `since` need not hold what is older."""
+def test_a_replay_with_since_need_not_be_complete() -> None:
+    """It need not have messages that are older."""
     story, people, _ = room_of(5)
     story.restarts("killed", *people)
     line = story.line(people[0], "red")
@@ -127,17 +127,17 @@ def test_a_join_that_was_not_asked_for_everything() -> None:
 
 
 def test_since_beyond_the_newest_makes_new_messages_not_old() -> None:
-    """After a restart that lost everything, numbers begin again: what is said then is new."""
+    """After a restart that lost everything, numbers start again: what is sent then is new."""
     story, people, _ = room_of(5)
     story.restarts("killed", *people)
     for person in people:
         person.joins("red", since=5, replay=[])
     story.talk(people, "red", 3)
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
-def test_who_comes_back_on_the_same_connection_has_heard_old_messages_before() -> None:
-    """Live messages of an earlier stay are not replayed ones of the later, be it in the last moment."""
+def test_live_messages_of_an_earlier_stay_are_no_replay_of_a_later_one() -> None:
+    """On the same connection, even if they came at the last moment."""
     story, people, _ = room_of(5)
     people[1].leaves("red")
     people[1].joins("red", since=5)
@@ -150,8 +150,8 @@ def test_who_comes_back_on_the_same_connection_has_heard_old_messages_before() -
     assert every(story) == []
 
 
-def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
-    """Said before the kill, replayed by the join, and sent once more on request."""
+def test_the_answer_to_a_retry_may_be_old() -> None:
+    """Sent before the kill, replayed by the join, and sent once more on request."""
     story, people, _ = room_of(2)
     alice, bob = people
     line = alice.says("red", id="m1")
@@ -160,14 +160,14 @@ def test_the_answer_to_a_retry_is_old_and_that_is_right() -> None:
     alice.joins("red", since=3, replay=[])
     alice.repeats(line)
     alice.hears(line, 3)
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
 # --- lost after a crash ---------------------------------------------------------------------------
 
 
 def test_messages_that_are_gone_after_a_restart() -> None:
-    """The finding names the first of them, who had seen it, and how many of how many are gone."""
+    """The finding has the first of them, who had received it, and how many of how many are gone."""
     story, people, said = room_of(8)
     seen = next(heard.event for heard in story.index.heard if heard.message.sequence == 4)
     story.restarts("killed", *people)
@@ -184,12 +184,14 @@ def test_messages_that_are_gone_after_a_restart() -> None:
         "of": 8,
     }
     assert found == [Anomaly("lost_after_crash", params, [seen, end, without])]
-    assert told(found) == ["lost_after_crash"]
+    assert names_of(found) == ["lost_after_crash"]
 
 
 @pytest.mark.parametrize("kept", ["copy", "restarted"])
-def test_the_copy_and_the_restarted_server_do_not_speak_for_each_other(kept: str) -> None:
-    """What one of the two has, the other may have lost; to hear it live once more proves nothing, either."""
+def test_the_copy_and_the_restarted_server_are_judged_separately(kept: str) -> None:
+    """What one of the two has, the other may have lost;
+    receiving it live once more proves nothing, either.
+    """
     story, people, said = room_of(4)
     story.ends("killed", *people)
     reads_all(story, said if kept == "copy" else said[:2], copy=True)
@@ -199,14 +201,14 @@ def test_the_copy_and_the_restarted_server_do_not_speak_for_each_other(kept: str
         person.joins("red", since=4)
     story.all_hear(people, *said)
     reads_all(story, said if kept == "restarted" else said[:2])
-    assert told(_lost(story, in_copy=kept == "restarted")) == [
+    assert names_of(_lost(story, in_copy=kept == "restarted")) == [
         "lost_after_crash/copy" if kept == "restarted" else "lost_after_crash"
     ]
-    assert told(_lost(story, in_copy=kept == "copy")) == []
+    assert names_of(_lost(story, in_copy=kept == "copy")) == []
 
 
 def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
-    """Where another message has that number now, the page that ends with it tells so."""
+    """If another message has that number now, the page that ends with it shows the loss."""
     story, people, said = room_of(3)
     story.restarts("killed", *people)
     new = (people[0].says("red"), 3)
@@ -220,13 +222,13 @@ def test_messages_that_are_not_in_the_copy() -> None:
     story.ends("killed", *people)
     reads_all(story, said[:2], copy=True)
     found = durability.lost_in_copy(story.index, "red")
-    assert told(found) == ["lost_after_crash/copy"]
+    assert names_of(found) == ["lost_after_crash/copy"]
     assert facts(found, "sequence", "count", "of") == [3, 2, 4]
-    assert told(durability.lost(story.index, "red")) == []
+    assert names_of(durability.lost(story.index, "red")) == []
 
 
 def test_an_empty_history_after_the_restart() -> None:
-    """All is gone, and a single empty page says so."""
+    """Everything is gone, and a single empty page shows it."""
     story, people, _ = room_of(4)
     story.restarts("asked_to_stop", *people)
     people[0].reads("red", [])
@@ -241,7 +243,7 @@ def test_a_page_that_promises_no_more_is_the_end() -> None:
     assert facts(durability.lost(story.index, "red"), "sequence", "count") == [3, 2]
 
 
-def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
+def test_what_was_in_flight_when_the_server_was_killed_was_received() -> None:
     """Frames that a client reads from its socket after the kill had been sent before it."""
     story, people, said = room_of(2)
     alice, bob = people
@@ -256,7 +258,7 @@ def test_what_was_on_the_way_when_the_server_was_killed_was_received() -> None:
 
 
 def test_a_number_that_another_message_has_now_is_lost() -> None:
-    """A server that forgets everything and counts anew does not hide it by saying as much again."""
+    """A server that forgets everything and starts counting again does not hide it by as many new messages."""
     story, people, _ = room_of(3)
     story.restarts("killed", *people)
     for person in people:
@@ -264,12 +266,12 @@ def test_a_number_that_another_message_has_now_is_lost() -> None:
     new = story.talk(people, "red", 4)
     reads_all(story, new)
     found = durability.lost(story.index, "red")
-    assert told(found) == ["lost_after_crash"]
+    assert names_of(found) == ["lost_after_crash"]
     assert facts(found, "sequence", "count", "of") == [1, 3, 3]
 
 
 def test_each_end_counts() -> None:
-    """What was said between two ends is lost at the second."""
+    """What was sent between two ends is lost at the second."""
     story, people, said = room_of(2)
     story.restarts("asked_to_stop", *people)
     for person in people:
@@ -283,8 +285,8 @@ def test_each_end_counts() -> None:
     assert getattr(found[0].evidence[1], "what", "") == "killed"
 
 
-def test_what_is_read_between_two_ends_is_no_witness_to_the_second() -> None:
-    """The server is held to all that was heard before its last end, and a copy to what it was made of."""
+def test_what_is_read_between_two_ends_does_not_show_the_second() -> None:
+    """The server must have all that was received before its last end, and a copy what it was made of."""
     story, people, said = room_of(2)
     story.ends("asked_to_stop", *people)
     reads_all(story, said[:1], copy=True)
@@ -300,7 +302,7 @@ def test_what_is_read_between_two_ends_is_no_witness_to_the_second() -> None:
     assert facts(durability.lost_in_copy(story.index, "red"), "sequence", "count", "of") == [2, 1, 2]
 
 
-def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
+def test_the_copy_must_have_what_was_received_before_it_was_made() -> None:
     """The end that counts for it is the last one before it was read."""
     story, people, said = room_of(2)
     story.restarts("asked_to_stop", *people)
@@ -314,14 +316,14 @@ def test_the_copy_is_held_to_what_was_heard_before_it_was_made() -> None:
         person.connects()
         person.joins("red", since=3)
     story.talk(people, "red", 2, first=4)
-    assert told(durability.lost_in_copy(story.index, "red")) == []
+    assert names_of(durability.lost_in_copy(story.index, "red")) == []
 
 
 # --- replayed as new ------------------------------------------------------------------------------
 
 
 def test_old_messages_that_come_as_new_ones() -> None:
-    """Live, though the client had said that it knows them: the finding counts them."""
+    """Live, although the client had said that it has them: the finding counts them."""
     story, people, said = room_of(4)
     story.restarts("killed", *people)
     for person in people:
@@ -330,24 +332,24 @@ def test_old_messages_that_come_as_new_ones() -> None:
     found = durability.replayed_as_new(story.index, "red")
     params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
     assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
-    assert told(found) == ["replayed_as_new"]
+    assert names_of(found) == ["replayed_as_new"]
 
 
 def test_without_since_nothing_is_known_to_be_old() -> None:
-    """Who did not say what it had seen cannot complain of having seen it."""
+    """The server cannot know what a client without `since` has seen."""
     story, people, said = room_of(4)
     story.restarts("killed", *people)
     for person in people:
         person.joins("red", replay=said)
     story.all_hear(people, said[0])
-    assert told(durability.replayed_as_new(story.index, "red")) == []
+    assert names_of(durability.replayed_as_new(story.index, "red")) == []
 
 
-# --- unacknowledged -------------------------------------------------------------------------------
+# --- in flight ------------------------------------------------------------------------------------
 
 
 def test_what_was_in_flight_at_each_kill_is_counted() -> None:
-    """Said before it and not heard until then; a copy that is killed does not count."""
+    """Sent before it and not received until then; a copy that is killed does not count."""
     story, people, _ = room_of(2)
     alice, bob = people
     lines = [alice.says("red", id=f"m{n}") for n in range(4)]

@@ -10,7 +10,7 @@ import pytest
 from harness.checkers import errors, lifecycle
 from harness.checkers.catalogue import Anomaly
 from harness.verdict.any_history import leniencies
-from tests.harness.stories import Person, Story, facts, told
+from tests.harness.stories import Person, Story, facts, names_of
 
 
 def misbehaves(person: Person, rule: str, *, answered: bool = True, served: bool = True) -> None:
@@ -23,18 +23,18 @@ def misbehaves(person: Person, rule: str, *, answered: bool = True, served: bool
 
 
 def test_a_bad_id_must_be_refused_where_ids_are_kept() -> None:
-    """A server that makes ids of its own need not look at them; but nobody may be cut off for one."""
+    """A server that makes its own ids need not check them; but no client may be cut off for one."""
     for keeps, names in ((True, ["unanswered_error"]), (False, [])):
         story = Story()
         (mallory,) = story.members("red", "mallory")
         line = mallory.says("red", id="mine")
         mallory.hears(line, 1, id="mine" if keeps else "theirs")
         misbehaves(mallory, "id_number", answered=False)
-        assert told(errors.unanswered(story.index, 0.0, inf)) == names
+        assert names_of(errors.unanswered(story.index, 0.0, inf)) == names
         assert errors.counted(story.index, 0.0, inf) == keeps
         mallory.misbehaves("id_long")
         mallory.is_dropped(1011)
-        assert "dropped_connection/bad_frame" in told(errors.unanswered(story.index, 0.0, inf))
+        assert "dropped_connection/bad_frame" in names_of(errors.unanswered(story.index, 0.0, inf))
 
 
 # --- right histories ------------------------------------------------------------------------------
@@ -48,9 +48,9 @@ def test_bad_frames_that_are_all_answered() -> None:
         misbehaves(mallory, rule)
     mallory.misbehaves("unknown_type")
     mallory.is_refused(code=None)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     assert errors.counted(story.index, 0.0, inf) == 4
-    assert told(errors.obeyed(story.index)) == []
+    assert names_of(errors.obeyed(story.index)) == []
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -64,17 +64,17 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 
 
 def test_a_frame_may_be_answered_after_the_fence() -> None:
-    """Until the next bad frame, any error is this one's; the order of answers is not what is judged here."""
+    """Until the next bad frame, any error belongs to this one; the order of answers is not judged here."""
     story = Story()
     (mallory,) = story.clients("mallory")
     misbehaves(mallory, "no_type", answered=False)
     mallory.is_refused()
     misbehaves(mallory, "not_json")
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
-def test_an_error_of_the_moment_when_a_bad_frame_is_sent_answers_that_one() -> None:
-    """It comes at once where the clock stands still; it is never the answer to the bad frame before."""
+def test_an_error_at_the_time_of_a_bad_frame_answers_that_one() -> None:
+    """It comes at once where the clock stands still; it never answers the bad frame before."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("no_type")
@@ -84,8 +84,8 @@ def test_an_error_of_the_moment_when_a_bad_frame_is_sent_answers_that_one() -> N
     assert facts(errors.unanswered(story.index, 0.0, inf), "what", "count") == ["no_type", 1]
 
 
-def test_both_ends_of_the_span_belong_to_it() -> None:
-    """A bad frame that was sent in the moment when a step began or ended is one of that step."""
+def test_both_ends_of_a_step_belong_to_it() -> None:
+    """A bad frame that was sent when a step began or ended is one of that step."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("no_type")
@@ -96,46 +96,46 @@ def test_both_ends_of_the_span_belong_to_it() -> None:
     assert facts(errors.unanswered(log, first, last), "count", "of") == [2, 2]
 
 
-def test_only_the_span_of_the_step_is_judged() -> None:
-    """Bad frames of other steps are left to those."""
+def test_only_bad_frames_of_the_step_are_judged() -> None:
+    """Those of other steps are judged there."""
     story = Story()
     (mallory,) = story.clients("mallory")
     misbehaves(mallory, "no_type", answered=False)
     middle = story.passes(1)
     misbehaves(mallory, "not_json")
     log = story.index
-    assert told(errors.unanswered(log, middle, inf)) == []
+    assert names_of(errors.unanswered(log, middle, inf)) == []
     assert errors.counted(log, middle, inf) == errors.counted(log, 0.0, middle) == 1
     assert facts(errors.unanswered(log, 0.0, middle), "what") == ["no_type"]
 
 
 @pytest.mark.parametrize("how", ["asked_to_stop", "killed", "died"])
 def test_a_connection_that_ends_with_the_server_is_not_dropped_for_a_bad_frame(how: str) -> None:
-    """The last bad frame of a connection does not answer for the end of the server, however late it comes."""
+    """The last bad frame of a connection is not the cause of the server's end, however late it comes."""
     story = Story()
     (mallory,) = story.clients("mallory")
     misbehaves(mallory, "no_type")
     story.passes(30)
     story.ends(how, mallory)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
-def test_a_frame_that_the_server_ended_upon_is_not_unanswered() -> None:
+def test_a_frame_at_which_the_server_ended_is_not_unanswered() -> None:
     """There was nobody to answer; the end itself is another checker's, and later bad frames are judged."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("no_type")
     mallory.is_dropped(1006)
     story.server("died", code=1)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     story.server("ready")
     mallory.connects()
     misbehaves(mallory, "not_json", answered=False)
     assert facts(errors.unanswered(story.index, 0.0, inf), "what", "count", "of") == ["not_json", 1, 2]
 
 
-def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
-    """If it is dropped after that, be it at once, that has another reason, which other checkers look for."""
+def test_a_connection_that_is_served_after_its_bad_frame_was_not_dropped_for_it() -> None:
+    """If it is dropped after that, even at once, that has another cause, which other checkers look for."""
     for seconds in (0, 5):
         story = Story()
         (mallory,) = story.clients("mallory")
@@ -146,11 +146,11 @@ def test_a_connection_that_was_served_after_its_bad_frame_outlived_it() -> None:
             mallory.is_shown("fence-1", {}, full=True)
             story.passes(seconds)
             mallory.is_dropped(1006)
-        assert told(errors.unanswered(story.index, 0.0, inf)) == []
+        assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
-def test_what_was_asked_no_later_than_a_bad_frame_does_not_show_that_it_was_outlived() -> None:
-    """Its answer may have been on the way already: only what is asked afterwards counts."""
+def test_a_question_before_a_bad_frame_does_not_show_that_it_was_served() -> None:
+    """Its answer may have been in flight already: only what is asked afterwards counts."""
     story = Story()
     (mallory,) = story.clients("mallory")
     with story.moment():
@@ -165,13 +165,13 @@ def test_what_was_asked_no_later_than_a_bad_frame_does_not_show_that_it_was_outl
 
 
 def test_a_frame_over_the_limit_may_cost_the_connection() -> None:
-    """Closed with 1009 after an error is in order."""
+    """Closed with 1009 after an error is allowed."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("content_long")
     mallory.is_refused("too_large")
     mallory.is_dropped(1009)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
 
 
 # --- unanswered, dropped --------------------------------------------------------------------------
@@ -186,34 +186,34 @@ def test_bad_frames_that_get_no_error() -> None:
     misbehaves(mallory, "room_dots", answered=False)
     misbehaves(mallory, "no_type", answered=False)
     found = errors.unanswered(story.index, 0.0, inf)
-    assert told(found) == ["unanswered_error"]
+    assert names_of(found) == ["unanswered_error"]
     assert facts(found, "who", "count", "of", "what") == ["mallory", 3, 4, "no_type, room_dots"]
     assert len(found[0].evidence) == 2
 
 
 def test_the_last_bad_frame_may_be_the_unanswered_one() -> None:
-    """It is found too where the server ended later, as the fence after it was answered."""
+    """It is found even if the server ended later, as the fence after it was answered."""
     story = Story()
     (mallory,) = story.clients("mallory")
     misbehaves(mallory, "no_type", answered=False)
     story.passes(5)
     story.ends("asked_to_stop", mallory)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 def test_an_error_on_another_connection_is_no_answer() -> None:
-    """The sender has to be told."""
+    """The sender has to receive it."""
     story = Story()
     mallory, bob = story.clients("mallory", "bob")
     mallory.misbehaves("no_type")
     bob.is_refused()
     mallory.fences()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["unanswered_error"]
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_a_sender_that_is_thrown_out(answered: bool) -> None:
-    """Being disconnected for one bad frame is a finding that names the frame and the code."""
+def test_a_sender_that_is_disconnected(answered: bool) -> None:
+    """Being disconnected for one bad frame is a finding with the frame and the close code."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("no_data")
@@ -224,12 +224,12 @@ def test_a_sender_that_is_thrown_out(answered: bool) -> None:
     mallory.connects()
     misbehaves(mallory, "not_json")
     found = errors.unanswered(story.index, 0.0, inf)
-    assert told(found) == ["dropped_connection/bad_frame"]
+    assert names_of(found) == ["dropped_connection/bad_frame"]
     assert facts(found, "who", "what", "code") == ["mallory", "no_data", 1011]
 
 
-def test_a_sender_that_is_thrown_out_at_once() -> None:
-    """In the very moment when the bad frame was sent."""
+def test_a_sender_that_is_disconnected_at_once() -> None:
+    """At the very time when the bad frame was sent."""
     story = Story()
     (mallory,) = story.clients("mallory")
     with story.moment():
@@ -240,15 +240,15 @@ def test_a_sender_that_is_thrown_out_at_once() -> None:
     assert found == [Anomaly("dropped_connection", params, story.events[-2:], "bad_frame")]
 
 
-def test_at_most_three_are_told_of() -> None:
-    """A server that throws out everybody is told so three times."""
+def test_at_most_three_drops_are_reported() -> None:
+    """Also for a server that disconnects everybody."""
     story = Story()
     (mallory,) = story.clients("mallory")
     for _ in range(5):
         mallory.misbehaves("no_data")
         mallory.is_dropped(1009)
         mallory.connects()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == ["dropped_connection/bad_frame"] * 3
 
 
 # --- obeyed ---------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_at_most_three_are_told_of() -> None:
     ],
 )
 def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None, heard: str) -> None:
-    """The finding names who heard it, who sent it, and the rule that it breaks."""
+    """The finding names the receiver, the sender, and the rule that it breaks."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     mallory.misbehaves(rule, frame, text)
@@ -279,11 +279,11 @@ def test_a_bad_message_that_is_passed_on(rule: str, frame: Any, text: str | None
     found = errors.obeyed(story.index)
     params = {"who": "alice", "sender": "mallory", "what": rule}
     assert found == [Anomaly("obeyed_bad_frame", params, evidence)]
-    assert told(found) == ["obeyed_bad_frame"]
+    assert names_of(found) == ["obeyed_bad_frame"]
 
 
-def test_bad_messages_that_are_passed_on_are_told_of_twice_at_the_most() -> None:
-    """Once for each rule that they break, and the first two of those are enough."""
+def test_at_most_two_bad_messages_that_are_passed_on_are_reported() -> None:
+    """One for each rule that they break, and the first two of those are enough."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     for number, rule in enumerate(("not_joined", "not_joined", "no_room", "room_path"), 2):
@@ -295,18 +295,18 @@ def test_bad_messages_that_are_passed_on_are_told_of_twice_at_the_most() -> None
 
 @pytest.mark.parametrize(("id", "names"), [("m1", ["obeyed_bad_frame"]), ("server-1", [])])
 def test_a_message_with_a_bad_id_may_be_passed_on_where_no_ids_are_kept(id: str, names: list[str]) -> None:
-    """A server that makes ids of its own need not look at it; one that keeps ids must refuse it."""
+    """A server that makes its own ids need not check it; one that keeps ids must refuse it."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     alice.hears(alice.says("red", id="m1"), 1, id=id)
     data = {"room": "red", "content": "a1b2c3-9. x", "id": 5}
     mallory.misbehaves("id_number", {"type": "message", "data": data})
     alice.hears(story.line(mallory, "red"), 2, content="a1b2c3-9. x")
-    assert told(errors.obeyed(story.index)) == names
+    assert names_of(errors.obeyed(story.index)) == names
 
 
-def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
-    """Number 2 is not number 25: only the one that was passed on is told of."""
+def test_bad_messages_are_distinguished_by_their_whole_tags() -> None:
+    """Number 2 is not number 25: only the one that was passed on is reported."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
     for number, rule in ((2, "not_joined"), (25, "message_room_path")):
@@ -316,7 +316,7 @@ def test_bad_messages_are_told_apart_by_their_whole_tags() -> None:
     assert facts(errors.obeyed(story.index), "what") == ["message_room_path"]
 
 
-def test_what_was_never_said_is_not_obeyed() -> None:
+def test_what_was_never_sent_is_not_obeyed() -> None:
     """Unknown contents are another checker's."""
     story = Story()
     alice, mallory = story.members("red", "alice", "mallory")
@@ -324,14 +324,14 @@ def test_what_was_never_said_is_not_obeyed() -> None:
     alice.hears(story.line(mallory, "red"), 1, content="who said this?")
     line = alice.says("red")
     mallory.hears(line, 2)
-    assert told(errors.obeyed(story.index)) == []
+    assert names_of(errors.obeyed(story.index)) == []
 
 
 # --- stray ----------------------------------------------------------------------------------------
 
 
 def test_an_error_that_reaches_somebody_else() -> None:
-    """The finding names who received it, and who had caused it."""
+    """The finding names the receiver and the client that had caused it."""
     story = Story()
     dave, mallory = story.clients("dave", "mallory")
     dave.fences()
@@ -346,11 +346,11 @@ def test_an_error_that_reaches_somebody_else() -> None:
     found = errors.stray(story.index)
     params = {"who": "dave", "room": "", "user": "mallory", "content": "a type is missing"}
     assert found == [Anomaly("room_leak", params, [cause, error], "error")]
-    assert told(found) == ["room_leak/error"]
+    assert names_of(found) == ["room_leak/error"]
 
 
 def test_an_error_that_reaches_somebody_else_at_once() -> None:
-    """In the moment when it was caused, and when the receiver's own question was asked and answered."""
+    """At the time when it was caused, and when the receiver's own question was asked and answered."""
     story = Story()
     dave, mallory = story.clients("dave", "mallory")
     with story.moment():
@@ -358,21 +358,21 @@ def test_an_error_that_reaches_somebody_else_at_once() -> None:
         mallory.misbehaves("no_type")
         dave.is_refused()
     found = errors.stray(story.index)
-    assert told(found) == ["room_leak/error"]
+    assert names_of(found) == ["room_leak/error"]
     assert facts(found, "who", "user") == ["dave", "mallory"]
 
 
 def test_an_error_that_nobody_can_have_caused() -> None:
-    """Without a single bad frame, an error is not somebody else's."""
+    """Without a single bad frame, it is not an error for another client."""
     story = Story()
     (alice,) = story.clients("alice")
     alice.fences()
     alice.is_refused()
-    assert told(errors.stray(story.index)) == []
+    assert names_of(errors.stray(story.index)) == []
 
 
-def test_an_error_that_may_be_ones_own() -> None:
-    """For something that one said or asked, or for one's bad name, or before anybody sent a bad frame."""
+def test_an_error_that_may_be_one_s_own() -> None:
+    """For a message, a question or a bad name of the receiver, or before anybody sent a bad frame."""
     story = Story()
     alice, bob, stranger, early, mallory = story.clients("alice", "bob", "stranger", "early", "mallory")
     newcomer, mute = story.clients("newcomer", "mute")
@@ -388,7 +388,7 @@ def test_an_error_that_may_be_ones_own() -> None:
     newcomer.asks_presence("blue")
     for person in (alice, bob, stranger, mallory, newcomer, mute):
         person.is_refused()
-    assert told(errors.stray(story.index)) == []
+    assert names_of(errors.stray(story.index)) == []
 
 
 # --- what is forgiven -----------------------------------------------------------------------------
@@ -402,7 +402,7 @@ def asks_in_binary(person: Person) -> None:
 
 
 def test_a_binary_frame_may_be_obeyed() -> None:
-    """That is a note, and not one of the bad frames that were refused; a fence that is answered is none."""
+    """That is a note, and does not count as a refused bad frame; a fence that is answered is no note."""
     for obeyed in (True, False):
         story = Story()
         (bertha,) = story.clients("bertha")
@@ -411,7 +411,7 @@ def test_a_binary_frame_may_be_obeyed() -> None:
             bertha.is_shown("binary", {}, full=True)
         bertha.fences()
         log = story.index
-        assert told(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
+        assert names_of(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
         assert errors.counted(log, 0.0, inf) == (not obeyed)
         assert [note.key for note in leniencies(log)] == (["lenient.binary"] if obeyed else [])
 
@@ -427,13 +427,13 @@ def test_somebody_else_s_answer_does_not_show_that_a_binary_frame_was_obeyed() -
 
 
 def test_a_binary_frame_that_is_refused() -> None:
-    """As any other bad frame: no finding, no note, and it counts."""
+    """Like any other bad frame: no finding, no note, and it counts."""
     story = Story()
     (bertha,) = story.clients("bertha")
     asks_in_binary(bertha)
     bertha.is_refused("bad_json")
     bertha.fences()
-    assert told(errors.unanswered(story.index, 0.0, inf)) == []
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
     assert errors.counted(story.index, 0.0, inf) == 1
     assert leniencies(story.index) == []
 
@@ -451,23 +451,23 @@ def test_a_binary_frame_that_is_refused() -> None:
 def test_a_binary_frame_may_end_its_connection(
     rule: str, code: int, answered: bool, names: list[str]
 ) -> None:
-    """With 1003, which is WebSocket's own code for it; and no other frame may."""
+    """With 1003, which is WebSocket's own code for it; no other frame may."""
     story = Story()
     (bertha,) = story.clients("bertha")
     bertha.misbehaves(rule, QUESTION, "b'…'")
     if answered:
         bertha.is_refused("bad_json")
     bertha.is_dropped(code)
-    assert told(errors.unanswered(story.index, 0.0, inf)) == names
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == names
     bertha.connects()
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 MARKED, PLAIN = "E\u0301te\u0301", "Été"
 
 
-def test_rooms_that_are_refused_for_their_marks() -> None:
-    """The answer to the join is an error, before anything is said there; that is a note."""
+def test_rooms_that_are_refused_for_their_combining_marks() -> None:
+    """The answer to the join is an error, before anything is sent there; that is a note."""
     story = Story()
     first, second = story.clients("first", "second")
     first.asks_to_join(MARKED)
@@ -480,7 +480,7 @@ def test_rooms_that_are_refused_for_their_marks() -> None:
 
 
 @pytest.mark.parametrize("room", [PLAIN, "red"])
-def test_rooms_without_marks_are_refused_for_nothing(room: str) -> None:
+def test_rooms_without_combining_marks_must_not_be_refused(room: str) -> None:
     """An error is no leniency there."""
     story = Story()
     (first,) = story.clients("first")
@@ -490,8 +490,8 @@ def test_rooms_without_marks_are_refused_for_nothing(room: str) -> None:
     assert leniencies(story.index) == []
 
 
-def test_a_room_with_marks_that_was_joined_is_a_room_like_others() -> None:
-    """An error before the join, or after something was said there, or of somebody else does not count."""
+def test_a_room_with_combining_marks_that_was_joined_is_like_others() -> None:
+    """An error before the join, or after something was sent there, or for another client does not count."""
     story = Story()
     first, second = story.clients("first", "second")
     first.is_refused()

@@ -1,4 +1,4 @@
-"""What became of the server and of the connections."""
+"""How the server and the connections ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from harness.checkers import delivery, lifecycle
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import Story, facts, told
+from tests.harness.stories import Story, facts, names_of
 
 NOT_READY: dict[str, dict[str, Any]] = {
     "command_not_found": {"command": "nodde"},
@@ -36,8 +36,8 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert lifecycle.stopped_by(log) is None
 
 
-def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
-    """All that the harness does to it is in order."""
+def test_a_server_that_starts_stops_and_is_killed_normally() -> None:
+    """Whatever the harness does to it is no finding."""
     story = Story()
     for what in ("started", "ready", "asked_to_stop"):
         story.server(what)
@@ -46,18 +46,18 @@ def test_a_server_that_starts_stops_and_is_killed_as_it_should() -> None:
         story.server(what)
     story.server("ready", second=True)
     story.server("stopped", second=True)
-    assert told(lifecycle.server(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == []
     assert lifecycle.stopped_by(story.index) is None
 
 
 @pytest.mark.parametrize("why", NOT_READY)
 def test_a_start_that_fails(why: str) -> None:
-    """Each reason has its own text, filled with what the harness found out."""
+    """Each reason has its own text, with what the harness found out."""
     story = Story()
     story.server("started")
     event = story.server("not_ready", **({"why": why} if why else {}), **NOT_READY[why])
     found = lifecycle.server(story.index, 0.0, inf)
-    assert told(found) == [f"no_start/{why}" if why else "no_start"]
+    assert names_of(found) == [f"no_start/{why}" if why else "no_start"]
     assert facts(found, "which") == ["first"]
     assert found[0].evidence == [event]
     assert lifecycle.stopped_by(story.index) == event
@@ -65,7 +65,7 @@ def test_a_start_that_fails(why: str) -> None:
 
 @pytest.mark.parametrize(("copy", "which"), [(True, "copy"), (False, "again")])
 def test_a_second_start_that_fails(copy: bool, which: str) -> None:
-    """It is said whether it was the server's again, or that of its copy."""
+    """The finding says whether it was the server again, or its copy."""
     story = Story()
     story.server("ready")
     story.server("not_ready", second=copy, why="silent", seconds=10.0)
@@ -82,19 +82,19 @@ def test_a_server_that_dies_or_hangs() -> None:
         Anomaly("server_died", {"code": 1, "output": "Traceback\nKeyError: 'room'"}, [died]),
         Anomaly("server_hung", {"output": "File server.py, line 3"}, [hung]),
     ]
-    assert told(found) == ["server_died", "server_hung"]
+    assert names_of(found) == ["server_died", "server_hung"]
     assert lifecycle.stopped_by(story.index) == hung
 
 
 def test_a_server_that_sends_without_end() -> None:
-    """The play was broken off after so many events, and nothing is due any more."""
+    """The play was stopped after so many events, and nothing is due any more."""
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.says("red")
     event = story.server("flooding", events=9)
     found = lifecycle.server(story.index, 0.0, inf)
     assert found == [Anomaly("flooding", {"events": 9, "output": ""}, [event])]
-    assert told(found) == ["flooding"]
+    assert names_of(found) == ["flooding"]
     assert lifecycle.stopped_by(story.index) == event
     assert delivery.lost(story.index, "red") == []
 
@@ -105,12 +105,12 @@ def test_a_server_that_does_not_stop_in_time() -> None:
     story.server("asked_to_stop")
     stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0)
     found = lifecycle.server(story.index, 0.0, inf)
-    assert told(found) == ["slow_stop"]
+    assert names_of(found) == ["slow_stop"]
     assert found[0].evidence == [stopped]
 
 
-def test_only_what_happened_in_the_step_is_told() -> None:
-    """Both ends of the span are looked at."""
+def test_only_ends_in_the_step_are_reported() -> None:
+    """Both limits of its time are checked."""
     story = Story()
     story.server("died", code=1)
     (alice,) = story.clients("alice")
@@ -119,14 +119,14 @@ def test_only_what_happened_in_the_step_is_told() -> None:
     assert lifecycle.server(log, 0.5, inf) == lifecycle.server(log, 0.0, 0.0005) == []
     assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
     died, gave_up = log.server[0].at, log.gave_up[0].at
-    assert told(lifecycle.server(log, died, died)) == ["server_died"]
-    assert told(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
+    assert names_of(lifecycle.server(log, died, died)) == ["server_died"]
+    assert names_of(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
 
 
 # --- connections that end -------------------------------------------------------------------------
 
 
-def test_ends_that_the_harness_wanted_are_in_order() -> None:
+def test_ends_that_the_harness_caused_are_no_findings() -> None:
     """Closed, cut, or ended with the server."""
     story = Story()
     alice, bob, carol, dave = story.members("red", "alice", "bob", "carol", "dave")
@@ -134,39 +134,39 @@ def test_ends_that_the_harness_wanted_are_in_order() -> None:
     bob.is_cut()
     story.restarts("asked_to_stop", carol)
     story.ends("killed", dave)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize("fault", ["go_silent", "stop_reading", "reset", "bad_name"])
 def test_faults_excuse_the_server(fault: str) -> None:
-    """Who times out, reads too slowly, is gone, or has a bad name, may be disconnected."""
+    """A client that times out, reads too slowly, is gone, or has a bad name may be disconnected."""
     story = Story()
     (alice,) = story.clients("alice")
     alice.faults(fault)
     alice.is_dropped(1013)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
-def test_the_copy_may_drop_whom_it_likes() -> None:
+def test_the_copy_may_drop_any_connection() -> None:
     """So may a server whose connection was never opened."""
     story = Story()
     inspector = story.client("inspector", second=True)
     inspector.is_dropped(1006)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 def test_a_connection_may_break_a_moment_before_the_server_is_seen_to_have_died() -> None:
-    """The harness looks at the process now and then only."""
+    """The harness looks at the process only at intervals."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     alice.is_dropped(1006)
     story.passes(0.2)
     story.server("died", code=1)
     bob.is_dropped(1006)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
-def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
+def test_a_client_silent_for_the_timeout_may_be_disconnected() -> None:
     """Whatever kept it from answering heartbeats, and whatever the others sent meanwhile."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -174,12 +174,12 @@ def test_who_was_silent_for_the_time_out_may_be_disconnected() -> None:
     bob.says("red")
     story.passes(0.1)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
 @pytest.mark.parametrize(("seconds", "names"), [(1.0, []), (0.5, ["dropped_connection/1001"])])
-def test_the_time_out_counts_from_what_was_sent_last(seconds: float, names: list[str]) -> None:
-    """It is not over before its time, whoever else is silent; only a little is forgiven."""
+def test_the_timeout_counts_from_the_last_frame_sent(seconds: float, names: list[str]) -> None:
+    """It does not end early, whoever else is silent; only a little is forgiven."""
     story = Story()
     alice = story.client("alice", timeout=1.02)
     story.client("bob").joins("red")
@@ -187,12 +187,12 @@ def test_the_time_out_counts_from_what_was_sent_last(seconds: float, names: list
     alice.sends({"type": "heartbeat"})
     story.next_at(16.0 + seconds)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("code", [1006, 1011, 1013])
-def test_somebody_who_did_nothing_wrong_is_disconnected(code: int) -> None:
-    """The finding names the code and the reason, and shows what was sent last."""
+def test_a_client_that_did_nothing_wrong_is_disconnected(code: int) -> None:
+    """The finding has the code and the reason, and shows what was sent last."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     alice.says("red")
@@ -204,11 +204,13 @@ def test_somebody_who_did_nothing_wrong_is_disconnected(code: int) -> None:
     found = lifecycle.connections(story.index, 0.0, inf)
     params = {"who": "alice", "code": code, "reason": "oops"}
     assert found == [Anomaly("dropped_connection", params, [last, story.last], str(code))]
-    assert told(found) == [f"dropped_connection/{code}"]
+    assert names_of(found) == [f"dropped_connection/{code}"]
 
 
 def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
-    """`errors.unanswered` tells that; who is dropped after being served again, even at once, is told here."""
+    """`errors.unanswered` reports that; a client dropped after being served again,
+    even at once, is reported here.
+    """
     for served, seconds in ((False, 0), (True, 0), (True, 1)):
         story = Story()
         (mallory,) = story.clients("mallory")
@@ -221,7 +223,7 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
             story.passes(seconds)
             mallory.is_dropped(1006)
         expected = ["dropped_connection/1006"] if served else []
-        assert told(lifecycle.connections(story.index, 0.0, inf)) == expected
+        assert names_of(lifecycle.connections(story.index, 0.0, inf)) == expected
 
 
 # --- waiting in vain ------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
     ],
 )
 def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
-    """The finding names who waited for what, where, and how long."""
+    """The finding says who waited for what, where, and how long."""
     story = Story()
     (alice,) = story.clients("alice")
     alice.gives_up(wanted, 6.0, "red")
@@ -246,44 +248,44 @@ def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
     name, variant = expected.split("/")
     params = {"who": "alice", "wanted": variant, "seconds": 6.0, "room": "red"}
     assert found == [Anomaly(name, params, [story.last], variant)]
-    assert told(found) == [expected]
+    assert names_of(found) == [expected]
 
 
-def test_who_has_a_bad_name_is_not_let_in() -> None:
-    """And may wait in vain."""
+def test_a_client_with_a_bad_name_may_wait_in_vain() -> None:
+    """It need not be accepted."""
     story = Story()
     (stranger,) = story.clients("stranger")
     stranger.faults("bad_name")
     stranger.gives_up("connected")
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == []
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == []
 
 
-def test_at_most_three_are_told_of() -> None:
-    """A server that drops everybody is told so three times."""
+def test_at_most_three_drops_are_reported() -> None:
+    """Also for a server that drops everybody."""
     story = Story()
     for person in story.members("red", *"abcde"):
         person.is_dropped(1011)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"] * 3
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"] * 3
 
 
 @pytest.mark.parametrize(
     ("silent", "after", "names"), [(2.0, 0.1, []), (2.0, 0.5, ["dropped_connection/1001"])]
 )
-def test_what_was_sent_while_the_end_was_under_way_came_too_late(
+def test_a_frame_sent_during_the_disconnection_came_too_late(
     silent: float, after: float, names: list[str]
 ) -> None:
-    """A server may have given somebody up who then speaks, and is told of it only then."""
+    """A server may have given a client up that then sends, and learns of it only afterwards."""
     story = Story()
     (alice,) = story.members("red", "alice")
     story.passes(2.0)
     alice.sends({"type": "heartbeat"})
     story.passes(after)
     alice.is_dropped(1001)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == names
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == names
 
 
 @pytest.mark.parametrize("says", [False, True])
-def test_a_newcomer_has_not_been_silent(says: bool) -> None:
+def test_a_new_client_has_not_been_silent(says: bool) -> None:
     """However late in a run it comes: its silence begins with its connection."""
     story = Story()
     story.passes(60)
@@ -291,4 +293,4 @@ def test_a_newcomer_has_not_been_silent(says: bool) -> None:
     if says:
         alice.asks_to_join("red")
     alice.is_dropped(1011)
-    assert told(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]

@@ -1,4 +1,4 @@
-"""Joining and leaving are announced to who is in the room."""
+"""Joins and leaves are announced to those in the room."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import pytest
 from harness.checkers import notices
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.notices import SOON
-from tests.harness.stories import Person, Story, facts, told
+from tests.harness.stories import Person, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
     log = story.index
     found = [*notices.missing(log, room, "joined"), *notices.missing(log, room, "left")]
-    return told([*found, *notices.unjustified(log, room)])
+    return names_of([*found, *notices.unjustified(log, room)])
 
 
 def joins(person: Person, *witnesses: Person, room: str = "red") -> None:
-    """Somebody joins, and these are told."""
+    """A client joins, and these receive a notice."""
     person.asks_to_join(room)
     for witness in witnesses:
-        witness.is_told(room, f"{person.user} has joined, welcome!")
+        witness.gets_notice(room, f"{person.user} has joined, welcome!")
     person.is_member(room)
 
 
 def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = "red") -> None:
-    """Somebody goes, in some way, and these are told."""
+    """A client goes, in some way, and these receive a notice."""
     match how:
         case "leaves":
             person.leaves(room)
@@ -38,15 +38,15 @@ def leaves(person: Person, *witnesses: Person, how: str = "leaves", room: str = 
             person.faults("go_silent")
             person.story.passes(2)
     for witness in witnesses:
-        witness.is_told(room, f"* {person.user} left")
+        witness.gets_notice(room, f"* {person.user} left")
 
 
 # --- right histories ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
-def test_every_way_to_come_and_go_may_be_announced_rightly(how: str) -> None:
-    """Those who are there are told in words of the server's choice, and nobody else needs to be."""
+def test_every_way_to_come_and_go_may_be_announced(how: str) -> None:
+    """Those in the room are notified in words of the server's choice, and nobody else needs to be."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -64,8 +64,8 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert every(Story()) == []
 
 
-def test_who_joins_may_be_told_of_it_too() -> None:
-    """The subject's own copy is its server's choice."""
+def test_a_client_that_joins_may_be_notified_too() -> None:
+    """Whether it gets its own notice is the server's choice."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice, alice)
@@ -74,14 +74,14 @@ def test_who_joins_may_be_told_of_it_too() -> None:
 
 
 def test_the_notice_of_a_join_may_come_after_the_user_is_gone_again() -> None:
-    """Both announcements are on their way when the user has left: two came, so both were made."""
+    """Both notices are in flight when the user has left: two came, so both were sent."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob)
     bob.closes()
-    alice.is_told("red", "bob joined")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob joined")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
 
 
@@ -101,7 +101,7 @@ def test_the_second_connection_of_a_user_need_not_be_announced() -> None:
 @pytest.mark.parametrize(
     ("seconds", "names"), [(0.5, []), (1.75, []), (2.0, ["missing_notice/joined", "missing_notice/left"])]
 )
-def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
+def test_a_client_back_before_its_loss_was_noticed_need_not_be_announced(
     seconds: float, names: list[str]
 ) -> None:
     """A server may see the new connection first, until the timeout and an interval are over."""
@@ -117,20 +117,20 @@ def test_who_is_back_before_the_loss_was_noticed_need_not_be_announced(
     assert every(story) == names
 
 
-def test_who_is_disturbed_may_miss_announcements() -> None:
-    """Neither one that is cut later, nor one that vanished, nor one that does not read, is a witness."""
+def test_a_disturbed_client_may_miss_notices() -> None:
+    """Neither one that is cut later, nor a silent one, nor one that does not read is a witness."""
     for fault in ("reset", "go_silent", "stop_reading"):
         story = Story()
         alice, bob = story.clients("alice", "bob")
         joins(alice)
         joins(bob)
         alice.faults(fault)
-        bob.is_told("red", "alice left")
+        bob.gets_notice("red", "alice left")
         assert every(story) == []
 
 
 def test_the_end_of_the_server_is_not_announced() -> None:
-    """When the server ends, everybody goes, and nobody can be told."""
+    """When the server ends, everybody leaves, and nobody can be notified."""
     for how in ("killed", "asked_to_stop", "died", "hung"):
         story = Story()
         alice, bob = story.clients("alice", "bob")
@@ -140,17 +140,17 @@ def test_the_end_of_the_server_is_not_announced() -> None:
         assert every(story) == []
 
 
-def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
-    """A witness that left at the same time is excused, also if nobody else was there to be told."""
+def test_a_client_that_left_before_the_notice_was_sent_may_miss_it() -> None:
+    """A witness that left at the same time is excused, also if nobody else was there to be notified."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
     joins(bob, alice)
     joins(carol)
     bob.leaves("red")
-    alice.is_told("red", "carol joined, then bob left")
-    alice.is_told("red", "bob left")
-    carol.is_told("red", "bob left")
+    alice.gets_notice("red", "carol joined, then bob left")
+    alice.gets_notice("red", "bob left")
+    carol.gets_notice("red", "bob left")
     assert every(story) == []
     story = Story()
     alice, bob = story.clients("alice", "bob")
@@ -161,10 +161,8 @@ def test_who_was_gone_before_anybody_was_told_could_not_be_told() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "names"), [(0.5, []), (1.25, ["missing_notice/joined"])])
-def test_who_closed_its_connection_soon_after_others_were_told_may_have_missed_it(
-    seconds: float, names: list[str]
-) -> None:
-    """Within a second, an announcement may have been on its way when nobody read it any more."""
+def test_a_client_that_closed_soon_after_a_notice_may_miss_it(seconds: float, names: list[str]) -> None:
+    """Within a second, a notice may have been in flight when nobody read it any more."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -174,46 +172,46 @@ def test_who_closed_its_connection_soon_after_others_were_told_may_have_missed_i
     story.passes(seconds)
     bob.closes()
     for person in (alice, carol):
-        person.is_told("red", "bob left")
+        person.gets_notice("red", "bob left")
     assert every(story) == names
 
 
-def test_what_happens_in_one_moment_may_be_announced_in_it() -> None:
-    """And who comes or goes in that very moment need not be told of it."""
+def test_changes_at_one_time_may_be_announced_at_that_time() -> None:
+    """And a client that comes or goes at that very time need not be notified."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
     bob.asks_to_join("red")
     with story.moment():
-        alice.is_told("red", "bob joined")
+        alice.gets_notice("red", "bob joined")
         bob.is_member("red")
         joins(carol, alice)
     assert every(story) == []
     with story.moment():
         carol.leaves("red")
-        alice.is_told("red", "carol left")
+        alice.gets_notice("red", "carol left")
         bob.leaves("red")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
     joins(bob, alice)
     joins(carol, alice, bob)
     carol.leaves("red")
     with story.moment():
-        alice.is_told("red", "carol left")
+        alice.gets_notice("red", "carol left")
         bob.leaves("red")
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     assert every(story) == []
 
 
-def test_a_server_that_drops_somebody_may_tell_the_others_first() -> None:
-    """After a timeout, the announcement may arrive before the dropped client sees its connection closed."""
+def test_a_server_may_announce_a_drop_before_it_closes() -> None:
+    """After a timeout, the notice may arrive before the dropped client sees its connection closed."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob, alice)
     bob.sends({"type": "heartbeat"})
     story.passes(2)
-    alice.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
     alice.sends({"type": "heartbeat"})
     bob.is_dropped(1001)
     assert every(story) == []
@@ -227,20 +225,20 @@ def test_a_notice_that_comes_late_is_not_taken_for_another_change() -> None:
     joins(one)
     joins(two)
     one.is_cut()
-    alice.is_told("red", "tina has joined, welcome!")
+    alice.gets_notice("red", "tina has joined, welcome!")
     assert every(story) == []
 
 
-def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
-    """Nothing is told too early of one who left, came back, or left with both of two connections."""
+def test_notices_of_a_user_with_one_connection_are_justified() -> None:
+    """Nothing is sent too early about a user who left, came back, or left with both of two connections."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob, alice)
     leaves(bob, alice)
     joins(bob, alice)
-    alice.is_told("red", "bob has been here before")
-    assert told(notices.unjustified(story.index, "red")) == []
+    alice.gets_notice("red", "bob has been here before")
+    assert names_of(notices.unjustified(story.index, "red")) == []
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     joins(alice)
@@ -248,15 +246,15 @@ def test_whatever_is_said_of_a_user_with_one_connection_is_justified() -> None:
     joins(two)
     one.is_cut()
     leaves(two, alice)
-    alice.is_told("red", "we shall miss tina")
-    assert told(notices.unjustified(story.index, "red")) == []
+    alice.gets_notice("red", "we shall miss tina")
+    assert names_of(notices.unjustified(story.index, "red")) == []
 
 
 # --- missing --------------------------------------------------------------------------------------
 
 
-def test_a_join_that_somebody_was_not_told_of() -> None:
-    """The finding names who was not told of whom, and shows the `join`."""
+def test_a_join_that_one_member_is_not_notified_of() -> None:
+    """The finding says who was not notified about whom, and shows the `join`."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
@@ -265,16 +263,16 @@ def test_a_join_that_somebody_was_not_told_of() -> None:
     with story.moment():
         carol.asks_to_join("red")
         join = story.last
-        alice.is_told("red", "carol joined")
+        alice.gets_notice("red", "carol joined")
         carol.is_member("red")
     found = notices.missing(story.index, "red", "joined")
     params = {"who": "bob", "subject": "carol", "room": "red"}
     assert found == [Anomaly("missing_notice", params, [join], "joined")]
-    assert told(found) == ["missing_notice/joined"]
+    assert names_of(found) == ["missing_notice/joined"]
     assert notices.missing(story.index, "red", "left") == []
 
 
-def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
+def test_a_member_that_came_later_must_be_notified_too() -> None:
     """All who are there are witnesses, whenever they came."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
@@ -285,7 +283,7 @@ def test_who_came_after_the_one_who_leaves_has_to_be_told() -> None:
     assert facts(notices.missing(story.index, "red", "left"), "who", "subject") == ["carol", "bob"]
 
 
-def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missing() -> None:
+def test_a_notice_missing_before_or_after_the_end_of_the_server_is_missing() -> None:
     """Only what ended with it is excused; a change half a second before, or after the restart, is not."""
     story = Story()
     people = alice, bob, carol = story.clients("alice", "bob", "carol")
@@ -295,7 +293,7 @@ def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missi
     joins(carol, alice)
     bob.leaves("red")
     for person in (alice, carol):
-        person.is_told("red", "bob left")
+        person.gets_notice("red", "bob left")
     story.passes(0.5)
     assert every(story) == ["missing_notice/joined"]
     story.restarts("asked_to_stop", *people)
@@ -307,19 +305,19 @@ def test_what_is_missing_a_moment_before_or_after_the_end_of_the_server_is_missi
 
 
 def test_one_notice_does_not_announce_two_changes() -> None:
-    """Not even where it comes in the moment of the second."""
+    """Not even if it comes at the time of the second."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob)
     with story.moment():
         bob.asks_to_leave("red")
-        alice.is_told("red", "bob …")
+        alice.gets_notice("red", "bob …")
     assert every(story) == ["missing_notice/joined"]
 
 
 def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
-    """Neither of them is there any more to stand for the other."""
+    """Neither of them is left to keep the user present."""
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     joins(alice)
@@ -332,21 +330,21 @@ def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
-def test_a_leave_that_nobody_was_told_of(how: str) -> None:
-    """Each way to go has to be announced."""
+def test_a_leave_that_nobody_is_notified_of(how: str) -> None:
+    """Each way to leave has to be announced."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob, alice)
     leaves(bob, how=how)
     found = notices.missing(story.index, "red", "left")
-    assert told(found) == ["missing_notice/left"]
+    assert names_of(found) == ["missing_notice/left"]
     assert facts(found, "who", "subject") == ["alice", "bob"]
     assert notices.missing(story.index, "red", "joined") == []
 
 
 def test_the_notice_of_a_leave_does_not_announce_the_join() -> None:
-    """A server that announces leaving only is found out, although each user was named once."""
+    """A server that announces only leaves is found, although each user was named once."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -356,7 +354,7 @@ def test_the_notice_of_a_leave_does_not_announce_the_join() -> None:
 
 
 def test_the_notice_of_a_return_does_not_announce_the_leave() -> None:
-    """A server that announces joining only is found out, although the user was named after it had gone."""
+    """A server that announces only joins is found, although the user was named after it had left."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
@@ -373,34 +371,34 @@ def test_a_notice_of_another_room_or_of_before_does_not_count() -> None:
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
-    alice.is_told("red", "bob will join")
+    alice.gets_notice("red", "bob will join")
     joins(bob)
-    alice.is_told("blue", "bob joined")
+    alice.gets_notice("blue", "bob joined")
     assert every(story) == ["missing_notice/joined"]
 
 
-def test_who_left_after_others_were_told_should_have_been_told_too() -> None:
-    """A witness that went away later than the announcement is no excuse."""
+def test_a_client_that_left_after_the_notice_should_have_received_it() -> None:
+    """That a witness left later than the notice is no excuse."""
     story = Story()
     alice, bob, carol = story.clients("alice", "bob", "carol")
     joins(alice)
     joins(bob, alice)
     joins(carol, alice)
     bob.leaves("red")
-    alice.is_told("red", "bob left")
-    carol.is_told("red", "bob left")
+    alice.gets_notice("red", "bob left")
+    carol.gets_notice("red", "bob left")
     found = notices.missing(story.index, "red", "joined")
-    assert told(found) == ["missing_notice/joined"]
+    assert names_of(found) == ["missing_notice/joined"]
     assert facts(found, "who", "subject") == ["bob", "carol"]
 
 
-def test_each_user_is_told_of_once() -> None:
-    """A server that announces nothing at all is told so for each user, and not for each pair."""
+def test_each_user_is_reported_once() -> None:
+    """A server that announces nothing has a finding for each user, and not for each pair."""
     story = Story()
     for person in story.clients(*"abcde"):
         joins(person)
     found = notices.missing(story.index, "red", "joined")
-    assert told(found) == ["missing_notice/joined"] * 4
+    assert names_of(found) == ["missing_notice/joined"] * 4
     assert [each.params["subject"] for each in found] == list("bcde")
     assert {each.params["who"] for each in found} == {"a"}
 
@@ -409,7 +407,7 @@ def test_each_user_is_told_of_once() -> None:
 
 
 def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None:
-    """The finding names the user, and who was told; one is enough."""
+    """The finding names the user and the receiver; one is enough."""
     story = Story()
     alice, one, two = story.client("alice"), story.client("tina"), story.client("tina")
     dora, other = story.client("dora"), story.client("dora")
@@ -426,11 +424,11 @@ def test_a_user_is_said_to_have_left_while_another_connection_is_there() -> None
     found = notices.unjustified(story.index, "red")
     params = {"who": "alice", "subject": "tina", "room": "red", "how": "reset"}
     assert found == [Anomaly("premature_offline", params, [cut, notice], "notice")]
-    assert told(found) == ["premature_offline/notice"]
+    assert names_of(found) == ["premature_offline/notice"]
 
 
-def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> None:
-    """After a restart so many notices of a user are due as it has come and gone otherwise."""
+def test_the_end_of_a_server_is_no_reason_to_announce_a_leave() -> None:
+    """After a restart as many notices about a user are due as it has come and gone for other reasons."""
     story = Story()
     alice, one = story.clients("alice", "tina")
     joins(alice)
@@ -443,14 +441,14 @@ def test_the_end_of_a_server_is_no_reason_to_announce_that_somebody_left() -> No
     begin = len(story.events)
     one.is_cut()
     cut = story.events[begin]
-    alice.is_told("red", "tina has lost a connection")
-    alice.is_told("red", "* tina left")
+    alice.gets_notice("red", "tina has lost a connection")
+    alice.gets_notice("red", "* tina left")
     found = notices.unjustified(story.index, "red")
-    assert told(found) == ["premature_offline/notice"]
+    assert names_of(found) == ["premature_offline/notice"]
     assert found[0].evidence == [cut, story.last]
 
 
-def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
+def test_a_notice_about_another_user_may_name_those_present() -> None:
     """The words are the server's choice, and may list the others in the room."""
     story = Story()
     alice, one, two, rhea = (story.client(name) for name in ("alice", "tina", "tina", "rhea"))
@@ -460,7 +458,7 @@ def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
     one.is_cut()
     joins(rhea)
     for person in (alice, two):
-        person.is_told("red", "rhea joined; here are alice, tina")
+        person.gets_notice("red", "rhea joined; here are alice, tina")
     assert every(story) == []
 
 
@@ -468,26 +466,26 @@ def test_a_notice_of_somebody_else_may_name_those_who_are_there() -> None:
 
 
 def test_a_second_join_that_is_announced() -> None:
-    """It changes nothing, so there is nothing to tell anybody."""
+    """It changes nothing, so there is nothing to announce."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     with story.moment():
         joins(bob)
-    alice.is_told("red", "bob joined")
-    assert told(notices.repeated(story.index, "red")) == []
+    alice.gets_notice("red", "bob joined")
+    assert names_of(notices.repeated(story.index, "red")) == []
     joins(bob, alice)
     found = notices.repeated(story.index, "red")
     params = {"who": "alice", "subject": "bob", "room": "red"}
     assert found == [Anomaly("duplicate", params, story.events[-3:-1], "notice")]
-    assert told(found) == ["duplicate/notice"]
+    assert names_of(found) == ["duplicate/notice"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "leaves", "count"), [(0.0, False, 0), (0.75, False, 1), (0.75, True, 0), (SOON, False, 0)]
 )
-def test_which_notices_are_taken_for_those_of_a_second_join(seconds: float, leaves: bool, count: int) -> None:
-    """They come after that join, sooner than a second later, and before the user has left."""
+def test_which_notices_belong_to_a_second_join(seconds: float, leaves: bool, count: int) -> None:
+    """They come after that join, less than a second later, and before the user has left."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     story.next_at(2.0)
@@ -495,8 +493,8 @@ def test_which_notices_are_taken_for_those_of_a_second_join(seconds: float, leav
     with story.moment(2.0 + seconds):
         if leaves:
             bob.asks_to_leave("red")
-        alice.is_told("red", "bob …")
-    assert told(notices.repeated(story.index, "red")) == ["duplicate/notice"] * count
+        alice.gets_notice("red", "bob …")
+    assert names_of(notices.repeated(story.index, "red")) == ["duplicate/notice"] * count
 
 
 def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
@@ -508,10 +506,10 @@ def test_what_is_announced_after_a_second_join_for_another_reason() -> None:
     bob.joins("red")
     bob.joins("blue")
     carol.asks_to_join("red")
-    alice.is_told("red", "carol joined; here are alice, bob")
+    alice.gets_notice("red", "carol joined; here are alice, bob")
     carol.is_member("red")
     story.passes(2)
-    alice.is_told("red", "bob has a birthday")
+    alice.gets_notice("red", "bob has a birthday")
     leaves(bob, alice)
     joins(bob, alice)
-    assert told(notices.repeated(story.index, "red")) == []
+    assert names_of(notices.repeated(story.index, "red")) == []

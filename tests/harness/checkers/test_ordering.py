@@ -1,4 +1,4 @@
-"""One order for all: numbers without gap or repeat, heard by everybody in that order."""
+"""One order for all: numbers without gaps or repeats, received by everybody in that order."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import pytest
 
 from harness.checkers import ordering
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import EPOCH, Story, facts, told
+from tests.harness.stories import EPOCH, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(ordering.numbering(story.index, room)), *told(ordering.order(story.index, room))]
+    return [*names_of(ordering.numbering(story.index, room)), *names_of(ordering.order(story.index, room))]
 
 
 # --- right histories ------------------------------------------------------------------------------
 
 
 def test_a_right_history_has_nothing_wrong() -> None:
-    """Numbers 1, 2, 3, heard by all in that order, over a restart: no findings."""
+    """Numbers 1, 2, 3, received by all in that order, with a restart in between: no findings."""
     story = Story()
     people = story.members("red", "alice", "bob", "carol")
     story.talk(people, "red", 7)
@@ -36,7 +36,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert ordering.newest(Story().index, "red") == 0
 
 
-def test_rooms_are_counted_apart() -> None:
+def test_rooms_are_counted_separately() -> None:
     """The same numbers in two rooms are no repetition."""
     story = Story()
     (alice,) = story.members("red", "alice")
@@ -47,12 +47,12 @@ def test_rooms_are_counted_apart() -> None:
 
 
 def test_notices_have_no_numbers_of_their_own() -> None:
-    """An announcement may carry any number, between all others."""
+    """A notice may have any number, between all others."""
     story = Story()
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 2)
     for number in (2, 0, 99, -1):
-        alice.is_told("red", "bob is here", number)
+        alice.gets_notice("red", "bob is here", number)
     story.talk([alice], "red", 2, first=3)
     assert every(story) == []
 
@@ -69,12 +69,12 @@ def test_the_answer_to_a_retry_may_come_out_of_order() -> None:
     late = bob.says("red", id="m2")
     later = alice.says("red")
     bob.repeats(late)
-    bob.hears(late, 4)  # from the store, while what comes before is still on its way
+    bob.hears(late, 4)  # from the store, while earlier messages are still in flight
     story.all_hear([alice, bob], (late, 4), (later, 5))
     assert every(story) == []
 
 
-def test_a_retry_after_the_replay_is_numbered_lower_than_what_came_live() -> None:
+def test_a_retry_after_the_replay_has_a_lower_number_than_live_messages() -> None:
     """After a reconnection, the stored message comes between newer ones."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -90,8 +90,8 @@ def test_a_retry_after_the_replay_is_numbered_lower_than_what_came_live() -> Non
     assert every(story) == []
 
 
-def test_what_was_said_again_is_not_held_to_the_order_of_its_first_time() -> None:
-    """A message that was not accepted at first comes after those that were said later."""
+def test_a_repeated_message_need_not_keep_its_first_place() -> None:
+    """A message that was not accepted at first comes after those that were sent later."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     first = alice.says("red", id="m1")
@@ -103,7 +103,7 @@ def test_what_was_said_again_is_not_held_to_the_order_of_its_first_time() -> Non
 
 
 def test_a_kill_may_leave_messages_that_only_the_replay_shows() -> None:
-    """Stored and not yet delivered when the server was killed: no gap, as somebody reads it later."""
+    """Stored and not yet delivered when the server was killed: no gap, as a client reads it later."""
     story = Story()
     people = alice, bob = story.members("red", "alice", "bob")
     lines = [alice.says("red", id=f"m{n}") for n in range(3)]
@@ -122,7 +122,7 @@ def test_a_kill_may_leave_messages_that_only_the_replay_shows() -> None:
 
 
 def test_a_number_that_nobody_ever_saw() -> None:
-    """The finding names the first missing number, the one after it, and how many there are."""
+    """The finding has the first missing number, the one after it, and how many there are."""
     story = Story()
     (alice,) = story.members("red", "alice")
     lines = [alice.says("red") for _ in range(4)]
@@ -130,37 +130,39 @@ def test_a_number_that_nobody_ever_saw() -> None:
     found = ordering.numbering(story.index, "red")
     params = {"room": "red", "missing": 3, "after": 4, "count": 3, "largest": 7}
     assert found == [Anomaly("gap", params, story.events[-3:-1])]
-    assert told(found) == ["gap"]
+    assert names_of(found) == ["gap"]
 
 
-def test_numbers_that_do_not_begin_with_one() -> None:
-    """A room that begins with 3 has a gap at the start."""
+def test_numbers_that_do_not_start_at_one() -> None:
+    """A room that starts at 3 has a gap at the start."""
     story = Story()
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 2, first=3)
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/start"]
+    assert names_of(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count", "largest") == [1, 3, 2, 4]
 
 
-def test_numbers_that_begin_with_zero() -> None:
+def test_numbers_that_start_at_zero() -> None:
     """Zero is no number of a message."""
     story = Story()
     (alice,) = story.members("red", "alice")
     story.talk([alice], "red", 3, first=0)
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/zero"]
+    assert names_of(found) == ["gap/zero"]
     assert facts(found, "number", "who") == [0, "alice"]
 
 
 def test_numbers_may_be_huge() -> None:
-    """A server that numbers by the clock is found out at once, and not counted up to."""
+    """A server that uses the time as a number is found at once;
+    the numbers in between are not counted one by one.
+    """
     story = Story()
     (alice,) = story.members("red", "alice")
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, EPOCH), (two, EPOCH + 1000))
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["gap/start"]
+    assert names_of(found) == ["gap/start"]
     assert facts(found, "missing", "after", "count") == [1, EPOCH, EPOCH + 1000 - 2]
 
 
@@ -168,7 +170,7 @@ def test_numbers_may_be_huge() -> None:
 
 
 def test_one_number_for_two_messages() -> None:
-    """The finding names both, who heard them, and how many numbers are taken twice."""
+    """The finding has both, their receivers, and how many numbers are used twice."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two, three, four, five = (person.says("red") for person in (alice, bob, alice, bob, alice))
@@ -187,8 +189,8 @@ def test_one_number_for_two_messages() -> None:
         "count": 2,
     }
     assert found == [Anomaly("split_sequence", params, evidence)]
-    assert told(found) == ["split_sequence"]
-    assert told(ordering.order(story.index, "red")) == []
+    assert names_of(found) == ["split_sequence"]
+    assert names_of(ordering.order(story.index, "red")) == []
 
 
 def test_members_who_see_different_messages_under_one_number() -> None:
@@ -199,13 +201,13 @@ def test_members_who_see_different_messages_under_one_number() -> None:
     story.all_hear([alice], (one, 1), (two, 2))
     story.all_hear([bob], (two, 1), (one, 2))
     found = ordering.numbering(story.index, "red")
-    assert told(found) == ["split_sequence"]
+    assert names_of(found) == ["split_sequence"]
     assert facts(found, "sequence", "who", "other_who", "count") == [1, "alice", "bob", 2]
 
 
 @pytest.mark.parametrize("how", ["asked_to_stop", "killed"])
 def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
-    """A number stands for one message before a restart and for another after it; the last start is shown."""
+    """A number belongs to one message before a restart and to another after it; the last start is shown."""
     story = Story()
     people = alice, bob = story.members("red", "alice", "bob")
     old = [(alice.says("red"), n) for n in (1, 2)]
@@ -233,11 +235,11 @@ def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
         "count": 2,
     }
     assert found == [Anomaly("sequence_reset", params, evidence)]
-    assert told(found) == ["sequence_reset"]
+    assert names_of(found) == ["sequence_reset"]
 
 
-def test_numbers_taken_twice_at_once_and_over_a_restart_are_two_findings() -> None:
-    """They are different mistakes, and each is told once."""
+def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> None:
+    """They are different mistakes, and each is reported once."""
     story = Story()
     (alice,) = story.members("red", "alice")
     lines = [alice.says("red") for _ in range(4)]
@@ -245,47 +247,47 @@ def test_numbers_taken_twice_at_once_and_over_a_restart_are_two_findings() -> No
     story.restarts("killed", alice)
     alice.joins("red", since=3)
     story.talk([alice], "red", 1, first=3)
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
 
 
-def test_a_message_of_before_the_restart_does_not_make_a_reset() -> None:
-    """Two messages that were both said before it share a number by a race, not by the restart."""
+def test_messages_from_before_the_restart_are_no_reset() -> None:
+    """Two messages that were both sent before it have the same number by a race, not by the restart."""
     story = Story()
     people = alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red"), bob.says("red")
     alice.hears(one, 1)
     story.restarts("asked_to_stop", *people)
     bob.joins("red", since=0, replay=[(two, 1)])
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence"]
 
 
-def test_contents_that_nobody_said_are_told_apart_by_themselves() -> None:
+def test_unknown_contents_are_distinguished_by_their_text() -> None:
     """Without a tag, another content is another message, also over a restart; with one, it is the same."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = story.line(alice, "red")
     alice.hears(line, 1, content="one")
     bob.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.index, "red")) == ["split_sequence"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence"]
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.hears(line, 1, content="one")
     story.restarts("killed", alice)
     alice.hears(line, 1, content="other")
-    assert told(ordering.numbering(story.index, "red")) == ["sequence_reset"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["sequence_reset"]
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", "text ")
     alice.hears(line, 1)
     bob.hears(line, 1, content=line.content.strip())
-    assert told(ordering.numbering(story.index, "red")) == []
+    assert names_of(ordering.numbering(story.index, "red")) == []
 
 
 # --- reorder --------------------------------------------------------------------------------------
 
 
-def test_a_member_that_hears_a_lower_number_later() -> None:
-    """The finding names who, the two numbers, and how often."""
+def test_a_member_that_receives_a_lower_number_later() -> None:
+    """The finding has the client, the two numbers, and how often."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     lines = [alice.says("red") for _ in range(5)]
@@ -294,21 +296,21 @@ def test_a_member_that_hears_a_lower_number_later() -> None:
     found = ordering.order(story.index, "red")
     params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
     assert found == [Anomaly("reorder", params, story.events[-4:-2])]
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
 
 
 def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
-    """That is told as a duplicate, or as one number for two messages."""
+    """That is reported as a duplicate, or as one number for two messages."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red"), alice.says("red")
     story.all_hear([alice], (one, 1), (one, 1), (two, 1))
     story.all_hear([bob], (two, 1))
-    assert told(ordering.order(story.index, "red")) == []
+    assert names_of(ordering.order(story.index, "red")) == []
 
 
 def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
-    """It is left out itself, and the other messages are held to their order."""
+    """It is left out itself, and the other messages must keep their order."""
     story = Story()
     (alice,) = story.members("red", "alice")
     lines = [alice.says("red", id=f"m{n}") for n in range(1, 4)]
@@ -317,12 +319,12 @@ def test_the_answer_to_a_retry_does_not_hide_what_comes_after_it() -> None:
     alice.hears(lines[0], 1)
     story.all_hear([alice], (lines[2], 3), (lines[1], 2))
     found = ordering.order(story.index, "red")
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 3, 2]
 
 
 def test_a_retry_does_not_excuse_the_first_delivery() -> None:
-    """What came out of order before it was said again was no answer to that."""
+    """What came out of order before it was sent again did not answer that."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red", id="m1"), bob.says("red")
@@ -331,12 +333,12 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
     alice.repeats(one)
     alice.hears(one, 1)
     found = ordering.order(story.index, "red")
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
     assert facts(found, "who", "first", "then") == ["alice", 2, 1]
 
 
 def test_messages_of_one_connection_that_overtake_each_other() -> None:
-    """All hear the same order, and it is not that of their sending; one of them is told of."""
+    """All receive the same order, and it is not that of their sending; one of them is reported."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     one, two = alice.says("red", "one"), alice.says("red", "two")
@@ -351,13 +353,13 @@ def test_messages_of_one_connection_that_overtake_each_other() -> None:
     contents = {"one": one.content, "other": two.content}
     params = {"who": "alice", "room": "red", "first": 2, "then": 1, **contents}
     assert found == [Anomaly("reorder", params, [*sent, heard], "sender")]
-    assert told(found) == ["reorder/sender"]
+    assert names_of(found) == ["reorder/sender"]
 
 
-def test_no_more_than_three_receivers_are_told_of() -> None:
-    """A hundred members that hear the wrong order are not a hundred findings."""
+def test_at_most_three_receivers_are_reported() -> None:
+    """A hundred members that receive the wrong order are not a hundred findings."""
     story = Story()
     people = story.members("red", *"abcdef")
     one, two = people[0].says("red"), people[1].says("red")
     story.all_hear(people, (two, 2), (one, 1))
-    assert told(ordering.order(story.index, "red")) == ["reorder"] * 3
+    assert names_of(ordering.order(story.index, "red")) == ["reorder"] * 3

@@ -9,11 +9,11 @@ import pytest
 from harness.checkers import pages
 from harness.checkers.catalogue import Anomaly
 from lab.protocol import MAX_PAGE
-from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
 
 def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
-    """A story in which `count` messages were said and heard, and somebody who is to read them."""
+    """A story in which `count` messages were sent and received, and a client that is to read them."""
     story = Story()
     people = story.members("red", "alice", "bob")
     said = story.talk(people, "red", count)
@@ -22,7 +22,7 @@ def room_of(count: int) -> tuple[Story, Person, list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(pages.wrong(story.index, room)), *told(pages.mismatches(story.index, room))]
+    return [*names_of(pages.wrong(story.index, room)), *names_of(pages.mismatches(story.index, room))]
 
 
 # --- right pages ----------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_right_pages_of_all_kinds() -> None:
 
 
 def test_a_page_may_be_shorter_than_its_limit() -> None:
-    """So that the frame keeps within its size; the next request goes on from there."""
+    """So that the frame keeps its maximum size; the next request goes on from there."""
     story, reader, said = room_of(30)
     reader.reads("red", said[:7], limit=20, last=30, more=True)
     reader.reads("red", said[7:8], since=7, limit=20)
@@ -58,8 +58,8 @@ def test_a_page_may_be_shorter_than_its_limit() -> None:
     assert every(story) == []
 
 
-def test_a_page_may_hold_what_nobody_had_heard_yet() -> None:
-    """Stored and on its way, or left over from a kill."""
+def test_a_page_may_have_what_nobody_had_received_yet() -> None:
+    """Stored and in flight, or left over from a kill."""
     story, reader, said = room_of(3)
     late = (story.line(reader, "red"), 4)
     reader.reads("red", said, last=4, more=True)
@@ -67,8 +67,8 @@ def test_a_page_may_hold_what_nobody_had_heard_yet() -> None:
     assert every(story) == []
 
 
-def test_what_is_said_while_a_page_is_asked_for_may_be_in_it_or_not() -> None:
-    """Only what was heard before the request has to be there."""
+def test_what_is_sent_during_a_request_may_be_in_the_page_or_not() -> None:
+    """Only what was received before the request has to be there."""
     story, reader, said = room_of(3)
     reader.asks_history("red")
     during = (story.line(reader, "red"), 4)
@@ -77,7 +77,7 @@ def test_what_is_said_while_a_page_is_asked_for_may_be_in_it_or_not() -> None:
     assert every(story) == []
 
 
-def test_the_history_of_a_join_is_no_answer_to_a_request() -> None:
+def test_the_replay_of_a_join_is_no_answer_to_a_request() -> None:
     """Nor is one of another room, or of another connection."""
     story, reader, said = room_of(3)
     eve = story.client("eve")
@@ -90,8 +90,8 @@ def test_the_history_of_a_join_is_no_answer_to_a_request() -> None:
     assert every(story) == []
 
 
-def test_what_a_restart_lost_is_not_asked_of_the_end_of_a_page() -> None:
-    """That newer messages are gone is told by other checkers."""
+def test_what_a_restart_lost_need_not_be_at_the_end_of_a_page() -> None:
+    """That newer messages are gone is reported by other checkers."""
     story, reader, said = room_of(5)
     story.restarts("killed", reader)
     reader.reads("red", said[:3], last=3, more=False)
@@ -109,7 +109,7 @@ def test_pages_of_a_copy_are_not_judged_here() -> None:
 
 
 def test_requests_and_answers_of_several_clients_at_the_same_moment() -> None:
-    """Each is answered on its own connection, also where the clock stands still between the two."""
+    """Each is answered on its own connection, also if the clock stands still between the two."""
     story, reader, said = room_of(3)
     other = story.client("other")
     with story.moment():
@@ -122,7 +122,7 @@ def test_requests_and_answers_of_several_clients_at_the_same_moment() -> None:
 
 
 def test_a_message_with_the_number_zero_is_on_no_page() -> None:
-    """A page holds what is above `since`, which is 0 at the least; the number itself is told elsewhere."""
+    """A page has what is above `since`, which is at least 0; the number itself is reported elsewhere."""
     story = Story()
     alice, reader = story.members("red", "alice", "reader")
     story.talk([alice], "red", 1, first=0)
@@ -130,7 +130,7 @@ def test_a_message_with_the_number_zero_is_on_no_page() -> None:
     assert every(story) == []
 
 
-def test_history_tells_what_was_heard() -> None:
+def test_history_has_what_was_received() -> None:
     """With times in seconds too, if they always are."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -151,23 +151,23 @@ def test_history_tells_what_was_heard() -> None:
     ("order", "first", "then"), [([3, 2, 1, 0], 4, 3), ([0, 1, 1], 2, 2), ([0, 2, 1], 3, 2)]
 )
 def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> None:
-    """Numbers rise in a page; the finding names the first two that do not."""
+    """Numbers increase in a page; the finding has the first two that do not."""
     story, reader, said = room_of(4)
     reader.reads("red", [said[n] for n in order])
     found = pages.wrong(story.index, "red")
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
-    assert told(found) == ["history_disorder"]
+    assert names_of(found) == ["history_disorder"]
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
 def test_a_page_of_more_than_was_asked_for(limit: int | None, shown: int) -> None:
-    """A limit above 100 counts as 100, and so does none."""
+    """A limit above 100 counts as 100, and so does a missing one."""
     story, reader, said = room_of(110)
     reader.reads("red", said[:shown], limit=limit)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_disorder/too_many"]
+    assert names_of(found) == ["history_disorder/too_many"]
     assert facts(found, "limit", "count") == [min(limit or 100, 100), shown]
 
 
@@ -176,22 +176,22 @@ def test_a_page_that_begins_too_early() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[1:], since=2)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_disorder/old"]
+    assert names_of(found) == ["history_disorder/old"]
     assert facts(found, "since", "first") == [2, 2]
 
 
-# --- holes ----------------------------------------------------------------------------------------
+# --- gaps -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("missing", [1, 3, 4])
 def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
-    """Somebody had heard it, and newer ones are there."""
+    """A client had received it, and newer ones are there."""
     story, reader, said = room_of(5)
     reader.reads("red", [each for each in said if each[1] != missing])
     found = pages.wrong(story.index, "red")
     asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
     assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
 
 
 def test_a_page_that_begins_too_late() -> None:
@@ -199,11 +199,11 @@ def test_a_page_that_begins_too_late() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[3:], since=2)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
     assert facts(found, "missing", "since") == [3, 2]
 
 
-def test_a_hole_that_was_heard_before_a_restart_only() -> None:
+def test_a_missing_message_that_was_received_before_a_restart_only() -> None:
     """Newer messages are in the page, so the missing one had been numbered before them."""
     story, reader, said = room_of(5)
     story.restarts("asked_to_stop", reader)
@@ -211,8 +211,8 @@ def test_a_hole_that_was_heard_before_a_restart_only() -> None:
     assert facts(pages.wrong(story.index, "red"), "missing") == [2]
 
 
-def test_a_hole_between_huge_numbers() -> None:
-    """What is missing is looked up among what was heard, and not counted through."""
+def test_a_gap_between_huge_numbers() -> None:
+    """What is missing is searched among what was received, and not counted one by one."""
     story = Story()
     alice, reader = story.members("red", "alice", "reader")
     lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
@@ -222,21 +222,21 @@ def test_a_hole_between_huge_numbers() -> None:
 
 
 def test_a_page_that_is_empty_though_there_is_more() -> None:
-    """Nothing is told of what was said."""
+    """Nothing of what was sent is in it."""
     story, reader, _ = room_of(5)
     reader.reads("red", [], since=2, limit=7)
     found = pages.wrong(story.index, "red")
     params = {"who": "reader", "room": "red", "since": 2, "limit": 7, "count": 0, "missing": 3}
     assert found == [Anomaly("history_hole", params, story.events[-2:])]
-    assert told(found) == ["history_hole"]
+    assert names_of(found) == ["history_hole"]
 
 
 def test_a_page_with_a_wrong_last() -> None:
-    """`last` is the room's newest number, and not below what was heard or is in the page itself."""
+    """`last` is the room's newest number, and not below what was received or is in the page itself."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=3)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/last"]
+    assert names_of(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 5]
     story, reader, said = room_of(5)
     reader.reads("red", [*said, (story.line(reader, "red"), 6)], last=5)
@@ -244,8 +244,8 @@ def test_a_page_with_a_wrong_last() -> None:
 
 
 @pytest.mark.parametrize("how", ["alone", "restart", "older"])
-def test_the_newest_number_is_that_of_the_last_message_that_anybody_heard(how: str) -> None:
-    """Heard by one only, first after a restart, and before older ones were heard once more."""
+def test_the_newest_number_is_that_of_the_last_message_that_anybody_received(how: str) -> None:
+    """Received by one client only, first after a restart, and before older ones were received once more."""
     story, reader, said = room_of(3)
     (alice,) = story.members("red", "alice")
     if how == "restart":
@@ -255,7 +255,7 @@ def test_the_newest_number_is_that_of_the_last_message_that_anybody_heard(how: s
         reader.reads("red", said[:2], limit=2)
     reader.reads("red", said, limit=3, last=3)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/last"]
+    assert names_of(found) == ["history_hole/last"]
     assert facts(found, "last", "newest") == [3, 4]
 
 
@@ -264,22 +264,22 @@ def test_a_page_that_denies_that_there_is_more() -> None:
     story, reader, said = room_of(5)
     reader.reads("red", said[:3], limit=3, last=5, more=False)
     found = pages.wrong(story.index, "red")
-    assert told(found) == ["history_hole/more"]
+    assert names_of(found) == ["history_hole/more"]
     assert facts(found, "newest") == [5]
 
 
 @pytest.mark.parametrize(("shown", "since"), [(5, 0), (2, 0), (0, 5), (0, 90)])
-def test_a_page_that_knows_of_messages_that_never_were(shown: int, since: int) -> None:
+def test_a_page_whose_last_was_never_given(shown: int, since: int) -> None:
     """`last` is no number that is still to be given, on a page with messages and on an empty one."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, limit=max(shown, 1), last=6)
     found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5, "last": 6}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "last_high")]
-    assert told(found) == ["history_hole/last_high"]
+    assert names_of(found) == ["history_hole/last_high"]
 
 
-def test_a_page_that_knows_of_a_message_where_nothing_was_said() -> None:
+def test_a_page_with_a_last_in_an_empty_room() -> None:
     """The newest number of an empty room is 0."""
     story = Story()
     reader = story.client("reader")
@@ -288,23 +288,23 @@ def test_a_page_that_knows_of_a_message_where_nothing_was_said() -> None:
 
 
 @pytest.mark.parametrize(("shown", "since"), [(5, 0), (0, 5), (0, 90)])
-def test_a_page_that_promises_more_where_nothing_is(shown: int, since: int) -> None:
-    """After the room's newest message nothing follows, nor after an empty page."""
+def test_a_page_that_promises_more_where_there_is_none(shown: int, since: int) -> None:
+    """Nothing follows after the room's newest message, nor after an empty page."""
     story, reader, said = room_of(5)
     reader.reads("red", said[:shown], since=since, last=5, more=True)
     found = pages.wrong(story.index, "red")
     params = {"room": "red", "since": since, "count": shown, "newest": 5}
     assert found == [Anomaly("history_hole", params, story.events[-2:], "more_high")]
-    assert told(found) == ["history_hole/more_high"]
+    assert names_of(found) == ["history_hole/more_high"]
 
 
-def test_each_kind_of_wrong_page_is_told_once() -> None:
+def test_each_kind_of_wrong_page_is_reported_once() -> None:
     """A hundred pages with the same mistake are one finding."""
     story, reader, said = room_of(5)
     for _ in range(3):
         reader.reads("red", said[1:])
         reader.reads("red", said[::-1])
-    assert told(pages.wrong(story.index, "red")) == ["history_hole", "history_disorder"]
+    assert names_of(pages.wrong(story.index, "red")) == ["history_hole", "history_disorder"]
 
 
 # --- mismatches -----------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_each_kind_of_wrong_page_is_told_once() -> None:
         ("timestamp", EPOCH + 99_000),
     ],
 )
-def test_history_that_tells_it_differently(field: str, now: Any) -> None:
+def test_history_that_differs_from_live_messages(field: str, now: Any) -> None:
     """Each field that a client received is kept; the finding shows both values, and who had which."""
     story, reader, said = room_of(3)
     first = next(heard.event for heard in story.index.heard)
@@ -339,9 +339,9 @@ def test_history_that_tells_it_differently(field: str, now: Any) -> None:
         "first_who": "alice",
     }
     assert found == [Anomaly("history_mismatch", params, [first, story.last])]
-    assert told(found) == ["history_mismatch"]
+    assert names_of(found) == ["history_mismatch"]
     again = pages.mismatches(story.index, "red", "changed_after_restart")
-    assert told(again) == ["changed_after_restart"]
+    assert names_of(again) == ["changed_after_restart"]
 
 
 def test_a_content_that_is_trimmed_in_the_history_only() -> None:
@@ -355,22 +355,22 @@ def test_a_content_that_is_trimmed_in_the_history_only() -> None:
     alice.hears(line, 1, content=spaced)
     alice.reads("red", [(line, 1)])
     found = pages.mismatches(story.index, "red")
-    assert told(found) == ["history_mismatch"]
+    assert names_of(found) == ["history_mismatch"]
     assert facts(found, "field", "now") == ["content", line.content]
 
 
 def test_two_messages_under_one_number_are_no_mismatch() -> None:
-    """That is told by the checkers of the order; other messages are looked at all the same."""
+    """The checkers of the order report that; other messages are checked all the same."""
     story, reader, said = room_of(3)
     reader.reads("red", [(said[1][0], 1), (said[0][0], 2)])
-    assert told(pages.mismatches(story.index, "red")) == []
+    assert names_of(pages.mismatches(story.index, "red")) == []
     reader.asks_history("red", since=2)
     reader.gets({"type": "history", "data": {"room": "red", "messages": [said[2][0].numbered(3, id="x")]}})
     assert facts(pages.mismatches(story.index, "red"), "sequence", "field") == [3, "id"]
 
 
-def test_what_nobody_said_is_no_mismatch_while_it_is_live() -> None:
-    """That is told by the checkers of delivery."""
+def test_a_live_message_that_nobody_sent_is_no_mismatch() -> None:
+    """The checkers of delivery report that."""
     story, reader, _ = room_of(2)
     reader.hears(story.line(reader, "red"), 2, content="who?")
-    assert told(pages.mismatches(story.index, "red")) == []
+    assert names_of(pages.mismatches(story.index, "red")) == []

@@ -12,7 +12,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.presence import EARLY, Silence
 from harness.history import frames
 from harness.history.events import Event
-from tests.harness.stories import EPOCH, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Person, Story, facts, names_of
 
 HEARTBEAT, TIMEOUT, SLACK = 0.5, 1.5, 0.1
 TIMES = {"timeout": TIMEOUT, "interval": HEARTBEAT}
@@ -20,7 +20,7 @@ TIMES = {"timeout": TIMEOUT, "interval": HEARTBEAT}
 
 
 class Den:
-    """A room with a listener, who never asks, an asker, who does, and vera, who is to fall silent.
+    """A room with a listener, who never asks, an asker, who does, and vera, who is to go silent.
 
     `style` is how the server tells of changes: by the "change", by the "full" list, or by the "bare" list,
     which does not say that it is full.
@@ -38,11 +38,11 @@ class Den:
 
     @property
     def full(self) -> bool | None:
-        """What the server says of whole lists."""
+        """The whole list, as the server sends it."""
         return None if self.style == "bare" else True
 
     def enters(self, person: Person, *, told: bool = True) -> None:
-        """Somebody joins, is given the list, and the others are told."""
+        """A client joins and receives the list, and the others are notified."""
         person.asks_to_join("den")
         self.users[person.user] = self.here
         self.there.append(person)
@@ -52,29 +52,29 @@ class Den:
             self.tell(person.user, self.here, but=person)
 
     def goes(self, person: Person, *, told: bool = True) -> None:
-        """Somebody is offline from now on, and the others are told."""
+        """A client is offline from now on, and the others are notified."""
         self.users.pop(person.user)
         self.there.remove(person)
         if told:
             self.tell(person.user, "offline")
 
     def tell(self, user: str, status: str, but: Person | None = None) -> None:
-        """All who are there are told of a change."""
+        """All who are there are notified of a change."""
         for each in self.there:
             if each is not but:
                 self.show(each, user, status)
 
     def show(self, to: Person, user: str, status: str) -> None:
-        """One is told of a change, in the server's style."""
+        """One client is notified of a change, in the server's style."""
         users = {user: status} if self.style == "change" else self.users
         to.is_shown("den", users, {"change": False, "full": True, "bare": None}[self.style])
 
     def ask(self, users: dict[str, str] | None = None) -> None:
-        """The asker asks, and is answered by the list, or by another one."""
+        """The asker asks, and receives the list, or another one."""
         self.asker.asks_who("den", self.users if users is None else users, self.full)
 
     def watches(self, seconds: float) -> None:
-        """Time goes by, and the asker asks all the time."""
+        """Time passes, and the asker asks all the time."""
         for _ in range(round(seconds * 10)):
             self.story.passes(0.1 - 0.002)
             self.ask()
@@ -85,12 +85,12 @@ class Den:
         return Silence("vera", "den", last, self.story.at, HEARTBEAT, TIMEOUT, at_once)
 
     def offline(self, *, at_once: bool = False, slack: float = SLACK) -> list[Anomaly]:
-        """What is wrong with how vera went offline."""
+        """The findings about how vera went offline."""
         silence = self.silence(at_once=at_once)
         return presence.offline(self.story.index, silence, self.listener.conn, self.asker.conn, slack)
 
-    def vera_vanishes(self, after: float, watched: float = 4.5, **how: Any) -> None:
-        """Vera falls silent; the server notices it so many seconds later."""
+    def vera_goes_silent(self, after: float, watched: float = 4.5, **how: Any) -> None:
+        """Vera goes silent; the server notices it so many seconds later."""
         self.vera.sends({"type": "heartbeat"})
         self.vera.faults("go_silent")
         self.watches(after)
@@ -118,37 +118,37 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("here", ["online", "away"])
 @pytest.mark.parametrize("after", [TIMEOUT, 1.7, TIMEOUT + HEARTBEAT])
-def test_who_falls_silent_is_offline_in_time(style: str, here: str, after: float) -> None:
-    """From the timeout until one interval later; told by changes or by lists; `away` is here."""
+def test_a_silent_client_goes_offline_in_time(style: str, here: str, after: float) -> None:
+    """From the timeout until one interval later; reported by changes or by lists; `away` is present."""
     den = Den(style, here)
-    den.vera_vanishes(after)
-    assert told(den.offline()) == []
+    den.vera_goes_silent(after)
+    assert names_of(den.offline()) == []
     log = den.story.index
     assert presence.delay(log, den.silence(), den.listener.conn) == pytest.approx(after, abs=0.05)
     witnesses = [den.listener.conn, den.asker.conn]
     for user in ("listener", "asker"):
-        assert told(presence.always_here(log, user, "den", witnesses, 0.5, inf, "quiet")) == []
-    assert told(presence.leaks(log)) == []
+        assert names_of(presence.always_here(log, user, "den", witnesses, 0.5, inf, "quiet")) == []
+    assert names_of(presence.leaks(log)) == []
 
 
-def test_whose_connection_broke_may_count_at_once_or_later() -> None:
+def test_a_broken_connection_may_count_at_once_or_later() -> None:
     """A reset is noticed immediately, or by the timeout."""
     for after in (0.0, 0.1, 1.0, TIMEOUT, 2.0):
         den = Den()
-        den.vera_vanishes(after)
-        assert told(den.offline(at_once=True)) == []
+        den.vera_goes_silent(after)
+        assert names_of(den.offline(at_once=True)) == []
 
 
 def test_a_slow_machine_is_given_slack() -> None:
-    """As long as answers take, being told may be late."""
+    """News may be late by as long as answers take."""
     den = Den()
-    den.vera_vanishes(2.6)
-    assert told(den.offline(slack=0.1)) == ["late_offline"]
-    assert told(den.offline(slack=0.5)) == []
+    den.vera_goes_silent(2.6)
+    assert names_of(den.offline(slack=0.1)) == ["late_offline"]
+    assert names_of(den.offline(slack=0.5)) == []
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_join_and_a_leave_are_told(style: str) -> None:
+def test_a_join_and_a_leave_are_shown(style: str) -> None:
     """Who comes is online and who leaves is offline for those who listen, and in the list."""
     den = Den(style)
     story, listener, asker = den.story, den.listener.conn, den.asker.conn
@@ -162,26 +162,26 @@ def test_a_join_and_a_leave_are_told(style: str) -> None:
     dora.has_left("den")
     den.ask()
     log, all_four = story.index, {"listener", "asker", "vera", "dora"}
-    assert told(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
-    assert told(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
-    assert told(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
-    assert told(presence.listed(log, asker, "den", all_four - {"dora"}, left, inf, {"dora"})) == []
-    assert told(presence.leaks(log)) == []
+    assert names_of(presence.announced(log, listener, "den", "dora", came, here=True, why="join")) == []
+    assert names_of(presence.announced(log, listener, "den", "dora", left, here=False, why="leave")) == []
+    assert names_of(presence.listed(log, asker, "den", all_four, came, left, all_four)) == []
+    assert names_of(presence.listed(log, asker, "den", all_four - {"dora"}, left, inf, {"dora"})) == []
+    assert names_of(presence.leaks(log)) == []
 
 
 def test_anybody_may_ask_who_is_in_a_room() -> None:
-    """An answer to an outsider is no leak, and is the whole list even if it does not say so."""
+    """An answer to an outsider is no leak, and is the full list even if it does not say so."""
     for full in (True, None):
         den = Den()
         (carol,) = den.story.clients("carol")
         carol.asks_who("den", {**den.users, "dora": "offline"}, full)
         log = den.story.index
-        assert told(presence.leaks(log)) == []
+        assert names_of(presence.leaks(log)) == []
         assert presence.listed(log, carol.conn, "den", set(den.users), 0.0, inf, {"dora", "carol"}) == []
 
 
 def test_a_change_is_not_taken_for_the_list() -> None:
-    """Without `full`, a frame that does not hold its receiver tells of changes only."""
+    """Without `full`, a frame that does not name its receiver has only changes."""
     den = Den("bare")
     (dora,) = den.story.clients("dora")
     began = den.story.at
@@ -189,13 +189,13 @@ def test_a_change_is_not_taken_for_the_list() -> None:
     den.asker.is_shown("den", {"dora": "online"})
     log = den.story.index
     everybody = {"listener", "asker", "vera"}
-    assert told(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
-    assert told(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
+    assert names_of(presence.listed(log, den.asker.conn, "den", everybody, began, inf, set())) == []
+    assert names_of(presence.always_here(log, "vera", "den", [den.asker.conn], began, inf, "quiet")) == []
     assert dora.conn
 
 
-def test_times_may_be_told_in_other_ways() -> None:
-    """`last_seen`, and seconds, say the same."""
+def test_times_may_have_other_forms() -> None:
+    """`last_seen`, and seconds, mean the same."""
     story = Story()
     (alice,) = story.members("den", "alice")
     for seen in ({"last_seen": EPOCH}, {"lastSeen": EPOCH / 1000 + 0.5}, {"last_seen": EPOCH / 1000}):
@@ -207,7 +207,7 @@ def test_times_may_be_told_in_other_ways() -> None:
 
 
 def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
-    """Nobody is told anything when the other is lost."""
+    """Nobody is notified when the other is lost."""
     den = Den()
     one, two = den.story.client("tina"), den.story.client("tina")
     den.enters(one)
@@ -215,14 +215,14 @@ def test_a_user_with_two_connections_stays_while_one_of_them_does() -> None:
     one.is_cut()
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
-    assert told(presence.always_here(den.story.index, "tina", "den", witnesses, 0.5, inf, "twin")) == []
+    assert names_of(presence.always_here(den.story.index, "tina", "den", witnesses, 0.5, inf, "twin")) == []
 
 
 @pytest.mark.parametrize(
     ("listed", "variant"), [(True, "premature_offline/twin_told"), (False, "premature_offline/twin")]
 )
 def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) -> None:
-    """It is said how one of them ended, and whether the lists know better than the announcement."""
+    """The finding says how one of them ended, and whether the lists are right where the notice is not."""
     den = Den()
     one, two = den.story.client("tina"), den.story.client("tina")
     den.enters(one)
@@ -236,13 +236,15 @@ def test_a_user_whose_other_connection_is_forgotten(listed: bool, variant: str) 
     den.watches(3)
     witnesses = [den.listener.conn, den.asker.conn]
     found = presence.always_here(den.story.index, "tina", "den", witnesses, 0.0, inf, "twin")
-    assert told(found) == [variant]
+    assert names_of(found) == [variant]
     assert facts(found, "who", "subject", "how") == ["listener", "tina", "reset"]
     assert found[0].evidence == [cut, gone]
 
 
-def test_what_is_shown_in_the_moment_of_a_change_is_of_it() -> None:
-    """Where the clock stands still, the list for who joins, and what others are told, have the same time."""
+def test_what_is_shown_at_the_time_of_a_change_belongs_to_it() -> None:
+    """Where the clock stands still, the list for a new member,
+    and what others receive, have the same time.
+    """
     den = Den()
     (dora,) = den.story.clients("dora")
     with den.story.moment() as came:
@@ -259,13 +261,15 @@ def test_what_is_shown_in_the_moment_of_a_change_is_of_it() -> None:
     with den.story.moment():
         carol.asks_who("den", den.users)
     log = den.story.index
-    assert told(presence.leaks(log)) == []
+    assert names_of(presence.leaks(log)) == []
     for witness in (den.listener, den.asker):
-        assert told(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
+        assert (
+            names_of(presence.announced(log, witness.conn, "den", "dora", came, here=True, why="join")) == []
+        )
 
 
-def test_who_comes_while_another_is_silent_is_no_news_of_that_one() -> None:
-    """A list that is sent for a join still holds the silent one, and tells nothing of it."""
+def test_a_list_for_a_join_says_nothing_about_a_silent_client() -> None:
+    """It still has the silent client, and is no news about it."""
     den = Den("full")
     den.story.passes(9)
     den.vera.sends({"type": "heartbeat"})
@@ -274,12 +278,14 @@ def test_who_comes_while_another_is_silent_is_no_news_of_that_one() -> None:
     den.watches(1.2)
     den.goes(den.vera)
     den.watches(1)
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
     assert presence.delay(den.story.index, den.silence(), den.listener.conn) == pytest.approx(1.7, abs=0.05)
 
 
 def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
-    """Where lists do not say that they are full, only one that follows a question of its receiver is one."""
+    """If lists do not say that they are full,
+    only one that follows a question of its receiver is an answer.
+    """
     den = Den("bare")
     (carol,) = den.story.clients("carol")
     carol.sends({"type": "heartbeat"})
@@ -299,30 +305,30 @@ def test_a_list_that_nobody_asked_for_is_no_answer() -> None:
         (TIMEOUT + 1.5 * HEARTBEAT + 0.5, ["late_offline"]),
     ],
 )
-def test_the_earliest_and_the_latest_moment_to_be_offline(seconds: float, names: list[str]) -> None:
-    """The timeout, short of what clocks differ; and an interval and a half more, beside the slack."""
+def test_the_earliest_and_the_latest_time_to_be_offline(seconds: float, names: list[str]) -> None:
+    """The timeout, less what clocks differ; and an interval and a half more, plus the slack."""
     den = Den()
     den.story.next_at(2.0)
     den.vera.sends({"type": "heartbeat"})
     with den.story.moment(2.0 + seconds):
         den.goes(den.vera)
         den.ask()
-    assert told(den.offline(slack=0.25)) == names
+    assert names_of(den.offline(slack=0.25)) == names
 
 
 @pytest.mark.parametrize(("more", "names"), [(0.0, []), (0.25, ["zombie_presence"])])
-def test_who_is_still_shown_while_it_may_be_is_no_zombie(more: float, names: list[str]) -> None:
-    """Until the timeout, an interval and the slack are over, whoever asks may be told that it is there."""
+def test_a_client_shown_while_it_may_be_is_no_zombie(more: float, names: list[str]) -> None:
+    """Until the timeout, an interval and the slack are over, an answer may say that it is present."""
     den = Den()
     den.story.next_at(2.0)
     den.vera.sends({"type": "heartbeat"})
     den.asker.asks_presence("den")
     den.story.next_at(2.0 + TIMEOUT + HEARTBEAT + 0.25 + more)
     den.asker.is_shown("den", den.users, full=True)
-    assert told(den.offline(slack=0.25)) == names
+    assert names_of(den.offline(slack=0.25)) == names
 
 
-def test_where_nobody_was_told_anything_nothing_wrong_was_told() -> None:
+def test_where_nothing_was_shown_nothing_is_wrong() -> None:
     """However short the timeout is."""
     den = Den()
     silence = Silence("vera", "den", den.story.at, den.story.passes(9), 0.125, 0.25, False)
@@ -340,12 +346,12 @@ def test_heartbeats_that_come_every_interval() -> None:
         alice.gets_beat()
     log = story.index
     conns = [log.conn(alice.conn)]
-    assert told(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
-    assert told(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, conns, began, story.at, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, conns, story.at, story.at + 0.4, HEARTBEAT, SLACK)) == []
 
 
-def test_who_is_gone_is_sent_no_heartbeats() -> None:
-    """After the end of a connection none is due, for however long we watched."""
+def test_no_heartbeats_are_due_after_the_end_of_a_connection() -> None:
+    """For however long we watched."""
     story = Story()
     (alice,) = story.clients("alice")
     began = story.at
@@ -354,12 +360,12 @@ def test_who_is_gone_is_sent_no_heartbeats() -> None:
     alice.closes()
     story.passes(5)
     log = story.index
-    assert told(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
+    assert names_of(presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)) == []
 
 
 @pytest.mark.parametrize(("pause", "names"), [(1.0, []), (1.25, ["missing_heartbeat"])])
 def test_a_heartbeat_may_be_late_by_half_an_interval_and_the_slack(pause: float, names: list[str]) -> None:
-    """That much is a matter of timers; what is later is missing."""
+    """That much is due to timers; a later one is missing."""
     story = Story()
     (alice,) = story.clients("alice")
     for moment in (2.0, 2.0 + pause):
@@ -367,11 +373,11 @@ def test_a_heartbeat_may_be_late_by_half_an_interval_and_the_slack(pause: float,
         alice.gets_beat()
     log = story.index
     found = presence.heartbeats(log, [log.conn(alice.conn)], 2.0, 2.0 + pause, HEARTBEAT, 0.25)
-    assert told(found) == names
+    assert names_of(found) == names
 
 
 def test_the_slowest_answer_is_the_slack() -> None:
-    """Of all questions in the span the one that was answered last; broadcasts are no answers."""
+    """The longest time from question to answer in the step; broadcasts are no answers."""
     den = Den()
     began = den.story.at
     den.ask()
@@ -411,8 +417,9 @@ def test_the_slowest_answer_to_questions_of_a_span() -> None:
     ],
 )
 def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
-    """Neither told nor listed as gone: a zombie, with the time for which we watched, and what `lastSeen` says
-    of the cause."""
+    """Neither shown nor listed as gone: a zombie, with the time for which we watched,
+    and what `lastSeen` says about the cause.
+    """
     den = Den()
     den.story.seen = seen
     den.story.passes(9)
@@ -425,13 +432,13 @@ def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
     den.story.passes(1)
     found = den.offline()
     params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES}
-    assert told(found) == [name]
+    assert names_of(found) == [name]
     assert found == [Anomaly("zombie_presence", params, [sign, answer], name.partition("/")[2])]
     assert presence.delay(den.story.index, den.silence(), den.listener.conn) == inf
 
 
-def test_somebody_whose_time_out_is_not_broadcast() -> None:
-    """Who asks is told, who only listens is not."""
+def test_a_timeout_that_is_not_broadcast() -> None:
+    """A client that asks is told, one that only listens is not."""
     den = Den()
     den.story.next_at(2.0)
     den.vera.sends({"type": "heartbeat"})
@@ -444,36 +451,36 @@ def test_somebody_whose_time_out_is_not_broadcast() -> None:
     found = den.offline()
     params = {"who": "listener", "subject": "vera", "room": "den", "watched": 4.05, **TIMES}
     assert found == [Anomaly("unannounced_presence", params, [sign, answer], "timeout")]
-    assert told(found) == ["unannounced_presence/timeout"]
+    assert names_of(found) == ["unannounced_presence/timeout"]
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_somebody_who_is_broadcast_as_gone_and_still_listed(again: bool) -> None:
-    """The answers never tell it, or no more at the end."""
+def test_a_user_broadcast_as_gone_and_still_listed(again: bool) -> None:
+    """The answers never say it, or no longer at the end."""
     den = Den()
     still = dict(den.users)
-    den.vera_vanishes(1.6, watched=1.6 if not again else 3)
+    den.vera_goes_silent(1.6, watched=1.6 if not again else 3)
     den.ask(still)
     found = den.offline()
-    assert told(found) == ["presence_disagrees/still_listed"]
+    assert names_of(found) == ["presence_disagrees/still_listed"]
     assert facts(found, "who", "subject") == ["asker", "vera"]
     assert len(found[0].evidence) == 2
 
 
 @pytest.mark.parametrize(("after", "seconds"), [(0.6, 0.6), (1.4, 1.4)])
 def test_somebody_who_is_offline_too_early(after: float, seconds: float) -> None:
-    """Before the timeout; unless its connection broke."""
+    """Before the timeout, unless its connection broke."""
     den = Den()
-    den.vera_vanishes(after)
+    den.vera_goes_silent(after)
     found = den.offline()
-    assert told(found) == ["premature_offline"]
+    assert names_of(found) == ["premature_offline"]
     assert facts(found, "who", "subject", "timeout") == ["listener", "vera", TIMEOUT]
     assert found[0].params["seconds"] == pytest.approx(seconds, abs=0.02)
-    assert told(den.offline(at_once=True)) == []
+    assert names_of(den.offline(at_once=True)) == []
 
 
 @pytest.mark.parametrize(("after", "name"), [(0.6, "premature_offline"), (3.5, "late_offline")])
-def test_who_is_offline_at_the_wrong_time_is_told_of_with_both_times(after: float, name: str) -> None:
+def test_a_wrong_time_offline_is_reported_with_both_times(after: float, name: str) -> None:
     """The finding has the seconds, to a hundredth, and shows the last sign of life and the news."""
     den = Den()
     den.story.next_at(2.0)
@@ -489,11 +496,11 @@ def test_who_is_offline_at_the_wrong_time_is_told_of_with_both_times(after: floa
     spans = {"seconds": round(after + 0.05, 2), "watched": 5.0}
     params = {"who": "listener", "subject": "vera", "room": "den", **spans, **TIMES}
     assert found == [Anomaly(name, params, [sign, news])]
-    assert told(found) == [name]
+    assert names_of(found) == [name]
 
 
 def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
-    """In the moment of the last sign of life, and in that until which we watched."""
+    """At the time of the last sign of life, and at the end of our watching."""
     den = Den()
     den.story.passes(9)
     with den.story.moment():
@@ -507,7 +514,7 @@ def test_what_is_shown_at_both_ends_of_a_silence_counts() -> None:
     with den.story.moment():
         den.goes(den.vera)
         den.ask()
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
 
 
 def test_somebody_who_is_listed_as_gone_too_early() -> None:
@@ -521,7 +528,7 @@ def test_somebody_who_is_listed_as_gone_too_early() -> None:
     den.goes(den.vera)
     den.watches(2)
     found = den.offline()
-    assert told(found) == ["premature_offline"]
+    assert names_of(found) == ["premature_offline"]
     assert facts(found, "who") == ["asker"]
 
 
@@ -529,20 +536,20 @@ def test_somebody_who_is_listed_as_gone_too_early() -> None:
 def test_somebody_who_is_offline_too_late(after: float) -> None:
     """More than an interval after the timeout, and more than what is forgiven of another half."""
     den = Den()
-    den.vera_vanishes(after)
+    den.vera_goes_silent(after)
     found = den.offline()
-    assert told(found) == ["late_offline"]
+    assert names_of(found) == ["late_offline"]
     assert facts(found, "who", "interval", "timeout") == ["listener", HEARTBEAT, TIMEOUT]
     assert found[0].params["seconds"] == pytest.approx(after, abs=0.02)
 
 
-# --- being here -----------------------------------------------------------------------------------
+# --- being present --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("why", ["quiet", "pings", "bad_frames", "twin"])
 @pytest.mark.parametrize("style", STYLES)
-def test_somebody_who_is_there_and_shown_as_gone(style: str, why: str) -> None:
-    """Once is enough, whether it is broadcast or answered; the finding says how it showed life."""
+def test_a_present_user_shown_as_gone(style: str, why: str) -> None:
+    """Once is enough, whether it is broadcast or answered; the finding has the sign of life."""
     den = Den(style)
     began = den.story.at
     den.watches(1.0)
@@ -551,14 +558,14 @@ def test_somebody_who_is_there_and_shown_as_gone(style: str, why: str) -> None:
     log = den.story.index
     witnesses = [den.listener.conn, den.asker.conn]
     found = presence.always_here(log, "vera", "den", witnesses, began, inf, why)
-    assert told(found) == [f"premature_offline/{why}"]
+    assert names_of(found) == [f"premature_offline/{why}"]
     assert facts(found, "who", "subject", "room") == ["listener", "vera", "den"]
     assert found[0].params["seconds"] == pytest.approx(1.0, abs=0.01)
     found = presence.always_here(log, "vera", "den", witnesses[1:], began, inf, why)
     assert facts(found, "who") == ["asker"]
 
 
-def test_who_is_shown_as_gone_at_an_end_of_the_span() -> None:
+def test_a_user_shown_as_gone_at_an_end_of_the_span() -> None:
     """Both ends belong to it; the finding has the seconds since it began, to a hundredth."""
     den = Den()
     den.story.passes(2)
@@ -573,7 +580,7 @@ def test_who_is_shown_as_gone_at_an_end_of_the_span() -> None:
 
 @pytest.mark.parametrize(("why", "here"), [("join", True), ("leave", False), ("return", True)])
 def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
-    """The finding names who was not told of whom; what was told before does not count."""
+    """The finding says who was not notified about whom; what was shown before does not count."""
     den = Den()
     den.show(den.listener, "dora", "online" if here else "offline")
     den.story.client("dora").asks_to_join("den")
@@ -583,11 +590,11 @@ def test_a_change_that_is_not_broadcast(why: str, here: bool) -> None:
     found = presence.announced(den.story.index, den.listener.conn, "den", "dora", moment, here=here, why=why)
     params = {"who": "listener", "subject": "dora", "room": "den"}
     assert found == [Anomaly("unannounced_presence", params, [change], why)]
-    assert told(found) == [f"unannounced_presence/{why}"]
+    assert names_of(found) == [f"unannounced_presence/{why}"]
 
 
 def test_one_event_shows_when_a_change_was() -> None:
-    """Though several may have happened in that moment: the first is enough."""
+    """Although several may have the same time: the first is enough."""
     den = Den()
     with den.story.moment() as moment:
         den.story.client("dora").joins("den")
@@ -598,7 +605,7 @@ def test_one_event_shows_when_a_change_was() -> None:
     assert found.evidence == [first]
 
 
-def test_somebody_who_is_missing_in_the_list() -> None:
+def test_a_user_missing_in_the_list() -> None:
     """The last answer of the span counts."""
     den = Den()
     began = den.story.at
@@ -607,7 +614,7 @@ def test_somebody_who_is_missing_in_the_list() -> None:
     found = presence.listed(
         den.story.index, den.asker.conn, "den", {"listener", "asker", "vera"}, began, inf, {"dora"}
     )
-    assert told(found) == ["presence_disagrees/missing"] * 2
+    assert names_of(found) == ["presence_disagrees/missing"] * 2
     assert [each.params["subject"] for each in found] == ["asker", "vera"]
     at, four = den.story.at, {"dora", "listener", "asker", "vera"}
     assert presence.listed(den.story.index, den.asker.conn, "den", four, at, at, set()) == [
@@ -621,21 +628,21 @@ def test_somebody_who_is_missing_in_the_list() -> None:
     ]
 
 
-def test_somebody_in_the_list_who_does_not_belong_there() -> None:
-    """Of those who are possible, nobody else may be listed as here; others are not looked at."""
+def test_a_user_in_the_list_who_does_not_belong_there() -> None:
+    """Of the candidates, nobody else may be listed as present; others are not checked."""
     den = Den()
     began = den.story.at
     den.ask({**den.users, "carol": "online", "dora": "offline", "a bot": "online"})
     found = presence.listed(
         den.story.index, den.asker.conn, "den", set(den.users), began, inf, {"carol", "dora"}
     )
-    assert told(found) == ["presence_leak/listed"]
+    assert names_of(found) == ["presence_leak/listed"]
     assert facts(found, "who", "subject") == ["asker", "carol"]
 
 
 @pytest.mark.parametrize("how", ["vanished", "left", "elsewhere"])
-def test_somebody_who_was_in_the_room_and_is_listed_still(how: str) -> None:
-    """Who was lost there is a zombie; who left, or was in another room only, does not belong there."""
+def test_a_former_member_who_is_still_listed(how: str) -> None:
+    """A client lost there is a zombie; one that left, or was in another room only, does not belong there."""
     den = Den()
     everybody = dict(den.users)
     if how == "elsewhere":
@@ -652,14 +659,14 @@ def test_somebody_who_was_in_the_room_and_is_listed_still(how: str) -> None:
     params = {"who": "asker", "subject": subject, "room": "den"}
     name = "zombie_presence" if how == "vanished" else "presence_leak"
     assert found[:1] == [Anomaly(name, params, [den.story.last], "listed")]
-    assert told(found[:1]) == [f"{name}/listed"]
+    assert names_of(found[:1]) == [f"{name}/listed"]
 
 
 # --- leaks ----------------------------------------------------------------------------------------
 
 
 def test_presence_that_reaches_an_outsider() -> None:
-    """Somebody who is not in the room and did not ask who is in it, though it asked about another."""
+    """A client that is not in the room and did not ask who is in it, although it asked about another."""
     den = Den()
     (carol,) = den.story.members("attic", "carol")
     carol.asks_who("attic", {"carol": "online"})
@@ -667,34 +674,34 @@ def test_presence_that_reaches_an_outsider() -> None:
     found = presence.leaks(den.story.index)
     params = {"who": "carol", "room": "den", "subject": "vera, asker"}
     assert found == [Anomaly("presence_leak", params, [den.story.last])]
-    assert told(found) == ["presence_leak"]
+    assert names_of(found) == ["presence_leak"]
 
 
 def test_presence_that_reaches_somebody_who_left() -> None:
-    """To have joined once is no question; to have asked while outside is one."""
+    """An earlier join is no question; asking from outside is one."""
     den = Den()
     den.vera.asks_to_leave("den")
     den.goes(den.vera)
     den.show(den.vera, "vera", "offline")
     den.vera.has_left("den")
-    assert told(presence.leaks(den.story.index)) == []
+    assert names_of(presence.leaks(den.story.index)) == []
     den.vera.asks_who("den", den.users)
-    assert told(presence.leaks(den.story.index)) == []
+    assert names_of(presence.leaks(den.story.index)) == []
     den = Den()
     den.vera.leaves("den")
     den.show(den.vera, "asker", "offline")
     found = presence.leaks(den.story.index)
-    assert told(found) == ["presence_leak"]
+    assert names_of(found) == ["presence_leak"]
     assert facts(found, "who", "subject") == ["vera", "asker"]
 
 
-def test_who_sends_bad_frames_may_be_answered_oddly() -> None:
-    """What a server makes of a bad request for presence is judged by its errors."""
+def test_a_client_that_sends_bad_frames_may_get_odd_answers() -> None:
+    """How a server answers a bad request for presence is judged by its errors."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("presence_bad_room", {"type": "presence", "room": "a/b"})
     mallory.is_shown("a/b", {})
-    assert told(presence.leaks(story.index)) == []
+    assert names_of(presence.leaks(story.index)) == []
 
 
 # --- heartbeats -----------------------------------------------------------------------------------
@@ -710,13 +717,13 @@ def test_no_heartbeats() -> None:
     found = presence.heartbeats(
         log, [log.conn(alice.conn), log.conn(bob.conn)], began, story.at, HEARTBEAT, SLACK
     )
-    assert told(found) == ["missing_heartbeat/none"]
+    assert names_of(found) == ["missing_heartbeat/none"]
     assert facts(found, "who", "seconds", "interval", "count") == ["alice", 4.5, HEARTBEAT, 0]
 
 
 @pytest.mark.parametrize(("count", "names"), [(29, []), (31, ["flooding/heartbeats"])])
 def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None:
-    """Ten times as often as they should come is let pass; more than that has no end."""
+    """Ten times as many as are due are allowed; more than that would have no end."""
     story = Story()
     (alice,) = story.clients("alice")
     bob = story.client("bob")
@@ -725,12 +732,12 @@ def test_heartbeats_that_answer_heartbeats(count: int, names: list[str]) -> None
         story.passes(1.0 / count)
     log = story.index
     conns = [log.conn(bob.conn), log.conn(alice.conn)]
-    assert told(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
+    assert names_of(presence.too_many_heartbeats(log, conns, HEARTBEAT)) == names
 
 
 @pytest.mark.parametrize(("count", "names"), [(20, []), (21, ["flooding/heartbeats"])])
 def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list[str]) -> None:
-    """Whatever was before it: ten for each interval, and ten more, are let pass."""
+    """Whatever was before it: ten for each interval, and ten more, are allowed."""
     story = Story()
     (alice,) = story.clients("alice")
     story.next_at(8.0)
@@ -743,7 +750,7 @@ def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list
     found = presence.too_many_heartbeats(log, [log.conn(alice.conn)], 0.25)
     params = {"who": "alice", "interval": 0.25, "count": count, "seconds": 0.2}
     assert found == [Anomaly("flooding", params, [first], "heartbeats") for _ in names]
-    assert told(found) == names
+    assert names_of(found) == names
 
 
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
@@ -763,11 +770,11 @@ def test_heartbeats_with_a_gap(when: str) -> None:
     params = {"who": "alice", "interval": HEARTBEAT, "count": 2, "seconds": 2.4, "gap": 1.4}
     around = {"first": beats[:1], "middle": beats, "last": beats[1:]}[when]
     assert found == [Anomaly("missing_heartbeat", params, around)]
-    assert told(found) == ["missing_heartbeat"]
+    assert names_of(found) == ["missing_heartbeat"]
 
 
 def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
-    """They came in it, so that it is not said that there were none."""
+    """They came in it, so the finding does not say that there were none."""
     story = Story()
     (alice,) = story.clients("alice")
     for moment in (2.0, 5.0):
@@ -776,11 +783,11 @@ def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
     log = story.index
     for since, until, count in ((2.0, 5.0, 2), (2.0, 4.0, 1), (3.0, 5.0, 1)):
         found = presence.heartbeats(log, [log.conn(alice.conn)], since, until, HEARTBEAT, SLACK)
-        assert told(found) == ["missing_heartbeat"]
+        assert names_of(found) == ["missing_heartbeat"]
         assert facts(found, "count") == [count]
 
 
-def test_presence_is_read_as_it_is_told() -> None:
+def test_presence_is_read_as_it_is_written() -> None:
     """What the stories of this file write is what the log reads."""
     den = Den("bare")
     presence_frames = [presence_frame for _, presence_frame in den.story.index.presence_frames]
@@ -788,13 +795,13 @@ def test_presence_is_read_as_it_is_told() -> None:
     assert len(presence_frames) == 3 + 2 + 1
 
 
-def test_who_asked_before_the_news_does_not_disagree_with_it() -> None:
-    """Only an answer that comes after the broadcast can tell something else than it."""
+def test_an_answer_before_the_news_does_not_disagree_with_it() -> None:
+    """Only an answer that comes after the broadcast can contradict it."""
     den = Den()
     den.vera.sends({"type": "heartbeat"})
     den.vera.faults("go_silent")
     den.watches(1.6)
     den.goes(den.vera)
-    assert told(den.offline()) == []
+    assert names_of(den.offline()) == []
     den.ask({**den.users, "vera": "online"})
-    assert told(den.offline()) == ["presence_disagrees/still_listed"]
+    assert names_of(den.offline()) == ["presence_disagrees/still_listed"]

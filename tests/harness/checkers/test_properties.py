@@ -1,4 +1,4 @@
-"""Properties: a right server is never blamed, and whatever is broken in its history is named.
+"""Properties: a right server has no findings, and each defect in its history is named.
 
 Right histories come from the model of a right server. A defect is planted by changing such a history in one
 place, chosen among all places at which it can be told: a *site* is one of them, and makes the changed events.
@@ -23,7 +23,7 @@ from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, History, Joined, Received, Sent
 from harness.history.index import Heard, HistoryIndex, Membership
 from tests.harness.checkers.model import ROOMS, plays
-from tests.harness.stories import PROPERTY, Json, Story, told
+from tests.harness.stories import PROPERTY, Json, Story, names_of
 
 CHECKS = (
     delivery.refused,
@@ -42,7 +42,7 @@ CHECKS = (
 
 
 def findings(index: HistoryIndex) -> list[Anomaly]:
-    """All that the checkers of what is said and heard find in a history."""
+    """All that the checkers of messages find in a history."""
     found = [anomaly for check in CHECKS for room in ROOMS for anomaly in check(index, room)]
     for lost in (durability.lost, durability.lost_in_copy):
         found += [anomaly for room in ROOMS for anomaly in lost(index, room)]
@@ -51,9 +51,9 @@ def findings(index: HistoryIndex) -> list[Anomaly]:
 
 @PROPERTY
 @given(plays)
-def test_a_right_server_is_never_blamed(story: Story) -> None:
-    """Whatever a right server and its clients do, and whenever they are cut off: no findings."""
-    assert told(findings(story.index)) == []
+def test_a_right_server_has_no_findings(story: Story) -> None:
+    """Whatever a right server and its clients do, and whenever they are cut off."""
+    assert names_of(findings(story.index)) == []
 
 
 # --- changing a history ---------------------------------------------------------------------------
@@ -68,13 +68,13 @@ def without(index: HistoryIndex, *events: Event) -> History:
 
 
 def exchanged(index: HistoryIndex, *pairs: tuple[Event, Event]) -> History:
-    """The history with some events in the place of others."""
+    """The history with some events replaced by others."""
     new = {id(old): event for old, event in pairs}
     return [new.get(id(event), event) for event in index.events]
 
 
 def inserted(index: HistoryIndex, after: Event, event: Event) -> History:
-    """The history with one event more."""
+    """The history with one more event."""
     place = next(n for n, each in enumerate(index.events) if each is after) + 1
     return [*index.events[:place], event, *index.events[place:]]
 
@@ -86,7 +86,9 @@ def with_data(event: Received, **changes: Any) -> Received:
 
 
 def everywhere(index: HistoryIndex, change: Callable[[Json], Json | None], since: float = -inf) -> History:
-    """The history with all messages changed, or left out, wherever they were received after a moment."""
+    """The history with all messages changed, or left out,
+    wherever they were received after a point in time.
+    """
     events: History = []
     for event in index.events:
         if not isinstance(event, Received) or event.at <= since:
@@ -103,12 +105,12 @@ def everywhere(index: HistoryIndex, change: Callable[[Json], Json | None], since
 
 
 def once(index: HistoryIndex) -> list[Heard]:
-    """What came live and was said once, so that no retry excuses anything."""
+    """What came live and was sent once, so that no retry excuses anything."""
     return [h for h in index.heard if h.live and h.said and len(h.said.sent) == 1]
 
 
 def stay_of(index: HistoryIndex, heard: Heard) -> Membership | None:
-    """The membership in which something came live."""
+    """The membership in which a message came live."""
     for stay in index.members(heard.message.room):
         if stay.conn == heard.conn and heard in index.live_in(stay):
             return stay
@@ -116,12 +118,12 @@ def stay_of(index: HistoryIndex, heard: Heard) -> Membership | None:
 
 
 def to_the_end(index: HistoryIndex, stay: Membership) -> bool:
-    """Whether somebody is still there when the play ends."""
+    """Whether a client is still there when the play ends."""
     return not stay.end and index.conn(stay.conn).ended == inf
 
 
 def replays(index: HistoryIndex) -> Iterator[tuple[Membership, list[Received]]]:
-    """Each confirmed membership, with the pages that its join was answered with."""
+    """Each confirmed membership, with the pages that answered its join."""
     for room in ROOMS:
         for stay in index.members(room):
             yield (
@@ -148,7 +150,7 @@ def told_numbers(index: HistoryIndex, room: str) -> dict[int, Json]:
 
 
 def one_delivery_is_dropped(index: HistoryIndex) -> Iterator[Site]:
-    """A member does not get one message: the last one too, if it stays to the end."""
+    """A member does not get one message; it may be the last one, if the member stays to the end."""
     for heard in once(index):
         stay = stay_of(index, heard)
         if stay is None or heard.said is None:
@@ -236,7 +238,7 @@ def history_tells_it_differently(index: HistoryIndex) -> Iterator[Site]:
 
 
 def an_outsider_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
-    """Somebody who never joined anything."""
+    """A client that never joined anything."""
     for heard in once(index):
         outsiders = [
             c for c in index.conns.values() if c.client == "outsider" and c.opened < heard.at < c.ended
@@ -247,7 +249,7 @@ def an_outsider_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
 
 
 def who_left_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
-    """Something that was said after that, on the connection on which it left."""
+    """Something that was sent after that, on the connection on which it left."""
     for stay in (m for room in ROOMS for m in index.members(room) if m.end == "leave"):
         again = [m.asked for m in index.memberships if (m.conn, m.room) == (stay.conn, stay.room)]
         until = min([at for at in again if at > stay.asked] + [index.conn(stay.conn).ended])
@@ -259,7 +261,7 @@ def who_left_hears_a_message(index: HistoryIndex) -> Iterator[Site]:
 
 
 def a_replay_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
-    """A message is missing in what a join is answered with."""
+    """A message is missing in the answer to a join."""
     for stay, events in replays(index):
         start = index.start_before(stay.asked)
         known = {h.message.sequence for h in index.in_room(stay.room) if start <= h.at < stay.asked}
@@ -271,7 +273,7 @@ def a_replay_has_a_hole(index: HistoryIndex) -> Iterator[Site]:
                 number = message["sequence"]
                 others = (replayed | live) - {number}
                 seen = number < max(others, default=0) or number in known
-                if stay.since is None and not known:  # nobody knows where it should begin
+                if stay.since is None and not known:  # nobody knows where it should start
                     seen = min(replayed) < number < max(others, default=0)
                 if seen:
                     rest = [each for each in messages if each is not message]
@@ -326,7 +328,7 @@ def a_page_is_unsorted(index: HistoryIndex) -> Iterator[Site]:
 
 
 def a_message_is_gone_after_the_last_end(index: HistoryIndex) -> Iterator[Site]:
-    """No page has it any more, and who reads goes on from the one before it."""
+    """No page has it any more, and a reader goes on from the one before it."""
 
     def lose(room: str, sequence: int, end: float) -> History:
         def gone(message: Json) -> Json | None:
@@ -368,7 +370,7 @@ def numbers_begin_anew_after_the_last_start(index: HistoryIndex) -> Iterator[Sit
 
 
 def a_message_is_lost_for_all(index: HistoryIndex) -> Iterator[Site]:
-    """It is not even numbered."""
+    """It does not even get a number."""
 
     def lose(room: str, tag: str, last: int, message: Json) -> Json | None:
         if message["content"].startswith(f"{tag}."):
@@ -392,7 +394,7 @@ def a_retry_is_stored_again(index: HistoryIndex) -> Iterator[Site]:
 
 
 def a_retry_is_not_answered(index: HistoryIndex) -> Iterator[Site]:
-    """Nothing comes back to who repeated something."""
+    """The client that repeated a message receives nothing."""
     for said in index.said.values():
         for sent in said.sent[1:]:
             answers = [h for h in index.live_on(sent.conn, said.room) if h.said is said and h.at >= sent.at]
@@ -402,7 +404,7 @@ def a_retry_is_not_answered(index: HistoryIndex) -> Iterator[Site]:
 
 
 def an_old_message_comes_as_new(index: HistoryIndex) -> Iterator[Site]:
-    """To who had said that it knows it, after having joined."""
+    """To a client that had said that it has it, after having joined."""
     for stay, _ in replays(index):
         joined = next(
             e for e in index.events if isinstance(e, Joined) and (e.conn, e.at) == (stay.conn, stay.start)
@@ -446,10 +448,10 @@ places = st.integers(0, 10**6) | st.just(-1)
 def test_a_planted_defect_is_named(
     defect: Callable[[HistoryIndex], Iterator[Site]], names: set[str], story: Story, place: int
 ) -> None:
-    """In a history that is right but for one place, the anomaly of that defect is found."""
+    """In a history that is right except in one place, the anomaly of that defect is found."""
     sites = list(defect(story.index))
     assume(sites)
     planted = HistoryIndex(sites[place % len(sites)]())
     found = findings(planted)
-    note(f"site {place % len(sites)} of {len(sites)}: {told(found)}")
+    note(f"site {place % len(sites)} of {len(sites)}: {names_of(found)}")
     assert {anomaly.name for anomaly in found} & names

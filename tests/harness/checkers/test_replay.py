@@ -1,4 +1,4 @@
-"""What a join is answered with, and what a retry does."""
+"""How a join is answered, and a retry."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from harness.checkers import replay
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import NEWEST
-from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
 NOTHING: list[list[Numbered] | None] = [None, []]
 """An empty replay, left out or sent."""
 
 
 def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
-    """A story in which two have said `count` messages, and heard them."""
+    """A story in which two clients have sent and received `count` messages."""
     story = Story()
     people = story.members("red", "alice", "bob")
     return story, people, story.talk(people, "red", count)
@@ -23,10 +23,10 @@ def room_of(count: int) -> tuple[Story, list[Person], list[Numbered]]:
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(replay.seams(story.index, room)), *told(replay.retries(story.index, room))]
+    return [*names_of(replay.seams(story.index, room)), *names_of(replay.retries(story.index, room))]
 
 
-# --- right seams ----------------------------------------------------------------------------------
+# --- right replays --------------------------------------------------------------------------------
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -36,7 +36,7 @@ def test_an_empty_history_has_nothing_wrong() -> None:
 
 @pytest.mark.parametrize("presence_frame", ["before", "after", "none"])
 def test_a_right_replay_with_since(presence_frame: str) -> None:
-    """Exactly what is newer, and the live messages go on there; presence comes before, after, or not."""
+    """Exactly what is newer, and the live messages go on from there; presence comes before, after, or not."""
     story, people, said = room_of(6)
     (eve,) = story.clients("eve")
     eve.asks_to_join("red", since=2)
@@ -62,7 +62,7 @@ def test_a_replay_may_come_in_several_pages() -> None:
 
 
 def test_an_empty_replay_may_be_sent_or_left_out() -> None:
-    """Where nothing was missed there is nothing to send; also beyond the newest number."""
+    """If nothing was missed there is nothing to send; also beyond the newest number."""
     for page in NOTHING:
         for since in (3, 1000):
             story, people, _ = room_of(3)
@@ -72,8 +72,8 @@ def test_an_empty_replay_may_be_sent_or_left_out() -> None:
             assert every(story) == []
 
 
-def test_a_join_of_a_room_in_which_nothing_was_said() -> None:
-    """Its replay is empty or left out, and live messages begin with 1."""
+def test_a_join_of_an_empty_room() -> None:
+    """Its replay is empty or left out, and live messages start at 1."""
     for page in NOTHING:
         for since in (None, 0, 7):
             story = Story()
@@ -93,7 +93,7 @@ def test_a_join_without_since_is_answered_by_the_newest(count: int) -> None:
     assert every(story) == []
 
 
-def test_what_is_said_while_somebody_joins_is_in_the_replay_or_comes_live() -> None:
+def test_what_is_sent_during_a_join_is_in_the_replay_or_comes_live() -> None:
     """Both are right, as long as it is one of them."""
     for cut in range(4):
         story, people, said = room_of(3)
@@ -107,8 +107,8 @@ def test_what_is_said_while_somebody_joins_is_in_the_replay_or_comes_live() -> N
         assert every(story) == []
 
 
-def test_a_join_may_be_done_in_the_moment_when_it_is_asked_for() -> None:
-    """The history of that moment is its replay, and what others hear in that moment may be left out of it."""
+def test_a_join_may_be_done_at_the_time_of_its_request() -> None:
+    """The history at that time is its replay, and what others receive at that time may be missing in it."""
     story, people, said = room_of(3)
     eve = story.client("eve")
     with story.moment():
@@ -121,8 +121,8 @@ def test_a_join_may_be_done_in_the_moment_when_it_is_asked_for() -> None:
     ]
 
 
-def test_who_is_cut_in_mid_burst_and_comes_back() -> None:
-    """Each connection hears an unbroken stretch, the next one begins where it ended."""
+def test_a_client_cut_off_during_a_burst_that_comes_back() -> None:
+    """Each connection receives an unbroken sequence, and the next one starts where it ended."""
     story, people, _ = room_of(3)
     (eve,) = story.clients("eve")
     eve.joins("red", since=3)
@@ -146,7 +146,7 @@ def test_a_join_that_was_cut_before_it_was_done_is_not_judged() -> None:
 
 
 def test_a_second_join_changes_nothing() -> None:
-    """Whether it is answered by a history of its own, or not."""
+    """Whether it is answered by a history of its own or not."""
     story, people, said = room_of(3)
     people[0].joins("red", since=1, replay=said[1:])
     people[1].joins("red")
@@ -155,7 +155,7 @@ def test_a_second_join_changes_nothing() -> None:
 
 
 def test_leaving_and_coming_back_on_one_connection() -> None:
-    """Each stay has a seam of its own; what was said between them is replayed."""
+    """Each stay has a replay of its own; what was sent between them is replayed."""
     story, people, _ = room_of(3)
     eve = story.client("eve")
     eve.joins("red", since=3)
@@ -168,7 +168,7 @@ def test_leaving_and_coming_back_on_one_connection() -> None:
 
 
 def test_the_answer_to_a_retry_does_not_overlap_the_replay() -> None:
-    """Replayed, and then sent once more because it was asked for; a number from far ahead makes no hole."""
+    """Replayed, and then sent once more because it was asked for; a much higher number makes no gap."""
     story, people, _ = room_of(2)
     alice, bob = people
     line = alice.says("red", id="m1")
@@ -186,8 +186,8 @@ def test_the_answer_to_a_retry_does_not_overlap_the_replay() -> None:
     assert every(story) == []
 
 
-def test_what_a_restart_lost_is_not_asked_of_the_replay() -> None:
-    """Numbers that nobody heard since the server is up again are another checker's matter."""
+def test_what_a_restart_lost_need_not_be_in_the_replay() -> None:
+    """Another checker reports numbers that nobody has received since the server is up again."""
     story, people, _ = room_of(5)
     story.restarts("killed", *people)
     for person in people:
@@ -197,7 +197,7 @@ def test_what_a_restart_lost_is_not_asked_of_the_replay() -> None:
 
 
 def test_a_join_without_since_after_a_restart_that_lost_the_history() -> None:
-    """It is answered by nothing, as nobody has heard anything since: its hole is another checker's matter."""
+    """Its answer is empty, as nobody has received anything since: another checker reports the loss."""
     story, people, _ = room_of(5)
     story.restarts("killed", *people)
     for person in people:
@@ -207,8 +207,8 @@ def test_a_join_without_since_after_a_restart_that_lost_the_history() -> None:
     assert every(story) == []
 
 
-def test_an_old_message_that_comes_as_a_new_one_makes_no_hole() -> None:
-    """What is between it and the next live message had been seen: that is told by `durability`."""
+def test_an_old_message_that_comes_as_a_new_one_makes_no_gap() -> None:
+    """What is between it and the next live message had been seen: `durability` reports that."""
     story, people, said = room_of(3)
     story.restarts("killed", *people)
     for person in people:
@@ -219,7 +219,7 @@ def test_an_old_message_that_comes_as_a_new_one_makes_no_hole() -> None:
 
 
 def test_messages_that_a_kill_left_unseen_may_be_in_the_replay() -> None:
-    """Stored and not delivered: they come with the next join, and nobody had heard them before."""
+    """Stored and not delivered: they come with the next join, and nobody had received them before."""
     story, people, _ = room_of(2)
     alice, bob = people
     unseen = [(alice.says("red"), 3), (alice.says("red"), 4)]
@@ -230,11 +230,11 @@ def test_messages_that_a_kill_left_unseen_may_be_in_the_replay() -> None:
     assert every(story) == []
 
 
-# --- wrong seams ----------------------------------------------------------------------------------
+# --- wrong replays --------------------------------------------------------------------------------
 
 
-def test_a_hole_at_the_seam() -> None:
-    """Said after the history was read and before the member was subscribed: neither replayed nor live."""
+def test_a_gap_between_replay_and_live_messages() -> None:
+    """Sent after the history was read and before the member was subscribed: neither replayed nor live."""
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
@@ -249,37 +249,37 @@ def test_a_hole_at_the_seam() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2, "replayed": 3}
     assert found == [Anomaly("replay_hole", params, [page, elsewhere, live])]
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
 
 
-def test_a_hole_within_the_replay() -> None:
-    """A message that others had heard before is not among those replayed."""
+def test_a_gap_within_the_replay() -> None:
+    """A message that others had received before is not among those replayed."""
     story, _, said = room_of(6)
     eve = story.client("eve")
     eve.joins("red", since=1, replay=[*said[1:3], *said[4:]])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [4, 1, 4]
 
 
 def test_a_replay_that_ends_too_early() -> None:
-    """What was known when the join was sent must be in it, also if nothing comes live after that."""
+    """What was known when the join was sent must be in it, even if nothing comes live after that."""
     story, _, said = room_of(6)
     eve = story.client("eve")
     eve.joins("red", since=1, replay=said[1:4])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count") == [5, 2]
 
 
 def test_a_replay_that_does_not_come() -> None:
-    """With `since` as without it, what was said must be told."""
+    """With and without `since`, what was sent must be replayed."""
     story, _, _ = room_of(3)
     eve, noa, mia = story.clients("eve", "noa", "mia")
     for person, since, count in ((eve, 1, 2), (noa, 2, 1)):
         person.joins("red", since=since)
         found = replay.seams(story.index, "red", person.name)
-        assert told(found) == ["replay_hole"]
+        assert names_of(found) == ["replay_hole"]
         assert facts(found, "sequence", "count", "replayed", "since") == [since + 1, count, 0, since]
     begin = len(story.events)
     mia.joins("red", replay=[])
@@ -288,11 +288,11 @@ def test_a_replay_that_does_not_come() -> None:
     newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
     params = {"who": "mia", "room": "red", "since": 0, **newest}
     assert found == [Anomaly("replay_hole", params, [asked], "none")]
-    assert told(found) == ["replay_hole/none"]
-    assert told(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
+    assert names_of(found) == ["replay_hole/none"]
+    assert names_of(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
 
 
-def test_a_hole_among_live_messages() -> None:
+def test_a_gap_among_live_messages() -> None:
     """Long after the join, one message is missing between two others: that is a loss."""
     story, people, _ = room_of(2)
     eve = story.client("eve")
@@ -301,14 +301,14 @@ def test_a_hole_among_live_messages() -> None:
     story.all_hear(people, *lines)
     story.all_hear([eve], lines[0], lines[3], lines[5])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["lost/hole"]
+    assert names_of(found) == ["lost/hole"]
     assert facts(found, "who", "sequence", "count", "of") == ["eve", 4, 3, 6]
     numbers = [getattr(event, "frame", {})["data"]["sequence"] for event in found[0].evidence]
     assert numbers == [4, 6]
 
 
-def test_a_hole_in_what_a_reader_that_had_stopped_was_sent() -> None:
-    """Who did not read for a while and stayed a member is said to have had its messages thrown away."""
+def test_a_gap_after_a_reader_had_stopped() -> None:
+    """If a member did not read for a while, the finding says that its messages were thrown away."""
     story, people, _ = room_of(2)
     eve = story.client("eve")
     eve.joins("red", since=2)
@@ -316,7 +316,7 @@ def test_a_hole_in_what_a_reader_that_had_stopped_was_sent() -> None:
     story.all_hear(people, *lines[:3])
     story.all_hear([eve], lines[0], lines[2])
     eve.faults("stop_reading")
-    assert told(replay.seams(story.index, "red")) == [
+    assert names_of(replay.seams(story.index, "red")) == [
         "lost/hole"
     ]  # it is 4 that it missed, and that was before
     story.all_hear(people, *lines[3:])
@@ -324,25 +324,25 @@ def test_a_hole_in_what_a_reader_that_had_stopped_was_sent() -> None:
     eve.hears(*lines[1])
     eve.hears(*lines[5])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["lost/hole_unread"]
+    assert names_of(found) == ["lost/hole_unread"]
     assert facts(found, "who", "sequence", "count") == ["eve", 6, 2]
 
 
-def test_a_hole_between_messages_with_huge_numbers() -> None:
-    """What is between is looked up among what was heard, and not counted through."""
+def test_a_gap_between_messages_with_huge_numbers() -> None:
+    """What is between is searched among what was received, and not counted one by one."""
     story = Story()
     people = alice, bob = story.members("red", "alice", "bob")
     lines = [(alice.says("red"), EPOCH * n) for n in (1, 2, 3)]
     story.all_hear([alice], *lines)
     story.all_hear([bob], lines[0], lines[2])
-    assert told(replay.seams(story.index, "red")) == ["lost/hole"]
+    assert names_of(replay.seams(story.index, "red")) == ["lost/hole"]
     eve = story.client("eve")
     eve.joins("red", since=0, replay=[lines[0], lines[2]])
-    assert told(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
+    assert names_of(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
     assert len(people) == 2
 
 
-def test_an_overlap_at_the_seam() -> None:
+def test_an_overlap_of_replay_and_live_messages() -> None:
     """Replayed, and then live again."""
     story, people, said = room_of(4)
     eve = story.client("eve")
@@ -358,7 +358,7 @@ def test_an_overlap_at_the_seam() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
     assert found == [Anomaly("replay_overlap", params, [page, live])]
-    assert told(found) == ["replay_overlap"]
+    assert names_of(found) == ["replay_overlap"]
 
 
 def test_a_replay_of_what_was_seen() -> None:
@@ -367,7 +367,7 @@ def test_a_replay_of_what_was_seen() -> None:
     eve = story.client("eve")
     eve.joins("red", since=3, replay=said[1:])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["replay_overlap/old"]
+    assert names_of(found) == ["replay_overlap/old"]
     assert facts(found, "sequence", "count", "since") == [2, 2, 3]
 
 
@@ -378,7 +378,7 @@ def test_a_replay_in_the_wrong_order() -> None:
         eve = story.client("eve")
         eve.joins("red", since=0, replay=[said[n] for n in wrong])
         found = replay.seams(story.index, "red")
-        assert told(found) == ["history_disorder/join"]
+        assert names_of(found) == ["history_disorder/join"]
         assert facts(found, "who", "first", "then") == ["eve", first, then]
 
 
@@ -387,11 +387,11 @@ def test_pages_that_overlap_each_other() -> None:
     story, _, said = room_of(5)
     eve = story.client("eve")
     eve.joins("red", since=0, pages=[said[:3], said[2:]])
-    assert told(replay.seams(story.index, "red")) == ["history_disorder/join"]
+    assert names_of(replay.seams(story.index, "red")) == ["history_disorder/join"]
 
 
 def test_live_messages_before_the_replay() -> None:
-    """A join's history comes before any numbered live message."""
+    """The history of a join comes before any numbered live message."""
     story, people, said = room_of(3)
     eve = story.client("eve")
     eve.asks_to_join("red", since=0)
@@ -403,32 +403,32 @@ def test_live_messages_before_the_replay() -> None:
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 0, "first": 4, "then": 1, "count": 1}
     assert found == [Anomaly("reorder", params, story.events[-3:-1])]
-    assert told(found) == ["reorder"]
+    assert names_of(found) == ["reorder"]
 
 
 def test_the_oldest_messages_instead_of_the_newest() -> None:
-    """A join without `since` that shows the beginning of the room."""
+    """A join without `since` that gets the beginning of the room."""
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[:NEWEST])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["wrong_replay/oldest"]
+    assert names_of(found) == ["wrong_replay/oldest"]
     assert facts(found, "first", "last", "newest", "count") == [1, 50, 60, 50]
 
 
 def test_stale_messages_instead_of_the_newest() -> None:
-    """A join without `since` that misses what was said last."""
+    """A join without `since` that misses what was sent last."""
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[5:55])
     found = replay.seams(story.index, "red")
-    assert told(found) == ["wrong_replay/stale"]
+    assert names_of(found) == ["wrong_replay/stale"]
     assert facts(found, "first", "last", "newest") == [6, 55, 60]
 
 
 @pytest.mark.parametrize("shown", [10, 49, 51, 60])
 def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
-    """Fifty are due where there are as many."""
+    """Fifty are due if there are as many."""
     story, _, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=said[-shown:])
@@ -436,33 +436,33 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
     params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
     assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
-    assert told(found) == ["wrong_replay"]
+    assert names_of(found) == ["wrong_replay"]
 
 
-def test_fifty_with_a_hole_in_them() -> None:
+def test_fifty_with_a_gap() -> None:
     """The right number of messages, and still one is missing; what is older than the first is not due."""
     story, people, said = room_of(60)
     eve = story.client("eve")
     eve.joins("red", replay=[*said[9:30], *said[31:]])
     story.talk([*people, eve], "red", 2, first=61)
     found = replay.seams(story.index, "red", "eve")
-    assert told(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole"]
     assert facts(found, "sequence", "count", "replayed") == [31, 1, 50]
 
 
-def test_no_more_than_three_seams_are_told_of() -> None:
-    """A server that never replays is told so three times."""
+def test_at_most_three_replays_are_reported() -> None:
+    """Also for a server that never replays."""
     story, _, _ = room_of(2)
     for person in story.clients(*"cdefg"):
         person.joins("red", since=0)
-    assert told(replay.seams(story.index, "red")) == ["replay_hole"] * 3
+    assert names_of(replay.seams(story.index, "red")) == ["replay_hole"] * 3
 
 
 # --- retries --------------------------------------------------------------------------------------
 
 
 def test_a_retry_that_is_answered() -> None:
-    """On the same connection, or on the next one, the stored message comes back, be it at once."""
+    """On the same connection, or on the next one, the stored message comes back, even at once."""
     story, (alice, bob), _ = room_of(2)
     line = alice.says("red", id="m1")
     story.all_hear([alice, bob], (line, 3))
@@ -479,7 +479,7 @@ def test_a_retry_that_is_answered() -> None:
 
 
 def test_a_retry_that_is_not_answered() -> None:
-    """The finding names who repeated what; to have had it by the replay is no answer."""
+    """The finding says who repeated what; to have received it in the replay is no answer."""
     story, (alice, bob), _ = room_of(2)
     line = alice.says("red", id="m1")
     said = story.last
@@ -493,7 +493,7 @@ def test_a_retry_that_is_not_answered() -> None:
     found = replay.retries(story.index, "red")
     params = {"who": "alice", "room": "red", "id": "m1", "content": line.content}
     assert found == [Anomaly("retry_unanswered", params, [said, again])]
-    assert told(found) == ["retry_unanswered"]
+    assert names_of(found) == ["retry_unanswered"]
 
 
 def test_retries_that_are_not_answered_are_one_finding() -> None:
@@ -507,7 +507,7 @@ def test_retries_that_are_not_answered_are_one_finding() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.75, []), (LONG_AGO, ["retry_unanswered"])])
-def test_a_retry_is_due_an_answer_if_its_connection_stood_for_a_second(
+def test_a_retry_is_due_an_answer_if_its_connection_was_open_for_a_second(
     seconds: float, expected: list[str]
 ) -> None:
     """A second is long enough, and less than that is not."""
@@ -518,12 +518,12 @@ def test_a_retry_is_due_an_answer_if_its_connection_stood_for_a_second(
     people[0].repeats(line)
     story.next_at(2.0 + seconds)
     people[0].closes()
-    assert told(replay.retries(story.index, "red")) == expected
+    assert names_of(replay.retries(story.index, "red")) == expected
 
 
 @pytest.mark.parametrize("how", ["reset", "closes", "killed", "asked_to_stop"])
 def test_a_retry_whose_connection_ended_too_soon_is_not_judged(how: str) -> None:
-    """A moment after it was sent, there was nobody to answer, or nobody to be answered."""
+    """A moment after it was sent, the server or the connection had ended."""
     for seconds, expected in ((0.1, []), (LONG_AGO, ["retry_unanswered"])):
         story, people, _ = room_of(2)
         alice, bob = people
@@ -538,11 +538,11 @@ def test_a_retry_whose_connection_ended_too_soon_is_not_judged(how: str) -> None
                 alice.closes()
             case _:
                 story.ends(how, alice, bob)
-        assert told(replay.retries(story.index, "red")) == expected
+        assert names_of(replay.retries(story.index, "red")) == expected
 
 
 def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
-    """Where no `id` is kept, nothing is asked of retries."""
+    """If no `id` is kept, nothing is required of retries."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     assert replay.offers_retries(story.index, "red")
@@ -561,11 +561,11 @@ def test_a_server_with_ids_of_its_own_offers_no_retries() -> None:
 
 
 def test_repeating_without_an_id_is_no_retry() -> None:
-    """It is just said twice."""
+    """It is only sent twice."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
     story.all_hear([alice, bob], (line, 1))
     alice.repeats(line)
     story.passes(5)
-    assert told(replay.retries(story.index, "red")) == []
+    assert names_of(replay.retries(story.index, "red")) == []

@@ -1,4 +1,4 @@
-"""A member that does not read delays nobody, and costs a bounded amount of memory."""
+"""A member that does not read delays nobody, and needs a limited amount of memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.checkers import slow
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from lab.protocol import MAX_UNREAD
-from tests.harness.stories import Story, told
+from tests.harness.stories import Story, names_of
 
 MIB = 2**20
 
 
 def every(story: Story, room: str = "red") -> list[str]:
     """What all checkers of this file find in a room."""
-    return [*told(slow.stalled(story.index, room)), *told(slow.unbounded(story.index, room))]
+    return [*names_of(slow.stalled(story.index, room)), *names_of(slow.unbounded(story.index, room))]
 
 
 def test_an_empty_history_has_nothing_wrong() -> None:
@@ -27,8 +27,8 @@ def test_an_empty_history_has_nothing_wrong() -> None:
     assert slow.unread_bytes(Story().index, "red") == 0
 
 
-def test_the_others_hear_everything_while_one_does_not_read() -> None:
-    """What the slow one gets later is within bounds: no findings; and what went past it is known."""
+def test_the_others_receive_everything_while_one_does_not_read() -> None:
+    """What the slow client gets later is within limits: no findings; and how much passed it is known."""
     story = Story()
     alice, bob, sloth = story.members("red", "alice", "bob", "sloth")
     story.talk([alice, bob], "red", 2)
@@ -47,7 +47,7 @@ def test_the_others_hear_everything_while_one_does_not_read() -> None:
     assert slow.unread_bytes(story.index, "red") == sum(len(line.content) for line, _ in lines)
 
 
-def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> None:
+def test_what_is_sent_when_reading_stops_or_begins_may_wait() -> None:
     """It counts as owed, and not as late or as kept: nobody knows which of the two came first."""
     story = Story(world="sim")
     alice, bob, sloth = story.members("red", "alice", "bob", "sloth")
@@ -66,7 +66,7 @@ def test_what_is_said_in_the_moment_when_reading_stops_or_begins_may_wait() -> N
 
 
 def test_a_reader_that_is_cut_off_has_not_read_again() -> None:
-    """Of all that befalls its connection, and those of others, only that it reads again counts."""
+    """Of all events of its connection, and of others, only that it reads again counts."""
     story = Story()
     sloth, other = story.clients("sloth", "other")
     sloth.faults("stop_reading")
@@ -93,7 +93,7 @@ def test_a_reader_that_is_disconnected_and_comes_back() -> None:
     assert every(story) == []
 
 
-def test_messages_that_were_just_on_their_way_when_reading_began_again_are_not_late() -> None:
+def test_messages_in_flight_when_reading_began_again_are_not_late() -> None:
     """A message takes a moment, with or without a slow reader."""
     story = Story()
     alice, bob, sloth = story.members("red", "alice", "bob", "sloth")
@@ -105,8 +105,8 @@ def test_messages_that_were_just_on_their_way_when_reading_began_again_are_not_l
     assert every(story) == []
 
 
-def test_what_is_said_after_it_reads_again_is_not_held_for_it() -> None:
-    """A reader may go on to hear as much as it likes."""
+def test_what_is_sent_after_it_reads_again_is_not_held_for_it() -> None:
+    """A reader may go on to receive as much as it likes."""
     story = Story()
     alice, sloth = story.members("red", "alice", "sloth")
     sloth.faults("stop_reading")
@@ -117,7 +117,7 @@ def test_what_is_said_after_it_reads_again_is_not_held_for_it() -> None:
 
 
 def test_everybody_waits_for_the_slow_reader() -> None:
-    """The finding names who waited for whom, for how many messages, and how long."""
+    """The finding says who waited for whom, for how many messages, and how long."""
     story = Story()
     sloth, alice, bob = story.members("red", "sloth", "alice", "bob")
     story.passes(7)
@@ -139,15 +139,15 @@ def test_everybody_waits_for_the_slow_reader() -> None:
     found = slow.stalled(story.index, "red")
     params = {"who": "alice", "slow": "sloth", "room": "red", "count": 2, "seconds": 3.5}
     assert found == [Anomaly("stalled_by_slow_reader", params, [stopped, said, came])]
-    assert told(found) == ["stalled_by_slow_reader"]
-    assert told(slow.stalled(story.index, "blue")) == []
+    assert names_of(found) == ["stalled_by_slow_reader"]
+    assert names_of(slow.stalled(story.index, "blue")) == []
 
 
 @pytest.mark.parametrize(("earlier", "count"), [(0.0, 1), (0.25, 0)])
-def test_a_message_waits_if_it_comes_when_the_reader_reads_again_and_was_said_long_before(
+def test_a_message_waits_if_it_comes_when_the_reader_reads_again_and_was_sent_long_before(
     earlier: float, count: int
 ) -> None:
-    """A second before is long enough, and it waited also if it comes in the very moment of the reading."""
+    """A second before is long enough, and it waited also if it comes at the very time of the reading."""
     story = Story()
     alice, _, sloth = story.members("red", "alice", "bob", "sloth")
     sloth.faults("stop_reading")
@@ -157,11 +157,11 @@ def test_a_message_waits_if_it_comes_when_the_reader_reads_again_and_was_said_lo
     with story.moment():
         sloth.faults("read_again")
         alice.hears(line, 1)
-    assert told(slow.stalled(story.index, "red")) == ["stalled_by_slow_reader"] * count
+    assert names_of(slow.stalled(story.index, "red")) == ["stalled_by_slow_reader"] * count
 
 
 def test_a_server_that_keeps_everything() -> None:
-    """More than may wait, and than the sockets may hold, was kept for it; whole mebibytes are told."""
+    """More was kept for it than may wait and than the sockets may hold; the finding has whole mebibytes."""
     story = Story()
     alice, sloth = story.members("red", "alice", "sloth")
     sloth.faults("stop_reading")
@@ -176,13 +176,13 @@ def test_a_server_that_keeps_everything() -> None:
     params = {"slow": "sloth", "room": "red", "mebibytes": 32, "limit": MAX_UNREAD // MIB}
     assert found == [Anomaly("unbounded_slow_reader", params, [stopped])]
     assert all(isinstance(found[0].params[key], int) for key in ("mebibytes", "limit"))
-    assert told(found) == ["unbounded_slow_reader"]
+    assert names_of(found) == ["unbounded_slow_reader"]
 
 
 @pytest.mark.parametrize(("world", "mebibytes"), [("live", 8), ("sim", 1), ("another", 8)])
 @pytest.mark.parametrize("more", [0, 1])
 def test_what_the_sockets_hold_is_not_counted(world: str, mebibytes: int, more: int) -> None:
-    """Sixteen mebibytes by the server, and in a real network eight on the way, are within bounds."""
+    """Sixteen mebibytes by the server, and in a real network eight in flight, are within limits."""
     story = Story(world=world)
     alice, sloth = story.members("red", "alice", "sloth")
     sloth.faults("stop_reading")

@@ -1,4 +1,4 @@
-"""The times of day that a server tells: when a message was said, and when a user was last seen."""
+"""The times of day in a server's frames: when a message was sent, and when a user was last seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from harness.checkers import timestamps
 from harness.checkers.timestamps import TOLERANCE
 from harness.verdict.any_history import anomalies_in, leniencies
-from tests.harness.stories import EPOCH, Line, Person, Story, facts, told
+from tests.harness.stories import EPOCH, Line, Person, Story, facts, names_of
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -24,12 +24,12 @@ def started() -> tuple[Story, Person, Person]:
 
 
 def millis(moment: float) -> int:
-    """A moment of a story, as a server tells it."""
+    """A time of a story, as a server writes it."""
     return EPOCH + round(moment * 1000)
 
 
 def is_shown(person: Person, user: str, seen: float, status: str = "online") -> None:
-    """Receives a presence frame in which a user was last seen at some moment of the story."""
+    """Receives a presence frame in which a user was last seen at some time of the story."""
     users = [{"user": user, "status": status, "lastSeen": millis(seen)}]
     person.gets({"type": "presence", "data": {"room": "red", "users": users, "full": False}})
 
@@ -37,8 +37,8 @@ def is_shown(person: Person, user: str, seen: float, status: str = "online") -> 
 # --- messages -------------------------------------------------------------------------------------
 
 
-def test_messages_that_tell_when_they_were_said() -> None:
-    """Each timestamp lies between the moment when it was sent and the moment when it was first received."""
+def test_messages_with_the_time_at_which_they_were_sent() -> None:
+    """Each timestamp lies between the time when it was sent and the time when it was first received."""
     story, alice, bob = started()
     for _ in range(3):
         line = alice.says("red")
@@ -47,11 +47,11 @@ def test_messages_that_tell_when_they_were_said() -> None:
         for each in (alice, bob):
             each.hears(line, 1, timestamp=millis(now))
         story.passes(2 * TOLERANCE)
-    assert told(timestamps.of_messages(story.index)) == []
-    assert told(anomalies_in(story.index)) == ["split_sequence"], "these were all given the number 1"
+    assert names_of(timestamps.of_messages(story.index)) == []
+    assert names_of(anomalies_in(story.index)) == ["split_sequence"], "these were all given the number 1"
 
 
-def test_an_empty_history_tells_no_time() -> None:
+def test_an_empty_history_has_no_times() -> None:
     """No events, no findings; and no message or presence, none either."""
     empty = Story().index
     assert timestamps.of_messages(empty) == timestamps.of_presence(empty) == []
@@ -72,14 +72,14 @@ def test_an_empty_history_tells_no_time() -> None:
         (10 * 60, "", "+10 min"),
     ],
 )
-def test_a_message_that_tells_another_time(off: float, variant: str, shown: str) -> None:
-    """It is off by so much; some hours and quarters of hours look like a time zone."""
+def test_a_message_with_a_wrong_time(off: float, variant: str, shown: str) -> None:
+    """The finding has the difference; some hours and quarters of hours look like a time zone."""
     story, alice, bob = started()
     story.passes(1000)
     line = alice.says("red")
     story.all_hear([alice, bob], (replace(line, timestamp=millis(story.at + off)), 1))
     found = timestamps.of_messages(story.index)
-    assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
+    assert names_of(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "off", "count") == [
         "alice",
         "timestamp",
@@ -89,11 +89,11 @@ def test_a_message_that_tells_another_time(off: float, variant: str, shown: str)
         1,
     ]
     assert [type(event).__name__ for event in found[0].evidence] == ["Sent", "Received"]
-    assert told(anomalies_in(story.index)) == told(found)
+    assert names_of(anomalies_in(story.index)) == names_of(found)
 
 
-def test_the_finding_tells_both_times() -> None:
-    """What was told, and what would have been right, as one reads a clock."""
+def test_the_finding_has_both_times() -> None:
+    """The one of the server and the right one, as a clock shows them."""
     story, alice, _ = started()
     line = alice.says("red")
     alice.hears(line, 1, timestamp=millis(story.at + DAY))
@@ -103,7 +103,7 @@ def test_the_finding_tells_both_times() -> None:
     ]
 
 
-def test_the_tolerance_has_two_ends() -> None:
+def test_the_tolerance_applies_at_both_ends() -> None:
     """Two clocks may differ by so much, and not by more, before it was sent and after it was received."""
     for late in (False, True):
         for more, names in ((-0.001, []), (0.002, ["wrong_time"])):
@@ -115,33 +115,37 @@ def test_the_tolerance_has_two_ends() -> None:
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else sent - TOLERANCE - more
             alice.hears(line, 1, timestamp=millis(edge))
-            assert told(timestamps.of_messages(story.index)) == names, (late, more)
+            assert names_of(timestamps.of_messages(story.index)) == names, (late, more)
 
 
 @pytest.mark.parametrize(("off", "shown"), [(0, "-5 s"), (-DAY, "-24 h"), (HOUR, "+1 h")])
 def test_a_clock_that_stands_still(off: int, shown: str) -> None:
-    """Messages that were said one after the other and tell one time: that is wrong, whatever time it is."""
+    """Messages that were sent one after the other and have the same time: that is wrong,
+    whatever time it is.
+    """
     story, alice, _ = started()
     for number in range(3):
         alice.hears(alice.says("red"), number + 1, timestamp=millis(off))
         story.passes(5)
     found = timestamps.of_messages(story.index)
-    assert told(found) == ["wrong_time/still"]
+    assert names_of(found) == ["wrong_time/still"]
     assert facts(found, "count", "off") == [2, shown]
 
 
 @pytest.mark.parametrize(("apart", "names"), [(1.99, []), (2.01, ["wrong_time/still"])])
-def test_messages_that_are_near_may_tell_one_time(apart: float, names: list[str]) -> None:
-    """From the receipt of one to the next one's start: where times are in seconds, that may be one time."""
+def test_messages_close_together_may_have_one_time(apart: float, names: list[str]) -> None:
+    """From the receipt of one to the sending of the next: with times in seconds,
+    that may be the same time.
+    """
     story, alice, _ = started()
     alice.hears(alice.says("red"), 1, timestamp=EPOCH)
     story.next_at(story.at + apart)
     alice.hears(alice.says("red"), 2, timestamp=EPOCH)
-    assert told(timestamps.of_messages(story.index)) == names
+    assert names_of(timestamps.of_messages(story.index)) == names
 
 
-def test_messages_that_wait_may_tell_one_time() -> None:
-    """Those that were on their way at the same moment may have been accepted at it, however long it took."""
+def test_messages_that_wait_may_have_one_time() -> None:
+    """Those in flight at the same time may have been accepted then, however long it took."""
     story, alice, _ = started()
     first = alice.says("red")
     story.passes(5)
@@ -156,45 +160,45 @@ def test_seconds_are_forgiven_and_judged_all_the_same() -> None:
         story, alice, _ = started()
         line = alice.says("red")
         alice.hears(line, 1, timestamp=EPOCH / 1000 + story.at + off)
-        assert told(timestamps.of_messages(story.index)) == names
+        assert names_of(timestamps.of_messages(story.index)) == names
         assert [note.key for note in leniencies(story.index)] == ["lenient.seconds"]
 
 
-def test_a_stored_message_is_judged_by_when_it_was_said() -> None:
-    """However much later it is read; and one whose history tells it otherwise is another finding's."""
+def test_a_stored_message_is_judged_by_when_it_was_sent() -> None:
+    """However much later it is read; if its history has another time, that is another finding."""
     story, alice, bob = started()
     line = alice.says("red")
     alice.hears(line, 1)
     story.passes(10 * DAY)
     bob.reads("red", [(line, 1)])
     bob.reads("red", [(replace(line, timestamp=2 * EPOCH), 1)])
-    assert told(timestamps.of_messages(story.index)) == []
-    assert told(anomalies_in(story.index)) == ["history_mismatch"]
+    assert names_of(timestamps.of_messages(story.index)) == []
+    assert names_of(anomalies_in(story.index)) == ["history_mismatch"]
 
 
 def test_a_message_that_is_stored_again_has_a_time_of_its_own() -> None:
-    """Where the server knows no retries, what is said again is another message, of another time."""
+    """If the server knows no retries, what is sent again is another message, with another time."""
     story, alice, _ = started()
     line = alice.says("red")
     alice.hears(line, 1)
     story.passes(DAY)
     alice.repeats(line)
     alice.hears(line, 2, timestamp=millis(story.at))
-    assert told(timestamps.of_messages(story.index)) == []
+    assert names_of(timestamps.of_messages(story.index)) == []
 
 
 def test_what_was_stored_before_the_run_is_not_judged() -> None:
-    """Nobody of this run said it, so nobody knows when it was said."""
+    """No client of this run sent it, so its time is not known."""
     story, alice, _ = started()
     alice.reads("red", [(Line("", "red", "eve", "long ago", None, "x", 10**12), 1)])
     assert timestamps.of_messages(story.index) == []
 
 
-def test_announcements_are_not_judged() -> None:
+def test_notices_are_not_judged() -> None:
     """Neither their number nor their time."""
     story, alice, _ = started()
     story.passes(DAY)
-    alice.is_told("red", "bob has joined")
+    alice.gets_notice("red", "bob has joined")
     assert timestamps.of_messages(story.index) == []
 
 
@@ -203,7 +207,7 @@ def test_announcements_are_not_judged() -> None:
 
 @pytest.mark.parametrize("status", ["online", "away", "offline"])
 def test_last_seen_since_the_user_came(status: str) -> None:
-    """Any moment from the user's first connection to the receipt of the frame may have been the last."""
+    """Any time from the user's first connection to the receipt of the frame may have been the last."""
     story, alice, bob = started()
     for seen in (story.at, story.passes(10_000), story.at - 5_000):
         is_shown(alice, bob.user, seen, status)
@@ -218,13 +222,13 @@ def test_last_seen_at_another_time(status: str, off: float, variant: str) -> Non
     is_shown(alice, bob.user, story.at, status)
     is_shown(alice, bob.user, story.at + off, status)
     found = timestamps.of_presence(story.index)
-    assert told(found) == [f"wrong_time/{variant}".rstrip("/")]
+    assert names_of(found) == [f"wrong_time/{variant}".rstrip("/")]
     assert facts(found, "who", "field", "user", "room", "count") == ["alice", "lastSeen", "bob", "red", 1]
-    assert told(anomalies_in(story.index)) == told(found)
+    assert names_of(anomalies_in(story.index)) == names_of(found)
 
 
-def test_the_tolerance_of_last_seen_has_two_ends() -> None:
-    """As that of messages."""
+def test_the_tolerance_of_last_seen_applies_at_both_ends() -> None:
+    """Like that of messages."""
     for late in (False, True):
         for more, names in ((-0.001, []), (0.002, ["wrong_time"])):
             story, alice, bob = started()
@@ -233,7 +237,7 @@ def test_the_tolerance_of_last_seen_has_two_ends() -> None:
             received = round(story.at + 0.001, 6)
             edge = received + TOLERANCE + more if late else came - TOLERANCE - more
             is_shown(alice, bob.user, edge)
-            assert told(timestamps.of_presence(story.index)) == names, (late, more)
+            assert names_of(timestamps.of_presence(story.index)) == names, (late, more)
 
 
 def test_a_user_who_comes_back_may_have_been_seen_before() -> None:
@@ -247,8 +251,8 @@ def test_a_user_who_comes_back_may_have_been_seen_before() -> None:
     assert timestamps.of_presence(story.index) == []
 
 
-def test_strangers_are_not_judged() -> None:
-    """Somebody who is none of ours may have been there for ever."""
+def test_unknown_users_are_not_judged() -> None:
+    """A user that is none of ours may have been there for any time."""
     story, alice, _ = started()
     is_shown(alice, "somebody", -300 * DAY)
     nobody = Person(story, "nobody", "nobody")
@@ -262,7 +266,7 @@ def test_strangers_are_not_judged() -> None:
 # --- other clocks ---------------------------------------------------------------------------------
 
 
-def test_a_server_elsewhere_has_a_clock_of_its_own() -> None:
+def test_a_server_elsewhere_has_its_own_clock() -> None:
     """One that the harness did not start is not judged; that its clock differs is a note."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -282,14 +286,16 @@ def test_a_server_elsewhere_has_a_clock_of_its_own() -> None:
 
 
 def test_a_clock_that_was_set_excuses_as_much() -> None:
-    """Where the time of day jumped during the run, by so much more may a right server be off."""
+    """If the time of day jumped during the run, a right server may be off by as much more."""
     for jump in (HOUR, -HOUR):
         story, alice, bob = started()
         line = alice.says("red")
         alice.hears(line, 1, timestamp=millis(story.at + jump))
         is_shown(alice, bob.user, story.at + jump)
         log = story.index
-        assert told([*timestamps.of_messages(log), *timestamps.of_presence(log)]) == ["wrong_time/zone"] * 2
+        assert (
+            names_of([*timestamps.of_messages(log), *timestamps.of_presence(log)]) == ["wrong_time/zone"] * 2
+        )
         story.notes("clock_moved", jump)
         story.notes("clock_moved", 0.0)
         log = story.index

@@ -1,1 +1,1 @@
-"""Tests of the command `chatlab`, as somebody at a terminal sees it."""
+"""Tests of the command `chatlab`, as it looks at a terminal."""

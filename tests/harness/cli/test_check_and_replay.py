@@ -1,4 +1,4 @@
-"""`chatlab check --world` and `chatlab replay`, as somebody at a terminal sees them."""
+"""`chatlab check --world` and `chatlab replay`, as they look at a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 
 
 def chatlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder; nobody is at the terminal."""
+    """Run the command in a folder, without a terminal."""
     return subprocess.run(
         [*CHATLAB, *arguments], cwd=folder, capture_output=True, text=True, timeout=110, check=False
     )
@@ -34,14 +34,14 @@ def chatlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A server whose messages overtake each other."""
+    """A server that delivers messages out of order."""
     path = tmp_path / "broken.py"
     path.write_text(ANIMALS["numbers_then_saves_then_sends_unlocked"].source)
     return path
 
 
 def test_right_answers_pass(tmp_path: Path) -> None:
-    """All four exercises, in simulated seconds; the seed is told."""
+    """All four exercises pass, in simulated seconds; the seed is printed."""
     done = chatlab(tmp_path, "check", "--solutions", "--world", "sim", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "18 of 18 steps passed" in done.stdout
@@ -51,7 +51,7 @@ def test_right_answers_pass(tmp_path: Path) -> None:
 
 
 def test_many_runs_are_summed_up(tmp_path: Path) -> None:
-    """Only the first is shown, and the sum says what it proves."""
+    """Only the first is shown, and the summary says what the runs prove."""
     done = chatlab(tmp_path, "check", "1", "--reference", "--world", "sim", "--runs", "25")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Run 1 of 25" in done.stdout
@@ -60,9 +60,10 @@ def test_many_runs_are_summed_up(tmp_path: Path) -> None:
     assert "11.3 %" in done.stdout  # 1 - 0.05 ** (1 / 25)
 
 
-def test_a_failure_is_made_small_written_down_and_played_again(broken: Path) -> None:
+def test_a_failure_is_minimized_saved_and_replayed(broken: Path) -> None:
     """The smallest scene is shown, its file is named, and `chatlab replay` gives the same history; after the
-    server was mended it says what has changed, and that nothing is wrong any more."""
+    server was corrected it says what has changed, and that nothing is wrong any more.
+    """
     folder = broken.parent
     done = chatlab(folder, "check", "2", "--server-module", broken.name, "--world", "sim", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -83,8 +84,8 @@ def test_a_failure_is_made_small_written_down_and_played_again(broken: Path) -> 
     assert "This scenario no longer fails" in mended.stdout
 
 
-def test_json_has_the_world_and_standard_output_has_nothing_else(broken: Path) -> None:
-    """With --json - the report is the output, whatever was found."""
+def test_with_json_standard_output_has_nothing_else(broken: Path) -> None:
+    """With `--json -`, the report with its world is all of the output, whatever was found."""
     done = chatlab(
         broken.parent, "check", "1", "--server-module", broken.name, "--world", "sim", "--json", "-"
     )
@@ -93,10 +94,10 @@ def test_json_has_the_world_and_standard_output_has_nothing_else(broken: Path) -
     assert report["target"] == "broken.py"
 
 
-def test_with_json_nothing_else_is_printed_whatever_happens(
+def test_with_json_no_warning_is_printed(
     broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither that a replay file cannot be written, nor that a failure does not come again."""
+    """Neither that a replay file cannot be written, nor that a failure does not occur again."""
     monkeypatch.chdir(broken.parent)
     Path("replays").write_text("a file where the folder should be")
     options = Options(
@@ -125,7 +126,7 @@ def test_with_json_nothing_else_is_printed_whatever_happens(
 
 @pytest.mark.live
 def test_both_worlds_are_compared(tmp_path: Path) -> None:
-    """A single file that knows of no harness plays in both worlds, and they agree on each step."""
+    """A single file that does not know the harness plays in both worlds, and they agree on each step."""
     done = chatlab(
         tmp_path, "check", "1", "4", "--server-module", str(PLAIN), "--world", "both", "--json", "both.json"
     )
@@ -138,7 +139,7 @@ def test_both_worlds_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--url", "ws://127.0.0.1:1/"), "--url"),
         (("--server", "node server.js"), "--server-module"),
@@ -147,18 +148,18 @@ def test_both_worlds_are_compared(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_simulated_is_wrong_usage(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     """One sentence says why, and what to do."""
     done = chatlab(tmp_path, "check", "1", "--world", "sim", *arguments)
     assert done.returncode == 64
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "{}", "nonsense", '{"format": 99}'])
 def test_a_file_that_is_no_replay_is_wrong_usage(tmp_path: Path, content: str | None) -> None:
-    """Nor is one that is not there."""
+    """So is a file that does not exist."""
     if content is not None:
         (tmp_path / "file.json").write_text(content)
     done = chatlab(tmp_path, "replay", "file.json")
@@ -167,8 +168,8 @@ def test_a_file_that_is_no_replay_is_wrong_usage(tmp_path: Path, content: str | 
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_cannot_start_is_told_without_our_own_lines(tmp_path: Path) -> None:
-    """What the simulation adds to a traceback below is nothing to its author."""
+def test_a_server_that_cannot_start_is_reported_without_our_lines(tmp_path: Path) -> None:
+    """The lines that the simulation adds to a traceback do not help its author."""
     (tmp_path / "bad.py").write_text("def (:\n")
     done = chatlab(tmp_path, "check", "1", "--world", "sim", "--server-module", "bad.py")
     assert done.returncode == 1
@@ -177,7 +178,7 @@ def test_a_server_that_cannot_start_is_told_without_our_own_lines(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of many runs: exit code 130, and no process is left."""
     process = subprocess.Popen(
         [*CHATLAB, "check", "2", "--reference", "--world", "sim", "--runs", "1000"],

@@ -1,4 +1,4 @@
-"""What `chatlab` prints, and how it exits, when something is wrong; and the form of its JSON."""
+"""What `chatlab` prints when something is wrong, its exit codes, and the form of its JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 
 
 def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command, as a student does; never longer than a minute."""
+    """Run the command, as a student does, for a minute at most."""
     return subprocess.run(
         [*CHATLAB, *arguments], capture_output=True, text=True, timeout=90, cwd=cwd, check=False
     )
@@ -31,7 +31,7 @@ def chatlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a failure leaves behind is left in a folder of the test's own."""
+    """Files that a failure leaves are written to the test's own folder."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -84,10 +84,10 @@ def test_wrong_usage_is_a_sentence(arguments: list[str], words: str) -> None:
         (["grade", "nowhere"], "nommez celui qui contient les rendus"),
     ],
 )
-def test_wrong_usage_is_told_in_french(
+def test_wrong_usage_is_explained_in_french(
     arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the language asked for, wherever in the command it is asked, or by the environment."""
+    """By the option, wherever it stands in the command, or by the environment."""
     for more in (["--lang", "fr"], []):
         done = chatlab(*arguments, *more)
         assert done.returncode == 64
@@ -95,8 +95,8 @@ def test_wrong_usage_is_told_in_french(
         monkeypatch.setenv("CHATLAB_LANG", "fr")
 
 
-def test_submission_without_a_component_says_which(tmp_path: Path) -> None:
-    """A folder that lacks the file of the exercise asked for is wrong usage, and the file is named."""
+def test_a_submission_without_a_component_names_the_file(tmp_path: Path) -> None:
+    """A folder that lacks the file of the exercise is wrong usage, and the file is named."""
     done = chatlab("check", "2", "--submission", str(tmp_path))
     assert done.returncode == 64
     assert "ex2_ordering/sequencer.py" in done.stderr
@@ -112,7 +112,7 @@ def test_broken_submission_toml_is_explained(tmp_path: Path) -> None:
 
 
 def test_hints_say_more_and_more() -> None:
-    """The first hint comes alone and names the next; the last is complete."""
+    """The first hint is shown alone and says how to get the next; the last is complete."""
     first, last = chatlab("hint", "2").stdout, chatlab("hint", "2", "--more", "3").stdout
     assert "--more 2" in first
     assert first.count("\n") < last.count("\n")
@@ -172,7 +172,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_server_that_does_not_start_is_explained(name: str) -> None:
-    """What became of a server's process is said in words, with what it printed last."""
+    """What happened to a server's process is explained, with what it printed last."""
     command, words = SERVERS[name]
     done = chatlab("check", "1", "--server", command)
     assert done.returncode == 1
@@ -182,8 +182,8 @@ def test_server_that_does_not_start_is_explained(name: str) -> None:
         assert "no config found" in done.stdout
 
 
-def test_nobody_at_the_url_is_explained() -> None:
-    """`--url` with nobody there fails within seconds, and names the address."""
+def test_no_server_at_the_url_is_explained() -> None:
+    """`--url` with no server there fails within seconds, and names the address."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         address = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
@@ -232,7 +232,7 @@ STUDENTS_MISTAKES = {
 
 
 @pytest.mark.parametrize("name", STUDENTS_MISTAKES)
-def test_students_mistake_is_explained(name: str, tmp_path: Path) -> None:
+def test_a_student_s_mistake_is_explained(name: str, tmp_path: Path) -> None:
     """A file that cannot be used fails at once, by a sentence that names the file and what to change."""
     exercise, file, old, new, words = STUDENTS_MISTAKES[name]
     folder = submission(tmp_path, exercise, file, old, new)
@@ -255,8 +255,8 @@ IN_FRENCH = {
 
 
 @pytest.mark.parametrize("name", IN_FRENCH)
-def test_students_mistake_is_explained_in_french(name: str, tmp_path: Path) -> None:
-    """A file that cannot be used is told in the language of the report, in each world."""
+def test_a_student_s_mistake_is_explained_in_french(name: str, tmp_path: Path) -> None:
+    """A file that cannot be used is reported in the language of the report, in each world."""
     exercise, file, old, new, _ = STUDENTS_MISTAKES[name]
     folder = submission(tmp_path, exercise, file, old, new)
     done = chatlab("check", exercise[2], "--submission", str(folder), "--lang", "fr", "--world", "both")
@@ -283,8 +283,8 @@ def test_hanging_component_is_located(tmp_path: Path) -> None:
 
 @pytest.mark.live
 @pytest.mark.xdist_group("live0")
-def test_flood_of_output_is_survived() -> None:
-    """A server that prints without end is judged all the same, and told so."""
+def test_a_flood_of_output_does_no_harm() -> None:
+    """A server that prints without end is judged all the same, and the report says that it prints."""
     program = (
         "import threading, sys, runpy\n"
         "def flood():\n"
@@ -298,7 +298,7 @@ def test_flood_of_output_is_survived() -> None:
 
 
 def ours(parent: psutil.Process) -> list[psutil.Process]:
-    """A process and all that it started."""
+    """A process and all processes that it started."""
     return [parent, *parent.children(recursive=True)]
 
 
@@ -338,7 +338,9 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_a_full_disk_gets_a_sentence() -> None:
-    """Output that has no room ends in one sentence and the kit's own exit code, and in no traceback."""
+    """If there is no room for the output, one sentence says so,
+    with the kit's own exit code and no traceback.
+    """
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*CHATLAB, "hint", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=90, check=False

@@ -1,1 +1,1 @@
-"""Tests of the contracts of components that are called directly."""
+"""Tests of contracts, which call components directly."""

@@ -1,4 +1,4 @@
-"""Components that are called directly: right ones keep every duty, and each way to break one is found."""
+"""Components that are called directly: right ones keep their contract, and each way to break it is found."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ WRONG = [animal for animal in ANIMALS.values() if animal.component]
 
 
 def played(component: str, where: str | Path, seed: str = "") -> Played:
-    """What comes of a contract, in this process. The kit itself must not fail."""
+    """The result of a contract, played in this process. The kit itself must not fail."""
     with tempfile.TemporaryDirectory() as folder:
         found = play_contract(component, str(where), Path(folder), seed)
     assert not found.defect, found.defect
     return found
 
 
-def told(found: Played) -> list[str]:
+def breaches_in(found: Played) -> list[str]:
     """The breaches, in short."""
     return [f"{each.step} {each.name}/{each.variant} {each.params}" for each in found.found]
 
@@ -59,37 +59,37 @@ def told(found: Played) -> list[str]:
 
 @pytest.mark.parametrize("seed", ["", "1", "2"])
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_the_model_answers_owe_nothing(component: str, seed: str) -> None:
-    """They keep every duty, with every seed, and nothing is to be noted."""
+def test_the_model_answers_keep_their_contracts(component: str, seed: str) -> None:
+    """With every seed, and without notes."""
     found = played(component, SOLUTIONS[component], seed)
-    assert told(found) == []
+    assert breaches_in(found) == []
     assert found.notes == []
     assert found.lacking == ""
     assert found.plays > 40
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_the_reference_owes_nothing(component: str) -> None:
-    """Its components keep every duty, too."""
+def test_the_reference_components_keep_their_contracts(component: str) -> None:
+    """The components of the reference server do, too."""
     found = played(component, find_folder("solutions").parent / REFERENCE[component])
-    assert told(found) == []
+    assert breaches_in(found) == []
     assert found.notes == []
 
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_right_code_in_another_style_owes_nothing(path: Path) -> None:
-    """Whatever data structures, locks, files or threads somebody chooses."""
+def test_right_code_in_another_style_keeps_its_contract(path: Path) -> None:
+    """Whatever data structures, locks, files or threads it uses."""
     found = asyncio.run(play_directly(Job(path.parent.name, str(path))))
     assert found.defect == found.problem == found.lacking == ""
-    assert told(found) == []
+    assert breaches_in(found) == []
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_right_code_owes_nothing_in_real_time(component: str, tmp_path: Path) -> None:
-    """Where a component cannot be simulated, the same is played on an ordinary loop."""
+def test_right_code_keeps_its_contract_in_real_time(component: str, tmp_path: Path) -> None:
+    """Where a component cannot be simulated, the same plan is played on an ordinary loop."""
     found = play_in_real_time(component, SOLUTIONS[component], tmp_path)
     assert found.defect == ""
-    assert told(found) == []
+    assert breaches_in(found) == []
     assert found.plays > 5
 
 
@@ -98,28 +98,28 @@ def test_right_code_owes_nothing_in_real_time(component: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("animal", WRONG, ids=lambda animal: animal.name)
 def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> None:
-    """In its step and as what it is, by calls alone; steps that have nothing to do with it stay untouched."""
+    """By calls alone, in its step and under its name; steps that have nothing to do with it do not fail."""
     path = tmp_path / f"{animal.component}.py"
     path.write_text(animal.source, encoding="utf-8")
     found = asyncio.run(play_directly(Job(animal.component, str(path))))
     assert (animal.steps[0], animal.anomaly) in {(each.step, each.name) for each in found.found}
-    assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, told(found)
+    assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, breaches_in(found)
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_a_stub_breaks_what_its_exercise_is_about(component: str) -> None:
-    """As shipped, no stub keeps its contract."""
-    assert told(played(component, STUBS[component]))
+    """No stub keeps its contract as it is handed out."""
+    assert breaches_in(played(component, STUBS[component]))
 
 
-def test_every_anomaly_of_a_contract_is_some_animals() -> None:
-    """What only direct calls can show has a component in the zoo that shows it."""
+def test_every_anomaly_of_a_contract_has_an_animal() -> None:
+    """Each anomaly that only direct calls can show is shown by a component in the zoo."""
     owed = {name for name, kind in CATALOGUE.items() if kind.rule == INTERFACES}
     assert {animal.anomaly for animal in WRONG} == owed
 
 
 def test_a_breach_is_shown_by_its_smallest_calls(tmp_path: Path) -> None:
-    """Subscribed twice, published once: three calls, and what the member was sent."""
+    """Subscribed twice, published once: three calls, and what the member received."""
     text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
     path = tmp_path / "pubsub.py"
     path.write_text(text.replace("        if member not in members:\n            members", "        members"))
@@ -141,7 +141,7 @@ def test_a_breach_is_shown_by_its_smallest_calls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_plans_grow(component: str) -> None:
-    """The first plays are the smallest; a plan follows from its seed alone, and can be written down."""
+    """The first plans are the smallest; a plan depends on its seed only, and can be written down."""
     contract = contract_of(component)
     small, large = contract.SIZES[0], contract.SIZES[-1]
     assert len(contract.plan(Random("1"), small).acts) < len(contract.plan(Random("1"), large).acts)
@@ -151,7 +151,7 @@ def test_plans_grow(component: str) -> None:
 
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> None:
-    """In another process too, with other hashes: down to each call."""
+    """Also in another process with other hashes: the calls are the same, one by one."""
     here = asyncio.run(play_directly(Job(component, STUBS[component])))
     code = (
         "import sys, msgspec; from pathlib import Path; from harness.contracts.running import play_contract;"
@@ -173,7 +173,7 @@ def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> No
 
 
 def _pubsub_with(tmp_path: Path, line: str) -> str:
-    """The model answer, with something more at the beginning of `publish`."""
+    """The model answer, with some code added at the beginning of `publish`."""
     text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
     path = tmp_path / "pubsub.py"
     loop = "        for member in self.members(room):"
@@ -191,8 +191,8 @@ def _pubsub_with(tmp_path: Path, line: str) -> str:
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "call_ends"),
     ],
 )
-def test_a_component_that_does_not_come_back(line: str, name: str, tmp_path: Path) -> None:
-    """It fails the step of the method that did it, and nothing else; the process is gone."""
+def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) -> None:
+    """It fails the step of the method that hung, and nothing else; its process has ended."""
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert not psutil.Process().children(recursive=True)
@@ -200,7 +200,7 @@ def test_a_component_that_does_not_come_back(line: str, name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
-    """It is a call like any other, with its line; the kit does not fail over it."""
+    """It is reported like any other call, with its line; the kit itself does not fail."""
     text = Path(SOLUTIONS[component]).read_text(encoding="utf-8")
     name = CLASSES[component].__name__
     path = tmp_path / f"{component}.py"
@@ -213,16 +213,16 @@ def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
 
 
 def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
-    """It does not get between the words of the result."""
+    """It does not mix with the text of the result."""
     line = "import os, sys; os.write(1, b'bytes'); print('hello'); sys.stdout.flush()"
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
-    assert told(found) == []
+    assert breaches_in(found) == []
     assert found.output[-1] == "byteshello"
 
 
 @pytest.mark.parametrize("text", ["x = (", "import no_such_module", "from lab.pubsub import PubSub", "x = 1"])
-def test_what_is_no_component_is_told_once(text: str, tmp_path: Path) -> None:
-    """Whoever starts the server is told the same: the contract says nothing of its own."""
+def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path) -> None:
+    """The server reports it when it is started: the contract adds nothing."""
     path = tmp_path / "pubsub.py"
     path.write_text(text, encoding="utf-8")
     found = asyncio.run(play_directly(Job("pubsub", str(path))))
@@ -232,7 +232,7 @@ def test_what_is_no_component_is_told_once(text: str, tmp_path: Path) -> None:
 
 
 def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
-    """A store with threads of its own is no reason to judge less of it."""
+    """A store with threads of its own is judged by all of its contract, too."""
     text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
     loop = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
     assert loop in text
@@ -240,26 +240,26 @@ def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
     path = tmp_path / "store.py"
     path.write_text(text.replace(loop, own), encoding="utf-8")
     found = asyncio.run(play_directly(Job("store", str(path))))
-    assert (found.lacking, told(found)) == ("", [])
+    assert (found.lacking, breaches_in(found)) == ("", [])
     assert found.plays > 10
     path.write_text(text.replace(loop, own.removeprefix("await ")), encoding="utf-8")
     assert [each.step for each in asyncio.run(play_directly(Job("store", str(path)))).found][:1] == ["4.3"]
 
 
-def test_whoever_waits_for_ever_on_a_full_disk_is_told(tmp_path: Path) -> None:
-    """A save may raise there, and must not return. If it does neither, that is noted, and costs nothing."""
+def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path) -> None:
+    """A save may raise there, and must not return. If it does neither, that is noted and costs nothing."""
     text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
     save = next(line + "\n" for line in text.splitlines() if "run_in_executor" in line)
     hangs = f"        try:\n    {save}        except OSError:\n            await asyncio.Event().wait()\n"
     path = tmp_path / "store.py"
     path.write_text(text.replace(save, hangs), encoding="utf-8")
     found = asyncio.run(play_directly(Job("store", str(path))))
-    assert (told(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
+    assert (breaches_in(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_what_is_rare_is_always_played(component: str) -> None:
-    """Whatever the seed, each kind of act is played; what is always played is played to its end."""
+def test_rare_actions_are_always_played(component: str) -> None:
+    """Whatever the seed, each kind of action is played; what is always played is played to its end."""
     contract = contract_of(component)
     plans = [
         contract.plan(Random(f"/{size}/{n}"), size) for size in contract.SIZES for n in range(contract.PLAYS)
@@ -272,7 +272,7 @@ def test_what_is_rare_is_always_played(component: str) -> None:
 
 
 def test_a_variable_of_the_module_does_not_survive_a_restart(tmp_path: Path) -> None:
-    """A counter in the module, or in the class, begins anew with the next instance, as in a new process."""
+    """A counter in the module, or in the class, starts anew with the next instance, as in a new process."""
     text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
     last = "await self._store.last(draft.room) + 1"
     assert last in text
@@ -287,7 +287,7 @@ def test_a_variable_of_the_module_does_not_survive_a_restart(tmp_path: Path) -> 
     assert (found["2.2"].name, found["2.2"].variant) == ("wrong_number", "restart")
 
 
-# --- how calls are told -------------------------------------------------------------------------------
+# --- how calls are shown ------------------------------------------------------------------------------
 
 
 def test_a_call_that_ends_at_once_is_one_line() -> None:
@@ -333,8 +333,8 @@ for method in contract.STEPS:
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
-def test_no_answer_is_too_odd_to_be_judged(component: str, tmp_path: Path) -> None:
-    """Whatever a method returns, the kit itself does not fail over it."""
+def test_any_answer_can_be_judged(component: str, tmp_path: Path) -> None:
+    """Whatever a method returns, the kit itself does not fail."""
     words = [component, SOLUTIONS[component], str(tmp_path / f"{component}.py")]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _ODD_ANSWERS, *words],
@@ -347,7 +347,7 @@ def test_no_answer_is_too_odd_to_be_judged(component: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("given", ["[None]", "message", "None"])
 def test_what_is_no_message_is_not_saved(given: str, tmp_path: Path) -> None:
-    """The store that a sequencer is played with says so, in the call that did it."""
+    """The store that a sequencer is tested with raises, in the call that saved it."""
     text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
     assert "save([message])" in text
     path = tmp_path / "sequencer.py"

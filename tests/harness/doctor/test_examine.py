@@ -1,4 +1,4 @@
-"""`chatlab doctor`, as somebody at a terminal sees it."""
+"""`chatlab doctor`, as it looks at a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.live
 
 
 def doctor(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; nobody is at the terminal."""
+    """Run the command without a terminal."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "harness.cli.main", "doctor", *arguments],
         cwd=folder,
@@ -27,7 +27,7 @@ def doctor(*arguments: str, folder: Path | None = None) -> subprocess.CompletedP
 
 
 def changed(folder: Path, *changes: tuple[str, str]) -> str:
-    """The right server in one file, with some changes of its text."""
+    """The right server in one file, with some changes in its text."""
     text = PLAIN.read_text()
     for old, new in changes:
         assert old in text
@@ -50,8 +50,8 @@ def test_a_right_server_answers_everything(lang: str) -> None:
     assert words[1] not in done.stdout
 
 
-def test_what_is_not_answered_is_named(tmp_path: Path) -> None:
-    """With the type of frame that is owed."""
+def test_a_missing_answer_is_named(tmp_path: Path) -> None:
+    """With the type of the missing frame."""
     file = changed(tmp_path, ('case "history":', 'case "hist0ry":'))
     done = doctor("--server-module", file, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -60,7 +60,7 @@ def test_what_is_not_answered_is_named(tmp_path: Path) -> None:
     assert done.stdout.count(" ✓ ") == 11
 
 
-def test_spellings_that_are_forgiven_are_told(tmp_path: Path) -> None:
+def test_spellings_that_are_forgiven_are_listed(tmp_path: Path) -> None:
     """The server is right all the same."""
     file = changed(tmp_path, ('"lastSeen"', '"last_seen"'))
     done = doctor("--server-module", file, folder=tmp_path)
@@ -69,7 +69,7 @@ def test_spellings_that_are_forgiven_are_told(tmp_path: Path) -> None:
 
 
 def test_the_first_malformed_frame_is_shown_with_a_mark(tmp_path: Path) -> None:
-    """Whatever else is answered well."""
+    """However well everything else is answered."""
     (tmp_path / "server.py").write_text(ANIMALS["times_are_of_the_loop"].source)
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -80,19 +80,19 @@ def test_the_first_malformed_frame_is_shown_with_a_mark(tmp_path: Path) -> None:
     assert lines[place - 1][:start].endswith('"lastSeen": ')
 
 
-def test_a_wrong_time_is_told(tmp_path: Path) -> None:
-    """Of a message, and of presence, too."""
+def test_a_wrong_time_is_reported(tmp_path: Path) -> None:
+    """That of a message, and that of presence, too."""
     (tmp_path / "server.py").write_text(ANIMALS["local_time_is_taken_for_utc"].source)
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    told = " ".join(done.stdout.split())
-    assert "`timestamp` of ada" in told
-    assert "like that between a time zone and UTC" in told
-    assert "and 1 more like this" in told
+    said = " ".join(done.stdout.split())
+    assert "`timestamp` of ada" in said
+    assert "like that between a time zone and UTC" in said
+    assert "and 1 more like this" in said
 
 
-def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:
-    """Nothing was asked, so nothing is said of answers."""
+def test_a_server_that_does_not_start_is_reported_with_its_last_output(tmp_path: Path) -> None:
+    """Nothing was asked, so nothing is said about answers."""
     (tmp_path / "server.py").write_text("raise SystemExit('no luck today')")
     done = doctor("--server-module", "server.py", folder=tmp_path)
     assert done.returncode == 1
@@ -101,7 +101,7 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path
     assert "Spellings" not in done.stdout
 
 
-def test_who_hangs_up_is_asked_the_rest(tmp_path: Path) -> None:
+def test_after_a_lost_connection_the_other_questions_are_asked(tmp_path: Path) -> None:
     """A question that costs the connection does not cost the answers to the others."""
     (tmp_path / "server.py").write_text(ANIMALS["nothing_is_caught"].source)
     done = doctor("--server-module", "server.py", folder=tmp_path)

@@ -1,4 +1,4 @@
-"""Frames are read leniently: what is forgiven is noted, what is not is a flaw, and nothing raises."""
+"""Frames are read leniently: what is forgiven is noted, anything else is a flaw, and nothing raises."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def person(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_right_frame_of_each_type_has_its_meaning_and_no_notes() -> None:
-    """What the reference server's own encoder writes is read back whole, without flaw and without note."""
+    """What the reference server's own encoder writes is read back completely, without flaws or notes."""
     said = Message(**MESSAGE)
     pairs: list[tuple[Any, Any]] = [
         (said, said),
@@ -83,7 +83,7 @@ def test_a_right_frame_of_each_type_has_its_meaning_and_no_notes() -> None:
     ],
 )
 def test_what_the_contract_forgives_is_a_note(frame: Any, notes: tuple[str, ...]) -> None:
-    """Each of the forgiven ways to differ is noted once, and the frame keeps its meaning."""
+    """Each forgiven deviation is noted once, and the frame keeps its meaning."""
     reading = frames.read(frame)
     assert reading.flaws == ()
     assert reading.meaning is not None
@@ -158,7 +158,7 @@ def test_what_the_contract_forgives_is_a_note(frame: Any, notes: tuple[str, ...]
     ],
 )
 def test_what_the_contract_does_not_forgive_is_a_flaw(frame: Any, flaw: Flaw) -> None:
-    """It says which field should be what. Such a frame has no meaning; but an `error` is one all the same."""
+    """It says what a field should be. Such a frame has no meaning; an `error` has one all the same."""
     reading = frames.read(frame)
     assert (reading.meaning is None) == (reading.kind != "error")
     assert reading.flaws[0] == flaw
@@ -176,15 +176,15 @@ def test_a_frame_of_more_than_a_mebibyte_is_a_flaw() -> None:
     assert frames.read({"type": "heartbeat"}, MAX_FRAME + 1).flaws == (Flaw("", "small", str(MAX_FRAME + 1)),)
 
 
-def test_frames_that_are_not_in_the_contract_may_stand_beside_it() -> None:
-    """A type of the server's own is no flaw."""
+def test_frames_of_unknown_types_are_allowed() -> None:
+    """A type that only this server has is no flaw."""
     reading = frames.read({"type": "typing", "user": "bob"})
     assert (reading.kind, reading.meaning, reading.flaws) == ("typing", Unknown("typing"), ())
 
 
 @pytest.mark.parametrize("more", [{}, {"sequence": -5}, {"sequence": "x", "timestamp": "now"}, {"id": 9}])
-def test_a_notice_may_be_numbered_and_timed_anyhow(more: dict[str, Any]) -> None:
-    """A message of `system` is not stored, so only its room and content are looked at."""
+def test_a_notice_may_have_any_number_and_time(more: dict[str, Any]) -> None:
+    """A message of `system` is not stored, so only its room and content are checked."""
     reading = frames.read(
         {"type": "message", "data": {"room": "red", "user": "system", "content": "hi", **more}}
     )
@@ -194,7 +194,7 @@ def test_a_notice_may_be_numbered_and_timed_anyhow(more: dict[str, Any]) -> None
 
 
 def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
-    """7.0 is 7, as JSON has only one kind of number."""
+    """7.0 is 7, since JSON has only one kind of number."""
     reading = frames.read(message(sequence=7.0))
     assert isinstance(reading.meaning, Message)
     assert reading.meaning.sequence == 7
@@ -204,7 +204,7 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
 
 
 def test_seconds_are_turned_into_milliseconds() -> None:
-    """A time in seconds with a fraction means the same moment."""
+    """A time in seconds with a fraction is the same time."""
     reading = frames.read(message(timestamp=EPOCH / 1000 + 0.25))
     assert isinstance(reading.meaning, Message)
     assert reading.meaning.timestamp == EPOCH + 250
@@ -225,7 +225,7 @@ def test_seconds_are_turned_into_milliseconds() -> None:
     ],
 )
 def test_the_tag_is_found_in_altered_contents_too(content: str, tag: str | None) -> None:
-    """A message is known again by its tag, wherever that stands near the beginning, and in whatever case."""
+    """A message is recognised by its tag, wherever near the beginning it is, in upper or lower case."""
     assert frames.tag_in(content) == tag
 
 
@@ -233,7 +233,7 @@ def test_the_tag_is_found_in_altered_contents_too(content: str, tag: str | None)
     "text", [b"{}", "", "{", "NaN", "[" * 100_000, '"\\ud800"', '{"a": 1e999}', "9" * 9999]
 )
 def test_text_that_is_not_json_is_a_value_error(text: str | bytes) -> None:
-    """Whatever cannot be decoded is told by ValueError, and by nothing else."""
+    """Whatever cannot be decoded raises ValueError, and nothing else."""
     with pytest.raises(ValueError, match=r"."):
         frames.decode(text)
 
@@ -265,8 +265,8 @@ types = st.sampled_from(["message", "history", "presence", "connected", "error",
         ),
     )
 )
-def test_no_frame_makes_reading_raise(frame: Any) -> None:
-    """Whatever JSON value a server sends, there is a reading, with a meaning or else with flaws."""
+def test_reading_a_frame_never_raises(frame: Any) -> None:
+    """Any JSON value that a server sends can be read, and has a meaning or else flaws."""
     reading = frames.read(frame)
     assert (reading.meaning is None) == (bool(reading.flaws) and reading.kind != "error")
     assert all(note and flaw for note in reading.notes for flaw in reading.flaws)
@@ -308,10 +308,8 @@ values = st.one_of(
     st.dictionaries(st.sampled_from([*MESSAGE, "more"]), values, max_size=3),
     st.sets(st.sampled_from([*MESSAGE]), max_size=1),
 )
-def test_a_right_message_is_read_at_once_as_it_is_field_by_field(
-    changes: dict[str, Any], missing: set[str]
-) -> None:
-    """The short way for messages with nothing to forgive leads to the same place."""
+def test_the_fast_path_reads_a_right_message_the_same(changes: dict[str, Any], missing: set[str]) -> None:
+    """The fast path for messages with nothing to forgive has the same result as reading field by field."""
     data = {key: value for key, value in {**MESSAGE, **changes}.items() if key not in missing}
     flaws: list[Flaw] = []
     notes: list[str] = []
@@ -333,8 +331,8 @@ def test_a_right_message_is_read_at_once_as_it_is_field_by_field(
         "",
     ],
 )
-def test_a_received_text_is_read_as_it_is_read_alone(text: str | bytes) -> None:
-    """Whether it is short or long, right or wrong, and also when it comes once more."""
+def test_a_cached_text_is_read_the_same(text: str | bytes) -> None:
+    """Whether it is short or long, right or wrong, and also when it is received again."""
     try:
         frame = frames.decode(text)
     except ValueError:
@@ -344,6 +342,6 @@ def test_a_received_text_is_read_as_it_is_read_alone(text: str | bytes) -> None:
 
 
 def test_what_many_receive_is_read_once() -> None:
-    """The second one who receives a short text is given what the first one was given."""
+    """The second client that receives a short text gets the object that the first one got."""
     text = encode(Message(**MESSAGE)).decode()
     assert frames.hear(text)[1] is frames.hear(text)[1]

@@ -1,4 +1,4 @@
-"""The index of a history: who was where when, who said what, and who heard it."""
+"""The index of a history: who was where and when, who sent what, and who received it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness.stories import PROPERTY, Story
 
 
 def test_an_empty_history_has_nothing_in_it() -> None:
-    """An index of no events answers every question with nothing."""
+    """An index of no events has an empty answer to every question."""
     index = HistoryIndex([])
     assert index.began.exercise == 0
     assert (index.in_room("red"), index.live_on(1, "red"), index.members("red"), index.said_in("red")) == (
@@ -43,7 +43,7 @@ def test_an_empty_history_has_nothing_in_it() -> None:
 
 
 def test_a_membership_begins_when_it_is_confirmed_and_ends_when_leave_is_sent() -> None:
-    """Of a stay in a room we know when it was asked for, began, ended, and had ended for certain."""
+    """It is known when a membership was asked for, began, ended, and had certainly ended."""
     story = Story()
     (alice,) = story.members("red", "alice")
     began = story.at
@@ -55,7 +55,7 @@ def test_a_membership_begins_when_it_is_confirmed_and_ends_when_leave_is_sent() 
 
 
 def test_a_join_that_was_not_confirmed_is_no_membership() -> None:
-    """Who was cut before its join was answered may have been a member or not."""
+    """A client that was cut off before its join was answered may have been a member or not."""
     story = Story()
     (alice,) = story.clients("alice")
     alice.joins("red", confirmed=False)
@@ -64,7 +64,7 @@ def test_a_join_that_was_not_confirmed_is_no_membership() -> None:
 
 
 def test_a_second_join_changes_nothing() -> None:
-    """Joining a room that one is in neither begins a membership nor moves the one that there is."""
+    """A second join for a room neither begins a membership nor moves the existing one."""
     story = Story()
     (alice,) = story.members("red", "alice")
     first = story.index.members("red")
@@ -72,8 +72,8 @@ def test_a_second_join_changes_nothing() -> None:
     assert story.index.members("red") == first
 
 
-def test_who_leaves_and_joins_again_has_two_memberships() -> None:
-    """Each has what was heard in its own time only."""
+def test_a_second_stay_is_a_second_membership() -> None:
+    """Each has only what was received during it."""
     story = Story()
     (alice,) = story.members("red", "alice")
     one, two = alice.says("red"), story.line(alice, "red")
@@ -100,7 +100,7 @@ def test_who_leaves_and_joins_again_has_two_memberships() -> None:
     ],
 )
 def test_what_ends_a_membership(how: str, end: str) -> None:
-    """A connection's end is a membership's; who only stops reading stays a member."""
+    """The end of a connection ends its memberships; a client that only stops reading stays a member."""
     story = Story()
     (alice,) = story.members("red", "alice")
     match how:
@@ -142,7 +142,7 @@ def test_the_end_of_the_server_ends_everything(what: str, end: str) -> None:
 
 
 def test_the_end_of_the_copy_ends_nothing() -> None:
-    """What becomes of the second server is nothing to the members of the first."""
+    """What happens to the second server does not matter to the members of the first."""
     story = Story()
     story.members("red", "alice")
     story.server("killed", second=True)
@@ -151,7 +151,9 @@ def test_the_end_of_the_copy_ends_nothing() -> None:
 
 
 def test_a_server_that_is_ready_again_has_not_ended() -> None:
-    """Connections that break after a restart have another reason, those just before it had that one."""
+    """Connections that break after a restart have another cause;
+    those that broke just before it broke by the end.
+    """
     story = Story()
     story.passes(10)
     ended = story.server("killed").at
@@ -163,8 +165,8 @@ def test_a_server_that_is_ready_again_has_not_ended() -> None:
 
 
 @pytest.mark.parametrize(("what", "excused"), [("died", True), ("hung", False)])
-def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
-    """Its connections are gone first: what broke after its last word broke by its end, and nothing before."""
+def test_connections_may_end_before_the_process(what: str, excused: bool) -> None:
+    """What broke after the server's last frame broke by its end; what broke before did not."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     bob.is_dropped(1006)
@@ -179,8 +181,8 @@ def test_a_process_may_take_its_time_to_die(what: str, excused: bool) -> None:
     assert story.index.server_ended_at(dropped) is excused
 
 
-def test_a_repeated_message_is_one_thing_said_twice() -> None:
-    """Sendings with the same tag belong together, and the first has the word on when and by whom."""
+def test_a_repeated_message_is_one_message_sent_twice() -> None:
+    """Sent frames with the same tag belong together; the first says when and by whom."""
     story = Story()
     (alice,) = story.members("red", "alice")
     line = alice.says("red", id="m1")
@@ -193,7 +195,7 @@ def test_a_repeated_message_is_one_thing_said_twice() -> None:
 
 
 def test_what_may_be_the_answer_to_a_retry() -> None:
-    """It is heard on a connection that sent the message again, and after that."""
+    """A message received on a connection that has sent it again, after that."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red", id="m1")
@@ -206,22 +208,22 @@ def test_what_may_be_the_answer_to_a_retry() -> None:
     assert index.first_heard == {line.tag: index.heard[0].at}
 
 
-def test_what_is_heard_is_live_or_from_a_page_and_notices_are_apart() -> None:
-    """Messages of `system` are no messages of the room, also where they stand in a page."""
+def test_live_messages_pages_and_notices_are_kept_apart() -> None:
+    """Messages of `system` are not messages of the room, even in a page."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
     bob.hears(line, 1)
     bob.reads("red", [(line, 1), (story.line(story.client("x", "system"), "red"), 0)])
-    alice.is_told("red", "bob is here")
+    alice.gets_notice("red", "bob is here")
     index = story.index
     assert [heard.live for heard in index.in_room("red")] == [True, False]
     assert [notice.message.content for notice in index.notices] == ["bob is here"]
     assert len(index.pages) == 1
 
 
-def test_bad_frames_are_known_again() -> None:
-    """What was said in a bad frame is noted by its tag, or as it is, and is nothing said."""
+def test_bad_frames_are_recognised() -> None:
+    """The content of a bad frame is kept by its tag or as it is, and does not count as sent."""
     story = Story()
     (mallory,) = story.clients("mallory")
     mallory.misbehaves("not_joined", {"type": "message", "data": {"room": "red", "content": "a1b2c3-9. x"}})
@@ -239,7 +241,7 @@ def test_bad_frames_are_known_again() -> None:
 
 
 def test_steps_notes_and_stalls_are_kept() -> None:
-    """A step spans from when it first began to when it was last done; it is not finished in between."""
+    """A step lasts from its first beginning to its last end; in between it is not finished."""
     story = Story()
     with story.step("1.1"):
         story.passes(1)
@@ -279,7 +281,7 @@ ODD_FRAMES: list[Any] = [
 
 @pytest.mark.parametrize("frame", ODD_FRAMES)
 def test_odd_frames_that_were_sent_are_left_out(frame: Any) -> None:
-    """A good frame of the harness never looks like this, and one that does is no reason to raise."""
+    """A good frame of the harness never looks like this; none of them raises."""
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.sends(frame)
@@ -292,7 +294,7 @@ def test_odd_frames_that_were_sent_are_left_out(frame: Any) -> None:
 
 
 def everything(index: HistoryIndex) -> int:
-    """Ask every checker of a history; returns how much they found."""
+    """Run all checkers on a history; returns how much they found."""
     found: list[Any] = []
     for room in ("red", "blue"):
         for check in (
@@ -339,8 +341,8 @@ def everything(index: HistoryIndex) -> int:
     return len(found)
 
 
-def test_an_empty_history_has_nothing_wrong_but_what_was_waited_for() -> None:
-    """Of nothing nothing is said, except by the checkers that are told that something had to come."""
+def test_checkers_find_only_missing_things_in_an_empty_history() -> None:
+    """Nothing is found, except by the checkers that are told what had to come."""
     expected = len(("red", "blue")) * len((1, 2, 99)) * len(("announced",))
     assert everything(HistoryIndex([])) == expected
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: verdicts as pytest's outcomes, and fixtures for tests of one's own."""
+"""The pytest plugin: verdicts as pytest's outcomes, and fixtures for an instructor's own tests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ harness.running.play.play = play
 
 
 def run(folder: Path, *arguments: str, fake: bool = False, **env: str) -> tuple[int, str]:
-    """Run pytest in a folder of its own: its exit code, and what it printed."""
+    """Run pytest in a folder of its own; returns its exit code and output."""
     (folder / "pytest.ini").write_text(INI)
     if fake:
         (folder / "conftest.py").write_text(FAKE_PLAYS)
@@ -73,7 +73,7 @@ def run(folder: Path, *arguments: str, fake: bool = False, **env: str) -> tuple[
 
 
 def counts(said: str) -> dict[str, int]:
-    """What pytest's last line counts."""
+    """The counts in pytest's last line."""
     return {what.rstrip("s"): int(n) for n, what in re.findall(r"(\d+) (\w+)", said.splitlines()[-1])}
 
 
@@ -87,7 +87,7 @@ def properties(path: Path) -> dict[str, dict[str, str]]:
 
 
 def test_it_is_silent_unless_used(tmp_path: Path) -> None:
-    """Without one of its options it collects nothing, and says nothing but its name."""
+    """Without its options it collects nothing, and prints only its name."""
     (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
     code, said = run(tmp_path)
     assert code == 0
@@ -96,7 +96,7 @@ def test_it_is_silent_unless_used(tmp_path: Path) -> None:
 
 
 def test_every_step_is_an_item(tmp_path: Path) -> None:
-    """The eighteen steps are collected, and nothing else that lies about."""
+    """The eighteen steps are collected, and no other files of the folder."""
     (tmp_path / "test_own.py").write_text("def test_own():\n    raise OSError\n")
     code, said = run(tmp_path, "--lab-solutions", "--collect-only", "-q")
     assert code == 0
@@ -106,7 +106,7 @@ def test_every_step_is_an_item(tmp_path: Path) -> None:
 
 
 def test_verdicts_are_outcomes(tmp_path: Path) -> None:
-    """Passed and failed are that, inconclusive is an error, skipped is a skip; a failure is explained."""
+    """Passed and failed stay so, inconclusive is an error, skipped is a skip; a failure is explained."""
     junit = tmp_path / "junit.xml"
     code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=2", f"--junitxml={junit}", fake=True)
     assert code == 1
@@ -162,7 +162,7 @@ def test_of_several_runs_the_worst_counts(tmp_path: Path) -> None:
     assert len((tmp_path / "played.txt").read_text().splitlines()) == 3
 
 
-def test_a_fault_of_the_kit_is_nobodys_failure(tmp_path: Path) -> None:
+def test_an_error_of_the_kit_is_no_failure(tmp_path: Path) -> None:
     """If the kit itself fails, all steps are errors, and none is a failure."""
     code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, DEFECT="1")
     assert code == 1
@@ -184,8 +184,8 @@ def test_a_fault_of_the_kit_is_nobodys_failure(tmp_path: Path) -> None:
         (["--lab-solutions", "--lab-seed=-3"], "from 0 on"),
     ],
 )
-def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """What makes no sense is a usage error of pytest, in a sentence."""
+def test_wrong_options_are_reported(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """Options that make no sense are a usage error of pytest, explained in a sentence."""
     code, said = run(tmp_path, *arguments)
     assert code == pytest.ExitCode.USAGE_ERROR, said
     assert sentence in said
@@ -202,14 +202,14 @@ def test_wrong_options_are_told(tmp_path: Path, arguments: list[str], sentence: 
         (["--lab-solutions", "--lab-runs=0"], "un nombre à partir de 1"),
     ],
 )
-def test_wrong_options_are_told_in_french(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_wrong_options_are_reported_in_french(tmp_path: Path, arguments: list[str], sentence: str) -> None:
     """Where that language is asked for."""
     code, said = run(tmp_path, "--lab-lang=fr", *arguments)
     assert code == pytest.ExitCode.USAGE_ERROR, said
     assert sentence in said
 
 
-def test_verdicts_are_told_in_french(tmp_path: Path) -> None:
+def test_verdicts_are_in_french(tmp_path: Path) -> None:
     """The header, the explanation and the points; the names of the steps, by which they are chosen, stay."""
     _, said = run(tmp_path, "--lab-solutions", "--lab-exercises=2", "--lab-lang=fr", fake=True)
     assert "chat-lab\u00a0: évaluation de solutions/ex2_ordering, graine " in said
@@ -218,8 +218,8 @@ def test_verdicts_are_told_in_french(tmp_path: Path) -> None:
     assert "Messages arrive" not in said
 
 
-def test_failures_of_own_tests_are_told_in_french() -> None:
-    """The sentence is that of the language, and what is wrong in the history follows."""
+def test_failures_of_own_tests_are_in_french() -> None:
+    """The sentence is in that language, and the finding follows."""
     world = SimpleNamespace(history=[], nonce="x")
     failures = Failures(cast("LiveWorld", world), texts("fr"))
     with pytest.raises(pytest.fail.Exception, match="ada n’a pas reçu 'hello' dans red"):
@@ -229,7 +229,7 @@ def test_failures_of_own_tests_are_told_in_french() -> None:
 
 
 def test_settings_that_were_handed_in_do_not_count(tmp_path: Path) -> None:
-    """A submission's own pytest.ini cannot choose what is judged, nor can it go unnoticed."""
+    """A submission's own pytest.ini can neither choose what is judged nor go unnoticed."""
     handed_in = tmp_path / "handed-in"
     (handed_in / "ex1_chat").mkdir(parents=True)
     (handed_in / "pytest.ini").write_text("[pytest]\naddopts = --lab-exercises=1\n")
@@ -273,8 +273,8 @@ async def test_faults(chat_client, chat_server, history):
 """
 
 
-def shown_in_the_page() -> str:
-    """The test that the page for instructors shows."""
+def own_test_of_the_page() -> str:
+    """The test in the page for instructors."""
     text = (ROOT / "harness" / "grading" / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 1
@@ -284,7 +284,7 @@ def shown_in_the_page() -> str:
 @pytest.mark.live
 def test_own_tests_have_fixtures(tmp_path: Path) -> None:
     """An instructor's tests reach a server, clients and the history; what fails is explained."""
-    (tmp_path / "test_own.py").write_text(shown_in_the_page() + OWN_TESTS)
+    (tmp_path / "test_own.py").write_text(own_test_of_the_page() + OWN_TESTS)
     code, said = run(tmp_path, "test_own.py")
     assert (code, counts(said)) == (0, {"passed": 2}), said
     code, said = run(tmp_path, "test_own.py", f"--lab-submission={ROOT / 'exercises'}", "-k", "late")
@@ -322,8 +322,8 @@ async def test_started_twice(chat_server):
 
 
 @pytest.mark.live
-def test_mistakes_of_own_tests_are_told(tmp_path: Path) -> None:
-    """What cannot go well fails at once, in words and with the line of the test."""
+def test_mistakes_of_own_tests_are_reported(tmp_path: Path) -> None:
+    """What cannot work fails at once, with an explanation and the line of the test."""
     (tmp_path / "test_own.py").write_text(MISTAKES)
     code, said = run(tmp_path, "test_own.py")
     assert (code, counts(said)) == (1, {"failed": 5}), said
@@ -338,9 +338,9 @@ def test_mistakes_of_own_tests_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.live
-def test_own_tests_are_told_of_a_server_that_does_not_start(tmp_path: Path) -> None:
-    """A server that exits at once is told with its last lines, and not as a connection that was refused."""
-    (tmp_path / "test_own.py").write_text(shown_in_the_page())
+def test_own_tests_report_a_server_that_does_not_start(tmp_path: Path) -> None:
+    """A server that exits at once is reported with its last lines, and not as a refused connection."""
+    (tmp_path / "test_own.py").write_text(own_test_of_the_page())
     (tmp_path / "bad.py").write_text("print('I am tired')\nraise SystemExit(3)\n")
     code, said = run(tmp_path, "test_own.py", f'--lab-server="{sys.executable}" bad.py', "-k", "late")
     assert (code, counts(said)["error"]) == (1, 1), said

@@ -1,1 +1,1 @@
-"""Tests of the reports: on terminals, in pages, in files."""
+"""Tests of the reports: at terminals, in pages, in files."""

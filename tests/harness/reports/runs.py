@@ -1,4 +1,4 @@
-"""Runs of exercise 2, and summaries of them, for reports to show."""
+"""Runs of exercise 2, and summaries of them, for tests of reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RED = f"red-{NONCE}"
 
 
 def story_of(messages: int) -> tuple[Story, list[Person]]:
-    """Three people in a room who talk, in two steps."""
+    """Three people talk in a room, in two steps."""
     story = Story(2)
     people = story.members(RED, "alice", "bob", "carol")
     with story.step("2.1"):
@@ -24,7 +24,7 @@ def story_of(messages: int) -> tuple[Story, list[Person]]:
 
 
 def run_of(story: Story, found: dict[str, list[Anomaly]], output: list[str] | None = None) -> Run:
-    """A run of exercise 2, in which these anomalies were found at these steps."""
+    """A run of exercise 2 in which these anomalies were found in these steps."""
     steps = [
         StepResult(
             step,
@@ -41,12 +41,12 @@ def run_of(story: Story, found: dict[str, list[Anomaly]], output: list[str] | No
 
 
 def summary_of(*runs: Run, scenes: list[Scene] | None = None) -> Summary:
-    """What came of several runs of one exercise."""
+    """The summary of several runs of one exercise."""
     return Summary(7, "live", "my <server>", 2.0, [[run] for run in runs], scenes or [])
 
 
 def swapped(messages: int = 60) -> Run:
-    """A run in which Alice hears two messages in the wrong order, and a checker says so."""
+    """A run in which Alice receives two messages in the wrong order, and a checker reports it."""
     story, (alice, bob, carol) = story_of(messages)
     one, two = bob.says(RED, "one"), carol.says(RED, "two")
     guilty: list[Event] = []

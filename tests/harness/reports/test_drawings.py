@@ -27,7 +27,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def parsed(drawing: Drawing) -> ET.Element:
-    """The drawing as XML; fails if it is none, or says nothing to those who do not see it."""
+    """The drawing as XML; fails if it is not well-formed, or has no text for screen readers."""
     root = ET.fromstring(str(drawing))
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
@@ -39,12 +39,14 @@ def parsed(drawing: Drawing) -> ET.Element:
 
 
 def texts(drawing: Drawing) -> list[str]:
-    """All that is written in the drawing."""
+    """All the text in the drawing."""
     return [each.text or "" for each in parsed(drawing).iter(f"{SVG}text")]
 
 
 def three_in_red() -> tuple[Story, list[str]]:
-    """Alice, Bob and Carol are in a room; Alice says something, and all hear it; Bob answers likewise."""
+    """Alice, Bob and Carol are in a room; Alice says something, and all hear it;
+    then Bob answers in the same way.
+    """
     story = Story()
     people = story.clients("alice", "bob", "carol")
     for person in people:
@@ -57,7 +59,7 @@ def three_in_red() -> tuple[Story, list[str]]:
 
 
 def labels(found: Causality, lane: str) -> list[str]:
-    """What is written on a lane, in logical order."""
+    """The labels of a lane, in logical order."""
     moments = sorted((m for m in found.moments if m.lane == lane), key=lambda moment: moment.rank)
     return [moment.label for moment in moments if moment.label]
 
@@ -66,7 +68,7 @@ def labels(found: Causality, lane: str) -> list[str]:
 
 
 def test_causes_come_before_their_effects() -> None:
-    """On each lane ranks rise, and each arrow ends below where it begins."""
+    """On each lane ranks increase, and each arrow ends below where it begins."""
     story, names = three_in_red()
     found = causality(story.events)
     assert found.lanes == names
@@ -78,22 +80,22 @@ def test_causes_come_before_their_effects() -> None:
 
 
 def test_each_frame_is_an_arrow() -> None:
-    """There is one arrow to the server for each thing said, and one from it for each thing heard."""
+    """There is one arrow to the server for each message sent, and one from it for each message received."""
     story, _ = three_in_red()
     arrows = causality(story.events, show=("message",)).arrows
     assert sum(arrow.end.lane == SERVER for arrow in arrows) == 2
     assert sum(arrow.start.lane == SERVER for arrow in arrows) == 6
 
 
-def test_one_sending_reaches_all() -> None:
-    """A message that all hear leaves the server at one moment."""
+def test_a_broadcast_leaves_at_one_moment() -> None:
+    """A message that all receive leaves the server at one moment."""
     story, _ = three_in_red()
     arrows = causality(story.events, show=("message",)).arrows
     assert len({id(arrow.start) for arrow in arrows if arrow.start.lane == SERVER}) == 2
 
 
 def test_order_in_which_clients_read_does_not_matter() -> None:
-    """Two histories in which only unrelated receptions changed places give the same drawing."""
+    """Two histories that differ only in the order of unrelated receptions have the same drawing."""
     drawings = []
     for turned in (False, True):
         story = Story()
@@ -106,7 +108,7 @@ def test_order_in_which_clients_read_does_not_matter() -> None:
 
 
 def test_order_in_which_clients_notice_does_not_matter() -> None:
-    """When the server is killed, it is the same whose connection breaks first, and who comes back first."""
+    """When the server is killed, it does not matter whose connection breaks or returns first."""
     drawings = []
     for turned in (False, True):
         story = Story()
@@ -117,7 +119,7 @@ def test_order_in_which_clients_notice_does_not_matter() -> None:
 
 
 def test_second_fault_of_a_broken_client_is_no_second_band() -> None:
-    """Who vanished and is then cut off has one band."""
+    """A client that goes silent and is then cut off has one band."""
     story = Story()
     alice = story.client("alice")
     alice.faults("go_silent")
@@ -126,7 +128,7 @@ def test_second_fault_of_a_broken_client_is_no_second_band() -> None:
 
 
 def test_clock_does_not_matter() -> None:
-    """The same things, more slowly, give the same drawing."""
+    """The same events, more slowly, have the same drawing."""
     drawings = []
     for seconds in (0.0, 5.0):
         story = Story()
@@ -139,8 +141,8 @@ def test_clock_does_not_matter() -> None:
     assert drawings[0] == drawings[1]
 
 
-def test_overtaking_is_marked() -> None:
-    """A message that comes after one with a higher number is late, and left the server after it."""
+def test_late_messages_are_marked() -> None:
+    """A message received after one with a higher number is late, and has left the server after it."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     first, second = alice.says(RED, "first"), bob.says(RED, "second")
@@ -154,7 +156,7 @@ def test_overtaking_is_marked() -> None:
 
 @pytest.mark.parametrize("retried", [False, True])
 def test_repetition_is_marked_unless_asked_for(retried: bool) -> None:
-    """What comes twice is marked, but not the answer to a retry."""
+    """A message that comes twice is marked, unless it answers a retry."""
     story = Story()
     alice = story.client("alice")
     line = alice.says(RED, "hello", id="one")
@@ -168,7 +170,7 @@ def test_repetition_is_marked_unless_asked_for(retried: bool) -> None:
 
 
 def test_other_irregularities_are_marked() -> None:
-    """A message after leaving, and a number that another message had, are marked by what they are."""
+    """A message after leaving, and a number that another message has, are marked by name."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     for person in (alice, bob):
@@ -185,16 +187,16 @@ def test_other_irregularities_are_marked() -> None:
     ]
 
 
-def test_unheard_message_ends_at_the_server() -> None:
-    """What nobody ever hears is said to be so."""
+def test_a_message_that_nobody_received_ends_at_the_server() -> None:
+    """It is marked as received by nobody."""
     story = Story()
     alice = story.client("alice")
     alice.says(RED, "anybody?")
     assert labels(causality(story.events), SERVER) == ["received by nobody"]
 
 
-def test_replay_comes_after_what_it_holds() -> None:
-    """A replay is drawn apart, below the arrival of each message that it holds."""
+def test_replay_comes_after_its_messages() -> None:
+    """A replay is drawn by itself, below the arrival of each message in it."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     said = [(alice.says(RED, text), number) for number, text in enumerate(("one", "two"), start=1)]
@@ -207,7 +209,7 @@ def test_replay_comes_after_what_it_holds() -> None:
 
 
 def test_faults_divide_before_from_after() -> None:
-    """A fault stands below all that was seen before it, and above all that came after."""
+    """A fault is drawn below all events that were seen before it, and above all that came after."""
     story, _ = three_in_red()
     eve = story.client("eve")
     eve.is_cut()
@@ -232,7 +234,7 @@ FAULTS: dict[str, tuple[Callable[[Story], object], str, bool]] = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_a_band(name: str) -> None:
-    """Each fault is a band on the lane that it befalls, until that works again."""
+    """Each fault is a band on the lane of its client or server, until that works again."""
     happens, lane, ends = FAULTS[name]
     story, _ = three_in_red()
     happens(story)
@@ -242,7 +244,7 @@ def test_fault_is_a_band(name: str) -> None:
 
 
 def test_band_ends_when_the_client_is_back() -> None:
-    """Who connects again, or reads again, has a lane that is whole again."""
+    """A client that reconnects, or reads again, has a normal lane from then on."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     alice.is_cut()
@@ -257,26 +259,26 @@ def test_band_ends_when_the_client_is_back() -> None:
 
 
 def test_diagram_has_a_lane_for_each_client_and_the_server() -> None:
-    """Each client's name and the server's stand above a lane."""
+    """Each client's name and the server's are above a lane."""
     story, names = three_in_red()
     written = texts(spacetime(story.events, "Three in a room"))
     assert [text for text in written if text in (*names, "server")] == ["alice", "bob", "server", "carol"]
 
 
 def test_diagram_has_an_arrow_for_each_delivery() -> None:
-    """There are as many arrow heads as there are frames shown, and the numbers are written at them."""
+    """There are as many arrow heads as frames shown, and the numbers are written at them."""
     story, _ = three_in_red()
     drawing = spacetime(story.events, "Three in a room", show=("message",))
     assert len(list(parsed(drawing).iter(f"{SVG}polygon"))) == 8
     assert texts(drawing).count("#1 “line 1”") == 3
 
 
-def test_diagram_hides_what_is_not_asked_for() -> None:
-    """Joins, notices and presence appear only where they are asked for."""
+def test_diagram_hides_details_by_default() -> None:
+    """Joins, notices and presence are drawn only if they are asked for."""
     story = Story()
     alice = story.client("alice")
     alice.joins(RED)
-    alice.is_told(RED, "alice joined")
+    alice.gets_notice(RED, "alice joined")
     alice.is_shown(RED, {"alice": "online"}, full=False)
     every = "\n".join(texts(spacetime(story.events, "All", ("join", "notice", "presence"))))
     assert "joins red" in every
@@ -287,7 +289,7 @@ def test_diagram_hides_what_is_not_asked_for() -> None:
     assert "online" not in none
 
 
-def test_diagram_leaves_out_what_tells_runs_apart() -> None:
+def test_diagram_does_not_show_what_differs_between_runs() -> None:
     """Neither tags nor the run's nonce are written anywhere."""
     story, _ = three_in_red()
     assert NONCE not in str(spacetime(story.events, "Three in a room"))
@@ -306,7 +308,7 @@ def test_diagram_escapes_what_people_write() -> None:
 
 
 def test_long_history_is_cut_short() -> None:
-    """Of a history that nobody could look at, the beginning is drawn, and the rest counted."""
+    """Of a very long history, the beginning is drawn, and the rest is counted."""
     story = Story()
     alice = story.client("alice")
     for number in range(1, 2 * MOST):
@@ -345,7 +347,7 @@ ODD: dict[str, History] = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_history_is_drawn_as_well_as_can_be(name: str) -> None:
-    """No drawing fails, whatever the history is."""
+    """Drawing never fails, whatever the history is."""
     events = ODD[name]
     parsed(spacetime(events, "Odd", ("join", "message", "notice", "replay", "presence")))
     parsed(numbers_by_arrival(events, "x", "Odd"))
@@ -354,7 +356,7 @@ def test_odd_history_is_drawn_as_well_as_can_be(name: str) -> None:
 
 
 def test_contradicting_orders_are_drawn() -> None:
-    """Where two clients heard two messages in contrary orders, both are drawn, and one is marked."""
+    """Where two clients received two messages in opposite orders, both are drawn, and one is marked."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     first, second = alice.says(RED, "first"), alice.says(RED, "second")
@@ -370,8 +372,8 @@ def test_contradicting_orders_are_drawn() -> None:
 # --- charts ---------------------------------------------------------------------------------------
 
 
-def test_numbers_stand_in_the_order_of_arrival() -> None:
-    """Each client has a panel; a number out of line is marked, and a replayed one is a ring."""
+def test_numbers_are_in_the_order_of_arrival() -> None:
+    """Each client has a panel; a number out of order is marked, and a replayed one is a ring."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     lines = [alice.says(RED, text) for text in ("one", "two", "three")]
@@ -400,8 +402,8 @@ def test_presence_is_counted_in_whole_heartbeats() -> None:
     assert [text for text in written if text in tuple(Status)] == ["online", "away", "offline"]
 
 
-def test_who_is_missing_from_a_full_list_is_offline() -> None:
-    """A whole list without a user says that this user is gone."""
+def test_a_user_missing_from_a_full_list_is_offline() -> None:
+    """A full list without a user means that the user has left."""
     story = Story()
     vera_user = f"vera-{NONCE}"
     alice, vera = story.client("alice"), story.client("vera", vera_user)
@@ -412,8 +414,8 @@ def test_who_is_missing_from_a_full_list_is_offline() -> None:
     assert found == [Shown(0, Status.ONLINE), Shown(0, Status.OFFLINE)]
 
 
-def test_delivery_times_are_from_saying_to_hearing() -> None:
-    """Each live reception counts, in seconds since the message was said; replays do not."""
+def test_delivery_times_are_from_sending_to_receiving() -> None:
+    """Each live reception counts, in seconds since the message was sent; replays do not."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     line = alice.says(RED)
@@ -428,13 +430,13 @@ def test_delivery_times_are_from_saying_to_hearing() -> None:
     ("share", "expected"), [(0.0, 1.0), (0.5, 2.0), (0.51, 3.0), (0.99, 4.0), (1.0, 4.0)]
 )
 def test_percentile_is_one_of_the_values(share: float, expected: float) -> None:
-    """The smallest value that so large a share does not exceed."""
+    """The smallest value that at least this share of the values does not exceed."""
     assert percentile([4.0, 2.0, 3.0, 1.0], share) == expected
     assert percentile([], share) == 0.0
 
 
 @pytest.mark.parametrize("points", [[], [(0, 0)], [(1, 0.5), (2, 3)], [(1, float("inf"))]])
-def test_chart_bears_any_points(points: list[tuple[float, float]]) -> None:
+def test_chart_accepts_any_points(points: list[tuple[float, float]]) -> None:
     """Each point is a dot within the sheet, whatever the scale."""
     root = parsed(chart({"one": points}, "Title", "across", "up"))
     finite = [point for point in points if point[1] != float("inf")]
@@ -448,7 +450,7 @@ def test_chart_bears_any_points(points: list[tuple[float, float]]) -> None:
 
 
 def test_drawing_shows_itself_in_a_notebook() -> None:
-    """A notebook is given the SVG, and its text form names the title."""
+    """A notebook gets the SVG, and the text form has the title."""
     drawing = Sheet(10, 10, "Small", "nothing").finish()
     assert drawing._repr_svg_() == str(drawing)
     assert repr(drawing) == "<drawing: Small>"
@@ -482,5 +484,5 @@ def test_shorten_keeps_one_line() -> None:
 
 
 def test_moments_begin_unnumbered() -> None:
-    """A moment that was not placed yet says so, and does not pretend to be the first."""
+    """A moment without a place has the rank -1, so that it is not taken for the first one."""
     assert Moment("alice", "says").rank == -1

@@ -15,7 +15,9 @@ RED, BLUE = f"red-{NONCE}", f"blue-{NONCE}"
 
 
 def swapped() -> tuple[Story, list[Person], list[Event]]:
-    """A long talk of three in which Alice alone hears two messages in the wrong order; both are blamed."""
+    """A long talk of three in which only Alice receives two messages
+    in the wrong order; both are evidence.
+    """
     story = Story()
     people = story.members(RED, "alice", "bob", "carol")
     story.talk(people, RED, 30)
@@ -35,17 +37,19 @@ def shown(found: Excerpt) -> list[Event]:
 
 
 def folded(found: Excerpt) -> int:
-    """How many events are left out."""
+    """How many events are folded away."""
     return sum(each.count for each in found.events if isinstance(each, Fold))
 
 
 def labels(found: Causality, *, odd: bool | None = None) -> list[str]:
-    """What is written beside the moments."""
+    """The labels beside the moments."""
     return [each.label for each in found.moments if each.label and odd in (None, each.odd)]
 
 
-def test_an_excerpt_has_the_blamed_events_and_what_was_said_in_them_on_its_way() -> None:
-    """Who said it, what the blamed client heard before and after, and that others heard it in order."""
+def test_an_excerpt_has_the_evidence_and_its_causes() -> None:
+    """Who sent the messages, what that client received before and after,
+    and that others received them in order.
+    """
     story, _, guilty = swapped()
     found = excerpt(story.events, guilty)
     assert found.guilty == guilty
@@ -61,7 +65,7 @@ def test_an_excerpt_has_the_blamed_events_and_what_was_said_in_them_on_its_way()
 
 
 def test_quiet_parts_are_folded_and_counted() -> None:
-    """A fold says how many events of those who are shown it stands for; a few are shown instead."""
+    """A fold says how many events of the clients shown it stands for; a few events are shown instead."""
     story, _, guilty = swapped()
     found = excerpt(story.events, guilty)
     first, last = shown(found)[1], shown(found)[-1]
@@ -73,7 +77,7 @@ def test_quiet_parts_are_folded_and_counted() -> None:
 
 
 def test_an_excerpt_stays_small() -> None:
-    """However long the history and however many heard it, there is room for it on a page."""
+    """However long the history and however many the receivers, it fits on a page."""
     story = Story()
     people = story.members(RED, *(f"person{n}" for n in range(40)))
     story.talk(people, RED, 200)
@@ -84,8 +88,8 @@ def test_an_excerpt_stays_small() -> None:
     assert len({getattr(event, "client", "") for event in shown(found)} - {""}) <= LANES
 
 
-def test_what_is_about_other_rooms_is_left_out() -> None:
-    """It is not even counted."""
+def test_other_rooms_are_left_out() -> None:
+    """Their events are not even counted."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     for person in (alice, bob):
@@ -104,7 +108,7 @@ def test_what_is_about_other_rooms_is_left_out() -> None:
 
 
 def test_a_named_client_has_a_lane_although_it_did_nothing() -> None:
-    """Who was not told something is blamed for nothing, and what it saw instead is what matters."""
+    """If a client did not receive something, what it saw instead is what matters."""
     story = Story()
     alice, bob = story.members(RED, "alice", "bob")
     story.talk([alice, bob], RED, 3)
@@ -118,7 +122,7 @@ def test_a_named_client_has_a_lane_although_it_did_nothing() -> None:
 
 
 def test_the_last_fault_before_is_shown_with_its_end() -> None:
-    """It may be the cause, such as a restart after which numbers begin anew."""
+    """It may be the cause, such as a restart after which numbers start again."""
     story = Story()
     people = story.members(RED, "alice", "bob")
     story.talk(people, RED, 10)
@@ -133,8 +137,8 @@ def test_the_last_fault_before_is_shown_with_its_end() -> None:
     ]
 
 
-def test_in_an_excerpt_only_what_is_blamed_is_odd() -> None:
-    """A part of a history does not tell what is wrong; the checkers have seen all of it."""
+def test_in_an_excerpt_only_the_evidence_is_marked() -> None:
+    """A part of a history does not show what is wrong; the checkers have seen all of it."""
     story, _, guilty = swapped()
     both = causality(excerpt(story.events, guilty), EVERYTHING)
     assert labels(both, odd=True) == ["#32 “two”", "#31 “one” late"]
@@ -142,8 +146,8 @@ def test_in_an_excerpt_only_what_is_blamed_is_odd() -> None:
     assert labels(causality(excerpt(story.events, [late]), EVERYTHING), odd=True) == ["#31 “one” late"]
 
 
-def test_what_nobody_heard_ends_at_the_server_and_what_others_heard_does_not() -> None:
-    """An excerpt leaves clients out, and one of them may have heard it."""
+def test_only_what_nobody_received_ends_at_the_server() -> None:
+    """An excerpt leaves clients out, and one of them may have received it."""
     story = Story()
     people = story.members(RED, *(f"person{n}" for n in range(10)))
     lost, heard = people[0].says(RED, "lost"), people[0].says(RED, "heard")
@@ -155,8 +159,8 @@ def test_what_nobody_heard_ends_at_the_server_and_what_others_heard_does_not() -
     assert "received by nobody" not in labels(causality(excerpt(story.events, sent[1:]), EVERYTHING))
 
 
-def test_all_kinds_of_blamed_events_are_drawn() -> None:
-    """Also those that no diagram shows otherwise: a list, an unknown frame, waiting in vain, a bad frame."""
+def test_all_kinds_of_evidence_are_drawn() -> None:
+    """Also events that are in no other diagram: a list, an unknown frame, waiting in vain, a bad frame."""
     story = Story()
     (alice,) = story.members(RED, "alice")
     begin = len(story.events)
@@ -184,14 +188,14 @@ def test_all_kinds_of_blamed_events_are_drawn() -> None:
 
 
 def test_a_diagram_of_an_excerpt_says_when() -> None:
-    """The time between two moments may be what matters; a diagram of a whole history has none."""
+    """The time between two moments may matter; a diagram of a whole history shows no times."""
     story, _, guilty = swapped()
     assert f"{guilty[0].at:.3f} s" in str(spacetime(excerpt(story.events, guilty), "t", EVERYTHING))
     assert f"{guilty[0].at:.3f} s" not in str(spacetime(story.events[:40], "t", EVERYTHING))
 
 
-def test_a_diagram_speaks_french() -> None:
-    """All that is written in it, but for what people said and the words of the protocol."""
+def test_a_diagram_in_french() -> None:
+    """All text in it, except what people said and the words of the protocol."""
     story, _, guilty = swapped()
     drawn = str(spacetime(excerpt(story.events, guilty), "t", EVERYTHING, texts("fr")))
     assert "en retard" in drawn
@@ -200,8 +204,8 @@ def test_a_diagram_speaks_french() -> None:
     assert "left out" not in drawn
 
 
-def test_evidence_is_known_again_after_a_journey() -> None:
-    """Findings come from other processes, and histories with long texts cut."""
+def test_evidence_is_recognised_after_transport() -> None:
+    """Findings come from other processes, and long texts in their histories are cut."""
     story = Story()
     (alice,) = story.members(RED, "alice")
     line = alice.says(RED, "x" * 5000)
@@ -214,7 +218,7 @@ def test_evidence_is_known_again_after_a_journey() -> None:
 
 
 def test_shortened_histories_keep_their_form() -> None:
-    """Only long texts are cut, wherever they are; the rest is as it was."""
+    """Only long texts are cut, wherever they are; the rest is unchanged."""
     story = Story()
     (alice,) = story.members(RED, "alice")
     line = alice.says(RED, "x" * 5000)
@@ -242,7 +246,7 @@ def test_shortened_histories_keep_their_form() -> None:
     ],
 )
 def test_codes_and_errors_are_explained(event: Event, words: str) -> None:
-    """By one sentence each, since a number says nothing to a beginner; what is not known has none."""
+    """By one sentence each, since a number means nothing to a beginner; unknown ones have none."""
     said = Words(texts("en"))
     (sentence,) = said.explained(Anomaly("dropped_connection", {}, [event, event]))
     assert sentence.startswith(words)

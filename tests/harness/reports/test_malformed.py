@@ -16,7 +16,7 @@ MESSAGE = {"id": "7", "room": "red", "user": "bob", "content": "hello", "sequenc
 
 
 def under(lines: list[str]) -> str:
-    """What stands above the mark."""
+    """The text above the mark."""
     line, mark = lines
     assert set(mark) == {" ", "^"} or set(mark) == {"^"}
     return line[mark.index("^") : mark.rindex("^") + 1]
@@ -40,7 +40,7 @@ def under(lines: list[str]) -> str:
     ],
 )
 def test_the_mark_is_under_what_is_wrong(frame: Any, field: str, what: str) -> None:
-    """Under the field's value; where it is missing, under the end of the object that lacks it."""
+    """Under the field's value; if it is missing, under the end of the object that lacks it."""
     assert under(marked(frame, field)) == what
 
 
@@ -61,15 +61,15 @@ def test_a_long_frame_is_shown_around_the_mark() -> None:
     )
 )
 def test_any_frame_can_be_marked(frame: Any) -> None:
-    """Whatever its flaws are called, there is a line, and a mark that stays under it."""
+    """Whatever its flaws, there is a line, and a mark under it."""
     for flaw in read({"type": "history", "data": frame}).flaws:
         line, mark = marked({"type": "history", "data": frame}, flaw.field)
         assert 0 < len(mark) <= len(line)
         assert len(line) <= WIDTH + 2
 
 
-def test_what_is_not_json_is_marked_as_a_whole() -> None:
-    """Other findings have no mark."""
+def test_text_that_is_not_json_is_marked_as_a_whole() -> None:
+    """Findings without a malformed frame have no mark."""
     event = Received(0.0, "alice", 1, None, 3, "{\x00]")
     found = Anomaly("malformed_frame", {"field": "…"}, [event])
     assert pointed_at(found) == ["{\\u0000]", "^^^^^^^^"]

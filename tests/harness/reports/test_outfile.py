@@ -17,12 +17,12 @@ from harness.texts import texts
 @click.option("--into", type=OutFile())
 @click.option("--report", type=OutFile(dash=True))
 def save(into: str | None, report: str | None) -> None:
-    """Say what was given."""
+    """Print the two arguments."""
     click.echo(f"{into} {report}")
 
 
 def test_names_are_kept_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name whose folder exists goes through as it is, and so does `-` where it is allowed."""
+    """A name whose folder exists is accepted unchanged, and so is `-` where it is allowed."""
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(save, ["--into", "x.json", "--report", "-"])
     assert done.output == "x.json -\n"
@@ -32,10 +32,10 @@ def test_names_are_kept_as_they_were_given(tmp_path: Path, monkeypatch: pytest.M
     ("file", "words"),
     [("no/x.json", "no such folder"), (".", "is a directory"), ("-", "this goes into a file")],
 )
-def test_what_cannot_be_written_is_told_first(
+def test_a_file_that_cannot_be_written_is_reported_first(
     file: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that is not there, a folder itself, and `-` where a file is needed are wrong usage."""
+    """A missing folder, a folder itself, and `-` where a file is needed are wrong usage."""
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(save, ["--into", file])
     assert done.exit_code == 2
@@ -43,10 +43,10 @@ def test_what_cannot_be_written_is_told_first(
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_what_fails_while_it_is_written_is_a_sentence(
+def test_a_write_error_is_one_sentence(
     language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that cannot be written in the end is told by its name, and the caller knows; no exception."""
+    """A file that cannot be written after all is reported by its name, and the caller knows; no exception."""
     assert write_out(tmp_path / "fine.json", "{}", texts(language))
     assert not write_out(tmp_path, "{}", texts(language))
     assert str(tmp_path) in capsys.readouterr().err

@@ -31,7 +31,7 @@ _OPTIONAL = {"tr", "td", "th", "thead", "tbody"}
 
 
 class _Reader(HTMLParser):
-    """Reads a page as a browser would, and fails where it would have to guess."""
+    """Parses a page strictly: it fails where a browser would have to guess."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Reader(HTMLParser):
 
 
 def page_of(summary: Summary, lang: str = "en") -> str:
-    """The page, which is well formed, asks for nothing, and has no name twice."""
+    """The page, which must be well-formed, load nothing, and have no id twice."""
     text = page([summary], texts(lang), "chatlab check 2 --seed 7")
     read = _Reader(text)
     assert read.outside == []
@@ -79,8 +79,8 @@ def page_of(summary: Summary, lang: str = "en") -> str:
 # --- the page -------------------------------------------------------------------------------------
 
 
-def test_a_failure_is_told_at_the_top_and_explained_below() -> None:
-    """The verdict, each step, what went wrong once for each kind, the diagram, and how to play it again."""
+def test_a_failure_is_reported_first_and_explained_below() -> None:
+    """The verdict, each step, each kind of anomaly once, the diagram, and how to replay it."""
     text = page_of(summary_of(swapped()))
     assert '<h1 class="failed">✗ Failed: 3 of 4 steps passed</h1>' in text
     assert 'href="#step-2-2-reorder"' in text
@@ -95,7 +95,7 @@ def test_a_failure_is_told_at_the_top_and_explained_below() -> None:
 
 
 def test_a_pass_has_a_page_too() -> None:
-    """With its proofs, and a moment of what happened in which nothing is blamed."""
+    """With its proofs, and a part of the history in which nothing is marked."""
     story, (alice, *others) = story_of(40)
     alice.is_cut()
     story.talk(others, RED, 4, first=41)
@@ -111,7 +111,7 @@ def test_a_pass_has_a_page_too() -> None:
 
 
 def test_what_is_missing_is_left_out() -> None:
-    """A run without a history, such as one that never began, has its verdict all the same."""
+    """A run without a history, such as one that never began, still has a verdict."""
     story = Story(2)
     died = Anomaly("no_start", {"output": "boom", "code": 1, "seconds": 1}, [], "exited")
     run = run_of(story, {"2.1": [died], "2.2": [Anomaly("not_reached", {"blocked": "2.1"})]})
@@ -122,15 +122,15 @@ def test_what_is_missing_is_left_out() -> None:
     assert "<figure" not in text
 
 
-def test_a_fault_of_the_kit_is_no_verdict() -> None:
-    """It is told as such, with its traceback."""
+def test_an_error_of_the_kit_is_no_verdict() -> None:
+    """It is reported as an error of the kit, with its traceback."""
     run = run_of(Story(2), {})
     run.steps, run.defect = [], "Traceback: <x>"
     assert "Traceback: &lt;x&gt;" in page_of(summary_of(run))
 
 
-def test_of_several_runs_the_first_that_came_out_worst_is_shown() -> None:
-    """Beside how many passed, and, if all did, what that excludes."""
+def test_of_several_runs_the_first_of_the_worst_is_shown() -> None:
+    """With how many passed, and, if all did, what that excludes."""
     right, _ = story_of(20)
     text = page_of(summary_of(run_of(right, {}), swapped(), swapped(80)))
     assert "1 of 3 runs passed (2 failed, 0 inconclusive)" in text
@@ -149,7 +149,7 @@ def test_a_small_scene_is_drawn_as_a_whole() -> None:
 
 
 def test_a_page_is_in_one_language() -> None:
-    """No English stands in a French page, but for names and the words of the protocol."""
+    """No English is left in a French page, except names and the words of the protocol."""
     text = page_of(summary_of(swapped()), "fr")
     assert '<html lang="fr">' in text
     prose = re.sub(r"<style>.*?</style>", "", text, flags=re.S)
@@ -160,7 +160,7 @@ def test_a_page_is_in_one_language() -> None:
 
 
 def test_two_thousand_events_stay_under_a_megabyte_and_ten_thousand_are_folded() -> None:
-    """What is quiet is closed, what is blamed stands open, so that a browser has little to lay out."""
+    """Quiet parts are closed, evidence is open, so that a browser has little to lay out."""
     assert len(page_of(summary_of(swapped(500)))) < 1_000_000
     run = swapped(2500)
     assert len(run.history) > 10_000
@@ -172,7 +172,7 @@ def test_two_thousand_events_stay_under_a_megabyte_and_ten_thousand_are_folded()
 
 
 def test_any_text_can_stand_in_a_page() -> None:
-    """Markup, control characters and halves of characters come from servers, too."""
+    """Markup, control characters and halves of characters may come from servers, too."""
     story, (alice, *_) = story_of(4)
     line = alice.says(RED, "<script>alert(1)</script>\x00\ud83d]]>")
     alice.hears(line, 5)
@@ -184,9 +184,10 @@ def test_any_text_can_stand_in_a_page() -> None:
 # --- its parts ------------------------------------------------------------------------------------
 
 
-def test_strips_show_holes_repeats_and_swaps() -> None:
-    """What came live from one join on rises by one; what is in a page is no hole, and what one was away
-    for is none either."""
+def test_strips_show_gaps_repeats_and_swaps() -> None:
+    """Live numbers after one join increase by one; what is in a page is no gap,
+    nor is what a client was away for.
+    """
     story = Story()
     alice, bob, eve = story.members(RED, "alice", "bob", "eve")
     said = [(alice.says(RED, str(n)), n) for n in range(1, 11)]
@@ -204,8 +205,8 @@ def test_strips_show_holes_repeats_and_swaps() -> None:
     ]
 
 
-def test_an_answer_to_a_retry_is_not_out_of_line() -> None:
-    """It comes late, or once more, because it was asked for."""
+def test_an_answer_to_a_retry_is_not_out_of_order() -> None:
+    """It comes late, or again, because it was asked for."""
     story = Story()
     (alice,) = story.members(RED, "alice")
     line = alice.says(RED, "one", id="x")
@@ -218,7 +219,7 @@ def test_an_answer_to_a_retry_is_not_out_of_line() -> None:
 
 
 def test_strips_stay_readable_for_many() -> None:
-    """They have a row for each of so many clients, say who is left out, and are told in words."""
+    """They have a row for each of so many clients, name those left out, and have a text description."""
     story = Story()
     people = story.members(RED, *(f"p{n:02}" for n in range(MOST_CLIENTS + 6)))
     story.talk(people, RED, 3)
@@ -231,7 +232,7 @@ def test_strips_stay_readable_for_many() -> None:
 
 
 def test_an_empty_room_can_be_drawn() -> None:
-    """There is nothing in it, and that is no error."""
+    """It has no content, and that is no error."""
     ET.fromstring(str(strips(HistoryIndex(Story().events), RED, "t", texts("en"))))
     ET.fromstring(str(histogram([], "t", "x", "y")))
 
@@ -241,7 +242,7 @@ def test_an_empty_room_can_be_drawn() -> None:
     [([0.001], {"≤ 1": 1}), ([0.0010001, 0.002], {"≤ 2": 2}), ([0.0, 3.0], {"≤ 0.02": 1, "≤ 5000": 1})],
 )
 def test_a_histogram_counts_each_time_once(seconds: list[float], bars: dict[str, int]) -> None:
-    """A time that is an edge belongs to the bar that ends there; the smallest and largest have one, too."""
+    """A time on an edge belongs to the bar that ends there; the smallest and largest are counted, too."""
     root = ET.fromstring(str(histogram(seconds, "t", "x", "y")))
     written = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
     found = {
@@ -253,7 +254,7 @@ def test_a_histogram_counts_each_time_once(seconds: list[float], bars: dict[str,
 
 
 def test_what_happened_is_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what lies beyond is counted."""
+    """Events beyond the limit are counted."""
     monkeypatch.setattr("harness.reports.events.MOST", 50)
     story, _ = story_of(60)
     text = events_as_html(story.events, [], Words(texts("en"), NONCE))
@@ -264,8 +265,8 @@ def test_what_happened_is_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
     assert MOST >= 10_000
 
 
-def test_presence_is_drawn_as_one_client_was_shown_it() -> None:
-    """A bar for each status, from when it was shown; who is missing from a full list is offline."""
+def test_presence_is_drawn_as_one_client_received_it() -> None:
+    """A bar for each status, from when it was shown; a user missing from a full list is offline."""
     story = Story(3)
     alice, bob = story.members(RED, "alice", "bob")
     both = {alice.user: "online", bob.user: "online"}
@@ -299,8 +300,8 @@ _JSON = st.recursive(
 
 @PROPERTY
 @given(st.lists(st.tuples(_TYPES, _JSON), min_size=1, max_size=6))
-def test_whatever_a_server_sends_there_is_a_page(frames: list[tuple[str, Any]]) -> None:
-    """A report that fails would take the verdict with it: any frame can be blamed, drawn and listed."""
+def test_there_is_a_page_for_anything_a_server_sends(frames: list[tuple[str, Any]]) -> None:
+    """A report that fails would hide the verdict: any frame can be evidence, drawn and listed."""
     story, (alice, *_) = story_of(4)
     begin = len(story.events)
     for kind, data in frames:

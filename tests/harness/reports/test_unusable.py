@@ -1,4 +1,4 @@
-"""A component that the server cannot use is told in the language of the report."""
+"""A component that the server cannot use is reported in the language of the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SYNTAX_ERROR = "import os\n\nclass PubSub\n    pass\n"
 
 @pytest.fixture(autouse=True)
 def _modules() -> Iterator[None]:
-    """What a component imports and where it looks does not outlive its test."""
+    """A component's imports and changes of the path are undone after its test."""
     modules, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - modules:
@@ -46,27 +46,27 @@ def _modules() -> Iterator[None]:
 
 
 def complaint(path: Path) -> str:
-    """What the server says of a file with an unusable component."""
+    """What the server prints about a file with an unusable component."""
     with pytest.raises(ComponentError) as refused:
         load("pubsub", path)
     return str(refused.value)
 
 
 def failed_start(*lines: str) -> Anomaly:
-    """A server that printed these lines, and ended before it listened."""
+    """A server that printed these lines and ended before it listened."""
     return Anomaly("no_start", {"code": 1, "output": "\n".join(lines)}, [], "exited")
 
 
 def test_every_text_has_its_mistake() -> None:
-    """No text of the table is there for nothing."""
+    """No text of the table is unused."""
     keys = list(texts("en").keys())
-    told = {key.removeprefix("component.") for key in keys if key.startswith("component.")}
-    assert told == {*MISTAKES, "no_file"}
+    texts_of_mistakes = {key.removeprefix("component.") for key in keys if key.startswith("component.")}
+    assert texts_of_mistakes == {*MISTAKES, "no_file"}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_what_the_server_says_is_recognised(name: str, tmp_path: Path) -> None:
-    """Its English sentence is that of the texts, word for word, and the French one names the same things."""
+    """Its English sentence is that of the texts, word for word, and the French one has the same names."""
     path = tmp_path / "mine.py"
     path.write_text(MISTAKES[name], encoding="utf-8")
     sentence = complaint(path)
@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there_is_recognised(tmp_path: Path) -> None:
 
 
 def test_a_syntax_error_keeps_its_lines(tmp_path: Path) -> None:
-    """The message is Python's; the line and the caret below it stand where they stood."""
+    """The message is Python's; the line and the caret below it stay where they were."""
     path = tmp_path / "mine.py"
     path.write_text(SYNTAX_ERROR, encoding="utf-8")
     sentence = complaint(path)

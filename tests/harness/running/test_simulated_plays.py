@@ -1,4 +1,4 @@
-"""Exercises in the simulated world: right servers pass, broken ones do not, and a seed is a history."""
+"""Exercises in the simulated world: right servers pass, broken ones fail, and a seed gives one history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def at_file(path: Path) -> Target:
 
 
 def failed_steps(run: Run) -> dict[str, list[str]]:
-    """What went wrong in each step that did not pass."""
+    """The anomalies in each step that did not pass."""
     return {
         step.step: [anomaly.name for anomaly in step.anomalies] or [str(step.outcome)]
         for step in run.steps
@@ -57,7 +57,7 @@ def failed_steps(run: Run) -> dict[str, list[str]]:
 
 
 def servers() -> dict[str, dict[int, Target]]:
-    """Right servers, and what stands for them in each exercise."""
+    """Right servers for each exercise, and what takes their place."""
     return {
         "solutions": {number: targets.choose(number, of_solutions=True) for number in EXERCISES},
         "reference": dict.fromkeys(EXERCISES, targets.reference()),
@@ -67,7 +67,7 @@ def servers() -> dict[str, dict[int, Target]]:
 
 @pytest.fixture(scope="module")
 def right_runs() -> dict[tuple[str, int], list[Run]]:
-    """A modest play of each exercise by each right server, and some small ones."""
+    """A play of moderate size of each exercise by each right server, and some small ones."""
     keys, jobs = [], []
     for name, by_exercise in servers().items():
         for number, target in by_exercise.items():
@@ -80,13 +80,13 @@ def right_runs() -> dict[tuple[str, int], list[Run]]:
 @pytest.mark.parametrize("number", EXERCISES)
 @pytest.mark.parametrize("name", ["solutions", "reference", "single file"])
 def test_right_servers_pass(right_runs: dict[tuple[str, int], list[Run]], name: str, number: int) -> None:
-    """Who is right passes every step, in virtual time and with the course's intervals of 30 and 60 s."""
+    """A right server passes every step, in virtual time and with the course's intervals of 30 and 60 s."""
     for run in right_runs[name, number]:
         assert not run.defect
         assert failed_steps(run) == {}
 
 
-def test_a_kill_finds_messages_under_way_also_where_saving_takes_no_time(tmp_path: Path) -> None:
+def test_a_kill_finds_messages_in_flight_also_where_saving_takes_no_time(tmp_path: Path) -> None:
     """A store that writes and syncs in its coroutine has answered the whole burst when the kill comes."""
     in_a_thread = "await asyncio.get_running_loop().run_in_executor(DISK, function, *args)"
     assert JOURNAL.count(in_a_thread) == 1
@@ -104,13 +104,13 @@ def test_a_kill_finds_messages_under_way_also_where_saving_takes_no_time(tmp_pat
 def test_presence_is_played_with_the_course_s_intervals(
     right_runs: dict[tuple[str, int], list[Run]],
 ) -> None:
-    """More than three minutes pass while somebody is watched for three timeouts of a minute."""
+    """More than three minutes pass while a client is watched for three timeouts of a minute."""
     assert right_runs["reference", 3][0].seconds > 180
 
 
 @pytest.mark.parametrize("hours", [1, 24])
 def test_an_hour_and_a_day_of_presence(hours: int) -> None:
-    """Who answers heartbeats all the time is there all the time, and who has vanished is gone for good."""
+    """A client that answers heartbeats is present all the time, and a silent one is gone for good."""
     acts = [Act(0.01, 1, "go_silent"), Act(0.02, 2, "say")]
     scene = Script(["alice", "bob", "carol"], [0, 1, 2], acts, intervals=hours * 120)
     ((run,),) = play(SimJob(targets.reference(), [Case(3, "1", script=scene)]))
@@ -157,7 +157,7 @@ def broken_runs(broken: dict[str, Target]) -> dict[str, list[Run]]:
 
 @pytest.mark.parametrize("name", RACES)
 def test_races_are_caught_by_every_seed(broken_runs: dict[str, list[Run]], name: str) -> None:
-    """A defect that shows in a live run now and then shows in each of two seeds, by its own anomaly."""
+    """A defect that shows now and then in live runs shows with each of two seeds, by its own anomaly."""
     for run in broken_runs[name]:
         found = {anomaly for anomalies in failed_steps(run).values() for anomaly in anomalies}
         assert ANIMALS[name].anomaly in found, failed_steps(run)
@@ -187,7 +187,7 @@ def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict
 
 
 @pytest.mark.parametrize("name", SMALL_ONES)
-def test_a_failure_is_made_small(shrunk: dict[str, Run | None], name: str) -> None:
+def test_a_failure_is_minimized(shrunk: dict[str, Run | None], name: str) -> None:
     """Two connections and three messages are enough for each of these, and the anomaly is the same."""
     run = shrunk[name]
     assert run is not None
@@ -202,7 +202,7 @@ def test_a_failure_is_made_small(shrunk: dict[str, Run | None], name: str) -> No
 def test_a_replay_file_gives_the_same_history(
     shrunk: dict[str, Run | None], broken: dict[str, Target], name: str, tmp_path: Path
 ) -> None:
-    """What is written down and read back plays the same history, byte for byte, in another process."""
+    """A file that is written and read back plays the same history, byte for byte, in another process."""
     run = shrunk[name]
     assert run is not None
     replay.write(replay.of(run, broken[name], SMALL_ONES[name]), tmp_path / "replay.json")
@@ -239,8 +239,9 @@ def digests(target: Target, exercise: int, part: int, **more: bool) -> list[str]
 
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_seed_gives_one_history(exercise: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the same in each process: whatever the secret of its hashes, wherever its memory lies, and
-    whatever was played in it before; also for a server that keeps its clients in sets."""
+    """It is the same in each process: whatever its hash seed and memory addresses, and whatever was played in
+    it before; also for a server that keeps its clients in sets.
+    """
     found = []
     for secret, part, same_addresses in (("0", 6, True), ("1", 1, True), ("2", 3, False)):
         monkeypatch.setenv("PYTHONHASHSEED", secret)
@@ -250,7 +251,7 @@ def test_a_seed_gives_one_history(exercise: int, monkeypatch: pytest.MonkeyPatch
 
 
 def interleaving(history: History) -> tuple[tuple[str, int, object], ...]:
-    """Who sent and received what kind of frame, in which order: without times and names."""
+    """Who sent and received which type of frame, in which order, without times and names."""
     return tuple(
         (type(event).__name__, event.conn, event.frame.get("type") if isinstance(event.frame, dict) else None)
         for event in history
@@ -276,8 +277,8 @@ def test_seeds_give_different_interleavings() -> None:
         (Act(0.0, 0, "dance"), False),
     ],
 )
-def test_a_scene_that_cannot_be_played_is_told_apart(act: Act, fits: bool) -> None:
-    """Scenes come from files: who acts must be there, and do what there is."""
+def test_a_scene_that_cannot_be_played_is_an_error_of_its_file(act: Act, fits: bool) -> None:
+    """Scenes come from files: their clients must exist, and do actions that exist."""
     assert is_playable(Script(["alice"], [0], [act])) is fits
 
 
@@ -321,7 +322,9 @@ SAVED = """            await self._store.save([message])
 def test_a_sequencer_with_a_race_is_caught_by_nearly_every_seed(
     tmp_path: Path, changes: list[tuple[str, str]]
 ) -> None:
-    """The model answer with its lock left out, or too short: at least 19 of 20 small plays fail."""
+    """For the model answer with its lock left out, or released too early,
+    at least 19 of 20 small plays fail.
+    """
     text = (targets.find_folder("solutions") / "ex2_ordering" / "sequencer.py").read_text()
     for old, new in changes:
         assert text.count(old) == 1
@@ -371,8 +374,8 @@ def play_with(tmp_path: Path, does: str) -> Run:
         ("input()", "input"),
     ],
 )
-def test_what_there_is_not_is_inconclusive_and_named(tmp_path: Path, does: str, lacking: str) -> None:
-    """What the simulated world does not have proves nothing of the server; the line that asks is named."""
+def test_what_is_not_simulated_is_inconclusive_and_named(tmp_path: Path, does: str, lacking: str) -> None:
+    """What the simulated world lacks proves nothing about the server; the line that uses it is named."""
     run = play_with(tmp_path, does)
     assert run.outcome is Outcome.INCONCLUSIVE
     receipt = run.steps[1].receipt
@@ -382,7 +385,7 @@ def test_what_there_is_not_is_inconclusive_and_named(tmp_path: Path, does: str, 
 
 
 def test_sleeping_is_noted_with_its_line(tmp_path: Path) -> None:
-    """`time.sleep` takes its time from everybody, and the report says where it is called."""
+    """`time.sleep` stops everything in the server, and the report says where it is called."""
     run = play_with(tmp_path, "import time; time.sleep(0.5)")
     (note,) = [note for note in run.notes if note.key == "slept"]
     assert note.params["where"].startswith("odd.py, line 8, in handler")
@@ -390,20 +393,20 @@ def test_sleeping_is_noted_with_its_line(tmp_path: Path) -> None:
 
 
 def test_an_endless_loop_is_found(tmp_path: Path) -> None:
-    """Code that never comes back ends the play, and the report says where it was."""
+    """Code that never returns ends the play, and the report says where it was."""
     run = play_with(tmp_path, "while True: pass")
     (hung,) = [a for step in run.steps for a in step.anomalies if a.name == "server_hung"]
     assert "odd.py, line 8, in handler" in hung.params["output"]
 
 
-def test_an_endless_loop_is_known_by_the_processor(tmp_path: Path) -> None:
-    """It is the real time of the processor that tells, and not the server's clock, which stands still."""
+def test_an_endless_loop_is_found_by_processor_time(tmp_path: Path) -> None:
+    """Processor time decides, and not the server's clock, which stands still."""
     run = play_with(tmp_path, "for _ in range(10**15): pass")
     assert "server_hung" in {anomaly.name for step in run.steps for anomaly in step.anomalies}
 
 
-def test_sleeping_in_an_executor_is_nothing_to_note(tmp_path: Path) -> None:
-    """There it holds nobody up. What is no function of the server's is told by where it was handed over."""
+def test_sleeping_in_an_executor_is_not_noted(tmp_path: Path) -> None:
+    """It blocks nothing there. A function that is not the server's is reported by where it was submitted."""
     run = play_with(tmp_path, "import asyncio, time; await asyncio.to_thread(time.sleep, 0.1)")
     assert [note for note in run.notes if note.key == "slept"] == []
     run = play_with(tmp_path, "import asyncio, os; await asyncio.to_thread(os.system, 'true')")
@@ -429,7 +432,9 @@ def test_sleeping_in_an_executor_is_nothing_to_note(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("as_module", [False, True], ids=["file", "module"])
 def test_each_start_is_a_process_of_its_own(tmp_path: Path, trait: str, as_module: bool) -> None:
-    """What a server does to its process is gone when it is started again, and is what a process can do."""
+    """A server's changes of its process are gone when it is started again,
+    and include all that a process can change.
+    """
     text = PLAIN.read_text()
     end = text.index("import asyncio")
     (tmp_path / "own_server.py").write_text(f"{text[:end]}import logging, os, time\n{trait}\n{text[end:]}")
@@ -444,7 +449,7 @@ def test_each_start_is_a_process_of_its_own(tmp_path: Path, trait: str, as_modul
 
 
 def test_a_database_that_another_thread_holds_is_no_failure(tmp_path: Path) -> None:
-    """A transaction in two pieces of work locks out the others for a while: only threads can wait for it."""
+    """A transaction in two parts locks the others out for a while: only threads can wait for it."""
     does = "import sqlite3; path = os.environ['DATA_DIR'] + '/db'; "
     does += "both = [sqlite3.connect(path, check_same_thread=False) for _ in range(2)]; "
     does += "both[0].execute('BEGIN IMMEDIATE'); await asyncio.to_thread(both[1].execute, 'BEGIN IMMEDIATE')"
@@ -454,21 +459,21 @@ def test_a_database_that_another_thread_holds_is_no_failure(tmp_path: Path) -> N
     assert receipt.key == "lacking_thread"
 
 
-def test_who_ends_python_itself_is_told_apart(tmp_path: Path) -> None:
-    """A process that a signal ends was ended by the server, and not by a fault of the kit."""
+def test_a_server_that_ends_python_itself_is_reported_as_such(tmp_path: Path) -> None:
+    """A process that a signal ends was ended by the server, and not by an error of the kit."""
     with pytest.raises(CrashError, match="SIGSEGV"):
         play_with(tmp_path, "import ctypes; ctypes.string_at(0)")
 
 
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
-    """A task that waits for a lock at the end of a failed play is told, with its line."""
+    """A task that waits for a lock at the end of a failed play is reported, with its line."""
     run = play_with(tmp_path, "lock = asyncio.Lock(); await lock.acquire(); await lock.acquire()")
     (note,) = [note for note in run.notes if note.key == "waits_for_lock"]
     assert note.params["where"].startswith("odd.py, line 8, in handler")
 
 
-def test_a_task_that_died_unseen_is_named(tmp_path: Path) -> None:
-    """A task that is kept and never looked at is told, with the exception that ended it and its line."""
+def test_a_task_with_an_unseen_exception_is_named(tmp_path: Path) -> None:
+    """A task whose exception nobody retrieves is reported, with the exception and its line."""
     run = play_with(tmp_path, "ws.kept = asyncio.create_task(handler(None))")
     (note,) = [note for note in run.notes if note.key == "task_died"]
     assert note.params["error"].startswith("AttributeError: 'NoneType'")
@@ -496,7 +501,7 @@ _SYNC = "    os.fsync(journal.fileno())\n"
     ],
 )
 def test_what_was_not_synced_is_noted(tmp_path: Path, sync: str, is_noted: bool) -> None:
-    """A power cut would lose it, which SIGKILL does not; so it costs nothing."""
+    """A power cut would lose it, and SIGKILL does not, so it costs nothing."""
     path = tmp_path / "journal.py"
     path.write_text(JOURNAL.replace(_SYNC, sync))
     ((run,),) = play(SimJob(at_file(path), [Case(4, "1", SMALL)]))
@@ -522,7 +527,7 @@ def test_what_is_opened_to_be_synced_is_synced(tmp_path: Path) -> None:
 # --- processes ----------------------------------------------------------------------------------------
 
 
-def test_who_is_stopped_while_it_warms_up_plays_nothing() -> None:
+def test_sigterm_during_warm_up_is_not_lost() -> None:
     """SIGTERM in the middle of the first play, which catches its exception, is not forgotten."""
     code = """
 import os, signal
@@ -542,8 +547,8 @@ forks.main()
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
-def test_who_is_stopped_while_it_forks_plays_nothing_more() -> None:
-    """Around a fork Python throws away what a signal's handler raises; the signal counts all the same."""
+def test_sigterm_during_a_fork_is_not_lost() -> None:
+    """Around a fork Python drops what a signal handler raises; the signal counts all the same."""
     code = """
 import os, signal
 from harness.running import forks
@@ -557,14 +562,14 @@ forks.main()
 
 @pytest.fixture
 def stuck_forever(tmp_path: Path) -> Path:
-    """A server that takes long, in a folder of its own."""
+    """A server that takes long, in its own folder."""
     path = tmp_path / "slow.py"
     path.write_text(ECHO.replace("PLACE", "while True: pass"))
     return path
 
 
 def test_leaving_a_nursery_ends_its_processes(stuck_forever: Path) -> None:
-    """Whoever is interrupted while plays are under way leaves no process behind."""
+    """An interrupt while plays are running leaves no process behind."""
     import psutil
 
     async def begin_and_leave() -> None:

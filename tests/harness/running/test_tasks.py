@@ -7,8 +7,8 @@ import pytest
 from harness.running.tasks import side_by_side
 
 
-async def test_results_come_in_the_order_of_what_is_done() -> None:
-    """Whoever is done first."""
+async def test_results_are_in_the_order_of_the_coroutines() -> None:
+    """Whichever is done first."""
 
     async def after(turns: int) -> int:
         for _ in range(turns):
@@ -20,9 +20,9 @@ async def test_results_come_in_the_order_of_what_is_done() -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "one fails"])
-def test_nothing_is_left_and_nobody_is_disturbed_while_it_cleans_up(how: str) -> None:
+def test_no_task_is_left_and_clean_up_is_not_interrupted(how: str) -> None:
     """One that has nothing to clean up ends at once; the other's clean-up is not interrupted by that."""
-    told: list[str] = []
+    cleaned: list[str] = []
 
     async def long(name: str) -> None:
         try:
@@ -30,7 +30,7 @@ def test_nothing_is_left_and_nobody_is_disturbed_while_it_cleans_up(how: str) ->
         finally:
             for _ in range(10):
                 await asyncio.sleep(0)
-            told.append(f"{name} is clean")
+            cleaned.append(f"{name} is clean")
 
     async def short() -> None:
         if how == "one fails":
@@ -45,4 +45,4 @@ def test_nothing_is_left_and_nobody_is_disturbed_while_it_cleans_up(how: str) ->
 
     with pytest.raises(LookupError if how == "one fails" else asyncio.CancelledError):
         asyncio.run(main())
-    assert sorted(told) == ["a is clean", "b is clean"]
+    assert sorted(cleaned) == ["a is clean", "b is clean"]

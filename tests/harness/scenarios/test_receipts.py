@@ -1,4 +1,4 @@
-"""Each pass proves that its fault bit: with the fault taken out of the scenario, the step is left open."""
+"""Each pass proves that its fault had an effect: without the fault, the step is left open."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 async def nothing(*_: Any, **__: Any) -> None:
-    """What is done in place of a fault."""
+    """Done in place of a fault."""
 
 
 def without(place: Any, name: str) -> Patch:
-    """A action that waits is not done."""
+    """An action that waits, and does nothing."""
     return lambda patch: patch.setattr(place, name, nothing)
 
 
 def no_bad_frames(patch: pytest.MonkeyPatch) -> None:
-    """Everybody behaves."""
+    """No client sends bad frames."""
 
     async def behave(world: World, client: Client, bad: Any) -> Client:
         return client
@@ -47,12 +47,12 @@ def nobody_stops_reading(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_goes_silent(patch: pytest.MonkeyPatch) -> None:
-    """Nobody falls silent, and no frames are lost."""
+    """No client goes silent, and no frames are lost."""
     patch.setattr(Client, "suffer", lambda self, fault: None)
 
 
 def one_at_a_time(patch: pytest.MonkeyPatch) -> None:
-    """Whoever says something waits until it is there, and nobody else speaks meanwhile."""
+    """A client that sends a message waits until it has arrived, and nobody sends anything meanwhile."""
     say, turns = Client.say, []
 
     async def politely(self: Client, room: str, content: str, *more: Any, **fields: Any) -> None:
@@ -70,7 +70,7 @@ def one_at_a_time(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_is_cut_off(patch: pytest.MonkeyPatch) -> None:
-    """Who would be reset hangs up politely."""
+    """A client that would be reset closes its connection instead."""
     patch.setattr(Client, "reset", Client.close)
 
 
@@ -80,7 +80,7 @@ def nothing_is_repeated(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_in_flight(patch: pytest.MonkeyPatch) -> None:
-    """The server is killed when everybody has heard everything."""
+    """The server is killed when all messages have arrived."""
 
     async def kill_in_silence(world: World, *_: Any) -> None:
         await world.settle()
@@ -95,7 +95,7 @@ def nobody_reads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Client, "ask_history", nothing)
 
 
-# 1.1, 3.1 and 4.1 are about what a right server does when nothing is done to it.
+# 1.1, 3.1 and 4.1 are about what a right server does without any fault.
 TAKEN_OUT: list[tuple[str, Patch]] = [
     ("1.2", no_bad_frames),
     ("1.3", no_bad_frames),
@@ -116,7 +116,7 @@ TAKEN_OUT: list[tuple[str, Patch]] = [
 
 
 def play(step: str) -> Run:
-    """The exercise of a step, against the reference."""
+    """Play the exercise of a step with the reference server."""
     return simulate(Case(int(step[0]), "1", MODEST), targets.reference())
 
 
@@ -129,5 +129,5 @@ def test_without_its_fault_a_step_is_left_open(
     run = play(step)
     assert not run.defect, run.defect
     result = next(each for each in run.steps if each.step == step)
-    told = (result.outcome, result.receipt, [anomaly.name for anomaly in result.anomalies])
-    assert result.outcome is Outcome.INCONCLUSIVE, told
+    shown = (result.outcome, result.receipt, [anomaly.name for anomaly in result.anomalies])
+    assert result.outcome is Outcome.INCONCLUSIVE, shown

@@ -1,4 +1,4 @@
-"""From findings to verdicts: what fails, what is inconclusive, what was not reached, and what it is worth."""
+"""From findings to verdicts: what fails, what is inconclusive, what was not reached, and the points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.verdict.any_history import leniencies
 from harness.verdict.judge import STALL_LIMIT, judge
 from harness.verdict.outcome import Outcome, StepCheck, StepResult, Text, overall
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, POINTS, points_for, steps_of
-from tests.harness.stories import EPOCH, Story, told
+from tests.harness.stories import EPOCH, Story, names_of
 
 PROOF = Text("nothing")
 TIMED = Anomaly("lost", {"who": "bob"})
@@ -27,13 +27,13 @@ UNTIMED = Anomaly("reorder", {"who": "bob"})
 
 
 def findings_of(exercise: int, **findings: StepCheck) -> dict[str, StepCheck]:
-    """What the checks of an exercise find, by step: `s1_1` is step 1.1; in the others, nothing."""
+    """What the checks of an exercise find in each step: `s1_1` is step 1.1; nothing in the others."""
     given = {step.replace("_", ".").lstrip("s"): finding for step, finding in findings.items()}
     return {step: given.get(step, StepCheck([], PROOF)) for step in steps_of(exercise)}
 
 
 def played(*steps: str) -> Story:
-    """A story in which these steps are played to their end, a second each."""
+    """A story in which these steps are played to their end, in a second each."""
     story = Story()
     for step in steps:
         with story.step(step):
@@ -45,10 +45,10 @@ ALL = ("1.1", "1.2", "1.3", "1.4", "1.5")
 
 
 def verdicts(story: Story, component: str | None = None, **findings: StepCheck) -> dict[str, StepResult]:
-    """The verdict on each step of exercise 1, where the checks find this."""
+    """The verdict on each step of exercise 1, if the checks find this."""
     results = judge(1, findings_of(1, **findings), story.index, component)
     for result in results:
-        told(a for a in result.anomalies if a not in (TIMED, UNTIMED))
+        names_of(a for a in result.anomalies if a not in (TIMED, UNTIMED))
     return {result.step: result for result in results}
 
 
@@ -85,12 +85,12 @@ def test_a_finding_fails_its_step_only() -> None:
 
 
 def test_a_doubt_does_not_save_what_failed() -> None:
-    """What is wrong is wrong, however little was shown beside it."""
+    """A finding fails a step, however little the step has shown."""
     results = verdicts(played(*ALL), s1_4=StepCheck([UNTIMED], PROOF, doubt=Text("nothing_said_after")))
     assert results["1.4"].outcome is Outcome.FAILED
 
 
-# --- a machine that was held up -------------------------------------------------------------------
+# --- a machine that was too slow ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_a_doubt_does_not_save_what_failed() -> None:
         (STALL_LIMIT + 0.1, [], Outcome.PASSED),
     ],
 )
-def test_a_stall_makes_doubtful_what_rests_on_time(
+def test_a_stall_makes_timed_findings_inconclusive(
     stall: float, anomalies: list[Anomaly], outcome: Outcome
 ) -> None:
-    """What was missing in time proves nothing then; what came wrongly still does, and a pass too."""
+    """What was missing in time proves nothing then; what was wrong still does, and a pass too."""
     story = played("1.1", "1.2", "1.3")
     story.begins("1.4")
     story.stalls(stall)
@@ -122,7 +122,7 @@ def test_a_stall_makes_doubtful_what_rests_on_time(
 
 
 def test_a_stall_of_another_step_excuses_nothing() -> None:
-    """Only what happened meanwhile counts; a stall that ends in a later step may have begun in this one."""
+    """Only stalls during the step count; one that ends in a later step may have begun in this one."""
     story = played("1.1", "1.2", "1.3", "1.4")
     with story.step("1.5"):
         story.passes(1)
@@ -147,22 +147,22 @@ def test_what_a_scenario_calls_shaky_is_inconclusive() -> None:
 
 
 def test_steps_that_were_not_reached_say_which_one_stopped_the_play() -> None:
-    """The first one that did not come to its end, with what ended the server as evidence."""
+    """The first step that did not come to its end, with the end of the server as evidence."""
     story = played("1.1")
     story.begins("1.2")
     died = story.server("died", code=1)
     results = verdicts(story)
     assert outcomes(results) == ["passed"] + ["failed"] * 4
-    assert told(results["1.2"].anomalies) == ["server_died"]
+    assert names_of(results["1.2"].anomalies) == ["server_died"]
     for step in ("1.3", "1.4", "1.5"):
-        assert told(results[step].anomalies) == ["not_reached"]
+        assert names_of(results[step].anomalies) == ["not_reached"]
         assert results[step].anomalies[0].params == {"step": step, "blocked": "1.2"}
         assert results[step].anomalies[0].evidence == [died]
         assert results[step].points == 0
 
 
 def test_a_step_that_did_not_come_to_its_end_with_other_findings() -> None:
-    """Those say enough."""
+    """Those are enough."""
     story = played("1.1", "1.2", "1.3")
     story.begins("1.4")
     results = verdicts(story, s1_4=StepCheck([UNTIMED], PROOF), s1_5=StepCheck([TIMED], PROOF))
@@ -170,17 +170,17 @@ def test_a_step_that_did_not_come_to_its_end_with_other_findings() -> None:
 
 
 def test_a_step_that_stopped_for_no_known_reason() -> None:
-    """It says so of itself, without evidence."""
+    """It is named itself, without evidence."""
     story = played("1.1")
     story.begins("1.2")
     result = verdicts(story)["1.2"]
-    assert told(result.anomalies) == ["not_reached"]
+    assert names_of(result.anomalies) == ["not_reached"]
     assert result.anomalies[0].params == {"step": "1.2", "blocked": "1.2"}
     assert result.anomalies[0].evidence == []
 
 
 def test_skipped_steps_have_no_points_and_block_nothing() -> None:
-    """What was left out on purpose is no failure, and no reason for another one."""
+    """A step left out on purpose is no failure, and does not block another one."""
     skipped = Text("slow_left_out")
     story = played("1.1", "1.2", "1.3")
     results = verdicts(story, s1_4=StepCheck([], PROOF, skipped=skipped))
@@ -195,8 +195,8 @@ def test_skipped_steps_have_no_points_and_block_nothing() -> None:
 @pytest.mark.parametrize(
     ("how", "name"), [("died", "server_died"), ("hung", "server_hung"), ("flooding", "flooding")]
 )
-def test_the_server_and_the_connections_are_looked_after_in_every_step(how: str, name: str) -> None:
-    """Who was cut off is told of first, as that explains the rest; but if the server ended, that does."""
+def test_the_server_and_the_connections_are_checked_in_every_step(how: str, name: str) -> None:
+    """A lost connection comes first, as it explains the rest; but if the server ended, that does."""
     story = Story()
     with story.step("1.1"):
         (alice, bob) = story.members("red", "alice", "bob")
@@ -208,11 +208,11 @@ def test_the_server_and_the_connections_are_looked_after_in_every_step(how: str,
         alice.gives_up("history", 6.0, "red")
         story.server(how, code=1, events=9)
     results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
-    assert told(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
+    assert names_of(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
     assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
 
 
-def test_what_a_scenario_found_is_not_told_again() -> None:
+def test_what_a_scenario_found_is_not_reported_again() -> None:
     """A dropped connection that the scenario's own checks have found is one finding."""
     story = Story()
     with story.step("1.1"):
@@ -252,8 +252,8 @@ def test_malformed_frames_belong_to_the_step_of_their_kind(
     assert [anomaly.params[key] for key in ("who", "kind", "field", "count")] == ["alice", kind, field, 3]
 
 
-def test_a_receipt_for_nothing_is_none() -> None:
-    """Where a proof counts nothing, the step is left open; measures of time may be 0."""
+def test_an_empty_receipt_proves_nothing() -> None:
+    """If a proof counts nothing, the step is left open; measures of time may be 0."""
     story = played(*ALL)
     results = verdicts(
         story,
@@ -266,7 +266,7 @@ def test_a_receipt_for_nothing_is_none() -> None:
 
 
 def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
-    """They cost nothing here, but stand beside the first thing that failed: before it, if they may be why."""
+    """They cost nothing here, but are listed with the first failure: before it, if they may be its cause."""
     for anomalies in ([], [UNTIMED]):
         story = played(*ALL)
         (alice,) = story.clients("alice")
@@ -283,7 +283,7 @@ def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
 
 
 def test_a_malformed_error_explains_least() -> None:
-    """What else is wrong comes first: nobody needs to understand an `error`."""
+    """Other findings come first: nobody needs to understand an `error`."""
     story = Story(exercise=2)
     with story.step("2.1"):
         (alice,) = story.clients("alice")
@@ -301,7 +301,7 @@ def test_a_malformed_error_explains_least() -> None:
 
 
 def test_what_was_forgiven_is_noted_once() -> None:
-    """Each of the ways to differ, in the order in which they were seen."""
+    """Each forgiven deviation, in the order in which they were seen."""
     story = Story()
     (alice,) = story.members("red", "alice")
     for _ in range(3):
@@ -324,7 +324,7 @@ def test_each_exercise_is_worth_ten_points() -> None:
 
 
 def test_only_what_a_component_can_break_has_points_for_it() -> None:
-    """Where one component is judged alone, the rest of the server is the reference's."""
+    """If one component is judged alone, the rest of the server is the reference server."""
     results = verdicts(played(*ALL), component="pubsub")
     assert [(result.points, result.of) for result in results.values()] == [
         (0, 0),
@@ -358,7 +358,7 @@ def test_the_worst_outcome_is_the_verdict(several: list[str], verdict: str) -> N
 
 
 def run(exercise: int, *results: str, defect: str = "") -> Run:
-    """A run in which the first steps of an exercise came out like this."""
+    """A run in which the first steps of an exercise have these outcomes."""
     steps = [
         StepResult(step, Outcome(result), POINTS[step] * (result == "passed"), POINTS[step], None)
         for step, result in zip(steps_of(exercise), results, strict=False)
@@ -387,7 +387,7 @@ def test_several_runs_are_as_good_as_the_worst() -> None:
     assert summary.defect == ""
 
 
-def test_nothing_played_is_nothing_shown() -> None:
+def test_without_runs_nothing_is_shown() -> None:
     """A summary of no runs is skipped, without points."""
     summary = Summary(1, "live", "x", 0.0, [])
     assert (summary.outcome, summary.points, summary.steps, summary.defect) == (
@@ -405,7 +405,7 @@ def test_a_defect_of_the_kit_is_passed_on() -> None:
 
 
 def test_what_many_passes_exclude() -> None:
-    """With n passes, what goes wrong in one of 1 / (1 - 0.05^(1/n)) runs would have shown: about 3 / n."""
+    """With n passes, a failure in one of 1 / (1 - 0.05^(1/n)) runs, about 3 / n, would have been seen."""
     assert excluded_frequency(0) == 1.0
     assert excluded_frequency(1) == pytest.approx(0.95)
     assert excluded_frequency(10) == pytest.approx(0.2589, abs=1e-4)
@@ -430,7 +430,7 @@ UNNAMED = {("stored_twice", "numbers")}
 
 
 def _variants() -> set[tuple[str, str]]:
-    """The names of anomalies, with the variants, that stand in the source of the checkers."""
+    """The names of anomalies, with their variants, in the source of the checkers."""
     found: set[tuple[str, str]] = set()
     for path in sorted(Path(harness.checkers.__path__[0]).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -442,7 +442,7 @@ def _variants() -> set[tuple[str, str]]:
 
 
 def _strings(node: ast.expr) -> set[str]:
-    """The strings that an expression may be, as far as they stand there."""
+    """The strings that an expression can evaluate to, as far as they are literals."""
     if isinstance(node, ast.Constant):
         return {str(node.value)}
     if isinstance(node, ast.IfExp):
@@ -450,7 +450,7 @@ def _strings(node: ast.expr) -> set[str]:
     return set()
 
 
-def test_all_that_a_checker_names_is_in_the_catalogue_and_has_texts() -> None:
+def test_all_anomalies_named_by_checkers_are_in_the_catalogue_and_have_texts() -> None:
     """A title, a message and a likely cause: those of the variant, or else those of the entry."""
     has = texts("en").has
     named = (_variants() | GIVEN) - UNNAMED
@@ -463,14 +463,14 @@ def test_all_that_a_checker_names_is_in_the_catalogue_and_has_texts() -> None:
 
 
 def test_every_variant_has_its_own_text() -> None:
-    """A variant says something else than its entry does: what the message or the cause is filled with."""
+    """A variant has other texts than its entry, or fills them with something else."""
     variants = {(name, variant) for name, variant in _variants() if variant} | GIVEN
     assert len(variants) > 30
     for name, variant in sorted(variants - UNNAMED):
         assert texts("en").has(f"anomaly.{name}.says_{variant}"), (name, variant)
 
 
-def test_every_text_of_an_anomaly_is_of_a_variant() -> None:
+def test_every_text_of_an_anomaly_belongs_to_a_variant() -> None:
     """No text is left over from a variant that no checker names."""
     sources = "".join(
         path.read_text(encoding="utf-8")

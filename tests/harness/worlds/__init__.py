@@ -1,1 +1,1 @@
-"""Tests of the worlds: one contract that both keep, and what belongs to one of them alone."""
+"""Tests of the worlds: the contract that both of them keep, and what only one of them does."""

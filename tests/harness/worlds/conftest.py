@@ -1,4 +1,4 @@
-"""What tests of the contract of both worlds are given."""
+"""Fixtures for tests of the contract of both worlds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def place(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def stage(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Where scenes are played, whose temporary files must be gone in the end."""
+    """Plays scenes, and checks at the end that no temporary files are left."""
     folder = tmp_path / "disk"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -46,7 +46,7 @@ def program(place: str, tmp_path: Path) -> Program:
 
 @pytest.fixture(params=["live", "sim", "host"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Asyncio's own loop, the harness's simulated one, and that of a simulated program."""
+    """Asyncio's own loop, the harness's simulated loop, and the loop of a simulated program."""
     return str(request.param)
 
 

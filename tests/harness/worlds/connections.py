@@ -11,7 +11,7 @@ from tests.harness.worlds.simulations import LONG
 
 
 class Recorder(asyncio.Protocol):
-    """Keeps what a transport tells it."""
+    """Records the calls that its transport makes."""
 
     def __init__(self, keeps_open: bool = False) -> None:
         self.keeps_open = keeps_open
@@ -23,41 +23,41 @@ class Recorder(asyncio.Protocol):
         self.may_write.set()
 
     def connection_made(self, transport: Any) -> None:
-        """The connection stands."""
+        """The connection is open."""
         self.transport = transport
         self.happened.append("made")
         self.made.set()
 
     def data_received(self, data: bytes) -> None:
-        """Something has come."""
+        """Data has arrived."""
         self.data += data
 
     def eof_received(self) -> bool:
-        """Nothing more will come."""
+        """The other side has sent its end of file."""
         self.happened.append("eof")
         self.ended.set()
         return self.keeps_open
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is over."""
+        """The connection is closed."""
         self.happened.append("lost")
         self.error = error
         self.lost.set()
 
     def pause_writing(self) -> None:
-        """The other side does not read."""
+        """The write buffer is full, since the other side does not read."""
         self.happened.append("pause")
         self.may_write.clear()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The write buffer has room again."""
         self.happened.append("resume")
         self.may_write.set()
 
 
 @asynccontextmanager
 async def connected(near: Any, far: Any) -> AsyncIterator[None]:
-    """A connection between two protocols, which ends with the block."""
+    """Open a connection between two protocols, and close it at the end of the block."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: far, "127.0.0.1", 0)
     try:
@@ -80,7 +80,7 @@ def port_of(server: Any) -> int:
 
 
 def pattern(size: int) -> bytes:
-    """Bytes of which none can be missing unnoticed."""
+    """Bytes in which a missing part is always noticed."""
     return b"".join(number.to_bytes(4, "big") for number in range(size // 4))
 
 
@@ -96,6 +96,6 @@ async def filled(sender: Recorder, chunk: bytes) -> int:
 
 
 async def answer_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Hang up at once."""
+    """Close the connection at once."""
     writer.close()
     await writer.wait_closed()

@@ -1,4 +1,4 @@
-"""Coroutines run in each kind of loop."""
+"""Run coroutines in each kind of event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Run = Callable[[Main], Any]
 
 
 def run_in_sim(main: Main) -> Any:
-    """Run it on the host of the harness."""
+    """Run it in the loop of the harness, in a simulation."""
     return simulate(lambda simulator: main())
 
 

@@ -1,4 +1,4 @@
-"""Programs run to their end, as processes and on simulated hosts."""
+"""Run programs to their end, as processes and on simulated hosts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ended(NamedTuple):
 
 
 def run_live(path: Path, number: int) -> Ended:
-    """Run a program as a process; with a number, send it that signal when it prints "ready"."""
+    """Run a program as a process; if a signal is given, send it when the program prints "ready"."""
     env = {**os.environ, "PYTHONUNBUFFERED": "1", "PLACE": str(path.parent)}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     command = [sys.executable, str(path)]
@@ -37,7 +37,7 @@ def run_live(path: Path, number: int) -> Ended:
 
 
 def run_sim(path: Path, number: int) -> Ended:
-    """Run a program on a simulated host, likewise."""
+    """Run a program on a simulated host, with the same arguments."""
 
     async def main(simulator: Simulator) -> Ended:
         host = simulator.host("program")

@@ -1,4 +1,4 @@
-"""Simulations of a test's own."""
+"""Run a test's own simulations."""
 
 from __future__ import annotations
 

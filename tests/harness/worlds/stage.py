@@ -1,4 +1,4 @@
-"""Where scenes are played in either world, and what they are made of."""
+"""Plays scenes in either world, with helpers for writing them."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ async def _play(world: Callable[[], ServedWorld], scene: Scene) -> None:
         await made.close()
 
 
-def told(world: ServedWorld, what: str) -> list[dict[str, Any]]:
-    """The details of what the history says of the server under this name."""
+def details(world: ServedWorld, what: str) -> list[dict[str, Any]]:
+    """The details of the history's events of this name about the server."""
     servers = [event for event in world.history if isinstance(event, history.Server)]
     return [event.detail for event in servers if event.what == what]
 
@@ -64,17 +64,17 @@ async def member(world: ServedWorld, name: str, room: str, narrow: bool = False)
 
 
 def left(watcher: Client, who: Client) -> bool:
-    """Whether a client was told that another one has left."""
+    """Whether a client was notified that another one has left."""
     return any(who.user in notice.content and "left" in notice.content for notice in watcher.notices)
 
 
-async def heard(world: ServedWorld, client: Client, room: str, messages: int) -> bool:
+async def has_received(world: ServedWorld, client: Client, room: str, messages: int) -> bool:
     """Wait until a client has received so many messages."""
     return await world.until(lambda: messages - client.live[room])
 
 
-def heard_numbers(world: ServedWorld, client: Client, room: str) -> list[int]:
-    """The numbers of a room's messages in the order in which a client received them."""
+def received_numbers(world: ServedWorld, client: Client, room: str) -> list[int]:
+    """The numbers of a room's messages, in the order in which a client received them."""
     frames = [
         event.frame
         for event in world.history
@@ -116,7 +116,7 @@ def server_file(tmp_path: Path, text: str, ending: str = "\n    asyncio.run(main
 
 
 async def greeted_as(world: ServedWorld) -> str:
-    """The user name by which a new client is greeted."""
+    """The user name that the server's greeting gives a new client."""
     client = await world.client("alice")
     assert client.connected_frame is not None
     return client.connected_frame.user

@@ -1,4 +1,4 @@
-"""Both worlds: programs that run a loop, what they do at its end, and whom they wait for then."""
+"""Both worlds: programs that run a loop, what they do at its end, and what they wait for then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.harness.worlds.programs import Program
 
 
 def test_run_returns_a_value(program: Program) -> None:
-    """`asyncio.run` returns what its coroutine does, as often as it is called."""
+    """`asyncio.run` returns the result of its coroutine, however often it is called."""
     text = """
         async def main(number):
             await asyncio.sleep(0)
@@ -53,7 +53,7 @@ def test_run_cancels_what_is_left(program: Program) -> None:
 
 
 def test_run_does_not_nest(program: Program) -> None:
-    """`asyncio.run` inside of a coroutine is refused by asyncio."""
+    """`asyncio.run` inside a coroutine is refused by asyncio."""
     text = """
         async def main():
             coroutine = asyncio.sleep(0)
@@ -101,8 +101,8 @@ def test_an_uncaught_exception(program: Program) -> None:
     assert any('program.py", line 4, in main' in line for line in ended.lines)
 
 
-def test_an_exception_of_a_task_is_told(program: Program) -> None:
-    """An exception of a task that nobody awaits is printed, and the program goes on."""
+def test_an_exception_of_a_task_is_printed(program: Program) -> None:
+    """An exception of a task that is never awaited is printed, and the program goes on."""
     text = """
         async def fails():
             raise ValueError("boom")
@@ -119,7 +119,7 @@ def test_an_exception_of_a_task_is_told(program: Program) -> None:
 
 
 def test_running_forever(program: Program) -> None:
-    """`run_forever` ends by `stop`, and the loop can be run again to tidy up."""
+    """`run_forever` ends by `stop`, and the loop can be run again to clean up."""
     text = """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -134,7 +134,7 @@ def test_running_forever(program: Program) -> None:
 
 
 def test_the_loop_before_it_runs(program: Program) -> None:
-    """A program may take the loop first, schedule something, and run it then, as was usual once."""
+    """A program may get the loop, schedule something, and run the loop then, as was usual once."""
     text = """
         import warnings
         warnings.simplefilter("ignore")
@@ -147,8 +147,8 @@ def test_the_loop_before_it_runs(program: Program) -> None:
     assert program(text) == (0, ["first", "result"])
 
 
-def test_a_closed_loop_does_nothing_more(program: Program) -> None:
-    """What was to be called in a loop that was closed before is not called in the next one."""
+def test_a_closed_loop_runs_no_callback(program: Program) -> None:
+    """A callback in a loop that was closed before it ran is not called in the next loop."""
     text = """
         closed = asyncio.new_event_loop()
         closed.call_soon(print, "never")
@@ -162,8 +162,8 @@ def test_a_closed_loop_does_nothing_more(program: Program) -> None:
     assert program(text) == (0, ["False True"])
 
 
-def test_generators_are_closed_in_the_end(program: Program) -> None:
-    """An asynchronous generator that waits in the middle is closed at the end of `asyncio.run`."""
+def test_generators_are_closed_at_the_end(program: Program) -> None:
+    """An asynchronous generator that is suspended is closed at the end of `asyncio.run`."""
     text = """
         async def numbers():
             try:
@@ -182,7 +182,7 @@ def test_generators_are_closed_in_the_end(program: Program) -> None:
 
 
 def test_run_waits_for_the_default_executor(program: Program) -> None:
-    """Work that nobody awaits is done before `asyncio.run` returns."""
+    """Work that is never awaited is done before `asyncio.run` returns."""
     text = """
         async def main():
             asyncio.get_running_loop().run_in_executor(None, print, "work")
@@ -193,7 +193,7 @@ def test_run_waits_for_the_default_executor(program: Program) -> None:
 
 
 def test_the_end_waits_for_executors(program: Program) -> None:
-    """Work that was given to an executor of one's own is done before the program ends."""
+    """Work in an executor that the program created is done before the program ends."""
     text = """
         from concurrent.futures import ThreadPoolExecutor
         pool = ThreadPoolExecutor(1)
@@ -205,7 +205,7 @@ def test_the_end_waits_for_executors(program: Program) -> None:
 
 
 def test_shutting_an_executor_down(program: Program) -> None:
-    """`shutdown` returns when all that the executor was given is done, and it takes nothing more."""
+    """`shutdown` returns when all submitted work is done, and the executor accepts no more."""
     text = """
         from concurrent.futures import ThreadPoolExecutor
         async def main():

@@ -1,4 +1,4 @@
-"""Each loop: asyncio without a network, with time, tasks, queues and executors."""
+"""Each loop: asyncio without a network: time, tasks, queues and executors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.worlds.simulations import LONG
 
 
 def test_sleeping(run: Run) -> None:
-    """Who sleeps for less wakes earlier, nobody too early; and the loop's time goes on meanwhile."""
+    """Shorter sleeps end earlier, none ends too early, and the loop's time goes on meanwhile."""
 
     async def main() -> None:
         loop, order = asyncio.get_running_loop(), list[float]()
@@ -66,7 +66,7 @@ def test_callbacks(run: Run) -> None:
     run(main)
 
 
-def test_time_outs(run: Run) -> None:
+def test_timeouts(run: Run) -> None:
     """`asyncio.timeout` and `wait_for` cancel what takes too long, and nothing else."""
 
     async def main() -> None:
@@ -108,7 +108,7 @@ def test_waiting_for_the_first(run: Run) -> None:
 
 
 def test_gathering_with_an_exception(run: Run) -> None:
-    """`gather` raises the first exception and lets the others go on; or returns it among the results."""
+    """`gather` raises the first exception and lets the others go on, or returns it among the results."""
 
     async def main() -> None:
         async def fail() -> None:
@@ -206,7 +206,7 @@ def test_what_tasks_know_of_themselves(run: Run) -> None:
 
 
 def test_abandoned_generators_are_closed(run: Run) -> None:
-    """An asynchronous generator that nobody holds any more is closed by the loop."""
+    """An asynchronous generator without references is closed by the loop."""
 
     async def main() -> None:
         closed = asyncio.Event()
@@ -258,7 +258,7 @@ def test_queues(run: Run) -> None:
 
 
 def test_locks_are_fair(run: Run) -> None:
-    """A lock is given to those who wait in the order of their coming."""
+    """Waiting tasks get a lock in the order in which they asked for it."""
 
     async def main() -> None:
         lock, order = asyncio.Lock(), list[int]()
@@ -279,7 +279,7 @@ def test_locks_are_fair(run: Run) -> None:
 
 
 def test_work_in_a_thread(run: Run) -> None:
-    """`to_thread` returns a result or raises an exception, and gives the context along."""
+    """`to_thread` returns a result or raises an exception, and passes the context on."""
     from contextvars import ContextVar
 
     variable: ContextVar[str] = ContextVar("variable")
@@ -299,7 +299,7 @@ def test_work_in_a_thread(run: Run) -> None:
 
 
 def test_one_worker_keeps_the_order(run: Run) -> None:
-    """An executor of one thread does its work in the order in which it was given, and so come the results."""
+    """An executor of one thread works in the order of submission, and the results come in that order."""
 
     async def main() -> None:
         loop, done, results = asyncio.get_running_loop(), list[int](), list[int]()
@@ -332,8 +332,8 @@ def test_work_is_not_done_at_once(run: Run) -> None:
     run(main)
 
 
-def test_work_that_was_cancelled_in_time(run: Run) -> None:
-    """Work that is cancelled while it waits for its turn is never done."""
+def test_work_that_is_cancelled_in_time_is_not_done(run: Run) -> None:
+    """Work that is cancelled while it is queued is never done."""
 
     async def main() -> None:
         loop, done = asyncio.get_running_loop(), list[int]()

@@ -1,4 +1,4 @@
-"""Both worlds: clients, what goes wrong with their connections, and who reads slowly or is flooded."""
+"""Both worlds: clients, faults of their connections, slow readers and floods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from harness.history.faults import GO_SILENT, READ_AGAIN, STOP_READING
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import ECHO, Stage, heard, heard_numbers, left, member, server_file, told
+from tests.harness.worlds.stage import (
+    ECHO,
+    Stage,
+    details,
+    has_received,
+    left,
+    member,
+    received_numbers,
+    server_file,
+)
 
 
 def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
@@ -31,8 +40,8 @@ def test_a_reset_is_noticed_by_the_server(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
-    """Who vanishes stays a member for the whole timeout, and not for much longer."""
+def test_a_silent_client_is_removed_after_its_timeout(stage: Stage) -> None:
+    """A silent client stays a member for the whole timeout, and not much longer."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -48,8 +57,8 @@ def test_a_vanished_client_is_missed_after_its_time_out(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
-    """Also where the old one still stands: what would come by that is not taken for the new one's."""
+def test_a_client_that_reconnects_has_one_connection(stage: Stage) -> None:
+    """Also while the old one is still open: what arrives on the old one is not taken for the new one's."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -67,8 +76,8 @@ def test_who_connects_anew_has_one_connection(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_the_order_of_one_speaker_is_kept(stage: Stage) -> None:
-    """What one client says without waiting is heard by everybody in the order in which it was said."""
+def test_the_order_of_one_client_s_messages_is_kept(stage: Stage) -> None:
+    """What one client sends without waiting is received by all in the order in which it was sent."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -79,13 +88,13 @@ def test_the_order_of_one_speaker_is_kept(stage: Stage) -> None:
             await alice.say(room, content)
         assert await world.until(lambda: 60 - bob.live[room])
         assert [message.content for message in await bob.read_all(room)] == said
-        assert heard_numbers(world, bob, room) == list(range(1, 61))
+        assert received_numbers(world, bob, room) == list(range(1, 61))
 
     stage.play(scene)
 
 
 def beats(world: ServedWorld) -> list[tuple[str, type]]:
-    """Who sent and who received heartbeats, in their order."""
+    """The clients that sent and received heartbeats, in order."""
     return [
         (event.client, type(event))
         for event in world.history
@@ -94,7 +103,9 @@ def beats(world: ServedWorld) -> list[tuple[str, type]]:
 
 
 def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
-    """Also two that come together; those of somebody who does not answer are not, nor those of the silent."""
+    """Also two that come together; heartbeats of a client that is not to answer,
+    or is silent, get no answer.
+    """
     twice = '[await ws.send(\'{"type": "heartbeat"}\') for _ in range(2)]'
     text = ECHO.replace("await ws.send(text)", f"if 'join' in text: {twice}")
 
@@ -108,17 +119,17 @@ def test_each_heartbeat_is_answered_once(stage: Stage, tmp_path: Path) -> None:
         alice.suffer(GO_SILENT)
         await bob.send({"type": "join"})
         assert await world.until(lambda: 7 - len(beats(world)))
-        told = beats(world)
-        assert sorted(told[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
-        assert told[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
+        order = beats(world)
+        assert sorted(order[:4], key=str) == [("alice", history.Received)] * 2 + [("alice", history.Sent)] * 2
+        assert order[4:] == [("alice", history.Received), *[("bob", history.Received)] * 2]
 
     stage.play(scene, server_file(tmp_path, text))
 
 
-def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
+def test_an_internal_error_is_raised_where_the_end_is_awaited(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the connection counts as ended; it is no silence of the server."""
+    """The connection counts as ended; it is not reported as silence of the server."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -135,8 +146,8 @@ def test_an_error_of_the_kit_is_raised_where_the_end_is_waited_for(
 # --- slow readers and floods --------------------------------------------------------------------------
 
 
-def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
-    """A narrow client that stops reading gets nothing, while others get all of several megabytes at once."""
+def test_a_client_that_does_not_read_blocks_nobody(stage: Stage) -> None:
+    """A slow client that stops reading receives nothing; others receive several megabytes at once."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -147,15 +158,15 @@ def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
         before = slow.live[room]
         for number in range(1, 61):
             await talker.say(room, f"{world.tag()}. {'x' * 60_000}")
-            assert await heard(world, reader, room, number)
+            assert await has_received(world, reader, room, number)
         assert slow.live[room] - before < 60
         assert slow.is_open
 
     stage.play(scene)
 
 
-def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
-    """What a narrow client did not read for a while comes to it afterwards, in order and without holes."""
+def test_a_client_that_reads_again_receives_all_that_waited(stage: Stage) -> None:
+    """What a slow client did not read for a while reaches it later, in order and without gaps."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -168,13 +179,15 @@ def test_who_reads_again_gets_all_that_waited(stage: Stage) -> None:
         assert await world.until(lambda: 40 - talker.live[room])
         slow.suffer(READ_AGAIN)
         assert await world.until(lambda: 40 - slow.live[room])
-        assert heard_numbers(world, slow, room) == list(range(1, 41))
+        assert received_numbers(world, slow, room) == list(range(1, 41))
 
     stage.play(scene)
 
 
-def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a server that sends without end, so many events are kept, and the connection counts as ended."""
+def test_a_flooded_client_stops_reading(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a server sends without end, only so many events are kept, and the connection counts as ended."""
     monkeypatch.setattr("harness.worlds.timeline.MAX_EVENTS", 100)
     text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
 
@@ -184,7 +197,7 @@ def test_who_is_flooded_reads_no_more(stage: Stage, tmp_path: Path, monkeypatch:
         await alice.send({"type": "presence"})
         with pytest.raises(PlayStopped):
             await world.until(lambda: True, LONG)
-        assert len(told(world, "flooding")) == 1
+        assert len(details(world, "flooding")) == 1
         while alice.is_open:
             await world.moment()
         assert [type(event) for event in world.history[-2:]] == [history.Server, history.Closed]

@@ -1,4 +1,4 @@
-"""The harness's own connection hears what the library's would hear, and ends as that would end."""
+"""The harness's own connection receives what the library's would receive, and ends in the same way."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BYE = b"\x03\xe8bye"
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written, and loses its connection when it is told to."""
+    """A transport that records what is written, and loses its connection on demand."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Wire(asyncio.Transport):
         self.is_aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
+        """Record it."""
         self.written += bytes(data)
 
     def can_write_eof(self) -> bool:
@@ -53,7 +53,7 @@ class Wire(asyncio.Transport):
         return True
 
     def write_eof(self) -> None:
-        """Nothing more will come."""
+        """Ignored."""
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is no buffer."""
@@ -70,7 +70,7 @@ class Wire(asyncio.Transport):
 
 
 async def turns() -> None:
-    """Let the event loop do what can be done without waiting."""
+    """Let the event loop do everything that it can do without waiting."""
     for _ in range(4):
         await asyncio.sleep(0)
 
@@ -78,7 +78,7 @@ async def turns() -> None:
 def frame(
     opcode: int, data: bytes = b"", *, fin: bool = True, rsv: int = 0, size: int | None = None
 ) -> bytes:
-    """A frame as a server sends it; `size` is what it says of its size, if that is not the truth."""
+    """A frame as a server sends it; `size` is the size that its header claims, if not the true one."""
     size = len(data) if size is None else size
     head = bytes([fin << 7 | rsv << 4 | opcode])
     if size < 126:
@@ -100,7 +100,7 @@ async def opened(
     with_answer: bytes = b"",
     close_timeout: Any = 10,
 ) -> Any:
-    """A connection on a wire, after its handshake; `with_answer` comes in one piece with its answer."""
+    """A connection on a wire, after its handshake; `with_answer` arrives in one piece with the answer."""
     protocol = ClientProtocol(parse_uri("ws://localhost/"), max_size=max_size)
     ws = kind(protocol, ping_interval=None, max_queue=None, close_timeout=close_timeout)
     ws.connection_made(Wire(ws))
@@ -118,7 +118,7 @@ async def opened(
 
 
 async def ours(**options: Any) -> tuple[Connection, list[str | bytes]]:
-    """A connection of ours, and what it hears."""
+    """A connection of ours, and the list of what it receives."""
     heard: list[str | bytes] = []
     ws = await opened(Connection, **options)
     ws.listen(heard.append)
@@ -137,7 +137,7 @@ def sent(ws: ClientConnection) -> list[tuple[int, bytes]]:
 
 
 def end(ws: ClientConnection, reset: bool = False) -> None:
-    """The server's side of the wire is closed or reset."""
+    """Close or reset the server's side of the wire."""
     if not reset:
         ws.eof_received()
     if not ws.transport.is_closing():
@@ -145,7 +145,7 @@ def end(ws: ClientConnection, reset: bool = False) -> None:
 
 
 class Story(NamedTuple):
-    """What a connection has heard, and how it has ended."""
+    """What a connection has received, and how it has ended."""
 
     heard: list[str | bytes]
     code: int | None
@@ -159,7 +159,7 @@ class Story(NamedTuple):
 
 
 def story(ws: ClientConnection, heard: list[str | bytes]) -> Story:
-    """What is to be compared of a connection that has ended."""
+    """What is compared of a connection that has ended."""
     error = ws.close_exc
     return Story(
         heard,
@@ -174,8 +174,8 @@ def story(ws: ClientConnection, heard: list[str | bytes]) -> Story:
     )
 
 
-async def told_by_the_library(stream: bytes, max_size: Any, reset: bool) -> Story:
-    """Byte by byte, so that its reader has read each message before the next one comes."""
+async def story_of_the_library(stream: bytes, max_size: Any, reset: bool) -> Story:
+    """Feed it byte by byte, so that its reader has read each message before the next one comes."""
     ws = await opened(ClientConnection, max_size)
     heard: list[str | bytes] = []
 
@@ -193,8 +193,10 @@ async def told_by_the_library(stream: bytes, max_size: Any, reset: bool) -> Stor
     return story(ws, heard)
 
 
-async def told_by_ours(pieces: list[bytes], listens: int, max_size: Any, reset: bool) -> Story:
-    """The first piece comes with the handshake, and somebody listens only after so many more."""
+async def story_of_ours(pieces: list[bytes], listens: int, max_size: Any, reset: bool) -> Story:
+    """Feed it in pieces: the first comes with the handshake,
+    and the listener is set after a number of others.
+    """
     ws = await opened(Connection, max_size, with_answer=pieces[0])
     heard: list[str | bytes] = []
     ended: list[int] = []
@@ -243,7 +245,7 @@ wrong = st.one_of(
         size=st.one_of(st.none(), st.sampled_from([0, 1, 5, 125, 126, MAX_SIZE, 151, 1 << 16, 1 << 63])),
     ),
     payloads.map(lambda data: b"\x81" + bytes([0x80 | len(data) & 0x7F]) + b"mask" + data),  # masked
-    payloads.map(lambda data: b"\x81\x7e" + len(data).to_bytes(2) + data),  # longer a head than need be
+    payloads.map(lambda data: b"\x81\x7e" + len(data).to_bytes(2) + data),  # a header longer than necessary
     payloads.map(lambda data: b"\x81\x7f" + len(data).to_bytes(8) + data),
     st.binary(max_size=4),
 )
@@ -258,21 +260,21 @@ streams = st.lists(st.one_of(right, right, right, right, ends, wrong), max_size=
     st.sampled_from([MAX_SIZE, MAX_SIZE, (MAX_SIZE, 20), (None, 100), (150, None), None]),
     st.booleans(),
 )
-def test_it_hears_and_ends_as_the_library_does(
+def test_it_receives_and_ends_as_the_library_does(
     stream: bytes, places: list[int], listens: int, max_size: Any, reset: bool
 ) -> None:
-    """Whatever a server sends, in whatever pieces: the same messages, answers and end as by the library."""
+    """Whatever a server sends, in whatever pieces: the same messages, answers and end as in the library."""
 
     async def compare() -> None:
-        told = await told_by_ours(cut(stream, places), listens, max_size, reset)
-        assert told == await told_by_the_library(stream, max_size, reset)
+        actual = await story_of_ours(cut(stream, places), listens, max_size, reset)
+        assert actual == await story_of_the_library(stream, max_size, reset)
 
     asyncio.run(compare())
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 1000])
 async def test_messages_come_in_order_in_any_pieces(step: int) -> None:
-    """Short, long and very long texts, cut anywhere, are heard once each and in their order."""
+    """Short, long and very long texts, cut anywhere, are received once each and in order."""
     said = ["", "a", "b" * 125, "c" * 126, "d" * 1000, "e" * 65536 if step > 3 else "e", "ä", "f"]
     stream = b"".join(text(each) for each in said)
     ws, heard = await ours(max_size=None)
@@ -281,8 +283,8 @@ async def test_messages_come_in_order_in_any_pieces(step: int) -> None:
     assert heard == said
 
 
-async def test_what_comes_with_the_handshake_is_heard() -> None:
-    """Frames in the same piece as the end of the handshake wait for somebody to listen."""
+async def test_what_comes_with_the_handshake_is_received() -> None:
+    """Frames in the same piece as the end of the handshake are kept until a listener is set."""
     ws, heard = await ours(with_answer=text("one") + text("two") + text("three")[:2])
     assert heard == ["one", "two"]
     ws.data_received(text("three")[2:])
@@ -300,8 +302,10 @@ async def test_what_comes_with_the_handshake_is_heard() -> None:
         (b"HTTP/1.1", InvalidMessage),
     ],
 )
-async def test_who_is_not_let_in_hears_nothing(answer: bytes, error: type[Exception], step: int) -> None:
-    """An answer that is none to a handshake is the library's alone, in any pieces."""
+async def test_a_refused_connection_receives_nothing(
+    answer: bytes, error: type[Exception], step: int
+) -> None:
+    """An answer that refuses the handshake goes to the library only, in any pieces."""
     ws = Connection(ClientProtocol(parse_uri("ws://localhost/")), ping_interval=None)
     wire = Wire(ws)
     ws.connection_made(wire)
@@ -317,8 +321,8 @@ async def test_who_is_not_let_in_hears_nothing(answer: bytes, error: type[Except
     assert heard == []
 
 
-async def test_what_came_before_anybody_listened_is_told_then() -> None:
-    """In its order, and before what comes later."""
+async def test_a_listener_receives_what_came_before() -> None:
+    """In order, and before what comes later."""
     ws = await opened(Connection)
     ws.data_received(text("one") + frame(BINARY, b"two"))
     ws.data_received(text("three"))
@@ -329,8 +333,8 @@ async def test_what_came_before_anybody_listened_is_told_then() -> None:
     assert heard == ["one", b"two", "three", "four"]
 
 
-async def test_who_listens_after_the_end_is_told_of_it() -> None:
-    """After all that had come."""
+async def test_a_listener_set_after_the_end_is_notified() -> None:
+    """After everything that had arrived."""
     ws = await opened(Connection)
     ws.data_received(text("one"))
     end(ws)
@@ -340,7 +344,7 @@ async def test_who_listens_after_the_end_is_told_of_it() -> None:
 
 
 async def test_another_listener_takes_over_at_once() -> None:
-    """Also in the middle of what had come, or of a piece."""
+    """Also while earlier messages, or those of one piece, are being delivered."""
     ws = await opened(Connection)
     first: list[str | bytes] = []
     second: list[str | bytes] = []
@@ -357,7 +361,7 @@ async def test_another_listener_takes_over_at_once() -> None:
     assert (first, second) == (["one", "three"], ["two", "four"])
 
 
-async def test_nothing_is_heard_after_a_close_frame() -> None:
+async def test_nothing_is_received_after_a_close_frame() -> None:
     """Not in the same piece, and not later; the close frame is answered."""
     ws, heard = await ours()
     ws.data_received(text("one") + frame(CLOSE, BYE) + text("two"))
@@ -368,7 +372,7 @@ async def test_nothing_is_heard_after_a_close_frame() -> None:
     assert (ws.close_code, ws.close_reason) == (1000, "bye")
 
 
-async def test_what_comes_while_we_close_is_heard() -> None:
+async def test_what_comes_while_we_close_is_received() -> None:
     """After our own close frame, until the server's."""
     ws, heard = await ours()
     closing = asyncio.create_task(ws.close())
@@ -380,8 +384,8 @@ async def test_what_comes_while_we_close_is_heard() -> None:
     assert ws.close_code == 1000
 
 
-async def test_bad_text_while_we_close_does_not_hide_how_it_ends() -> None:
-    """Nothing more is heard, but the server's close frame counts."""
+async def test_bad_text_while_we_close_does_not_hide_the_end() -> None:
+    """Nothing more is received, but the server's close frame counts."""
     ws, heard = await ours()
     closing = asyncio.create_task(ws.close())
     await turns()
@@ -393,7 +397,7 @@ async def test_bad_text_while_we_close_does_not_hide_how_it_ends() -> None:
 
 
 async def test_a_ping_between_two_fragments_is_answered() -> None:
-    """And the message comes whole."""
+    """And the message arrives whole."""
     ws, heard = await ours()
     ws.data_received(frame(TEXT, "hä".encode()[:2], fin=False) + frame(PING, b"there?"))
     assert sent(ws) == [(PONG, b"there?")]
@@ -431,8 +435,8 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_nothing_is_heard_after_a_breach(name: str) -> None:
-    """The connection is failed with the right code at once, and what comes behind is not heard."""
+async def test_nothing_is_received_after_a_protocol_error(name: str) -> None:
+    """The connection is failed with the right code at once, and what follows is not received."""
     breach, code = FAILURES[name]
     ws, heard = await ours()
     ws.data_received(text("one") + breach + text("two"))
@@ -450,7 +454,7 @@ async def test_nothing_is_heard_after_a_breach(name: str) -> None:
 @pytest.mark.parametrize(
     ("head", "code"),
     [
-        (b"\x83\x7e", 1002),  # an opcode that there is not
+        (b"\x83\x7e", 1002),  # an unknown opcode
         (b"\x81\x81", 1002),  # a mask
         (b"\x81\xfe\x00", 1002),
         (b"\x81\xfe\x00\x00mask", 1002),
@@ -458,8 +462,8 @@ async def test_nothing_is_heard_after_a_breach(name: str) -> None:
         (frame(TEXT, b"x" * 100, fin=False) + frame(CONT, size=MAX_SIZE - 99), 1009),
     ],
 )
-async def test_a_breach_in_a_head_is_not_waited_on(head: bytes, code: int) -> None:
-    """What follows such a head may never come, or be very much."""
+async def test_an_error_in_a_header_fails_the_connection_at_once(head: bytes, code: int) -> None:
+    """The payload of such a frame may never come, or be very long."""
     ws, heard = await ours(max_size=None if code == 1002 else MAX_SIZE)
     ws.data_received(head)
     assert heard == []
@@ -467,7 +471,7 @@ async def test_a_breach_in_a_head_is_not_waited_on(head: bytes, code: int) -> No
     assert int.from_bytes(data[:2]) == code
 
 
-async def test_a_message_of_just_the_limit_is_heard() -> None:
+async def test_a_message_of_exactly_the_limit_is_received() -> None:
     """Whole or in fragments."""
     ws, heard = await ours()
     half = b"x" * (MAX_SIZE // 2)
@@ -475,8 +479,8 @@ async def test_a_message_of_just_the_limit_is_heard() -> None:
     assert heard == ["x" * MAX_SIZE] * 2
 
 
-async def test_who_ignores_that_it_failed_is_cut_off() -> None:
-    """After bad text, a server that does not close is waited for until the closing's timeout."""
+async def test_a_server_that_does_not_close_is_cut_off() -> None:
+    """After bad text, a server that does not close is waited for until the close timeout."""
     ws, _ = await ours(close_timeout=0)
     ws.data_received(frame(TEXT, b"\xff"))
     await ws.wait_closed()
@@ -488,7 +492,7 @@ async def test_who_ignores_that_it_failed_is_cut_off() -> None:
 
 
 async def test_an_error_of_the_listener_loses_nothing() -> None:
-    """It is told to the event loop, the rest is heard, and the connection stands."""
+    """It is reported to the event loop, the rest is received, and the connection stays open."""
     errors: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
     heard: list[str | bytes] = []
@@ -510,8 +514,8 @@ async def test_an_error_of_the_listener_loses_nothing() -> None:
     assert ws.close_code == 1000
 
 
-async def test_an_abrupt_end_is_told_from_a_farewell() -> None:
-    """A reset in the middle of a frame is the cause of what the connection ends with."""
+async def test_an_abrupt_end_differs_from_a_closing_handshake() -> None:
+    """A reset in the middle of a frame is the cause of the exception with which the connection ends."""
     ws, heard = await ours()
     ws.data_received(text("one") + text("two")[:3])
     end(ws, reset=True)
@@ -521,7 +525,7 @@ async def test_an_abrupt_end_is_told_from_a_farewell() -> None:
 
 
 async def test_a_large_frame_in_many_pieces_is_copied_once() -> None:
-    """Until it is whole, its pieces are only put together."""
+    """Until it is whole, its pieces are only collected."""
     looks = []
 
     class Watched(Connection):

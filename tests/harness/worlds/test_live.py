@@ -1,4 +1,4 @@
-"""The live world does what it says: real processes, real faults, and nothing left behind."""
+"""The live world keeps its promises: real processes, real faults, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[LiveWorld]:
-    """A live world with the reference server, whose temporary files must be gone in the end."""
+    """A live world with the reference server; at the end, no temporary files may be left."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     world = LiveWorld(targets.reference(), 1, "seed")
     try:
@@ -54,8 +54,8 @@ async def test_restart_keeps_port_and_data(world: LiveWorld) -> None:
     assert [message.sequence for message in await alice.read_all(room)] == [1]
 
 
-async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld) -> None:
-    """A reset ends the membership at once; who vanishes stays a member until the timeout."""
+async def test_a_reset_is_noticed_and_a_silent_client_is_not(world: LiveWorld) -> None:
+    """A reset ends the membership at once; a silent client stays a member until the timeout."""
     watcher, reset, ghost = [await world.client(name) for name in ("watcher", "reset", "ghost")]
     room = world.name("room")
     for client in (watcher, reset, ghost):
@@ -63,19 +63,19 @@ async def test_a_reset_is_noticed_and_a_vanished_client_is_not(world: LiveWorld)
     await reset.reset()
     ghost.suffer(GO_SILENT)
 
-    def told(user: str) -> bool:
+    def announced(user: str) -> bool:
         return any(user in notice.content and "left" in notice.content for notice in watcher.notices)
 
-    assert await world.until(lambda: not told(reset.user))
-    assert not told(ghost.user)
+    assert await world.until(lambda: not announced(reset.user))
+    assert not announced(ghost.user)
     closed = [event for event in events(world, history.Closed) if getattr(event, "client", "") == "reset"]
     assert getattr(closed[0], "by", "") == "client"
     with pytest.raises(Gone):
         await reset.send_heartbeat()
 
 
-async def test_a_clock_that_is_set_is_written_down(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By how much the time of day went another way than the clock which only goes on; small steps are not."""
+async def test_a_change_of_the_clock_is_recorded(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By how much the time of day has moved against the monotonic clock; small steps are left out."""
 
     def moved() -> list[float]:
         noted = [event for event in world.history if isinstance(event, history.Noted)]
@@ -92,7 +92,7 @@ async def test_a_clock_that_is_set_is_written_down(world: LiveWorld, monkeypatch
 
 
 async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
-    """The second server has the stored messages, and what is said there does not reach the first."""
+    """The second server has the stored messages, and what is sent there does not reach the first."""
     alice = await world.client("alice")
     room = world.name("room")
     await alice.join(room)
@@ -110,8 +110,8 @@ async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
     assert len(await alice.read_all(room)) == 1
 
 
-async def test_dead_server_stops_the_play_and_says_its_last_words(world: LiveWorld) -> None:
-    """A server that ends by itself is noticed while we wait, once, with its exit code."""
+async def test_a_dead_server_stops_the_play_and_its_last_output_is_kept(world: LiveWorld) -> None:
+    """A server that ends by itself is noticed during a wait, once, with its exit code."""
     assert world._process is not None
     psutil.Process(world._process.pid).kill()
     for _ in range(2):
@@ -122,8 +122,8 @@ async def test_dead_server_stops_the_play_and_says_its_last_words(world: LiveWor
     assert getattr(died[0], "detail", {})["code"] == -9
 
 
-async def test_hanging_server_stops_the_play_and_says_where(world: LiveWorld) -> None:
-    """A server that greets nobody is told from one that is just silent."""
+async def test_a_hanging_server_stops_the_play_and_is_reported(world: LiveWorld) -> None:
+    """A server that sends no greeting is told from one that is only silent."""
     assert world._process is not None
     assert not await world.until(lambda: True, patience=0.05), "a living one is just not answering"
     psutil.Process(world._process.pid).suspend()
@@ -132,8 +132,8 @@ async def test_hanging_server_stops_the_play_and_says_where(world: LiveWorld) ->
     assert "hung" in [getattr(event, "what", "") for event in events(world, history.Server)]
 
 
-async def test_stalls_of_the_harness_are_written_down(world: LiveWorld) -> None:
-    """When the event loop is held up, that stands in the history, with its length.
+async def test_stalls_of_the_harness_are_recorded(world: LiveWorld) -> None:
+    """When the event loop is blocked, the history says so, and for how long.
 
     The world watches the loop since before its server was started.
     """
@@ -148,8 +148,8 @@ async def test_stalls_of_the_harness_are_written_down(world: LiveWorld) -> None:
     assert getattr(events(world, history.Stalled)[0], "seconds", 0) > 0.1
 
 
-async def test_patience_ends_only_without_progress(world: LiveWorld) -> None:
-    """Waiting goes on as long as there is less and less to wait for, however long that takes."""
+async def test_waiting_ends_only_without_progress(world: LiveWorld) -> None:
+    """Waiting goes on as long as less and less remains to wait for, however long that takes."""
     left = [60]
 
     def remaining() -> int:
@@ -172,7 +172,7 @@ def wait_for(process: ServerProcess, text: str) -> None:
 
 
 def test_kill_ends_what_the_server_started(tmp_path: Path) -> None:
-    """Children end with their parent, also one that left the process group."""
+    """Child processes end with their parent, also one that has left the process group."""
     process = server(
         "import subprocess, sys, time\n"
         "sleep = [sys.executable, '-c', 'import time; time.sleep(100)']\n"
@@ -190,7 +190,7 @@ def test_kill_ends_what_the_server_started(tmp_path: Path) -> None:
 
 
 def test_output_is_kept_short(tmp_path: Path) -> None:
-    """Of what a server prints, only the end is kept, and control characters are made harmless."""
+    """Only the end of a server's output is kept, and control characters are replaced."""
     process = server(
         "print('x' * 80 + '\\n', end=''); print(('y' * 99 + '\\n') * 60000); print('\\033[2Jend')", tmp_path
     )

@@ -9,11 +9,13 @@ from harness.history.faults import LOSE_INBOUND, LOSE_OUTBOUND
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import Stage, heard, left, member
+from tests.harness.worlds.stage import Stage, has_received, left, member
 
 
-def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> None:
-    """The client still receives what the others say, and the server closes its connection for its silence."""
+def test_lost_frames_are_no_sign_of_life(stage: Stage) -> None:
+    """The client still receives the others' messages,
+    and the server closes its connection after the timeout.
+    """
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -25,7 +27,7 @@ def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> No
         await mute.ping()
         assert len([event for event in world.history if isinstance(event, history.Sent)]) == sent
         await watcher.say(room, f"{world.tag()}. can you hear me?")
-        assert await heard(world, mute, room, 1)
+        assert await has_received(world, mute, room, 1)
         assert await world.until(lambda: not left(watcher, mute), world.timeout + LONG)
         assert await world.until(lambda: mute.is_open, LONG)
         (closed,) = [event for event in world.history if isinstance(event, history.Closed)]
@@ -35,8 +37,8 @@ def test_frames_that_are_lost_on_the_way_are_no_sign_of_life(stage: Stage) -> No
     stage.play(scene)
 
 
-def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
-    """It is there as long as it shows signs of life, which reach the server; it notices when that ends."""
+def test_a_client_that_receives_nothing_still_sends(stage: Stage) -> None:
+    """It stays a member as long as its heartbeats reach the server, and notices when the connection ends."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -49,7 +51,7 @@ def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
             await deaf.send_heartbeat()
             await world.pause(world.heartbeat / 2)
         await deaf.say(room, f"{world.tag()}. I am still here")
-        assert await heard(world, watcher, room, 1)
+        assert await has_received(world, watcher, room, 1)
         assert not left(watcher, deaf)
         assert deaf.is_open
         assert deaf.received == received
@@ -59,8 +61,8 @@ def test_who_receives_nothing_is_heard_as_before(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_a_client_that_is_disturbed_is_not_waited_for(stage: Stage) -> None:
-    """What it asks is not answered: at the end of a play, those are asked whose frames get through."""
+def test_a_disturbed_client_is_not_waited_for(stage: Stage) -> None:
+    """Its requests get no answer: at the end of a play, only clients whose frames get through are asked."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()

@@ -30,7 +30,7 @@ def test_the_order_at_the_end(program: Program) -> None:
 
 
 def test_unregistering(program: Program) -> None:
-    """What was taken back from `atexit` is not called."""
+    """A function that was unregistered from `atexit` is not called."""
     text = """
         def never():
             print("never")
@@ -40,7 +40,7 @@ def test_unregistering(program: Program) -> None:
     assert program(text) == (0, [])
 
 
-def test_leaving_at_once(program: Program) -> None:
+def test_os_exit(program: Program) -> None:
     """`os._exit` runs neither `finally` nor `atexit`."""
     text = """
         atexit.register(print, "at exit")
@@ -73,7 +73,7 @@ def test_sigterm_ends_a_program(program: Program) -> None:
 
 
 def test_a_handler_may_exit(program: Program) -> None:
-    """A handler of SIGTERM that calls `sys.exit` ends the program in order."""
+    """A handler of SIGTERM that calls `sys.exit` ends the program normally."""
     text = f"""{WAITS}
     def handler(number, frame):
         print("signal", int(number))
@@ -125,7 +125,7 @@ def test_signals_to_oneself(program: Program) -> None:
     assert program(text) == (0, ["called"])
 
 
-# --- files and surroundings ---------------------------------------------------------------------------
+# --- files and environment ----------------------------------------------------------------------------
 
 
 FILES = """
@@ -155,7 +155,7 @@ FILES = """
 def test_files_that_were_left_open(
     program: Program, tmp_path: Path, end: str, number: int, content: str
 ) -> None:
-    """What was written and not flushed comes to the disk at a normal end, and is lost at a sudden one."""
+    """What was written and not flushed is saved at a normal end, and lost by a sudden one."""
     program(FILES.format(end=end), number)
     assert [(tmp_path / name).read_text() for name in ("one", "two")] == [content] * 2
 
@@ -179,7 +179,7 @@ def test_standard_input_is_empty(program: Program) -> None:
 
 
 def test_logging(program: Program) -> None:
-    """Warnings are printed as they are unless logging was set up, and as it was set up then."""
+    """Warnings are printed in the default format, or in the format that was set up."""
     text = """
         import logging
         logging.getLogger("a").info("not shown")
@@ -201,7 +201,7 @@ def test_the_environment(program: Program) -> None:
 
 
 def test_the_clocks_of_the_loop_and_the_system_agree(program: Program) -> None:
-    """`loop.time()` is `time.monotonic()`, so that a moment of one can be given to the other."""
+    """`loop.time()` is `time.monotonic()`, so that times of one can be passed to the other."""
     text = """
         import time
         async def main():
@@ -237,7 +237,7 @@ def test_the_main_thread(program: Program) -> None:
     ],
 )
 def test_what_belongs_to_a_thread(program: Program, kept: str, use: str) -> None:
-    """What the main part keeps for its thread, such as a database, coroutines can use."""
+    """What the main part keeps for its thread, such as a database connection, coroutines can use."""
     text = f"""
         import sqlite3, threading
         kept = {kept}
@@ -251,7 +251,7 @@ def test_what_belongs_to_a_thread(program: Program, kept: str, use: str) -> None
 
 
 def test_another_thread(program: Program) -> None:
-    """What one thread keeps for itself, work in another one cannot see."""
+    """What is local to one thread is not seen by work in another thread."""
     text = """
         import sqlite3, threading
         async def main():

@@ -1,4 +1,4 @@
-"""Both worlds: how a server starts, does not start, stops, is killed, and begins anew."""
+"""Both worlds: how a server starts, fails to start, stops, is killed, and is restarted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.history import events as history
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 from tests.harness.worlds.simulations import LONG
-from tests.harness.worlds.stage import ECHO, Stage, greeted_as, server_file, told
+from tests.harness.worlds.stage import ECHO, Stage, details, greeted_as, server_file
 
 
 def test_a_server_starts_and_greets(stage: Stage) -> None:
@@ -20,8 +20,8 @@ def test_a_server_starts_and_greets(stage: Stage) -> None:
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
-        assert told(world, "started")[0]["pid"] > 0
-        assert len(told(world, "ready")) == 1
+        assert details(world, "started")[0]["pid"] > 0
+        assert len(details(world, "ready")) == 1
         alice = await world.client("alice")
         assert alice.connected_frame is not None
         assert alice.connected_frame.user == world.name("alice")
@@ -48,13 +48,13 @@ def test_clients_notice_that_the_server_was_killed(stage: Stage) -> None:
 
 
 def test_a_server_stops_by_sigterm(stage: Stage) -> None:
-    """SIGTERM ends the reference server in time, with code 0, and its clients are told why."""
+    """SIGTERM ends the reference server in time, with code 0, and its clients receive the reason."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         await world.client("alice")
         await world.stop_server()
-        (stopped,) = told(world, "stopped")
+        (stopped,) = details(world, "stopped")
         assert (stopped["in_time"], stopped["code"]) == (True, 0)
         (closed,) = [event for event in world.history if isinstance(event, history.Closed)]
         assert (closed.by, closed.code) == ("server", 1001)
@@ -64,7 +64,7 @@ def test_a_server_stops_by_sigterm(stage: Stage) -> None:
 
 @pytest.mark.parametrize("end", ["kill_server", "stop_server"])
 def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
-    """Whoever connects to a server that has ended is refused, and the history says by which error."""
+    """Whoever connects to a server that has ended is refused, and the history names the error."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -80,11 +80,11 @@ def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
     stage.play(scene)
 
 
-# --- servers that are none of ours --------------------------------------------------------------------
+# --- servers other than the reference server ----------------------------------------------------------
 
 
 def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> None:
-    """Variables of modules and classes begin anew with each start."""
+    """Variables of modules and classes are new at each start."""
 
     async def scene(world: ServedWorld) -> None:
         for end in (world.kill_server, world.kill_server, world.stop_server):
@@ -96,12 +96,12 @@ def test_variables_do_not_survive_a_restart(stage: Stage, tmp_path: Path) -> Non
 
 
 def test_sigterm_without_a_handler_ends_a_server(stage: Stage, tmp_path: Path) -> None:
-    """A server that does not care for SIGTERM ends by it, and what it printed is kept."""
+    """A server without a handler ends by SIGTERM, and what it printed is kept."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         await world.stop_server()
-        (stopped,) = told(world, "stopped")
+        (stopped,) = details(world, "stopped")
         assert (stopped["in_time"], stopped["code"]) == (True, -signal.SIGTERM)
         assert world.output() == ["serving"]
 
@@ -120,13 +120,13 @@ def test_sigterm_without_a_handler_ends_a_server(stage: Stage, tmp_path: Path) -
 def test_a_server_that_does_not_serve(
     stage: Stage, tmp_path: Path, ending: str, detail: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why a server does not become ready is told in the same words."""
+    """The reason why a server does not become ready has the same words in both worlds."""
     monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
 
     async def scene(world: ServedWorld) -> None:
         with pytest.raises(PlayStopped):
             await world.start_server()
-        (said,) = told(world, "not_ready")
+        (said,) = details(world, "not_ready")
         assert {name: said[name] for name in detail} == detail
         if "ValueError" in ending:
             assert said["output"][-1] == "ValueError: boom"
@@ -135,7 +135,7 @@ def test_a_server_that_does_not_serve(
 
 
 def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None:
-    """A server that ends itself is noticed while we wait, with its code."""
+    """A server that ends by itself is noticed during a wait, with its exit code."""
     text = ECHO.replace("await ws.send(text)", "os._exit(7)")
 
     async def scene(world: ServedWorld) -> None:
@@ -144,15 +144,15 @@ def test_a_server_that_dies_stops_the_play(stage: Stage, tmp_path: Path) -> None
         await alice.send_heartbeat()
         with pytest.raises(PlayStopped):
             await world.until(lambda: True, LONG)
-        assert [detail["code"] for detail in told(world, "died")] == [7]
+        assert [detail["code"] for detail in details(world, "died")] == [7]
 
     stage.play(scene, server_file(tmp_path, text))
 
 
-def test_a_server_that_hangs_up_instead_of_greeting(
+def test_a_server_that_closes_instead_of_greeting(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its close code is told, and a good end without a greeting is told from that."""
+    """Its close code is reported, and a normal close without a greeting is told from that."""
     monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
     for code, detail in ((4000, ("hangs_up", "4000")), (1000, ("no_connected", ""))):
         text = ECHO.replace("await ws.send(json.dumps(", f"return await ws.close({code})\n        print((")
@@ -160,7 +160,7 @@ def test_a_server_that_hangs_up_instead_of_greeting(
         async def scene(world: ServedWorld, detail: tuple[str, str] = detail) -> None:
             with pytest.raises(PlayStopped):
                 await world.start_server()
-            (said,) = told(world, "not_ready")
+            (said,) = details(world, "not_ready")
             assert (said["why"], said["more"]) == detail
 
         stage.play(scene, server_file(tmp_path, text))

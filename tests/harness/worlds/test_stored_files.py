@@ -7,11 +7,11 @@ from pathlib import Path
 from harness.history import events as history
 from harness.history.faults import STOP_READING
 from harness.worlds.served import ServedWorld
-from tests.harness.worlds.stage import ECHO, Stage, greeted_as, member, server_file, told
+from tests.harness.worlds.stage import ECHO, Stage, details, greeted_as, member, server_file
 
 
 def test_a_restart_keeps_port_and_data(stage: Stage) -> None:
-    """After SIGKILL and a restart, clients find the server where it was, and its messages."""
+    """After SIGKILL and a restart, clients find the server at the same port, and its messages."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -24,15 +24,15 @@ def test_a_restart_keeps_port_and_data(stage: Stage) -> None:
         await world.start_server()
         await alice.connect()
         assert [message.sequence for message in await alice.read_all(room)] == [1, 2, 3]
-        first, second = told(world, "started")
+        first, second = details(world, "started")
         assert first["port"] == second["port"]
         assert first["pid"] != second["pid"]
 
     stage.play(scene)
 
 
-def test_the_data_folder_is_where_it_was(stage: Stage, tmp_path: Path) -> None:
-    """After a restart, DATA_DIR is the same path, so that a server may have stored it."""
+def test_the_data_folder_keeps_its_path(stage: Stage, tmp_path: Path) -> None:
+    """After a restart, DATA_DIR is the same path, since a server may have stored it."""
     text = ECHO.replace("Counter.starts += 1", STORES)
 
     async def scene(world: ServedWorld) -> None:
@@ -54,7 +54,7 @@ STORES = """
 
 
 def test_what_was_being_written_at_a_kill_is_torn(stage: Stage) -> None:
-    """Of what nobody had heard of; what was heard before is there again, and the rest can be said again."""
+    """Only what no client had received: what was received is there again, and the rest can be sent again."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
@@ -76,7 +76,7 @@ def test_what_was_being_written_at_a_kill_is_torn(stage: Stage) -> None:
     stage.play(scene)
 
 
-def test_a_kill_comes_also_where_nothing_is_written(stage: Stage) -> None:
+def test_a_kill_works_where_nothing_is_written(stage: Stage) -> None:
     """Then nothing is torn."""
 
     async def scene(world: ServedWorld) -> None:
@@ -89,7 +89,7 @@ def test_a_kill_comes_also_where_nothing_is_written(stage: Stage) -> None:
 
 
 def test_a_second_server_has_a_copy(stage: Stage) -> None:
-    """The second server has what the first one stored, and what is said there stays there."""
+    """The second server has what the first one stored, and what is sent there stays there."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()

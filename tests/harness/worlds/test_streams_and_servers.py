@@ -1,4 +1,4 @@
-"""Each loop: streams, servers and their addresses, and the library websockets on top."""
+"""Each loop: streams, servers and their addresses, and the library websockets on top of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_streams_are_half_closed(run: Run) -> None:
 
 
 def test_lines_and_exact_lengths(run: Run) -> None:
-    """A stream's reader finds lines and lengths again, and says what is missing at the end."""
+    """A stream's reader splits data into lines and exact lengths, and reports what is missing at the end."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in (b"one\ntw", b"o\n", b"12345", b"678", b"rest"):
@@ -63,7 +63,7 @@ def test_lines_and_exact_lengths(run: Run) -> None:
 
 
 def test_drain_waits_for_the_reader(run: Run) -> None:
-    """`drain` comes back only when the other side has read enough."""
+    """`drain` returns only when the other side has read enough."""
 
     async def main() -> None:
         may_read, total = asyncio.Event(), 16 * 2**20
@@ -136,7 +136,7 @@ def test_options_of_the_socket(run: Run) -> None:
 
 
 def test_nobody_listens(run: Run) -> None:
-    """To connect where nobody listens, or not any more, is a ConnectionRefusedError with its number."""
+    """To connect where nobody listens, or not any more, raises a ConnectionRefusedError with its number."""
 
     async def main() -> None:
         server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
@@ -151,7 +151,7 @@ def test_nobody_listens(run: Run) -> None:
 
 
 def test_a_taken_port(run: Run) -> None:
-    """To listen on a port that is taken is an OSError, EADDRINUSE; once it is free again, it works."""
+    """To listen on a port that is taken raises an OSError, EADDRINUSE; once it is free again, it works."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

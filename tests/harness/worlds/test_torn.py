@@ -1,4 +1,4 @@
-"""What may be torn off the files of a killed server, and what must be left alone."""
+"""What may be torn off the end of a killed server's files, and what must be left alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def names(watch: Watch) -> list[str]:
     return [each.path.name for each in watch.grown()]
 
 
-def test_only_what_was_written_since_is_torn(tmp_path: Path) -> None:
-    """Neither what was there before, nor all that came: something of it stays, and something goes."""
+def test_only_recent_writes_are_torn(tmp_path: Path) -> None:
+    """Nothing that was there before, and not all of what was added: a part stays and a part goes."""
     path = tmp_path / "journal"
     path.write_text("first\n")
     with Watch(tmp_path) as watch:
@@ -30,7 +30,7 @@ def test_only_what_was_written_since_is_torn(tmp_path: Path) -> None:
 
 
 def test_new_files_are_torn(tmp_path: Path) -> None:
-    """As a server writes them that has a file for each message; an empty one has no end."""
+    """As with a server that writes a file for each message; an empty file cannot be torn."""
     (tmp_path / "room").mkdir()
     with Watch(tmp_path) as watch:
         (tmp_path / "room" / "1.json").write_text('{"content": "é"}')
@@ -38,7 +38,7 @@ def test_new_files_are_torn(tmp_path: Path) -> None:
         assert names(watch) == ["1.json"]
 
 
-def test_what_was_moved_to_its_place_is_left_alone(tmp_path: Path) -> None:
+def test_a_renamed_file_is_left_alone(tmp_path: Path) -> None:
     """A file that is written elsewhere and then renamed is there as a whole or not at all."""
     (tmp_path / "old.json").write_text("[1]")
     with Watch(tmp_path) as watch:
@@ -49,8 +49,8 @@ def test_what_was_moved_to_its_place_is_left_alone(tmp_path: Path) -> None:
         assert names(watch) == []
 
 
-def test_a_move_is_known_after_very_many(tmp_path: Path) -> None:
-    """There are more than the system tells at once."""
+def test_a_rename_is_seen_among_very_many(tmp_path: Path) -> None:
+    """There are more than the system reports at once."""
     with Watch(tmp_path) as watch:
         for name in (*["one.json", "other.json"] * 5_000, "last.json"):
             (tmp_path / "temporary").touch()
@@ -59,8 +59,8 @@ def test_a_move_is_known_after_very_many(tmp_path: Path) -> None:
         assert names(watch) == []
 
 
-def test_where_the_system_loses_count_nothing_new_is_torn(tmp_path: Path) -> None:
-    """A queue that has run over could hide any move; what was there before cannot have been moved."""
+def test_after_a_queue_overflow_no_new_file_is_torn(tmp_path: Path) -> None:
+    """Any rename could be among the lost events; what was there before cannot have been renamed."""
     old = tmp_path / "journal"
     old.write_text("first\n")
     with Watch(tmp_path) as watch:
@@ -72,7 +72,7 @@ def test_where_the_system_loses_count_nothing_new_is_torn(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("data", [b"\x00\x01\x02\x03", b"\xff\xfe\xfd", b"text\x00"])
-def test_what_is_no_text_is_left_alone(tmp_path: Path, data: bytes) -> None:
+def test_binary_files_are_left_alone(tmp_path: Path, data: bytes) -> None:
     """A database that we do not know may have written its pages safely."""
     with Watch(tmp_path) as watch:
         (tmp_path / "pages.db").write_bytes(data)
@@ -81,7 +81,7 @@ def test_what_is_no_text_is_left_alone(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("mode", ["WAL", "DELETE", "TRUNCATE"])
 def test_sqlite_survives(tmp_path: Path, mode: str) -> None:
-    """Only its write-ahead log is torn, and all that was committed before is there then."""
+    """Only its write-ahead log is torn, and everything that was committed before is there afterwards."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     data.mkdir()
     db = sqlite3.connect(data / "chat.db", isolation_level=None)
@@ -92,7 +92,7 @@ def test_sqlite_survives(tmp_path: Path, mode: str) -> None:
         db.execute("INSERT INTO messages VALUES (2)")
         assert names(watch) == (["chat.db-wal"] if mode == "WAL" else [])
         watch.tear(0.5)
-    shutil.copytree(data, copy)  # as a process finds it that comes after a kill
+    shutil.copytree(data, copy)  # as a process that starts after a kill finds it
     db.close()
     again = sqlite3.connect(copy / "chat.db")
     assert again.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -101,7 +101,7 @@ def test_sqlite_survives(tmp_path: Path, mode: str) -> None:
 
 
 def test_a_log_is_left_alone_while_it_is_copied_into_the_database(tmp_path: Path) -> None:
-    """The database is not whole then without it."""
+    """Until then the database is not whole without it."""
     db = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("CREATE TABLE messages (n INTEGER)")

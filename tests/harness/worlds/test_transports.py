@@ -1,4 +1,4 @@
-"""Each loop: transports between two protocols, their ends, their buffers, and who does not read."""
+"""Each loop: transports between two protocols, their ends, their buffers, and readers that do not read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness.worlds.loops import Run
 
 
 def test_bytes_arrive_complete_and_in_order(run: Run) -> None:
-    """What was written in several writes of many sizes arrives as it was written."""
+    """What was written in several writes of many sizes arrives unchanged."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -74,7 +74,7 @@ def test_close_is_noticed_as_an_end(run: Run) -> None:
     run(main)
 
 
-def test_lost_is_not_called_by_close(run: Run) -> None:
+def test_connection_lost_is_not_called_by_close(run: Run) -> None:
     """`connection_lost` is called in a later turn, and not from within `close` or `abort`."""
 
     async def main() -> None:
@@ -88,8 +88,8 @@ def test_lost_is_not_called_by_close(run: Run) -> None:
     run(main)
 
 
-def test_writing_to_one_who_has_gone(run: Run) -> None:
-    """Who goes on writing to somebody who has closed loses the connection by a ConnectionError."""
+def test_writing_to_a_closed_connection(run: Run) -> None:
+    """A side that goes on writing after the other has closed loses the connection by a ConnectionError."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder(keeps_open=True)
@@ -126,7 +126,7 @@ def test_writing_after_the_end_is_dropped(run: Run, way: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["text", 5])
 def test_only_bytes_can_be_written(run: Run, wrong: object) -> None:
-    """To write what is no bytes is a TypeError."""
+    """To write anything but bytes raises a TypeError."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -137,8 +137,8 @@ def test_only_bytes_can_be_written(run: Run, wrong: object) -> None:
     run(main)
 
 
-def test_not_even_nothing_is_written_but_as_bytes(run: Run) -> None:
-    """To write what is empty and no bytes is a TypeError, too."""
+def test_empty_writes_must_be_bytes_too(run: Run) -> None:
+    """To write an empty object that is not bytes raises a TypeError, too."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -150,16 +150,16 @@ def test_not_even_nothing_is_written_but_as_bytes(run: Run) -> None:
 
 
 def test_a_protocol_that_fails(run: Run) -> None:
-    """A protocol that raises in `data_received` is told that its connection is lost, and by what."""
+    """A protocol that raises in `data_received` gets `connection_lost` with that exception."""
 
     class Failing(Recorder):
         def data_received(self, data: bytes) -> None:
             raise ValueError("boom")
 
     async def main() -> list[str]:
-        told: list[str] = []
+        reported: list[str] = []
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+        loop.set_exception_handler(lambda loop, context: reported.append(repr(context["exception"])))
         near, far = Recorder(), Failing()
         async with connected(near, far):
             near.transport.write(b"text")
@@ -167,13 +167,13 @@ def test_a_protocol_that_fails(run: Run) -> None:
                 await far.lost.wait()
                 await near.lost.wait()
             assert isinstance(far.error, ValueError)
-        return told
+        return reported
 
     assert run(main) == ["ValueError('boom')"]
 
 
 def test_buffered_protocols(run: Run) -> None:
-    """A protocol that gives its own buffer has what comes written into it."""
+    """A protocol that provides its own buffer gets the data written into it."""
 
     class Buffered(asyncio.BufferedProtocol, Recorder):  # type: ignore[misc]
         def data_received(self, data: bytes) -> None:
@@ -198,11 +198,11 @@ def test_buffered_protocols(run: Run) -> None:
     run(main)
 
 
-# --- who does not read --------------------------------------------------------------------------------
+# --- readers that do not read -------------------------------------------------------------------------
 
 
 def test_back_pressure(run: Run) -> None:
-    """A receiver that does not read makes the sender pause after finitely many bytes; none is lost."""
+    """A receiver that does not read makes the sender pause after a limited number of bytes; none is lost."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -242,7 +242,7 @@ def test_limits_of_the_buffer(run: Run) -> None:
 
 
 def test_impossible_limits(run: Run) -> None:
-    """Limits of which the low one is above the high one are a ValueError."""
+    """Limits of which the low one is above the high one raise a ValueError."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -254,7 +254,7 @@ def test_impossible_limits(run: Run) -> None:
 
 
 def test_closing_sends_what_waits(run: Run) -> None:
-    """What waits in the sender's buffer when it closes is sent first, as soon as the other side reads."""
+    """Data in the sender's buffer when it closes is sent first, as soon as the other side reads."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()
@@ -274,7 +274,7 @@ def test_closing_sends_what_waits(run: Run) -> None:
 
 
 def test_pausing_keeps_what_comes(run: Run) -> None:
-    """While reading is paused nothing is received, not even the end; afterwards all of it is."""
+    """While reading is paused nothing is received, not even the end; afterwards everything is."""
 
     async def main() -> None:
         near, far = Recorder(), Recorder()

@@ -1,4 +1,4 @@
-"""What tests of simulated hosts are given."""
+"""Fixtures for tests of simulated hosts."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.harness.worlds.sim.hosts import Code
 
 @pytest.fixture
 def code(tmp_path: Path) -> Code:
-    """Programs in a temporary folder."""
+    """Writes programs to a temporary folder and runs them."""
     return Code(tmp_path)

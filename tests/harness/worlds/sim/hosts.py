@@ -26,7 +26,7 @@ def start(simulator: Simulator, main: Callable[[], object], **environ: str) -> H
 
 
 def running(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Callable[[], object]:
-    """The main part of a program that runs a coroutine."""
+    """Return the main part of a program that runs a coroutine."""
     return lambda: asyncio.run(main(*args))
 
 
@@ -53,7 +53,7 @@ def run_host(main: Callable[[], object], seed: str = "seed", **environ: str) -> 
 
 
 class Code:
-    """Programs in files, as servers are."""
+    """Programs in files, since servers are files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,8 +74,8 @@ class Code:
         return run_host(self.main(text), seed, **environ)
 
 
-class Told:
-    """Says when its destructor runs."""
+class DestructorTrace:
+    """Records that its destructor has run."""
 
     def __init__(self, traces: list[str], what: str) -> None:
         self.traces = traces
@@ -86,7 +86,7 @@ class Told:
 
 
 async def waits_in_many_ways(traces: list[str]) -> None:
-    """Wait, with something to do at the end in each way that there is."""
+    """Wait, with cleanup code of every kind: `finally`, `except`, context managers, generators."""
 
     @asynccontextmanager
     async def manager() -> AsyncIterator[None]:
@@ -102,7 +102,7 @@ async def waits_in_many_ways(traces: list[str]) -> None:
         finally:
             traces.append("generator")
 
-    told = Told(traces, "destructor")
+    traced = DestructorTrace(traces, "destructor")
     try:
         async with manager(), asyncio.timeout(LONG / 2):
             async for _ in numbers():
@@ -111,4 +111,4 @@ async def waits_in_many_ways(traces: list[str]) -> None:
         traces.append("except")
     finally:
         traces.append("finally")
-        del told
+        del traced

@@ -1,4 +1,4 @@
-"""What looks random on simulated hosts follows from the seed, and from nothing else."""
+"""What looks random on simulated hosts depends on the seed only."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CHANCES = [
 
 
 @pytest.mark.parametrize("chance", CHANCES)
-def test_chance_follows_from_the_seed(code: Code, chance: str) -> None:
-    """The same seed gives the same numbers, another one gives others."""
+def test_random_numbers_depend_on_the_seed(code: Code, chance: str) -> None:
+    """The same seed gives the same numbers, another seed gives other numbers."""
     text = f"import os, random, secrets, uuid\nprint({chance})\nprint({chance})\n"
     first, again, other = [code.run(text, seed).lines() for seed in ("one", "one", "two")]
     assert first == again
@@ -36,8 +36,8 @@ def test_chance_follows_from_the_seed(code: Code, chance: str) -> None:
     assert first[0] != first[1]
 
 
-def test_the_order_of_sets_follows_from_nothing_else(code: Code) -> None:
-    """Objects without a hash of their own lie in sets in the same order in each run."""
+def test_the_order_of_sets_is_the_same_in_each_run(code: Code) -> None:
+    """Objects without a hash of their own have the same order in a set in each run."""
     text = """
         class Thing:
             def __init__(self, number):
@@ -52,7 +52,7 @@ def test_the_order_of_sets_follows_from_nothing_else(code: Code) -> None:
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    """Everything that happens between hosts happens at the same moments with the same seed."""
+    """With the same seed, everything that happens between hosts happens at the same moments."""
 
     def play_of(seen: list[tuple[float, bytes]]) -> Play:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

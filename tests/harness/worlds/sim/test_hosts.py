@@ -1,4 +1,4 @@
-"""The end of a simulated host: what dies with it, what is lost, and what arrives all the same."""
+"""The end of a simulated host: what stops with it, what is lost, and what still arrives."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_killed_code_does_nothing_more() -> None:
     assert traces == []
 
 
-def test_a_normal_end_runs_all_that() -> None:
-    """The same program, asked to stop, does all that it has to do at its end."""
+def test_a_normal_end_runs_all_cleanup_code() -> None:
+    """The same program, asked to stop, runs all of its cleanup code."""
     traces: list[str] = []
 
     async def main() -> None:
@@ -69,8 +69,8 @@ def test_a_normal_end_runs_all_that() -> None:
     assert sorted(traces) == ["callback", "context", "destructor", "except", "finally", "generator"]
 
 
-def test_a_killed_host_does_not_go_on_with_the_turn() -> None:
-    """Callbacks that were ready to run when their host was killed do not run; those of others do."""
+def test_a_killed_host_runs_no_callback_that_was_ready() -> None:
+    """Callbacks that were ready when their host was killed do not run; those of other hosts do."""
     traces: list[str] = []
 
     async def main(name: str) -> None:
@@ -91,8 +91,10 @@ def test_a_killed_host_does_not_go_on_with_the_turn() -> None:
     simulate(play)
 
 
-def test_a_killed_host_is_off_the_network() -> None:
-    """The connections of a killed host end at the other side, its port is free, and nobody is let in."""
+def test_a_killed_host_has_no_connections_and_no_port() -> None:
+    """The connections of a killed host end at the other side, its port is free,
+    and new connections are refused.
+    """
     refused = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,8 +127,8 @@ def test_a_killed_host_is_off_the_network() -> None:
     ("address", "is_heard"),
     [("127.0.0.1", True), ("0.0.0.0", True), (None, True), ("::1", False), ("10.0.0.1", False)],
 )
-def test_who_listens_elsewhere_is_not_found(address: str | None, is_heard: bool) -> None:
-    """Clients connect to 127.0.0.1: a server that listens at another address is not there."""
+def test_a_server_at_another_address_is_not_found(address: str | None, is_heard: bool) -> None:
+    """Clients connect to 127.0.0.1: a server that listens at another address is not found."""
 
     async def main() -> None:
         async with await asyncio.start_server(lambda reader, writer: writer.close(), address, 8080) as server:
@@ -166,8 +168,8 @@ def test_what_was_written_before_a_kill_may_arrive() -> None:
     assert simulate(play) == b"last words"
 
 
-def test_a_connection_that_is_reset_before_it_was_accepted() -> None:
-    """A busy host that accepts a connection which was reset meanwhile is told that it is lost."""
+def test_a_connection_reset_before_it_was_accepted() -> None:
+    """A busy host that accepts a connection which has been reset meanwhile gets `connection_lost`."""
     happened: list[str] = []
 
     class Watcher(asyncio.Protocol):
@@ -197,8 +199,10 @@ def test_a_connection_that_is_reset_before_it_was_accepted() -> None:
     assert happened in ([], ["made", "lost"])
 
 
-def test_what_is_held_up_arrives_afterwards() -> None:
-    """Nothing that a side writes arrives while it is held up, not even its end; then all does, in order."""
+def test_delayed_data_arrives_later_in_order() -> None:
+    """While a direction is held up, nothing arrives that was written, not even the end;
+    later all of it does, in order.
+    """
 
     async def play(simulator: Simulator) -> None:
         heard = bytearray()
@@ -251,7 +255,7 @@ WRITES = """
 
 @pytest.mark.parametrize(("number", "content"), [(signal.SIGKILL, ""), (signal.SIGTERM, "text")])
 def test_files_at_the_end(code: Code, tmp_path: Path, number: int, content: str) -> None:
-    """What was written to a file and not flushed is lost by SIGKILL, and written at a normal end."""
+    """What was written to a file and not flushed is lost by SIGKILL, and saved at a normal end."""
 
     async def play(simulator: Simulator) -> None:
         host = start(simulator, code.main(WRITES), FOLDER=str(tmp_path))
@@ -267,7 +271,7 @@ def test_files_at_the_end(code: Code, tmp_path: Path, number: int, content: str)
 
 
 def test_a_transaction_is_lost_by_a_kill(code: Code, tmp_path: Path) -> None:
-    """Of a database, what was committed before SIGKILL stays, and nothing else; the next start may write."""
+    """After SIGKILL a database has what was committed and nothing else; the next start may write to it."""
     text = """
         import asyncio, os, sqlite3
         async def main():

@@ -1,4 +1,4 @@
-"""Calls between components in simulated plays: they show a race, and change nothing about it."""
+"""Calls between components in simulated plays: they show a race, and recording them changes nothing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ RAISES = SEQUENCER.replace(
     "        self._pubsub.publish",
     "        self._store.save([])\n        await self._store.save(3)\n        self._pubsub.publish",
 )
-"""One that forgets to await a save, and then fails in another, which is not told the truth."""
+"""One that forgets to await a save, and then fails in another, which gets a wrong answer."""
 LOOKS = SEQUENCER.replace(
     "        last = await self._store.last(draft.room)\n        id",
     "        if len(type(self).__mro__) > 2:\n            raise RuntimeError('observed')\n"
@@ -95,16 +95,16 @@ def scenes(exercise: int) -> list[Case]:
 
 
 def calls_in(history: History) -> list[Called]:
-    """The calls alone."""
+    """The history's calls only."""
     return [event for event in history if isinstance(event, Called)]
 
 
-# --- that nothing changes -----------------------------------------------------------------------------
+# --- recording changes nothing ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["1", "2", "3", "4", "unlocked", "raises"])
-def test_to_record_calls_changes_nothing(name: str, tmp_path: Path) -> None:
-    """With calls and without, a play has the same history, verdict, notes and output, tracebacks included."""
+def test_recording_calls_changes_nothing(name: str, tmp_path: Path) -> None:
+    """With and without calls, a play has the same history, verdict, notes and output, tracebacks included."""
     if name in ("unlocked", "raises"):
         exercise, target = 2, with_sequencer(tmp_path, SEQUENCER if name == "unlocked" else RAISES)
     else:
@@ -127,8 +127,8 @@ def test_to_record_calls_changes_nothing(name: str, tmp_path: Path) -> None:
         assert observed.output == plain.output
 
 
-def test_who_looks_whether_it_is_observed_is_shown_without_calls(tmp_path: Path) -> None:
-    """Where recording has changed what happens, the history that was asked for comes back, without calls."""
+def test_a_server_that_detects_recording_is_shown_without_calls(tmp_path: Path) -> None:
+    """Where recording has changed what happens, the history without calls is returned."""
     target = with_sequencer(tmp_path, LOOKS)
     case = scenes(2)[0]
 
@@ -143,7 +143,7 @@ def test_who_looks_whether_it_is_observed_is_shown_without_calls(tmp_path: Path)
 
 @pytest.mark.parametrize("place", ["nowhere", "everywhere"])
 def test_checkers_and_the_log_do_not_see_calls(place: str) -> None:
-    """A history with calls between all its events gives the verdict that it gives without."""
+    """A history with calls between all its events gives the same verdict as without them."""
     story, _, _ = unnumbered()
     events: History = []
     for number, event in enumerate(story.events):
@@ -155,7 +155,7 @@ def test_checkers_and_the_log_do_not_see_calls(place: str) -> None:
 
 
 def test_calls_are_written_and_read(tmp_path: Path) -> None:
-    """They are events like others in JSON; a replay file has only what was seen from outside."""
+    """In JSON they are events like others; a replay file has only what was seen from outside."""
     target = with_sequencer(tmp_path, SEQUENCER)
     run = simulate(scenes(2)[0], target, with_calls=True)
     assert msgspec.json.decode(msgspec.json.encode(run.history), type=History) == run.history
@@ -165,14 +165,14 @@ def test_calls_are_written_and_read(tmp_path: Path) -> None:
 
 
 def test_other_servers_have_no_calls(tmp_path: Path) -> None:
-    """A server that is not the reference has no components that we know of."""
+    """A server that is not the reference server has no components that we know of."""
     from harness.zoo.single_file import PLAIN
 
     assert not calls_in(simulate(scenes(1)[0], targets.at_file(str(PLAIN)), with_calls=True).history)
 
 
 def test_an_abandoned_call_may_be_closed_anywhere() -> None:
-    """A coroutine that a killed server has left behind is closed in another context, and has no end."""
+    """A coroutine that a killed server left behind is closed in another context, and its call has no end."""
     events: list[Called] = []
     calls = Calls(events.append, lambda: 0.0)
 
@@ -192,12 +192,12 @@ def test_an_abandoned_call_may_be_closed_anywhere() -> None:
     assert events == [Called(0.0, 1, "accept#1", "store.save()")]
 
 
-# --- what they say ------------------------------------------------------------------------------------
+# --- what the calls show ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_each_exercise_shows_what_its_component_is_asked(number: int) -> None:
-    """In exercise 2 also what the sequencer asks; the calls of one `accept` are known by its number."""
+def test_each_exercise_shows_the_calls_of_its_component(number: int) -> None:
+    """In exercise 2 also those that the sequencer makes; the calls of one `accept` have its number."""
     target = targets.choose(number, of_solutions=True)
     calls = [
         call for case in scenes(number) for call in calls_in(simulate(case, target, with_calls=True).history)
@@ -210,7 +210,7 @@ def test_each_exercise_shows_what_its_component_is_asked(number: int) -> None:
 
 
 def test_a_killed_server_does_not_finish_its_calls() -> None:
-    """What was in flight at a SIGKILL has begun, and never ends."""
+    """A call that was running at a SIGKILL has a beginning and no end."""
     run = simulate(Case(4, "1", MODEST), targets.choose(4, of_solutions=True), with_calls=True)
     ended = {call.number for call in calls_in(run.history) if call.result is not None}
     assert any("store.save(" in call.what for call in calls_in(run.history) if call.number not in ended)
@@ -232,12 +232,12 @@ def test_a_killed_server_does_not_finish_its_calls() -> None:
     ],
 )
 def test_a_call_in_words(call: Called, told: tuple[str, str]) -> None:
-    """Who calls what, and what comes back; names are those that the student knows."""
+    """The caller, the component and the result, under the names that the student knows."""
     assert Words(texts("en"), NONCE).event(call) == (1.0, *told)
 
 
 def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:
-    """Then its end says it all; else both of its ends stand where they were."""
+    """If nothing happens meanwhile, the end says it all; otherwise both ends are shown where they were."""
     ends = [Called(0.0, n, "accept#1", "store.last()", result) for n in (1, 2) for result in (None, "0")]
     assert joined_calls(ends) == [ends[1], ends[3]]
     crossed = [ends[0], ends[2], ends[1], ends[3]]
@@ -245,7 +245,9 @@ def test_a_call_takes_one_line_if_nothing_happens_meanwhile() -> None:
 
 
 def unnumbered() -> tuple[Story, list[Person], list[Event]]:
-    """A long talk with one number given twice, and the two frames in which Alice hears that."""
+    """A long conversation in which one number is given twice,
+    and the two frames in which Alice receives it.
+    """
     story = Story()
     people = story.members(f"red-{NONCE}", "alice", "bob", "carol")
     story.talk(people, f"red-{NONCE}", 30)
@@ -256,8 +258,10 @@ def unnumbered() -> tuple[Story, list[Person], list[Event]]:
     return story, people, guilty
 
 
-def test_an_excerpt_has_the_calls_that_made_the_blamed_messages() -> None:
-    """Those of the two `accept` whose messages have one number, with all that they call; no others."""
+def test_an_excerpt_has_the_calls_behind_the_messages_of_a_finding() -> None:
+    """The calls of the two `accept` whose messages have the same number,
+    with all that they call; no others.
+    """
     story, _, guilty = unnumbered()
     events: History = []
     for number, event in enumerate(story.events):
@@ -275,7 +279,7 @@ def test_an_excerpt_has_the_calls_that_made_the_blamed_messages() -> None:
 
 
 def test_an_excerpt_has_a_bounded_number_of_calls() -> None:
-    """However much is called on behalf of those messages, the nearest of it is enough."""
+    """However many calls those messages cause, an excerpt shows only the nearest ones."""
     story, _, guilty = unnumbered()
     (tag,) = tags_of(guilty[0])
     place = story.events.index(guilty[0])
@@ -315,12 +319,12 @@ def test_a_race_is_seen_in_the_terminal_on_the_page_and_in_the_replay(tmp_path: 
     assert table == [line for line in again.splitlines() if re.search(r" (accept|attach)#\d+ ", line)]
 
 
-def assert_race(told: str) -> None:
-    """Two calls of `accept` are told that 0 is the last number, before a #1 of theirs is saved."""
+def assert_race(report: str) -> None:
+    """Two calls of `accept` get 0 as the last number before either of them has saved a #1."""
     asked, saved = (
-        [re.search(rf"accept#{number}\s+{re.escape(call)}", told) for number in (1, 2)]
+        [re.search(rf"accept#{number}\s+{re.escape(call)}", report) for number in (1, 2)]
         for call in ('store.last("room") → 0', "store.save([#1 ")
     )
-    ended = [re.search(rf"accept#{number}\s+store\.save\(\[#1 .*\]\) → done", told) for number in (1, 2)]
-    assert all((*asked, *saved, *ended)), told
+    ended = [re.search(rf"accept#{number}\s+store\.save\(\[#1 .*\]\) → done", report) for number in (1, 2)]
+    assert all((*asked, *saved, *ended)), report
     assert max(each.start() for each in asked if each) < min(each.start() for each in ended if each)

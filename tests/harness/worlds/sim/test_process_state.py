@@ -1,4 +1,4 @@
-"""What belongs to a simulated host, as to a process: modules, environment, handlers, output."""
+"""State that belongs to a simulated host as it does to a process: modules, environment, handlers, output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness.worlds.simulations import simulate
 # --- modules ------------------------------------------------------------------------------------------
 
 
-def test_a_restart_begins_anew(code: Code, tmp_path: Path) -> None:
+def test_a_restart_resets_variables(code: Code, tmp_path: Path) -> None:
     """Variables of modules and of classes, also of imported ones, are as at the start of a process."""
     (tmp_path / "helper.py").write_text("import lab.protocol\nSEEN = []\nclass Counter:\n    value = 0\n")
     text = """
@@ -67,8 +67,10 @@ raise SystemExit(Counter.starts)
 """
 
 
-def test_a_world_restarts_a_server_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same through a world: each start of a server file has new variables, and its own process number."""
+def test_a_world_restarts_a_server_with_new_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same through a world: each start of a server file has new variables and its own process number."""
     monkeypatch.setattr(SimWorld, "disk", str(tmp_path))
     (tmp_path / "server.py").write_text(STARTS)
     target = Target("file", (sys.executable, "server.py"), str(tmp_path))
@@ -92,7 +94,7 @@ def test_a_world_restarts_a_server_anew(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_each_host_has_its_own_process() -> None:
-    """Environment, process number and output are those of the host, and the harness has its real ones."""
+    """Environment, process number and output are those of the host; the harness has its real ones."""
     real = os.getpid()
 
     async def main(name: str) -> None:
@@ -116,7 +118,7 @@ def test_each_host_has_its_own_process() -> None:
     assert "NAME" not in os.environ
 
 
-def test_handlers_and_exits_of_two_hosts() -> None:
+def test_signal_handlers_and_atexit_of_two_hosts() -> None:
     """Signal handlers and `atexit` belong to the host that set them."""
     traces: list[str] = []
 
@@ -141,8 +143,8 @@ def test_handlers_and_exits_of_two_hosts() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_leaving_at_once() -> None:
-    """`os._exit` ends the host with that code, whoever waits, and `atexit` does not run."""
+def test_os_exit() -> None:
+    """`os._exit` ends the host with that code, whoever is waiting, and `atexit` does not run."""
     traces: list[str] = []
 
     async def leave() -> None:
@@ -159,8 +161,8 @@ def test_leaving_at_once() -> None:
 
 
 @pytest.mark.parametrize("end", [lambda: os._exit(1), lambda: threading.Thread(target=print).start()])
-def test_who_has_left_at_once_does_nothing_more(end: Callable[[], object]) -> None:
-    """After `os._exit`, or what is refused, not even the `finally` around it runs."""
+def test_nothing_runs_after_os_exit(end: Callable[[], object]) -> None:
+    """After `os._exit`, or after a refused call, not even the `finally` around it runs."""
     traces: list[str] = []
 
     async def main() -> None:
@@ -174,7 +176,7 @@ def test_who_has_left_at_once_does_nothing_more(end: Callable[[], object]) -> No
 
 
 def test_logging_belongs_to_a_host(code: Code) -> None:
-    """What a server logs is in its output, and the next start has set up no logging yet."""
+    """What a server logs is in its output, and at the next start no logging has been set up."""
     text = """
         import logging
         logging.warning("plain")
@@ -189,7 +191,7 @@ def test_logging_belongs_to_a_host(code: Code) -> None:
 
 
 def test_a_line_may_be_printed_in_pieces() -> None:
-    """Output is kept by line, of which only the last are kept; what was printed is counted."""
+    """Output is kept by line, and only the last lines are kept; how much was printed is counted."""
 
     def main() -> None:
         print("one", end="")

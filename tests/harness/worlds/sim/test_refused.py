@@ -1,4 +1,4 @@
-"""What programs on simulated hosts are refused, and the harness is not."""
+"""Calls that programs on simulated hosts are refused, and the harness is not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.harness.worlds.simulations import simulate
 )
 @pytest.mark.parametrize("guard", ["pass", "try_except"])
 def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
-    """What would break virtual time ends the host, with the line that did it, whatever it catches."""
+    """A call that would break virtual time ends the host and names its line, whatever the program catches."""
     body = [line] if guard == "pass" else ["try:", f"    {line}", "except Exception:", "    pass"]
     imports = "import asyncio, multiprocessing, os, socket, subprocess, threading, urllib.request"
     text = [imports, "from concurrent.futures import ThreadPoolExecutor", "async def main():"]
@@ -61,7 +61,9 @@ def test_what_is_refused(code: Code, line: str, what: str, guard: str) -> None:
     ],
 )
 def test_threads_cannot_wait(code: Code, wait: str) -> None:
-    """Work that waits for the loop or another thread is refused: nothing would come while it runs."""
+    """Work in a thread that waits for the loop or another thread is refused:
+    both stand still while it runs.
+    """
     text = f"""
         import asyncio, queue, threading
         async def main():
@@ -76,7 +78,7 @@ def test_threads_cannot_wait(code: Code, wait: str) -> None:
     assert host.refused.where == f"server.py, line 6, in work: {wait}"
 
 
-def test_the_harness_may_do_all_that() -> None:
+def test_the_harness_is_refused_nothing() -> None:
     """The harness's own code is refused nothing, not even while a host runs."""
 
     async def play(simulator: Simulator) -> None:

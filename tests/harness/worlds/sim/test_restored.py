@@ -29,7 +29,7 @@ from tests.harness.worlds.simulations import simulate
 
 
 def standard_library() -> dict[str, Any]:
-    """All that a simulation changes."""
+    """Everything that a simulation changes."""
     names = {
         asyncio: ("get_event_loop", "new_event_loop", "set_event_loop"),
         atexit: ("register",),
@@ -52,7 +52,9 @@ def standard_library() -> dict[str, Any]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_left_behind(code: Code, tmp_path: Path, fails: bool) -> None:
-    """After a run, also a failed one, the standard library is as it was, and so are modules and chance."""
+    """After a run, even a failed one, the standard library,
+    the modules and the random numbers are as before.
+    """
     (tmp_path / "helper_of_the_server.py").write_text("")
     text = """
         import asyncio, helper_of_the_server, logging, os, random, signal, sys
@@ -84,7 +86,7 @@ def test_nothing_is_left_behind(code: Code, tmp_path: Path, fails: bool) -> None
 
 
 def test_nothing_is_left_behind_by_a_deadlock() -> None:
-    """Nor by a run that could not end."""
+    """Nor by a run that stopped in a deadlock."""
     before = standard_library()
     with pytest.raises(Deadlock):
         simulate(lambda simulator: asyncio.Event().wait())

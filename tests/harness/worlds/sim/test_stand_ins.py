@@ -1,9 +1,9 @@
-"""What programs do with the standard library, in both worlds: it comes to the same, or is *not simulated*.
+"""What programs do with the standard library, in both worlds: the result is the same, or *not simulated*.
 
 Each line of the tables is put into a right server, which runs it at each of its starts. In the simulated
-world that server plays a scene that starts it three times in one Python process; each time it must see what
-a real process sees. What the simulated world does not have must be told by name and line, and must never
-fail code that is right in the live world.
+world that server plays a scene that starts it three times in one Python process; each time the line must give
+what it gives in a real process. What the simulated world lacks must be reported by name and line, and must
+never fail code that is right in the live world.
 """
 
 from __future__ import annotations
@@ -519,13 +519,13 @@ except Exception as error:
 
 
 class Batch(NamedTuple):
-    """Some lines, by number, that one program runs; before its loop, or in it."""
+    """Some lines, by number, that one program runs, before its loop or in it."""
 
     lines: dict[int, str]
     looped: bool
 
     def source(self) -> str:
-        """Code that runs them and writes down what comes of each; in the loop, `probed` is to be awaited."""
+        """Code that runs them and writes down their results; in the loop, `probed` is to be awaited."""
         code = _IN_THE_LOOP if self.looped else _BEFORE_THE_LOOP
         all_of_it = "".join(
             code.format(body=textwrap.indent(line, "    "), number=number)
@@ -536,7 +536,7 @@ class Batch(NamedTuple):
         return _BEGINNING + all_of_it
 
     def server(self) -> str:
-        """A right server that does that at each start."""
+        """A right server that runs the code at each start."""
         text, opening = PLAIN.read_text(), "    await on_disk(open_database)\n"
         assert text.count(opening) == 1
         if self.looped:
@@ -546,7 +546,7 @@ class Batch(NamedTuple):
 
 
 def batches(lines: list[str], looped: bool, size: int) -> list[Batch]:
-    """Lines in batches; each line has its place in the table as its number."""
+    """Lines in batches; the number of a line is its place in the table."""
     numbered = list(enumerate(lines))
     return [Batch(dict(numbered[at : at + size]), looped) for at in range(0, len(lines), size)]
 
@@ -572,7 +572,7 @@ Outcomes = dict[int, list[list[Any]]]
 
 
 def outcomes(path: Path) -> Outcomes:
-    """What was written down."""
+    """The results that were written down."""
     found: Outcomes = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         number, *outcome = json.loads(line)
@@ -581,7 +581,7 @@ def outcomes(path: Path) -> Outcomes:
 
 
 def play_live(folder: Path, jobs: list[Batch]) -> list[Outcomes]:
-    """Run each batch in a process that is forked from one new one, which is started as servers are."""
+    """Run each batch in a process that is forked from one new process, which is started as servers are."""
     folder.mkdir()
     described = [[number, batch.source(), batch.looped] for number, batch in enumerate(jobs)]
     (folder / "jobs.json").write_text(json.dumps(described))
@@ -607,18 +607,18 @@ def play_simulated(folder: Path, batches: list[Batch], case: Case) -> list[tuple
         own.mkdir(parents=True)
         (own / "server.py").write_text(batch.server())
         target = targets.at_file(str(own / "server.py"))
-        jobs.append(SimJob(replace(target, cwd=str(own), env={"OUTCOMES": str(own / "told")}), [case]))
+        jobs.append(SimJob(replace(target, cwd=str(own), env={"OUTCOMES": str(own / "outcomes")}), [case]))
 
     async def play() -> list[list[Run]]:
         async with ForkPool(2) as pool:
             return list(await asyncio.gather(*(pool.play(job) for job in jobs)))
 
     runs = asyncio.run(play())
-    return [(run, outcomes(folder / f"{number}" / "told")) for number, (run,) in enumerate(runs)]
+    return [(run, outcomes(folder / f"{number}" / "outcomes")) for number, (run,) in enumerate(runs)]
 
 
 class Played(NamedTuple):
-    """What came of a line: in the simulated world, start by start, and in the live one."""
+    """The results of a line: those of each start in the simulated world, and the one in the live world."""
 
     run: Run
     simulated: list[list[Any]]
@@ -627,29 +627,29 @@ class Played(NamedTuple):
 
 @pytest.fixture(scope="module")
 def agreeing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """What should agree, played in both worlds."""
+    """The lines that should agree, played in both worlds."""
     folder = tmp_path_factory.mktemp("agree")
     jobs = [*batches(AT_THE_START, False, 6), *batches(IN_THE_LOOP, True, 6)]
     live = play_live(folder / "live", jobs)
     simulated = play_simulated(folder / "sim", jobs, Case(4, "1", script=SCENE))
     return {
-        line: Played(run, told[number], real[number])
-        for batch, (run, told), real in zip(jobs, simulated, live, strict=True)
+        line: Played(run, simulated_results[number], real[number])
+        for batch, (run, simulated_results), real in zip(jobs, simulated, live, strict=True)
         for number, line in batch.lines.items()
     }
 
 
 @pytest.fixture(scope="module")
 def lacking(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """What the simulated world lacks, line by line in a play of exercise 1."""
+    """The lines that the simulated world lacks, each in a play of exercise 1."""
     jobs = [Batch({0: line}, "await " in line or "get_running_loop" in line) for line in LACKING]
     played = play_simulated(tmp_path_factory.mktemp("lack"), jobs, Case(1, "1", SMALL))
     return {line: run for line, (run, _) in zip(LACKING, played, strict=True)}
 
 
 @pytest.mark.parametrize("line", [*AT_THE_START, *IN_THE_LOOP])
-def test_it_comes_to_the_same_in_both_worlds(agreeing: dict[str, Played], line: str) -> None:
-    """The server passes, and at each start of it the line gives what it gives in a real process."""
+def test_the_result_is_the_same_in_both_worlds(agreeing: dict[str, Played], line: str) -> None:
+    """The server passes, and at each start the line gives what it gives in a real process."""
     run, simulated, live = agreeing[line]
     assert run.outcome is Outcome.PASSED, (run.steps, run.output)
     assert len(live) == 1
@@ -657,7 +657,7 @@ def test_it_comes_to_the_same_in_both_worlds(agreeing: dict[str, Played], line: 
 
 
 @pytest.mark.parametrize("line", LACKING)
-def test_what_is_lacking_is_told_by_name_and_line(lacking: dict[str, Run], line: str) -> None:
+def test_what_is_lacking_is_reported_by_name_and_line(lacking: dict[str, Run], line: str) -> None:
     """No step fails; the report says what is lacking and where it is used."""
     run, what = lacking[line], LACKING[line]
     assert run.outcome is Outcome.INCONCLUSIVE, (run.steps, run.output)
@@ -670,11 +670,11 @@ def test_what_is_lacking_is_told_by_name_and_line(lacking: dict[str, Run], line:
     assert line in receipt.params["where"]
 
 
-# --- exceptions that are the simulated world's own -----------------------------------------------------
+# --- exceptions of the simulated world itself ----------------------------------------------------------
 
 
 def in_a_request(does: str) -> str:
-    """A server that does this when somebody connects."""
+    """A server that runs this code when somebody connects."""
     text, beginning = PLAIN.read_text(), "async def welcome(client: ServerConnection) -> None:\n"
     assert text.count(beginning) == 1
     return text.replace(beginning, f"{beginning}    {does}\n")
@@ -691,7 +691,9 @@ def in_a_request(does: str) -> str:
 def test_an_exception_of_the_simulated_world_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, name: str, is_request: bool
 ) -> None:
-    """What asyncio leaves to its loops, or what ours takes in part only, may end a program or a request."""
+    """What asyncio leaves to its loops, or what our loop supports in part only,
+    may end a program or a request.
+    """
 
     async def getnameinfo(self: HostLoop, address: Any) -> None:
         pass
@@ -711,8 +713,8 @@ def test_an_exception_of_the_simulated_world_is_no_failure(
     assert does in receipt.params["where"]
 
 
-def test_the_loop_leaves_nothing_to_others() -> None:
-    """Whatever asyncio's loops leave to a subclass, ours has or refuses."""
+def test_the_loop_has_or_refuses_all_methods() -> None:
+    """Whatever asyncio's base loop leaves to a subclass, our loop has or refuses."""
     abstract = asyncio.AbstractEventLoop
     names = [name for name in dir(abstract) if not name.startswith("__")]
     assert [name for name in names if getattr(HostLoop, name) is getattr(abstract, name)] == []
@@ -723,7 +725,7 @@ def test_the_loop_leaves_nothing_to_others() -> None:
 
 
 def names_in(function: Any) -> tuple[str, ...]:
-    """The global names that a function uses, if it is so short that it does nothing but raise."""
+    """The global names that a function uses, if it is so short that it only raises an exception."""
     code = getattr(function, "__code__", None)
     return code.co_names if code is not None and len(code.co_names) == 1 else ()
 
@@ -738,7 +740,7 @@ msgspec.counter_of_messages = 0
 
 
 def with_beginning(tmp_path: Path, beginning: str) -> Target:
-    """A right server in a file, with something that it does first."""
+    """A right server in a file, with some code at its beginning."""
     text = PLAIN.read_text()
     end = text.index("import asyncio")
     (tmp_path / "server.py").write_text(f"{text[:end]}import os\n{beginning}\n{text[end:]}")
@@ -755,8 +757,8 @@ def play(target: Target, *cases: Case) -> list[Run]:
     return asyncio.run(all_of_them())
 
 
-def test_what_packages_take_once_in_a_process_is_not_simulated(tmp_path: Path) -> None:
-    """Each play has its own process then, and a restart is inconclusive, with the line that objected."""
+def test_what_a_package_does_once_per_process_is_not_simulated(tmp_path: Path) -> None:
+    """Each play has its own process then, and a restart is inconclusive, with the line that raised."""
     target = with_beginning(tmp_path, ONCE)
     first, *others, last = play(
         target, Case(1, "1", SMALL), Case(1, "2", SMALL), Case(1, "3", SMALL), Case(4, "1", SMALL)
@@ -770,8 +772,8 @@ def test_what_packages_take_once_in_a_process_is_not_simulated(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("once", ["", ONCE])
-def test_who_does_not_start_on_its_own_data_fails(tmp_path: Path, once: str) -> None:
-    """Nor would it in a new process: that is no doubt of the simulated world, but a defect."""
+def test_a_server_that_does_not_start_on_its_own_data_fails(tmp_path: Path, once: str) -> None:
+    """It would not start in a new process either: the defect is in the server, not in the simulated world."""
     defect = 'assert not os.path.exists(os.environ["DATA_DIR"] + "/chat.db"), "there is something already"\n'
     (run,) = play(with_beginning(tmp_path, defect + once), Case(4, "1", SMALL))
     assert run.steps[1].outcome is Outcome.FAILED
@@ -779,10 +781,10 @@ def test_who_does_not_start_on_its_own_data_fails(tmp_path: Path, once: str) -> 
     assert "lacking" not in str(run.steps)
 
 
-def test_who_is_ended_by_a_package_after_a_restart_is_not_simulated(
+def test_a_server_that_a_package_ends_after_a_restart_is_not_simulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be right, too: what the package remembers of the first start shows only when it is used."""
+    """It may be right: what the package remembers of the first start matters only when it is used."""
     monkeypatch.setattr(places, "_PACKAGES", [f"{tmp_path}/site/"])
     monkeypatch.setattr(places, "_LIBRARIES", (*places._LIBRARIES, f"{tmp_path}/site/"))
     places.is_library.cache_clear()

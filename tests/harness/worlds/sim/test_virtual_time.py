@@ -38,7 +38,7 @@ def clocks() -> list[float]:
 
 @pytest.mark.parametrize("seconds", [0.001, 1.25, 86_400.0])
 def test_the_clocks_agree(seconds: float) -> None:
-    """All clocks go on by what was slept, on the harness's host and on a server's."""
+    """All clocks advance by the time slept, on the harness's host and on a server's."""
     passed: list[float] = []
 
     async def main() -> None:
@@ -57,7 +57,7 @@ def test_the_clocks_agree(seconds: float) -> None:
 
 
 def test_the_system_s_own_clock() -> None:
-    """`time.clock_gettime` follows, too, for every clock."""
+    """`time.clock_gettime` agrees, too, for every clock."""
 
     async def play(simulator: Simulator) -> float:
         before = time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -68,7 +68,7 @@ def test_the_system_s_own_clock() -> None:
 
 
 def test_the_day_of_the_start() -> None:
-    """The time of day begins where the simulator was told."""
+    """The time of day begins at the moment that the simulator was given."""
 
     async def play(simulator: Simulator) -> None:
         assert time.time() == NEW_YEAR
@@ -79,7 +79,7 @@ def test_the_day_of_the_start() -> None:
 
 
 def test_time_passes_at_no_cost() -> None:
-    """A day of virtual time takes no real day, and code takes no virtual time."""
+    """A day of virtual time does not take a real day, and code takes no virtual time."""
     real = time.monotonic()
 
     async def play(simulator: Simulator) -> None:
@@ -113,8 +113,8 @@ SLEEPS = """
 """
 
 
-def test_sleeping_holds_up_one_host(code: Code) -> None:
-    """`time.sleep` in a coroutine holds up everything on its host, nothing elsewhere, and is noted."""
+def test_sleeping_blocks_one_host(code: Code) -> None:
+    """`time.sleep` in a coroutine blocks everything on its host, nothing elsewhere, and is noted."""
     ticks: list[float] = []
 
     async def play(simulator: Simulator) -> Host:
@@ -151,26 +151,26 @@ IN_A_THREAD = """
 """
 
 
-def test_sleeping_in_a_thread_holds_up_nobody(code: Code) -> None:
+def test_sleeping_in_a_thread_blocks_nothing(code: Code) -> None:
     """`time.sleep` in an executor takes its time, and the loop goes on meanwhile."""
     assert code.run(IN_A_THREAD.replace("range(3)", "range(1)")).lines() == ["0.5", "1.0"]
 
 
 def test_sleeping_keeps_a_worker_busy(code: Code) -> None:
-    """One worker that has to sleep three times takes three times as long."""
+    """One worker that sleeps three times takes three times as long."""
     assert code.run(IN_A_THREAD).lines() == ["0.5", "3.0"]
 
 
 def test_sleeping_in_a_thread_is_no_mistake(code: Code) -> None:
-    """`time.sleep` in an executor is not noted, since it is what one should do."""
+    """`time.sleep` in an executor is not noted, since it is the right way to sleep."""
     assert code.run(IN_A_THREAD).slept == {}
 
 
 # --- waiting for nothing ------------------------------------------------------------------------------
 
 
-def test_a_deadlock_is_told() -> None:
-    """When everybody waits for what never comes, that is an exception with each task's file and line."""
+def test_a_deadlock_is_reported() -> None:
+    """When all tasks wait for what never comes, an exception names each task's file and line."""
 
     async def waits_in_vain() -> None:
         await asyncio.Event().wait()
@@ -194,8 +194,8 @@ def test_a_deadlock_is_told() -> None:
         assert any(line.startswith(f"{host}: {HERE}, line ") and place in line for line in lines)
 
 
-def test_a_deadlock_of_one_host_alone_is_none() -> None:
-    """While somebody has something to do, others may wait; what they wait for can be asked."""
+def test_one_host_that_waits_is_no_deadlock() -> None:
+    """While another host has something to do, a host may wait; what it waits for can be asked."""
 
     async def main() -> None:
         lock = asyncio.Lock()
@@ -237,7 +237,7 @@ def test_a_busy_wait_does_not_stop_time() -> None:
 
 
 def test_a_busy_wait_alone_ends_by_its_own_clock() -> None:
-    """A busy wait for a moment comes to its end although nothing else is due before."""
+    """A busy wait for a point in time ends although nothing else is due before it."""
 
     async def play(simulator: Simulator) -> None:
         end = time.monotonic() + 5
