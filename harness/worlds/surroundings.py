@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
+from harness.history import events as history
+from harness.history.events import Event
 from harness.worlds.connection import Connection
-from harness.worlds.timeline import Recorder, Timeline
+from harness.worlds.timeline import Timeline
 
 POLL = 0.005
 """Seconds between two checks of what is waited for."""
@@ -25,17 +28,51 @@ class Gone(PlayStopped):
     """A client has no connection any more, and its next action needs one."""
 
 
-class Surroundings(Recorder, ABC):
-    """The part of a world that its clients use; `World` in base.py is the whole."""
+class Surroundings(ABC):
+    """The part of a world that its clients use; `World` in base.py is the whole.
+
+    It has shortcuts to what worlds that run side by side share: their timeline.
+    """
 
     is_second = False
     """Whether it is a second world beside another one, with a copy of its data."""
 
     def __init__(self, timeline: Timeline) -> None:
-        super().__init__(timeline)
+        self.timeline = timeline
+        self.history = timeline.history
+        self.readings = timeline.readings
+        self.nonce = timeline.nonce
+        self.next_conn = timeline.next_conn
+        self.next_number = timeline.next_number
+        self.same = timeline.same
         self.patience = PATIENCE
         self.fences = True
         """Whether the server answers `presence`, so that an answer shows that all before it was handled."""
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the server sent so much that nothing more is read."""
+        return self.timeline.flooded
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self.timeline.now()
+
+    def record(self, event: Event) -> None:
+        """Add an event to the history."""
+        self.timeline.record(event)
+
+    def note(self, what: str, value: Any) -> None:
+        """Record something that was counted or measured."""
+        self.record(history.Noted(self.now(), what, value))
+
+    def name(self, text: str) -> str:
+        """A name that no other run uses, for a room or a user."""
+        return f"{text}-{self.nonce}"
+
+    def tag(self) -> str:
+        """A new tag, for a message to begin with."""
+        return f"{self.nonce}-{self.next_number()}"
 
     async def pause(self, seconds: float) -> None:
         """Let time pass: the pace of a plan. Only scenes (scenarios/script.py), in virtual time, wait so."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from harness.history import events as history
 from harness.history.events import Event, History
@@ -60,41 +59,3 @@ class Timeline:
     def same(self, text: str) -> str:
         """The one copy that is kept of a long text, which hundreds of frames may contain."""
         return self._long_texts.setdefault(text, text) if len(text) > _LONG else text
-
-
-class Recorder:
-    """The base of classes that write into a timeline, with shortcuts to its attributes and methods."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
-        self.history = timeline.history
-        self.readings = timeline.readings
-        self.nonce = timeline.nonce
-        self.next_conn = timeline.next_conn
-        self.next_number = timeline.next_number
-        self.same = timeline.same
-
-    def now(self) -> float:
-        """Seconds since the run began."""
-        return self.timeline.now()
-
-    def record(self, event: Event) -> None:
-        """Add an event to the history."""
-        self.timeline.record(event)
-
-    def note(self, what: str, value: Any) -> None:
-        """Record something that was counted or measured."""
-        self.record(history.Noted(self.now(), what, value))
-
-    def name(self, text: str) -> str:
-        """A name that no other run uses, for a room or a user."""
-        return f"{text}-{self.nonce}"
-
-    def tag(self) -> str:
-        """A new tag, for a message to begin with."""
-        return f"{self.nonce}-{self.next_number()}"
-
-    @property
-    def flooded(self) -> bool:
-        """Whether the server sent so much that nothing more is read."""
-        return self.timeline.flooded
