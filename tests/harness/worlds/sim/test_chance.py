@@ -51,6 +51,34 @@ def test_the_order_of_sets_is_the_same_in_each_run(code: Code) -> None:
     assert first == code.run(text).lines()
 
 
+THREADS = """
+    import asyncio, concurrent.futures, threading
+    async def main():
+        pool = {pool}
+        for _ in range(40):
+            print(await asyncio.get_running_loop().run_in_executor(pool, threading.get_ident))
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("pool", "at_most"),
+    [("None", 32), ("concurrent.futures.ThreadPoolExecutor(3)", 3)],
+)
+def test_a_call_may_get_another_thread_than_the_call_before(code: Code, pool: str, at_most: int) -> None:
+    """What is awaited in turn may run in different threads: a pool learns late which is idle."""
+    run = code.run(THREADS.format(pool=pool)).lines()
+    assert run == code.run(THREADS.format(pool=pool)).lines()
+    assert 2 <= len(set(run)) <= at_most
+
+
+def test_a_pool_of_one_thread_has_one_thread(code: Code) -> None:
+    """Code may make a connection in one call and use it in the next."""
+    run = code.run(THREADS.format(pool="concurrent.futures.ThreadPoolExecutor(1)")).lines()
+    assert len(run) == 40
+    assert len(set(run)) == 1
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     """With the same seed, everything that happens between hosts happens at the same moments."""
 

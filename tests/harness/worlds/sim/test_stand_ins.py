@@ -423,8 +423,9 @@ database = sqlite3.connect(':memory:'); return await asyncio.to_thread(database.
 database = sqlite3.connect(':memory:', check_same_thread=False)
 return (await asyncio.to_thread(database.execute, 'SELECT 1')).fetchall()
 
-database = await asyncio.to_thread(sqlite3.connect, ':memory:')
-return await asyncio.to_thread(lambda: database.execute('SELECT 1').fetchall())
+pool = concurrent.futures.ThreadPoolExecutor(1); loop = asyncio.get_running_loop()
+database = await loop.run_in_executor(pool, sqlite3.connect, ':memory:')
+return await loop.run_in_executor(pool, lambda: database.execute('SELECT 1').fetchall())
 
 database = await asyncio.to_thread(sqlite3.connect, ':memory:'); return database.execute('SELECT 1')
 
