@@ -140,7 +140,7 @@ def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) ->
         "NODE_PATH": os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(_NODE_MODULES)])),
     }
     command = peer.command(port, folder)
-    return ServerProcess(command, Path.cwd(), environment, folder / "output.txt"), port
+    return ServerProcess(command, Path.cwd(), environment, folder / "output.txt", port), port
 
 
 def check_alive(process: ServerProcess) -> None:

@@ -41,6 +41,7 @@ CATALOGUE: dict[str, Kind] = {
     "not_reached": Kind("start", "exercises"),
     "no_connection": Kind("start", "components", timed=True),
     "slow_stop": Kind("start", "running", timed=True),
+    "outlived": Kind("start", "running", timed=True),
     "data_dir_ignored": Kind("start", "persistence"),
     # Frames.
     "malformed_frame": Kind("frames", "flow"),

@@ -32,6 +32,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("flooding", params, [event]))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))
+        elif event.what == "outlived":
+            found.append(Anomaly("outlived", params, [event], "" if event.detail["left"] else "connections"))
         elif event.what == "stopped" and not event.detail.get("in_time", True):
             found.append(Anomaly("slow_stop", params, [event]))
     return found
@@ -103,5 +105,5 @@ def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
 def stopped_by(index: HistoryIndex) -> Server | None:
     """The event of the server that ended the run, if one did."""
     events = sorted((event for each in index.worlds for event in each.server), key=lambda event: event.at)
-    ends = [event for event in events if event.what in ("not_ready", "died", "hung", "flooding")]
+    ends = [event for event in events if event.what in ("not_ready", "died", "hung", "flooding", "outlived")]
     return ends[-1] if ends else None

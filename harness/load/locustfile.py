@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sys
+from functools import partial
 from typing import Any
 
 from locust import events
@@ -12,6 +15,7 @@ from harness.load import shapes
 from harness.load.conductor import Conductor, is_address
 from harness.load.person import Person
 from harness.texts import LANGUAGES
+from harness.worlds.process import end_with_parent
 from lab.command import EXIT_USAGE
 
 __all__ = ["Person"]
@@ -52,5 +56,8 @@ def set_up(environment: Any, **_: Any) -> None:
         sys.exit(EXIT_USAGE)
 
 
+# With `--processes`, Locust forks its workers, and lets go of them if it ends before they have reached it:
+# they would try again for minutes.
+os.register_at_fork(after_in_child=partial(end_with_parent, signal.SIGTERM))
 events.init_command_line_parser.add_listener(add_options)
 events.init.add_listener(set_up)

@@ -123,7 +123,7 @@ class Words:
                     keys.append(str(code))
                 case history.GaveUp(wanted=wanted):
                     keys.append(wanted.split(" ")[-1])
-        if _PORT_TAKEN.search(str(anomaly.params.get("output", ""))):
+        if anomaly.variant != "old_connections" and _PORT_TAKEN.search(str(anomaly.params.get("output", ""))):
             keys.append("port_taken")
         return [self.texts.say(f"help.{key}") for key in dict.fromkeys(keys) if self.texts.has(f"help.{key}")]
 

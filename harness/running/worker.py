@@ -11,14 +11,13 @@ import sys
 from contextlib import suppress
 
 import msgspec
-import psutil
 from msgspec import Struct
 
 from harness.history.events import shortened
 from harness.running.play import play
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
-from harness.worlds.process import adopt_orphans, end_with_parent
+from harness.worlds.process import end_with_parent
 from harness.worlds.targets import Target
 
 CLEAN_UP_SECONDS = 10.0
@@ -81,7 +80,6 @@ def cancel_on_sigterm() -> None:
 async def _main() -> None:
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
-    adopt_orphans()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
     is_wanted = job.keep or run.outcome is not Outcome.PASSED
@@ -89,17 +87,8 @@ async def _main() -> None:
     sys.stdout.buffer.write(msgspec.json.encode(run))
 
 
-def _end_descendants() -> None:
-    """End processes that servers started and left behind: we are their parent since the servers ended."""
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            process.kill()
-
-
 if __name__ == "__main__":
     try:
         asyncio.run(_main())
     except (asyncio.CancelledError, KeyboardInterrupt):
         sys.exit(130)
-    finally:
-        _end_descendants()

@@ -70,7 +70,7 @@ class LiveWorld(ServedWorld):
             **self._settings(),
         }
         log = self._folder / f"output-{self._starts}.txt"
-        return ServerProcess(self.target.command, Path(self.target.cwd), env, log)
+        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
 
     async def _narrow_socket(self, host: str, port: int) -> socket.socket:
         loop = asyncio.get_running_loop()

@@ -1,31 +1,31 @@
-"""A server as a process of the operating system: started, watched, asked to stop, killed.
+"""A server as processes of the system: started, watched, asked to stop, killed, and seen to be gone.
 
-A process gets a process group of its own, so that everything it starts ends with it. Its output goes to a
-file of which only the end is kept: a server that prints without end fills neither the disk nor a pipe.
+Whatever starts the server (a wrapper that waits for it or not, a script that detaches it), all its processes
+are below one that keeps them together: see `keeper.py`. A server that was asked to end has ended when the
+program that was started has, and nobody listens on its port any more; one that was killed, when no process of
+it is left either. Its output goes to a file of which only the end is kept: a server that prints without end
+fills neither the disk nor a pipe.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import random
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from harness.worlds.kept import Kept, KeptOnWindows
 from harness.worlds.targets import CommandNotFound
-
-if sys.platform != "win32":
-    import resource
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes of the output's end that are kept."""
@@ -34,7 +34,11 @@ _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
 _MEMORY = "/dev/shm"
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+_KILL_SECONDS = 0.3
+"""Seconds for which `kill` waits for the end; nothing else happens meanwhile."""
+_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_LISTENS = "0A"
+"""The state of a listening socket in these tables, which Linux has."""
 
 
 def in_memory() -> str | None:
@@ -47,47 +51,91 @@ def free_port() -> int:
     chooser = random.SystemRandom()
     while True:
         port = chooser.choice(_PORTS)
+        if _can_bind(port):
+            return port
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
+def is_listened_on(port: int) -> bool:
+    """Whether a socket of this machine listens on this port, on any address.
+
+    Linux tells that without a connection, which the server would notice.
+    """
+    tables = [text for name in _TABLES for text in _text_of(name)]
+    if not tables:
         with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                sock.bind(("127.0.0.1", port))
-                return port
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+    rows = (row.split() for table in tables for row in table.splitlines()[1:])
+    return any(row[3] == _LISTENS and row[1].endswith(f":{port:04X}") for row in rows)
+
+
+def _text_of(file: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield Path(file).read_text()
 
 
 class ServerProcess:
-    """One run of a server's command. Raises CommandNotFound at the start if there is no such program."""
+    """One run of a server's command, which should listen on `port` of loopback (0: on no port that matters).
 
-    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> None:
+    Raises CommandNotFound at the start if there is no such program.
+    """
+
+    def __init__(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, port: int = 0
+    ) -> None:
         program = shutil.which(command[0], path=env.get("PATH"))
         if program is None and not (cwd / command[0]).is_file():
             raise CommandNotFound(command[0])
+        program = os.path.abspath(program or cwd / command[0])
         self._log = log
         self._printed = 0
+        self._port = port
+        self._data = env.get("DATA_DIR")
         self._processes: dict[int, psutil.Process] = {}
         # Appending, so that what is written after we cut the file short begins at its start again.
         with log.open("ab") as output:
             try:
-                self._process = subprocess.Popen(
-                    [program or str(cwd / command[0]), *command[1:]],
-                    cwd=cwd,
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    **_OWN_GROUP,
-                )
-            except (PermissionError, OSError) as error:
+                self._kept = KEPT([program, *command[1:]], cwd, env, output)
+            except OSError as error:
                 raise CommandNotFound(f"{command[0]} ({error.strerror})") from error
 
     @property
     def pid(self) -> int:
         """The id of the process that was started."""
-        return self._process.pid
+        return self._kept.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended (negative: by that signal); None while it runs."""
-        return self._process.poll()
+        """How the program ended that was started (negative: by that signal); None while it runs."""
+        return self._kept.exit_code
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the program runs, or somebody listens on its port: a server may outlive its wrapper."""
+        return self.exit_code is None or self._is_listened_on()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no process of it is left, and nobody listens on its port."""
+        return self._kept.is_over and not self._is_listened_on()
+
+    @property
+    def is_kept_out(self) -> bool:
+        """Whether it ended since its address was in use, and only old connections hold its port."""
+        words = "\n".join(self.tail())
+        in_use = "EADDRINUSE" in words or os.strerror(errno.EADDRINUSE).lower() in words.lower()
+        return in_use and self._port > 0 and not self._is_listened_on()
+
+    def _is_listened_on(self) -> bool:
+        return self._port > 0 and is_listened_on(self._port)
 
     @property
     def refused(self) -> Mapping[str, str]:
@@ -96,37 +144,59 @@ class ServerProcess:
 
     def terminate(self) -> None:
         """Ask it to stop, and all that it started."""
-        self.signal_group(signal.SIGTERM)
-
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process and all that it started."""
         self._note_processes()
-        if sys.platform == "win32":  # there is one signal to ask, and one to end
-            asks = number == signal.SIGTERM
-            self._process.send_signal(signal.CTRL_BREAK_EVENT if asks else signal.SIGTERM)
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        self._kept.send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all that it started, at once, and wait for that."""
-        if sys.platform != "win32":
-            # To find all its processes takes some milliseconds, in which a server could still save what it
-            # should have saved before. Stopped, it does nothing more.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGSTOP)
-        self.signal_group(getattr(signal, "SIGKILL", signal.SIGABRT))
-        for process in self._processes.values():  # one that left the group is found by its parent
-            with contextlib.suppress(psutil.NoSuchProcess):
+        """End it and all that it started, at once; `is_gone` says whether it succeeded, or later does."""
+        # To find all its processes takes some milliseconds, in which a server could still save what it
+        # should have saved before. Stopped, it does nothing more.
+        self._kept.stop_at_once()
+        self._note_processes()
+        self._kept.send(getattr(signal, "SIGKILL", signal.SIGABRT))
+        deadline = time.monotonic() + _KILL_SECONDS
+        while not self._kept.is_over and time.monotonic() < deadline:
+            time.sleep(0.001)
+        for process in (*self._processes.values(), *self._listeners(ours=True)):
+            with contextlib.suppress(psutil.Error):  # one that has ended already
                 process.kill()
-        self._process.wait()
+        while not self.is_gone and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self._kept.close()
+
+    def what_is_left(self) -> list[str]:
+        """Its processes that still run, and whoever listens on its port: name and process id of each."""
+        self._note_processes()
+        found: list[str] = []
+        for process in (*self._processes.values(), *self._listeners(ours=False)):
+            with contextlib.suppress(psutil.Error):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(f"{process.name()} ({process.pid})")
+        return list(dict.fromkeys(found))
+
+    def _listeners(self, *, ours: bool) -> list[psutil.Process]:
+        """Who listens on the port; with `ours`, only if it was given our data folder: nobody else is killed.
+
+        A server that detaches itself is below the keeper on Linux. Elsewhere, this finds it.
+        """
+        if not self._is_listened_on():
+            return []
+        found = []
+        with contextlib.suppress(psutil.Error):
+            for each in psutil.net_connections("tcp"):
+                if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (self._port,) and each.pid:
+                    with contextlib.suppress(psutil.Error):
+                        process = psutil.Process(each.pid)
+                        if not ours or (self._data and process.environ().get("DATA_DIR") == self._data):
+                            found.append(process)
+        return found
 
     def hangs_where(self, seconds: float = 2.0) -> list[str]:
         """End it by SIGABRT, and return what it printed last.
 
         A Python server (we set PYTHONFAULTHANDLER) prints where it is then: those lines come first.
         """
-        self.signal_group(signal.SIGABRT)
+        self._kept.send(signal.SIGABRT)
         deadline = time.monotonic() + seconds
         while self.exit_code is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -148,10 +218,8 @@ class ServerProcess:
         return sorted(ports)
 
     def _note_processes(self) -> None:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            for each in (process, *process.children(recursive=True)):
-                self._processes.setdefault(each.pid, each)
+        for each in self._kept.processes():
+            self._processes.setdefault(each.pid, each)
 
     # --- output -----------------------------------------------------------------------------------
 
@@ -198,21 +266,4 @@ def end_with_parent(number: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
-def adopt_orphans() -> None:
-    """Become the parent of all processes below us whose own parent ends (on Linux alone)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _before_the_program() -> None:
-    """In the child, before the program starts: leave no core file, and (on Linux) be killed if we are."""
-    if sys.platform != "win32":
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end_with_parent(signal.SIGKILL)
-
-
-_OWN_GROUP: dict[str, Any]
-if sys.platform == "win32":
-    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-else:
-    _OWN_GROUP = {"start_new_session": True, "preexec_fn": _before_the_program}
+KEPT: type[Kept | KeptOnWindows] = KeptOnWindows if sys.platform == "win32" else Kept

@@ -25,6 +25,7 @@ from harness.history import frames
 from harness.history.index import DYING_SECONDS
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds.base import World
+from harness.worlds.client import Client
 from harness.worlds.connection import Connection
 from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, as_user
@@ -39,6 +40,8 @@ MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output above which a server prints too much, which is noted."""
 WRITE_SECONDS = 1.0
 """Seconds within which a server stores what it received, if it ever does."""
+GONE_SECONDS = 2.0
+"""Seconds in which connections break once nobody holds their other end."""
 HANG_TRIES = 3
 """New clients, with two seconds each, that may get no `connected` before the server counts as hanging."""
 _MAX_FRAME = 8 * 1024 * 1024
@@ -59,6 +62,21 @@ class Process(Protocol):
     @property
     def exit_code(self) -> int | None:
         """How it ended (negative: by that signal); None while it runs."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it runs, or somebody listens on its port: a server may outlive its wrapper."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no process of it is left, and nobody listens on its port."""
+
+    @property
+    def is_kept_out(self) -> bool:
+        """Whether old connections hold its port, and it does not set SO_REUSEADDR."""
+
+    def what_is_left(self) -> list[str]:
+        """Its processes that still run, and whoever listens on its port: name and process id of each."""
 
     @property
     def printed(self) -> int:
@@ -209,7 +227,7 @@ class ServedWorld(World):
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
                 self._reported.add(process.pid)
-                self._event("not_ready", why="exited", code=process.exit_code, output=process.tail())
+                self._event("not_ready", **self._why_exited(process))
                 raise PlayStopped
             why, more = await self._try_to_connect()
             if not why:
@@ -238,6 +256,14 @@ class ServedWorld(World):
             return "silent", ""
         except OSError:
             return "not_listening", ""
+
+    def _why_exited(self, process: Process) -> dict[str, object]:
+        """What is known of a program that ended before it listened: it may have left its server running."""
+        left = process.what_is_left()
+        if left:
+            return {"why": "detached", "code": process.exit_code, "left": ", ".join(left)}
+        why = "old_connections" if process.is_kept_out else "exited"
+        return {"why": why, "code": process.exit_code, "output": process.tail(), "port": self._port}
 
     def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
         """What else can be found out of a server that does not become ready. If it hangs, this ends it."""
@@ -286,13 +312,11 @@ class ServedWorld(World):
         self._event("asked_to_stop")
         began = self.now()
         process.terminate()
-        in_time = await self.until(lambda: process.exit_code is None, STOP_SECONDS, may_hang=True)
-        if not in_time:
-            process.kill()
-        self._event("stopped", in_time=in_time, code=process.exit_code, seconds=round(self.now() - began, 3))
-        process.kill()  # whatever it left behind
-        self._keep_output(process)
-        await self._all_disconnect()
+        in_time = await self.until(lambda: process.is_serving, STOP_SECONDS, may_hang=True)
+        seconds = round(self.now() - began, 3)
+        process.kill()  # or what it left behind
+        self._event("stopped", in_time=in_time, code=process.exit_code, seconds=seconds)
+        await self._see_it_gone(process)
 
     async def kill_server(self) -> None:
         """SIGKILL to the whole process group."""
@@ -315,14 +339,25 @@ class ServedWorld(World):
         process, self._process = self._process, None
         process.kill()
         self.record(history.Server(self.now(), "killed", detail))
-        self._keep_output(process)
-        await self._all_disconnect()
+        await self._see_it_gone(process)
 
-    async def _all_disconnect(self) -> None:
-        """Wait until the clients have noticed that the server is gone."""
-        await self.until(
-            lambda: sum(client.is_open and not client.is_mute for client in self._clients), 2.0, may_hang=True
-        )
+    async def _see_it_gone(self, process: Process) -> None:
+        """Wait until the clients have noticed that the server is gone.
+
+        Raises PlayStopped if it is not: what it still does would pass for what it does after a start.
+        """
+        self._keep_output(process)
+
+        def connected() -> list[Client]:
+            return [client for client in self._clients if client.is_open and not client.is_mute]
+
+        def remaining() -> int:
+            return len(connected()) + (not process.is_gone)
+
+        if not await self.until(remaining, GONE_SECONDS, may_hang=True):
+            still = {"left": ", ".join(process.what_is_left()), "port": self._port, "open": len(connected())}
+            self._event("outlived", **still)
+            raise PlayStopped
         for client in self._clients:
             if client.is_open:
                 await client.dispose()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -132,7 +131,7 @@ class Rehearsal:
         codes = {}
         for name, running in reversed(self.running.items()):
             for process in running.processes:
-                process.signal_group(signal.SIGTERM)
+                process.terminate()
             deadline = time.monotonic() + running.service.grace
             while _some_run(running) and time.monotonic() < deadline:
                 time.sleep(0.02)

@@ -265,6 +265,25 @@ class SimProcess:
         return self.host.exit_code
 
     @property
+    def is_serving(self) -> bool:
+        """Whether it runs: a host is a single process."""
+        return self.exit_code is None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self.exit_code is not None
+
+    @property
+    def is_kept_out(self) -> bool:
+        """No: simulated connections end at once."""
+        return False
+
+    def what_is_left(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    @property
     def printed(self) -> int:
         """How many characters it has printed."""
         return self.host.printed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,9 +14,7 @@ from harness.history import events as history
 from harness.history.faults import GO_SILENT
 from harness.worlds import targets
 from harness.worlds.live import LiveWorld
-from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.surroundings import Gone, PlayStopped
-from harness.worlds.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 
@@ -157,58 +154,3 @@ async def test_waiting_ends_only_without_progress(world: LiveWorld) -> None:
         return max(left[0], 0)
 
     assert await world.until(remaining, patience=0.02)
-
-
-def server(code: str, tmp_path: Path) -> ServerProcess:
-    """A Python program as a server's process."""
-    return ServerProcess([sys.executable, "-c", code], tmp_path, {}, tmp_path / "log.txt")
-
-
-def wait_for(process: ServerProcess, text: str) -> None:
-    """Poll until a process has printed something."""
-    deadline = time.monotonic() + 30
-    while text not in "\n".join(process.tail()):
-        assert time.monotonic() < deadline, process.tail()
-
-
-def test_kill_ends_what_the_server_started(tmp_path: Path) -> None:
-    """Child processes end with their parent, also one that has left the process group."""
-    process = server(
-        "import subprocess, sys, time\n"
-        "sleep = [sys.executable, '-c', 'import time; time.sleep(100)']\n"
-        "children = [subprocess.Popen(sleep), subprocess.Popen(sleep, start_new_session=True)]\n"
-        "print('pids', *[c.pid for c in children], flush=True)\n"
-        "time.sleep(100)\n",
-        tmp_path,
-    )
-    wait_for(process, "pids")
-    children = psutil.Process(process.pid).children()
-    assert len(children) == 2
-    process.kill()
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert alive == []
-
-
-def test_output_is_kept_short(tmp_path: Path) -> None:
-    """Only the end of a server's output is kept, and control characters are replaced."""
-    process = server(
-        "print('x' * 80 + '\\n', end=''); print(('y' * 99 + '\\n') * 60000); print('\\033[2Jend')", tmp_path
-    )
-    wait_for(process, "end")
-    process.kill()
-    assert process.printed > 5_000_000
-    process.trim_output()
-    assert (tmp_path / "log.txt").stat().st_size < 100_000
-    assert process.tail()[-1] == "?[2Jend"
-    assert process.printed > 5_000_000
-
-
-def test_unknown_program_is_named(tmp_path: Path) -> None:
-    """A program that does not exist is an exception with its name, before anything is started."""
-    with pytest.raises(CommandNotFound, match="no-such-program"):
-        ServerProcess(["no-such-program"], tmp_path, {}, tmp_path / "log.txt")
-
-
-def test_ports_are_below_those_of_outgoing_connections() -> None:
-    """A server's port cannot be taken by an outgoing connection while the server is down."""
-    assert 10240 <= free_port() < 32768

@@ -1,0 +1,152 @@
+"""Keeps the processes of one server together: their parent, which the harness starts as a program of its own.
+
+    python -I -S keeper.py DESCRIPTOR PROGRAM ARGUMENT…
+
+A server may be started by a wrapper, detach itself, or leave processes behind. On Linux, all of them are
+descendants of this process all the same: it adopts those whose own parent ends (PR_SET_CHILD_SUBREAPER). So
+what it is the parent of is what is left of the server, and it ends when nothing is left. This also holds if
+the harness is killed: then the other end of the socket DESCRIPTOR closes, and it kills all that is left.
+
+To that socket it writes a line for each thing that happens: `started PID`; `runs PID` or, if the program
+could not be run, `failed ERRNO`; `ended CODE`. A byte that it reads there is the number of a signal for all
+processes; after SIGKILL, it kills until none is left.
+
+It imports nothing of the kit, and little of Python: each start of a server waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
+AGAIN = 0.02
+"""Seconds after which what could not be killed, or was started meanwhile, is killed again."""
+
+
+def main() -> None:
+    """Start the program, and stay until all of its processes have ended."""
+    harness, program = int(sys.argv[1]), sys.argv[2:]
+    os.set_inheritable(harness, False)
+    adopt_orphans()
+    leave_no_core_files()
+    woken, wakes = os.pipe()
+    for end in (woken, wakes):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    child = start(program, harness)
+    leave_to_the_server()
+    is_ending = False
+    while reap(child, harness):
+        if is_ending:
+            send(child, signal.SIGKILL)
+        waits_for, at_most = ([woken], AGAIN) if is_ending else ([woken, harness], None)
+        ready, _, _ = select.select(waits_for, [], [], at_most)
+        if woken in ready and set(os.read(woken, 4096)) - {signal.SIGCHLD}:
+            is_ending = True  # we are asked to end
+        if harness in ready:
+            asked = os.read(harness, 64) or bytes([signal.SIGKILL])
+            is_ending = signal.SIGKILL in asked
+            for signal_number in asked:
+                send(child, signal_number)
+
+
+def start(program: list[str], harness: int) -> int:
+    """Run the program in a session of its own, so that a signal to its group reaches it and no other."""
+    failure, fails = os.pipe()
+    told, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(tells)
+            os.read(told, 1)  # the harness knows of it first, even if all that it does is to kill us
+            os.setsid()
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and programs inherit that
+                signal.signal(number, signal.SIG_DFL)
+            os.execv(program[0], program)
+        except OSError as error:
+            os.write(fails, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    tell(harness, f"started {child}")
+    for end in (fails, told, tells):
+        os.close(end)
+    errno = os.read(failure, 16)
+    tell(harness, f"failed {errno.decode()}" if errno else f"runs {child}")
+    os.close(failure)
+    return child
+
+
+def reap(child: int, harness: int) -> bool:
+    """Take note of all processes that have ended; whether any is left."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            if pid == child:
+                tell(harness, f"ended {os.waitstatus_to_exitcode(status)}")
+    return False
+
+
+def tell(harness: int, line: str) -> None:
+    """Write a line to the harness, if it is there."""
+    with contextlib.suppress(OSError):
+        os.write(harness, f"{line}\n".encode())
+
+
+def send(child: int, number: int) -> None:
+    """Send a signal to the program's group, and to all processes that have left it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, number)
+    for pid in descendants():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) != child:
+                os.kill(pid, number)
+
+
+def descendants() -> list[int]:
+    """The processes below this one, from the table of processes that Linux shows in /proc."""
+    children: dict[int, list[int]] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(name))
+    found = list(children.get(os.getpid(), []))
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent ends. Only Linux has that."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def leave_no_core_files() -> None:
+    """A server that is aborted, to see where it hangs, writes no image of its memory."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def leave_to_the_server() -> None:
+    """Let go of standard input and output: their other ends see when the server has ended."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A program and all that it starts, kept together so that all of it can be ended: our end of `keeper.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from harness.worlds import keeper
+
+_SECONDS = 30.0
+"""Seconds in which the keeper starts the program; on a busy machine, Python may take some."""
+
+
+class Kept:
+    """A program in a session of its own, below a keeper. Raises OSError if the system cannot start it."""
+
+    def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
+        self._said: list[list[str]] = []
+        self._keeper_says, theirs = socket.socketpair()
+        with theirs:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *program],
+                cwd=cwd,
+                env=dict(env),
+                # Open to the end, and nothing comes: some servers end when their standard input does.
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        self._keeper_says.settimeout(_SECONDS)
+        started = self._next_line()
+        if not started:
+            raise RuntimeError(f"the keeper of a server ended with {self._keeper.wait()}")
+        self.pid = int(started[1])
+        """The process id of the program."""
+        match self._next_line():  # nothing, if the program has killed the keeper
+            case ["failed", number]:
+                self.close()
+                self._keeper.wait()
+                raise OSError(int(number), os.strerror(int(number)))
+        self._keeper_says.setblocking(False)
+
+    def _next_line(self) -> list[str]:
+        line = b""
+        while not line.endswith(b"\n") and (more := self._keeper_says.recv(1)):
+            line += more
+        return line.decode().split()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the program ended (negative: by that signal); None while it runs."""
+        with contextlib.suppress(OSError):
+            while data := self._keeper_says.recv(4096):
+                self._said += [line.split() for line in data.decode().splitlines()]
+        codes = [int(code) for what, code in self._said if what == "ended"]
+        return codes[0] if codes else self._keeper.poll()  # None, unless somebody has killed the keeper
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._keeper.poll() is not None
+
+    def send(self, number: int) -> None:
+        """Send a signal to the program and to all that it started; after SIGKILL, none of it comes back."""
+        with contextlib.suppress(OSError):
+            self._keeper_says.send(bytes([number]))
+        if self._keeper.poll():  # somebody has killed the keeper
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def stop_at_once(self) -> None:
+        """Stop it as SIGSTOP does, before anything is looked for that takes time."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if not self.is_over:
+                os.killpg(self.pid, signal.SIGSTOP)
+
+    def processes(self) -> list[psutil.Process]:
+        """What is left of it."""
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self._keeper.pid).children(recursive=True)
+        return []
+
+    def close(self) -> None:
+        """Let go of it. What is left, if anything, is killed."""
+        self.exit_code  # noqa: B018 - it reads what the keeper has said, which is gone after this
+        self._keeper_says.close()
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+
+
+class KeptOnWindows:
+    """The same where no process adopts others: the program, and what is below it while it runs."""
+
+    def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
+        flags: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        self._program = subprocess.Popen(
+            list(program),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            creationflags=flags,
+        )
+        self.pid = self._program.pid
+        self._known: dict[int, psutil.Process] = {}
+
+    @property
+    def exit_code(self) -> int | None:
+        """See Kept."""
+        return self._program.poll()
+
+    @property
+    def is_over(self) -> bool:
+        """See Kept."""
+        return self.exit_code is not None and not any(each.is_running() for each in self.processes())
+
+    def send(self, number: int) -> None:
+        """See Kept. There is one signal to ask, and one to end."""
+        if number == signal.SIGTERM:
+            self._program.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+            return
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def stop_at_once(self) -> None:
+        """See Kept."""
+
+    def processes(self) -> list[psutil.Process]:
+        """See Kept."""
+        with contextlib.suppress(psutil.Error):
+            program = psutil.Process(self.pid)
+            for each in (program, *program.children(recursive=True)):
+                self._known.setdefault(each.pid, each)
+        return list(self._known.values())
+
+    def close(self) -> None:
+        """See Kept."""
+        assert self._program.stdin is not None
+        self._program.stdin.close()
