@@ -19,6 +19,7 @@ import psutil
 
 from harness.bench.crowd import SIZE, Bytes, Chat, Nats
 from harness.bench.plan import BenchError
+from harness.worlds.environment import of_server
 from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.targets import ROOT
 
@@ -128,8 +129,7 @@ def running(peer: Peer, data: Path | None = None) -> Iterator[tuple[int, psutil.
 def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) -> tuple[ServerProcess, int]:
     """Start a peer, which the caller must stop; returns its process and its port. Raises Absent."""
     port = port or free_port()
-    environment = {
-        **os.environ,
+    settings = {
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "DATA_DIR": str(data or folder / "data"),
@@ -140,7 +140,7 @@ def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) ->
         "NODE_PATH": os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(_NODE_MODULES)])),
     }
     command = peer.command(port, folder)
-    return ServerProcess(command, Path.cwd(), environment, folder / "output.txt", port), port
+    return ServerProcess(command, Path.cwd(), of_server(settings), folder / "output.txt", port), port
 
 
 def check_alive(process: ServerProcess) -> None:

@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds for each run of an exercise.",
 )
+@click.option(
+    "--env",
+    "variables",
+    metavar="NAME",
+    multiple=True,
+    help="Let servers see this environment variable, too; can be given several times.",
+)
 @click.option("--again", is_flag=True, help="Judge everybody anew, also who has a grade already.")
 @options.language
 def grade(
@@ -48,6 +55,7 @@ def grade(
     seed: int,
     runs: int,
     deadline: float,
+    variables: tuple[str, ...],
     again: bool,
     lang: str,
 ) -> int:
@@ -60,13 +68,15 @@ def grade(
     """
     # Imported late: `chatlab --help` needs none of it.
     from harness.grading.grade import Rules
+    from harness.worlds.environment import IN_CLASS
 
     numbers = _numbers(exercises)
     folders = _submissions(folder, texts(lang))
     place = out or folder.absolute().with_name(f"{folder.absolute().name}-grades")
     if place.resolve().is_relative_to(folder.resolve()):
         raise wrong_usage("out_inside", path=place)
-    return _run(folders, numbers, Rules(seed, runs, together, deadline), place, texts(lang), again)
+    rules = Rules(seed, runs, together, deadline, (*IN_CLASS, *variables))
+    return _run(folders, numbers, rules, place, texts(lang), again)
 
 
 def _submissions(folder: Path, said: Texts) -> list[Path]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.reports.jsonreport import report
 from harness.reports.page import page
@@ -30,12 +31,11 @@ from harness.running.worker import Job, run_in_process
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
+from harness.worlds.environment import IN_CLASS, names_passed
 from harness.worlds.targets import ROOT, BadTarget, submission
 
 _LARGE = 1024 * 1024
 _NOT_THEIRS = {".git", "node_modules", "__pycache__", ".venv", "venv"}
-_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "SYSTEMROOT", "TEMP", "TMP")
-"""Environment variables that are passed to students' servers, which must not see the others."""
 
 
 class Rules(Struct, frozen=True):
@@ -46,6 +46,8 @@ class Rules(Struct, frozen=True):
     together: bool
     deadline: float
     """Seconds for each run of an exercise."""
+    passed: tuple[str, ...] = IN_CLASS
+    """The environment variables that a server may see."""
 
 
 class Part(Struct):
@@ -121,12 +123,14 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         problem = texts.say("grade.nothing", why=error.said_in(texts))
         possible = _possible(exercise, _alone(exercise, rules))
         return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
+    # Python must not write `.pyc` files into what was handed in.
+    target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
     runs: list[Run] = []
     for number in range(rules.runs):
         job = Job(exercise, target, str(rules.seed + number), skip_slow=False)
         try:
             async with asyncio.timeout(rules.deadline):
-                runs.append(await run_in_process(job, environment()))
+                runs.append(await run_in_process(job))
         except TimeoutError:
             why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
             return _open(exercise, target.component, why), ""
@@ -135,9 +139,13 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])
         return _open(exercise, target.component, why), ""
     summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
+    part = _part(summary, texts)
+    if not target.uses:
+        names = ", ".join(names_passed(rules.passed))
+        part.log += "\n" + texts.say("grade.environment", names=names) + "\n"
     if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
-        return _part(summary, texts), ""
-    return _part(summary, texts), page([summary], texts, _command(folder, exercise, rules))
+        return part, ""
+    return part, page([summary], texts, _command(folder, exercise, rules))
 
 
 def _command(folder: Path, exercise: int, rules: Rules) -> str:
@@ -186,12 +194,6 @@ def _possible(exercise: int, component: str | None) -> int:
     return sum(points_for(step, component) for step in steps_of(exercise))
 
 
-def environment() -> dict[str, str]:
-    """The environment for a submission: some of our variables; and Python must not write `.pyc` files."""
-    passed_on = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {**passed_on, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
 async def grade(
     folder: Path,
     name: str,
@@ -237,7 +239,8 @@ def fingerprint(folder: Path, rules: Rules) -> str:
 
     Of large files only the size counts, and files of package managers do not count.
     """
-    digest = hashlib.sha256(f"{_kit()} {rules.seed} {rules.runs} {rules.together}".encode())
+    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)}"
+    digest = hashlib.sha256(f"{_kit()} {how}".encode())
     for path in _files(folder):
         with suppress(OSError):  # a file that we cannot read, the server cannot read either
             if not path.is_file():

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -17,10 +18,12 @@ import msgspec
 from harness.grading.grade import Grade, Rules, fingerprint
 from harness.texts import Texts
 from harness.verdict.steps import EXERCISES
+from harness.worlds.environment import SCRATCH
 
 if sys.platform != "win32":
     import fcntl
 
+_SCRATCH = "chatlab-grade-"
 _LONG = 120
 """The length to which a submission's name is cut in the names of its result files."""
 
@@ -39,27 +42,31 @@ class Register:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Lock the folder, and set a place for temporary files, where those of a killed run are removed.
+        """Lock the folder, and make a place for the data of servers; those of a killed run are removed.
 
         Raises Busy.
         """
-        lock, scratch = self._place / ".lock", self._place / ".scratch"
-        before = os.environ.get("TMPDIR")
-        with lock.open("w") as file:
+        lock = self._place / ".lock"
+        with lock.open("a+") as file:
             if sys.platform != "win32":
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise Busy from error
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir()
-            os.environ["TMPDIR"] = str(scratch.absolute())
+            file.seek(0)
+            left = Path(file.read())  # by a run that was killed
+            if left.name.startswith(_SCRATCH):
+                shutil.rmtree(left, ignore_errors=True)
+            # Not in our folder: names of sockets must be short, and servers make some beside their data.
+            scratch = tempfile.mkdtemp(prefix=_SCRATCH)
+            file.truncate(0)
+            file.write(scratch)
+            file.flush()
+            os.environ[SCRATCH] = scratch
             try:
                 yield
             finally:
-                os.environ.pop("TMPDIR")
-                if before is not None:
-                    os.environ["TMPDIR"] = before
+                del os.environ[SCRATCH]
                 shutil.rmtree(scratch, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 

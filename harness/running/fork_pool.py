@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 import signal
 import struct
 import sys
@@ -22,6 +21,7 @@ from msgspec import Struct
 
 from harness.running.run import Case, Run
 from harness.texts.problem import Problem
+from harness.worlds.environment import of_server
 from harness.worlds.targets import Target
 
 LENGTH = struct.Struct("!I")
@@ -77,7 +77,7 @@ class ForkPool:
             str(self._at_once),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"},
+            env={**of_server({}), "PYTHONHASHSEED": "0", "TZ": "UTC"},
             preexec_fn=partial(_before_start, self._same_addresses),
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")

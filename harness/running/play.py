@@ -28,6 +28,7 @@ from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
+from harness.worlds.environment import of_server
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
@@ -101,7 +102,9 @@ async def played_directly(exercise: int, target: Target) -> Played | None:
     """The result of calling the exercise's component directly; None if a whole server is judged."""
     component = COMPONENTS[exercise]
     where = target.uses.get(component)
-    return await play_directly(Job(component, where)) if where else None
+    if not where:
+        return None
+    return await play_directly(Job(component, where), of_server(target.env, target.passed))
 
 
 def add_contract(run: Run, contract: Played | None) -> None:

@@ -34,11 +34,10 @@ class Job(Struct):
     """Whether its history is wanted even if it passes."""
 
 
-async def run_in_process(job: Job, environment: dict[str, str] | None = None) -> Run:
+async def run_in_process(job: Job) -> Run:
     """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
 
-    The process gets these environment variables (default: those of this process). Raises RuntimeError with
-    what the process printed if it returns no run.
+    Raises RuntimeError with what the process printed if it returns no run.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -48,7 +47,6 @@ async def run_in_process(job: Job, environment: dict[str, str] | None = None) ->
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environment,
     )
     try:
         output, errors = await process.communicate(msgspec.json.encode(job))

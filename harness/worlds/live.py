@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import socket
 import struct
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 from harness.history import events as history
+from harness.worlds import environment
 from harness.worlds.connection import Connection
 from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
@@ -56,19 +56,16 @@ class LiveWorld(ServedWorld):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.transport.abort()
 
+    def _disk(self) -> str | None:
+        return environment.scratch()
+
     def _free_port(self) -> int:
         return free_port()
 
     def _launch(self) -> ServerProcess:
         assert self._folder is not None
         assert self.target.command is not None
-        env = {
-            # These two make a Python server print at once, and say where it hangs when it is aborted.
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONFAULTHANDLER": "1",
-            **os.environ,
-            **self._settings(),
-        }
+        env = environment.of_server(self._settings(), self.target.passed)
         log = self._folder / f"output-{self._starts}.txt"
         return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
 

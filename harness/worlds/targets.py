@@ -42,6 +42,8 @@ class Target(Struct, frozen=True):
     url: str | None = None
     component: str | None = None
     env: dict[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] | None = None
+    """The names of our environment variables that its server may see; None for all. See `environment.py`."""
     uses: dict[str, str] = field(default_factory=dict)
     """The files of the components that are the student's, by their names: these are called directly, too."""
 

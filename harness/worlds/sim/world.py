@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.history.events import Began, Event
 from harness.verdict.outcome import Outcome, Text
+from harness.worlds import environment
 from harness.worlds.connection import Connection
 from harness.worlds.process import in_memory
 from harness.worlds.served import Process, ServedWorld
@@ -210,7 +211,7 @@ class SimWorld(ServedWorld):
             else:
                 modules.run_file(Path(self.target.cwd) / program[0], program[1:])
 
-        host.start(main, {**os.environ, **self._settings()})
+        host.start(main, environment.of_server(self._settings(), self.target.passed))
         return process
 
     async def _kill(self, detail: dict[str, object]) -> None:
