@@ -27,7 +27,7 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             params["which"] = "copy" if event.second else "again" if again else "first"
             found.append(_no_start(index, event, params))
         elif event.what == "died":
-            found.append(Anomaly("server_died", params, [event]))
+            found.append(Anomaly("server_died", params, [event], "detached" if params.get("left") else ""))
         elif event.what == "flooding":
             found.append(Anomaly("flooding", params, [event]))
         elif event.what == "hung":

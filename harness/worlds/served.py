@@ -369,7 +369,8 @@ class ServedWorld(World):
             self._check_refused(process)
             if process.pid not in self._reported:  # whose end was not recorded yet
                 self._reported.add(process.pid)
-                self._event("died", code=process.exit_code, output=process.tail())
+                left = ", ".join(process.what_is_left())
+                self._event("died", code=process.exit_code, left=left, output=process.tail())
             raise PlayStopped
 
     async def check_end(self) -> None:

@@ -45,8 +45,8 @@ def of_exercise(exercise: int, world: str) -> list[Animal]:
 
 
 def test_every_anomaly_has_an_animal() -> None:
-    """Except for the one that is no defect of a server: that a step was not reached."""
-    assert {each.anomaly for each in ANIMALS.values()} == set(CATALOGUE) - {"not_reached"}
+    """Except for two that need more than a server: a step before that failed, and a program that runs it."""
+    assert {each.anomaly for each in ANIMALS.values()} == set(CATALOGUE) - {"not_reached", "outlived"}
     assert len(ANIMALS) >= 40
 
 

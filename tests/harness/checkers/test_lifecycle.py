@@ -99,6 +99,18 @@ def test_a_server_that_sends_without_end() -> None:
     assert delivery.lost(story.index, "red") == []
 
 
+@pytest.mark.parametrize(("left", "variant"), [("java (4711)", ""), ("", "connections")])
+def test_a_server_that_outlives_its_end(left: str, variant: str) -> None:
+    """What is left of it is named, or the connections that are open all the same; nothing more is due."""
+    story = Story()
+    story.server("killed")
+    event = story.server("outlived", left=left, port=4711, open=2)
+    found = lifecycle.server(story.index, 0.0, inf)
+    params = {"left": left, "port": 4711, "open": 2, "output": ""}
+    assert found == [Anomaly("outlived", params, [event], variant)]
+    assert lifecycle.stopped_by(story.index) == event
+
+
 def test_a_server_that_does_not_stop_in_time() -> None:
     """SIGTERM was not enough."""
     story = Story()
