@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
@@ -16,7 +15,8 @@ from harness.cli.hint import hint
 from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
-from harness.verdict.outcome import EXIT_DEFECT
+from harness.verdict.outcome import EXIT_CODES, Outcome
+from harness.worlds.machine_limits import limit_of
 from lab.command import run_command, serve
 
 
@@ -39,13 +39,13 @@ def main() -> None:
     try:
         code = run_command(cli, "chatlab")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if limit_of(error) != "disk":
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
         click.echo(
             "A disk is full, and there is no room for the output or for a file. Make room on it.", err=True
         )
-        code = EXIT_DEFECT
+        code = EXIT_CODES[Outcome.INCONCLUSIVE]
     sys.exit(code)
 
 

@@ -17,6 +17,7 @@ from harness.history.events import History, Opened, Received
 from harness.history.index import HistoryIndex
 from harness.reports.excerpt import contents, is_telling
 from harness.verdict.any_history import first_flaw, leniencies
+from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import Text
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
@@ -74,6 +75,8 @@ class Examination(Struct):
     history: History
     nonce: str
     output: list[str]
+    limit: Text | None
+    """What this machine lacked, so that nothing is known about the server."""
 
     @property
     def is_right(self) -> bool:
@@ -126,10 +129,13 @@ async def examine(target: Target) -> Examination:
             *timestamps.of_messages(index),
             *timestamps.of_presence(index),
         ]
+        limit = limit_of_machine(index)
         flaw = first_flaw(index)
         if flaw is not None:
             trouble.append(flaw)
-        return Examination(answers, _spellings(index), trouble, world.history, world.nonce, world.output())
+        return Examination(
+            answers, _spellings(index), trouble, world.history, world.nonce, world.output(), limit
+        )
     finally:
         await world.close()
 

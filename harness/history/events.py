@@ -126,8 +126,8 @@ class Server(Struct, frozen=True, gc=False, tag="server"):
 
     `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
     died, hung, not_ready, flooding (it sent too much to be read), outlived (some of it goes on after its
-    end), not_simulated (it did what the simulated world does not have); `second`: whether it is the second
-    server, on a copy of the data.
+    end), not_simulated (it did what the simulated world does not have), limit (this machine lacks
+    something for it); `second`: whether it is the second server, on a copy of the data.
     """
 
     at: float

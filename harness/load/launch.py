@@ -25,11 +25,13 @@ from harness.load.options import Options
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.texts import texts
+from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
+from harness.worlds.machine_limits import FILES
 from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
-from lab.command import EXIT_INTERRUPTED
+from lab.command import EXIT_INTERRUPTED, allow_files
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
@@ -53,6 +55,9 @@ class Launch:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._interrupt)
+        if self._lacks_files():
+            click.echo(self.texts.say("load.files", users=self.asked.users), err=True)
+            return EXIT_CODES[Outcome.INCONCLUSIVE]
         world = LiveWorld(self.target, 0, "load")
         with tempfile.TemporaryDirectory(prefix="chatlab-load-") as folder:
             try:
@@ -79,7 +84,18 @@ class Launch:
         if self.interrupts:
             click.echo(self.texts.say("ui.interrupted"), err=True)
             return EXIT_INTERRUPTED
+        limit = limit_of_machine(HistoryIndex(world.history))
+        if limit is not None:
+            click.echo(self.texts.say(f"doubt.{limit.key}", **limit.params), err=True)
+            return EXIT_CODES[Outcome.INCONCLUSIVE]
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
+
+    def _lacks_files(self) -> bool:
+        """Whether the system allows too few connections to one process: to Locust's, or to a server of ours."""
+        most = (
+            self.asked.users if self.target.command is not None else self.asked.users // self.asked.processes
+        )
+        return allow_files(most + FILES) < most + FILES
 
     def _address(self, world: LiveWorld) -> str:
         if self.target.url is not None:

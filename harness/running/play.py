@@ -30,6 +30,7 @@ from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
 from harness.worlds.environment import of_server
 from harness.worlds.live import LiveWorld
+from harness.worlds.machine_limits import AT_THE_END
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import Target
@@ -138,6 +139,8 @@ async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
 def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
     """The verdict on what has happened in a world."""
     output = world.output()
+    with suppress(PlayStopped):
+        world.check_disk(AT_THE_END)
     index = HistoryIndex(world.history, world.readings)
     steps = [] if defect else prepared.judge(index)
     for step in steps:

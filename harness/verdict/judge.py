@@ -28,7 +28,7 @@ def judge(
     flaws = flaws_in(index)
     results: list[StepResult] = []
     blocked: str | None = None
-    lacking = _not_simulated(index)
+    lacking, limit = _not_simulated(index), limit_of_machine(index)
     for step in steps:
         finding = findings[step]
         start, stop = index.steps.get(step, (inf, inf))
@@ -41,7 +41,9 @@ def judge(
             cut_off = _not_reported_yet(anomalies, _cut_off(index, start, end))
             anomalies = [*cut_off, *anomalies]
         finished = stop < inf
-        if not finished and lacking is not None and finding.skipped is None:
+        if limit is not None and (anomalies or not finished) and finding.skipped is None:
+            finding, anomalies = StepCheck([], finding.proof, doubt=limit), []
+        elif not finished and lacking is not None and finding.skipped is None:
             # Whatever went wrong meanwhile, it may have come from that.
             finding, anomalies = StepCheck([], finding.proof, doubt=lacking), []
         elif not finished and not anomalies and finding.skipped is None:
@@ -94,6 +96,14 @@ def _not_simulated(index: HistoryIndex) -> Text | None:
         if event.what == "not_simulated":
             params = {"where": event.detail["where"], "name": event.detail["name"]}
             return Text(f"lacking_{event.detail['lacking']}", params)
+    return None
+
+
+def limit_of_machine(index: HistoryIndex) -> Text | None:
+    """Why the run was stopped, or failed, if the machine lacked something that any server needs."""
+    for event in (event for world in index.worlds for event in world.server):
+        if event.what == "limit":
+            return Text(f"limit_{event.detail['limit']}", {"where": event.detail["where"]})
     return None
 
 

@@ -60,7 +60,11 @@ def start(program: list[str], harness: int) -> int:
     """Run the program in a session of its own, so that a signal to its group reaches it and no other."""
     failure, fails = os.pipe()
     told, tells = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        tell(harness, f"failed {error.errno}")
+        sys.exit(1)
     if child == 0:
         try:
             os.close(tells)

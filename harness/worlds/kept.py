@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -26,9 +27,10 @@ class Kept:
     def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
         self._said: list[list[str]] = []
         self._keeper_says, theirs = socket.socketpair()
-        with theirs:
+        command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *program]
+        try:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *program],
+                command,
                 cwd=cwd,
                 env=dict(env),
                 # Open to the end, and nothing comes: some servers end when their standard input does.
@@ -38,17 +40,25 @@ class Kept:
                 start_new_session=True,
                 pass_fds=[theirs.fileno()],
             )
+        except OSError:
+            self._keeper_says.close()
+            raise
+        finally:
+            theirs.close()
         self._keeper_says.settimeout(_SECONDS)
-        started = self._next_line()
-        if not started:
-            raise RuntimeError(f"the keeper of a server ended with {self._keeper.wait()}")
-        self.pid = int(started[1])
+        self.pid = 0
         """The process id of the program."""
-        match self._next_line():  # nothing, if the program has killed the keeper
-            case ["failed", number]:
-                self.close()
-                self._keeper.wait()
-                raise OSError(int(number), os.strerror(int(number)))
+        lines = self._next_line(), self._next_line()  # the second is empty if the program killed the keeper
+        for line in lines:
+            match line:
+                case ["started", pid]:
+                    self.pid = int(pid)
+                case ["failed", number]:
+                    self.close()
+                    self._keeper.wait()
+                    raise OSError(int(number), os.strerror(int(number)))
+        if not self.pid:
+            raise OSError(errno.ENOMEM, f"the keeper of a server ended with {self._keeper.wait()}")
         self._keeper_says.setblocking(False)
 
     def _next_line(self) -> list[str]:

@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from harness.worlds.kept import Kept, KeptOnWindows
+from harness.worlds.machine_limits import AT_START, limit_of, room_in
 from harness.worlds.targets import CommandNotFound
 
 KEPT_OUTPUT = 64 * 1024
@@ -42,8 +43,9 @@ _LISTENS = "0A"
 
 
 def in_memory() -> str | None:
-    """A folder in memory, if the system has one: how long a disk takes is simulated, too."""
-    return _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    """A folder in memory, if the system has one with room: how long a disk takes is simulated, too."""
+    has_room = os.access(_MEMORY, os.W_OK) and room_in(Path(_MEMORY)) >= AT_START
+    return _MEMORY if has_room else None
 
 
 def free_port() -> int:
@@ -85,7 +87,7 @@ def _text_of(file: str) -> Iterator[str]:
 class ServerProcess:
     """One run of a server's command, which should listen on `port` of loopback (0: on no port that matters).
 
-    Raises CommandNotFound at the start if there is no such program.
+    Raises CommandNotFound at the start if there is no such program, OSError if the machine lacks something.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class ServerProcess:
             try:
                 self._kept = KEPT([program, *command[1:]], cwd, env, output)
             except OSError as error:
+                if limit_of(error):
+                    raise
                 raise CommandNotFound(f"{command[0]} ({error.strerror})") from error
 
     @property

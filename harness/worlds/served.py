@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -24,6 +24,7 @@ from harness.history import events as history
 from harness.history import frames
 from harness.history.index import DYING_SECONDS
 from harness.verdict.outcome import Outcome, Text
+from harness.worlds import machine_limits
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
@@ -162,6 +163,9 @@ class ServedWorld(World):
             return await self._dial(self.address, user, narrow)
         except InvalidHandshake as error:
             raise ConnectionRefusedError(str(error)) from error
+        except OSError as error:
+            self._stop_if_lacking(error)
+            raise
 
     async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> Connection:
         parts = urlsplit(address)
@@ -198,15 +202,37 @@ class ServedWorld(World):
         await self._wait_ready(self._process)
 
     def _begin(self) -> Process:
-        self.data.mkdir(exist_ok=True)
+        self.check_disk(machine_limits.AT_START)
+        if machine_limits.few_files():
+            self._lacks("files")
         self._starts += 1
         try:
+            self.data.mkdir(exist_ok=True)
             process = self._launch()
+        except OSError as error:
+            self._stop_if_lacking(error)
+            raise
         except CommandNotFound as error:
             self._event("not_ready", why="command_not_found", command=str(error))
             raise PlayStopped from error
         self._event("started", pid=process.pid, port=self._port)
         return process
+
+    def check_disk(self, least: int) -> None:
+        """Raise PlayStopped if the disk has no room for so many bytes of data."""
+        if self._folder is not None and machine_limits.is_full(self._folder, least):
+            self._lacks("disk")
+
+    def _stop_if_lacking(self, error: OSError) -> None:
+        """Raise PlayStopped if an error shows a limit of this machine."""
+        limit = machine_limits.limit_of(error)
+        if limit:
+            self._lacks(limit)
+
+    def _lacks(self, limit: str) -> NoReturn:
+        where = str(self._folder.parent) if self._folder is not None else ""
+        self._event("limit", limit=limit, where=where)
+        raise PlayStopped
 
     def _settings(self) -> dict[str, str]:
         """The environment variables that the program is given."""

@@ -338,12 +338,10 @@ def test_interrupted_check_leaves_nothing_behind(number: int, jobs: str, tmp_pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_a_full_disk_gets_a_sentence() -> None:
-    """If there is no room for the output, one sentence says so,
-    with the kit's own exit code and no traceback.
-    """
+    """If there is no room for the output, one sentence says so: that is the machine's, so inconclusive."""
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*CHATLAB, "hint", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=90, check=False
         )
-    assert (done.returncode, done.stderr.count("\n")) == (70, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("A disk is full")

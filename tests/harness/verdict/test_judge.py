@@ -169,6 +169,16 @@ def test_a_step_that_did_not_come_to_its_end_with_other_findings() -> None:
     assert [a.name for step in ("1.4", "1.5") for a in results[step].anomalies] == ["reorder", "lost"]
 
 
+def test_what_failed_on_a_machine_that_lacked_something_is_inconclusive() -> None:
+    """So is what was not reached; a step that has passed stays passed."""
+    story = played("1.1", "1.2")
+    story.begins("1.3")
+    story.server("limit", limit="disk", where="/tmp")
+    results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
+    assert outcomes(results) == ["passed", *["inconclusive"] * 4]
+    assert {each.receipt.key for each in results.values() if each.receipt} == {PROOF.key, "limit_disk"}
+
+
 def test_a_step_that_stopped_for_no_known_reason() -> None:
     """It is named itself, without evidence."""
     story = played("1.1")
