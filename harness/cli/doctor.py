@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def doctor(named: Named, lang: str) -> int:
     """Ask a server one question of each kind, and show what it answers. It is no verdict.
 
-    Exit codes: 0 if every question is answered by frames as they should be, else 1; 64 for wrong usage.
+    Exit codes: 0 if every question is answered by frames as they should be, else 1; 2 if this machine lacks
+    something for it; 64 for wrong usage.
     """
     (target,) = named.targets([1]).values()
     # Imported late: `chatlab --help` and wrong usage need none of it.
@@ -52,4 +53,6 @@ def _look_at(target: Target, terminal: Terminal, command: str) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return interrupted(terminal.texts)
     show(found, terminal, command)
+    if found.limit is not None:
+        return EXIT_CODES[Outcome.INCONCLUSIVE]
     return EXIT_CODES[Outcome.PASSED if found.is_right else Outcome.FAILED]

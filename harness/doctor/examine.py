@@ -129,12 +129,12 @@ async def examine(target: Target) -> Examination:
             *timestamps.of_messages(index),
             *timestamps.of_presence(index),
         ]
-        limit = limit_of_machine(index)
         flaw = first_flaw(index)
         if flaw is not None:
             trouble.append(flaw)
+        spellings = _spellings(index)
         return Examination(
-            answers, _spellings(index), trouble, world.history, world.nonce, world.output(), limit
+            answers, spellings, trouble, world.history, world.nonce, world.output(), limit_of_machine(index)
         )
     finally:
         await world.close()

@@ -27,6 +27,9 @@ def show(found: Examination, terminal: Terminal, command: str) -> None:
         terminal.line()
         terminal.output(found.output)
     terminal.line()
+    if found.limit is not None:
+        terminal.block(say(f"doubt.{found.limit.key}", **found.limit.params), 2)
+        return
     follows = "next_right" if found.is_right else "next_wrong" if found.answers else "next_none"
     terminal.line(say(f"doctor.{follows}", command=command))
 

@@ -91,11 +91,10 @@ class Launch:
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
 
     def _lacks_files(self) -> bool:
-        """Whether the system allows too few connections to one process: to Locust's, or to a server of ours."""
-        most = (
-            self.asked.users if self.target.command is not None else self.asked.users // self.asked.processes
-        )
-        return allow_files(most + FILES) < most + FILES
+        """Whether the system allows too few connections to a process: Locust's, or the server that we start."""
+        users, is_ours = self.asked.users, self.target.command is not None
+        most = FILES + (users if is_ours else users // self.asked.processes)
+        return allow_files(most) < most
 
     def _address(self, world: LiveWorld) -> str:
         if self.target.url is not None:
