@@ -91,7 +91,7 @@ class Launch:
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
 
     def _lacks_files(self) -> bool:
-        """Whether the system allows too few connections to a process: Locust's, or the server that we start."""
+        """Whether the system allows too few connections to one process: Locust or our server."""
         users, is_ours = self.asked.users, self.target.command is not None
         most = FILES + (users if is_ours else users // self.asked.processes)
         return allow_files(most) < most
