@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from harness import version
 from harness.cli.bench import bench
 from harness.cli.check import check
 from harness.cli.doctor import doctor
@@ -20,8 +21,21 @@ from harness.worlds.machine_limits import limit_of
 from lab.command import run_command, serve
 
 
+def _show_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(f"chatlab, version {version()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="chat-lab", prog_name="chatlab")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Check your chat server, step by step as the course's exercises number them.
 

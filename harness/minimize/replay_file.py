@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from harness import version
 from harness.history.events import Event, History, without_calls
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
@@ -87,7 +88,7 @@ def versions() -> dict[str, str]:
     """What a history depends on besides the server."""
     return {
         "python": platform.python_version(),
-        "chat-lab": metadata.version("chat-lab"),
+        "chat-lab": version(),
         "websockets": metadata.version("websockets"),
     }
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from harness.running.worker import Job
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import steps_of
-from tests.grading.classroom import CLASS, make
+from tests.grading.classroom import CLASS, ROOT, make
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 RULES = Rules(1, 1, False, 300.0)
@@ -181,6 +182,31 @@ def test_what_a_killed_grading_left_is_removed_by_the_next(tmp_path: Path) -> No
         assert not left.exists()
         assert len(os.environ["CHATLAB_SCRATCH"]) < 60
     assert "CHATLAB_SCRATCH" not in os.environ
+
+
+def test_a_kit_that_is_on_the_path_alone_grades(tmp_path: Path) -> None:
+    """Where PYTHONPATH says where the kit is, all of its processes are of that kit: as in our image."""
+    kit = tmp_path / "kit"
+    for package in ("lab", "harness"):
+        shutil.copytree(ROOT / package, kit / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "exercises" / "ex1_chat", kit / "exercises" / "ex1_chat")
+    seen = tmp_path / "seen"
+    with (kit / "lab" / "protocol.py").open("a", encoding="utf-8") as file:  # which all of them import
+        file.write(f"\nimport sys\nopen({str(seen)!r}, 'a').write(' '.join(sys.orig_argv) + '\\n')\n")
+    make(tmp_path / "class", ["ada-right"])
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli.main", "grade", "class", "--exercises", "1"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": "kit"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert table(tmp_path / "class-grades")["ada-right"]["points"] == "8"
+    programs = seen.read_text().splitlines()
+    for module in ("harness.cli.main", "harness.running.worker", "harness.contracts.process", "lab"):
+        assert any(f"-m {module} " in f"{program} " for program in programs), (module, programs)
 
 
 @pytest.mark.parametrize(
