@@ -131,9 +131,12 @@ async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
                 await world.check_end()  # the server's end may be the reason
         except Exception:
             defect = traceback.format_exc()
-        return judged(world, prepared, defect)
+        run = judged(world, prepared, defect)
     finally:
         await world.close()
+    if world.left:
+        run.notes.append(Text("left_running", {"left": world.left}))
+    return run
 
 
 def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:

@@ -122,6 +122,8 @@ class ServedWorld(World):
         self._process: Process | None = None
         self._starts = 0
         self._output: list[str] = []
+        self.left = ""
+        """What the server's command started and could not be ended when the world was closed."""
         self._reported: set[int] = set()
         if beside is not None:
             self.is_second = True
@@ -466,6 +468,8 @@ class ServedWorld(World):
         finally:
             if self._process is not None:
                 self._process.kill()
+                if not self._process.is_gone:
+                    self.left = ", ".join(self._process.what_is_left())
                 self._process = None
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)

@@ -123,6 +123,9 @@ async def test_a_server_that_another_program_runs_stops_the_play(
             (outlived,) = told(world, "outlived")
             assert f"({other.pid})" in str(outlived["left"])
             assert other.returncode is None
+            await world.start_server()
+            await world.close()
+            assert f"({other.pid})" in world.left
         finally:
             other.kill()
             await other.wait()
