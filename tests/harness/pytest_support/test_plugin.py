@@ -56,13 +56,17 @@ harness.running.play.play = play
 '''
 
 
-def run(folder: Path, *arguments: str, fake: bool = False, **env: str) -> tuple[int, str]:
-    """Run pytest in a folder of its own; returns its exit code and output."""
-    (folder / "pytest.ini").write_text(INI)
+def run(folder: Path, *arguments: str, fake: bool = False, ini: str = INI, **env: str) -> tuple[int, str]:
+    """Run pytest in a folder of its own, with settings if there are any; returns its exit code and output."""
+    if ini:
+        (folder / "pytest.ini").write_text(ini)
     if fake:
         (folder / "conftest.py").write_text(FAKE_PLAYS)
+    without = (
+        ["locust"] if "--lf" in arguments or "--cache-clear" in arguments else ["locust", "cacheprovider"]
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:locust", *arguments],
+        [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in without), *arguments],
         cwd=folder,
         env={**os.environ, "PLAYED": str(folder / "played.txt"), "PYTEST_ADDOPTS": "", **env},
         capture_output=True,
@@ -148,6 +152,41 @@ def test_xdist_keeps_the_steps_of_an_exercise_together(tmp_path: Path) -> None:
     assert sorted(exercise for exercise, _, _ in played) == ["1", "3", "4"]
     assert len({seed for _, seed, _ in played}) == 1
     assert len({pid for _, _, pid in played}) == 2
+
+
+@pytest.mark.parametrize("way", ["loadscope", "loadfile", "loadgroup", "worksteal", "each"])
+def test_steps_are_of_one_play_however_they_are_shared_out(tmp_path: Path, way: str) -> None:
+    """Each exercise is played once, each worker tells what came of it, and the points count a step once."""
+    arguments = ["--lab-solutions", "--lab-exercises=1,2", "-n", "2", "--dist", way]
+    code, said = run(tmp_path, *arguments, fake=True)
+    assert code == 1, said
+    workers = 2 if way == "each" else 1
+    assert counts(said)["passed"] == 6 * workers
+    assert counts(said)["failed"] == workers
+    assert "chat-lab: 7 of 8 points (steps: 8)" in said
+    played = [line.split() for line in (tmp_path / "played.txt").read_text().splitlines()]
+    assert sorted(exercise for exercise, _, _ in played) == ["1", "2"]
+    assert len({seed for _, seed, _ in played}) == 1
+
+
+REORDERED = """
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.name[::-1])
+"""
+
+
+def test_steps_are_of_one_play_in_any_order(tmp_path: Path) -> None:
+    """As plugins have it that shuffle tests; what failed last is chosen by its name."""
+    (tmp_path / "pytest.ini").write_text(INI)
+    (tmp_path / "conftest.py").write_text(FAKE_PLAYS + REORDERED)
+    _, said = run(tmp_path, "--lab-solutions", "-n", "2", "--dist", "worksteal", "--cache-clear")
+    assert counts(said)["failed"] == 1
+    played = [line.split()[0] for line in (tmp_path / "played.txt").read_text().splitlines()]
+    assert sorted(played) == ["1", "2", "3", "4"]
+    _, said = run(tmp_path, "--lab-solutions", "--lf")
+    assert counts(said)["failed"] == 1
+    assert "passed" not in counts(said)
 
 
 def test_of_several_runs_the_worst_counts(tmp_path: Path) -> None:
