@@ -6,16 +6,16 @@ for each, and a test is given that of its own loop.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
 
 from harness.pytest_support import options
-from harness.pytest_support.fixtures import Failures
+from harness.pytest_support.fixtures import Failures, running_loop
 from harness.verdict.steps import EXERCISES
 from harness.worlds import targets
 from harness.worlds.live import LiveWorld
@@ -46,17 +46,27 @@ def _name_for(scope: str) -> str:
     return f"_chat_failures_in_{scope}_loop"
 
 
+@asynccontextmanager
+async def started(config: pytest.Config, scope: Scope) -> AsyncIterator[Failures]:
+    """A new server for a test, in the loop that runs now."""
+    words = options.words_of(config)
+    loop = running_loop()
+    if loop is None:  # another plugin runs this, such as anyio's, and trio with it
+        pytest.fail(words.say("pytest.no_loop"), pytrace=False)
+    world = LiveWorld(_target(config), 0, "")
+    failures = Failures(world, words, loop, scope)
+    try:
+        with failures.explained():
+            await world.start_server()
+        yield failures
+    finally:
+        await world.close()
+
+
 def _fixture_for(scope: Scope) -> Any:
     async def failures(request: pytest.FixtureRequest) -> AsyncIterator[Failures]:
-        config = request.config
-        world = LiveWorld(_target(config), 0, "")
-        told = Failures(world, options.words_of(config), asyncio.get_running_loop(), scope)
-        try:
-            with told.explained():
-                await world.start_server()
-            yield told
-        finally:
-            await world.close()
+        async with started(request.config, scope) as failures:
+            yield failures
 
     return pytest_asyncio.fixture(failures, loop_scope=scope, name=_name_for(scope))
 

@@ -55,7 +55,7 @@ class Failures:
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-        if self._loop is not None and _running_loop() is not self._loop:
+        if self._loop is not None and running_loop() is not self._loop:
             self.fail("other_loop", scope=repr(self._loop_scope))
         try:
             yield
@@ -83,7 +83,8 @@ class Failures:
         return ""
 
 
-def _running_loop() -> AbstractEventLoop | None:
+def running_loop() -> AbstractEventLoop | None:
+    """The loop of asyncio that calls this, if there is one."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,6 +89,15 @@ class _Course:
             exercise = Exercise.of(session, number, target, self.seed, plays)
             items.extend(exercise.collect())
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        """Show our explanation; a traceback only for a failure of the kit."""
+        report = yield
+        raised = call.excinfo and call.excinfo.value
+        if isinstance(raised, StepFailed | NoVerdict):
+            report.longrepr = str(raised)
+        return report
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the points, from which a grade is computed: of each step once, whoever has reported it."""
         steps: dict[str, tuple[int, int]] = {}
@@ -151,7 +160,6 @@ class Exercise(pytest.Collector):
 
     def collect(self) -> Iterator[Step]:
         """The steps, in the course's order. Their names are English always: by these they are chosen."""
-
         for step in steps_of(self.number):
             title = texts("en").say(f"step.{step.replace('.', '-')}")
             item: Step = Step.from_parent(self, name=f"{step} {title}")
@@ -180,7 +188,6 @@ class Step(pytest.Item):
 
     def mark(self) -> None:
         """Add markers: for selection with `-m`, against pytest-timeout, and for the groups of xdist."""
-
         exercise = self._exercise
         self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
         if self.config.pluginmanager.hasplugin("timeout"):
@@ -196,7 +203,6 @@ class Step(pytest.Item):
 
     def setup(self) -> None:
         """Play the exercise if that was not done yet. No verdict is an error: pytest reports it from here."""
-
         try:
             runs = self._exercise.runs()
         except NotKept as error:
@@ -217,7 +223,6 @@ class Step(pytest.Item):
 
     def runtest(self) -> None:
         """Fail if the step did."""
-
         if self._result.outcome is Outcome.FAILED:
             raise StepFailed(self._explanation())
 
@@ -238,7 +243,6 @@ class Step(pytest.Item):
 
     def _words(self) -> Words:
         """Words in the chosen language, for the run that the verdict comes from."""
-
         return Words(options.words_of(self.config), self._run.nonce, self._run.component)
 
     def _receipt(self) -> str:
@@ -256,12 +260,6 @@ class Step(pytest.Item):
         first = "; ".join(titles) or self._receipt()
         again = words.texts.say("ui.again_pytest", seed=self._run.seed)
         return f"{first}\n{text.getvalue().rstrip()}\n{again}"
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Our explanation; a traceback only for a failure of the kit."""
-        if isinstance(excinfo.value, StepFailed | NoVerdict):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """The location that pytest's report shows."""

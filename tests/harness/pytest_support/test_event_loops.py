@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from harness.pytest_support.event_loops import started
 from tests.harness.pytest_support.test_plugin import counts, run
 
 LOOPS = """
@@ -98,10 +101,18 @@ def test_fixtures_are_in_the_loop_of_the_test(tmp_path: Path, lines: dict[str, s
     code, said = run(tmp_path, "test_own.py", ini="")
     found = counts(said)
     assert (code, found.get("passed"), found.get("failed"), found.get("error")) == (1, 6, 1, 1), said
-    assert said.count("This code runs in another event loop than the server of the test") >= 2
-    assert "as in @pytest_asyncio.fixture(loop_scope='session')" in said
+    assert said.count("This code runs in another event loop than its test") >= 2
+    assert "Give a fixture the loop of the test by @pytest_asyncio.fixture(loop_scope='session')" in said
     assert "Traceback" not in said
     assert "RuntimeError" not in said
+
+
+def test_only_asyncio_runs_the_fixtures() -> None:
+    """A plugin that takes another library is told about, in one sentence."""
+    config = cast("pytest.Config", SimpleNamespace(getoption={"--lab-lang": "en"}.get))
+    beginning = started(config, "function").__aenter__()
+    with pytest.raises(pytest.fail.Exception, match=r"another library runs this test\. Mark it with"):
+        beginning.send(None)  # as a loop does it, without one of asyncio
 
 
 def test_without_pytest_asyncio_and_xdist(tmp_path: Path) -> None:
@@ -112,5 +123,5 @@ def test_without_pytest_asyncio_and_xdist(tmp_path: Path) -> None:
     code, said = run(tmp_path, *options, "--lab-exercises=1", "test_own.py", fake=True, ini="")
     found = counts(said)
     assert (code, found) == (1, {"passed": 5, "error": 1}), said
-    assert "need pytest-asyncio, which is not installed or switched off" in said
+    assert "The fixtures for a chat need pytest-asyncio, which is not installed, or switched off" in said
     assert "Traceback" not in said
