@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import NoReturn
@@ -31,12 +31,16 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Received
 from harness.history.faults import GO_SILENT
 from harness.history.index import HistoryIndex
+from harness.pytest_support import options
 from harness.reports.terminal import Terminal
 from harness.texts import Texts
 from harness.verdict.any_history import anomalies_in
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped
+from harness.worlds.targets import Target
 
 MakeClient = Callable[[str], Awaitable["ChatClient"]]
 
@@ -55,7 +59,7 @@ class Failures:
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-        if self._loop is not None and running_loop() is not self._loop:
+        if self._loop is not None and _running_loop() is not self._loop:
             self.fail("other_loop", scope=repr(self._loop_scope))
         try:
             yield
@@ -83,8 +87,7 @@ class Failures:
         return ""
 
 
-def running_loop() -> AbstractEventLoop | None:
-    """The loop of asyncio that calls this, if there is one."""
+def _running_loop() -> AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -250,6 +253,29 @@ class ChatHistory:
         """Fail the test, with an explanation, if anything is wrong."""
         if self.anomalies():
             self._failures.fail()
+
+
+@asynccontextmanager
+async def started(config: pytest.Config, loop_scope: str) -> AsyncIterator[Failures]:
+    """A new server for a test, in the loop that runs now, and how the failures of that test are told."""
+    words = options.words_of(config)
+    loop = _running_loop()
+    if loop is None:  # another plugin runs this, such as anyio's with trio
+        pytest.fail(words.say("pytest.no_loop"), pytrace=False)
+    world = LiveWorld(_target(config), 0, "")
+    failures = Failures(world, words, loop, loop_scope)
+    try:
+        with failures.explained():
+            await world.start_server()
+        yield failures
+    finally:
+        await world.close()
+
+
+def _target(config: pytest.Config) -> Target:
+    if options.is_asked_for(config):
+        return options.target_of(config, min(EXERCISES), together=True)
+    return targets.reference()
 
 
 def client_maker(failures: Failures) -> MakeClient:

@@ -118,7 +118,7 @@ def test_verdicts_are_outcomes(tmp_path: Path) -> None:
     )
     assert "bob received sequence number 2, and then 1" in said
     assert "FAILED ex2_ordering::2.2 Numbers are unique and consecutive - Messages arrive" in said
-    assert "ERROR ex2_ordering::2.3 A client loses its connection and reconnects - answers took" in said
+    assert "ERROR ex2_ordering::2.3 A client loses its connection and reconnects - answer" in said
     assert "--lab-seed" in said
     assert "Traceback" not in said
     assert ".py:" not in said

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from harness.pytest_support.event_loops import started
+from harness.pytest_support.fixtures import started
 from tests.harness.pytest_support.test_plugin import counts, run
 
 LOOPS = """
