@@ -69,6 +69,14 @@ def test_an_option_is_told_what_hides_the_kit(project: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_the_plugin_can_be_switched_off(tmp_path: Path) -> None:
+    """By its name, `chatlab`: pytest then does not know its options, and says so itself."""
+    done = python(tmp_path, *PYTEST, "-p", "no:chatlab", "--lab-solutions")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "unrecognized arguments: --lab-solutions" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_option_of_the_project_is_not_ours(project: Path) -> None:
     """Its conftest.py may have one of the same name."""
     (project / "conftest.py").write_text(

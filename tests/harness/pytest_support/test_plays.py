@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
 
@@ -24,6 +26,24 @@ def a_run(seed: str) -> Run:
 def never() -> list[Run]:
     """Fail: there is a play already."""
     raise AssertionError("it is played a second time")
+
+
+def play_in(folder: Path) -> None:
+    """Play exercise 1."""
+    Plays(folder).of(1, lambda: [a_run("7")])
+
+
+def die_in(folder: Path) -> None:
+    """End in the middle of a play."""
+    Plays(folder).of(1, lambda: os._exit(3))
+
+
+def in_another_process(what: Callable[[Path], None], folder: Path) -> int | None:
+    """Call a function in a process of its own, and return the exit code of that."""
+    process = get_context("spawn").Process(target=what, args=(folder,))
+    process.start()
+    process.join(60)
+    return process.exitcode
 
 
 def test_whoever_asks_first_plays(tmp_path: Path) -> None:
@@ -53,22 +73,14 @@ def test_who_asks_meanwhile_waits(tmp_path: Path) -> None:
 
 
 def test_a_process_of_its_own_shares_its_play(tmp_path: Path) -> None:
-    """As plugins have it that fork for each test."""
-    plays = Plays(tmp_path)
-    child = os.fork()
-    if not child:
-        plays.of(1, lambda: [a_run("7")])
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    assert plays.of(1, never) == [a_run("7")]
+    """As plugins have one for each test."""
+    assert in_another_process(play_in, tmp_path) == 0
+    assert Plays(tmp_path).of(1, never) == [a_run("7")]
 
 
 def test_a_process_that_dies_holds_nobody_up(tmp_path: Path) -> None:
     """A worker that ends in the middle of a play leaves it to the next."""
-    child = os.fork()
-    if not child:
-        Plays(tmp_path).of(1, lambda: os._exit(3))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert in_another_process(die_in, tmp_path) == 3
     assert Plays(tmp_path).of(1, lambda: [a_run("8")]) == [a_run("8")]
 
 

@@ -154,7 +154,7 @@ def test_xdist_keeps_the_steps_of_an_exercise_together(tmp_path: Path) -> None:
     assert len({pid for _, _, pid in played}) == 2
 
 
-@pytest.mark.parametrize("way", ["loadfile", "loadgroup", "worksteal", "each"])
+@pytest.mark.parametrize("way", ["loadfile", "loadgroup", "each"])
 def test_steps_are_of_one_play_however_they_are_shared_out(tmp_path: Path, way: str) -> None:
     """Each exercise is played once, each worker tells what came of it, and the points count a step once."""
     arguments = ["--lab-solutions", "--lab-exercises=1,2", "-n", "2", "--dist", way]
@@ -177,7 +177,7 @@ def pytest_collection_modifyitems(items):
 
 
 def test_steps_are_of_one_play_in_any_order(tmp_path: Path) -> None:
-    """As plugins have it that shuffle tests; what failed last is chosen by its name."""
+    """Where tests are shuffled and stolen by another worker; what failed last is chosen by its name."""
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "conftest.py").write_text(FAKE_PLAYS + REORDERED)
     _, said = run(tmp_path, "--lab-solutions", "-n", "2", "--dist", "worksteal", "--cache-clear")
