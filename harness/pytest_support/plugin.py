@@ -116,7 +116,7 @@ class _Course:
 def _temporary_folder(config: pytest.Config) -> str:
     """A folder that is removed when pytest ends. Raises pytest.UsageError if there is no room for one."""
     try:
-        folder = TemporaryDirectory(prefix="chat-lab-plays-")
+        folder = TemporaryDirectory(prefix="chat-lab-plays-", ignore_cleanup_errors=True)
     except OSError as error:
         raise _wrong_usage(config, "no_temporary_folder", why=error) from error
     config.add_cleanup(folder.cleanup)

@@ -26,6 +26,7 @@ INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = funct
 FAKE_PLAYS = '''
 """Plays that take no time: a step comes out as the seed and its number say."""
 import os
+import shutil
 import harness.running.play
 from harness.checkers.catalogue import Anomaly
 from harness.running.run import Run
@@ -46,6 +47,8 @@ async def play(exercise, target, seed, *, skip_slow=False, progress=None):
         receipt = Text({"inconclusive": "slow_machine", "skipped": "restart"}.get(str(outcome), "started"))
         anomalies = [Anomaly("reorder", params, [])] if failed else []
         steps.append(StepResult(step, outcome, 0 if failed else 1, 1, receipt, [], anomalies))
+    if os.environ.get("LOST"):
+        shutil.rmtree(os.environ["TMPDIR"])
     with open(os.environ["PLAYED"], "a") as file:
         file.write(f"{exercise} {seed} {os.getpid()}\\n")
     defect = "Traceback of ours" if os.environ.get("DEFECT") else ""
@@ -207,6 +210,17 @@ def test_an_error_of_the_kit_is_no_failure(tmp_path: Path) -> None:
     assert code == 1
     assert counts(said) == {"error": 5}
     assert "Traceback of ours" in said
+
+
+def test_a_play_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
+    """If there is no room for what came of it, all steps are errors, which say what to do."""
+    (tmp_path / "temporary").mkdir()
+    env = {"TMPDIR": str(tmp_path / "temporary"), "LOST": "1"}
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, **env)
+    assert code == 1
+    assert counts(said) == {"error": 5}
+    assert "the folder for temporary files cannot be written: [Errno 2] No such file or directory" in said
+    assert ".py:" not in said
 
 
 @pytest.mark.parametrize(
