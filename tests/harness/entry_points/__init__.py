@@ -1,1 +1,1 @@
-"""Tests of the command `chatlab`, as it looks at a terminal."""
+"""Tests of `harness/entry_points`."""
