@@ -1,4 +1,4 @@
-"""Fixtures for students' own tests: a server, simulated clients, and the history of what they saw.
+"""What the fixtures for tests of one's own are: a server, simulated clients, and what these saw.
 
     async def test_who_comes_late_reads_what_was_said(chat_client, history):
         ada = await chat_client("ada")
@@ -11,28 +11,36 @@
 
 They need pytest-asyncio. The server is the one that a `--lab-…` option names, with all four components of
 a submission at once, else the reference server. Each test gets a new server with empty data.
+`harness/entry_points/chatlab_fixtures.py` declares the fixtures.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import contextmanager
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import pytest
-import pytest_asyncio
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.checkers.catalogue import Anomaly
-    from harness.history.events import Event
-    from harness.texts import Texts
-    from harness.worlds.client import Client
-    from harness.worlds.live import LiveWorld
+from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event, Received
+from harness.history.faults import GO_SILENT
+from harness.history.index import HistoryIndex
+from harness.pytest_support import options
+from harness.reports.terminal import Terminal
+from harness.texts import Texts
+from harness.verdict.any_history import anomalies_in
+from harness.verdict.steps import EXERCISES
+from harness.worlds import targets
+from harness.worlds.client import Client
+from harness.worlds.live import LiveWorld
+from harness.worlds.surroundings import Gone, PlayStopped
+from harness.worlds.targets import Target
 
 MakeClient = Callable[[str], Awaitable["ChatClient"]]
 
@@ -40,15 +48,19 @@ MakeClient = Callable[[str], Awaitable["ChatClient"]]
 class Failures:
     """Tells what goes wrong in a test, in the language asked for."""
 
-    def __init__(self, world: LiveWorld, words: Texts) -> None:
+    def __init__(
+        self, world: LiveWorld, words: Texts, loop: AbstractEventLoop | None = None, loop_scope: str = ""
+    ) -> None:
         self.world = world
         self.words = words
+        self._loop = loop
+        self._loop_scope = loop_scope
 
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Turn the end of a play, such as the death of the server, into a failure that says what happened."""
-        from harness.worlds.surroundings import Gone, PlayStopped
-
+        if self._loop is not None and _running_loop() is not self._loop:
+            self.fail("other_loop", scope=repr(self._loop_scope))
         try:
             yield
         except Gone:
@@ -58,10 +70,6 @@ class Failures:
 
     def fail(self, key: str = "", **params: str) -> NoReturn:
         """Fail with a sentence, if there is one, the line of the test, and what is wrong in the history."""
-        from harness.history.index import HistoryIndex
-        from harness.reports.terminal import Terminal
-        from harness.verdict.any_history import anomalies_in
-
         text = StringIO()
         sentence = self.words.say(f"pytest.{key}", **params) if key else ""
         text.write(f"{sentence}{self._place()}\n")
@@ -77,6 +85,13 @@ class Failures:
             if "await" in code and file.startswith("test_"):
                 return "\n" + self.words.say("pytest.place", file=file, line=frame.lineno, code=code)
         return ""
+
+
+def _running_loop() -> AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class ChatServer:
@@ -104,7 +119,8 @@ class ChatServer:
     async def kill(self) -> None:
         """Kill it at once (SIGKILL)."""
         self._expect(runs=True)
-        await self._world.kill_server()
+        with self._failures.explained():
+            await self._world.kill_server()
         self._runs = False
 
     def _expect(self, *, runs: bool) -> None:
@@ -163,8 +179,6 @@ class ChatClient:
 
     def heard(self, room: str) -> list[str]:
         """The texts of all messages that it received in a room, live or by replay, in order of arrival."""
-        from harness.history.index import HistoryIndex
-
         index = HistoryIndex(self._world.history)
         mine = [h for h in index.in_room(self._world.name(room)) if h.client == self._client.name]
         return [heard.message.content.partition(". ")[2] for heard in mine]
@@ -189,8 +203,6 @@ class ChatClient:
 
     def _expect_no_error(self, before: int, action: str, **params: str) -> None:
         """Fail if the server has answered by an error since."""
-        from harness.history.events import Received
-
         if self._client.errors == before:
             return
         errors = [
@@ -205,7 +217,8 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close the connection properly."""
-        await self._client.close()
+        with self._failures.explained():
+            await self._client.close()
 
     async def reset(self) -> None:
         """Break the connection: the server's next read or write on it fails."""
@@ -214,8 +227,6 @@ class ChatClient:
 
     def go_silent(self) -> None:
         """Stop reading and writing, with the connection open."""
-        from harness.history.faults import GO_SILENT
-
         with self._failures.explained():
             self._client.suffer(GO_SILENT)
 
@@ -236,9 +247,6 @@ class ChatHistory:
 
     def anomalies(self) -> list[Anomaly]:
         """All anomalies, with the names of the catalogue: `lost`, `reorder`, `duplicate`, …"""
-        from harness.history.index import HistoryIndex
-        from harness.verdict.any_history import anomalies_in
-
         return anomalies_in(HistoryIndex(self._world.history))
 
     def check(self) -> None:
@@ -247,51 +255,34 @@ class ChatHistory:
             self._failures.fail()
 
 
-@pytest_asyncio.fixture
-async def chat_world(request: pytest.FixtureRequest) -> AsyncIterator[LiveWorld]:
-    """The world of one test, with its server started; the other fixtures are made from it."""
-    from harness.pytest_support.options import is_asked_for, target_of, words_of
-    from harness.verdict.steps import EXERCISES
-    from harness.worlds import targets
-    from harness.worlds.live import LiveWorld
-
-    config = request.config
-    target = target_of(config, min(EXERCISES), together=True) if is_asked_for(config) else targets.reference()
-    world = LiveWorld(target, 0, "")
+@asynccontextmanager
+async def started(config: pytest.Config, loop_scope: str) -> AsyncIterator[Failures]:
+    """A new server for a test, in the loop that runs now, and how the failures of that test are told."""
+    words = options.words_of(config)
+    loop = _running_loop()
+    if loop is None:  # another plugin runs this, such as anyio's with trio
+        pytest.fail(words.say("pytest.no_loop"), pytrace=False)
+    world = LiveWorld(_target(config), 0, "")
+    failures = Failures(world, words, loop, loop_scope)
     try:
-        with Failures(world, words_of(config)).explained():
+        with failures.explained():
             await world.start_server()
-        yield world
+        yield failures
     finally:
         await world.close()
 
 
-@pytest.fixture
-def chat_failures(chat_world: LiveWorld, request: pytest.FixtureRequest) -> Failures:
-    """How the failures of this test are told."""
-    from harness.pytest_support.options import words_of
-
-    return Failures(chat_world, words_of(request.config))
+def _target(config: pytest.Config) -> Target:
+    if options.is_asked_for(config):
+        return options.target_of(config, min(EXERCISES), together=True)
+    return targets.reference()
 
 
-@pytest.fixture
-def chat_server(chat_failures: Failures) -> ChatServer:
-    """The server, started."""
-    return ChatServer(chat_failures)
-
-
-@pytest.fixture
-def chat_client(chat_failures: Failures) -> MakeClient:
-    """Makes a client of the name given, connected."""
+def client_maker(failures: Failures) -> MakeClient:
+    """A function that makes a client of the name given, connected."""
 
     async def make(name: str) -> ChatClient:
-        with chat_failures.explained():
-            return ChatClient(chat_failures, await chat_failures.world.client(name))
+        with failures.explained():
+            return ChatClient(failures, await failures.world.client(name))
 
     return make
-
-
-@pytest.fixture
-def history(chat_failures: Failures) -> ChatHistory:
-    """The history of this test, as far as it has come."""
-    return ChatHistory(chat_failures)

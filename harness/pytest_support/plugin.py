@@ -1,43 +1,43 @@
-"""The course's steps as pytest items, and fixtures for students' own tests. Inactive without its options.
+"""The course's steps as pytest items.
 
-`pytest --lab-submission DIR` collects eighteen items, one for each step. An exercise is played once, by the
-first of its items that runs; each item then has the verdict on its step:
+`pytest --lab-submission DIR` collects eighteen items, one for each step. An exercise is played once in a
+session, by the first of its items that runs; each item then has the verdict on its step:
 
 - *passed* and *failed* are just that, and a failure shows our explanation instead of a traceback;
 - *inconclusive* is an error: it is not a pass, and must not be mistaken for a skip;
 - *skipped* is a step that was left out, such as a restart of a server that is reached by its URL.
 
-Every run of pytest in an environment with the kit imports this module, so it imports the rest of the kit only
-when one of its options is used.
+`harness/entry_points/chatlab_pytest.py` is what pytest loads. It imports this if one of its options is given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from harness.pytest_support import options
+from harness.pytest_support.plays import NotKept, Plays
+from harness.reports.jsonreport import receipt
+from harness.reports.summary import Summary
+from harness.reports.terminal import Terminal
+from harness.reports.words import Words
+from harness.running.play import play
+from harness.running.run import Run
+from harness.texts import Texts, texts
+from harness.texts.problem import Problem
+from harness.verdict.outcome import Outcome, StepResult
+from harness.verdict.steps import EXERCISES, numbers_in, points_for, steps_of
+from harness.worlds.targets import Target
 
-if TYPE_CHECKING:
-    from harness.reports.words import Words
-    from harness.running.run import Run
-    from harness.texts import Texts
-    from harness.verdict.outcome import StepResult
-    from harness.worlds.targets import Target
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; all begin with `--lab-`, so that they do not clash with those of other plugins."""
-    options.add(parser)
-
-
-def pytest_configure(config: pytest.Config) -> None:
+def begin(config: pytest.Config) -> None:
     """Read the options. Raises pytest.UsageError for those that make no sense."""
     config.addinivalue_line("markers", "course(step, points): a step of the course, made by chat-lab")
     asked = [name for name in options.TARGETS if options.is_given(config, name)]
@@ -52,11 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if course.is_collected:
             config.pluginmanager.register(course, "chat-lab-course")
             if config.pluginmanager.hasplugin("xdist"):
-                config.pluginmanager.register(_XdistSupport(config, course.seed), "chat-lab-xdist")
-    if config.pluginmanager.hasplugin("asyncio"):
-        from harness.pytest_support import fixtures as pytest_fixtures
-
-        config.pluginmanager.register(pytest_fixtures, "chat-lab-fixtures")
+                config.pluginmanager.register(_XdistSupport(config, course), "chat-lab-xdist")
 
 
 def _wrong_usage(config: pytest.Config, key: str, **params: Any) -> pytest.UsageError:
@@ -70,9 +66,11 @@ class _Course:
         self.words = options.words_of(config)
         self.exercises = _exercises(config.getoption("--lab-exercises"), self.words)
         self.targets = {number: options.target_of(config, number) for number in self.exercises}
-        self.seed: int = getattr(config, "workerinput", {}).get("lab_seed", config.getoption("--lab-seed"))
+        shared = getattr(config, "workerinput", {})  # by a worker of xdist, with those beside it
+        self.seed: int = shared.get("lab_seed", config.getoption("--lab-seed"))
         if self.seed is None:
             self.seed = random.SystemRandom().randrange(1_000_000)
+        self.folder: str = shared.get("lab_plays") or _temporary_folder(config)
         named_files = config.args_source is pytest.Config.ArgsSource.ARGS and bool(config.args)
         self.is_collected = bool(config.getoption("--lab-exercises")) or not named_files
         if not named_files:
@@ -86,37 +84,61 @@ class _Course:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Add the steps, before -k and -m choose among all items."""
+        plays = Plays(Path(self.folder))
         for number, target in self.targets.items():
-            exercise = Exercise.of(session, number, target, self.seed)
+            exercise = Exercise.of(session, number, target, self.seed, plays)
             items.extend(exercise.collect())
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the points, from which a grade is computed."""
-        from harness.verdict.outcome import Outcome
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        """Show our explanation; a traceback only for a failure of the kit."""
+        report = yield
+        raised = call.excinfo and call.excinfo.value
+        if isinstance(raised, StepFailed | NoVerdict):
+            report.longrepr = str(raised)
+        return report
 
-        reached, of, steps = 0, 0, 0
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the points, from which a grade is computed: of each step once, whoever has reported it."""
+        steps: dict[str, tuple[int, int]] = {}
         for reports in terminalreporter.stats.values():
             for report in reports:
                 found = dict(getattr(report, "user_properties", ()))
                 is_last = getattr(report, "when", None) == "teardown"
                 if "chat-lab step" in found and is_last and found["verdict"] != Outcome.SKIPPED:
-                    reached, of, steps = reached + found["points"], of + found["of"], steps + 1
+                    steps[found["chat-lab step"]] = found["points"], found["of"]
         if steps:
-            terminalreporter.write_line(self.words.say("pytest.points", points=reached, of=of, steps=steps))
+            reached, of = (sum(numbers) for numbers in zip(*steps.values(), strict=True))
+            said = self.words.say("pytest.points", points=reached, of=of, steps=len(steps))
+            terminalreporter.write_line(said)
+
+
+def _temporary_folder(config: pytest.Config) -> str:
+    """A folder that is removed when pytest ends. Raises pytest.UsageError if there is no room for one."""
+    try:
+        folder = TemporaryDirectory(prefix="chat-lab-plays-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _wrong_usage(config, "no_temporary_folder", why=error) from error
+    config.add_cleanup(folder.cleanup)
+    return folder.name
 
 
 class _XdistSupport:
-    """With xdist, the steps of an exercise go to one worker, and all workers play the same plans."""
+    """With xdist, all workers have one seed, and read what came of the same plays.
 
-    def __init__(self, config: pytest.Config, seed: int) -> None:
-        self.seed = seed
+    A worker whose step is of an exercise that another plays waits for it: so they go together where they can.
+    """
+
+    def __init__(self, config: pytest.Config, course: _Course) -> None:
+        self._course = course
         if config.getoption("dist") == "load":
             config.option.dist = "loadscope"  # the scope of a step is its exercise
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Pass the seed to a worker."""
-        node.workerinput["lab_seed"] = self.seed
+        """Pass the seed and the folder to a worker."""
+        node.workerinput["lab_seed"] = self._course.seed
+        node.workerinput["lab_plays"] = self._course.folder
 
 
 class Exercise(pytest.Collector):
@@ -125,23 +147,19 @@ class Exercise(pytest.Collector):
     number: int
     target: Target
     seed: int
+    plays: Plays
 
     @classmethod
-    def of(cls, session: pytest.Session, number: int, target: Target, seed: int) -> Exercise:
+    def of(cls, session: pytest.Session, number: int, target: Target, seed: int, plays: Plays) -> Exercise:
         """The exercise of this number."""
-        from harness.verdict.steps import EXERCISES
-
         name = EXERCISES[number]
         exercise: Exercise = cls.from_parent(session, name=name, nodeid=name, path=session.path / name)
         exercise.number, exercise.target, exercise.seed = number, target, seed
-        exercise._runs = []
+        exercise.plays = plays
         return exercise
 
     def collect(self) -> Iterator[Step]:
         """The steps, in the course's order. Their names are English always: by these they are chosen."""
-        from harness.texts import texts
-        from harness.verdict.steps import steps_of
-
         for step in steps_of(self.number):
             title = texts("en").say(f"step.{step.replace('.', '-')}")
             item: Step = Step.from_parent(self, name=f"{step} {title}")
@@ -150,20 +168,17 @@ class Exercise(pytest.Collector):
             yield item
 
     def runs(self) -> list[Run]:
-        """The plays of this exercise, which happen at the first call."""
-        from harness.running.play import play
+        """The plays of this exercise, which happen at the first call. Raises NotKept."""
+        return self.plays.of(self.number, self._play)
 
-        config = self.config
-        while len(self._runs) < config.getoption("--lab-runs"):
-            seed = str(self.seed + len(self._runs))
-            run = asyncio.run(
-                play(self.number, self.target, seed, skip_slow=config.getoption("--lab-skip-slow"))
-            )
+    def _play(self) -> list[Run]:
+        runs = []
+        for n in range(self.config.getoption("--lab-runs")):
+            skip_slow = self.config.getoption("--lab-skip-slow")
+            run = asyncio.run(play(self.number, self.target, str(self.seed + n), skip_slow=skip_slow))
             run.history = []
-            self._runs.append(run)
-        return self._runs
-
-    _runs: list[Run]
+            runs.append(run)
+        return runs
 
 
 class Step(pytest.Item):
@@ -172,14 +187,14 @@ class Step(pytest.Item):
     step: str
 
     def mark(self) -> None:
-        """Add a marker for selection with `-m`, and one that disables pytest-timeout for it."""
-        from harness.verdict.steps import points_for
-
+        """Add markers: for selection with `-m`, against pytest-timeout, and for the groups of xdist."""
         exercise = self._exercise
         self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
         if self.config.pluginmanager.hasplugin("timeout"):
             # A play has limits of its own. One from outside would kill it before it can explain a failure.
             self.add_marker(pytest.mark.timeout(0))
+        if getattr(self.config.option, "loadgroup", False):  # in a worker of xdist
+            self.add_marker(pytest.mark.xdist_group(exercise.name))
 
     @property
     def _exercise(self) -> Exercise:
@@ -188,10 +203,12 @@ class Step(pytest.Item):
 
     def setup(self) -> None:
         """Play the exercise if that was not done yet. No verdict is an error: pytest reports it from here."""
-        from harness.reports.summary import Summary
-        from harness.verdict.outcome import Outcome
-
-        runs = self._exercise.runs()
+        try:
+            runs = self._exercise.runs()
+        except NotKept as error:
+            raise NoVerdict(
+                options.words_of(self.config).say("usage.no_temporary_folder", why=error)
+            ) from error
         defect = next((run.defect for run in runs if run.defect), "")
         if defect:
             raise NoVerdict(options.words_of(self.config).say("ui.defect") + "\n" + defect)
@@ -206,8 +223,6 @@ class Step(pytest.Item):
 
     def runtest(self) -> None:
         """Fail if the step did."""
-        from harness.verdict.outcome import Outcome
-
         if self._result.outcome is Outcome.FAILED:
             raise StepFailed(self._explanation())
 
@@ -228,17 +243,13 @@ class Step(pytest.Item):
 
     def _words(self) -> Words:
         """Words in the chosen language, for the run that the verdict comes from."""
-        from harness.reports.words import Words
-
         return Words(options.words_of(self.config), self._run.nonce, self._run.component)
 
     def _receipt(self) -> str:
-        from harness.reports.jsonreport import receipt
 
         return receipt(self._result, self._words())
 
     def _explanation(self) -> str:
-        from harness.reports.terminal import Terminal
 
         text = StringIO()
         words = self._words()
@@ -249,12 +260,6 @@ class Step(pytest.Item):
         first = "; ".join(titles) or self._receipt()
         again = words.texts.say("ui.again_pytest", seed=self._run.seed)
         return f"{first}\n{text.getvalue().rstrip()}\n{again}"
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Our explanation; a traceback only for a failure of the kit."""
-        if isinstance(excinfo.value, StepFailed | NoVerdict):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """The location that pytest's report shows."""
@@ -275,8 +280,6 @@ class NoVerdict(Exception):  # noqa: N818 - named for what it says
 
 def _exercises(text: str | None, words: Texts) -> list[int]:
     """The numbers in a text such as `1,3`; all of them if there is none."""
-    from harness.texts.problem import Problem
-    from harness.verdict.steps import EXERCISES, numbers_in
 
     try:
         return numbers_in(text, "--lab-exercises") if text else list(EXERCISES)

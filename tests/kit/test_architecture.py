@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 LAYERS = (
+    ("harness.entry_points",),
     ("harness.cli",),
     ("harness.bench",),
     (

@@ -17,7 +17,6 @@ import pytest
 from harness.cli.main import cli
 from harness.contracts.running import CONTRACTS, contract_of
 from harness.history.faults import FAULTS, FaultKind, Way
-from harness.pytest_support import options
 from harness.scenarios.catalogue import SCENARIOS
 from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import (
@@ -414,7 +413,7 @@ def missing_of_languages(languages: Iterable[str]) -> list[str]:
         )
         if not re.search(rf"^  {language}: \{{$", (ROOT / "lab/web/texts.js").read_text(), re.MULTILINE):
             found.append(f"lab/web/texts.js: {language}")
-        if f'"{language}"' not in Path(options.__file__).read_text():
+        if f'"{language}"' not in read("harness/entry_points/chatlab_pytest.py"):
             found.append(f"--lab-lang: {language}")
     return found
 

@@ -26,6 +26,7 @@ INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = funct
 FAKE_PLAYS = '''
 """Plays that take no time: a step comes out as the seed and its number say."""
 import os
+import shutil
 import harness.running.play
 from harness.checkers.catalogue import Anomaly
 from harness.running.run import Run
@@ -46,6 +47,8 @@ async def play(exercise, target, seed, *, skip_slow=False, progress=None):
         receipt = Text({"inconclusive": "slow_machine", "skipped": "restart"}.get(str(outcome), "started"))
         anomalies = [Anomaly("reorder", params, [])] if failed else []
         steps.append(StepResult(step, outcome, 0 if failed else 1, 1, receipt, [], anomalies))
+    if os.environ.get("LOST"):
+        shutil.rmtree(os.environ["TMPDIR"])
     with open(os.environ["PLAYED"], "a") as file:
         file.write(f"{exercise} {seed} {os.getpid()}\\n")
     defect = "Traceback of ours" if os.environ.get("DEFECT") else ""
@@ -56,13 +59,15 @@ harness.running.play.play = play
 '''
 
 
-def run(folder: Path, *arguments: str, fake: bool = False, **env: str) -> tuple[int, str]:
-    """Run pytest in a folder of its own; returns its exit code and output."""
-    (folder / "pytest.ini").write_text(INI)
+def run(folder: Path, *arguments: str, fake: bool = False, ini: str = INI, **env: str) -> tuple[int, str]:
+    """Run pytest in a folder of its own, with settings if there are any; returns its exit code and output."""
+    if ini:
+        (folder / "pytest.ini").write_text(ini)
     if fake:
         (folder / "conftest.py").write_text(FAKE_PLAYS)
+    without = ["locust"] if {"--lf", "--cache-clear"} & {*arguments} else ["locust", "cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:locust", *arguments],
+        [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in without), *arguments],
         cwd=folder,
         env={**os.environ, "PLAYED": str(folder / "played.txt"), "PYTEST_ADDOPTS": "", **env},
         capture_output=True,
@@ -116,8 +121,10 @@ def test_verdicts_are_outcomes(tmp_path: Path) -> None:
     )
     assert "bob received sequence number 2, and then 1" in said
     assert "FAILED ex2_ordering::2.2 Numbers are unique and consecutive - Messages arrive" in said
+    assert "ERROR ex2_ordering::2.3 A client loses its connection and reconnects - answer" in said
     assert "--lab-seed" in said
     assert "Traceback" not in said
+    assert ".py:" not in said
     assert "chat-lab: 2 of 3 points (steps: 3)" in said
     steps = properties(junit)
     assert [(steps[s]["verdict"], steps[s]["points"], steps[s]["of"]) for s in ("2.1", "2.2")] == [
@@ -150,6 +157,41 @@ def test_xdist_keeps_the_steps_of_an_exercise_together(tmp_path: Path) -> None:
     assert len({pid for _, _, pid in played}) == 2
 
 
+@pytest.mark.parametrize("way", ["loadfile", "loadgroup", "each"])
+def test_steps_are_of_one_play_however_they_are_shared_out(tmp_path: Path, way: str) -> None:
+    """Each exercise is played once, each worker tells what came of it, and the points count a step once."""
+    arguments = ["--lab-solutions", "--lab-exercises=1,2", "-n", "2", "--dist", way]
+    code, said = run(tmp_path, *arguments, fake=True)
+    assert code == 1, said
+    workers = 2 if way == "each" else 1
+    assert counts(said)["passed"] == 6 * workers
+    assert counts(said)["failed"] == workers
+    assert "chat-lab: 7 of 8 points (steps: 8)" in said
+    played = [line.split() for line in (tmp_path / "played.txt").read_text().splitlines()]
+    assert sorted(exercise for exercise, _, _ in played) == ["1", "2"]
+    assert len({seed for _, seed, _ in played}) == 1
+
+
+REORDERED = """
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.name[::-1])
+"""
+
+
+def test_steps_are_of_one_play_in_any_order(tmp_path: Path) -> None:
+    """Where tests are shuffled and stolen by another worker; what failed last is chosen by its name."""
+    (tmp_path / "pytest.ini").write_text(INI)
+    (tmp_path / "conftest.py").write_text(FAKE_PLAYS + REORDERED)
+    _, said = run(tmp_path, "--lab-solutions", "-n", "2", "--dist", "worksteal", "--cache-clear")
+    assert counts(said)["failed"] == 1
+    played = [line.split()[0] for line in (tmp_path / "played.txt").read_text().splitlines()]
+    assert sorted(played) == ["1", "2", "3", "4"]
+    _, said = run(tmp_path, "--lab-solutions", "--lf")
+    assert counts(said)["failed"] == 1
+    assert "passed" not in counts(said)
+
+
 def test_of_several_runs_the_worst_counts(tmp_path: Path) -> None:
     """A step that failed in one of three runs failed."""
     arguments = ["--lab-solutions", "--lab-exercises=2", "--lab-runs=3", "--lab-seed=40", "-k", "2.2"]
@@ -168,6 +210,17 @@ def test_an_error_of_the_kit_is_no_failure(tmp_path: Path) -> None:
     assert code == 1
     assert counts(said) == {"error": 5}
     assert "Traceback of ours" in said
+
+
+def test_a_play_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
+    """If there is no room for what came of it, all steps are errors, which say what to do."""
+    (tmp_path / "temporary").mkdir()
+    env = {"TMPDIR": str(tmp_path / "temporary"), "LOST": "1"}
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, **env)
+    assert code == 1
+    assert counts(said) == {"error": 5}
+    assert "the folder for temporary files cannot be written: [Errno 2] No such file or directory" in said
+    assert ".py:" not in said
 
 
 @pytest.mark.parametrize(
