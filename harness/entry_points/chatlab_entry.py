@@ -7,6 +7,7 @@ these two are. The sentence is not in `harness/texts`, which is hidden with the 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +47,8 @@ def main() -> None:
     if said:
         print(said, file=sys.stderr)
         sys.exit(_EXIT_USAGE)
+    for name in [name for name in os.environ if name.startswith("WEBSOCKETS_")]:
+        del os.environ[name]  # settings of the library for another program; some end it as it is imported
     from harness.cli.main import main as command
 
     command()

@@ -35,6 +35,7 @@ from harness.pytest_support import options
 from harness.reports.terminal import Terminal
 from harness.texts import Texts
 from harness.verdict.any_history import anomalies_in
+from harness.verdict.judge import limit_of_machine
 from harness.verdict.steps import EXERCISES
 from harness.worlds import targets
 from harness.worlds.client import Client
@@ -73,8 +74,11 @@ class Failures:
         text = StringIO()
         sentence = self.words.say(f"pytest.{key}", **params) if key else ""
         text.write(f"{sentence}{self._place()}\n")
-        terminal = Terminal(self.words, out=text)
-        terminal.anomalies(anomalies_in(HistoryIndex(self.world.history)), self.world.nonce)
+        index, terminal = HistoryIndex(self.world.history), Terminal(self.words, out=text)
+        terminal.anomalies(anomalies_in(index), self.world.nonce)
+        limit = limit_of_machine(index)
+        if limit is not None:
+            terminal.line(self.words.say(f"doubt.{limit.key}", **limit.params))
         # What we were handling is told in words; pytest need not show it as well.
         raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
 
