@@ -26,6 +26,7 @@ from harness.history.index import DYING_SECONDS
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds.base import World
 from harness.worlds.connection import Connection
+from harness.worlds.programs import windows_script
 from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, as_user
 from harness.worlds.timeline import Timeline
@@ -185,7 +186,7 @@ class ServedWorld(World):
         try:
             process = self._launch()
         except CommandNotFound as error:
-            self._event("not_ready", why="command_not_found", command=str(error))
+            self._event("not_ready", why="command_not_found", problem=error.key, **error.params)
             raise PlayStopped from error
         self._event("started", pid=process.pid, port=self._port)
         return process
@@ -209,7 +210,7 @@ class ServedWorld(World):
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
                 self._reported.add(process.pid)
-                self._event("not_ready", why="exited", code=process.exit_code, output=process.tail())
+                self._event("not_ready", **self._how_exited(process))
                 raise PlayStopped
             why, more = await self._try_to_connect()
             if not why:
@@ -223,6 +224,12 @@ class ServedWorld(World):
         detail: dict[str, object] = {"why": why, "more": more, "seconds": READY_SECONDS}
         self._event("not_ready", **detail | self._why_not_ready(process, why))
         raise PlayStopped
+
+    def _how_exited(self, process: Process) -> dict[str, object]:
+        """What is known of a program that ended before it was ready."""
+        found: dict[str, object] = {"why": "exited", "code": process.exit_code, "output": process.tail()}
+        script = windows_script(self.target.command or (), self.target.cwd)
+        return found | ({"why": "windows_script", "script": script} if script else {})
 
     async def _try_to_connect(self) -> tuple[str, str]:
         """Why a client cannot connect, and the code or status that says so; empty if it can."""
@@ -384,7 +391,7 @@ class ServedWorld(World):
 
     def remarks(self, outcome: Outcome) -> list[Text]:
         """What this world has to say of the server besides the verdict, which has this outcome."""
-        return []
+        return list(self.target.remarks)
 
     def output(self) -> list[str]:
         """The last lines that the server printed, over all of its starts."""
