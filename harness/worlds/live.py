@@ -14,9 +14,10 @@ from pathlib import Path
 from harness.history import events as history
 from harness.worlds.connection import Connection
 from harness.worlds.process import ServerProcess, free_port
+from harness.worlds.programs import not_started, program_of
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
 from harness.worlds.surroundings import POLL
-from harness.worlds.targets import Target
+from harness.worlds.targets import CommandNotFound, Target
 from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -70,7 +71,14 @@ class LiveWorld(ServedWorld):
             **self._settings(),
         }
         log = self._folder / f"output-{self._starts}.txt"
-        return ServerProcess(self.target.command, Path(self.target.cwd), env, log)
+        command, cwd = self.target.command, Path(self.target.cwd)
+        program = program_of(command, cwd, env.get("PATH"))
+        try:
+            return ServerProcess([program, *command[1:]], cwd, env, log)
+        except CommandNotFound as error:
+            if isinstance(error.__cause__, OSError):
+                raise not_started(command, program, error.__cause__) from error
+            raise
 
     async def _narrow_socket(self, host: str, port: int) -> socket.socket:
         loop = asyncio.get_running_loop()
