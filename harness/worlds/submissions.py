@@ -21,7 +21,7 @@ from harness.worlds.submission_toml import read as read_toml
 INSTALLED = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
 """Folders of tools, which hold nothing that a student has written."""
 _NOT_THEIRS = {*INSTALLED, "__MACOSX"}
-_OURS = {"lab", "harness", "solutions"}
+_OURS = {"lab", "harness", "solutions", "notebooks", "tests"}
 """Folders of the kit in which there are files of the same names as students'."""
 _DEPTH = 4
 """How many folders down a submission may lie in what was handed in."""

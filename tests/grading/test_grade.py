@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import cli
 from harness.grading.grade import Grade, Part, Rules, environment, fingerprint, grade, is_complete
 from harness.grading.register import Register
 from harness.running.run import Run
@@ -199,6 +202,17 @@ def test_wrong_usage_is_reported(tmp_path: Path, arguments: list[str], sentence:
     assert code == 64, said
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of another user."""
+
+    def refuse(folder: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    said = CliRunner().invoke(cli, ["grade", str(tmp_path)])
+    assert "cannot be read: Permission denied" in said.output
 
 
 def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shlex
 import shutil
 import signal
 import sys
@@ -193,7 +192,7 @@ class SimWorld(ServedWorld):
         assert self.target.command is not None
         program = python_program(self.target.command)
         if program is None or (program[0] != "-m" and not (Path(self.target.cwd) / program[0]).is_file()):
-            raise CommandNotFound("program.no_python_file", program=shlex.join(self.target.command[1:]))
+            raise CommandNotFound("program.missing", program=(program or self.target.command)[0])
         host = self.simulator.host("server")
         self._hosts.append(host)
         key = self.target.command, self.target.cwd

@@ -121,7 +121,7 @@ SITUATIONS = {
     "a server that is not there": Situation(
         "chatlab check 1 --world sim --server 'python server.py'",
         1,
-        ("There is no Python file to start by server.py.",),
+        ("There is no file server.py.",),
         {"x": ""},
     ),
     "doctor": Situation(

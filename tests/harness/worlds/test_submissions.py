@@ -63,6 +63,9 @@ LAYOUTS = {
     "a virtual environment": Layout((*FOUR, *below(".venv/lib/exercises")), "ada/ex1_chat/pubsub.py"),
     "only in what tools installed": Layout(below("node_modules/exercises"), "there is no ada/ex1_chat"),
     "the kit's own component": Layout(("lab/pubsub.py",), "there is no ada/ex1_chat/pubsub.py"),
+    "the kit without exercises": Layout(
+        ("lab/pubsub.py", "notebooks/defects/pubsub.py", *below("solutions")), "there is no ada/ex1_chat"
+    ),
     "an archive's shadow": Layout(("__MACOSX/pubsub.py", "._pubsub.py"), "there is no ada/ex1_chat"),
     "nothing": Layout((), "there is no ada/ex1_chat/pubsub.py"),
     "a whole server": Layout(("submission.toml",), "ada: python server.py"),
