@@ -27,6 +27,8 @@ _MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64", 243: "RISC-V"}
 """Processors, by their numbers in ELF, the format of Linux."""
 _HOSTS = {"amd64": "x86-64", "x86_64": "x86-64", "aarch64": "ARM64", "arm64": "ARM64", "riscv64": "RISC-V"}
 _MACH_O = tuple(bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe"))
+_SAME = (("python3", "python", "py"), ("node", "nodejs"))
+"""Names that one program has on different systems."""
 _SHELLS = ("sh", "bash", "dash", "zsh")
 _BY_SUFFIX = {".py": "python3", ".js": "node", ".mjs": "node", ".rb": "ruby", ".php": "php", ".sh": "sh"}
 
@@ -44,7 +46,7 @@ def program_of(command: Sequence[str], cwd: str | Path, path: str | None) -> str
     found = shutil.which(name, path=places) if is_bare else None
     if found is None:
         if is_bare and not os.path.lexists(here / name):
-            raise CommandNotFound("program.unknown", program=name)
+            raise _unknown(name, places)
         found = _executable(name, here)
     if sys.platform != "win32":
         _check_script(found, name, places)
@@ -118,6 +120,15 @@ def _executable(name: str, here: Path) -> str:
             raise CommandNotFound("program.not_executable", program=name)
         raise CommandNotFound("program.script_not_executable", program=name, interpreter=interpreter)
     return path
+
+
+def _unknown(name: str, places: str) -> CommandNotFound:
+    """A name that is not in PATH; if the same program is there by another one, that is told."""
+    alike = next((names for names in _SAME if name.lower().removesuffix(".exe") in names), ())
+    others = [other for other in alike if other != name and shutil.which(other, path=places)]
+    if others:
+        return CommandNotFound("program.other_name", program=name, other=others[0])
+    return CommandNotFound("program.unknown", program=name)
 
 
 def _not_there(name: str, path: Path, error: OSError) -> CommandNotFound:

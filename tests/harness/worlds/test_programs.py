@@ -147,6 +147,15 @@ def test_the_folder_may_be_relative(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert program_of(["link"], folder.name, "bin") == str(folder / "bin" / "link")
 
 
+def test_a_program_may_have_another_name_here(folder: Path) -> None:
+    """As Python has on Debian and on Windows."""
+    (folder / "bin" / "python3").write_text("#!/bin/sh\n")
+    (folder / "bin" / "python3").chmod(0o755)
+    for name in ("python", "py", "python.exe"):
+        with pytest.raises(CommandNotFound, match="there is `python3`"):
+            program_of([name, "server.py"], folder, "bin")
+
+
 def test_windows_line_ends_in_a_script_are_noticed(folder: Path) -> None:
     """In what a shell runs, whichever word of the command it is; Python does not mind them."""
     (folder / "run.sh").write_bytes(b"#!/bin/sh \nexec python3 server.py\r\n")
