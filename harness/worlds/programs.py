@@ -116,6 +116,8 @@ def _executable(name: str, here: Path) -> str:
         raise CommandNotFound("program.no_file", program=name)
     if sys.platform != "win32" and not os.access(path, os.X_OK):
         interpreter = _interpreter(_head_of(path), name)
+        if mode & 0o111:
+            raise CommandNotFound("program.not_allowed", program=name)
         if interpreter is None:
             raise CommandNotFound("program.not_executable", program=name)
         raise CommandNotFound("program.script_not_executable", program=name, interpreter=interpreter)

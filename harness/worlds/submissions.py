@@ -46,7 +46,7 @@ class Submission:
     def settings(self) -> Settings | None:
         """What its `submission.toml` says, if it has one. Raises BadTarget."""
         path = self.folder / NAME
-        if not path.is_file():
+        if not os.path.lexists(path):
             return None
         self._check(path)
         return read_toml(path, shown(path))

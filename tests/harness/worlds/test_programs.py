@@ -147,6 +147,15 @@ def test_the_folder_may_be_relative(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert program_of(["link"], folder.name, "bin") == str(folder / "bin" / "link")
 
 
+def test_a_place_where_nothing_may_be_executed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /tmp is on some machines: the file's permissions are not the reason."""
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(CommandNotFound, match="mounted with `noexec`"):
+        program_of(["./run.sh"], folder, None)
+
+
 def test_a_program_may_have_another_name_here(folder: Path) -> None:
     """As Python has on Debian and on Windows."""
     (folder / "bin" / "python3").write_text("#!/bin/sh\n")

@@ -70,6 +70,8 @@ LAYOUTS = {
     "nothing": Layout((), "there is no ada/ex1_chat/pubsub.py"),
     "a whole server": Layout(("submission.toml",), "ada: python server.py"),
     "a whole server below": Layout(("app/submission.toml",), "ada/app: python server.py"),
+    "a folder for submission.toml": Layout(("submission.toml/x",), "ada/submission.toml is no file"),
+    "a dangling submission.toml": Layout((), "is a link to gone, which", (("submission.toml", "gone"),)),
     "a name in capitals": Layout(("Submission.toml",), "but ada/Submission.toml", unclear=True),
     "a hidden end": Layout(("submission.toml.txt",), "but ada/submission.toml.txt", unclear=True),
     "not unpacked": Layout(("handed in.zip",), "there is only an archive, ada/handed in.zip", unclear=True),
