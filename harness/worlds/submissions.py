@@ -7,8 +7,10 @@ followed as long as they stay within the folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -36,9 +38,9 @@ class Submission:
     """The submission in a folder that was handed in. Raises BadTarget if there is none, or several."""
 
     def __init__(self, handed_in: Path) -> None:
-        if handed_in.is_file():
+        if os.path.isfile(handed_in):
             raise BadTarget("target.is_file", path=handed_in)
-        if not handed_in.is_dir():
+        if not os.path.isdir(handed_in):
             raise BadTarget("target.no_folder", path=handed_in)
         self._handed_in = handed_in.absolute()
         self.folder = self._home()
@@ -80,7 +82,7 @@ class Submission:
             found += [folder] if is_submission(folder) else []
         # The kit has model answers, too, and no student hands those in.
         homes = [each for each in found if each.name != "solutions"] or [
-            each for each in found if not (each.parent / "lab").is_dir()
+            each for each in found if not os.path.isdir(each.parent / "lab")
         ]
         if len(homes) > 1:
             raise Unclear("target.several", path=shown(self._handed_in), there=_listed(homes))
@@ -91,7 +93,7 @@ class Submission:
         for folder in self._folders:
             inside = folder.relative_to(self._handed_in).parts
             if folder.is_relative_to(self.folder) and not _OURS & set(inside):
-                yield from (each for each in _entries(folder) if each.is_file())
+                yield from (each for each in _entries(folder) if os.path.isfile(each))
 
     def _elsewhere(self, wanted: Path) -> Path:
         """The file of this name, if it is in a folder of another name, and is the only one."""
@@ -119,24 +121,35 @@ class Submission:
 
     def _check(self, path: Path) -> None:
         """Raise BadTarget for what is no file of the submission's own."""
-        if not path.exists():
-            raise BadTarget("target.dangling", path=shown(path), leads=os.readlink(path))
-        if not path.is_file():
-            raise BadTarget("target.not_a_file", path=shown(path))
+        check_readable(path)
         if _leads_out(path, self._handed_in):
             raise Unclear("target.leads_out", path=shown(path), leads=os.path.realpath(path))
-        if path.stat().st_size > _LARGEST:
-            raise BadTarget("target.too_large", path=shown(path))
+
+
+def check_readable(path: Path) -> None:
+    """Raise BadTarget for what is no file that somebody wrote, or cannot be read."""
+    try:
+        about = os.stat(path)
+    except OSError as error:
+        if os.path.islink(path):
+            raise BadTarget("target.dangling", path=shown(path), leads=os.readlink(path)) from error
+        raise BadTarget("target.unreadable_file", path=shown(path), why=error.strerror) from error
+    if not stat.S_ISREG(about.st_mode):
+        raise BadTarget("target.not_a_file", path=shown(path))
+    if not os.access(path, os.R_OK):
+        raise BadTarget("target.unreadable_file", path=shown(path), why=os.strerror(errno.EACCES))
+    if about.st_size > _LARGEST:
+        raise BadTarget("target.too_large", path=shown(path))
 
 
 def is_submission(folder: Path) -> bool:
     """Whether a folder has a `submission.toml`, or the file of an exercise where it belongs."""
-    return (folder / NAME).is_file() or has_components(folder)
+    return os.path.isfile(folder / NAME) or has_components(folder)
 
 
 def has_components(folder: Path) -> bool:
     """Whether a folder has the file of any exercise where it belongs."""
-    return any(component_in(folder, number).is_file() for number in EXERCISES)
+    return any(os.path.isfile(component_in(folder, number)) for number in EXERCISES)
 
 
 def component_in(folder: Path, exercise: int) -> Path:
@@ -165,7 +178,9 @@ def _folders_below(top: Path) -> Iterator[Path]:
                 continue
             seen.add(real)
             yield folder
-            below += [each for each in _entries(folder) if each.name not in _NOT_THEIRS and each.is_dir()]
+            below += [
+                each for each in _entries(folder) if each.name not in _NOT_THEIRS and os.path.isdir(each)
+            ]
         level = below
 
 

@@ -17,7 +17,7 @@ from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.worlds.commands import words_of
 from harness.worlds.problems import BadTarget, CommandNotFound, Unclear
 from harness.worlds.programs import python_program
-from harness.worlds.submissions import Submission, component_in, has_components, shown
+from harness.worlds.submissions import Submission, check_readable, component_in, has_components, shown
 
 __all__ = [  # what is judged, and why it cannot be
     "ROOT",
@@ -166,8 +166,9 @@ def _own(exercise: int, together: bool) -> Target:
     folder = find_folder("exercises")
     files = {number: component_in(folder, number) for number in (EXERCISES if together else (exercise,))}
     for path in files.values():
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise BadTarget("target.no_component", path=shown(path))
+        check_readable(path)
     target = _with_components(files, exercise, together, f"{shown(folder)} together" if together else None)
     if folder.parent in _here_and_above() or folder in _here_and_above():
         return target

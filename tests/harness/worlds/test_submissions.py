@@ -134,6 +134,18 @@ def test_pipes_and_large_files_are_not_read() -> None:
         submission(Path("large"), 1, together=False)
 
 
+def test_what_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handed in, or the student's own."""
+    for folder in ("ada", "exercises"):
+        Path(folder, "ex1_chat").mkdir(parents=True)
+        Path(folder, FOUR[0]).write_text("")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BadTarget, match=r"ada/ex1_chat/pubsub\.py cannot be read: Permission denied"):
+        submission(Path("ada"), 1, together=False)
+    with pytest.raises(BadTarget, match=r"exercises/ex1_chat/pubsub\.py cannot be read: Permission denied"):
+        targets.choose(1)
+
+
 def test_what_is_no_folder_is_told() -> None:
     """A file, and a folder that is not there."""
     Path("ada.zip").write_text("")
