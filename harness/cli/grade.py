@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from harness.grading.grade import Rules
 
 
+_OF_ARCHIVES = ("__MACOSX",)
+"""Folders that archives have beside what was handed in."""
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
@@ -85,7 +89,11 @@ def _submissions(folder: Path, said: Texts) -> list[Path]:
         raise wrong_usage("no_class", path=folder)
     if (folder / "submission.toml").exists() or any((folder / slug).exists() for slug in EXERCISES.values()):
         raise wrong_usage("one_submission", path=folder)
-    there = sorted(each for each in folder.iterdir() if each.name[0] != ".")
+    try:
+        all_of_them = sorted(folder.iterdir())
+    except OSError as error:
+        raise wrong_usage("class_unreadable", path=folder, why=error.strerror) from error
+    there = [each for each in all_of_them if each.name[0] != "." and each.name not in _OF_ARCHIVES]
     folders = [each for each in there if each.is_dir()]
     if not folders:
         raise wrong_usage("no_submission", path=folder)

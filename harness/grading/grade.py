@@ -31,10 +31,13 @@ from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 from harness.worlds.environment import IN_CLASS, names_passed
-from harness.worlds.targets import ROOT, BadTarget, submission
+from harness.worlds.submissions import INSTALLED
+from harness.worlds.targets import ROOT, BadTarget, Unclear, submission
 
 _LARGE = 1024 * 1024
-_NOT_THEIRS = {".git", "node_modules", "__pycache__", ".venv", "venv"}
+"""Bytes above which a file counts by its size alone."""
+_READ = 64 * 1024 * 1024
+"""Bytes that are read of a submission to see whether it has changed; of what is beyond, the sizes count."""
 
 
 class Rules(Struct, frozen=True):
@@ -118,6 +121,9 @@ async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tupl
 async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
     try:
         target = submission(folder, exercise, rules.together)
+    except Unclear as error:
+        why = texts.say("grade.unclear", why=error.said_in(texts))
+        return _open(exercise, _alone(exercise, rules), why), ""
     except BadTarget as error:
         problem = texts.say("grade.nothing", why=error.said_in(texts))
         possible = _possible(exercise, _alone(exercise, rules))
@@ -236,31 +242,30 @@ def is_complete(mark: Grade | None, exercises: list[int]) -> bool:
 def fingerprint(folder: Path, rules: Rules) -> str:
     """A hash that changes with the files of a submission, with the rules, and with the kit.
 
-    Of large files only the size counts, and files of package managers do not count.
+    Of large files only the size counts, and of links where they lead; what tools have installed does not.
     """
     how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)}"
     digest = hashlib.sha256(f"{_kit()} {how}".encode())
+    left = _READ
     for path in _files(folder):
         with suppress(OSError):  # a file that we cannot read, the server cannot read either
-            if not path.is_file():
-                continue
-            size = path.stat().st_size
-            digest.update(os.fsencode(path.relative_to(folder)) + f" {size} ".encode())
-            digest.update(path.read_bytes() if size <= _LARGE else b"")
+            name = os.fsencode(path.relative_to(folder))
+            if path.is_symlink():
+                digest.update(name + b" -> " + os.fsencode(os.readlink(path)))
+            elif path.is_file():
+                size = path.stat().st_size
+                is_read = size <= min(_LARGE, left)
+                left -= size if is_read else 0
+                digest.update(name + f" {size} ".encode() + (path.read_bytes() if is_read else b""))
     return digest.hexdigest()[:16]
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, through links too, each folder once."""
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(set(folders) - _NOT_THEIRS)
-        yield from (Path(place, name) for name in sorted(files))
+    """All files and links below a folder."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - INSTALLED)
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        yield from (Path(place, name) for name in sorted([*files, *links]))
 
 
 @cache

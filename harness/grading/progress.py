@@ -17,6 +17,7 @@ def line_of(mark: Grade, said: Texts) -> str:
     seconds = said.say("ui.seconds", seconds=f"{mark.seconds:.1f}")
     parts = [said.say(f"outcome.{mark.verdict}"), points, seconds]
     parts += [f"{said.say('outcome.failed')}: {', '.join(mark.failed_steps)}"] if mark.failed_steps else []
+    parts += [part.problem for part in mark.parts.values() if part.problem and not part.report][:1]
     return ", ".join(parts)
 
 

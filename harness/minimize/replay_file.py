@@ -25,6 +25,8 @@ from harness.verdict.steps import EXERCISES
 from harness.worlds.targets import Target, python_program
 
 FORMAT = 2
+_FAR = 2
+"""Folders up within which a path is that of the student's own work."""
 MAX_HISTORY = 1024 * 1024
 """The largest history, in bytes, that is written into a file."""
 
@@ -99,8 +101,9 @@ def files(target: Target) -> dict[str, str]:
     for word in (target.command or ())[1:]:
         path = Path(target.cwd) / (word.partition("=")[2] or word)  # COMPONENT=FILE, or FILE
         if path.is_file():
-            name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[_portable(os.path.abspath(path), Path.cwd())] = hashlib.sha256(
+                path.read_bytes()
+            ).hexdigest()
     return found
 
 
@@ -126,6 +129,17 @@ def first_difference(one: History, other: History) -> tuple[Event | None, Event 
 
 
 def _relative(target: Target, base: Path) -> Target:
-    """The target with paths relative to a folder, so that the file can be played elsewhere."""
-    command = tuple(word.replace(f"{base}/", "") for word in target.command or ())
-    return replace(target, command=("python", *command[1:]), cwd=os.path.relpath(target.cwd, base))
+    """The target with paths relative to a folder, and without what only this machine knows."""
+    label, _, *words = [_portable(word, base) for word in (target.label, *(target.command or ()))]
+    command = ("python", *words)
+    cwd = os.path.relpath(target.cwd, base)
+    return replace(target, label=label, command=command, cwd=cwd, uses={}, remarks=())
+
+
+def _portable(word: str, base: Path) -> str:
+    """A path, or COMPONENT=FILE, as seen from a folder; what is far from there, or no path, as it is."""
+    option, equals, path = word.rpartition("=")
+    if not os.path.isabs(path):
+        return word
+    near = os.path.relpath(path, base)
+    return word if near.split(os.sep).count("..") > _FAR else f"{option}{equals}{near}"

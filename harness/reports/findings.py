@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from harness.checkers.catalogue import Anomaly
 from harness.reports.summary import Summary, excluded_frequency
@@ -29,10 +30,10 @@ def are_several(steps: list[StepResult]) -> bool:
     return sum(len(by_kind(step.anomalies)) for step in steps if not is_not_reached(step)) > 1
 
 
-def notes_of(run: Run, words: Words) -> list[str]:
-    """The notes of a run, without repeats."""
+def notes_of(run: Run, words: Words, but: Container[str] = ()) -> list[str]:
+    """The notes of a run, without repeats, but for those of some kinds."""
     notes = [*run.notes, *(note for step in run.steps for note in step.notes)]
-    return list(dict.fromkeys(words.text("note", note) for note in notes))
+    return list(dict.fromkeys(words.text("note", note) for note in notes if note.key not in but))
 
 
 def frequency(summary: Summary, texts: Texts) -> list[str]:

@@ -42,6 +42,8 @@ _STYLES = {
     Outcome.SKIPPED: "dim",
 }
 _ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
+_OF_TARGET = ("installed_copy", "unread_keys", "unread_build")
+"""Notes on what was judged, which stand at the head of a report."""
 _EVIDENCE = 6
 """Events that are shown of each finding."""
 _CALLS = 24
@@ -140,6 +142,9 @@ class Terminal:
         unit = "ui.simulated_seconds" if run.case is not None else "ui.seconds"
         seconds = self.texts.say(unit, seconds=f"{run.seconds:.1f}")
         self.line(f"{title}   [{run.target}, {seconds}]", "bold")
+        for note in run.notes:
+            if note.key in _OF_TARGET:
+                self.block(words.text("note", note), 2, "yellow")
         if run.defect:
             self.block(self.texts.say("ui.defect"), 2, "bold red")
             self.block(run.defect, 4)
@@ -160,7 +165,7 @@ class Terminal:
     def _notes(self, run: Run, words: Words) -> None:
         """The notes of a run; after a failure they may say the cause."""
         style = "dim" if run.outcome is Outcome.PASSED else ""
-        for note in notes_of(run, words):
+        for note in notes_of(run, words, but=_OF_TARGET):
             self.block(f"{self.texts.say('ui.note')} {note}", 2, style)
 
     def step(self, run: Run, step: StepResult) -> None:

@@ -6,7 +6,10 @@ from harness.texts import Texts, texts
 
 
 class Problem(Exception):  # noqa: N818 - its subclasses are named for what they say
-    """Something that whoever gave a command has to know. As a string, it is the English sentence."""
+    """Something that whoever gave a command has to know. As a string, it is the English sentence.
+
+    A parameter may be a problem itself.
+    """
 
     def __init__(self, key: str, **params: object) -> None:
         super().__init__(texts("en").say(key, **params))
@@ -15,4 +18,5 @@ class Problem(Exception):  # noqa: N818 - its subclasses are named for what they
 
     def said_in(self, words: Texts) -> str:
         """The sentence in another language."""
-        return words.say(self.key, **self.params)
+        inner = {key: each.said_in(words) for key, each in self.params.items() if isinstance(each, Problem)}
+        return words.say(self.key, **{**self.params, **inner})

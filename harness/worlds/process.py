@@ -14,7 +14,6 @@ import ctypes
 import errno
 import os
 import random
-import shutil
 import signal
 import socket
 import sys
@@ -26,7 +25,7 @@ import psutil
 
 from harness.worlds.kept import Kept, KeptOnWindows
 from harness.worlds.machine_limits import AT_START, limit_of, room_in
-from harness.worlds.targets import CommandNotFound
+from harness.worlds.programs import not_started, program_of
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes of the output's end that are kept."""
@@ -93,10 +92,7 @@ class ServerProcess:
     def __init__(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, port: int = 0
     ) -> None:
-        program = shutil.which(command[0], path=env.get("PATH"))
-        if program is None and not (cwd / command[0]).is_file():
-            raise CommandNotFound(command[0])
-        program = os.path.abspath(program or cwd / command[0])
+        program = program_of(command, cwd, env.get("PATH"))
         self._log = log
         self._printed = 0
         self._port = port
@@ -109,7 +105,7 @@ class ServerProcess:
             except OSError as error:
                 if limit_of(error):
                     raise
-                raise CommandNotFound(f"{command[0]} ({error.strerror})") from error
+                raise not_started(command, program, error) from error
 
     @property
     def pid(self) -> int:

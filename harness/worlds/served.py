@@ -28,6 +28,7 @@ from harness.worlds import machine_limits
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
+from harness.worlds.programs import windows_script
 from harness.worlds.surroundings import PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, as_user
 from harness.worlds.timeline import Timeline
@@ -215,7 +216,7 @@ class ServedWorld(World):
             self._stop_if_lacking(error)
             raise
         except CommandNotFound as error:
-            self._event("not_ready", why="command_not_found", command=str(error))
+            self._event("not_ready", why="command_not_found", problem=error.key, **error.params)
             raise PlayStopped from error
         self._event("started", pid=process.pid, port=self._port)
         return process
@@ -290,8 +291,11 @@ class ServedWorld(World):
         left = process.what_is_left()
         if left:
             return {"why": "detached", "code": process.exit_code, "left": ", ".join(left)}
-        why = "old_connections" if process.is_kept_out else "exited"
-        return {"why": why, "code": process.exit_code, "output": process.tail(), "port": self._port}
+        found: dict[str, object] = {"code": process.exit_code, "output": process.tail(), "port": self._port}
+        if process.is_kept_out:
+            return found | {"why": "old_connections"}
+        script = windows_script(self.target.command or (), self.target.cwd)
+        return found | ({"why": "windows_script", "script": script} if script else {"why": "exited"})
 
     def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
         """What else can be found out of a server that does not become ready. If it hangs, this ends it."""
@@ -448,7 +452,7 @@ class ServedWorld(World):
 
     def remarks(self, outcome: Outcome) -> list[Text]:
         """What this world has to say of the server besides the verdict, which has this outcome."""
-        return []
+        return list(self.target.remarks)
 
     def output(self) -> list[str]:
         """The last lines that the server printed, over all of its starts."""

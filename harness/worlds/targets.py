@@ -5,35 +5,48 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from harness.texts.problem import Problem
+from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
+from harness.worlds.commands import words_of
+from harness.worlds.problems import BadTarget, CommandNotFound, Unclear
+from harness.worlds.programs import python_program
+from harness.worlds.submissions import Submission, check_readable, component_in, has_components, shown
+
+__all__ = [  # what is judged, and why it cannot be
+    "ROOT",
+    "BadTarget",
+    "CommandNotFound",
+    "Target",
+    "Unclear",
+    "as_user",
+    "at_file",
+    "at_url",
+    "check_simulated",
+    "choose",
+    "find_folder",
+    "python_program",
+    "reference",
+    "submission",
+    "whole_server",
+]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-"""The folder that holds `exercises` and `solutions`, unless the current one does."""
-_HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
-"""Options of Python that change nothing about what a program does."""
-
-
-class BadTarget(Problem):
-    """The target cannot be judged; the text says what to do."""
-
-
-class CommandNotFound(Exception):  # noqa: N818 - named for what it says
-    """There is no such program; the text is its name."""
+"""The folder that holds `exercises` and `solutions`, unless they are where the command is given."""
 
 
 class Target(Struct, frozen=True):
-    """How to reach the server that one exercise is judged on.
+    """How to reach the server that one exercise is judged on. `cwd` and the paths in `uses` are absolute.
 
-    `component` is the exercise's component where only that one is the student's: then only the steps
-    that it can break carry points.
+    `label` says which file, command or address it is, as whoever gave the command knows it. `component` is
+    the exercise's component where only that one is the student's: then only the steps that it can break
+    carry points.
     """
 
     label: str
@@ -46,6 +59,8 @@ class Target(Struct, frozen=True):
     """The names of our environment variables that its server may see; None for all. See `environment.py`."""
     uses: dict[str, str] = field(default_factory=dict)
     """The files of the components that are the student's, by their names: these are called directly, too."""
+    remarks: tuple[Text, ...] = ()
+    """What a report has to say of how it was found."""
 
 
 def reference() -> Target:
@@ -54,37 +69,20 @@ def reference() -> Target:
 
 
 def whole_server(command: str, cwd: Path | None = None, label: str | None = None) -> Target:
-    """Any program that speaks the protocol. Raises BadTarget if `command` cannot be split into words."""
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise BadTarget("target.unreadable_command", command=repr(command), why=error) from error
-    if not words:
-        raise BadTarget("target.empty_command")
-    return Target(label or command, words, str(cwd or Path.cwd()))
+    """Any program that speaks the protocol. Raises BadTarget if `command` is not the words of one."""
+    return Target(label or command, words_of(command), str((cwd or Path.cwd()).absolute()))
 
 
 def at_file(file: str) -> Target:
     """A whole server in one Python file. Raises BadTarget if there is no such file."""
     path = Path(file)
-    if not path.is_file() or path.suffix != ".py":
+    if path.is_dir():
+        raise BadTarget("target.folder_of_file", path=file)
+    if path.is_file() and path.suffix != ".py":
+        raise BadTarget("target.not_python_file", path=file)
+    if not path.is_file():
         raise BadTarget("target.no_python_file", path=file)
-    return Target(file, (sys.executable, file))
-
-
-def python_program(command: tuple[str, ...]) -> list[str] | None:
-    """The module (after `-m`) or file that a command runs in Python, and its arguments; else None.
-
-    Only such programs can be played in the simulated world.
-    """
-    if command[0] != sys.executable and not Path(command[0]).name.startswith("python"):
-        return None
-    words = list(command[1:])
-    while words and words[0] in _HARMLESS:
-        del words[0]
-    if not words or (words[0] != "-m" and words[0].startswith("-")) or words == ["-m"]:
-        return None
-    return words
+    return Target(shown(path.absolute()), (sys.executable, file))
 
 
 def check_simulated(target: Target) -> None:
@@ -112,30 +110,26 @@ def at_url(url: str) -> Target:
 
 
 def submission(folder: Path, exercise: int, together: bool, label: str | None = None) -> Target:
-    """A folder laid out like `exercises/`, or one whose `submission.toml` starts a whole server.
+    """What was handed in as a folder: laid out like `exercises/`, or with a `submission.toml`.
 
     Raises BadTarget if it is neither.
     """
-    if not folder.is_dir():
-        raise BadTarget("target.no_folder", path=folder)
-    folder = _find_submission(folder)
-    about = folder / "submission.toml"
-    if about.is_file():
-        try:
-            run = tomllib.loads(about.read_text()).get("run")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadTarget("target.unreadable_file", path=about, why=error) from error
-        if not isinstance(run, str):
-            raise BadTarget("target.no_run", path=about)
-        return whole_server(run, folder, label)
-    numbers = sorted(EXERCISES) if together else [exercise]
-    missing = [str(_file(folder, n)) for n in numbers if not _file(folder, n).is_file()]
-    if missing:
-        raise BadTarget("target.no_component", path=missing[0])
-    uses = {COMPONENTS[n]: str(_file(folder, n).resolve()) for n in numbers}
-    name = label or str(_file(folder, exercise))
+    found = Submission(folder)
+    settings = found.settings()
+    if settings is not None:
+        name = label or f"{shown(found.folder)}: {settings.command}"
+        return Target(name, settings.words, str(found.folder), remarks=settings.remarks)
+    files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
+    return _with_components(files, exercise, together, label)
+
+
+def _with_components(files: dict[int, Path], exercise: int, together: bool, label: str | None) -> Target:
+    """The reference server with one component of the student's, or with all."""
+    uses = {COMPONENTS[number]: str(path.resolve()) for number, path in files.items()}
+    if not label:
+        label = ", ".join(shown(path) for path in files.values())
     words = _server_with(f"{component}={path}" for component, path in uses.items())
-    return Target(name, words, component=None if together else COMPONENTS[exercise], uses=uses)
+    return Target(label, words, component=None if together else COMPONENTS[exercise], uses=uses)
 
 
 def choose(
@@ -163,9 +157,24 @@ def choose(
         return at_url(url)
     if folder is not None:
         return submission(folder, exercise, together)
-    name = "solutions" if of_solutions else "exercises"
-    label = f"{name} together" if together else f"{name}/{EXERCISES[exercise]}"
-    return submission(find_folder(name), exercise, together, label)
+    if of_solutions:
+        label = "solutions together" if together else f"solutions/{EXERCISES[exercise]}"
+        return submission(find_folder("solutions"), exercise, together, label)
+    return _own(exercise, together)
+
+
+def _own(exercise: int, together: bool) -> Target:
+    """The student's own files; the report says so if they are only the copies that were installed."""
+    folder = find_folder("exercises")
+    files = {number: component_in(folder, number) for number in (EXERCISES if together else (exercise,))}
+    for path in files.values():
+        if not os.path.lexists(path):
+            raise BadTarget("target.no_component", path=shown(path))
+        check_readable(path)
+    target = _with_components(files, exercise, together, f"{shown(folder)} together" if together else None)
+    if folder.parent in _here_and_above() or folder in _here_and_above():
+        return target
+    return replace(target, remarks=(Text("installed_copy", {"here": str(Path.cwd()), "path": str(folder)}),))
 
 
 def as_user(address: str, user: str) -> str:
@@ -176,34 +185,20 @@ def as_user(address: str, user: str) -> str:
 
 
 def find_folder(name: str) -> Path:
-    """`exercises` or `solutions`: in the current folder, else where the kit is. Raises BadTarget."""
-    for base in (Path.cwd(), ROOT):
-        if (base / name / EXERCISES[1]).is_dir():
+    """`exercises` or `solutions`: in the current folder or above it, else where the kit is. Raises BadTarget.
+
+    Of these, one may be `exercises` itself, by another name.
+    """
+    for base in (*_here_and_above(), ROOT):
+        if name == "exercises" and base.name != "solutions" and has_components(base):
+            return base
+        if any((base / name / slug).is_dir() for slug in EXERCISES.values()):
             return base / name
     raise BadTarget("target.not_here", name=name)
 
 
-def _find_submission(folder: Path) -> Path:
-    """The folder of the submission in one that was handed in: that one, or the only one below with the files.
-
-    Some students hand in the whole kit, and some archives wrap everything in one more folder.
-    """
-    for pattern in ("", "*/", "*/*/"):
-        found = {folder} if not pattern else {path for path in folder.glob(pattern) if path.is_dir()}
-        homes = [path for path in found if _is_submission(path)]
-        if homes:
-            # The kit has model answers, too, and no student hands those in.
-            own = [path for path in homes if path.name != "solutions"]
-            return own[0] if len(own) == 1 else folder
-    return folder
-
-
-def _is_submission(folder: Path) -> bool:
-    return (folder / "submission.toml").is_file() or any(_file(folder, n).is_file() for n in EXERCISES)
-
-
-def _file(folder: Path, exercise: int) -> Path:
-    return folder / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
+def _here_and_above() -> Sequence[Path]:
+    return (Path.cwd(), *Path.cwd().parents)
 
 
 def _server_with(uses: Iterable[str]) -> tuple[str, ...]:

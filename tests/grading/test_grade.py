@@ -12,11 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import cli
 from harness.grading.grade import Grade, Part, Rules, fingerprint, grade, is_complete
 from harness.grading.register import Register
 from harness.running.run import Run
@@ -234,6 +237,17 @@ def test_wrong_usage_is_reported(tmp_path: Path, arguments: list[str], sentence:
     assert "Traceback" not in said
 
 
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of another user."""
+
+    def refuse(folder: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    said = CliRunner().invoke(cli, ["grade", str(tmp_path)])
+    assert "cannot be read: Permission denied" in said.output
+
+
 def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
     """The fingerprint changes with any file and any rule, and not with what a package manager installed."""
     (tmp_path / "a.py").write_text("one")
@@ -249,10 +263,30 @@ def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
     other.mkdir()
     (tmp_path / "link").symlink_to(other)
     linked = fingerprint(tmp_path, RULES)
+    assert linked != before
     (other / "b.py").write_text("behind a link")
-    assert fingerprint(tmp_path, RULES) != linked
+    assert fingerprint(tmp_path, RULES) == linked, "nothing is read that lies elsewhere"
     (tmp_path / "link").unlink()
     (tmp_path / "a.py").write_text("two")
+    assert fingerprint(tmp_path, RULES) != before
+
+
+def test_little_is_read_to_see_whether_a_grade_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pipe, no link out of the folder or in a circle, no large file, and of many files only the first."""
+    monkeypatch.setattr("harness.grading.grade._READ", 10)
+    os.mkfifo(tmp_path / "pipe")
+    for name, leads in (("all", "/"), ("again", "."), ("gone", "nowhere")):
+        (tmp_path / name).symlink_to(leads)
+    with (tmp_path / "dump.bin").open("wb") as file:
+        file.truncate(20 * 1024**3)
+    for name in ("first.py", "second.py"):
+        (tmp_path / name).write_text("one, two")
+    before = fingerprint(tmp_path, RULES)
+    (tmp_path / "second.py").write_text("two, one")
+    assert fingerprint(tmp_path, RULES) == before, "its size counts"
+    (tmp_path / "first.py").write_text("two, one")
     assert fingerprint(tmp_path, RULES) != before
 
 

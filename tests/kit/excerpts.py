@@ -68,7 +68,7 @@ def run_of(exercise: int, component: str = "") -> Run:
             place = source / EXERCISES[exercise] / f"{COMPONENTS[exercise]}.py"
             place.parent.mkdir()
             shutil.copy(ROOT / component, place)
-        label = f"exercises/{EXERCISES[exercise]}"  # as `chatlab check` calls them
+        label = f"exercises/{EXERCISES[exercise]}/{COMPONENTS[exercise]}.py"  # as `chatlab check` calls them
         return asyncio.run(judged(targets.submission(source, exercise, together=False, label=label)))
 
 

@@ -87,7 +87,9 @@ def test_every_receipt_and_bad_frame_has_a_text() -> None:
 PROBLEMS = {
     "BadTarget": "",
     "BadReplay": "",
+    "CommandNotFound": "",
     "Problem": "",
+    "Unclear": "",
     "wrong_usage": "usage.",
     "_wrong_usage": "usage.",
 }
@@ -112,7 +114,7 @@ def test_every_problem_has_a_text() -> None:
             assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
     used |= {*by_say, "usage.settings_handed_in"}
-    assert {key for key in known if key.startswith(("usage.", "target.", "replay."))} == used
+    assert {key for key in known if key.startswith(("usage.", "target.", "program.", "replay."))} == used
 
 
 def test_a_sentence_is_recognised() -> None:

@@ -112,7 +112,7 @@ class Rehearsal:
             try:
                 process = ServerProcess(running.words, running.workdir, running.environment, log)
             except CommandNotFound as error:
-                raise Failed(f"{name}: there is no program {error}") from error
+                raise Failed(f"{name}: {error}") from error
             running.processes.append(process)
         return running
 

@@ -193,7 +193,7 @@ class SimWorld(ServedWorld):
         assert self.target.command is not None
         program = python_program(self.target.command)
         if program is None or (program[0] != "-m" and not (Path(self.target.cwd) / program[0]).is_file()):
-            raise CommandNotFound(" ".join(self.target.command))
+            raise CommandNotFound("program.missing", program=(program or self.target.command)[0])
         host = self.simulator.host("server")
         self._hosts.append(host)
         key = self.target.command, self.target.cwd
@@ -235,6 +235,7 @@ class SimWorld(ServedWorld):
             for where, seconds in host.slept.items():
                 found[where] = found.get(where, 0.0) + seconds
         texts = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        texts = [*super().remarks(outcome), *texts]
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
             texts += [Text("waits_for_lock", {"where": place}) for place in places]

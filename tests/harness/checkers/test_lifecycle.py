@@ -12,8 +12,9 @@ from harness.checkers.catalogue import Anomaly
 from tests.harness.stories import Story, facts, names_of
 
 NOT_READY: dict[str, dict[str, Any]] = {
-    "command_not_found": {"command": "nodde"},
+    "command_not_found": {"problem": "program.unknown", "program": "nodde"},
     "exited": {"code": 1, "output": ["Traceback", "SyntaxError"]},
+    "windows_script": {"code": 127, "script": "run.sh", "output": []},
     "not_listening": {"seconds": 10.0, "output": []},
     "wrong_port": {"ports": [3000], "port": 8080, "output": []},
     "silent": {"seconds": 10.0, "output": []},
