@@ -8,9 +8,11 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
 
 from harness.texts.problem import Problem
 from harness.verdict.steps import COMPONENTS, EXERCISES
@@ -101,7 +103,10 @@ def at_url(url: str) -> Target:
         raise BadTarget("target.no_websocket", url=repr(url))
     try:
         host = urlsplit(url).hostname
-        urlsplit(url).port  # noqa: B018 - it raises for an impossible port
+        if host:
+            parse_uri(as_user(url, ""))
+    except InvalidURI as error:
+        raise BadTarget("target.no_address", url=repr(url), why=error.msg) from error
     except ValueError as error:
         raise BadTarget("target.no_address", url=repr(url), why=error) from error
     if not host:
@@ -168,9 +173,16 @@ def choose(
 
 def as_user(address: str, user: str) -> str:
     """The address of a server with the name that a client asks for."""
-    parts = urlsplit(address)
+    parts = urlsplit(without_user(address))
     query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+
+
+def without_user(address: str) -> str:
+    """The same address without any name; whatever else its query asks for stays as it is."""
+    parts = urlsplit(address)
+    pairs = [pair for pair in parts.query.split("&") if unquote_plus(pair.partition("=")[0]) != "user"]
+    return urlunsplit(parts._replace(query="&".join(pairs)))
 
 
 def find_folder(name: str) -> Path:
