@@ -52,7 +52,9 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
     for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
             continue
-        if isinstance(event, Closed) and event.by == "server" and not _excused(index, event):
+        if isinstance(event, Closed) and event.by == "kit":
+            found.append(_invalid_frame(index, event))
+        elif isinstance(event, Closed) and event.by == "server" and not _excused(index, event):
             params = {"who": event.client, "code": event.code, "reason": event.reason}
             found.append(
                 Anomaly("dropped_connection", params, [*_last_sent(index, event), event], str(event.code))
@@ -65,6 +67,13 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             )
             found.append(Anomaly(name, params, [event], wanted))
     return found[:3]
+
+
+def _invalid_frame(index: HistoryIndex, event: Closed) -> Anomaly:
+    """A connection that the client ended, because what came was not WebSocket."""
+    violation, _, more = event.reason.partition(" ")
+    params = {"who": event.client, "code": event.code, "violation": violation, "more": more}
+    return Anomaly("invalid_frame", params, [*_last_sent(index, event), event], violation)
 
 
 def _excused(index: HistoryIndex, event: Closed) -> bool:
