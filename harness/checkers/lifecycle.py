@@ -11,6 +11,8 @@ from harness.history.events import Closed, Event, GaveUp, Server
 from harness.history.faults import BAD_NAME
 from harness.history.index import HistoryIndex
 
+OWN_LIMIT = "own_limit"
+"""Why a connection was not opened, where this machine had too few of something, such as open files."""
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach the client: frames sent meanwhile are too late."""
 
@@ -59,7 +61,11 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             found.append(
                 Anomaly("dropped_connection", params, [*_last_sent(index, event), event], str(event.code))
             )
-        elif isinstance(event, GaveUp) and not _has_bad_name(index, event.conn):
+        elif (
+            isinstance(event, GaveUp)
+            and not _has_bad_name(index, event.conn)
+            and not event.wanted.endswith(OWN_LIMIT)
+        ):
             wanted = event.wanted.split(" ")[0]
             params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}
             name = (
@@ -74,6 +80,13 @@ def _invalid_frame(index: HistoryIndex, event: Closed) -> Anomaly:
     violation, _, more = event.reason.partition(" ")
     params = {"who": event.client, "code": event.code, "violation": violation, "more": more}
     return Anomaly("invalid_frame", params, [*_last_sent(index, event), event], violation)
+
+
+def hit_own_limit(index: HistoryIndex) -> bool:
+    """Whether this machine could not open a connection, for which the server is not to blame."""
+    return any(event.wanted.endswith(OWN_LIMIT) for event in index.gave_up) or any(
+        event.detail.get("why") == OWN_LIMIT for event in index.server
+    )
 
 
 def _excused(index: HistoryIndex, event: Closed) -> bool:

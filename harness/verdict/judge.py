@@ -28,7 +28,7 @@ def judge(
     flaws = flaws_in(index)
     results: list[StepResult] = []
     blocked: str | None = None
-    lacking = _not_simulated(index)
+    lacking = _not_simulated(index) or _own_limit(index)
     for step in steps:
         finding = findings[step]
         start, stop = index.steps.get(step, (inf, inf))
@@ -95,6 +95,11 @@ def _not_simulated(index: HistoryIndex) -> Text | None:
             params = {"where": event.detail["where"], "name": event.detail["name"]}
             return Text(f"lacking_{event.detail['lacking']}", params)
     return None
+
+
+def _own_limit(index: HistoryIndex) -> Text | None:
+    """Why the run may have been stopped, if this machine could not open a connection."""
+    return Text("own_limit") if any(map(lifecycle.hit_own_limit, index.worlds)) else None
 
 
 def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly:

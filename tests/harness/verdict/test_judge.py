@@ -121,6 +121,23 @@ def test_a_stall_makes_timed_findings_inconclusive(
         assert result.receipt == Text("stalled", {"seconds": 1.1})
 
 
+@pytest.mark.parametrize("at_start", [True, False])
+def test_a_limit_of_this_machine_leaves_open_what_was_not_finished(at_start: bool) -> None:
+    """What was finished before stands; a client that could not connect is no finding then."""
+    story = Story() if at_start else played("1.1")
+    story.begins("1.1" if at_start else "1.2")
+    if at_start:
+        story.server("not_ready", why="own_limit", more="Too many open files", seconds=10.0)
+    else:
+        (alice,) = story.clients("alice")
+        alice.gives_up("connection own_limit", 0.0)
+    results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
+    expected = ["inconclusive"] * 5 if at_start else ["passed", *["inconclusive"] * 4]
+    assert outcomes(results) == expected
+    assert results["1.5"].receipt == Text("own_limit")
+    assert results["1.2"].anomalies == []
+
+
 def test_a_stall_of_another_step_excuses_nothing() -> None:
     """Only stalls during the step count; one that ends in a later step may have begun in this one."""
     story = played("1.1", "1.2", "1.3", "1.4")
