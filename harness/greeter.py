@@ -16,6 +16,7 @@ import click
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from harness.worlds.targets import as_user
 from lab.command import run_command
 
 USER = "guide"
@@ -34,7 +35,7 @@ def greet(url: str, welcomes: tuple[str, ...]) -> None:
     """Say WORDS in each ROOM of the chat server at URL, unless they were said there before."""
     said = [split(each) for each in welcomes]
     try:
-        with connect(f"{url}?user={USER}", compression=None, proxy=None, open_timeout=PATIENCE) as server:
+        with connect(as_user(url, USER), compression=None, proxy=None, open_timeout=PATIENCE) as server:
             for room, words in said:
                 click.echo(f"{room} #{welcome(server, room, words)}: {words}")
     except InvalidURI as error:

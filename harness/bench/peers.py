@@ -154,7 +154,7 @@ def check_alive(process: ServerProcess) -> None:
 def _wait_for(process: ServerProcess, port: int) -> None:
     """Wait until the port accepts connections."""
     deadline = time.monotonic() + _START_SECONDS
-    while port not in process.listens_on():
+    while not any(heard == port for _, heard in process.listens_on()):
         check_alive(process)
         if time.monotonic() > deadline:
             raise BenchError(f"it did not listen on port {port} within {_START_SECONDS:g} s")

@@ -45,6 +45,7 @@ CATALOGUE: dict[str, Kind] = {
     "data_dir_ignored": Kind("start", "persistence"),
     # Frames.
     "malformed_frame": Kind("frames", "flow"),
+    "invalid_frame": Kind("frames", "flow"),
     "wrong_time": Kind("frames", "flow"),
     "unanswered_error": Kind("E", "components", timed=True),
     "unanswered_request": Kind("frames", "flow", timed=True),

@@ -32,7 +32,9 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
         answered = any(frame.conn == sent.conn and sent.at <= frame.at < end for frame, _ in index.errors)
         closed = index.conn(sent.conn).closed
         over = min(end, served_again(index, sent))
-        cut = closed is not None and closed.by == "server" and sent.at <= closed.at < over
+        cut = closed is not None and closed.by != "client" and sent.at <= closed.at < over
+        if closed is not None and cut and closed.by == "kit":
+            continue  # whatever the answer was, it was no frame: lifecycle.connections reports that
         if closed is not None and cut and index.server_ended_at(closed.at):
             continue  # no frame was answered any more
         if closed is not None and cut and sent.bad == BINARY and closed.code == 1003:

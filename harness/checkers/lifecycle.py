@@ -11,6 +11,8 @@ from harness.history.events import Closed, Event, GaveUp, Server
 from harness.history.faults import BAD_NAME
 from harness.history.index import HistoryIndex
 
+OWN_LIMIT = "own_limit"
+"""Why a connection was not opened, where this machine had too few of something, such as open files."""
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach the client: frames sent meanwhile are too late."""
 
@@ -54,12 +56,18 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
     for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
             continue
-        if isinstance(event, Closed) and event.by == "server" and not _excused(index, event):
+        if isinstance(event, Closed) and event.by == "kit":
+            found.append(_invalid_frame(index, event))
+        elif isinstance(event, Closed) and event.by == "server" and not _excused(index, event):
             params = {"who": event.client, "code": event.code, "reason": event.reason}
             found.append(
                 Anomaly("dropped_connection", params, [*_last_sent(index, event), event], str(event.code))
             )
-        elif isinstance(event, GaveUp) and not _has_bad_name(index, event.conn):
+        elif (
+            isinstance(event, GaveUp)
+            and not _has_bad_name(index, event.conn)
+            and not event.wanted.endswith(OWN_LIMIT)
+        ):
             wanted = event.wanted.split(" ")[0]
             params = {"who": event.client, "wanted": wanted, "seconds": event.seconds, "room": event.room}
             name = (
@@ -67,6 +75,13 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             )
             found.append(Anomaly(name, params, [event], wanted))
     return found[:3]
+
+
+def _invalid_frame(index: HistoryIndex, event: Closed) -> Anomaly:
+    """A connection that the client ended, because what came was not WebSocket."""
+    violation, _, more = event.reason.partition(" ")
+    params = {"who": event.client, "code": event.code, "violation": violation, "more": more}
+    return Anomaly("invalid_frame", params, [*_last_sent(index, event), event], violation)
 
 
 def _excused(index: HistoryIndex, event: Closed) -> bool:

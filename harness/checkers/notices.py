@@ -77,7 +77,7 @@ def _is_among(notices: list[float], later: list[float]) -> bool:
 def _end(index: HistoryIndex, subject: Membership) -> float:
     """When a membership ended, at the earliest: a server that disconnects a client may announce it first."""
     closed = index.conn(subject.conn).closed
-    if subject.end == "close" and closed is not None and closed.by == "server":
+    if subject.end == "close" and closed is not None and closed.by != "client":
         return max(
             (s.at for s in index.sent if s.conn == subject.conn and s.at <= closed.at), default=subject.stop
         )

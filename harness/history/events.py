@@ -65,9 +65,11 @@ class Received(Struct, frozen=True, gc=False, tag="received"):
 
 
 class Closed(Struct, frozen=True, gc=False, tag="closed"):
-    """A connection ended; `by` is "client" where the client closed or broke it, else "server".
+    """A connection ended; `by` is "client" where the client ended it on purpose, else "server".
 
     Without a closing frame (code 1006), `reason` says what came instead: `reset`, or `eof` (end of file).
+    It is "kit" where the client had to end it, because the server broke the WebSocket protocol: `code` is
+    what the client sent, and `reason` has the violation, by its name in the texts, and what shows it.
     """
 
     at: float
@@ -97,7 +99,7 @@ class Left(Struct, frozen=True, gc=False, tag="left"):
 
 
 class GaveUp(Struct, frozen=True, gc=False, tag="gave_up"):
-    """A client waited `seconds` for something that did not come."""
+    """A client waited `seconds` for something that did not come; `wanted` may end with why, as a key."""
 
     at: float
     client: str

@@ -14,24 +14,24 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
 from harness.load.record import Recorder
-from harness.worlds.targets import as_user
+from harness.worlds.dialling import dial_blocking
+from harness.worlds.library_errors import NotOpened, violation_of
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
 PATIENCE = 30.0
 """Seconds to wait for an answer."""
-_MAX_FRAME = 8 * 1024 * 1024
 
 Measure = Callable[[str, float, int, str | None], None]
 """Called with everything that was timed: its name, seconds, bytes, and an error if there was one."""
@@ -108,22 +108,10 @@ class Chatter:
             return connection
 
         try:
-            self._ws = ws = connect(
-                as_user(self._address, self.user),
-                proxy=None,
-                compression=None,
-                ping_interval=None,
-                max_size=_MAX_FRAME,
-                max_queue=None,
-                open_timeout=PATIENCE,
-                close_timeout=1.0,
-                user_agent_header=None,
-                create_connection=cast(type[ClientConnection], create),  # any factory will do
-                legacy=True,  # we do not use it as a context manager
-            )
-        except (OSError, EOFError, ValueError, WebSocketException) as error:
-            self._give_up("connection", began)
-            self._time("connect", began, error=type(error).__name__)
+            self._ws = ws = dial_blocking(self._address, self.user, PATIENCE, create)
+        except NotOpened as error:
+            self._give_up(f"connection {error.why}", began)
+            self._time("connect", began, error=error.why)
             raise Gone from error
         self._open = True
         self.wake.clear()
@@ -182,8 +170,8 @@ class Chatter:
         with suppress(ConnectionClosed):
             for text in ws:
                 self._hear(conn, text)
-        by = "client" if conn in self._ended else "server"
-        code, reason = ws.close_code or 1006, ws.close_reason or ""
+        by, code, reason = _how_it_ended(ws)
+        by = "client" if conn in self._ended else by
         self._recorder.add(history.Closed(self._recorder.now(), self.name, conn, by, code, reason))
         if conn == self._conn:
             self._open = False
@@ -323,6 +311,15 @@ class Chatter:
     def _give_up(self, wanted: str, began: float, room: str = "") -> None:
         now = self._recorder.now()
         self._recorder.add(history.GaveUp(now, self.name, self._conn, wanted, round(now - began, 1), room))
+
+
+def _how_it_ended(ws: ClientConnection) -> tuple[str, int, str]:
+    """Who ended a connection, by which code, and for what reason: see `Closed`."""
+    violation, more = violation_of(ws.protocol.parser_exc, ws.connection_exc)
+    if violation:
+        sent = ws.protocol.close_sent
+        return "kit", sent.code if sent else 1006, f"{violation} {more}".strip()
+    return "server", ws.close_code or 1006, ws.close_reason or ""
 
 
 def _message(room: str, content: str, id: str) -> dict[str, Any]:

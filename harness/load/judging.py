@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from harness.checkers import delivery, lifecycle, ordering, replay
 from harness.checkers.catalogue import Anomaly
-from harness.history.events import Fault, Opened, Stalled
+from harness.history.events import Fault, GaveUp, Opened, Stalled
 from harness.history.index import HistoryIndex
 from harness.load.figures import percentile
 from harness.load.latencies import latencies
@@ -158,6 +158,8 @@ def _result(
     )
     failures = list(_failures(result))
     doubts = list(_doubts(result, _longest_stall(merged), complete))
+    if any(isinstance(e, GaveUp) and e.wanted.endswith(lifecycle.OWN_LIMIT) for e in merged.events):
+        doubts.append(Text("own_limit"))
     if failures or any(not anomaly.kind.timed for anomaly in findings.anomalies):
         result.outcome = Outcome.FAILED
     elif doubts:

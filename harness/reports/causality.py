@@ -151,7 +151,7 @@ class _Builder:
                 if client in self._broken:
                     self._broken.pop(client).end = self._on(client, self._say("comes_back"))
             case history.GaveUp(client=client, wanted=wanted) if self._is_odd(False):
-                self._on(client, self._say("gave_up", wanted=wanted))
+                self._on(client, self._say("gave_up", wanted=wanted.split(" ")[0]))
             case history.Left(client=client, room=room):
                 self._gone.add((client, room))
             case history.Sent():
@@ -163,7 +163,7 @@ class _Builder:
                     self._broken.pop(client).end = self._on(client, self._say(fault))
             case history.Fault(client=client, fault=fault, kind=kind) if kind.drawn:
                 self._breaks(client, self._say(fault))
-            case history.Closed(client=client, by="server") if client not in self._broken:
+            case history.Closed(client=client, by="server" | "kit") if client not in self._broken:
                 self._breaks(client, "" if self._down else self._say("disconnected"))
             case history.Server(what=what, second=False) if what in ENDS and self._down is None:
                 label = self._say(what if what in ("asked_to_stop", "killed") else "ends")

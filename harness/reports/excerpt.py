@@ -109,7 +109,7 @@ def is_telling(event: Event) -> bool:
     if isinstance(event, Called):
         return not _OURS.search(event.what)
     if isinstance(event, Closed):
-        return event.by == "server"  # else the client did so on purpose, which is an event of its own
+        return event.by != "client"  # else it did so on purpose, which is an event of its own
     return not isinstance(event, Began | Noted | Step | Stalled)
 
 

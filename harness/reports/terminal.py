@@ -239,7 +239,7 @@ class Terminal:
                 self.block(self.texts.say("ui.also", names=names), 4)
 
     def _anomaly(self, anomaly: Anomaly, more: int, words: Words, told: set[str], history: History) -> None:
-        if "output" in anomaly.params:
+        if anomaly.params.get("output"):
             told.add("output")
         self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
         self.block(words.message(anomaly), 6)

@@ -55,9 +55,20 @@ class Words:
             said["how"] = self._known("how", said["how"])
         if isinstance(said.get("after"), str):
             said["after"] = self._known("after", said["after"])
+        if said.get("output") == "":
+            said["output"] = self.texts.say("ui.output_elsewhere" if "url" in said else "ui.no_output")
+        if isinstance(said.get("violation"), str):
+            said |= self._violation(said["violation"], str(said.get("more", "")))
         if isinstance(said.get("problem"), str):
             said["problem"] = self.texts.say(said["problem"], **said)
         return said
+
+    def _violation(self, name: str, more: str) -> dict[str, str]:
+        """What a server sent that broke the WebSocket protocol, and what to do about it."""
+        return {
+            "violation": self.texts.say(f"violation.{name}", more=more),
+            "remedy": self.texts.say(f"remedy.{name}"),
+        }
 
     def _known(self, table: str, key: str) -> str:
         return self.texts.say(f"{table}.{key}") if self.texts.has(f"{table}.{key}") else key
@@ -74,7 +85,8 @@ class Words:
 
     def title(self, anomaly: Anomaly) -> str:
         """What went wrong, in a few words."""
-        return self.texts.say(f"anomaly.{anomaly.name}.title")
+        key, at_url = f"anomaly.{anomaly.name}.title", f"title_at_url.{anomaly.name}"
+        return self.texts.say(at_url if "url" in anomaly.params and self.texts.has(at_url) else key)
 
     def message(self, anomaly: Anomaly) -> str:
         """What happened: who saw what."""
@@ -143,6 +155,9 @@ class Words:
                 how = say(f"ended.{reason}") if reason in ENDED else reason
                 more = f": {how}" if how else ""
                 what = say("event.closed_server", code=code, reason=more)
+            case history.Closed(by="kit", code=code, reason=reason):
+                name, _, more = reason.partition(" ")
+                what = say("event.closed_kit", code=code, reason=self._violation(name, more)["violation"])
             case history.Closed():
                 what = say("event.closed_client")
             case history.Opened(user=user):
@@ -152,7 +167,7 @@ class Words:
             case history.Left(room=room):
                 what = say("event.left", room=self.clean(room))
             case history.GaveUp(seconds=seconds, wanted=wanted):
-                what = say("event.gave_up", seconds=seconds, wanted=wanted)
+                what = say("event.gave_up", seconds=seconds, wanted=wanted.split(" ")[0])
             case history.Fault(fault=fault):
                 what = say(f"event.fault_{fault}")
             case history.Server(what=kind, detail=detail, second=is_second):

@@ -21,6 +21,7 @@ from harness.history import faults, frames
 from harness.history.faults import FAULTS, Way
 from harness.history.frames import tag_in
 from harness.worlds.connection import Connection
+from harness.worlds.library_errors import NotOpened
 from harness.worlds.surroundings import Gone, PlayStopped, Surroundings
 from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
 
@@ -107,8 +108,8 @@ class Client:
             self._fault(faults.BAD_NAME)
         try:
             self._ws = await self.world.dial(self.asked, narrow=self.narrow)
-        except (OSError, TimeoutError, ConnectionClosed, EOFError) as error:
-            self._give_up("connection", 0.0, detail=type(error).__name__)
+        except NotOpened as error:
+            self._give_up("connection", 0.0, detail=error.why)
             raise Gone from error
         self._session = asyncio.create_task(self._run_session(self._ws), name=f"{self.name} session")
         self._ws.listen(self._take, self._work.set)
@@ -150,12 +151,10 @@ class Client:
             ws.listen(_ignore)
         if self._defect:
             raise self._defect
-        by = "client" if self._ended_by_us else "server"
-        how = _how_it_ended(ws) if ws.is_lost else ""
+        by, how = _how_it_ended(ws)
+        by = "client" if self._ended_by_us else by
         self.world.record(
-            history.Closed(
-                self.world.now(), self.name, self.conn, by, ws.close_code or 1006, ws.close_reason or how
-            )
+            history.Closed(self.world.now(), self.name, self.conn, by, ws.end_code, ws.close_reason or how)
         )
 
     def _take(self, text: str | bytes) -> None:
@@ -454,12 +453,15 @@ class Client:
         )
 
 
-def _how_it_ended(ws: Connection) -> str:
-    """How a connection ended without a closing frame: `reset` or `eof` (end of file)."""
-    error = ws.close_exc
-    if error.rcvd is not None or error.sent is not None:
-        return ""
-    return "reset" if isinstance(error.__cause__, ConnectionError) else "eof"
+def _how_it_ended(ws: Connection) -> tuple[str, str]:
+    """Who ended a connection, and how if there was no closing frame: see `Closed`."""
+    violation, more = ws.violation
+    if violation:
+        return "kit", f"{violation} {more}".strip()
+    error = ws.close_exc if ws.is_lost else None
+    if error is None or error.rcvd is not None or error.sent is not None:
+        return "server", ""
+    return "server", "reset" if isinstance(error.__cause__, ConnectionError) else "eof"
 
 
 def _ignore(text: str | bytes) -> None:

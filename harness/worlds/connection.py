@@ -22,6 +22,7 @@ from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, Protocol, State
 
 from harness.history.faults import FaultKind, Way
+from harness.worlds.library_errors import violation_of
 
 _WHOLE_TEXT = 0x81
 _OPCODE = 0x0F
@@ -48,14 +49,14 @@ class Connection(ClientConnection):
     def listen(self, hear: Callable[[str | bytes], None], on_end: Callable[[], None] | None = None) -> None:
         """From now on call `hear` with each message as it comes, and at once with those that have come.
 
-        `on_end` is called when the connection is lost, after all messages. What `hear` raises goes to
+        `on_end` is called when the connection has ended, after all messages. What `hear` raises goes to
         the event loop's exception handler, and no message is lost by it.
         """
         self._hear, self._on_end = hear, on_end
         while self._early:
             self._deliver(self._early.popleft())
-        if self.is_lost and on_end:
-            on_end()
+        if self.is_lost:
+            self._tell_end()
 
     def disturb(self, kind: FaultKind) -> None:
         """Begin, or end, a fault that leaves the connection open."""
@@ -72,8 +73,22 @@ class Connection(ClientConnection):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection has ended, so that nothing more will come."""
-        return self.connection_lost_waiter.done()
+        """Whether the connection has ended, perhaps by this side, so that nothing more will come."""
+        return self.connection_lost_waiter.done() or bool(self.violation[0])
+
+    @property
+    def violation(self) -> tuple[str, str]:
+        """Which rule of RFC 6455 the server broke, so that this side ended the connection, and what shows it.
+
+        Both are empty as long as it broke none.
+        """
+        return violation_of(self.protocol.parser_exc, self.connection_exc)
+
+    @property
+    def end_code(self) -> int:
+        """The code of the closing frame that ended it: ours after a violation; 1006 if there was none."""
+        sent = self.protocol.close_sent
+        return int(sent.code) if self.violation[0] and sent is not None else self.close_code or 1006
 
     # --- what asyncio and the library call --------------------------------------------------------
 
@@ -116,8 +131,7 @@ class Connection(ClientConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         super().connection_lost(exc)
-        if self._on_end:
-            self._on_end()
+        self._tell_end()
 
     # --- frames -----------------------------------------------------------------------------------
 
@@ -149,6 +163,8 @@ class Connection(ClientConnection):
                 at = stop
         if self._is_over:
             super().data_received(data[at:])
+            if self.violation[0]:
+                self._give_up()
         return end
 
     def _will_be_refused(self, head: bytes, size: int) -> bool:
@@ -199,8 +215,19 @@ class Connection(ClientConnection):
         if self.protocol.state is State.OPEN:
             self.protocol.fail(code, reason)
         self.send_data()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Leave the server some time to read why this side has ended the connection."""
         if self.close_timeout is not None:
             self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Call `on_end`, once."""
+        on_end, self._on_end = self._on_end, None
+        if on_end:
+            on_end()
 
 
 def _room(protocol: Protocol) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.history import events as history
 from harness.worlds import environment
 from harness.worlds.connection import Connection
+from harness.worlds.dialling import connected_socket, other_scheme
 from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
 from harness.worlds.surroundings import POLL
@@ -69,19 +70,11 @@ class LiveWorld(ServedWorld):
         log = self._folder / f"output-{self._starts}.txt"
         return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
 
-    async def _narrow_socket(self, host: str, port: int) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, proto, _, address = infos[0]
-        sock = socket.socket(family, kind, proto)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        try:
-            await loop.sock_connect(sock, address)
-        except OSError:
-            sock.close()
-            raise
-        return sock
+    async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> socket.socket:
+        return await connected_socket(host, port, timeout, narrow=narrow)
+
+    async def _other_scheme(self) -> str:
+        return await other_scheme(self.address)
 
     async def close(self) -> None:
         """End all clients and processes, and remove the files; nothing is left behind."""

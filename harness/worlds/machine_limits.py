@@ -28,7 +28,7 @@ _ITS_OWN = 64 * 1024 * 1024
 """Bytes above which a server has filled the disk by itself."""
 
 
-def limit_of(error: BaseException) -> str:
+def limit_of(error: BaseException | None) -> str:
     """Which limit of the machine an error of the system shows, as in the texts `limit_…`; empty if none."""
     return _BY_ERROR.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 

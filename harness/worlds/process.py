@@ -206,16 +206,16 @@ class ServerProcess:
             return lines[-12:]
         return [line for line in lines[current + 1 :] if line.lstrip().startswith("File ")][:4]
 
-    def listens_on(self) -> list[int]:
-        """The TCP ports that the process, or one that it started, listens on."""
+    def listens_on(self) -> list[tuple[str, int]]:
+        """The hosts and TCP ports that the process, or one that it started, listens on."""
         self._note_processes()
-        ports: set[int] = set()
+        found: set[tuple[str, int]] = set()
         for process in self._processes.values():
             with contextlib.suppress(psutil.Error):
                 for each in process.net_connections("tcp"):
                     if each.status == psutil.CONN_LISTEN:
-                        ports.add(each.laddr.port)
-        return sorted(ports)
+                        found.add((each.laddr.ip, each.laddr.port))
+        return sorted(found)
 
     def _note_processes(self) -> None:
         for each in self._kept.processes():

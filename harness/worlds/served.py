@@ -12,25 +12,21 @@ import shutil
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
-from urllib.parse import urlsplit
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake, InvalidStatus
 
 from harness.history import events as history
-from harness.history import frames
 from harness.history.index import DYING_SECONDS
 from harness.verdict.outcome import Outcome, Text
-from harness.worlds import machine_limits
+from harness.worlds import dialling, greeting, machine_limits
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
+from harness.worlds.library_errors import NotOpened
 from harness.worlds.programs import windows_script
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import CommandNotFound, Target, as_user
+from harness.worlds.targets import CommandNotFound, Target
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 
@@ -46,8 +42,28 @@ GONE_SECONDS = 2.0
 """Seconds in which connections break once nobody holds their other end."""
 HANG_TRIES = 3
 """New clients, with two seconds each, that may get no `connected` before the server counts as hanging."""
-_MAX_FRAME = 8 * 1024 * 1024
-"""Larger frames than the contract allows are read, so that they can be reported."""
+HOST = "127.0.0.1"
+"""Where a server is told to listen."""
+_HOSTS = {HOST, "0.0.0.0", "::"}
+"""Where it may listen, so that clients reach it there."""
+DIAL_SECONDS = 5.0
+"""Seconds within which a connection is opened."""
+_FINAL = (
+    "nobody",
+    "no_address",
+    "redirect",
+    "is_plain",
+    "tls_fails",
+    "certificate",
+    "self_signed",
+    "expired",
+    "other_name",
+)
+"""What a server at a URL does not outgrow by starting."""
+_WITH_OUTPUT = ("closes", "fails", "hangs_up", "returns", "silent")
+"""Where the text shows what a server has printed."""
+_PERHAPS_TLS = ("closes", "not_http", "plain_http", "tls_fails")
+"""What a client meets that speaks TLS to a server without it, or the reverse."""
 QUICK_INTERVAL = 0.5
 """Seconds between heartbeats, as servers are set where each check of a timeout would take long."""
 QUICK_TIMEOUT = 1.5
@@ -97,8 +113,8 @@ class Process(Protocol):
     def hangs_where(self) -> list[str]:
         """End it, and return the places where it was, or what it printed last."""
 
-    def listens_on(self) -> list[int]:
-        """The TCP ports that it listens on."""
+    def listens_on(self) -> list[tuple[str, int]]:
+        """The hosts and TCP ports that it listens on."""
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
@@ -150,46 +166,26 @@ class ServedWorld(World):
         """Start the target's program. Raises CommandNotFound."""
 
     @abstractmethod
-    async def _narrow_socket(self, host: str, port: int) -> Any:
-        """A connected socket that buffers only some kilobytes for a client that does not read."""
+    async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> Any:
+        """A socket that is connected to one of the host's addresses: see `connected_socket`."""
 
     # --- clients ----------------------------------------------------------------------------------
 
     @property
     def address(self) -> str:
         """Where clients connect to."""
-        return self.target.url or f"ws://127.0.0.1:{self._port}/"
+        return self.target.url or f"ws://{HOST}:{self._port}/"
 
     async def dial(self, user: str, *, narrow: bool) -> Connection:
-        """Open a WebSocket. Raises OSError, TimeoutError or EOFError."""
-        try:
-            return await self._dial(self.address, user, narrow)
-        except InvalidHandshake as error:
-            raise ConnectionRefusedError(str(error)) from error
-        except OSError as error:
-            self._stop_if_lacking(error)
-            raise
+        """Open a WebSocket. Raises NotOpened."""
+        return await self._dial(user, narrow, DIAL_SECONDS)
 
-    async def _dial(self, address: str, user: str, narrow: bool, timeout: float = 5.0) -> Connection:
-        parts = urlsplit(address)
-        sock = None
-        if narrow and parts.scheme == "ws":
-            sock = await self._narrow_socket(parts.hostname or "127.0.0.1", parts.port or 80)
-        connection = await connect(
-            as_user(address, user),
-            create_connection=Connection,
-            sock=sock,
-            proxy=None,
-            compression=None,
-            ping_interval=None,
-            max_size=_MAX_FRAME,
-            max_queue=None,
-            open_timeout=timeout,
-            close_timeout=1.0,
-            user_agent_header=None,
-        )
-        assert isinstance(connection, Connection)
-        return connection
+    async def _dial(self, user: str, narrow: bool, timeout: float) -> Connection:
+        try:
+            return await dialling.dial(self.address, user, timeout, partial(self._socket, narrow=narrow))
+        except NotOpened as error:
+            self._stop_if_lacking(error.__cause__)
+            raise
 
     # --- the server -------------------------------------------------------------------------------
 
@@ -226,7 +222,7 @@ class ServedWorld(World):
         if self._folder is not None and machine_limits.is_full(self._folder, least):
             self._lacks("disk")
 
-    def _stop_if_lacking(self, error: OSError) -> None:
+    def _stop_if_lacking(self, error: BaseException | None) -> None:
         """Raise PlayStopped if an error shows a limit of this machine."""
         limit = machine_limits.limit_of(error)
         if limit:
@@ -243,7 +239,7 @@ class ServedWorld(World):
             "HEARTBEAT_INTERVAL": f"{self.heartbeat_interval:g}",
             "OFFLINE_TIMEOUT": f"{self.offline_timeout:g}",
             **self.target.env,
-            "HOST": "127.0.0.1",
+            "HOST": HOST,
             "PORT": str(self._port),
             "DATA_DIR": str(self.data),
         }
@@ -258,33 +254,29 @@ class ServedWorld(World):
                 self._reported.add(process.pid)
                 self._event("not_ready", **self._why_exited(process))
                 raise PlayStopped
-            why, more = await self._try_to_connect()
-            if not why:
+            found = await self._look()
+            if not found:
                 self._event("ready", seconds=round(self.now() - began, 3))
                 return
             await asyncio.sleep(0.01)
             waited += min(self.now() - last, 2.5)
             last = self.now()
-            if process is None and why == "not_listening" and waited > 1.0:
+            if process is None and found["why"] in _FINAL and waited > 1.0:
                 break
-        detail: dict[str, object] = {"why": why, "more": more, "seconds": READY_SECONDS}
-        self._event("not_ready", **detail | self._why_not_ready(process, why))
+        more = await self._why_not_ready(process, str(found["why"]))
+        self._event("not_ready", **{"seconds": READY_SECONDS, **found, **more})
         raise PlayStopped
 
-    async def _try_to_connect(self) -> tuple[str, str]:
-        """Why a client cannot connect, and the code or status that says so; empty if it can."""
+    async def _look(self) -> dict[str, object]:
+        """Why a new client is not greeted, and what shows it; empty if it is."""
         try:
-            return ("", "") if await self._accepts() else ("no_connected", "")
-        except InvalidStatus as error:
-            return "plain_http", str(error.response.status_code)
-        except ConnectionClosed as error:
-            return "hangs_up", str(error.rcvd.code if error.rcvd else 1006)
-        except (InvalidHandshake, EOFError) as error:
-            return ("plain_http", "HTTP/1.0") if "HTTP/1" in str(error.__cause__) else ("not_websocket", "")
-        except TimeoutError:
-            return "silent", ""
-        except OSError:
-            return "not_listening", ""
+            ws = await self._dial(self.name("probe"), narrow=False, timeout=greeting.SECONDS)
+        except NotOpened as error:
+            return {"why": error.why, **error.shown}
+        try:
+            return await greeting.look(ws)
+        finally:
+            await ws.close()
 
     def _why_exited(self, process: Process) -> dict[str, object]:
         """What is known of a program that ended before it listened: it may have left its server running."""
@@ -297,45 +289,39 @@ class ServedWorld(World):
         script = windows_script(self.target.command or (), self.target.cwd)
         return found | ({"why": "windows_script", "script": script} if script else {"why": "exited"})
 
-    def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
+    async def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
         """What else can be found out of a server that does not become ready. If it hangs, this ends it."""
+        output = process.tail() if process else []
+        is_odd = why in _PERHAPS_TLS or (process is None and why == "silent")
+        scheme = await self._other_scheme() if is_odd else ""
+        found: dict[str, object] = {"why": scheme} if scheme else {}
         if process is None:
-            return {"url": self.address, "why": "nobody" if why == "not_listening" else why}
-        ports = process.listens_on()
-        if why == "not_listening" and ports:
-            found: dict[str, object] = {"why": "wrong_port", "ports": ports, "port": self._port}
-            return found | {"output": process.tail()}
-        if why in ("not_listening", "silent"):
+            return {**found, "url": self.address}
+        if why == "nobody":
+            return self._not_there(process)
+        if why == "silent":
             self._reported.add(process.pid)
-            return {"output": process.hangs_where()}
-        return {"output": process.tail()}
+            output = process.hangs_where()
+        return {**found, "output": output} if why in _WITH_OUTPUT else found
 
-    async def _accepts(self) -> bool:
-        """Whether a client that connects is sent `connected` within two seconds.
+    def _not_there(self, process: Process) -> dict[str, object]:
+        """Why there is no connection to a server that runs. If it listens nowhere, this ends it."""
+        listens = process.listens_on()
+        hosts = [host for host, port in listens if port == self._port]
+        if _HOSTS & set(hosts):
+            return {"why": "late"}  # since the last attempt to connect
+        if hosts:
+            names = [f"[{host}]" if ":" in host else host for host in hosts]
+            return {"why": "wrong_host", "hosts": names, "host": HOST, "port": self._port}
+        if listens:
+            ports = sorted({port for _, port in listens})
+            return {"why": "wrong_port", "ports": ports, "port": self._port}
+        self._reported.add(process.pid)
+        return {"why": "not_listening", "output": process.hangs_where()}
 
-        Raises ConnectionClosedError if it is disconnected instead.
-        """
-        ws = await self._dial(self.address, self.name("probe"), narrow=False, timeout=2.0)
-        connected, answered = False, asyncio.Event()
-
-        def hear(text: str | bytes) -> None:
-            nonlocal connected
-            with suppress(ValueError):
-                if frames.read(frames.decode(text)).kind == "connected":
-                    connected = True
-                    answered.set()
-
-        ws.listen(hear, answered.set)
-        try:
-            async with asyncio.timeout(2.0):
-                await answered.wait()
-            if not connected and isinstance(ws.close_exc, ConnectionClosedError):
-                raise ws.close_exc
-            return connected
-        except TimeoutError:
-            return False
-        finally:
-            await ws.close()
+    async def _other_scheme(self) -> str:
+        """`is_tls` if a server speaks TLS where it was expected not to, `is_plain` for the reverse."""
+        return ""
 
     async def stop_server(self) -> None:
         """SIGTERM, and five seconds for it; then SIGKILL, which is recorded."""
@@ -432,9 +418,8 @@ class ServedWorld(World):
         if process is None:
             return
         for _ in range(HANG_TRIES):
-            with suppress(OSError, InvalidHandshake, ConnectionClosed, EOFError):
-                if await self._accepts():
-                    return
+            if not await self._look():
+                return
             self.check_server()
         await self.check_end()
         output = process.hangs_where()

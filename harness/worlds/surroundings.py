@@ -112,7 +112,7 @@ class Surroundings(ABC):
 
     @abstractmethod
     async def dial(self, user: str, *, narrow: bool) -> Connection:
-        """Open a WebSocket to the server. Raises OSError or TimeoutError."""
+        """Open a WebSocket to the server. Raises NotOpened."""
 
     @abstractmethod
     def reset(self, connection: Connection) -> None:

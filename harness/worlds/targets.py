@@ -7,10 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
 from msgspec.structs import replace
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
 
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
@@ -35,6 +37,7 @@ __all__ = [  # what is judged, and why it cannot be
     "reference",
     "submission",
     "whole_server",
+    "without_user",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -101,7 +104,10 @@ def at_url(url: str) -> Target:
         raise BadTarget("target.no_websocket", url=repr(url))
     try:
         host = urlsplit(url).hostname
-        urlsplit(url).port  # noqa: B018 - it raises for an impossible port
+        if host:
+            parse_uri(as_user(url, ""))
+    except InvalidURI as error:
+        raise BadTarget("target.no_address", url=repr(url), why=error.msg) from error
     except ValueError as error:
         raise BadTarget("target.no_address", url=repr(url), why=error) from error
     if not host:
@@ -179,9 +185,16 @@ def _own(exercise: int, together: bool) -> Target:
 
 def as_user(address: str, user: str) -> str:
     """The address of a server with the name that a client asks for."""
-    parts = urlsplit(address)
+    parts = urlsplit(without_user(address))
     query = "&".join(q for q in (parts.query, urlencode({"user": user}, quote_via=quote)) if q)
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+
+
+def without_user(address: str) -> str:
+    """The same address without any name; whatever else its query asks for stays as it is."""
+    parts = urlsplit(address)
+    pairs = [pair for pair in parts.query.split("&") if unquote_plus(pair.partition("=")[0]) != "user"]
+    return urlunsplit(parts._replace(query="&".join(pairs)))
 
 
 def find_folder(name: str) -> Path:

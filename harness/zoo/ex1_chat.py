@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from websockets.frames import Frame, Opcode
 
+import lab.fanout
 import lab.protocol
 import lab.sequencer
 from harness.zoo.animal import animal
@@ -84,6 +85,17 @@ def content_is_trimmed(parts: Components) -> None:
             return await super().accept(msgspec.structs.replace(draft, content=draft.content.strip()))
 
     parts.sequencer = Trimming
+
+
+@animal("1.3", "invalid_frame", also="1.4 1.5")
+def texts_are_latin1(parts: Components) -> None:
+    """Text is encoded as latin-1, and not as UTF-8: only letters beyond ASCII show it."""
+
+    def to_wire(frame: ServerFrame) -> bytes:
+        text = lab.protocol.encode(frame).decode()
+        return Frame(Opcode.TEXT, text.encode("latin-1", "replace")).serialize(mask=False)
+
+    lab.fanout.to_wire = to_wire
 
 
 @animal("1.5", "heard_after_leave", also="3.1")

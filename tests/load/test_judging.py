@@ -8,6 +8,7 @@ from array import array
 import msgspec
 import pytest
 
+from harness.history.events import GaveUp
 from harness.load import merge
 from harness.load.judging import LAG_LIMIT, Load, Result, judge
 from harness.load.latencies import latencies
@@ -218,6 +219,17 @@ def test_missing_record_is_inconclusive() -> None:
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.findings.anomalies == []
     assert [reason.key for reason in result.reasons] == ["missing"]
+
+
+def test_a_limit_of_this_machine_leaves_a_load_open() -> None:
+    """A user that found no open file to connect with is no finding."""
+    story = chat()
+    recorder = story.recorder(0)
+    recorder.add(GaveUp(recorder.now(), "user0", story.conns[0] + 1, "connection own_limit", 0.0))
+    result = verdict(story)
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert result.findings.anomalies == []
+    assert [reason.key for reason in result.reasons] == ["own_limit"]
 
 
 def test_a_silent_load_shows_nothing() -> None:

@@ -38,7 +38,7 @@ _REAL: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[at
 class Address:
     """Where to connect to, and how much the systems hold for the connection: what `sock` is here."""
 
-    def __init__(self, port: int, window: int) -> None:
+    def __init__(self, port: int, window: int | None) -> None:
         self.port = port
         self.window = window
 

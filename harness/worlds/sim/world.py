@@ -132,8 +132,8 @@ class SimWorld(ServedWorld):
     def _free_port(self) -> int:
         return self.simulator.network.free_port()
 
-    async def _narrow_socket(self, host: str, port: int) -> Any:
-        return Address(port, NARROW)
+    async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> Any:
+        return Address(port, NARROW if narrow else None)
 
     def reset(self, connection: Connection) -> None:
         """A TCP reset."""
@@ -323,10 +323,9 @@ class SimProcess:
         self.host.kill(signal.SIGABRT)
         return list(dict.fromkeys(places))[:4]
 
-    def listens_on(self) -> list[int]:
-        """The ports that it listens on."""
-        ports: list[int] = self.host.simulator.network.ports_of(self.host)
-        return ports
+    def listens_on(self) -> list[tuple[str, int]]:
+        """The hosts and ports that it listens on: every host is this machine."""
+        return [("127.0.0.1", port) for port in self.host.simulator.network.ports_of(self.host)]
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""

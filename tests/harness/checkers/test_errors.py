@@ -240,6 +240,15 @@ def test_a_sender_that_is_disconnected_at_once() -> None:
     assert found == [Anomaly("dropped_connection", params, story.events[-2:], "bad_frame")]
 
 
+def test_an_answer_that_is_no_frame_is_reported_elsewhere() -> None:
+    """The client ended the connection because of it: there is no `error`, but nobody was dropped."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_data")
+    mallory.is_closed("kit", 1002, "masked")
+    assert names_of(errors.unanswered(story.index, 0.0, inf)) == []
+
+
 def test_at_most_three_drops_are_reported() -> None:
     """Also for a server that disconnects everybody."""
     story = Story()

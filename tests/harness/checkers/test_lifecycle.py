@@ -18,11 +18,25 @@ NOT_READY: dict[str, dict[str, Any]] = {
     "not_listening": {"seconds": 10.0, "output": []},
     "wrong_port": {"ports": [3000], "port": 8080, "output": []},
     "silent": {"seconds": 10.0, "output": []},
-    "plain_http": {"more": "404", "output": []},
-    "not_websocket": {"output": []},
-    "no_connected": {"output": []},
+    "wrong_host": {"hosts": ["[::1]"], "host": "127.0.0.1", "port": 8080},
+    "plain_http": {"more": "404"},
+    "no_connected": {},
     "nobody": {"url": "ws://localhost:1/"},
+    "unreachable": {"url": "ws://192.0.2.1/", "more": "Connection timed out"},
     "hangs_up": {"more": "1011", "output": ["KeyError"]},
+    "hangs_up_said": {"more": "1008", "frame": "'{…}'"},
+    "returns": {"more": "1000", "output": []},
+    "closes": {"output": []},
+    "fails": {"more": "500", "output": []},
+    "redirect": {"more": "302", "to": "ws://localhost:1/chat"},
+    "violation": {"violation": "not_utf8", "more": "b'\\xe9'", "code": 1007},
+    **{why: {"more": "?"} for why in ("no_address", "forbidden", "wrong_accept", "wrong_header")},
+    **{why: {"more": "?"} for why in ("not_offered", "not_http", "tls_fails", "other_name", "certificate")},
+    **{why: {} for why in ("http_1_0", "line_ends", "is_tls", "is_plain", "self_signed", "expired")},
+    **{
+        f"first_{how}": {"more": "?"}
+        for how in ("binary", "bom", "nul", "repr", "not_json", "no_type", "other")
+    },
     "": {"seconds": 10.0},
 }
 
@@ -220,6 +234,43 @@ def test_a_client_that_did_nothing_wrong_is_disconnected(code: int) -> None:
     assert names_of(found) == [f"dropped_connection/{code}"]
 
 
+VIOLATIONS = (
+    "masked",
+    "reserved",
+    "opcode",
+    "control",
+    "fragments",
+    "close_frame",
+    "not_utf8",
+    "too_large",
+    "other",
+)
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_a_connection_that_the_client_had_to_end(violation: str) -> None:
+    """What the server sent is the finding, with what shows it, and not an end by the server."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    alice.says("red")
+    last = story.last
+    bob.says("red")
+    alice.is_closed("kit", 1007, f"{violation} b'x y'")
+    found = lifecycle.connections(story.index, 0.0, inf)
+    params = {"who": "alice", "code": 1007, "violation": violation, "more": "b'x y'"}
+    assert found == [Anomaly("invalid_frame", params, [last, story.last], violation)]
+    assert names_of(found) == [f"invalid_frame/{violation}"]
+
+
+def test_a_bad_frame_does_not_excuse_an_invalid_one() -> None:
+    """Nor does a fault: whatever a client did, what it is sent are frames."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    mallory.misbehaves("no_type")
+    mallory.is_closed("kit", 1002, "masked")
+    assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["invalid_frame/masked"]
+
+
 def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
     """`errors.unanswered` reports that; a client dropped after being served again,
     even at once, is reported here.
@@ -245,7 +296,7 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        ("connection ConnectionRefusedError", "no_connection/connection"),
+        ("connection nobody", "no_connection/connection"),
         ("connected", "no_connection/connected"),
         ("reading", "no_connection/reading"),
         ("history", "unanswered_request/history"),

@@ -242,7 +242,7 @@ def test_shortened_histories_keep_their_form() -> None:
         (Closed(0.0, "a", 1, "server", 1006, "eof"), "End of file"),
         (Closed(0.0, "a", 1, "server", 1006, ""), "Code 1006"),
         (Closed(0.0, "a", 1, "server", 1011, "reset"), "Code 1011"),
-        (GaveUp(0.0, "a", 1, "connection ConnectionRefusedError", 0.0), "The connection was refused"),
+        (GaveUp(0.0, "a", 1, "connection nobody", 0.0), "The connection was refused"),
     ],
 )
 def test_codes_and_errors_are_explained(event: Event, words: str) -> None:

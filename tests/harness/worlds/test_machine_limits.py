@@ -12,7 +12,7 @@ import pytest
 
 from harness.history.events import Server
 from harness.texts import LANGUAGES, texts
-from harness.worlds import machine_limits, served, targets
+from harness.worlds import machine_limits, targets
 from harness.worlds.live import LiveWorld
 from harness.worlds.machine_limits import AT_START, is_full, limit_of
 from harness.worlds.surroundings import PlayStopped
@@ -79,5 +79,5 @@ async def test_a_connection_that_we_cannot_open_is_no_refusal(monkeypatch: pytes
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     world = LiveWorld(targets.at_url("ws://127.0.0.1:9/"), 1, "1")
-    monkeypatch.setattr(served, "connect", connect)
+    monkeypatch.setattr("harness.worlds.dialling.connected_socket", connect)
     assert await events_of(world, lambda: world.client("alice")) == [("limit", "files")]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.history import events as history
+from harness.worlds.library_errors import NotOpened
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 from tests.harness.worlds.simulations import LONG
@@ -64,18 +65,19 @@ def test_a_server_stops_by_sigterm(stage: Stage) -> None:
 
 @pytest.mark.parametrize("end", ["kill_server", "stop_server"])
 def test_nobody_listens_after_the_end(stage: Stage, end: str) -> None:
-    """Whoever connects to a server that has ended is refused, and the history names the error."""
+    """Whoever connects to a server that has ended is refused, and the history says so."""
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         alice = await world.client("alice")
         await getattr(world, end)()
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(NotOpened) as error:
             await world.dial("bob", narrow=False)
+        assert error.value.why == "nobody"
         with pytest.raises(Gone):
             await alice.connect()
         gave_up = [event for event in world.history if isinstance(event, history.GaveUp)]
-        assert [event.wanted for event in gave_up] == ["connection ConnectionRefusedError"]
+        assert [event.wanted for event in gave_up] == ["connection nobody"]
 
     stage.play(scene)
 
@@ -154,7 +156,7 @@ def test_a_server_that_closes_instead_of_greeting(
 ) -> None:
     """Its close code is reported, and a normal close without a greeting is told from that."""
     monkeypatch.setattr("harness.worlds.served.READY_SECONDS", 1.0)
-    for code, detail in ((4000, ("hangs_up", "4000")), (1000, ("no_connected", ""))):
+    for code, detail in ((4000, ("hangs_up", "4000")), (1000, ("returns", "1000"))):
         text = ECHO.replace("await ws.send(json.dumps(", f"return await ws.close({code})\n        print((")
 
         async def scene(world: ServedWorld, detail: tuple[str, str] = detail) -> None:
