@@ -16,6 +16,7 @@ import click
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from harness.texts.console import echo
 from lab.command import run_command
 
 USER = "guide"
@@ -36,7 +37,7 @@ def greet(url: str, welcomes: tuple[str, ...]) -> None:
     try:
         with connect(f"{url}?user={USER}", compression=None, proxy=None, open_timeout=PATIENCE) as server:
             for room, words in said:
-                click.echo(f"{room} #{welcome(server, room, words)}: {words}")
+                echo(f"{room} #{welcome(server, room, words)}: {words}")
     except InvalidURI as error:
         raise click.UsageError(
             f"{url!r} is no address of a WebSocket, such as ws://127.0.0.1:8080/"

@@ -11,7 +11,7 @@ from locust import events
 from harness.load import shapes
 from harness.load.conductor import Conductor, is_address
 from harness.load.person import Person
-from harness.texts import LANGUAGES
+from harness.texts import LANGUAGES, console
 from lab.command import EXIT_USAGE
 
 __all__ = ["Person"]
@@ -40,6 +40,7 @@ def add_options(parser: Any) -> None:
 
 def set_up(environment: Any, **_: Any) -> None:
     """Once for each process, before any test."""
+    console.prepare()
     if environment.parsed_options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner

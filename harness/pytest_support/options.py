@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.legible import legible
+
 if TYPE_CHECKING:
     from harness.texts import Texts
     from harness.worlds.targets import Target
@@ -43,7 +45,9 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
     if folder == "":
         raise pytest.UsageError(words_of(config).say("usage.folder_unnamed"))
     if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
-        raise pytest.UsageError(words_of(config).say("usage.settings_handed_in", path=config.inipath))
+        raise pytest.UsageError(
+            legible(words_of(config).say("usage.settings_handed_in", path=config.inipath))
+        )
     try:
         return targets.choose(
             exercise,
@@ -55,7 +59,7 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
             together=together or config.getoption("--lab-together"),
         )
     except targets.BadTarget as error:
-        raise pytest.UsageError(error.said_in(words_of(config))) from error
+        raise pytest.UsageError(legible(error.said_in(words_of(config)))) from error
 
 
 def words_of(config: pytest.Config) -> Texts:

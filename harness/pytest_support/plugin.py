@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.pytest_support import options
+from lab.legible import legible, one_line
 
 if TYPE_CHECKING:
     from harness.reports.words import Words
@@ -60,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _wrong_usage(config: pytest.Config, key: str, **params: Any) -> pytest.UsageError:
-    return pytest.UsageError(options.words_of(config).say(f"usage.{key}", **params))
+    return pytest.UsageError(legible(options.words_of(config).say(f"usage.{key}", **params)))
 
 
 class _Course:
@@ -81,7 +82,7 @@ class _Course:
     def pytest_report_header(self) -> str:
         """What is judged, for the header of pytest's report."""
         labels = dict.fromkeys(target.label for target in self.targets.values())
-        return self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed)
+        return one_line(self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -221,7 +222,7 @@ class Step(pytest.Item):
             ("of", self._result.of),
             ("receipt", self._receipt()),
             ("seed", self._run.seed),
-            ("target", self._run.target),
+            ("target", one_line(self._run.target)),
         ]
         if len(runs) > 1:
             self.user_properties += [("runs", len(runs)), ("runs passed", outcomes.count(outcomes[0].PASSED))]
@@ -235,7 +236,7 @@ class Step(pytest.Item):
     def _receipt(self) -> str:
         from harness.reports.jsonreport import receipt
 
-        return receipt(self._result, self._words())
+        return one_line(receipt(self._result, self._words()))
 
     def _explanation(self) -> str:
         from harness.reports.terminal import Terminal
@@ -253,7 +254,7 @@ class Step(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our explanation; a traceback only for a failure of the kit."""
         if isinstance(excinfo.value, StepFailed | NoVerdict):
-            return str(excinfo.value)
+            return legible(str(excinfo.value))
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
@@ -281,4 +282,4 @@ def _exercises(text: str | None, words: Texts) -> list[int]:
     try:
         return numbers_in(text, "--lab-exercises") if text else list(EXERCISES)
     except Problem as error:
-        raise pytest.UsageError(error.said_in(words)) from error
+        raise pytest.UsageError(legible(error.said_in(words))) from error

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from harness.worlds.targets import CommandNotFound
+from lab.legible import legible, text_of
 
 if sys.platform != "win32":
     import resource
@@ -173,8 +174,8 @@ class ServerProcess:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-        text = self._tail_bytes().decode(errors="replace")
-        return [_printable(line) for line in text.splitlines() if line.strip()][-lines:]
+        text = text_of(self._tail_bytes())
+        return [_short(legible(line.rstrip())) for line in text.splitlines() if line.strip()][-lines:]
 
     def _tail_bytes(self) -> bytes:
         with self._log.open("rb") as file:
@@ -183,10 +184,9 @@ class ServerProcess:
             return file.read()
 
 
-def _printable(line: str) -> str:
-    """A line without control characters, cut to a length that fits a terminal."""
-    text = "".join(char if char.isprintable() or char == "\t" else "?" for char in line.rstrip())
-    return text if len(text) <= 300 else f"{text[:300]}…"
+def _short(line: str) -> str:
+    """A line, cut to a length that fits a terminal."""
+    return line if len(line) <= 300 else f"{line[:300]}…"
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
