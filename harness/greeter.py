@@ -16,6 +16,7 @@ import click
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from harness.texts.console import echo
 from harness.worlds.targets import as_user
 from lab.command import run_command
 
@@ -37,7 +38,7 @@ def greet(url: str, welcomes: tuple[str, ...]) -> None:
     try:
         with connect(as_user(url, USER), compression=None, proxy=None, open_timeout=PATIENCE) as server:
             for room, words in said:
-                click.echo(f"{room} #{welcome(server, room, words)}: {words}")
+                echo(f"{room} #{welcome(server, room, words)}: {words}")
     except InvalidURI as error:
         raise click.UsageError(
             f"{url!r} is no address of a WebSocket, such as ws://127.0.0.1:8080/"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import logging
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,9 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from lab.hub import Components, Config
 from lab.interfaces import StoreError
+from lab.legible import legible
 from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
@@ -26,12 +30,12 @@ F = TypeVar("F", bound=Callable[..., object])
 
 log = logging.getLogger("lab.command")
 
-EXIT_FAILED = 1
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 
 _OWN_FILES = 50
 """Files that the server has open besides its connections, at the most."""
+_LEVELS = click.Choice(["debug", "info", "warning", "error"], case_sensitive=False)
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -54,7 +58,8 @@ class Seconds(click.ParamType[float]):
 def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Callable[[F], F]:
     """An option that the environment variable of the same name sets too: PORT for `--port`."""
     variable = name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, show_default=show_default, help=help, **more)
+    more |= {"envvar": variable, "show_envvar": True}
+    return click.option(name, show_default=show_default, help=help, **more)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,42 +88,32 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     multiple=True,
     metavar="ORIGIN",
 )
-@_option("--log-level", "How much to log.", default="info", type=click.Choice(["debug", "info", "warning"]))
+@_option("--log-level", "How much to log.", default="info", type=_LEVELS)
 @click.option(
     "--use",
     multiple=True,
     metavar="COMPONENT=WHERE",
     help=f"Take a component ({', '.join(INTERFACES)}) from a file, such as sequencer=my/sequencer.py.",
 )
-def serve(
-    host: str,
-    port: int,
-    data_dir: Path,
-    heartbeat_interval: float,
-    offline_timeout: float,
-    max_frame: int,
-    max_name: int,
-    max_rate: float,
-    max_rooms: int,
-    max_connections: int,
-    access_key: str,
-    origin: tuple[str, ...],
-    log_level: str,
-    use: tuple[str, ...],
-) -> None:
+def serve(use: tuple[str, ...], origin: tuple[str, ...], log_level: str, **given: Any) -> None:
     """Run the chat server until Ctrl-C or SIGTERM."""
-    logging.basicConfig(level=log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogFormat(_LOG_FORMAT))
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     logging.getLogger("websockets.server").addFilter(_is_worth_logging)
+    heartbeat_interval, offline_timeout = given["heartbeat_interval"], given["offline_timeout"]
     if heartbeat_interval >= offline_timeout:
         click.echo(
             f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline timeout of "
             f"{offline_timeout:g} s, users who are there will be shown as offline",
             err=True,
         )
-    limits = Limits(max_frame, max_name, max_rate, max_rooms, _affordable(max_connections))
-    if limits.connections < max_connections:
+    sizes = {name: given[f"max_{name}"] for name in ("frame", "name", "rate", "rooms")}
+    limits = Limits(**sizes, connections=_affordable(given["max_connections"]))
+    if limits.connections < given["max_connections"]:
         log.info("%d connections at the most: the system allows no more files", limits.connections)
-    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origin)
+    names = ("host", "port", "data_dir", "heartbeat_interval", "offline_timeout", "access_key")
+    config = Config(**{name: given[name] for name in names}, limits=limits, origins=origin)
     try:
         components = load_components(use)
         asyncio.run(_until_told_to_stop(config, components, use))
@@ -196,21 +191,46 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def _cannot_listen(config: Config, error: OSError | UnicodeError) -> str:
-    where = f"{config.host}:{config.port}"
-    number = getattr(error, "errno", None)
-    if number == errno.EADDRINUSE:
-        return f"cannot listen on {where}: another program does. Stop it, or choose another --port."
-    if number == errno.EACCES:
-        return f"cannot listen on {where}: ports below 1024 need more rights. Choose another --port."
-    return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}. Check --host and --port."
+    why = {
+        errno.EADDRINUSE: "another program does. Stop it, or choose another --port.",
+        errno.EACCES: "ports below 1024 need more rights. Choose another --port.",
+    }
+    other = f"{getattr(error, 'strerror', None) or error}. Check --host and --port."
+    told = why.get(getattr(error, "errno", None) or 0, other)
+    context = click.get_current_context()
+    told += "".join(
+        _from_environment(context, each) for each in serve.params if each.name in ("host", "port")
+    )
+    return f"cannot listen on {config.host}:{config.port}: {told}"
+
+
+def _from_environment(context: click.Context | None, param: click.Parameter | None) -> str:
+    """What to do about an option's wrong value if it comes from the environment; else empty."""
+    if context is None or param is None or param.name is None:
+        return ""
+    if context.get_parameter_source(param.name) is not ParameterSource.ENVIRONMENT:
+        return ""
+    variable = str(param.envvar)
+    return f"\n{variable} in the environment is {os.environ[variable]!r}: unset it, or give {param.opts[0]}."
+
+
+class _LogFormat(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return legible(super().format(record))
 
 
 def run_command(command: click.Command, name: str) -> int:
     """Run a command with the arguments of this process, and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")  # the console may lack a character
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        hint = _from_environment(error.ctx, error.param) if isinstance(error, click.BadParameter) else ""
+        print(f"{legible(shown.getvalue()).rstrip()}{hint}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, click.UsageError) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import click
+from harness.texts.console import echo, flash
 
 T = TypeVar("T")
 
@@ -39,11 +39,10 @@ class Plan:
     def say(self, text: str) -> None:
         """Print what is being measured, in a line that is overwritten later if this is a terminal."""
         if sys.stderr.isatty():
-            click.echo(f"\r\033[K{text}", nl=False, err=True)
+            flash(text, err=True)
         else:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     def hush(self) -> None:
         """Remove that line."""
-        if sys.stderr.isatty():
-            click.echo("\r\033[K", nl=False, err=True)
+        flash(err=True)

@@ -29,7 +29,9 @@ def write_json(summaries: list[Summary], options: Options, terminal: Terminal) -
         return
     reports = [report(summary, terminal.texts) for summary in summaries]
     whole = reports[0] if len(reports) == 1 else {"worlds": reports}
-    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    # On a console that lacks a character, another one would be printed, which may be no JSON.
+    is_console = options.quiet and not (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(whole, indent=2, ensure_ascii=is_console) + "\n"
     if options.quiet:
         sys.stdout.write(text)
     else:

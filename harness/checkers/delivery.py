@@ -9,6 +9,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Left
 from harness.history.frames import tag_in
 from harness.history.index import Heard, HistoryIndex, Membership, Said
+from lab.legible import legible
 
 LONG_AGO = 1.0
 """Seconds in which a message must have reached every member. After that it is lost, even if a connection
@@ -352,5 +353,4 @@ def excerpt(text: str, around: int = 0, width: int = 40) -> str:
     """A short piece of a text, with escapes for invisible characters."""
     start = max(around - width // 2, 0)
     piece = text[start : start + width]
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in piece)
-    return ("…" if start else "") + shown + ("…" if start + width < len(text) else "")
+    return ("…" if start else "") + legible(piece, kept="") + ("…" if start + width < len(text) else "")

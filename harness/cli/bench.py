@@ -13,7 +13,8 @@ from harness.bench.result import Part
 from harness.cli import options
 from harness.reports.outfile import write_out
 from harness.texts import texts
-from lab.command import EXIT_FAILED, allow_files
+from harness.verdict.outcome import EXIT_CODES, Outcome
+from lab.command import allow_files
 
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 _FILES = 65_536
@@ -64,7 +65,7 @@ def bench(
         tell(parts[-1])
         # What was measured is kept, whatever comes of the parts to come.
         if json_file and not write_out(json_file, as_json(parts), texts("en")):
-            return EXIT_FAILED
+            return EXIT_CODES[Outcome.FAILED]
         if html_file and not write_out(html_file, page(parts), texts("en")):
-            return EXIT_FAILED
+            return EXIT_CODES[Outcome.FAILED]
     return 0

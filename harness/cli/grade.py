@@ -11,6 +11,7 @@ import click
 from harness.cli import options
 from harness.cli.usage import told, wrong_usage
 from harness.texts import Texts, texts
+from harness.texts.console import echo
 from harness.texts.problem import Problem
 from harness.verdict.outcome import EXIT_CODES, Outcome
 from harness.verdict.steps import EXERCISES, numbers_in
@@ -99,7 +100,7 @@ def _submissions(folder: Path, said: Texts) -> list[Path]:
         raise wrong_usage("no_submission", path=folder)
     others = [each.name for each in there if not each.is_dir()]
     if others:
-        click.echo(said.say("grade.no_folder", names=", ".join(others)), err=True)
+        echo(said.say("grade.no_folder", names=", ".join(others)), err=True)
     return folders
 
 
@@ -120,14 +121,14 @@ def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, sai
         with register.in_use():
             grades = asyncio.run(grade_class(folders, numbers, rules, register, said, again))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo(said.say("grade.interrupted"), err=True)
+        echo(said.say("grade.interrupted"), err=True)
         return EXIT_INTERRUPTED
     except Busy as error:
         raise click.UsageError(said.say("grade.busy", place=place)) from error
     except OSError as error:
         raise wrong_usage("out_not_written", path=place, why=error.strerror or error) from error
     still_open = sum(each.verdict is Outcome.INCONCLUSIVE for each in grades)
-    click.echo(said.say("grade.done", n=len(grades), file=register.table))
+    echo(said.say("grade.done", n=len(grades), file=register.table))
     if still_open:
-        click.echo(said.say("grade.open", count=still_open))
+        echo(said.say("grade.open", count=still_open))
     return EXIT_CODES[Outcome.INCONCLUSIVE if still_open else Outcome.PASSED]

@@ -6,6 +6,7 @@ import click
 
 from harness.cli import options
 from harness.texts import texts
+from harness.texts.console import echo
 
 
 @click.command()
@@ -15,9 +16,9 @@ from harness.texts import texts
 def hint(number: int, more: int, lang: str) -> None:
     """Show a hint for an exercise; there are three, and each says more."""
     say = texts(lang).say
-    click.echo(say("ui.hints", number=number, title=say(f"exercise.{number}")))
+    echo(say("ui.hints", number=number, title=say(f"exercise.{number}")))
     hints = texts(lang).list(f"hints.{number}")
     for count, each in enumerate(hints[:more], start=1):
-        click.echo(f"  {count}. {each}")
+        echo(f"  {count}. {each}")
     if more < len(hints):
-        click.echo(say("ui.hint_more", exercise=number, next=more + 1))
+        echo(say("ui.hint_more", exercise=number, next=more + 1))

@@ -16,6 +16,7 @@ from harness.cli.hint import hint
 from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
+from harness.texts.console import echo, prepare
 from harness.verdict.outcome import EXIT_CODES, Outcome
 from harness.worlds.machine_limits import limit_of
 from lab.command import run_command, serve
@@ -50,15 +51,14 @@ for _command in (serve, check, replay, doctor, hint, grade, load, zoo, bench):
 
 def main() -> None:
     """The entry point of the command `chatlab`."""
+    prepare()
     try:
         code = run_command(cli, "chatlab")
     except OSError as error:
         if limit_of(error) != "disk":
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
-        click.echo(
-            "A disk is full, and there is no room for the output or for a file. Make room on it.", err=True
-        )
+        echo("A disk is full, and there is no room for the output or for a file. Make room on it.", err=True)
         code = EXIT_CODES[Outcome.INCONCLUSIVE]
     sys.exit(code)
 

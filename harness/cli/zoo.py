@@ -11,6 +11,7 @@ import click
 
 from harness.cli import options
 from harness.cli.usage import told
+from harness.texts.console import echo
 from harness.worlds.targets import BadTarget, check_simulated, reference
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def zoo(
         from harness.zoo.describe import described, source_of
 
         for animal in chosen:
-            click.echo(source_of(animal) if source else described(animal))
+            echo(source_of(animal) if source else described(animal))
         return 0
     worlds = ["live", "sim"] if world == "both" else [world]
     _check_worlds(chosen if names else [], worlds)

@@ -19,7 +19,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.contracts.result import Played
+from harness.history.as_json import from_json, to_json
 from harness.worlds.process import end_with_parent, in_memory
+from lab.legible import text_of
 
 _TIME_ZONE = "LAB-5:30"
 """Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
@@ -52,11 +54,11 @@ async def play_directly(job: Job, environment: Mapping[str, str] | None = None) 
     if code is None:
         return Played(job.component, lacking="time", where=f"{DEADLINE:g} s")
     try:
-        return msgspec.json.decode(output, type=Played)
+        return from_json(output, Played)
     except msgspec.DecodeError:
         if code < 0:
             return Played(job.component, lacking="crash", where=signal.Signals(-code).name)
-        return Played(job.component, defect=errors.decode(errors="replace") or "no result")
+        return Played(job.component, defect=text_of(errors) or "no result")
 
 
 async def _run(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, bytes, int | None]:
@@ -74,7 +76,7 @@ async def _run(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, 
     )
     try:
         async with asyncio.timeout(DEADLINE):
-            return *await process.communicate(msgspec.json.encode(job)), process.returncode
+            return *await process.communicate(to_json(job)), process.returncode
     except TimeoutError:
         return b"", b"", None
     finally:
@@ -87,7 +89,7 @@ async def _run(job: Job, environment: Mapping[str, str] | None) -> tuple[bytes, 
 def main() -> None:
     """Play the job that is read from standard input."""
     end_with_parent(signal.SIGKILL)
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    job = from_json(sys.stdin.buffer.read(), Job)
     answers = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):  # a component may bypass `sys.stdout`: that must not end up in our answer
@@ -96,7 +98,7 @@ def main() -> None:
 
     def answer(played: Played) -> None:
         with suppress(OSError):
-            answers.write(msgspec.json.encode(played))
+            answers.write(to_json(played))
             answers.flush()
         os._exit(0)
 

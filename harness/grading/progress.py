@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
-import click
-
 from harness.grading.grade import Grade
 from harness.texts import Texts
+from harness.texts.console import flash
 from harness.verdict.steps import EXERCISES
 
 
@@ -26,17 +23,11 @@ class Progress:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._shown = ""
 
     def show(self, exercise: int) -> None:
         """Say which exercise begins."""
-        if sys.stdout.isatty():
-            self.end()
-            self._shown = f"{self._place}: {EXERCISES[exercise]} …"
-            click.echo(self._shown, nl=False)
+        flash(f"{self._place}: {EXERCISES[exercise]} …")
 
     def end(self) -> None:
         """Clear the line."""
-        if self._shown:
-            click.echo("\r" + " " * len(self._shown) + "\r", nl=False)
-            self._shown = ""
+        flash()

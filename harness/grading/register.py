@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,16 +18,31 @@ from pathlib import Path
 import msgspec
 
 from harness.grading.grade import Grade, Rules, fingerprint
+from harness.history.as_json import from_json
 from harness.texts import Texts
 from harness.verdict.steps import EXERCISES
 from harness.worlds.environment import SCRATCH
+from lab.legible import legible, one_line, text_of
 
 if sys.platform != "win32":
     import fcntl
 
 _SCRATCH = "chatlab-grade-"
 _LONG = 120
-"""The length to which a submission's name is cut in the names of its result files."""
+"""Bytes to which a submission's name is cut in the names of its result files."""
+_BYTE_ORDER_MARK = "\ufeff"
+"""Without it, Excel takes the file for one in the encoding of the computer's language."""
+_CALCULATED = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", *" \u00a0\u202f", "'")
+"""Beginnings of formulas, also in full width and after spaces; and the apostrophe itself, so that a text is
+always what is left without the first one."""
+_WHOLE_NUMBER = re.compile("0|[1-9][0-9]{0,10}")
+_WORDS = (
+    "e h am pm jan january janv janvier feb february févr février fevrier mar march mars apr april avr avril "
+    "may mai jun june juin jul july juil juillet aug august août aout sep sept september septembre oct "
+    "october octobre nov november novembre dec december déc décembre"
+).replace(" ", "|")
+_CHANGED = re.compile(rf"(?=.*\d)[\d\W_]*(({_WORDS})[\d\W_]*)?|true|false|vrai|faux", re.IGNORECASE)
+"""What a spreadsheet takes for a number, a date or a time, and shows as it likes: 007, 1E5, 3-4, MARCH1."""
 
 
 class Busy(Exception):  # noqa: N818 - named for what it says
@@ -73,27 +90,27 @@ class Register:
     def known(self, folder: Path, rules: Rules) -> Grade | None:
         """The grade that a submission already has, if its files and the rules have not changed."""
         try:
-            kept = msgspec.json.decode(self._file(printable(folder), "json").read_bytes(), type=Grade)
+            kept = from_json(self._file(folder, "json").read_bytes(), Grade)
         except (OSError, msgspec.DecodeError):
             return None
         return kept if kept.fingerprint == fingerprint(folder, rules) else None
 
-    def keep(self, mark: Grade, said: Texts) -> None:
+    def keep(self, folder: Path, mark: Grade, said: Texts) -> None:
         """Write the log, then the grade: so a submission with a grade has a log."""
         parts = []
         for exercise, part in sorted(mark.parts.items()):
             parts.append(part.log.strip("\n"))
-            page = self._page(mark.name, exercise)
+            page = self._page(folder, exercise)
             if page.exists():
                 parts.append(said.say("ui.page", path=page.name))
         verdict = said.say(f"outcome.{mark.verdict}")
         parts.append(said.say("grade.total", points=mark.points, of=mark.of, verdict=verdict))
-        _write(self._file(mark.name, "log"), "\n\n".join(parts) + "\n")
-        _write(self._file(mark.name, "json"), msgspec.json.format(msgspec.json.encode(mark)).decode() + "\n")
+        _write(self._file(folder, "log"), legible("\n\n".join(parts)) + "\n")
+        _write(self._file(folder, "json"), _as_text(mark))
 
-    def keep_page(self, name: str, exercise: int, page: str) -> None:
+    def keep_page(self, folder: Path, exercise: int, page: str) -> None:
         """Write the page that shows what went wrong in an exercise; if it is empty, remove an old page."""
-        path = self._page(name, exercise)
+        path = self._page(folder, exercise)
         if page:
             _write(path, page)
         else:
@@ -102,7 +119,8 @@ class Register:
     def write_table(self, grades: Iterable[Grade]) -> None:
         """Write grades.csv, one line for each submission that has a grade."""
         text = StringIO()
-        rows = csv.writer(text, lineterminator="\n")
+        text.write(_BYTE_ORDER_MARK)
+        rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         names = [f"ex{number}" for number in EXERCISES]
         rows.writerow(
             ["submission", "verdict", "points", "of", *names, "failed", "open", "seconds", "problem"]
@@ -111,7 +129,7 @@ class Register:
             problems = dict.fromkeys(part.problem for _, part in sorted(mark.parts.items()) if part.problem)
             rows.writerow(
                 [
-                    _cell(mark.name),
+                    cell(mark.name),
                     str(mark.verdict),
                     mark.points,
                     mark.of,
@@ -119,33 +137,45 @@ class Register:
                     " ".join(mark.failed_steps),
                     " ".join(mark.open_steps),
                     mark.seconds,
-                    _cell(" | ".join(problems)),
+                    cell(" | ".join(problems)),
                 ]
             )
         _write(self.table, text.getvalue())
 
-    def _page(self, name: str, exercise: int) -> Path:
-        return self._file(name, f"ex{exercise}.html")
+    def _page(self, folder: Path, exercise: int) -> Path:
+        return self._file(folder, f"ex{exercise}.html")
 
-    def _file(self, name: str, kind: str) -> Path:
-        """The file for a submission of this name, which may be too long for the name of a file."""
+    def _file(self, folder: Path, kind: str) -> Path:
+        """The file for a submission, under its folder's name; one that leaves no room for more is cut.
+
+        Names are cut as bytes: they are the same in whatever encoding this system reads them.
+        """
+        name = os.fsencode(folder.name)
         if len(name) > _LONG:
-            name = f"{name[:_LONG]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        return self._place / f"{name}.{kind}"
+            start = name[:_LONG].decode("utf-8", "ignore").encode()
+            name = start + f"-{hashlib.sha256(name).hexdigest()[:8]}".encode()
+        return self._place / os.fsdecode(name + f".{kind}".encode())
 
 
-def printable(folder: Path) -> str:
-    """A folder's name as text, even if it is not valid UTF-8, as from archives of other systems."""
-    return os.fsencode(folder.name).decode(errors="backslashreplace")
+def _as_text(mark: Grade) -> str:
+    return json.dumps(msgspec.to_builtins(mark), indent=2, ensure_ascii=False) + "\n"
 
 
-def _cell(text: str) -> str:
-    """A text, changed so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def name_of(folder: Path) -> str:
+    """A submission's name as text in one line, even if it is not UTF-8, as from archives of other systems."""
+    return one_line(text_of(os.fsencode(folder.name)))
+
+
+def cell(text: str) -> str:
+    """A text for a table, with an apostrophe before what a spreadsheet would calculate or change."""
+    text = one_line(text)
+    is_kept = _WHOLE_NUMBER.fullmatch(text) or not _CHANGED.fullmatch(text)
+    return text if is_kept and not text.startswith(_CALCULATED) else f"'{text}"
 
 
 def _write(path: Path, content: str) -> None:
     """Write a file atomically: it has either its old or its new content."""
     new = path.with_name(path.name + ".new")
+    # A lone surrogate, as in a name that is not UTF-8, is written as its escape, which JSON has, too.
     new.write_text(content, encoding="utf-8", errors="backslashreplace")
     os.replace(new, path)

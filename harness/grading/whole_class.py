@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import click
-
 from harness.grading.grade import Grade, Rules, grade, is_complete
 from harness.grading.progress import Progress, line_of
-from harness.grading.register import Register, printable
+from harness.grading.register import Register, name_of
 from harness.running.worker import cancel_on_sigterm
 from harness.texts import Texts
+from harness.texts.console import echo
 
 
 async def grade_class(
@@ -27,17 +26,17 @@ async def grade_class(
     # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
     register.write_table(there_are())
     for count, (folder, known) in enumerate(grades.items(), start=1):
-        name = printable(folder)
+        name = name_of(folder)
         place = f"[{count}/{len(folders)}] {name}"
         if known is not None and is_complete(known, numbers):
-            click.echo(f"{place}: {line_of(known, said)}, {said.say('grade.kept')}")
+            echo(f"{place}: {line_of(known, said)}, {said.say('grade.kept')}")
             continue
         progress = Progress(place)
-        keep_page = partial(register.keep_page, name)
+        keep_page = partial(register.keep_page, folder)
         mark = await grade(folder, name, numbers, rules, said, known, progress.show, keep_page)
         progress.end()
         grades[folder] = mark
-        register.keep(mark, said)
+        register.keep(folder, mark, said)
         register.write_table(there_are())
-        click.echo(f"{place}: {line_of(mark, said)}")
+        echo(f"{place}: {line_of(mark, said)}")
     return there_are()

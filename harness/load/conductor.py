@@ -9,7 +9,6 @@ it works however a test is started and stopped: by its time, by Ctrl-C, or on th
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 import time
 import traceback
@@ -22,6 +21,7 @@ from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
 from harness.load.users import Users
 from harness.texts import texts
+from harness.texts.console import echo
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
 QUIET = 1.5
@@ -78,7 +78,7 @@ class Conductor:
 
     def say(self, key: str, **params: Any) -> None:
         """Print a line of progress."""
-        print(texts(self.options.lab_lang).say(f"load.{key}", **params), file=sys.stderr, flush=True)
+        echo(texts(self.options.lab_lang).say(f"load.{key}", **params), err=True)
 
     # --- the start --------------------------------------------------------------------------------
 
@@ -292,5 +292,5 @@ class Conductor:
     def _defect(self, what: str) -> None:
         self._running = False
         say = texts(self.options.lab_lang).say
-        print(f"{say('ui.defect')}\n{what}", file=sys.stderr, flush=True)
+        echo(f"{say('ui.defect')}\n{what}", err=True)
         self.environment.process_exit_code = EXIT_DEFECT

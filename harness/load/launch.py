@@ -9,13 +9,13 @@ import asyncio
 import json
 import os
 import signal
+import site
 import sys
 import tempfile
 from contextlib import suppress
 from math import inf
 from pathlib import Path
 
-import click
 from msgspec.structs import replace
 
 from harness.checkers import lifecycle
@@ -25,18 +25,36 @@ from harness.load.options import Options
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.texts import texts
+from harness.texts.console import echo
 from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from harness.worlds.machine_limits import FILES
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import Target
+from harness.worlds.targets import ROOT, Target
 from lab.command import EXIT_INTERRUPTED, allow_files
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
 """Seconds that servers are told: about as in life, and yet several heartbeats in a minute."""
+
+
+def locust_alone(folder: Path) -> dict[str, str]:
+    """The environment for Locust, which is run in `folder`, an empty one: no settings but ours reach it.
+
+    It takes settings from variables, and from files in the current folder and in the home folder. From the
+    latter Python takes packages, too, and those stay.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    paths = [ROOT, *(Path(each).absolute() for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each)]
+    return kept | {
+        "HOME": str(folder),
+        "USERPROFILE": str(folder),
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 class Launch:
@@ -56,7 +74,7 @@ class Launch:
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._interrupt)
         if self._lacks_files():
-            click.echo(self.texts.say("load.files", users=self.asked.users), err=True)
+            echo(self.texts.say("load.files", users=self.asked.users), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
         world = LiveWorld(self.target, 0, "load")
         with tempfile.TemporaryDirectory(prefix="chatlab-load-") as folder:
@@ -70,7 +88,7 @@ class Launch:
 
     async def _run(self, world: LiveWorld, result: Path) -> int:
         if self.target.command is not None:
-            click.echo(self.texts.say("load.starting"), err=True)
+            echo(self.texts.say("load.starting"), err=True)
         try:
             await world.start_server()
             if not self.interrupts:
@@ -82,11 +100,11 @@ class Launch:
             await self._stop_locust()
         ended = self._report_server(world)
         if self.interrupts:
-            click.echo(self.texts.say("ui.interrupted"), err=True)
+            echo(self.texts.say("ui.interrupted"), err=True)
             return EXIT_INTERRUPTED
         limit = limit_of_machine(HistoryIndex(world.history))
         if limit is not None:
-            click.echo(self.texts.say(f"doubt.{limit.key}", **limit.params), err=True)
+            echo(self.texts.say(f"doubt.{limit.key}", **limit.params), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
 
@@ -117,7 +135,7 @@ class Launch:
         if not result.is_file():
             if self.asked.web_port is not None and code == 0:
                 return 0  # no test was started on the page
-            click.echo(self.texts.say("load.no_result", code=code), err=True)
+            echo(self.texts.say("load.no_result", code=code), err=True)
             return EXIT_DEFECT
         text = result.read_text(encoding="utf-8")
         if self.asked.json_file is not None:
@@ -130,12 +148,13 @@ class Launch:
         program = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--skip-log-setup"]
         options = [*self.asked.for_locust(self.target.label), f"--host={address}", f"--lab-json={result}"]
         if self.asked.web_port is not None:
-            click.echo(self.texts.say("load.web", port=self.asked.web_port), err=True)
+            echo(self.texts.say("load.web", port=self.asked.web_port), err=True)
         self.locust = await asyncio.create_subprocess_exec(
             *program,
             *options,
             stdin=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            cwd=result.parent,
+            env=locust_alone(result.parent),
             start_new_session=True,  # Ctrl-C reaches only us, and we stop Locust
         )
 
@@ -145,7 +164,7 @@ class Launch:
         if self.locust is None or self.locust.returncode is not None:
             return
         if self.interrupts == 1:
-            click.echo(self.texts.say("load.stopping"), err=True)
+            echo(self.texts.say("load.stopping"), err=True)
             self.locust.terminate()
         else:
             self._kill_locust()

@@ -14,7 +14,7 @@ from locust import events
 from harness.load import shapes
 from harness.load.conductor import Conductor, is_address
 from harness.load.person import Person
-from harness.texts import LANGUAGES
+from harness.texts import LANGUAGES, console
 from harness.worlds.process import end_with_parent
 from lab.command import EXIT_USAGE
 
@@ -44,6 +44,7 @@ def add_options(parser: Any) -> None:
 
 def set_up(environment: Any, **_: Any) -> None:
     """Once for each process, before any test."""
+    console.prepare()
     if environment.parsed_options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner

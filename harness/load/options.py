@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -43,7 +44,7 @@ class Options(Struct, frozen=True):
         }
         words = [f"{name}={value}" for name, value in values.items()]
         if self.csv is not None:
-            words.append(f"--csv={self.csv}")
+            words.append(f"--csv={Path(self.csv).absolute()}")
         if self.web_port is None:
             words += ["--headless", "--only-summary"]
         else:

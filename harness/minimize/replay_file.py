@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from harness import version
+from harness.history.as_json import from_json, to_json
 from harness.history.events import Event, History, without_calls
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
@@ -54,22 +55,20 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
     seen = without_calls(run.history)  # the calls are recorded again when it is played
-    history = (
-        seen if len(msgspec.json.encode(seen)) <= MAX_HISTORY else []
-    )  # the digest is enough to compare it
+    history = seen if len(to_json(seen)) <= MAX_HISTORY else []  # the digest is enough to compare it
     return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
 
 def write(replay: Replay, path: Path) -> None:
     """Write the file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(replay) + b"\n")
+    path.write_bytes(to_json(replay) + b"\n")
 
 
 def read(path: Path) -> Replay:
     """Read a file. Raises BadReplay."""
     try:
-        replay = msgspec.json.decode(path.read_bytes(), type=Replay)
+        replay = from_json(path.read_bytes(), Replay)
     except OSError as error:
         raise BadReplay("replay.unreadable", path=path, why=error.strerror) from error
     except (msgspec.MsgspecError, ValueError) as error:
@@ -122,7 +121,7 @@ def first_difference(one: History, other: History) -> tuple[Event | None, Event 
     """The first events in which two histories differ, without calls; None where one of them has ended."""
     one, other = without_calls(one), without_calls(other)
     for mine, theirs in zip(one, other, strict=False):
-        if msgspec.json.encode(mine) != msgspec.json.encode(theirs):
+        if to_json(mine) != to_json(theirs):
             return mine, theirs
     shorter = min(len(one), len(other))
     return (one[shorter] if len(one) > shorter else None, other[shorter] if len(other) > shorter else None)

@@ -9,6 +9,7 @@ import pytest
 from harness.texts import Texts, texts
 from harness.worlds import targets
 from harness.worlds.targets import Target
+from lab.legible import legible
 
 TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
 """Options that name what is judged; they exclude each other."""
@@ -20,7 +21,9 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
     if folder == "":
         raise pytest.UsageError(words_of(config).say("usage.folder_unnamed"))
     if folder and config.inipath and config.inipath.resolve().is_relative_to(Path(folder).resolve()):
-        raise pytest.UsageError(words_of(config).say("usage.settings_handed_in", path=config.inipath))
+        raise pytest.UsageError(
+            legible(words_of(config).say("usage.settings_handed_in", path=config.inipath))
+        )
     try:
         return targets.choose(
             exercise,
@@ -32,7 +35,7 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
             together=together or config.getoption("--lab-together"),
         )
     except targets.BadTarget as error:
-        raise pytest.UsageError(error.said_in(words_of(config))) from error
+        raise pytest.UsageError(legible(error.said_in(words_of(config)))) from error
 
 
 def words_of(config: pytest.Config) -> Texts:

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
+from harness.history.as_json import from_json, to_json
 from harness.running.run import Run
 
 if sys.platform == "win32":
@@ -53,7 +52,7 @@ class Plays:
                 _lock(lock)  # until it is closed, or this process ends
                 if not file.exists():
                     _write(file, play())
-            self._known[exercise] = msgspec.json.decode(file.read_bytes(), type=list[Run])
+            self._known[exercise] = from_json(file.read_bytes(), list[Run])
         return self._known[exercise]
 
 
@@ -69,7 +68,7 @@ def _write(path: Path, runs: list[Run]) -> None:
     part = path.with_suffix(".part")
     with _open_file(part) as file:
         try:
-            file.write(msgspec.json.encode(runs))
+            file.write(to_json(runs))
             file.flush()
         except OSError as error:
             raise NotKept(error) from error

@@ -35,6 +35,7 @@ from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import EXERCISES, numbers_in, points_for, steps_of
 from harness.worlds.targets import Target
+from lab.legible import legible, one_line
 
 
 def begin(config: pytest.Config) -> None:
@@ -56,7 +57,7 @@ def begin(config: pytest.Config) -> None:
 
 
 def _wrong_usage(config: pytest.Config, key: str, **params: Any) -> pytest.UsageError:
-    return pytest.UsageError(options.words_of(config).say(f"usage.{key}", **params))
+    return pytest.UsageError(legible(options.words_of(config).say(f"usage.{key}", **params)))
 
 
 class _Course:
@@ -79,7 +80,7 @@ class _Course:
     def pytest_report_header(self) -> str:
         """What is judged, for the header of pytest's report."""
         labels = dict.fromkeys(target.label for target in self.targets.values())
-        return self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed)
+        return one_line(self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -95,7 +96,7 @@ class _Course:
         report = yield
         raised = call.excinfo and call.excinfo.value
         if isinstance(raised, StepFailed | NoVerdict):
-            report.longrepr = str(raised)
+            report.longrepr = legible(str(raised))
         return report
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -236,7 +237,7 @@ class Step(pytest.Item):
             ("of", self._result.of),
             ("receipt", self._receipt()),
             ("seed", self._run.seed),
-            ("target", self._run.target),
+            ("target", one_line(self._run.target)),
         ]
         if len(runs) > 1:
             self.user_properties += [("runs", len(runs)), ("runs passed", outcomes.count(outcomes[0].PASSED))]
@@ -246,11 +247,9 @@ class Step(pytest.Item):
         return Words(options.words_of(self.config), self._run.nonce, self._run.component)
 
     def _receipt(self) -> str:
-
-        return receipt(self._result, self._words())
+        return one_line(receipt(self._result, self._words()))
 
     def _explanation(self) -> str:
-
         text = StringIO()
         words = self._words()
         terminal = Terminal(words.texts, out=text)
@@ -280,8 +279,7 @@ class NoVerdict(Exception):  # noqa: N818 - named for what it says
 
 def _exercises(text: str | None, words: Texts) -> list[int]:
     """The numbers in a text such as `1,3`; all of them if there is none."""
-
     try:
         return numbers_in(text, "--lab-exercises") if text else list(EXERCISES)
     except Problem as error:
-        raise pytest.UsageError(error.said_in(words)) from error
+        raise pytest.UsageError(legible(error.said_in(words))) from error

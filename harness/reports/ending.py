@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import click
-
 from harness.running.fork_pool import CrashError, ForkPoolError
 from harness.texts import Texts
+from harness.texts.console import echo
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from lab.command import EXIT_INTERRUPTED
 
 
 def interrupted(words: Texts) -> int:
     """Ctrl-C or SIGTERM."""
-    click.echo(words.say("ui.interrupted"), err=True)
+    echo(words.say("ui.interrupted"), err=True)
     return EXIT_INTERRUPTED
 
 
 def pool_failed(error: ForkPoolError, words: Texts) -> int:
     """A process that plays has died: if no signal has ended it, that says nothing of the server."""
     if isinstance(error, CrashError):
-        click.echo(error.said_in(words), err=True)
+        echo(error.said_in(words), err=True)
         return EXIT_CODES[Outcome.INCONCLUSIVE]
-    click.echo(f"{words.say('ui.defect')}\n{error}", err=True)
+    echo(f"{words.say('ui.defect')}\n{error}", err=True)
     return EXIT_DEFECT

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Received
+from lab.legible import one_line
 
 WIDTH = 88
 """Characters of a frame that are shown."""
@@ -25,7 +26,7 @@ def pointed_at(anomaly: Anomaly) -> list[str]:
     if anomaly.name != "malformed_frame" or event is None:
         return []
     if event.frame is None:
-        line = json.dumps(event.text or "", ensure_ascii=False)[1:-1][:WIDTH]
+        line = one_line(json.dumps(event.text or "", ensure_ascii=False)[1:-1])[:WIDTH]
         return [line, "^" * len(line)]
     return marked(event.frame, str(anomaly.params.get("field", "")))
 
@@ -83,6 +84,7 @@ class _Writer:
         self._put(closing)
 
     def _put(self, text: str) -> None:
+        text = one_line(text)
         self.pieces.append(text)
         self.length += len(text)
 

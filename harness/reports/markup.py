@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from harness.reports.svg import showable
+from lab.legible import legible
 
 _CODE = re.compile(r"`([^`]+)`")
 
 
 def safe(text: str) -> str:
     """Any text, escaped for use between tags or in an attribute."""
-    return escape(showable(text))
+    return escape(legible(text))
 
 
 def marked_up(text: str) -> str:

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
+from lab.legible import legible
+
 INK, FAINT, ALARM = "#222", "#767676", "#b00020"
 """Colours: of what is drawn, of guides, and of what is wrong."""
 FONT = 12
 """Pixels."""
-_ALLOWED = {"\t", "\n", "\u00a0", "\u202f", "\u200d"}
-"""Allowed besides printable characters: white space, also the no-break spaces (which French has before some
-signs), and the joiner of the parts of an emoji."""
 
 
 class Drawing:
@@ -178,9 +177,4 @@ def _px(value: float) -> str:
 
 def _xml(text: str) -> str:
     """Text, escaped for XML."""
-    return escape(showable(text))
-
-
-def showable(text: str) -> str:
-    """A text without control characters and lone surrogates."""
-    return "".join(char if char.isprintable() or char in _ALLOWED else "�" for char in text)
+    return escape(legible(text))

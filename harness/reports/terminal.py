@@ -30,10 +30,12 @@ from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.running.run import Run
 from harness.texts import Texts
+from harness.texts.console import echo
 from harness.verdict.outcome import Outcome, StepResult, overall
+from lab.legible import legible, one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _STYLES = {
     Outcome.PASSED: "green",
@@ -41,7 +43,6 @@ _STYLES = {
     Outcome.INCONCLUSIVE: "yellow",
     Outcome.SKIPPED: "dim",
 }
-_ASCII = {"✓": "ok", "✗": "FAILED", "?": "?", "-": "-"}
 _OF_TARGET = ("installed_copy", "unread_keys", "unread_build")
 """Notes on what was judged, which stand at the head of a report."""
 _EVIDENCE = 6
@@ -76,21 +77,18 @@ class Terminal:
             from rich.console import Console  # late: it costs 50 ms, and a pipe does not need it
 
             self._console = Console(highlight=False, soft_wrap=True)
-        encoding = (sys.stdout.encoding or "ascii").lower()
-        self._unicode = out is not None or console is not None or encoding.startswith("utf")
 
     # --- lines ------------------------------------------------------------------------------------
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the report."""
-        if not self._unicode:
-            for mark, plain in _ASCII.items():
-                text = text.replace(f" {mark} ", f" {plain} ")
-            text = text.encode("ascii", "backslashreplace").decode()
-        if self._console:
-            self._console.print(text, style=style or None, markup=False)
+        text = one_line(text.expandtabs())
+        if self._console is not None:
+            self._console.print(_styled(text, style))
+        elif self._out is not None:
+            print(text, file=self._out)
         else:
-            print(text, file=self._out, flush=True)
+            echo(text)
 
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
@@ -110,13 +108,13 @@ class Terminal:
 
             yield tell
             return
-        with self._console.status(title) as status:
+        with self._status(title) as change:
 
             def show(event: Event) -> None:
                 match event:
                     case Step(step=step, done=False):
                         name = self.texts.say(f"step.{step.replace('.', '-')}")
-                        status.update(f"{title} · {step} {name}")
+                        change(f"{title} · {step} {name}")
                     case Noted(what="long_wait", value=value):
                         self.line(self.texts.say("ui.long_wait", seconds=round(value)), "yellow")
 
@@ -128,8 +126,16 @@ class Terminal:
         if self._console is None:
             yield lambda text: None
             return
-        with self._console.status(text) as status:
-            yield status.update
+        with self._status(text) as change:
+            yield change
+
+    @contextmanager
+    def _status(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A line with a spinner at the end of the report; yields a function that changes its text."""
+        assert self._console is not None, "there is a terminal"
+        spinner = "dots" if self._console.encoding.startswith("utf") else "line"
+        with self._console.status(_styled(legible(text)), spinner=spinner) as status:
+            yield lambda text: status.update(_styled(legible(text)))
 
     # --- the report -------------------------------------------------------------------------------
 
@@ -396,6 +402,13 @@ class Terminal:
                 self.line(say("ui.hint", exercise=failed[0]))
             if summary.world == "live":
                 self.line(say("ui.again", seed=summary.seed))
+
+
+def _styled(text: str, style: str = "") -> RenderableType:
+    """A text for a rich console, in which `[red]` and `:smile:` are no markup."""
+    from rich.text import Text
+
+    return Text(text, style)
 
 
 def _is_heartbeat(event: Event) -> bool:

@@ -14,6 +14,7 @@ from harness.reports.calls import Line, lines_of
 from harness.reports.unusable import with_problem
 from harness.texts import Texts
 from harness.verdict.outcome import Text
+from lab.legible import one_line
 from lab.protocol import SYSTEM
 
 ENDED = ("reset", "eof")
@@ -25,6 +26,10 @@ _NAMING = "sequencer."
 """The prefix of calls that have a number of their own, such as `accept#2`."""
 _CALL = 160
 """Characters of a call, or of its result, that are shown."""
+_LONGEST = 1000
+"""Characters of a frame that are shown: its names may be of any length."""
+_OF_SEVERAL_LINES = ("output",)
+"""Parameters whose lines are shown as lines."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -37,16 +42,18 @@ class Words:
         self._suffix = f"-{nonce}" if nonce else ""
 
     def clean(self, value: Any) -> Any:
-        """A name or text without the run's nonce."""
-        if isinstance(value, str) and self._suffix:
-            return value.replace(self._suffix, "")
+        """A name or text without the run's nonce; what it holds cannot begin a new line of a report."""
+        if isinstance(value, str):
+            return one_line(value.replace(self._suffix, "") if self._suffix else value)
         if isinstance(value, list):
             return ", ".join(str(self.clean(each)) for each in value)
         return value
 
     def params(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters of a text; names of bad frames, expectations and problems become words."""
-        said = {key: self.clean(value) for key, value in params.items()}
+        said = {
+            key: value if key in _OF_SEVERAL_LINES else self.clean(value) for key, value in params.items()
+        }
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
         if isinstance(said.get("expected"), str):
@@ -177,7 +184,7 @@ class Words:
                 who, what = caller or who, self._call(event)
             case _:
                 what = type(event).__name__
-        return event.at, who, what
+        return event.at, one_line(who), one_line(what)
 
     def _call(self, event: history.Called) -> str:
         """The begin or end of a call; the end is not shown of a call that returns None at once."""
@@ -196,6 +203,10 @@ class Words:
 
     def frame(self, frame: Any, text: str | None) -> str:
         """A frame in one short line."""
+        line = one_line(self._frame(frame, text))
+        return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+    def _frame(self, frame: Any, text: str | None) -> str:
         if not isinstance(frame, dict):
             return excerpt(text or str(frame), width=60)
         kind, data = frame.get("type"), frame.get("data")

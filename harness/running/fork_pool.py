@@ -19,6 +19,7 @@ from types import TracebackType
 import msgspec
 from msgspec import Struct
 
+from harness.history.as_json import from_json, to_json
 from harness.running.run import Case, Run
 from harness.texts.problem import Problem
 from harness.worlds.environment import of_server
@@ -129,7 +130,7 @@ class ForkPool:
         self._jobs += 1
         number = self._jobs
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(packed(msgspec.json.encode([number, job])))
+        self._process.stdin.write(packed(to_json([number, job])))
         try:
             return await self._waiting[number]
         finally:
@@ -149,7 +150,7 @@ class ForkPool:
                 if error:
                     waiting.set_exception((CrashError if bytes(raw) == b"true" else ForkPoolError)(error))
                 else:
-                    waiting.set_result(msgspec.json.decode(raw, type=list[Run]))
+                    waiting.set_result(from_json(bytes(raw), list[Run]))
         except (asyncio.IncompleteReadError, ConnectionError):
             for waiting in self._waiting.values():
                 if not waiting.done():

@@ -18,9 +18,9 @@ import tempfile
 import traceback
 from collections import deque
 
-import msgspec
 from msgspec import Struct
 
+from harness.history.as_json import from_json, to_json
 from harness.history.events import Server
 from harness.running.fork_pool import LENGTH, SimJob, packed
 from harness.running.run import Case, Run
@@ -28,6 +28,7 @@ from harness.running.simulate import simulate
 from harness.worlds import targets
 from harness.worlds.process import end_with_parent, in_memory
 from harness.worlds.sim.world import SimWorld
+from lab.legible import text_of
 
 
 class _Child(Struct):
@@ -92,7 +93,7 @@ class _Parent:
             del self._input[: LENGTH.size + size]
 
     def _begin(self, message: bytes) -> None:
-        number, job = msgspec.json.decode(message, type=tuple[int, SimJob])
+        number, job = from_json(message, tuple[int, SimJob])
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -116,8 +117,8 @@ class _Parent:
         else:
             crashed = os.WIFSIGNALED(status)
             by = signal.Signals(os.WTERMSIG(status)).name if crashed else ""
-            text = by or child.written.decode(errors="replace")
-            message = msgspec.json.encode([child.number, text or "a simulated play has just ended", crashed])
+            text = by or text_of(bytes(child.written))
+            message = to_json([child.number, text or "a simulated play has just ended", crashed])
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
 
@@ -137,7 +138,7 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
     runs: list[Run] = []
 
     def stuck(run: Run) -> None:
-        end(0, msgspec.json.encode([*runs, run]))
+        end(0, to_json([*runs, run]))
 
     try:
         signal.set_wakeup_fd(-1)
@@ -152,9 +153,9 @@ def _play_and_exit(job: SimJob, writer: int) -> None:
             if job.lean:
                 run.history = []
             runs.append(run)
-        end(0, msgspec.json.encode(runs))
+        end(0, to_json(runs))
     except BaseException:
-        end(1, traceback.format_exc().encode())
+        end(1, traceback.format_exc().encode(errors="backslashreplace"))
 
 
 def _needs_a_new_process(run: Run) -> bool:

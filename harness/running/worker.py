@@ -13,12 +13,14 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from harness.history.as_json import from_json, to_json
 from harness.history.events import shortened
 from harness.running.play import play
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
 from harness.worlds.process import end_with_parent
 from harness.worlds.targets import Target
+from lab.legible import text_of
 
 CLEAN_UP_SECONDS = 10.0
 
@@ -49,7 +51,7 @@ async def run_in_process(job: Job) -> Run:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, errors = await process.communicate(msgspec.json.encode(job))
+        output, errors = await process.communicate(to_json(job))
     except asyncio.CancelledError:
         # It cleans up after itself; we read what it still writes, or it would block for ever.
         with suppress(ProcessLookupError):
@@ -62,9 +64,9 @@ async def run_in_process(job: Job) -> Run:
             await process.wait()
         raise
     try:
-        return msgspec.json.decode(output, type=Run)
+        return from_json(output, Run)
     except msgspec.DecodeError as error:
-        raise RuntimeError(errors.decode(errors="replace") or "the worker returned nothing") from error
+        raise RuntimeError(text_of(errors) or "the worker returned nothing") from error
 
 
 def cancel_on_sigterm() -> None:
@@ -78,11 +80,11 @@ def cancel_on_sigterm() -> None:
 async def _main() -> None:
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    job = from_json(sys.stdin.buffer.read(), Job)
     run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
     is_wanted = job.keep or run.outcome is not Outcome.PASSED
     run.history = shortened(run.history) if is_wanted else []
-    sys.stdout.buffer.write(msgspec.json.encode(run))
+    sys.stdout.buffer.write(to_json(run))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 import tomllib
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from lab.legible import one_line, text_of
 
 LANGUAGES = ("en", "fr")
 
@@ -17,6 +20,11 @@ class _Lenient(string.Formatter):
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         return kwargs.get(str(key), f"{{{key}}}")
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if isinstance(value, os.PathLike):
+            value = one_line(text_of(os.fsencode(value)))
+        return super().format_field(value, format_spec)
 
 
 class Texts:

@@ -26,6 +26,7 @@ import psutil
 from harness.worlds.kept import Kept, KeptOnWindows
 from harness.worlds.machine_limits import AT_START, limit_of, room_in
 from harness.worlds.programs import not_started, program_of
+from lab.legible import legible, text_of
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes of the output's end that are kept."""
@@ -241,8 +242,8 @@ class ServerProcess:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-        text = self._tail_bytes().decode(errors="replace")
-        return [_printable(line) for line in text.splitlines() if line.strip()][-lines:]
+        text = text_of(self._tail_bytes())
+        return [_short(legible(line.rstrip())) for line in text.splitlines() if line.strip()][-lines:]
 
     def _tail_bytes(self) -> bytes:
         with self._log.open("rb") as file:
@@ -251,10 +252,9 @@ class ServerProcess:
             return file.read()
 
 
-def _printable(line: str) -> str:
-    """A line without control characters, cut to a length that fits a terminal."""
-    text = "".join(char if char.isprintable() or char == "\t" else "?" for char in line.rstrip())
-    return text if len(text) <= 300 else f"{text[:300]}…"
+def _short(line: str) -> str:
+    """A line, cut to a length that fits a terminal."""
+    return line if len(line) <= 300 else f"{line[:300]}…"
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import click
-
 from harness.running.fork_pool import ForkPoolError
 from harness.running.worker import cancel_on_sigterm
+from harness.texts.console import echo
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, overall
 from harness.zoo.matrix import Play, Row, play_all
 from harness.zoo.table import Table
@@ -29,10 +28,10 @@ def play_and_show(plays: Sequence[Play], jobs: int, seed: int) -> int:
     try:
         rows = asyncio.run(rows_of_all())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except (RuntimeError, ForkPoolError) as error:
-        click.echo(f"the kit itself failed; please report this:\n{error}", err=True)
+        echo(f"the kit itself failed; please report this:\n{error}", err=True)
         return EXIT_DEFECT
     finally:
         table.end()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
-
+from harness.texts.console import echo, flash
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES, steps_of
 from harness.zoo.matrix import Play, Row
@@ -52,18 +51,17 @@ class Table:
     def add(self, row: Row) -> None:
         """A server that was played; it is shown when those before it are."""
         self._there[row.name, row.world] = row
-        self._clear()
+        flash()
         while self._waiting and self._waiting[0] in self._there:
             shown = self._there[self._waiting.pop(0)]
             marks = {n: "".join(self._mark(shown, step) for step in steps_of(n)) for n in EXERCISES}
             animal = self._animals.get(shown.name)
             self._line(f"{shown.name}  {shown.world}", marks, animal.anomaly if animal else "")
-        if sys.stdout.isatty():
-            click.echo(f"{len(self._there)} of {self._count} played", nl=False)
+        flash(f"{len(self._there)} of {self._count} played")
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._clear()
+        flash()
 
     def sum_up(self, rows: Sequence[Row], seconds: float) -> None:
         """What is not as it should be, one by one, and how many are."""
@@ -89,8 +87,4 @@ class Table:
         self._echo(f"{name:<{self._width}}  {columns}  {more}".rstrip())
 
     def _echo(self, text: str) -> None:
-        click.echo(text.translate(_ASCII) if self._plain else text)
-
-    def _clear(self) -> None:
-        if sys.stdout.isatty():
-            click.echo("\r\033[K", nl=False)
+        echo(text.translate(_ASCII) if self._plain else text)

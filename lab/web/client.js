@@ -23,7 +23,7 @@ const RATE_PAUSE = 1; // seconds for which we are quiet when the server says tha
 
 export class Client {
   /**
-   * address      of the server, without the user's name: a URL that begins with ws: or wss:
+   * address      of the server: a URL that begins with ws: or wss:; what it asks besides `user` is kept
    * user         the name that we ask for; the server may give us another one
    * outbox       messages that are not yet sent, from before the page was loaded: [{id, room, content}]
    * changed      is called whenever there is something new to show
@@ -36,7 +36,7 @@ export class Client {
     this.outbox = outbox.map((entry) => ({ ...entry, refused: null }));
     this.trouble = null; // the server's last error that concerns no message: {code, message}
     this.address = new URL(address);
-    this.address.search = new URLSearchParams({ user });
+    this.address.searchParams.set("user", user);
     this.changed = changed;
     this.turnedAway = turnedAway;
     this.socket = null;

@@ -35,9 +35,13 @@ class ThreadedServer:
     """A server in its own thread, with its own event loop, since playwright uses ours."""
 
     def __init__(
-        self, folder: Path, stored: Sequence[Message] = (), components: Components | None = None
+        self,
+        folder: Path,
+        stored: Sequence[Message] = (),
+        components: Components | None = None,
+        access_key: str = "",
     ) -> None:
-        self._config = Config(port=0, data_dir=folder)
+        self._config = Config(port=0, data_dir=folder, access_key=access_key)
         self._stored = stored
         self._components = components or Components()
         self._started = threading.Event()

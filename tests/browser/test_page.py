@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -401,3 +402,24 @@ def test_from_another_machine_without_https(chat: ThreadedServer, new_page: Call
     assert page.evaluate("isSecureContext") is False
     say(page, "Hello")
     all_show([page], "Hello")
+
+
+def test_the_page_s_own_query_is_passed_on(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    """A server with an access key is used from `/?key=…`: connections have all of the page's query, with the
+    name that the user asks for now.
+    """
+    server = ThreadedServer(tmp_path, access_key="a key&more")
+    page = new_page()
+    addresses: list[str] = []
+    page.on("websocket", lambda socket: addresses.append(socket.url))
+    try:
+        page.goto(f"{server.url}/?key=a%20key%26more&user=ada&group=b#red")
+        page.locator("#people li:has-text('ada')").wait_for(state="attached")
+        page.locator("#me").click()
+        page.locator("#answer").fill("grace h")
+        page.locator("#answer").press("Enter")
+        page.locator("#people li:has-text('grace h')").wait_for(state="attached")
+    finally:
+        server.stop()
+    asked = [sorted(parse_qsl(urlsplit(address).query)) for address in addresses]
+    assert asked == [[("group", "b"), ("key", "a key&more"), ("user", name)] for name in ("ada", "grace h")]

@@ -43,7 +43,7 @@ def chatlab(*arguments: object, cwd: Path) -> tuple[int, str]:
 
 def table(folder: Path) -> dict[str, dict[str, str]]:
     """The rows of grades.csv, by the submission's name."""
-    with (folder / "grades.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
         return {row["submission"]: row for row in csv.DictReader(file)}
 
 
@@ -156,8 +156,8 @@ def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
     emile = rows["Émile Ça"]
     assert (emile["ex1"], emile["ex4"], emile["verdict"]) == ("8", "9", "passed")
     assert len(rows) == 4
-    assert code == 2, "a name that is no text cannot be handed on"
-    assert rows["\\xe9mile"]["verdict"] == "inconclusive"
+    assert code == 0
+    assert rows["\\xe9mile"]["verdict"] == "passed", "a name need not be text"
     log = (tmp_path / "class-grades" / "Émile Ça.log").read_text(encoding="utf-8")
     assert log.rstrip().endswith("Total: 17 of 17 points, passed.")
 

@@ -136,7 +136,7 @@ def test_every_folder_has_a_layer() -> None:
 
 def test_protocol_and_history_import_nothing_of_ours() -> None:
     """The contract and the form of a history depend on nothing else."""
-    assert imports(ROOT / "lab/protocol.py") == set()
+    assert imports(ROOT / "lab/protocol.py") == imports(ROOT / "lab/legible.py") == set()
     assert imports(ROOT / "harness/history/events.py") == {"harness.history.faults"}
     assert imports(ROOT / "harness/history/faults.py") == set()
 
@@ -158,7 +158,8 @@ def test_checkers_are_pure() -> None:
     """Checkers use histories, anomalies and the protocol's types, and no clock, file or random numbers."""
     for path in files("harness/checkers/*.py"):
         for name in imports(path):
-            assert name.startswith(("harness.checkers.", "harness.history.")) or name == "lab.protocol", path
+            pure = ("lab.protocol", "lab.legible")
+            assert name.startswith(("harness.checkers.", "harness.history.")) or name in pure, path
         text = path.read_text()
         for word in ("import time", "import random", "import asyncio", "open("):
             assert word not in text, (path, word)
@@ -196,7 +197,7 @@ print([name for name in {extras} if name in sys.modules])
 
 
 def test_the_server_stays_small() -> None:
-    """The reference server can be read in an evening: about 1,600 lines of code, not counting texts."""
+    """The reference server can be read in an evening: about 1,700 lines of code, not counting texts."""
     lines = 0
     for path in files("lab/*.py"):
         source = path.read_text()
@@ -209,7 +210,7 @@ def test_the_server_stays_small() -> None:
         for number, line in enumerate(source.splitlines(), start=1):
             if line.strip() and not line.strip().startswith("#") and number not in texts:
                 lines += 1
-    assert lines < 1700
+    assert lines < 1750
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])

@@ -98,6 +98,45 @@ def test_the_environment_sets_the_options(command: Run, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "option"),
+    [
+        ("PORT", "tcp://10.0.0.7:8080", "--port"),
+        ("PORT", "eighty", "--port"),
+        ("HOST", "x86_64-conda-linux-gnu", "--host"),
+        ("LOG_LEVEL", "trace", "--log-level"),
+        ("HEARTBEAT_INTERVAL", "nan", "--heartbeat-interval"),
+        ("MAX_FRAME", "1", "--max-frame"),
+        ("MAX_CONNECTIONS", "many\x1b[2J", "--max-connections"),
+    ],
+)
+def test_a_variable_with_an_odd_value_is_named(
+    command: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, option: str
+) -> None:
+    """Other programs set these, too: the message says which it is, what it holds, and what to do."""
+    monkeypatch.setenv(variable, value)
+    code, said = command(*(["--port", "0"] if variable == "HOST" else []))
+    assert code == (1 if variable == "HOST" else 64)
+    assert f"{variable} in the environment is {value!r}: unset it, or give {option}." in " ".join(
+        said.split()
+    )
+    assert "\x1b" not in said
+    _, said = command(option, value, *(["--port", "0"] if variable == "HOST" else []))
+    assert "in the environment" not in said
+
+
+@pytest.mark.parametrize("value", ["INFO", "Warning", "error", ""])
+def test_levels_in_upper_case(
+    command: Run, monkeypatch: pytest.MonkeyPatch, taken_port: str, value: str
+) -> None:
+    """`LOG_LEVEL=INFO` is as good as `info`; a variable that is empty is as good as none."""
+    for name in (*SETTINGS, "ACCESS_KEY", "MAX_RATE", "ORIGIN"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("LOG_LEVEL", value)
+    code, said = command("--port", taken_port)
+    assert (code, "another program does" in said) == (1, True)
+
+
+@pytest.mark.parametrize(
     ("use", "sentence"),
     [
         ("my/store.py", "write COMPONENT=WHERE, such as store=my/store.py"),

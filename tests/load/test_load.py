@@ -24,7 +24,7 @@ FEW = ["--users", "25", "--time", "5s", "--pace", "10", "--seed", "1"]
 CARELESS = Path(__file__).parent.parent / "servers" / "careless_pubsub.py"
 
 
-def load(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
+def load(*options: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command, for a minute and a half at most."""
     return subprocess.run(
         [*LOAD, *options],
@@ -32,6 +32,7 @@ def load(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=90,
         check=False,
+        cwd=cwd,
         env={**os.environ, **env},
     )
 
@@ -82,6 +83,26 @@ def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -
     assert "lost" in {anomaly["name"] for anomaly in value["anomalies"]}, done.stdout
     assert value["verdict"] == "failed" or value["reasons"], "only a slow machine may leave that open"
     assert "A message was lost" in done.stdout
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+def test_settings_for_locust_change_nothing(tmp_path: Path) -> None:
+    """Neither its files, here and at home, nor its variables: each alone would change or end the load."""
+    needs_module("locust", "load")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".locust.conf").write_text("tags = smoke\nrun-time = 1s\n")
+    (tmp_path / "locust.conf").write_text("master = true\nexpect-workers = 2\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.locust]\ntags = ["smoke"]\ncsv = "mine"\n')
+    options = ["--json", "load.json", "--csv", "ours"]
+    variables = {"LOCUST_TAGS": "smoke", "LOCUST_MODE_WORKER": "true", "LOCUST_LOGLEVEL": "odd"}
+    done = load(*FEW, *options, cwd=tmp_path, HOME=str(home), **variables)
+    value = verdict(done, tmp_path / "load.json")
+    assert (value["users"], value["anomalies"]) == (25, [])
+    assert value["verdict"] in ("passed", "inconclusive"), done.stdout
+    assert (tmp_path / "ours_stats.csv").is_file()
+    assert not list(tmp_path.glob("mine*"))
 
 
 @pytest.mark.extra

@@ -158,7 +158,7 @@ def test_grade(folder: Path) -> None:
         assert code == 0, said
         assert list(it.running) == ["grade"], "it needs no server"
 
-    with (grades / "grades.csv").open(newline="") as file:
+    with (grades / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
         points = {row["submission"]: int(row["ex1"]) for row in csv.DictReader(file)}
     assert points["ada"] > points["bob"] == 0
     assert set(contents(grades)) == {

@@ -13,9 +13,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import msgspec
 from msgspec import Struct
 
+from harness.history.as_json import to_json
 from harness.worlds.targets import Target
 
 SECONDS = 10.0
@@ -38,7 +38,7 @@ def starts_elsewhere(job: FirstStart) -> bool:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "harness.worlds.sim.start_once"],
-            input=msgspec.json.encode(job),
+            input=to_json(job),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=SECONDS,

@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-import msgspec
-
+from harness.history.as_json import from_json
 from harness.worlds.sim import modules
 from harness.worlds.sim.first_start import FirstStart
 from harness.worlds.sim.simulator import Simulator
@@ -19,7 +18,7 @@ _FAILED = 3
 
 def main() -> None:
     """Do the job on standard input, and exit with 0 if the program starts, or is refused."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=FirstStart)
+    job = from_json(sys.stdin.buffer.read(), FirstStart)
     simulator = Simulator("first start", job.now)
 
     async def start() -> bool:

@@ -10,7 +10,9 @@ import io
 import sys
 from typing import Any
 
+from harness.texts.console import ERRORS_AT_THE_START
 from harness.worlds.sim.machine import Machine, Scheduler
+from lab.legible import text_of
 
 NAMES = ("stdin", "stdout", "stderr")
 """By their file descriptors."""
@@ -61,7 +63,7 @@ class _Raw(io.RawIOBase):
         data = bytes(data)
         host = self._server() or self._owner
         if host is not None and host.is_alive:
-            host.print(data.decode(errors="replace"))
+            host.print(text_of(data))
         return len(data)
 
 
@@ -73,7 +75,7 @@ class Stream(io.TextIOWrapper):
         super().__init__(
             raw if number else io.BufferedReader(raw),
             encoding=getattr(sys.__stdout__, "encoding", "utf-8"),
-            errors="backslashreplace" if number == 2 else getattr(sys.__stdout__, "errors", "strict"),
+            errors="backslashreplace" if number == 2 else ERRORS_AT_THE_START,
             write_through=bool(number),
         )
         vars(self)["mode"] = "w" if number else "r"

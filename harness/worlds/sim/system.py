@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from harness.worlds.sim.machine import Machine
+from lab.legible import text_of
 
 try:
     import resource
@@ -47,7 +48,7 @@ def _standard_files(instead: Instead) -> Iterator[Replacement]:
     def on_write(host: Machine, number: int, data: Any) -> int:
         if number not in _STANDARD[1:]:
             return write(number, data)
-        host.print(bytes(data).decode(errors="replace"))
+        host.print(text_of(bytes(data)))
         return len(bytes(data))
 
     def on_dup2(host: Machine, number: int, to: int, inheritable: bool = True) -> int:

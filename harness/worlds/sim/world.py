@@ -31,6 +31,7 @@ from harness.worlds.surroundings import POLL, PlayStopped
 from harness.worlds.targets import CommandNotFound, Target, python_program
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import is_text, sizes
+from lab.legible import legible
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
@@ -329,5 +330,6 @@ class SimProcess:
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""
-        found = [line.replace(str(self.data.parent), "…") for line in self.host.lines() if line.strip()]
+        folder = str(self.data.parent)
+        found = [legible(line.replace(folder, "…")) for line in self.host.lines() if line.strip()]
         return found[-lines:]

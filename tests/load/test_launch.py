@@ -1,0 +1,26 @@
+"""What decides a load is our options, and no settings that somebody keeps for Locust."""
+
+from __future__ import annotations
+
+import os
+import site
+from pathlib import Path
+
+import pytest
+
+from harness.load.launch import locust_alone
+from harness.worlds.targets import ROOT
+
+
+def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variables are left out, and it has an empty home; what Python finds its packages by, stays."""
+    for name in ("LOCUST_TAGS", "LOCUST_MODE_MASTER", "LOCUST_CONFIG", "LOCUST_USERS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "beside"]))
+    monkeypatch.setenv("LANG", "fr_FR.UTF-8")
+    found = locust_alone(tmp_path)
+    assert not [name for name in found if name.startswith("LOCUST_")]
+    assert found["HOME"] == found["USERPROFILE"] == str(tmp_path)
+    assert found["PYTHONUSERBASE"] == site.getuserbase()
+    assert found["PYTHONPATH"].split(os.pathsep) == [str(ROOT), str(Path("beside").absolute())]
+    assert (found["LANG"], found["PATH"]) == ("fr_FR.UTF-8", os.environ["PATH"])
