@@ -16,8 +16,8 @@ import click
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from harness.judged.targets import as_user
 from harness.texts.console import echo
-from harness.worlds.targets import as_user
 from lab.command import run_command
 
 USER = "guide"

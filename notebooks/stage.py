@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.history.events import Closed, GaveUp, History, Server
+from harness.judged.targets import Target, whole_server
 from harness.reports.words import Words
 from harness.running.play import play
 from harness.texts import texts
@@ -25,7 +26,6 @@ from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import Target, whole_server
 
 HERE = Path(__file__).parent
 SEED = "7"

@@ -18,8 +18,8 @@ from harness.bench.result import Cell, Part, Table, median, ratio, spread
 from harness.checkers import delivery, ordering
 from harness.checkers.catalogue import Anomaly
 from harness.history.index import HistoryIndex
+from harness.judged import targets
 from harness.load.judging import Load, judge
-from harness.worlds import targets
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from harness.worlds import targets
+from harness.judged import targets
 from harness.worlds.live import LiveWorld
 
 

@@ -19,9 +19,9 @@ import psutil
 
 from harness.bench.crowd import SIZE, Bytes, Chat, Nats
 from harness.bench.plan import BenchError
-from harness.worlds.environment import of_server
-from harness.worlds.process import ServerProcess, free_port
-from harness.worlds.targets import ROOT
+from harness.judged.environment import of_server
+from harness.judged.process import ServerProcess, free_port
+from harness.judged.targets import ROOT
 
 SERVERS = Path(__file__).parent / "servers"
 _NODE_MODULES = ROOT / "tests" / "servers" / "javascript" / "node_modules"

@@ -17,7 +17,7 @@ from harness.bench.crowd import Chat
 from harness.bench.peers import PEERS, REFERENCE, Peer, check_alive, launch
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, shown, spread
-from harness.worlds.process import ServerProcess
+from harness.judged.process import ServerProcess
 
 _PATIENCE = 20.0
 _POLL = 0.001

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.check.options import Options
+from harness.judged.targets import Target
 from harness.minimize import replay_file as replay
 from harness.reports.jsonreport import report
 from harness.reports.outfile import write_out
@@ -15,7 +16,6 @@ from harness.reports.terminal import Terminal
 from harness.running.run import Run
 from harness.verdict.outcome import overall
 from harness.verdict.steps import EXERCISES
-from harness.worlds.targets import Target
 
 REPLAYS = Path("replays")
 """The folder that replay files are written to."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from harness.judged.targets import Target
 from harness.verdict.outcome import Outcome
-from harness.worlds.targets import Target
 
 
 class Options(Struct, frozen=True):

@@ -15,8 +15,8 @@ from harness.verdict.outcome import EXIT_CODES, Outcome
 
 if TYPE_CHECKING:
     from harness.doctor.examine import Examination
+    from harness.judged.targets import Target
     from harness.reports.terminal import Terminal
-    from harness.worlds.targets import Target
 
 
 @click.command()

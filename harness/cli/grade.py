@@ -73,7 +73,7 @@ def grade(
     """
     # Imported late: `chatlab --help` needs none of it.
     from harness.grading.grade import Rules
-    from harness.worlds.environment import IN_CLASS
+    from harness.judged.environment import IN_CLASS
 
     numbers = _numbers(exercises)
     folders = _submissions(folder, texts(lang))

@@ -14,8 +14,8 @@ import click
 from harness.cli import options
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words
+from harness.judged import targets
 from harness.texts import texts
-from harness.worlds import targets
 from lab.command import EXIT_USAGE
 
 POSITIVE = click.FloatRange(min=0, min_open=True)

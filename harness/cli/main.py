@@ -16,9 +16,9 @@ from harness.cli.hint import hint
 from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
+from harness.judged.machine_limits import limit_of
 from harness.texts.console import echo, prepare
 from harness.verdict.outcome import EXIT_CODES, Outcome
-from harness.worlds.machine_limits import limit_of
 from lab.command import run_command, serve
 
 

@@ -11,8 +11,8 @@ import click
 from msgspec import Struct
 
 from harness.cli.usage import told, wrong_usage
-from harness.worlds import targets
-from harness.worlds.targets import BadTarget, Target
+from harness.judged import targets
+from harness.judged.targets import BadTarget, Target
 
 
 class _Option(Struct, frozen=True):

@@ -11,8 +11,8 @@ import click
 
 from harness.cli import options
 from harness.cli.usage import told
+from harness.judged.targets import BadTarget, check_simulated, reference
 from harness.texts.console import echo
-from harness.worlds.targets import BadTarget, check_simulated, reference
 
 if TYPE_CHECKING:
     from harness.zoo.animal import Animal

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
-from harness.worlds.process import end_with_parent, in_memory
+from harness.judged.process import end_with_parent, in_memory
 from lab.legible import text_of
 
 _TIME_ZONE = "LAB-5:30"

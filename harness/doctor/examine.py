@@ -15,6 +15,7 @@ from harness.checkers import errors, lifecycle, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import History, Opened, Received
 from harness.history.index import HistoryIndex
+from harness.judged.targets import Target
 from harness.reports.excerpt import contents, is_telling
 from harness.verdict.any_history import first_flaw, leniencies
 from harness.verdict.judge import limit_of_machine
@@ -22,7 +23,6 @@ from harness.verdict.outcome import Text
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped
-from harness.worlds.targets import Target
 
 ROOM = "ward"
 

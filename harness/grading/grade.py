@@ -21,6 +21,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.judged.environment import IN_CLASS, names_passed
+from harness.judged.submissions import INSTALLED
+from harness.judged.targets import ROOT, BadTarget, Unclear, submission
 from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
@@ -30,9 +33,6 @@ from harness.running.worker import Job, run_in_process
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
-from harness.worlds.environment import IN_CLASS, names_passed
-from harness.worlds.submissions import INSTALLED
-from harness.worlds.targets import ROOT, BadTarget, Unclear, submission
 
 _LARGE = 1024 * 1024
 """Bytes above which a file counts by its size alone."""

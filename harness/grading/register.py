@@ -19,9 +19,9 @@ import msgspec
 
 from harness.grading.grade import Grade, Rules, fingerprint
 from harness.history.as_json import from_json
+from harness.judged.environment import SCRATCH
 from harness.texts import Texts
 from harness.verdict.steps import EXERCISES
-from harness.worlds.environment import SCRATCH
 from lab.legible import legible, one_line, text_of
 
 if sys.platform != "win32":

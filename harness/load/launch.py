@@ -21,6 +21,8 @@ from msgspec.structs import replace
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
+from harness.judged.machine_limits import FILES
+from harness.judged.targets import ROOT, Target
 from harness.load.options import Options
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
@@ -29,9 +31,7 @@ from harness.texts.console import echo
 from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
-from harness.worlds.machine_limits import FILES
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import ROOT, Target
 from lab.command import EXIT_INTERRUPTED, allow_files
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")

@@ -11,11 +11,11 @@ from typing import Any
 
 from locust import events
 
+from harness.judged.process import end_with_parent
 from harness.load import shapes
 from harness.load.conductor import Conductor, is_address
 from harness.load.person import Person
 from harness.texts import LANGUAGES, console
-from harness.worlds.process import end_with_parent
 from lab.command import EXIT_USAGE
 
 __all__ = ["Person"]

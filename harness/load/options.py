@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.worlds.process import free_port
+from harness.judged.process import free_port
 
 
 class Options(Struct, frozen=True):

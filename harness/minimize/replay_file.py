@@ -19,11 +19,11 @@ from msgspec.structs import replace
 from harness import version
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Event, History, without_calls
+from harness.judged.targets import Target, python_program
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
 from harness.texts.problem import Problem
 from harness.verdict.steps import EXERCISES
-from harness.worlds.targets import Target, python_program
 
 FORMAT = 2
 _FAR = 2

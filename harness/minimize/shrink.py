@@ -13,6 +13,7 @@ from random import Random
 
 from msgspec.structs import replace
 
+from harness.judged.targets import Target, reference
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
@@ -20,7 +21,6 @@ from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.script import Script
 from harness.verdict.outcome import Outcome
-from harness.worlds.targets import Target, reference
 
 SCENES = 20
 """Scenes of each size that are tried."""

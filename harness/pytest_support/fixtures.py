@@ -31,17 +31,17 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Received
 from harness.history.faults import GO_SILENT
 from harness.history.index import HistoryIndex
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.pytest_support import options
 from harness.reports.terminal import Terminal
 from harness.texts import Texts
 from harness.verdict.any_history import anomalies_in
 from harness.verdict.judge import limit_of_machine
 from harness.verdict.steps import EXERCISES
-from harness.worlds import targets
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped
-from harness.worlds.targets import Target
 
 MakeClient = Callable[[str], Awaitable["ChatClient"]]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.texts import Texts, texts
-from harness.worlds import targets
-from harness.worlds.targets import Target
 from lab.legible import legible
 
 TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")

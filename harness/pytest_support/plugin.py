@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from harness.judged.targets import Target
 from harness.pytest_support import options
 from harness.pytest_support.plays import NotKept, Plays
 from harness.reports.jsonreport import receipt
@@ -34,7 +35,6 @@ from harness.texts import Texts, texts
 from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import EXERCISES, numbers_in, points_for, steps_of
-from harness.worlds.targets import Target
 from lab.legible import legible, one_line
 
 

@@ -20,10 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from harness.history.as_json import from_json, to_json
+from harness.judged.environment import of_server
+from harness.judged.targets import Target
 from harness.running.run import Case, Run
 from harness.texts.problem import Problem
-from harness.worlds.environment import of_server
-from harness.worlds.targets import Target
 
 LENGTH = struct.Struct("!I")
 """The header of a message: the number of bytes that follow."""

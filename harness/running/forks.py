@@ -22,11 +22,11 @@ from msgspec import Struct
 
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server
+from harness.judged import targets
+from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import LENGTH, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
-from harness.worlds import targets
-from harness.worlds.process import end_with_parent, in_memory
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 

@@ -17,6 +17,9 @@ from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
 from harness.history.events import Event
 from harness.history.index import HistoryIndex
+from harness.judged.environment import of_server
+from harness.judged.machine_limits import AT_THE_END
+from harness.judged.targets import Target
 from harness.running.run import Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
@@ -28,12 +31,9 @@ from harness.verdict.judge import judge
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
-from harness.worlds.environment import of_server
 from harness.worlds.live import LiveWorld
-from harness.worlds.machine_limits import AT_THE_END
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import Target
 
 MAX_SECONDS = 150.0
 """No exercise takes longer, apart from waiting for a server's own long timeouts."""

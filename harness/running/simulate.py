@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from harness.history.events import Called, History, Server, digest
+from harness.judged.targets import Target, python_program
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
@@ -17,7 +18,6 @@ from harness.worlds.sim.observed import observed
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.watchdog import watching
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
-from harness.worlds.targets import Target, python_program
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
 QUICK = 1 / 3

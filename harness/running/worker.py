@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from harness.history.as_json import from_json, to_json
 from harness.history.events import shortened
+from harness.judged.process import end_with_parent
+from harness.judged.targets import Target
 from harness.running.play import play
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
-from harness.worlds.process import end_with_parent
-from harness.worlds.targets import Target
 from lab.legible import text_of
 
 CLEAN_UP_SECONDS = 10.0

@@ -22,9 +22,9 @@ from websockets.exceptions import WebSocketException
 from websockets.sync import client as blocking
 from websockets.uri import parse_uri
 
+from harness.judged.targets import as_user
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened, why_not_opened
-from harness.worlds.targets import as_user
 
 MAX_FRAME = 8 * 1024 * 1024
 """Bytes: larger frames than the contract allows are read, so that they can be reported."""

@@ -22,7 +22,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from harness.worlds.targets import without_user
+from harness.judged.targets import without_user
 
 SHOWN = 200
 """Characters that are shown of what a server sent."""

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 from harness.history import events as history
-from harness.worlds import environment
+from harness.judged import environment
+from harness.judged.process import ServerProcess, free_port
+from harness.judged.targets import Target
 from harness.worlds.connection import Connection
 from harness.worlds.dialling import connected_socket, other_scheme
-from harness.worlds.process import ServerProcess, free_port
 from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
 from harness.worlds.surroundings import POLL
-from harness.worlds.targets import Target
 from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)

@@ -18,15 +18,16 @@ from typing import Any, NoReturn, Protocol
 
 from harness.history import events as history
 from harness.history.index import DYING_SECONDS
+from harness.judged import machine_limits
+from harness.judged.programs import windows_script
+from harness.judged.targets import CommandNotFound, Target
 from harness.verdict.outcome import Outcome, Text
-from harness.worlds import dialling, greeting, machine_limits
+from harness.worlds import dialling, greeting
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened
-from harness.worlds.programs import windows_script
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import CommandNotFound, Target
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.judged.targets import ROOT
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds.targets import ROOT
 from harness.zoo.animal import keep
 
 _ANSWERS = {

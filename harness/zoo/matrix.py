@@ -14,6 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import add_contract, played_directly
 from harness.running.run import Case, Run
@@ -22,8 +24,6 @@ from harness.running.worker import Job, run_in_process
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import EXERCISES
-from harness.worlds import targets
-from harness.worlds.targets import Target
 from harness.zoo.animal import Animal
 from harness.zoo.single_file import PLAIN
 

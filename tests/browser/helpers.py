@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.worlds.process import ServerProcess, free_port
+from harness.judged.process import ServerProcess, free_port
 from lab.hub import Components, Config
 from lab.protocol import Message
 from lab.server import ChatServer

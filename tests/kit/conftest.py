@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged.targets import Target
 from harness.running.play import play
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
-from harness.worlds.targets import Target
 
 SERVERS = Path(__file__).parent.parent / "servers"
 

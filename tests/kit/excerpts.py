@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.judged import targets
 from harness.picture import picture
 from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPool, SimJob
@@ -28,7 +29,6 @@ from harness.running.run import Case, Run
 from harness.scenarios.common import SMALL
 from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds import targets
 from tests.kit.pages import ROOT, put, read, translated
 
 SEED = "7"

@@ -26,6 +26,7 @@ LAYERS = (
     ("harness.scenarios",),
     ("harness.contracts",),
     ("harness.worlds",),
+    ("harness.judged",),
     ("harness.verdict",),
     ("harness.checkers",),
     ("harness.history",),

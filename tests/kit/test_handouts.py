@@ -10,9 +10,9 @@ import click
 import pytest
 
 from harness.cli.main import cli
+from harness.judged.targets import ROOT
 from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES, points_for, steps_of
-from harness.worlds.targets import ROOT
 from lab.loader import INTERFACES
 from tests.kit.pages import translated
 

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import play
 from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome
-from harness.worlds import targets
 from harness.worlds.live import LiveWorld
-from harness.worlds.targets import Target
 from harness.zoo.single_file import _changed
 from tests.kit.conftest import Judge, assert_right, describe
 

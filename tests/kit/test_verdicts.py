@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged import targets
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds import targets
 from tests.kit.conftest import Judge, assert_right, describe
 
 pytestmark = pytest.mark.live

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged.targets import ROOT
 from harness.load.launch import locust_alone
-from harness.worlds.targets import ROOT
 
 
 def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

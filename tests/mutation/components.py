@@ -27,13 +27,13 @@ from libcst import matchers
 from msgspec import Struct
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
+from harness.judged import targets
 from harness.running.fork_pool import ForkPool, ForkPoolError, SimJob
 from harness.running.play import add_contract, played_directly
 from harness.running.run import Case
 from harness.running.tasks import side_by_side
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds import targets
 
 ROOT = Path(__file__).parents[2]
 FILES = [

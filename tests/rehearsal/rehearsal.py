@@ -24,8 +24,8 @@ from types import TracebackType
 
 import psutil
 
-from harness.worlds.process import ServerProcess, free_port
-from harness.worlds.targets import CommandNotFound
+from harness.judged.process import ServerProcess, free_port
+from harness.judged.targets import CommandNotFound
 from tests.rehearsal.deployment import ROOT, Mount, Service, is_sent, services
 
 PATIENCE = 60.0

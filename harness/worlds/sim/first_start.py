@@ -16,7 +16,7 @@ import sys
 from msgspec import Struct
 
 from harness.history.as_json import to_json
-from harness.worlds.targets import Target
+from harness.judged.targets import Target
 
 SECONDS = 10.0
 """Real seconds that a program has to start."""

@@ -14,10 +14,11 @@ from random import Random
 from typing import Any
 
 from harness.history.events import Began, Event
+from harness.judged import environment
+from harness.judged.process import in_memory
+from harness.judged.targets import CommandNotFound, Target, python_program
 from harness.verdict.outcome import Outcome, Text
-from harness.worlds import environment
 from harness.worlds.connection import Connection
-from harness.worlds.process import in_memory
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
@@ -28,7 +29,6 @@ from harness.worlds.sim.simulator import UPTIME, Simulator
 from harness.worlds.sim.source_locations import package_of, raised_where, roots_of
 from harness.worlds.sim.stand_ins import NotSimulated
 from harness.worlds.surroundings import POLL, PlayStopped
-from harness.worlds.targets import CommandNotFound, Target, python_program
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import is_text, sizes
 from lab.legible import legible

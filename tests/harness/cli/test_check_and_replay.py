@@ -16,7 +16,7 @@ import pytest
 from harness.check import simulated_runs as simulated
 from harness.check.options import Options
 from harness.check.worlds_asked import check
-from harness.worlds.targets import at_file
+from harness.judged.targets import at_file
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import PLAIN
 

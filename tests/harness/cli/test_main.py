@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.judged.targets import find_folder
 from harness.verdict.steps import POINTS, steps_of
-from harness.worlds.targets import find_folder
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 

@@ -19,9 +19,9 @@ from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
 from harness.contracts.running import CONTRACTS, contract_of, play_contract, play_in_real_time
 from harness.history.events import Called
+from harness.judged.targets import find_folder
 from harness.reports.calls import lines_of
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES
-from harness.worlds.targets import find_folder
 from harness.zoo.animal import Animal
 from harness.zoo.animals import ANIMALS
 from lab.loader import INTERFACES as CLASSES

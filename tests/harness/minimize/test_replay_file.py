@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.judged import targets
 from harness.minimize import replay_file
 from harness.running.run import Case, Run
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds import targets
 
 
 @pytest.mark.parametrize(

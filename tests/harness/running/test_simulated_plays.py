@@ -14,6 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from harness.history.events import History, Received, Sent
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.minimize import replay_file as replay
 from harness.minimize import shrink
 from harness.running.fork_pool import CrashError, ForkPool, SimJob, packed
@@ -24,8 +26,6 @@ from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import NOBODY, Act, Script, is_playable
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES
-from harness.worlds import targets
-from harness.worlds.targets import Target
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import JOURNAL, PLAIN
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from harness.judged import targets
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios import ex1_chat, ex2_ordering, ex3_presence, ex4_persistence
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome
-from harness.worlds import targets
 from harness.worlds.base import World
 from harness.worlds.client import Client
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from harness.history import events as history
-from harness.worlds import targets
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.sim.world import SimWorld
-from harness.worlds.targets import Target
 from tests.harness.worlds.simulations import simulate
 
 LIVE_MARKS = [pytest.mark.live, pytest.mark.xdist_group("live0")]

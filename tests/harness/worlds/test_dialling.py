@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection
 
-from harness.worlds import targets
+from harness.judged import targets
+from harness.judged.targets import as_user
 from harness.worlds.dialling import connected_socket, dial, dial_blocking, other_scheme
 from harness.worlds.library_errors import NotOpened
 from harness.worlds.live import LiveWorld
-from harness.worlds.targets import as_user
 from tests.harness.worlds.rawservers import (
     CONNECTED,
     Conduct,

@@ -14,11 +14,11 @@ import pytest
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
+from harness.judged.process import ServerProcess, is_listened_on
+from harness.judged.targets import Target
 from harness.worlds import served
 from harness.worlds.live import LiveWorld
-from harness.worlds.process import ServerProcess, is_listened_on
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import Target
 from harness.zoo import plain
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live2")]

@@ -18,9 +18,10 @@ from harness.checkers import lifecycle
 from harness.checkers.catalogue import Anomaly
 from harness.history import events as history
 from harness.history.index import HistoryIndex
+from harness.judged import targets
 from harness.reports.words import Words
 from harness.texts import LANGUAGES, texts
-from harness.worlds import greeting, served, targets
+from harness.worlds import greeting, served
 from harness.worlds.library_errors import SHOWN
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped

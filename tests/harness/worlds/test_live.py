@@ -12,7 +12,7 @@ import pytest
 
 from harness.history import events as history
 from harness.history.faults import GO_SILENT
-from harness.worlds import targets
+from harness.judged import targets
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped
 

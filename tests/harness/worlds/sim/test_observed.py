@@ -17,6 +17,8 @@ import pytest
 from harness.history.calls import Calls
 from harness.history.events import Called, Event, History, without_calls
 from harness.history.index import HistoryIndex
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.minimize import replay_file as replay
 from harness.reports.calls import joined_calls
 from harness.reports.excerpt import CALLERS, CALLS, excerpt, tags_of
@@ -30,8 +32,6 @@ from harness.scenarios.common import MODEST, SMALL
 from harness.texts import texts
 from harness.verdict.any_history import anomalies_in
 from harness.verdict.steps import EXERCISES
-from harness.worlds import targets
-from harness.worlds.targets import Target
 from tests.harness.stories import NONCE, Person, Story
 
 pytestmark = pytest.mark.xdist_group("sim")

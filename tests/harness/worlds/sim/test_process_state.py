@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from harness.history import events as history
+from harness.judged.targets import Target
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.world import SimWorld
 from harness.worlds.surroundings import PlayStopped
-from harness.worlds.targets import Target
 from tests.harness.worlds.sim.hosts import LONG, Code, ended, run_host, running, start, waits_in_many_ways
 from tests.harness.worlds.simulations import simulate
 

@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from harness.judged import targets
+from harness.judged.targets import Target
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.scenarios.common import SMALL
 from harness.scenarios.script import NOBODY, Act, Script
 from harness.verdict.outcome import Outcome
-from harness.worlds import targets
 from harness.worlds.sim import source_locations as places
 from harness.worlds.sim.hostloop import HostLoop
-from harness.worlds.targets import Target
 from harness.zoo.single_file import PLAIN
 
 pytestmark = pytest.mark.xdist_group("sim")

@@ -12,9 +12,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from harness.judged.commands import words_of
+from harness.judged.problems import BadTarget
 from harness.verdict.outcome import Text
-from harness.worlds.commands import words_of
-from harness.worlds.problems import BadTarget
 
 NAME = "submission.toml"
 _LARGEST = 1024 * 1024

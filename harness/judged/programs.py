@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.worlds.problems import CommandNotFound
+from harness.judged.problems import CommandNotFound
 
 _HARMLESS = ("-P", "-u", "-B", "-I", "-s", "-E")
 """Options of Python that change nothing about what a program does."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged.problems import BadTarget
+from harness.judged.submission_toml import read
 from harness.texts import texts
-from harness.worlds.problems import BadTarget
-from harness.worlds.submission_toml import read
 
 SERVER = ("python", "server.py")
 RIGHT = {

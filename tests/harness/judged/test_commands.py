@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.worlds.commands import words_of
-from harness.worlds.problems import BadTarget
+from harness.judged.commands import words_of
+from harness.judged.problems import BadTarget
 
 
 @pytest.mark.parametrize(

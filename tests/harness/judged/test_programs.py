@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from harness.judged.problems import CommandNotFound
+from harness.judged.programs import not_started, program_of, windows_script
 from harness.texts import texts
-from harness.worlds.problems import CommandNotFound
-from harness.worlds.programs import not_started, program_of, windows_script
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files of Unix")
 

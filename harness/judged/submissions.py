@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from harness.judged.problems import BadTarget, Unclear
+from harness.judged.submission_toml import NAME, Settings
+from harness.judged.submission_toml import read as read_toml
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds.problems import BadTarget, Unclear
-from harness.worlds.submission_toml import NAME, Settings
-from harness.worlds.submission_toml import read as read_toml
 
 INSTALLED = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
 """Folders of tools, which hold nothing that a student has written."""

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import psutil
 
-from harness.worlds.kept import Kept, KeptOnWindows
-from harness.worlds.machine_limits import AT_START, limit_of, room_in
-from harness.worlds.programs import not_started, program_of
+from harness.judged.kept import Kept, KeptOnWindows
+from harness.judged.machine_limits import AT_START, limit_of, room_in
+from harness.judged.programs import not_started, program_of
 from lab.legible import legible, text_of
 
 KEPT_OUTPUT = 64 * 1024

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from harness.judged import targets
+from harness.judged.targets import BadTarget, Unclear, submission
 from harness.texts import texts
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds import targets
-from harness.worlds.targets import BadTarget, Unclear, submission
 
 FOUR = tuple(f"{slug}/{COMPONENTS[number]}.py" for number, slug in EXERCISES.items())
 RUN = 'run = "python server.py"\n'

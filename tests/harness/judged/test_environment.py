@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.worlds import environment
-from harness.worlds.environment import IN_CLASS, of_server
+from harness.judged import environment
+from harness.judged.environment import IN_CLASS, of_server
 from lab.command import serve
 
 SETTINGS = {"PORT": "4711", "HOST": "127.0.0.1"}

@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from harness.worlds import keeper
+from harness.judged import keeper
 
 _SECONDS = 30.0
 """Seconds in which the keeper starts the program; on a busy machine, Python may take some."""

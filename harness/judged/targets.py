@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from harness.judged.commands import words_of
+from harness.judged.problems import BadTarget, CommandNotFound, Unclear
+from harness.judged.programs import python_program
+from harness.judged.submissions import Submission, check_readable, component_in, has_components, shown
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
-from harness.worlds.commands import words_of
-from harness.worlds.problems import BadTarget, CommandNotFound, Unclear
-from harness.worlds.programs import python_program
-from harness.worlds.submissions import Submission, check_readable, component_in, has_components, shown
 
 __all__ = [  # what is judged, and why it cannot be
     "ROOT",

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from harness.history.events import Server
+from harness.judged import machine_limits, targets
+from harness.judged.machine_limits import AT_START, is_full, limit_of
 from harness.texts import LANGUAGES, texts
-from harness.worlds import machine_limits, targets
 from harness.worlds.live import LiveWorld
-from harness.worlds.machine_limits import AT_START, is_full, limit_of
 from harness.worlds.surroundings import PlayStopped
 
 
@@ -67,7 +67,7 @@ async def test_a_process_that_cannot_be_started_is_no_missing_program(
     def popen(*_: Any, **__: Any) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("harness.worlds.kept.subprocess.Popen", popen)
+    monkeypatch.setattr("harness.judged.kept.subprocess.Popen", popen)
     world = LiveWorld(targets.reference(), 1, "1")
     assert await events_of(world, world.start_server) == [("limit", "processes")]
 
@@ -79,5 +79,5 @@ async def test_a_connection_that_we_cannot_open_is_no_refusal(monkeypatch: pytes
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     world = LiveWorld(targets.at_url("ws://127.0.0.1:9/"), 1, "1")
-    monkeypatch.setattr("harness.worlds.dialling.connected_socket", connect)
+    monkeypatch.setattr("harness.worlds.live.connected_socket", connect)
     assert await events_of(world, lambda: world.client("alice")) == [("limit", "files")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from harness.worlds.problems import BadTarget
+from harness.judged.problems import BadTarget
 
 _QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\[^\w.]""", re.DOTALL)
 """What is quoted in a command, or escaped as it should be."""

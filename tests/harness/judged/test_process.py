@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.worlds.process import ServerProcess, free_port, is_listened_on
-from harness.worlds.targets import CommandNotFound
+from harness.judged.process import ServerProcess, free_port, is_listened_on
+from harness.judged.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 
@@ -156,7 +156,7 @@ def test_a_server_that_somebody_else_runs_is_named_and_left(start: Start) -> Non
 KIT = """
 import sys, time
 from pathlib import Path
-from harness.worlds.process import ServerProcess
+from harness.judged.process import ServerProcess
 folder = Path(sys.argv[1])
 process = ServerProcess(sys.argv[3:], folder, {"PATH": sys.argv[2]}, folder / "log.txt", 0)
 print("started", flush=True)

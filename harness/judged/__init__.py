@@ -1,0 +1,1 @@
+"""The program that is judged: found, started, watched and ended, whatever is played with it."""

@@ -1,0 +1,1 @@
+"""Tests of how the judged program is found, started and ended."""
