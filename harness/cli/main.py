@@ -24,7 +24,7 @@ from lab.command import run_command, serve
 
 def _show_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
     if is_asked:
-        click.echo(f"chatlab, version {version()}")
+        echo(f"chatlab, version {version()}")
         context.exit()
 
 

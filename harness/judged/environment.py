@@ -45,7 +45,7 @@ def of_server(
     kept = {name: ours[name] for name in ours if _is_neutral(name) and (passed is None or name in passed)}
     if "PATH" in kept:
         kept["PATH"] = _path(kept["PATH"], kept)
-    if "PYTHONPATH" in kept:  # a server may run in another folder
+    if kept.get("PYTHONPATH"):  # an empty one is none; a server may run in another folder
         places = kept["PYTHONPATH"].split(os.pathsep)
         kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places)
     # These two make a Python server print at once, and say where it hangs when it is aborted.

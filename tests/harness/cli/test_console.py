@@ -151,6 +151,7 @@ def test_echo_is_legible(capsys: pytest.CaptureFixture[str]) -> None:
 
 PRINTS = {
     "harness/texts/console.py": "the one place",
+    "harness/entry_points/chatlab_entry.py": "a sentence of its own, where the kit is hidden",
     "harness/reports/terminal.py": "reports, by way of `line`",
     "harness/bench/report.py": "our own figures",
     "harness/bench/listening.py": "a number, for the process that measures",

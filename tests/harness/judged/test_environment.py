@@ -66,6 +66,7 @@ def test_modules_are_found_from_another_folder(tmp_path: Path, monkeypatch: pyte
     given = {"PYTHONPATH": os.pathsep.join(["kit", "", "/else"])}
     places = [str(tmp_path / "kit"), str(tmp_path), "/else"]
     assert of_server({}, None, given)["PYTHONPATH"] == os.pathsep.join(places)
+    assert of_server({}, None, {"PYTHONPATH": ""})["PYTHONPATH"] == "", "which is none, for Python"
 
 
 @pytest.mark.parametrize("active", ["nothing", "the kit's", "another"])
