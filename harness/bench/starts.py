@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from harness.bench.crowd import Chat
 from harness.bench.peers import PEERS, REFERENCE, Peer, check_alive, launch
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, shown, spread
+from harness.judged.environment import of_server
 from harness.judged.process import ServerProcess
 
 _PATIENCE = 20.0
@@ -35,7 +35,7 @@ def starts(plan: Plan) -> Part:
         for number in range(1, plan.rounds + 1):
             plan.say(f"start: round {number} of {plan.rounds}")
             for _ in range(_STARTS):
-                times["python -c pass"].append(_bare())
+                times["python -c pass"].append(_bare(Path(name)))
                 for peer in (REFERENCE, naive):
                     times[peer.name].append(_restart(peer, Path(name) / peer.name))
     rows: list[list[Cell]] = [
@@ -49,10 +49,15 @@ def starts(plan: Plan) -> Part:
     return part
 
 
-def _bare() -> float:
+def _bare(folder: Path) -> float:
+    """Seconds that a Python takes which does nothing, started as servers are."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-P", "-c", "pass"], check=True)
-    return time.perf_counter() - began
+    process = ServerProcess([sys.executable, "-P", "-c", "pass"], folder, of_server({}), folder / "bare.txt")
+    while process.exit_code is None:
+        time.sleep(_POLL)
+    taken = time.perf_counter() - began
+    process.kill()
+    return taken
 
 
 def _restart(peer: Peer, folder: Path) -> float:
