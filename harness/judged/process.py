@@ -18,12 +18,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from harness.judged.kept import Kept, KeptOnWindows
+from harness.judged.listeners import is_listened_on
 from harness.judged.machine_limits import AT_START, limit_of, room_in
 from harness.judged.programs import not_started, program_of
 from lab.legible import legible, text_of
@@ -37,9 +38,6 @@ _MEMORY = "/dev/shm"
 _PR_SET_PDEATHSIG = 1
 _KILL_SECONDS = 0.3
 """Seconds for which `kill` waits for the end; nothing else happens meanwhile."""
-_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
-_LISTENS = "0A"
-"""The state of a listening socket in these tables, which Linux has."""
 
 
 def in_memory() -> str | None:
@@ -64,24 +62,6 @@ def _can_bind(port: int) -> bool:
             sock.bind(("127.0.0.1", port))
             return True
     return False
-
-
-def is_listened_on(port: int) -> bool:
-    """Whether a socket of this machine listens on this port, on any address.
-
-    Linux tells that without a connection, which the server would notice.
-    """
-    tables = [text for name in _TABLES for text in _text_of(name)]
-    if not tables:
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", port)) == 0
-    rows = (row.split() for table in tables for row in table.splitlines()[1:])
-    return any(row[3] == _LISTENS and row[1].endswith(f":{port:04X}") for row in rows)
-
-
-def _text_of(file: str) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        yield Path(file).read_text()
 
 
 class ServerProcess:

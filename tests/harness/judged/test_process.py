@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.judged.process import ServerProcess, free_port, is_listened_on
+from harness.judged.listeners import is_listened_on
+from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]

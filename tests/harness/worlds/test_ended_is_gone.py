@@ -14,7 +14,8 @@ import pytest
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
-from harness.judged.process import ServerProcess, is_listened_on
+from harness.judged.listeners import is_listened_on
+from harness.judged.process import ServerProcess
 from harness.judged.targets import Target
 from harness.worlds import served
 from harness.worlds.live import LiveWorld
