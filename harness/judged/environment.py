@@ -23,6 +23,14 @@ _OURS = ("CHATLAB_", "WEBSOCKETS_", "LOCUST_", "PYTEST_")
 _WHERE_MODULES_ARE = {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"}
 """The variables of Python that do not change what a program does."""
 
+MANAGERS = ("PM2_HOME", "TMUX_TMPDIR")
+"""Each names a folder where a tool finds a program of its own that runs already, and has it run the server.
+
+That one is not ended with the server, runs others, too, and starts again what we end. So a server gets a
+folder of its own here, and the tool starts another one, below the server's keeper."""
+_INSIDE = {"TMUX", "TMUX_PANE", "STY"}
+"""What says in which tmux or screen the caller is."""
+
 IN_CLASS = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "TZ"),
     *("LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "NODE_PATH"),
@@ -65,7 +73,7 @@ def names_passed(passed: Sequence[str]) -> list[str]:
 def _is_neutral(name: str) -> bool:
     if name.startswith("PYTHON"):
         return name in _WHERE_MODULES_ARE
-    return name not in OF_THE_REFERENCE and not name.startswith(_OURS)
+    return name not in (OF_THE_REFERENCE | _INSIDE) and not name.startswith(_OURS)
 
 
 def _path(path: str, given: Mapping[str, str]) -> str:

@@ -66,7 +66,10 @@ class LiveWorld(ServedWorld):
     def _launch(self) -> ServerProcess:
         assert self._folder is not None
         assert self.target.command is not None
-        env = environment.of_server(self._settings(), self.target.passed)
+        managers = self._folder / "managers"
+        managers.mkdir(exist_ok=True)
+        own = dict.fromkeys(environment.MANAGERS, str(managers))
+        env = environment.of_server({**own, **self._settings()}, self.target.passed)
         log = self._folder / f"output-{self._starts}.txt"
         return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
 

@@ -25,6 +25,7 @@ def test_the_options_of_the_reference_are_all_known() -> None:
     [
         *sorted(environment.OF_THE_REFERENCE - set(SETTINGS)),
         *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONIOENCODING"),
+        *("TMUX", "STY"),
         *("PYTHONSTARTUP", "PYTHONHASHSEED", "PYTHONINSPECT", "WEBSOCKETS_MAX_LOG_SIZE", "CHATLAB_LANG"),
     ],
 )
