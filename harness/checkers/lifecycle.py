@@ -29,13 +29,15 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             params["which"] = "copy" if event.second else "again" if again else "first"
             found.append(_no_start(index, event, params))
         elif event.what == "died":
-            found.append(Anomaly("server_died", params, [event], "detached" if params.get("left") else ""))
+            how = "detached" if params.get("left") else "" if params.get("code", 1) else "ended"
+            found.append(Anomaly("server_died", params, [event], how))
         elif event.what == "flooding":
             found.append(Anomaly("flooding", params, [event]))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))
         elif event.what == "outlived":
-            found.append(Anomaly("outlived", params, [event], "" if event.detail["left"] else "connections"))
+            how = event.detail.get("why") or ("" if event.detail["left"] else "connections")
+            found.append(Anomaly("outlived", params, [event], how))
         elif event.what == "stopped" and not event.detail.get("in_time", True):
             found.append(Anomaly("slow_stop", params, [event]))
     return found
@@ -45,7 +47,7 @@ def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Ano
     """A start that failed; if it was the first after the end of a file was torn off, with that event."""
     why = str(event.detail.get("why", ""))
     torn = [e for e in index.server if e.what == "torn" and index.start_before(event.at) < e.at < event.at]
-    if why != "exited" or not torn:
+    if why not in ("exited", "ended") or not torn:
         return Anomaly("no_start", params, [event], why)
     return Anomaly("no_start", params | torn[-1].detail, [torn[-1], event], "exited_torn")
 

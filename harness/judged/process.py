@@ -109,6 +109,11 @@ class ServerProcess:
         return self._kept.is_over and not self._is_listened_on()
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether another program runs it: no process of it is left, and somebody listens on its port."""
+        return self._kept.is_over and self._is_listened_on()
+
+    @property
     def is_kept_out(self) -> bool:
         """Whether it ended since its address was in use, and only old connections hold its port."""
         words = "\n".join(self.tail())
@@ -146,14 +151,17 @@ class ServerProcess:
         self._kept.close()
 
     def what_is_left(self) -> list[str]:
-        """Its processes that still run, and whoever listens on its port: name and process id of each."""
+        """Its processes that still run, and whoever listens on its port: name and process id of each.
+
+        What listens and cannot be seen, since another user runs it, is a question mark.
+        """
         self._note_processes()
         found: list[str] = []
         for process in (*self._processes.values(), *self._listeners(ours=False)):
             with contextlib.suppress(psutil.Error):
                 if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(f"{process.name()} ({process.pid})")
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found)) or ["?"] * self._is_listened_on()
 
     def _listeners(self, *, ours: bool) -> list[psutil.Process]:
         """Who listens on the port; with `ours`, only if it was given our data folder: nobody else is killed.

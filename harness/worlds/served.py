@@ -94,6 +94,10 @@ class Process(Protocol):
     def is_kept_out(self) -> bool:
         """Whether old connections hold its port, and it does not set SO_REUSEADDR."""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another program runs it: no process of it is left, and somebody listens on its port."""
+
     def what_is_left(self) -> list[str]:
         """Its processes that still run, and whoever listens on its port: name and process id of each."""
 
@@ -281,14 +285,24 @@ class ServedWorld(World):
 
     def _why_exited(self, process: Process) -> dict[str, object]:
         """What is known of a program that ended before it listened: it may have left its server running."""
-        left = process.what_is_left()
-        if left:
-            return {"why": "detached", "code": process.exit_code, "left": ", ".join(left)}
-        found: dict[str, object] = {"code": process.exit_code, "output": process.tail(), "port": self._port}
+        found = self._how_it_ended(process)
+        found["port"] = self._port
+        if found["left"]:
+            return found | {"why": "detached"}
         if process.is_kept_out:
             return found | {"why": "old_connections"}
-        script = windows_script(self.target.command or (), self.target.cwd)
-        return found | ({"why": "windows_script", "script": script} if script else {"why": "exited"})
+        if script := windows_script(self.target.command or (), self.target.cwd):
+            return found | {"why": "windows_script", "script": script}
+        return found | {"why": "exited" if found["code"] else "ended"}
+
+    def _how_it_ended(self, process: Process) -> dict[str, object]:
+        """How a program ended by itself, what it printed last, and what it left if that is the server.
+
+        What a program leaves behind that fails, such as its helpers, is not the server, unless it listens.
+        """
+        may_be_left = process.exit_code == 0 or process.is_serving
+        left = ", ".join(process.what_is_left()) if may_be_left else ""
+        return {"code": process.exit_code, "left": left, "output": process.tail()}
 
     async def _why_not_ready(self, process: Process | None, why: str) -> dict[str, object]:
         """What else can be found out of a server that does not become ready. If it hangs, this ends it."""
@@ -325,7 +339,10 @@ class ServedWorld(World):
         return ""
 
     async def stop_server(self) -> None:
-        """SIGTERM, and five seconds for it; then SIGKILL, which is recorded."""
+        """SIGTERM, and five seconds for it; then SIGKILL, which is recorded.
+
+        Raises PlayStopped if that does not reach the server, since another program runs it.
+        """
         assert self._process is not None
         process, self._process = self._process, None
         self._event("asked_to_stop")
@@ -333,6 +350,12 @@ class ServedWorld(World):
         process.terminate()
         in_time = await self.until(lambda: process.is_serving, STOP_SECONDS, may_hang=True)
         seconds = round(self.now() - began, 3)
+        if not in_time and process.is_elsewhere:
+            left = ", ".join(process.what_is_left())
+            self._event("outlived", why="asked", left=left, port=self._port)
+            self._keep_output(process)
+            process.kill()
+            raise PlayStopped
         process.kill()  # or what it left behind
         self._event("stopped", in_time=in_time, code=process.exit_code, seconds=seconds)
         await self._see_it_gone(process)
@@ -388,8 +411,7 @@ class ServedWorld(World):
             self._check_refused(process)
             if process.pid not in self._reported:  # whose end was not recorded yet
                 self._reported.add(process.pid)
-                left = ", ".join(process.what_is_left())
-                self._event("died", code=process.exit_code, left=left, output=process.tail())
+                self._event("died", **self._how_it_ended(process))
             raise PlayStopped
 
     async def check_end(self) -> None:

@@ -282,6 +282,11 @@ class SimProcess:
         """No: simulated connections end at once."""
         return False
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Never: only its own process listens on its host."""
+        return False
+
     def what_is_left(self) -> list[str]:
         """Nothing."""
         return []

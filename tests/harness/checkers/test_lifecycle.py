@@ -15,6 +15,7 @@ NOT_READY: dict[str, dict[str, Any]] = {
     "command_not_found": {"problem": "program.unknown", "program": "nodde"},
     "exited": {"code": 1, "output": ["Traceback", "SyntaxError"]},
     "windows_script": {"code": 127, "script": "run.sh", "output": []},
+    "ended": {"code": 0, "output": ["Container chat-1 started"]},
     "not_listening": {"seconds": 10.0, "output": []},
     "wrong_port": {"ports": [3000], "port": 8080, "output": []},
     "silent": {"seconds": 10.0, "output": []},
@@ -112,6 +113,27 @@ def test_a_server_that_sends_without_end() -> None:
     assert names_of(found) == ["flooding"]
     assert lifecycle.stopped_by(story.index) == event
     assert delivery.lost(story.index, "red") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "left", "variant"),
+    [(1, "", ""), (-11, "", ""), (0, "", "ended"), (0, "node (4711)", "detached")],
+)
+def test_a_command_that_ends_during_the_check(code: int, left: str, variant: str) -> None:
+    """One that ends as if all was well has no uncaught exception: that is another cause."""
+    story = Story()
+    event = story.server("died", code=code, left=left, output=["bye"])
+    params = {"code": code, "left": left, "output": "bye"}
+    assert lifecycle.server(story.index, 0.0, inf) == [Anomaly("server_died", params, [event], variant)]
+
+
+def test_a_server_that_sigterm_does_not_reach() -> None:
+    """It is no slow stop: another program runs it."""
+    story = Story()
+    story.server("asked_to_stop")
+    event = story.server("outlived", why="asked", left="dockerd (4711)", port=4711, open=0)
+    (found,) = lifecycle.server(story.index, 0.0, inf)
+    assert (found.name, found.variant, found.evidence) == ("outlived", "asked", [event])
 
 
 @pytest.mark.parametrize(("left", "variant"), [("java (4711)", ""), ("", "connections")])

@@ -14,6 +14,7 @@ import pytest
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
+from harness.judged import environment
 from harness.judged.listeners import is_listened_on
 from harness.judged.process import ServerProcess
 from harness.judged.targets import Target
@@ -109,20 +110,23 @@ async def test_memory_does_not_survive_in_another_session(tmp_path: Path) -> Non
         assert not set(before) & set(world._process.what_is_left())
 
 
+@pytest.mark.parametrize(("end", "why"), [("kill_server", None), ("stop_server", "asked")])
 async def test_a_server_that_another_program_runs_stops_the_play(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, why: str | None
 ) -> None:
-    """What a container engine or a process manager runs is not ours to end, and is told."""
+    """What a container engine runs is not ours to end, and is told: it does not count as a slow stop."""
     monkeypatch.setattr(served, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(served, "STOP_SECONDS", 0.2)
     async with starting(tmp_path, "exec sleep 100") as world:
         env = {**world._settings(), "DATA_DIR": str(tmp_path)}
         other = await asyncio.create_subprocess_exec(sys.executable, "server.py", cwd=tmp_path, env=env)
         try:
             await world.start_server()
             with pytest.raises(PlayStopped):
-                await world.kill_server()
+                await getattr(world, end)()
             (outlived,) = told(world, "outlived")
             assert f"({other.pid})" in str(outlived["left"])
+            assert outlived.get("why") == why
             assert other.returncode is None
             await world.start_server()
             await world.close()
@@ -132,18 +136,35 @@ async def test_a_server_that_another_program_runs_stops_the_play(
             await other.wait()
 
 
+@pytest.mark.parametrize("tool", environment.MANAGERS)
+async def test_no_process_manager_of_the_caller_runs_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    """One that runs already would be asked to, as `pm2 start` does; and each server has another one."""
+    (tmp_path / "runs").touch()
+    monkeypatch.setenv(tool, str(tmp_path))
+    script = f"[ -e ${tool}/runs ] && exit\ntouch ${tool}/runs\n"
+    async with starting(tmp_path, script + RIGHT) as world, starting(tmp_path, script + RIGHT) as other:
+        for each in (world, other):
+            await each.start_server()
+        places = [each._folder for each in (world, other)]
+    assert not any(place and place.exists() for place in places)
+
+
 @pytest.mark.parametrize(
     ("script", "variant", "words"),
     [
         ("{python} server.py &\nsleep 0.2", "detached", "python"),
         ("setsid -f {python} server.py", "detached", "python"),
         ("exit 3", "exited", ""),
+        ("sleep 100 & exit 3", "exited", ""),
+        ("echo started", "ended", "started"),
     ],
 )
 async def test_a_command_that_ends_before_its_server(
     tmp_path: Path, script: str, variant: str, words: str
 ) -> None:
-    """A server in the background is named as that; it does not stay there."""
+    """A server in the background is told, and does not stay there. What a failure leaves is no server."""
     async with starting(tmp_path, script) as world:
         with pytest.raises(PlayStopped):
             await _start_and_wait(world)
@@ -151,7 +172,7 @@ async def test_a_command_that_ends_before_its_server(
         port = world._port
     assert not is_listened_on(port)
     assert [each.variant for each in found] == [variant]
-    assert words in str(found[0].params.get("left", ""))
+    assert words in "{left} {output}".format(**found[0].params)
 
 
 async def _start_and_wait(world: LiveWorld) -> None:
