@@ -356,8 +356,9 @@ class ServedWorld(World):
             self._keep_output(process)
             process.kill()
             raise PlayStopped
+        more = {} if in_time else {"listens": bool(process.listens_on())}
         process.kill()  # or what it left behind
-        self._event("stopped", in_time=in_time, code=process.exit_code, seconds=seconds)
+        self._event("stopped", in_time=in_time, code=process.exit_code, seconds=seconds, **more)
         await self._see_it_gone(process)
 
     async def kill_server(self) -> None:

@@ -148,13 +148,14 @@ def test_a_server_that_outlives_its_end(left: str, variant: str) -> None:
     assert lifecycle.stopped_by(story.index) == event
 
 
-def test_a_server_that_does_not_stop_in_time() -> None:
-    """SIGTERM was not enough."""
+@pytest.mark.parametrize(("listens", "name"), [(True, "slow_stop"), (False, "slow_stop/closed")])
+def test_a_server_that_does_not_stop_in_time(listens: bool, name: str) -> None:
+    """SIGTERM was not enough; it matters whether the port is closed."""
     story = Story()
     story.server("asked_to_stop")
-    stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0)
+    stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0, listens=listens)
     found = lifecycle.server(story.index, 0.0, inf)
-    assert names_of(found) == ["slow_stop"]
+    assert names_of(found) == [name]
     assert found[0].evidence == [stopped]
 
 

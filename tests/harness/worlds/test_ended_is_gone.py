@@ -93,7 +93,24 @@ async def test_a_wrapper_hides_no_server_that_does_not_stop(
         await world.stop_server()
         (stop,) = told(world, "stopped")
         assert not stop["in_time"], stop
+        assert stop["listens"], stop
         assert not is_listened_on(world._port)
+
+
+async def test_a_program_that_goes_on_without_listening_is_told_from_one_that_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tools do that wait for changed files when their server has ended."""
+    monkeypatch.setattr(served, "STOP_SECONDS", 0.1)
+    async with starting(tmp_path, RIGHT, ("    db.close()\n", "    await asyncio.sleep(1000)\n")) as world:
+        await world.start_server()
+        assert world._process is not None
+        world._process.terminate()
+        assert await world.until(lambda: is_listened_on(world._port))
+        await world.stop_server()
+        (stop,) = told(world, "stopped")
+        assert not stop["in_time"]
+        assert not stop["listens"]
 
 
 async def test_memory_does_not_survive_in_another_session(tmp_path: Path) -> None:
