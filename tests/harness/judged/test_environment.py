@@ -51,10 +51,11 @@ def test_a_class_sees_tools_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     """A log sent to a student cannot contain the instructor's variables; tools find what they need."""
     for name in ("MY_SECRET", "GITHUB_TOKEN", "SSH_AUTH_SOCK"):
         monkeypatch.setenv(name, "hunter2")
-    for name in ("JAVA_HOME", "GOPATH", "CARGO_HOME", "PYTHONPATH"):
+    tools = {"JAVA_HOME", "GOPATH", "CARGO_HOME", "PYTHONPATH", "PYENV_ROOT", "VOLTA_HOME", "WORKON_HOME"}
+    for name in tools:
         monkeypatch.setenv(name, "/somewhere")
     seen = of_server(SETTINGS, IN_CLASS)
-    assert {"PATH", "JAVA_HOME", "GOPATH", "CARGO_HOME", "PYTHONPATH"} <= set(seen)
+    assert {"PATH", *tools} <= set(seen)
     assert not {"MY_SECRET", "GITHUB_TOKEN", "SSH_AUTH_SOCK"} & set(seen)
     assert "MY_SECRET" in of_server(SETTINGS, [*IN_CLASS, "MY_SECRET"])
     assert "JAVA_HOME" in environment.names_passed(IN_CLASS)
