@@ -28,6 +28,8 @@ MANAGERS = ("PM2_HOME", "TMUX_TMPDIR")
 
 That one is not ended with the server, runs others, too, and starts again what we end. So a server gets a
 folder of its own here, and the tool starts another one, below the server's keeper."""
+_LONGEST = 80
+"""Bytes of such a folder's name. They make sockets there, whose names have at most 103 on some systems."""
 _INSIDE = {"TMUX", "TMUX_PANE", "STY"}
 """What says in which tmux or screen the caller is."""
 
@@ -61,6 +63,11 @@ def of_server(
         kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places)
     # These two make a Python server print at once, and say where it hangs when it is aborted.
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **settings}
+
+
+def own_managers(folder: Path) -> dict[str, str]:
+    """The variables that make a folder the place of process managers, unless its name is too long."""
+    return dict.fromkeys(MANAGERS, str(folder)) if len(os.fsencode(folder)) <= _LONGEST else {}
 
 
 def scratch() -> str | None:

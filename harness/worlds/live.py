@@ -68,8 +68,8 @@ class LiveWorld(ServedWorld):
         assert self.target.command is not None
         managers = self._folder / "managers"
         managers.mkdir(exist_ok=True)
-        own = dict.fromkeys(environment.MANAGERS, str(managers))
-        env = environment.of_server({**own, **self._settings()}, self.target.passed)
+        settings = {**environment.own_managers(managers), **self._settings()}
+        env = environment.of_server(settings, self.target.passed)
         log = self._folder / f"output-{self._starts}.txt"
         return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
 

@@ -62,6 +62,12 @@ def test_a_class_sees_tools_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     assert "MY_SECRET" not in environment.names_passed(IN_CLASS)
 
 
+@pytest.mark.parametrize(("length", "count"), [(80, len(environment.MANAGERS)), (81, 0)])
+def test_a_place_with_a_long_name_is_none_for_process_managers(length: int, count: int) -> None:
+    """They would not start: they make sockets there, whose names cannot be that long."""
+    assert len(environment.own_managers(Path("/" + "x" * (length - 1)))) == count
+
+
 def test_modules_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server runs where its files are; what is relative on PYTHONPATH means our folder."""
     monkeypatch.chdir(tmp_path)
