@@ -51,7 +51,7 @@ def main() -> None:
             is_ending = True  # we are asked to end
         if harness in ready:
             asked = os.read(harness, 64) or bytes([signal.SIGKILL])
-            is_ending = signal.SIGKILL in asked
+            is_ending |= signal.SIGKILL in asked
             for signal_number in asked:
                 send(child, signal_number)
 
