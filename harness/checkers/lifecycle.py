@@ -39,9 +39,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             how = event.detail.get("why") or ("" if event.detail["left"] else "connections")
             found.append(Anomaly("outlived", params, [event], how))
         elif event.what == "stopped" and not event.detail.get("in_time", True):
-            found.append(
-                Anomaly("slow_stop", params, [event], "" if params.get("listens", True) else "closed")
-            )
+            how = "" if params.get("listens", True) else "left" if params.get("left") else "closed"
+            found.append(Anomaly("slow_stop", params, [event], how))
     return found
 
 

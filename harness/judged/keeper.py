@@ -31,6 +31,7 @@ def main() -> None:
     """Start the program, and stay until all of its processes have ended."""
     harness, program = int(sys.argv[1]), sys.argv[2:]
     os.set_inheritable(harness, False)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # programs inherit what our caller blocks
     adopt_orphans()
     leave_no_core_files()
     woken, wakes = os.pipe()

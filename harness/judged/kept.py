@@ -78,21 +78,27 @@ class Kept:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it is left."""
-        return self._keeper.poll() is not None
+        """Whether nothing of it is left, as far as anybody can tell."""
+        return self._keeper.poll() is not None and not self.is_lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody has killed the keeper, so that nobody can tell what is left."""
+        return (self._keeper.poll() or 0) < 0
 
     def send(self, number: int) -> None:
         """Send a signal to the program and to all that it started; after SIGKILL, none of it comes back."""
         with contextlib.suppress(OSError):
+            self._keeper.send_signal(signal.SIGCONT)  # somebody may have stopped it
             self._keeper_says.send(bytes([number]))
-        if self._keeper.poll():  # somebody has killed the keeper
+        if self.is_lost:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def stop_at_once(self) -> None:
         """Stop it as SIGSTOP does, before anything is looked for that takes time."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if not self.is_over:
+            if self._keeper.poll() is None:
                 os.killpg(self.pid, signal.SIGSTOP)
 
     def processes(self) -> list[psutil.Process]:
@@ -135,6 +141,11 @@ class KeptOnWindows:
     def is_over(self) -> bool:
         """See Kept."""
         return self.exit_code is not None and not any(each.is_running() for each in self.processes())
+
+    @property
+    def is_lost(self) -> bool:
+        """See Kept."""
+        return False
 
     def send(self, number: int) -> None:
         """See Kept. There is one signal to ask, and one to end."""

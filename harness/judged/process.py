@@ -114,6 +114,11 @@ class ServerProcess:
         return self._kept.is_over and self._is_listened_on()
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it has killed its keeper, so that nobody can tell what is left of it."""
+        return self._kept.is_lost
+
+    @property
     def is_kept_out(self) -> bool:
         """Whether it ended since its address was in use, and only old connections hold its port."""
         words = "\n".join(self.tail())
@@ -143,7 +148,7 @@ class ServerProcess:
         deadline = time.monotonic() + _KILL_SECONDS
         while not self._kept.is_over and time.monotonic() < deadline:
             time.sleep(0.001)
-        for process in (*self._processes.values(), *self._listeners(ours=True)):
+        for process in (*self._processes.values(), *self._listeners(ours=True), *self._with_our_data()):
             with contextlib.suppress(psutil.Error):  # one that has ended already
                 process.kill()
         while not self.is_gone and time.monotonic() < deadline:
@@ -162,6 +167,15 @@ class ServerProcess:
                 if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(f"{process.name()} ({process.pid})")
         return list(dict.fromkeys(found)) or ["?"] * self._is_listened_on()
+
+    def _with_our_data(self) -> list[psutil.Process]:
+        """Without a keeper: the processes that were given our data folder."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter() if self.is_lost and self._data else ():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("DATA_DIR") == self._data:
+                    found.append(process)
+        return found
 
     def _listeners(self, *, ours: bool) -> list[psutil.Process]:
         """Who listens on the port; with `ours`, only if it was given our data folder: nobody else is killed.

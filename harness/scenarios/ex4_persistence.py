@@ -29,6 +29,8 @@ ROOMS = ("north", "nor.th", "North")
 LAST_WORDS = "last_words"
 """The room of a client whose message is being written when the server is killed."""
 PEOPLE = ("alice", "bob", "carol")
+STOP_SECONDS = 5.0
+"""What a server has for a stop, by the protocol."""
 BURST = 4
 """Messages of each client in a burst, times the size of the plan: some must be in flight at the kill."""
 
@@ -242,7 +244,10 @@ def _step_4_2(index: HistoryIndex) -> StepCheck:
         "kills": len(unseen),
         "unseen": ", ".join(map(str, unseen)),
     }
-    return StepCheck([], Text("killed", counts), doubt=None if any(unseen) else Text("nothing_in_flight"))
+    doubt = None if any(unseen) else Text("nothing_in_flight")
+    if stops and stops[0] > STOP_SECONDS:  # of which we, or the whole machine, stood still for some
+        doubt = Text("stalled", {"seconds": round(stops[0], 1)})
+    return StepCheck([], Text("killed", counts), doubt=doubt)
 
 
 def _step_4_3(index: HistoryIndex, rooms: list[str]) -> StepCheck:

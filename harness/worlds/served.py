@@ -95,6 +95,10 @@ class Process(Protocol):
         """Whether old connections hold its port, and it does not set SO_REUSEADDR."""
 
     @property
+    def is_lost(self) -> bool:
+        """Whether nobody can tell what is left of it, since it killed the process that watches over that."""
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether another program runs it: no process of it is left, and somebody listens on its port."""
 
@@ -190,6 +194,8 @@ class ServedWorld(World):
             return await dialling.dial(self.address, user, timeout, partial(self._socket, narrow=narrow))
         except NotOpened as error:
             self._stop_if_lacking(error.__cause__)
+            if error.why == "unreachable" and self.target.command is not None:
+                self._lacks("loopback")
             raise
 
     # --- the server -------------------------------------------------------------------------------
@@ -348,7 +354,7 @@ class ServedWorld(World):
         self._event("asked_to_stop")
         began = self.now()
         process.terminate()
-        in_time = await self.until(lambda: process.is_serving, STOP_SECONDS, may_hang=True)
+        in_time = await self.until(lambda: not process.is_gone, STOP_SECONDS, may_hang=True)
         seconds = round(self.now() - began, 3)
         if not in_time and process.is_elsewhere:
             left = ", ".join(process.what_is_left())
@@ -356,10 +362,15 @@ class ServedWorld(World):
             self._keep_output(process)
             process.kill()
             raise PlayStopped
-        more = {} if in_time else {"listens": bool(process.listens_on())}
+        more = {} if in_time else self._why_not_stopped(process)
         process.kill()  # or what it left behind
         self._event("stopped", in_time=in_time, code=process.exit_code, seconds=seconds, **more)
         await self._see_it_gone(process)
+
+    def _why_not_stopped(self, process: Process) -> dict[str, object]:
+        """What a program does five seconds after SIGTERM: it listens, runs, or has left others that run."""
+        left = ", ".join(process.what_is_left()) if process.exit_code is not None else ""
+        return {"listens": bool(process.listens_on()), "left": left}
 
     async def kill_server(self) -> None:
         """SIGKILL to the whole process group."""
@@ -399,7 +410,7 @@ class ServedWorld(World):
 
         if not await self.until(remaining, GONE_SECONDS, may_hang=True):
             still = {"left": ", ".join(process.what_is_left()), "port": self._port, "open": len(connected())}
-            self._event("outlived", **still)
+            self._event("outlived", **still, **({"why": "keeper"} if process.is_lost else {}))
             raise PlayStopped
         for client in self._clients:
             if client.is_open:

@@ -283,6 +283,11 @@ class SimProcess:
         return False
 
     @property
+    def is_lost(self) -> bool:
+        """No."""
+        return False
+
+    @property
     def is_elsewhere(self) -> bool:
         """Never: only its own process listens on its host."""
         return False

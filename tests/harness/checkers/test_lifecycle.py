@@ -148,12 +148,15 @@ def test_a_server_that_outlives_its_end(left: str, variant: str) -> None:
     assert lifecycle.stopped_by(story.index) == event
 
 
-@pytest.mark.parametrize(("listens", "name"), [(True, "slow_stop"), (False, "slow_stop/closed")])
-def test_a_server_that_does_not_stop_in_time(listens: bool, name: str) -> None:
-    """SIGTERM was not enough; it matters whether the port is closed."""
+@pytest.mark.parametrize(
+    ("listens", "left", "name"),
+    [(True, "", "slow_stop"), (False, "", "slow_stop/closed"), (False, "node (7)", "slow_stop/left")],
+)
+def test_a_server_that_does_not_stop_in_time(listens: bool, left: str, name: str) -> None:
+    """SIGTERM was not enough; it matters whether the port is closed, and whether the command has ended."""
     story = Story()
     story.server("asked_to_stop")
-    stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0, listens=listens)
+    stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0, listens=listens, left=left)
     found = lifecycle.server(story.index, 0.0, inf)
     assert names_of(found) == [name]
     assert found[0].evidence == [stopped]

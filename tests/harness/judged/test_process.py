@@ -185,14 +185,63 @@ def test_nothing_outlives_the_harness(start: Start, wrapper: str, how: signal.Si
     assert not is_listened_on(start.port)
 
 
-def test_a_server_that_kills_its_keeper_is_ended_all_the_same(start: Start) -> None:
-    """It counts as ended by itself, and no process of it is left."""
-    process = start.program(["sh", "-c", f"kill -9 $PPID; exec {sys.executable} listens.py {start.port}"])
+def test_a_server_that_kills_its_keeper_is_never_gone(start: Start) -> None:
+    """It counts as ended by itself; what is known of it is ended, and nobody can tell whether that is all."""
     (start.folder / "listens.py").write_text(LISTENS)
+    server = f"{sys.executable} listens.py {start.port}"
+    process = start.program(["sh", "-c", f"setsid -f {server}; kill -9 $PPID; exec sleep 100"])
+    listener = psutil.Process(pid_of_listener(process))
     until(lambda: process.exit_code is not None)
     assert process.exit_code == -9
     process.kill()
+    until(lambda: has_ended(listener))
+    until(lambda: has_ended(psutil.Process(process.pid)) if psutil.pid_exists(process.pid) else True)
+    assert process.is_lost
+    assert not process.is_gone
+
+
+def test_a_server_that_stops_its_keeper_is_ended(start: Start) -> None:
+    """SIGSTOP for the parent is no way out."""
+    process = start.program(["sh", "-c", "kill -STOP $PPID; echo stopped; exec sleep 100"])
+    until(lambda: process.tail() == ["stopped"])
+    process.kill()
     until(lambda: process.is_gone)
+
+
+BEHIND = """
+import os, signal, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("backend", os.getpid(), flush=True)
+    signal.pause()
+exec(open("listens.py").read())
+"""
+
+
+def test_a_stop_is_over_when_nothing_of_it_is_left(start: Start) -> None:
+    """A server behind the one that listens, which goes on after SIGTERM, keeps it from having stopped."""
+    (start.folder / "listens.py").write_text(LISTENS)
+    process = start.program([sys.executable, "-c", BEHIND, str(start.port)])
+    pid_of_listener(process)
+    process.terminate()
+    until(lambda: not process.is_serving)
+    (left,) = process.what_is_left()
+    assert not process.is_gone
+    process.kill()
+    until(lambda: process.is_gone, left)
+
+
+def test_blocked_signals_are_not_inherited(start: Start) -> None:
+    """A server gets SIGTERM, whatever its caller blocks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        process = start.program(["sleep", "100"])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.terminate()
+    until(lambda: process.is_gone)
+    assert process.exit_code == -signal.SIGTERM
 
 
 def test_standard_input_stays_open(start: Start) -> None:
