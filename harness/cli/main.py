@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import click
 
@@ -17,9 +18,10 @@ from harness.cli.load import load
 from harness.cli.replay import replay
 from harness.cli.zoo import zoo
 from harness.judged.machine_limits import limit_of
+from harness.texts import texts
 from harness.texts.console import echo, prepare
-from harness.verdict.outcome import EXIT_CODES, Outcome
-from lab.command import run_command, serve
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
+from lab.command import EXIT_USAGE, run_command, serve
 
 
 def _show_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
@@ -52,15 +54,29 @@ for _command in (serve, check, replay, doctor, hint, grade, load, zoo, bench):
 def main() -> None:
     """The entry point of the command `chatlab`."""
     prepare()
+    sys.exit(_run() if _is_somewhere() else EXIT_USAGE)
+
+
+def _run() -> int:
     try:
-        code = run_command(cli, "chatlab")
-    except OSError as error:
-        if limit_of(error) != "disk":
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
-        echo("A disk is full, and there is no room for the output or for a file. Make room on it.", err=True)
-        code = EXIT_CODES[Outcome.INCONCLUSIVE]
-    sys.exit(code)
+        return run_command(cli, "chatlab")
+    except Exception as error:
+        if limit_of(error) == "disk":
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
+            echo("A disk is full, and there is no room for the output or a file. Make room on it.", err=True)
+            return EXIT_CODES[Outcome.INCONCLUSIVE]
+        echo(f"{texts().say('ui.defect')}\n{traceback.format_exc()}", err=True)
+        return EXIT_DEFECT
+
+
+def _is_somewhere() -> bool:
+    """Whether the current folder exists: somebody may have removed it."""
+    try:
+        os.getcwd()
+    except OSError:
+        echo("The current folder does not exist any more. Change to another one.", err=True)
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.judged.environment import IN_CLASS, names_passed
+from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED
 from harness.judged.targets import ROOT, BadTarget, Unclear, submission
 from harness.reports.jsonreport import report
@@ -126,7 +127,8 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         return _open(exercise, _alone(exercise, rules), why), ""
     except BadTarget as error:
         problem = texts.say("grade.nothing", why=error.said_in(texts))
-        possible = _possible(exercise, _alone(exercise, rules))
+        is_whole_server = os.path.lexists(folder / NAME)
+        possible = _possible(exercise, None if is_whole_server else _alone(exercise, rules))
         return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
     # Python must not write `.pyc` files into what was handed in.
     target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
@@ -144,6 +146,9 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])
         return _open(exercise, target.component, why), ""
     summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
+    unknown = _unknown_program(runs)
+    if unknown is not None:
+        return _open(exercise, target.component, texts.say("grade.not_here", program=unknown)), ""
     part = _part(summary, texts)
     if not target.uses:
         names = ", ".join(names_passed(rules.passed))
@@ -151,6 +156,14 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
     if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
         return part, ""
     return part, page([summary], texts, _command(folder, exercise, rules))
+
+
+def _unknown_program(runs: list[Run]) -> str | None:
+    """A program that this machine lacks, and the author's perhaps has: so that is no zero."""
+    for anomaly in (anomaly for run in runs for step in run.steps for anomaly in step.anomalies):
+        if anomaly.name == "no_start" and anomaly.params.get("problem") == "program.unknown":
+            return str(anomaly.params["program"])
+    return None
 
 
 def _command(folder: Path, exercise: int, rules: Rules) -> str:

@@ -64,7 +64,7 @@ class Register:
         Raises Busy.
         """
         lock = self._place / ".lock"
-        with lock.open("a+") as file:
+        with lock.open("a+", encoding="utf-8", errors="surrogateescape") as file:
             if sys.platform != "win32":
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -134,7 +134,7 @@ def _unknown(name: str, places: str) -> CommandNotFound:
 
 
 def _not_there(name: str, path: Path, error: OSError) -> CommandNotFound:
-    if path.is_symlink() and error.errno == errno.ENOENT:
+    if os.path.islink(path) and error.errno == errno.ENOENT:
         return CommandNotFound("program.dangling", program=name, leads=os.readlink(path))
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return CommandNotFound("program.refused", program=name, reason=error.strerror)

@@ -37,7 +37,7 @@ def read(path: Path, shown: str) -> Settings:
     text = _text(path, shown)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also for what is too long, or too deep
         raise _malformed(text, shown, error) from error
     if "run" not in table:
         raise _no_run(table, shown)
@@ -64,7 +64,7 @@ def _text(path: Path, shown: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _malformed(text: str, shown: str, error: tomllib.TOMLDecodeError) -> BadTarget:
+def _malformed(text: str, shown: str, error: Exception) -> BadTarget:
     """Why a text is no TOML: what people often do is told in words of our own."""
     found = re.search(r"at line (\d+)", str(error))
     number = int(found[1]) if found else text.count("\n") + 1

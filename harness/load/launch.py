@@ -34,6 +34,8 @@ from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
 from lab.command import EXIT_INTERRUPTED, allow_files
 
+PARENT = "CHATLAB_PARENT"
+"""Tells Locust which process it ends with."""
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
@@ -54,6 +56,7 @@ def locust_alone(folder: Path) -> dict[str, str]:
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONUNBUFFERED": "1",
+        PARENT: str(os.getpid()),
     }
 
 

@@ -19,6 +19,7 @@ from harness.judged.process import end_with_parent
 from harness.judged.targets import Target
 from harness.running.play import play
 from harness.running.run import Run
+from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome
 from lab.legible import text_of
 
@@ -36,10 +37,17 @@ class Job(Struct):
     """Whether its history is wanted even if it passes."""
 
 
+class WorkerKilled(RuntimeError, Problem):  # noqa: N818 - named for what it says
+    """Somebody has killed the process that played, or the system has: servers have processes of their own."""
+
+    def __init__(self, by: str) -> None:
+        Problem.__init__(self, "ui.worker_killed", signal=by)
+
+
 async def run_in_process(job: Job) -> Run:
     """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
 
-    Raises RuntimeError with what the process printed if it returns no run.
+    Raises WorkerKilled if a signal ended it, else RuntimeError, with what it printed, if there is no run.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -66,6 +74,8 @@ async def run_in_process(job: Job) -> Run:
     try:
         return from_json(output, Run)
     except msgspec.DecodeError as error:
+        if (process.returncode or 0) < 0:
+            raise WorkerKilled(signal.Signals(-(process.returncode or 0)).name) from error
         raise RuntimeError(text_of(errors) or "the worker returned nothing") from error
 
 

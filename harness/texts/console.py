@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 from lab.legible import legible
@@ -46,7 +47,9 @@ codecs.register_error(_HANDLER, _stand_ins)
 
 
 def prepare() -> None:
-    """Let standard output and errors take any text, in whatever encoding the console has."""
+    """Let standard output and errors take any text, in whatever encoding the console has, if there is one."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as we run
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)

@@ -187,6 +187,19 @@ def test_what_a_killed_grading_left_is_removed_by_the_next(tmp_path: Path) -> No
     assert "CHATLAB_SCRATCH" not in os.environ
 
 
+def test_a_program_that_is_missing_here_is_no_zero(tmp_path: Path) -> None:
+    """Its author may have it; and a whole server whose settings cannot be read has all points to gain."""
+    for name, run in (("ada", '"no-such-tool run server"'), ("bob", "node")):
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (tmp_path / "class" / name / "submission.toml").write_text(f"run = {run}\n")
+    code, said = chatlab("grade", "class", "--exercises", "1", cwd=tmp_path)
+    assert code == 2, said
+    rows = table(tmp_path / "class-grades")
+    assert (rows["ada"]["verdict"], rows["bob"]["verdict"]) == ("inconclusive", "failed")
+    assert "no program `no-such-tool` on this machine" in said
+    assert rows["ada"]["of"] == rows["bob"]["of"] == "10"
+
+
 def test_a_kit_that_is_on_the_path_alone_grades(tmp_path: Path) -> None:
     """Where PYTHONPATH says where the kit is, all of its processes are of that kit: as in our image."""
     kit = tmp_path / "kit"

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.cli import main
 from harness.judged.targets import find_folder
 from harness.verdict.steps import POINTS, steps_of
 
@@ -345,3 +346,31 @@ def test_a_full_disk_gets_a_sentence() -> None:
         )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("A disk is full")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_file_is_no_failure(closed: str) -> None:
+    """As some schedulers start programs: there is nowhere to print, and the exit code tells all the same."""
+    command = f"{shlex.join(CHATLAB)} hint 1 {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, timeout=90).returncode == 0
+
+
+def test_a_folder_that_was_removed_is_told(tmp_path: Path) -> None:
+    """The current folder may be gone, where somebody has cleaned up in another window."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", f"rmdir {gone}; exec {shlex.join(CHATLAB)} hint 1"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (64, 1)
+    assert "does not exist any more" in done.stderr
+
+
+def test_a_defect_of_the_kit_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not that of a server that failed."""
+    monkeypatch.setattr(main, "run_command", lambda *_: 1 // 0)
+    assert main._run() == 70

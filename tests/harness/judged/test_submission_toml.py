@@ -37,6 +37,8 @@ def test_what_is_clear_is_accepted(name: str, tmp_path: Path) -> None:
 WRONG = {
     "latin-1": (b'# mine\nrun = "python server.py" # d\xe9marre\n', "line 2 was saved in another encoding"),
     "UTF-16 without a mark": ('run = "é"\n'.encode("utf-16-le"), "UTF-8"),
+    "brackets without end": (b"run = " + b"[" * 4000, "cannot be read"),
+    "a number of many digits": (b"run = " + b"9" * 6000, "cannot be read"),
     "curly quotes": ("run = “python server.py”\n".encode(), "line 1 has typographic quotes: run = “python"),
     "an escape that is none": (b'run = "python src\\server.py"\n', "line 1 has a backslash"),
     "an escape that is one": (b'run = "C:\\tools\\node.exe"\n', r"was read as 'C:\tools\node.exe'"),
