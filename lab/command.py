@@ -95,25 +95,37 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     metavar="COMPONENT=WHERE",
     help=f"Take a component ({', '.join(INTERFACES)}) from a file, such as sequencer=my/sequencer.py.",
 )
-def serve(use: tuple[str, ...], origin: tuple[str, ...], log_level: str, **given: Any) -> None:
+def serve(
+    host: str,
+    port: int,
+    data_dir: Path,
+    heartbeat_interval: float,
+    offline_timeout: float,
+    max_frame: int,
+    max_name: int,
+    max_rate: float,
+    max_rooms: int,
+    max_connections: int,
+    access_key: str,
+    origin: tuple[str, ...],
+    log_level: str,
+    use: tuple[str, ...],
+) -> None:
     """Run the chat server until Ctrl-C or SIGTERM."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LogFormat(_LOG_FORMAT))
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
     logging.getLogger("websockets.server").addFilter(_is_worth_logging)
-    heartbeat_interval, offline_timeout = given["heartbeat_interval"], given["offline_timeout"]
     if heartbeat_interval >= offline_timeout:
         click.echo(
             f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline timeout of "
             f"{offline_timeout:g} s, users who are there will be shown as offline",
             err=True,
         )
-    sizes = {name: given[f"max_{name}"] for name in ("frame", "name", "rate", "rooms")}
-    limits = Limits(**sizes, connections=_affordable(given["max_connections"]))
-    if limits.connections < given["max_connections"]:
+    limits = Limits(max_frame, max_name, max_rate, max_rooms, _affordable(max_connections))
+    if limits.connections < max_connections:
         log.info("%d connections at the most: the system allows no more files", limits.connections)
-    names = ("host", "port", "data_dir", "heartbeat_interval", "offline_timeout", "access_key")
-    config = Config(**{name: given[name] for name in names}, limits=limits, origins=origin)
+    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origin)
     try:
         components = load_components(use)
         asyncio.run(_until_told_to_stop(config, components, use))
