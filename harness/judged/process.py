@@ -1,9 +1,9 @@
 """A server as processes of the system: started, watched, asked to stop, killed, and seen to be gone.
 
 Whatever starts the server (a wrapper that waits for it or not, a script that detaches it), all its processes
-are below one that keeps them together: see `keeper.py`. A server has ended, whether it was asked to or killed,
-when no process of it is left and nobody listens on its port. Its output goes to a file of which only the end
-is kept: a server that prints without end fills neither the disk nor a pipe.
+are below one that keeps them together: see `keeper.py`. A server has ended, asked to or killed, when none of
+them is left and nobody listens on its port. Its output goes to a file of which only the end is kept: one that
+prints without end fills neither the disk nor a pipe.
 """
 
 from __future__ import annotations
