@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ import psutil
 
 from harness.judged import keeper
 
+_A_MOMENT = 0.2
 _SECONDS = 30.0
 """Seconds in which the keeper starts the program; on a busy machine, Python may take some."""
 
@@ -45,7 +47,7 @@ class Kept:
             raise
         finally:
             theirs.close()
-        self._keeper_says.settimeout(_SECONDS)
+        self._keeper_says.settimeout(_A_MOMENT)
         self.pid = 0
         """The process id of the program."""
         lines = self._next_line(), self._next_line()  # the second is empty if the program killed the keeper
@@ -62,8 +64,17 @@ class Kept:
         self._keeper_says.setblocking(False)
 
     def _next_line(self) -> list[str]:
-        line = b""
-        while not line.endswith(b"\n") and (more := self._keeper_says.recv(1)):
+        line, deadline = b"", time.monotonic() + _SECONDS
+        while not line.endswith(b"\n"):
+            try:
+                more = self._keeper_says.recv(1)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+                self._keeper.send_signal(signal.SIGCONT)  # the program may have stopped it
+                continue
+            if not more:
+                break
             line += more
         return line.decode().split()
 

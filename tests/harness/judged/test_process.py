@@ -193,9 +193,9 @@ def test_a_server_that_kills_its_keeper_is_never_gone(start: Start) -> None:
     listener = psutil.Process(pid_of_listener(process))
     until(lambda: process.exit_code is not None)
     assert process.exit_code == -9
+    program = psutil.Process(process.pid)
     process.kill()
-    until(lambda: has_ended(listener))
-    until(lambda: has_ended(psutil.Process(process.pid)) if psutil.pid_exists(process.pid) else True)
+    until(lambda: has_ended(listener) and has_ended(program))
     assert process.is_lost
     assert not process.is_gone
 
