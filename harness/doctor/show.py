@@ -28,7 +28,7 @@ def show(found: Examination, terminal: Terminal, command: str) -> None:
         terminal.output(found.output)
     terminal.line()
     if found.limit is not None:
-        terminal.block(say(f"doubt.{found.limit.key}", **found.limit.params), 2)
+        terminal.block(words.text("doubt", found.limit), 2)
         return
     follows = "next_right" if found.is_right else "next_wrong" if found.answers else "next_none"
     terminal.line(say(f"doctor.{follows}", command=command))

@@ -27,7 +27,7 @@ class Kept:
     """A program in a session of its own, below a keeper. Raises OSError if the system cannot start it."""
 
     def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
-        self._said: list[list[str]] = []
+        self._exit_code: int | None = None
         self._keeper_says, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *program]
         try:
@@ -82,10 +82,11 @@ class Kept:
     def exit_code(self) -> int | None:
         """How the program ended (negative: by that signal); None while it runs."""
         with contextlib.suppress(OSError):
-            while data := self._keeper_says.recv(4096):
-                self._said += [line.split() for line in data.decode().splitlines()]
-        codes = [int(code) for what, code in self._said if what == "ended"]
-        return codes[0] if codes else self._keeper.poll()  # None, unless somebody has killed the keeper
+            while data := self._keeper_says.recv(4096):  # it says one thing more: `ended CODE`
+                self._exit_code = int(data.split()[1])
+        if self._exit_code is None:
+            return self._keeper.poll()  # None, unless somebody has killed the keeper
+        return self._exit_code
 
     @property
     def is_over(self) -> bool:

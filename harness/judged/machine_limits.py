@@ -46,9 +46,9 @@ def room_in(folder: Path) -> float:
     return there.f_bavail * there.f_frsize
 
 
-def few_files() -> bool:
-    """Whether we, and so a server that we start, may open too few files and connections for any check."""
-    return allow_files(FILES) < FILES
+def few_files(users: int = 0) -> bool:
+    """Whether a process of ours, and so a server that we start, may open too few files for so many users."""
+    return allow_files(FILES + users) < FILES + users
 
 
 def _size(folder: Path) -> int:

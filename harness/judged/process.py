@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -147,7 +147,9 @@ class ServerProcess:
         deadline = time.monotonic() + _KILL_SECONDS
         while not self._kept.is_over and time.monotonic() < deadline:
             time.sleep(0.001)
-        for process in (*self._processes.values(), *self._listeners(ours=True), *self._with_our_data()):
+        # Nobody else is killed who listens there. (On Linux, what has detached itself is below the keeper.)
+        others = self._with_our_data() if self.is_lost else filter(self._has_our_data, self._listeners())
+        for process in (*self._processes.values(), *others):
             with contextlib.suppress(psutil.Error):  # one that has ended already
                 process.kill()
         while not self.is_gone and time.monotonic() < deadline:
@@ -161,37 +163,31 @@ class ServerProcess:
         """
         self._note_processes()
         found: list[str] = []
-        for process in (*self._processes.values(), *self._listeners(ours=False)):
+        for process in (*self._processes.values(), *self._listeners()):
             with contextlib.suppress(psutil.Error):
                 if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(f"{process.name()} ({process.pid})")
         return list(dict.fromkeys(found)) or ["?"] * self._is_listened_on()
 
-    def _with_our_data(self) -> list[psutil.Process]:
-        """Without a keeper: the processes that were given our data folder."""
-        found: list[psutil.Process] = []
-        for process in psutil.process_iter() if self.is_lost and self._data else ():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("DATA_DIR") == self._data:
-                    found.append(process)
-        return found
+    def _with_our_data(self) -> Iterator[psutil.Process]:
+        """All processes that were given our data folder: what can be found of it without a keeper."""
+        return (process for process in psutil.process_iter() if self._has_our_data(process))
 
-    def _listeners(self, *, ours: bool) -> list[psutil.Process]:
-        """Who listens on the port; with `ours`, only if it was given our data folder: nobody else is killed.
+    def _has_our_data(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return self._data is not None and process.environ().get("DATA_DIR") == self._data
+        return False
 
-        A server that detaches itself is below the keeper on Linux. Elsewhere, this finds it.
-        """
+    def _listeners(self) -> list[psutil.Process]:
+        """Who listens on the port."""
         if not self._is_listened_on():
             return []
-        found = []
+        pids = set()
         with contextlib.suppress(psutil.Error):
             for each in psutil.net_connections("tcp"):
-                if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (self._port,) and each.pid:
-                    with contextlib.suppress(psutil.Error):
-                        process = psutil.Process(each.pid)
-                        if not ours or (self._data and process.environ().get("DATA_DIR") == self._data):
-                            found.append(process)
-        return found
+                if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (self._port,):
+                    pids.add(each.pid)
+        return [process for process in psutil.process_iter() if process.pid in pids]
 
     def hangs_where(self, seconds: float = 2.0) -> list[str]:
         """End it by SIGABRT, and return what it printed last.

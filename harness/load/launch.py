@@ -21,21 +21,20 @@ from msgspec.structs import replace
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
-from harness.judged.machine_limits import FILES
+from harness.judged.machine_limits import few_files
 from harness.judged.targets import ROOT, Target
-from harness.load.options import Options
+from harness.load.options import PARENT, Options
 from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
+from harness.reports.words import Words
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
-from lab.command import EXIT_INTERRUPTED, allow_files
+from lab.command import EXIT_INTERRUPTED
 
-PARENT = "CHATLAB_PARENT"
-"""Tells Locust which process it ends with."""
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
@@ -107,15 +106,14 @@ class Launch:
             return EXIT_INTERRUPTED
         limit = limit_of_machine(HistoryIndex(world.history))
         if limit is not None:
-            echo(self.texts.say(f"doubt.{limit.key}", **limit.params), err=True)
+            echo(Words(self.texts).text("doubt", limit), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
 
     def _lacks_files(self) -> bool:
         """Whether the system allows too few connections to one process: Locust or our server."""
         users, is_ours = self.asked.users, self.target.command is not None
-        most = FILES + (users if is_ours else users // self.asked.processes)
-        return allow_files(most) < most
+        return few_files(users if is_ours else users // self.asked.processes)
 
     def _address(self, world: LiveWorld) -> str:
         if self.target.url is not None:

@@ -14,6 +14,7 @@ from locust import events
 from harness.judged.process import end_with_parent
 from harness.load import shapes
 from harness.load.conductor import Conductor, is_address
+from harness.load.options import PARENT
 from harness.load.person import Person
 from harness.texts import LANGUAGES, console
 from lab.command import EXIT_USAGE
@@ -60,7 +61,7 @@ def set_up(environment: Any, **_: Any) -> None:
 # With `--processes`, Locust forks its workers, and lets go of them if it ends before they have reached it:
 # they would try again for minutes.
 os.register_at_fork(after_in_child=partial(end_with_parent, signal.SIGTERM))
-if os.environ.get("CHATLAB_PARENT") == str(os.getppid()):  # without it, nobody is told what comes of this
+if os.environ.get(PARENT) == str(os.getppid()):  # without it, nobody is told what comes of this
     end_with_parent(signal.SIGKILL)
 events.init_command_line_parser.add_listener(add_options)
 events.init.add_listener(set_up)

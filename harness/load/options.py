@@ -9,6 +9,9 @@ from msgspec import Struct
 
 from harness.judged.process import free_port
 
+PARENT = "CHATLAB_PARENT"
+"""The variable that tells Locust which process it ends with."""
+
 
 class Options(Struct, frozen=True):
     """See the help of `chatlab load`."""

@@ -35,6 +35,7 @@ from harness.judged import targets
 from harness.judged.targets import Target
 from harness.pytest_support import options
 from harness.reports.terminal import Terminal
+from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict.any_history import anomalies_in
 from harness.verdict.judge import limit_of_machine
@@ -78,7 +79,7 @@ class Failures:
         terminal.anomalies(anomalies_in(index), self.world.nonce)
         limit = limit_of_machine(index)
         if limit is not None:
-            terminal.line(self.words.say(f"doubt.{limit.key}", **limit.params))
+            terminal.line(Words(self.words).text("doubt", limit))
         # What we were handling is told in words; pytest need not show it as well.
         raise pytest.fail.Exception(text.getvalue().strip(), pytrace=False) from None
 

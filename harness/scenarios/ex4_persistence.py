@@ -18,7 +18,7 @@ from harness.scenarios.script import Scenes
 from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
-from harness.worlds.surroundings import Gone
+from harness.worlds.surroundings import STOP_SECONDS, Gone
 from lab.protocol import NEWEST
 
 WEIGHT = 5
@@ -29,8 +29,6 @@ ROOMS = ("north", "nor.th", "North")
 LAST_WORDS = "last_words"
 """The room of a client whose message is being written when the server is killed."""
 PEOPLE = ("alice", "bob", "carol")
-STOP_SECONDS = 5.0
-"""What a server has for a stop, by the protocol."""
 BURST = 4
 """Messages of each client in a burst, times the size of the plan: some must be in flight at the kill."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
+from typing import Any
 
 from harness.checkers import lifecycle
 from harness.checkers.catalogue import Anomaly
@@ -92,19 +93,22 @@ def _stall_in(index: HistoryIndex, step: str) -> float:
 
 def _not_simulated(index: HistoryIndex) -> Text | None:
     """Why the run was stopped, if the server used what the simulated world does not have."""
-    for event in (event for world in index.worlds for event in world.server):
-        if event.what == "not_simulated":
-            params = {"where": event.detail["where"], "name": event.detail["name"]}
-            return Text(f"lacking_{event.detail['lacking']}", params)
-    return None
+    found = _first(index, "not_simulated")
+    if found is None:
+        return None
+    return Text(f"lacking_{found['lacking']}", {"where": found["where"], "name": found["name"]})
 
 
 def limit_of_machine(index: HistoryIndex) -> Text | None:
     """Why the run was stopped, or failed, if the machine lacked something that any server needs."""
-    for event in (event for world in index.worlds for event in world.server):
-        if event.what == "limit":
-            return Text(f"limit_{event.detail['limit']}", {"where": event.detail["where"]})
-    return None
+    found = _first(index, "limit")
+    return Text(f"limit_{found['limit']}", {"where": found["where"]}) if found else None
+
+
+def _first(index: HistoryIndex, what: str) -> dict[str, Any] | None:
+    """The details of the server's first event of a kind."""
+    events = (event for world in index.worlds for event in world.server)
+    return next((event.detail for event in events if event.what == what), None)
 
 
 def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly:

@@ -22,6 +22,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
+from harness.judged.machine_limits import limit_of
 from harness.judged.targets import without_user
 
 SHOWN = 200
@@ -29,7 +30,6 @@ SHOWN = 200
 _AROUND = 25
 """Bytes that are shown before and after one that is no UTF-8."""
 _REDIRECTS = (300, 301, 302, 303, 307, 308)
-_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _FAR = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 _CERTIFICATES = {
     10: "expired",
@@ -67,9 +67,9 @@ def shown(text: str | bytes) -> str:
     return found if len(text) <= SHOWN else f"{found}…"
 
 
-def _printable(text: str) -> str:
-    """The same without quotes, for what is short."""
-    return repr(text[: 2 * SHOWN])[1:-1]
+def _cut(text: str) -> str:
+    """The beginning of what should be short; reports make it legible."""
+    return text[: 2 * SHOWN]
 
 
 def why_not_opened(error: Exception, address: str) -> NotOpened:
@@ -93,7 +93,7 @@ def why_not_opened(error: Exception, address: str) -> NotOpened:
             case InvalidHeader(name="Sec-WebSocket-Accept", value=str(value)):
                 return NotOpened("wrong_accept", more=shown(value))
             case InvalidHeader(name=name, value=value):
-                return NotOpened("wrong_header", more=_printable(f"{name}: {value}" if value else name))
+                return NotOpened("wrong_header", more=_cut(f"{name}: {value}" if value else name))
             case NegotiationError():
                 name = "Extensions" if "extension" in str(each).lower() else "Protocol"
                 return NotOpened("not_offered", more=f"Sec-WebSocket-{name}")
@@ -115,12 +115,12 @@ def _why_no_answer(chain: list[BaseException]) -> NotOpened:
     if "HTTP/1.0" in words:
         return NotOpened("http_1_0")
     if words.startswith("invalid HTTP header"):
-        return NotOpened("wrong_header", more=_printable(words.rpartition(": ")[2]))
+        return NotOpened("wrong_header", more=_cut(words.rpartition(": ")[2]))
     return NotOpened("not_http", more=shown(words.rpartition(": ")[2]))
 
 
 def _of_socket(error: OSError) -> str:
-    if error.errno in _OWN_LIMITS:
+    if limit_of(error):
         return "own_limit"
     return "unreachable" if error.errno in _FAR else "nobody"
 
@@ -143,9 +143,9 @@ def _target(address: str, to: str) -> str:
     try:
         parts = urlsplit(urljoin(address, to))
     except ValueError:
-        return _printable(to)
+        return _cut(to)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    return _printable(without_user(urlunsplit((scheme, *parts[1:]))))
+    return _cut(without_user(urlunsplit((scheme, *parts[1:]))))
 
 
 def violation_of(*errors: BaseException | None) -> tuple[str, str]:

@@ -27,12 +27,11 @@ from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened
-from harness.worlds.surroundings import PlayStopped
+from harness.worlds.surroundings import STOP_SECONDS, PlayStopped
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 
 READY_SECONDS = 10.0
-STOP_SECONDS = 5.0
 LAST_LINES = 40
 """Lines that are kept of the end of a server's output."""
 MUCH_OUTPUT = 16 * 1024 * 1024
@@ -117,7 +116,7 @@ class Process(Protocol):
         """Ask it to stop, and all that it started."""
 
     def kill(self) -> None:
-        """End it and all that it started, at once, and wait for that."""
+        """End it and all that it started, at once; `is_gone` says whether it succeeded, or later does."""
 
     def hangs_where(self) -> list[str]:
         """End it, and return the places where it was, or what it printed last."""
@@ -373,7 +372,7 @@ class ServedWorld(World):
         return {"listens": bool(process.listens_on()), "left": left}
 
     async def kill_server(self) -> None:
-        """SIGKILL to the whole process group."""
+        """SIGKILL to all processes of it."""
         await self._kill({})
 
     async def kill_while_writing(self, watch: Watch, fraction: float) -> int:

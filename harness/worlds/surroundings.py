@@ -18,6 +18,8 @@ PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting. Only failures take that long."""
 LEAST_PATIENCE = 1.5
 """Seconds of patience that remain after several waits in vain."""
+STOP_SECONDS = 5.0
+"""What a server has for a stop, by the protocol."""
 
 
 class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error of the harness
