@@ -10,6 +10,7 @@ import pytest
 
 from harness.judged.targets import ROOT
 from harness.load.launch import locust_alone
+from harness.load.options import PARENT
 
 
 def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +20,7 @@ def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "beside"]))
     monkeypatch.setenv("LANG", "fr_FR.UTF-8")
     found = locust_alone(tmp_path)
+    assert found[PARENT] == str(os.getpid()), "with which it ends"
     assert not [name for name in found if name.startswith("LOCUST_")]
     assert found["HOME"] == found["USERPROFILE"] == str(tmp_path)
     assert found["PYTHONUSERBASE"] == site.getuserbase()

@@ -12,7 +12,7 @@ import pytest
 
 from harness.history.events import Server
 from harness.judged import machine_limits, targets
-from harness.judged.machine_limits import AT_START, is_full, limit_of
+from harness.judged.machine_limits import AT_START, FILES, few_files, is_full, limit_of
 from harness.texts import LANGUAGES, texts
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
@@ -70,6 +70,25 @@ async def test_a_process_that_cannot_be_started_is_no_missing_program(
     monkeypatch.setattr("harness.judged.kept.subprocess.Popen", popen)
     world = LiveWorld(targets.reference(), 1, "1")
     assert await events_of(world, world.start_server) == [("limit", "processes")]
+
+
+async def test_a_machine_without_loopback_is_no_dead_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could reach any server, as in a network namespace whose `lo` is down."""
+
+    async def connect(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    monkeypatch.setattr("harness.worlds.live.connected_socket", connect)
+    world = LiveWorld(targets.reference(), 1, "1")
+    assert await events_of(world, world.start_server) == [("started", None), ("limit", "loopback")]
+
+
+def test_a_load_needs_a_file_for_each_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Besides those that any check needs."""
+    monkeypatch.setattr(machine_limits, "allow_files", lambda wanted: min(wanted, FILES + 10))
+    assert not few_files()
+    assert not few_files(10)
+    assert few_files(11)
 
 
 async def test_a_connection_that_we_cannot_open_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

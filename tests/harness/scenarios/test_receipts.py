@@ -95,6 +95,11 @@ def nobody_reads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Client, "ask_history", nothing)
 
 
+def the_stop_took_too_long(patch: pytest.MonkeyPatch) -> None:
+    """It took longer than a server has for it, and counted as in time: somebody stood still."""
+    patch.setattr(ex4_persistence, "STOP_SECONDS", 0.0)
+
+
 # 1.1, 3.1 and 4.1 are about what a right server does without any fault.
 TAKEN_OUT: list[tuple[str, Patch]] = [
     ("1.2", no_bad_frames),
@@ -109,6 +114,7 @@ TAKEN_OUT: list[tuple[str, Patch]] = [
     ("3.3", without(Client, "reset")),
     ("3.4", nobody_goes_silent),
     ("4.2", nothing_is_in_flight),
+    ("4.2", the_stop_took_too_long),
     ("4.3", nobody_reads),
     ("4.4", nothing_is_repeated),
     ("4.5", nobody_reads),
