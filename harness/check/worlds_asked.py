@@ -16,8 +16,7 @@ from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPoolError
 from harness.running.worker import WorkerKilled, cancel_on_sigterm
 from harness.texts import texts
-from harness.texts.console import echo
-from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, overall
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, overall
 
 _WORLDS: dict[str, list[type[OneWorld]]] = {"live": [Live], "sim": [Simulated], "both": [Live, Simulated]}
 """What `--world` can be, and what plays it."""
@@ -31,10 +30,7 @@ def check(options: Options) -> int:
         summaries = asyncio.run(_all_of(_WORLDS[options.world], options, terminal))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return interrupted(terminal.texts)
-    except WorkerKilled as error:
-        echo(error.said_in(terminal.texts), err=True)
-        return EXIT_CODES[Outcome.INCONCLUSIVE]
-    except ForkPoolError as error:
+    except (ForkPoolError, WorkerKilled) as error:
         return pool_failed(error, terminal.texts)
     if len(summaries) > 1:
         terminal.agreement(summaries)

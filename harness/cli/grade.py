@@ -10,6 +10,7 @@ import click
 
 from harness.cli import options
 from harness.cli.usage import told, wrong_usage
+from harness.judged.submissions import OF_ARCHIVES
 from harness.texts import Texts, texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
@@ -19,10 +20,6 @@ from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.grading.grade import Rules
-
-
-_OF_ARCHIVES = ("__MACOSX",)
-"""Folders that archives have beside what was handed in."""
 
 
 @click.command()
@@ -94,7 +91,7 @@ def _submissions(folder: Path, said: Texts) -> list[Path]:
         all_of_them = sorted(folder.iterdir())
     except OSError as error:
         raise wrong_usage("class_unreadable", path=folder, why=error.strerror) from error
-    there = [each for each in all_of_them if each.name[0] != "." and each.name not in _OF_ARCHIVES]
+    there = [each for each in all_of_them if each.name[0] != "." and each.name not in OF_ARCHIVES]
     folders = [each for each in there if each.is_dir()]
     if not folders:
         raise wrong_usage("no_submission", path=folder)

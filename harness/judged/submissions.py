@@ -22,7 +22,9 @@ from harness.verdict.steps import COMPONENTS, EXERCISES
 
 INSTALLED = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
 """Folders of tools, which hold nothing that a student has written."""
-_NOT_THEIRS = {*INSTALLED, "__MACOSX"}
+OF_ARCHIVES = frozenset({"__MACOSX"})
+"""Folders that archives have beside what was packed."""
+_NOT_THEIRS = INSTALLED | OF_ARCHIVES
 _OURS = {"lab", "harness", "solutions", "notebooks", "tests"}
 """Folders of the kit in which there are files of the same names as students'."""
 _DEPTH = 4

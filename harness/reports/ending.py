@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.running.fork_pool import CrashError, ForkPoolError
+from harness.running.worker import WorkerKilled
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
@@ -15,9 +16,9 @@ def interrupted(words: Texts) -> int:
     return EXIT_INTERRUPTED
 
 
-def pool_failed(error: ForkPoolError, words: Texts) -> int:
+def pool_failed(error: ForkPoolError | WorkerKilled, words: Texts) -> int:
     """A process that plays has died: if no signal has ended it, that says nothing of the server."""
-    if isinstance(error, CrashError):
+    if isinstance(error, CrashError | WorkerKilled):
         echo(error.said_in(words), err=True)
         return EXIT_CODES[Outcome.INCONCLUSIVE]
     echo(f"{words.say('ui.defect')}\n{error}", err=True)
