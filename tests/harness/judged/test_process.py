@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.judged import process as process_module
 from harness.judged.listeners import is_listened_on
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
@@ -292,13 +293,25 @@ def test_exit_codes_are_those_of_the_program(start: Start) -> None:
         assert process.exit_code == code
 
 
-def test_only_old_connections_hold_the_port(start: Start) -> None:
-    """That is told from somebody who listens there: a server without SO_REUSEADDR cannot start again."""
-    with socket.create_server(("127.0.0.1", start.port)) as listening:
-        client = socket.create_connection(("127.0.0.1", start.port))
+def _leave_an_old_connection(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = listening.accept()
         accepted.close()  # first: so the port of this side is held
         client.close()
+
+
+def test_no_port_is_given_that_old_connections_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not set SO_REUSEADDR can start: what keeps it out later is its own."""
+    held, free = process_module.free_port(), process_module.free_port()
+    _leave_an_old_connection(held)
+    monkeypatch.setattr(process_module, "_PORTS", [held, free])
+    assert {process_module.free_port() for _ in range(30)} == {free}
+
+
+def test_only_old_connections_hold_the_port(start: Start) -> None:
+    """That is told from somebody who listens there: a server without SO_REUSEADDR cannot start again."""
+    _leave_an_old_connection(start.port)
     code = f"import socket; socket.socket().bind(('127.0.0.1', {start.port}))"
     process = start.program([sys.executable, "-c", code])
     until(lambda: process.exit_code is not None)
