@@ -13,6 +13,8 @@ from harness.history.index import HistoryIndex
 
 OWN_LIMIT = "own_limit"
 """Why a connection was not opened, where this machine had too few of something, such as open files."""
+_ENDS = ("not_ready", "died", "hung", "unbounded", "flooding", "outlived")
+"""What ends a run."""
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach the client: frames sent meanwhile are too late."""
 
@@ -35,6 +37,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("flooding", params, [event]))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))
+        elif event.what == "unbounded":
+            found.append(Anomaly("unbounded_memory", params, [event]))
         elif event.what == "outlived":
             how = event.detail.get("why") or ("" if event.detail["left"] else "connections")
             found.append(Anomaly("outlived", params, [event], how))
@@ -123,5 +127,5 @@ def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
 def stopped_by(index: HistoryIndex) -> Server | None:
     """The event of the server that ended the run, if one did."""
     events = sorted((event for each in index.worlds for event in each.server), key=lambda event: event.at)
-    ends = [event for event in events if event.what in ("not_ready", "died", "hung", "flooding", "outlived")]
+    ends = [event for event in events if event.what in _ENDS]
     return ends[-1] if ends else None

@@ -57,6 +57,8 @@ class Stage:
         """The simulated host that it is played on."""
         self.folder = folder
         """Where files can be made; the caller removes it."""
+        self.before_call: Callable[[], None] = lambda: None
+        """Called when a call begins, and is in the history."""
         self.never = NEVER_REALLY if host is None else NEVER
         self.history: list[Called] = []
         self.breaches: list[Breach] = []
@@ -64,7 +66,12 @@ class Stage:
         """Keys of notes' texts, and their parameters."""
         self._names: dict[int, str] = {}
         self._named: list[object] = []  # keeps named objects alive, so that no other gets their `id()`
-        self.calls = Calls(self.history.append, lambda: self.now(), lambda value: self._names.get(id(value)))
+        self.calls = Calls(self._record, lambda: self.now(), lambda value: self._names.get(id(value)))
+
+    def _record(self, event: Called) -> None:
+        self.history.append(event)
+        if event.result is None:
+            self.before_call()
 
     def name(self, thing: object, name: str) -> None:
         """Show an object by this name in the recorded calls."""

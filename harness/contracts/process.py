@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.judged.process import end_with_parent, in_memory
+from harness.worlds.sim.watchdog import ChildEnded, Stuck, Turns, play_watched
 from lab.legible import text_of
 
 _TIME_ZONE = "LAB-5:30"
@@ -96,20 +98,32 @@ def main() -> None:
         os.dup2(nothing, descriptor)
     sys.dont_write_bytecode = True
 
-    def answer(played: Played) -> None:
-        with suppress(OSError):
-            answers.write(to_json(played))
-            answers.flush()
-        os._exit(0)
+    # Once, and not in each child.
+    from harness.contracts.running import BUSY_SECONDS, MOST_MEMORY
 
-    from harness.contracts.running import play_contract, play_in_real_time
+    try:
+        played = play_watched(partial(_play, job), BUSY_SECONDS, MOST_MEMORY)
+    except ChildEnded as ended:
+        if ended.code < 0:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the child was, and nobody knows by whom
+        sys.exit(ended.code)  # it has printed why
+    answers.write(played)
+    answers.flush()
 
-    folder = Path(job.folder)
-    played = play_contract(job.component, job.where, folder, job.seed, stuck=answer)
+
+def _play(job: Job, turns: Turns, until: Stuck | None, answer: Callable[[bytes], None]) -> None:
+    """In a child: play the job, in virtual time if that is possible, else in real time."""
+    from harness.contracts.running import Watched, play_contract, play_in_real_time
+
+    end_with_parent(signal.SIGKILL)
+    folder = Path(tempfile.mkdtemp(dir=job.folder))
+    what = (job.component, job.where, folder, job.seed)
+    watched = Watched(turns.count, until, lambda played: answer(to_json(played)))
+    played = play_contract(*what, watched=watched)
     is_race_hidden = played.threads > 1 and not played.found
     if is_race_hidden or (played.lacking and not played.found):
-        played = play_in_real_time(job.component, job.where, folder, job.seed)
-    answer(played)
+        played = play_in_real_time(*what, watched=watched)
+    answer(to_json(played))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,7 +25,7 @@ from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import Simulator
 from harness.worlds.sim.source_locations import is_library
-from harness.worlds.sim.watchdog import watching
+from harness.worlds.sim.watchdog import Stuck
 from harness.worlds.sim.world import NEW_YEAR
 from lab.loader import INTERFACES, ComponentError
 
@@ -36,6 +37,16 @@ MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component: after that, no further plan is played."""
 REAL_SECONDS = 4.0
 """The same for plays in real time."""
+MORE_SECONDS = 2.0
+"""The same once a breach was found: it is certain, and more of them help little."""
+MOST_MEMORY = 100 * 1024 * 1024
+"""Bytes that the plays of a component may take."""
+MOST_CALLS = 100_000
+"""Calls in one play, those of others included, after which one of them counts as an endless loop."""
+SHOWN_CALLS = 12
+"""Calls that are shown of so many."""
+_REAL_TURNS = 1 << 60
+"""The first turn of plays in real time: no simulation has so many."""
 MOST_TRIES = 400
 """Plays that may be spent on minimizing one failure."""
 
@@ -46,21 +57,37 @@ def contract_of(component: str) -> Contract:
     return module
 
 
-def _nothing(_: Played) -> None:
-    pass
+@dataclass(frozen=True)
+class Watched:
+    """How a series of plays is watched from outside (see `watchdog.py`): turns and calls are its turns.
+
+    `until` is where it was stuck before: there, it calls `answer` with the result, which never returns.
+    """
+
+    count: Callable[[int, bool], None] = lambda turn, is_judged: None
+    until: Stuck | None = None
+    answer: Callable[[Played], None] = lambda played: None
+
+
+_UNWATCHED = Watched()
 
 
 def play_contract(
-    component: str, where: str, folder: Path, seed: str = "", *, stuck: Callable[[Played], None] = _nothing
+    component: str,
+    where: str,
+    folder: Path,
+    seed: str = "",
+    *,
+    watched: Watched = _UNWATCHED,
 ) -> Played:
     """Play the contract of a component in a file. Files are made in `folder`, and not always removed.
 
-    The same file and seed give the same result. If the component's code never returns, `stuck` is called in
-    the middle of it with the result so far.
+    The same file and seed give the same result.
     """
     began = perf_counter()
     simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
     series = _Series(component, where, folder, seed, process_time, MOST_SECONDS)
+    series.watched = watched
 
     async def main() -> Host:
         host = series.host = simulator.host("component")
@@ -69,12 +96,8 @@ def play_contract(
             await asyncio.sleep(1.0)
         return host
 
-    def hung(place: str) -> None:
-        series.ended("call_hangs", "", place)
-        stuck(series.result)
-
-    with watching(simulator, hung, BUSY_SECONDS):
-        host = simulator.run(main())
+    simulator.on_turn = lambda turn, is_judged: series.next_turn(is_judged=is_judged)
+    host = simulator.run(main())
     result = series.result
     if host.refused is not None:
         result.lacking, result.where = host.refused.what, host.refused.where
@@ -86,10 +109,18 @@ def play_contract(
     return result
 
 
-def play_in_real_time(component: str, where: str, folder: Path, seed: str = "") -> Played:
+def play_in_real_time(
+    component: str,
+    where: str,
+    folder: Path,
+    seed: str = "",
+    *,
+    watched: Watched = _UNWATCHED,
+) -> Played:
     """The same on an ordinary event loop, with real threads, for a few seconds."""
     began = perf_counter()
     series = _Series(component, where, folder, seed, perf_counter, REAL_SECONDS)
+    series.watched, series.turn = watched, _REAL_TURNS
     series.run()
     series.result.seconds = perf_counter() - began
     return series.result
@@ -118,6 +149,8 @@ class _Series:
         self._found: dict[str, Breach] = {}
         self.result = Played(component)
         self.is_over = False
+        self.watched = _UNWATCHED
+        self.turn = 0
 
     def run(self) -> None:
         """Play until each step has a breach, all plans were played, or the time is over."""
@@ -156,6 +189,7 @@ class _Series:
 
     def _play(self, plan: Plan) -> Stage:
         self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._folder)
+        stage.before_call = self.next_turn
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -190,8 +224,28 @@ class _Series:
         return breach
 
     def _keep(self, breach: Breach) -> None:
+        if not self._found:
+            self._deadline = min(self._deadline, self._clock() + MORE_SECONDS)
         self._found[breach.step] = breach
         self.result.found = [self._found[step] for step in self._steps if step in self._found]
+
+    def next_turn(self, *, is_judged: bool = True) -> None:
+        """Count a turn of the simulation or a call of the component, which begins; where it was stuck before,
+        record that instead.
+        """
+        self.turn += 1
+        self.watched.count(self.turn, is_judged)
+        stuck = self.watched.until
+        if self._stage is not None and len(self._stage.history) > MOST_CALLS:
+            self._stage.history[:] = self._stage.history[:SHOWN_CALLS]
+            self.ended("call_hangs", "calls", "")
+        elif stuck is None or self.turn != stuck.turn:
+            return
+        elif stuck.why == "ended":
+            self.ended("call_ends", "", "")
+        else:
+            self.ended("call_hangs", "memory" if stuck.why == "memory" else "", stuck.where)
+        self.watched.answer(self.result)
 
     def ended(self, name: str, variant: str, place: str) -> None:
         """Record that the last call never returned, or ended the process. Nothing after it is judged."""
@@ -203,7 +257,8 @@ class _Series:
         step = self._contract.STEPS.get(method, self._steps[0])
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
         if step not in self._found:
-            self._keep(Breach(step, name, variant, duty, {"call": call, "where": place}, history))
+            params = {"call": call, "where": place, "mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS}
+            self._keep(Breach(step, name, variant, duty, params, history))
 
 
 def _method(call: str) -> str:

@@ -71,7 +71,7 @@ async def shrink(
 async def _is_fair(pool: ForkPool, run: Run) -> bool:
     """Whether the reference server passes the scene: if not, the scene is wrong, not the server."""
     assert run.case is not None
-    (other,) = await pool.play(SimJob(reference(), [run.case]))
+    (other,) = await pool.play(SimJob(reference(), [replace(run.case, until=None)]))
     return not anomalies_of(other)
 
 
@@ -101,7 +101,7 @@ async def _without_acts(pool: ForkPool, target: Target, run: Run, name: str) -> 
     changed = True
     while changed:
         changed = False
-        tried = await _play(pool, target, [replace(best, script=less) for less in _less(best)])
+        tried = await _play(pool, target, [replace(best, script=less, until=None) for less in _less(best)])
         for each in tried:
             if name in anomalies_of(each) and each.case is not None and await _is_fair(pool, each):
                 best, digest, changed = each.case, each.digest, True

@@ -27,6 +27,8 @@ from harness.texts.problem import Problem
 
 LENGTH = struct.Struct("!I")
 """The header of a message: the number of bytes that follow."""
+DROP_ALL = b"drop"
+"""The message that is no job: end all that are played, and forget those that wait."""
 _NO_RANDOM_ADDRESSES = 0x0040000
 """ADDR_NO_RANDOMIZE, for `personality` of Linux."""
 CLEAN_UP_SECONDS = 10.0
@@ -106,6 +108,13 @@ class ForkPool:
     def pid(self) -> int:
         """The parent of the processes that play: see forks.py."""
         return self._process.pid
+
+    def drop_all(self) -> None:
+        """End all jobs that are played or wait; for whoever awaits one, it is cancelled."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(packed(DROP_ALL))
+        for waiting in self._waiting.values():
+            waiting.cancel()
 
     async def play(self, job: SimJob) -> list[Run]:
         """Play a job; return a run for each of its cases. Raises ForkPoolError if its process dies."""

@@ -17,26 +17,37 @@ import sys
 import tempfile
 import traceback
 from collections import deque
+from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server
 from harness.judged import targets
 from harness.judged.process import end_with_parent, in_memory
-from harness.running.fork_pool import LENGTH, SimJob, packed
+from harness.running.fork_pool import DROP_ALL, LENGTH, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
+from harness.worlds.sim.watchdog import MOST_TRIES, TICK, Stuck, Watch
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 
 
 class _Child(Struct):
-    """A job that is running: the child's process, and what it has written so far."""
+    """A job that is running: the child's process, what it has written so far, and the watch over it."""
 
     number: int
+    job: SimJob
     pid: int
-    written: bytearray
+    watch: Watch
+    runs: list[bytes] = field(default_factory=list)
+    """Runs from before, when another child played the first of the cases."""
+    written: bytearray = field(default_factory=bytearray)
+    stuck: Stuck | None = None
+    """Why it was killed in the middle of a play."""
+    tries: int = 0
+    """How often that has happened to the case that it began with."""
 
 
 class _Parent:
@@ -64,7 +75,7 @@ class _Parent:
             while self._more or self._jobs or self._children:
                 while self._jobs and len(self._children) < self._at_once:
                     self._begin(self._jobs.popleft())
-                for key, _ in self._selector.select():
+                for key, _ in self._selector.select(TICK if self._children else None):
                     if key.fileobj is self._signals:
                         if signal.SIGTERM in self._signals.recv(4096):
                             return False
@@ -72,12 +83,23 @@ class _Parent:
                         self._take_jobs()
                     else:
                         self._read_from(key.fd)
+                for child in self._children.values():
+                    child.stuck = child.stuck or child.watch.look()
             return True
         finally:
-            for child in self._children.values():
-                with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                    os.kill(child.pid, signal.SIGKILL)
-                    os.waitpid(child.pid, 0)  # else it could still write to the folder that is removed next
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        """End all children, and forget what else was to be played."""
+        self._jobs.clear()
+        for reader, child in self._children.items():
+            self._selector.unregister(reader)
+            os.close(reader)
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)  # else it could still write to the folder that is removed next
+            child.watch.close()
+        self._children.clear()
 
     def _take_jobs(self) -> None:
         data = os.read(0, 1 << 16)
@@ -89,21 +111,34 @@ class _Parent:
             (size,) = LENGTH.unpack_from(self._input)
             if len(self._input) < LENGTH.size + size:
                 break
-            self._jobs.append(bytes(self._input[LENGTH.size : LENGTH.size + size]))
+            message = bytes(self._input[LENGTH.size : LENGTH.size + size])
             del self._input[: LENGTH.size + size]
+            if message == DROP_ALL:
+                self._drop_all()
+            else:
+                self._jobs.append(message)
 
     def _begin(self, message: bytes) -> None:
         number, job = from_json(message, tuple[int, SimJob])
+        self._fork(number, job)
+
+    def _fork(self, number: int, job: SimJob) -> _Child:
+        """Let a child play a job."""
         reader, writer = os.pipe()
+        watch = Watch(is_again=job.cases[0].until is not None)
         pid = os.fork()
         if pid == 0:
-            _play_and_exit(job, writer)
+            _play_and_exit(job, writer, watch)
         os.close(writer)
-        self._children[reader] = _Child(number, pid, bytearray())
+        watch.begin(pid)
+        child = self._children[reader] = _Child(number, job, pid, watch)
         self._selector.register(reader, selectors.EVENT_READ)
+        return child
 
     def _read_from(self, reader: int) -> None:
-        child = self._children[reader]
+        child = self._children.get(reader)
+        if child is None:
+            return  # dropped a moment ago
         data = os.read(reader, 1 << 20)
         child.written += data
         if data:
@@ -112,50 +147,75 @@ class _Parent:
         os.close(reader)
         del self._children[reader]
         _, status = os.waitpid(child.pid, 0)
-        if status == 0:
-            message = b'[%d,"",%b]' % (child.number, bytes(child.written))
+        runs, error = _runs_in(child.written)
+        if status and not error and child.stuck is None:
+            child.stuck = child.watch.ended(os.waitstatus_to_exitcode(status))
+        child.watch.close()
+        if child.stuck is not None and child.tries < MOST_TRIES:
+            stuck, *rest = child.job.cases[len(runs) :]
+            cases = [replace(stuck, until=child.stuck), *rest]
+            again = self._fork(child.number, replace(child.job, cases=cases))
+            again.runs, again.tries = [*child.runs, *runs], 1 if runs else child.tries + 1
+        elif status == 0:
+            self._answer(b'[%d,"",[%b]]' % (child.number, b",".join([*child.runs, *runs])))
         else:
             crashed = os.WIFSIGNALED(status)
             by = signal.Signals(os.WTERMSIG(status)).name if crashed else ""
-            text = by or text_of(bytes(child.written))
-            message = to_json([child.number, text or "a simulated play has just ended", crashed])
+            text = by or text_of(error) or "a simulated play has just ended"
+            self._answer(to_json([child.number, text, crashed]))
+
+    def _answer(self, message: bytes) -> None:
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
 
 
-def _play_and_exit(job: SimJob, writer: int) -> None:
-    """In a child: play, write the run (or why there is none), and exit without any cleanup."""
+def _runs_in(written: bytearray) -> tuple[list[bytes], bytes]:
+    """The runs that a child has written, each with its length before it, and what comes after them."""
+    runs, at = [], 0
+    while len(written) >= at + LENGTH.size:
+        (size,) = LENGTH.unpack_from(written, at)
+        if size == 0 or len(written) < at + LENGTH.size + size:
+            break
+        runs.append(bytes(written[at + LENGTH.size : at + LENGTH.size + size]))
+        at += LENGTH.size + size
+    return runs, bytes(written[at + LENGTH.size :])
 
-    def end(status: int, answer: bytes) -> None:
-        try:
-            with os.fdopen(writer, "wb") as file:
-                file.write(answer)
-        except OSError:  # a server has closed a descriptor that is not its own
-            status = 1
-        finally:
-            os._exit(status)
 
-    runs: list[Run] = []
-
-    def stuck(run: Run) -> None:
-        end(0, to_json([*runs, run]))
-
+def _play_and_exit(job: SimJob, writer: int, watch: Watch) -> None:
+    """In a child: play, write each run (or, after an empty one, an error), and exit without any cleanup."""
+    status = 1
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        end_with_parent(signal.SIGKILL)
-        _redirect_to_devnull()
-        gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
-        for case in job.cases:
-            run = simulate(case, job.target, stuck=stuck, with_calls=job.with_calls)
-            if runs and _needs_a_new_process(run):
-                break  # the pool will ask for the rest again, and then this case is the first
-            if job.lean:
-                run.history = []
-            runs.append(run)
-        end(0, to_json(runs))
-    except BaseException:
-        end(1, traceback.format_exc().encode(errors="backslashreplace"))
+        with os.fdopen(writer, "wb") as file:
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                end_with_parent(signal.SIGKILL)
+                _redirect_to_devnull()
+                watch.is_watched()
+                gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
+                for run in _runs_of(job, watch):
+                    file.write(packed(to_json(run)))
+                    file.flush()
+                status = 0
+            except BaseException:
+                file.write(packed(b"") + traceback.format_exc().encode(errors="backslashreplace"))
+    except OSError:  # a server has closed a descriptor that is not its own
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def _runs_of(job: SimJob, watch: Watch) -> Iterator[Run]:
+    """The runs of a job, or of as many of its cases as can be played in one process."""
+    for number, case in enumerate(job.cases):
+        run = simulate(case, job.target, with_calls=job.with_calls, watched=watch.turns)
+        if number and _needs_a_new_process(run):
+            return  # the pool will ask for the rest again, and then this case is the first
+        if job.lean:
+            run.history = []
+        yield run
+        if case.until is not None:
+            return  # its server's code was left in the middle: the others are played in a new process
 
 
 def _needs_a_new_process(run: Run) -> bool:

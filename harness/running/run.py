@@ -9,18 +9,21 @@ from harness.history.events import History
 from harness.scenarios.common import MODEST
 from harness.scenarios.script import Script
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
+from harness.worlds.sim.watchdog import Stuck
 
 
 class Case(Struct, frozen=True):
     """What is played in the simulated world: together with the target, it determines the run.
 
     `size` says how much of the exercise (`harness.scenarios.common`). A `script` is played instead of it.
+    With `until`, it ends where the server's code was stuck when it was played before.
     """
 
     exercise: int
     seed: str
     size: int = MODEST
     script: Script | None = None
+    until: Stuck | None = None
 
 
 class Run(Struct):

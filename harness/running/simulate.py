@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from random import Random
 
 from harness.history.events import Called, History, Server, digest
@@ -15,8 +14,8 @@ from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT
 from harness.worlds.sim import modules
 from harness.worlds.sim.latency_model import CAMPUS, LatencyModel
 from harness.worlds.sim.observed import observed
-from harness.worlds.sim.simulator import Simulator
-from harness.worlds.sim.watchdog import watching
+from harness.worlds.sim.simulator import Simulator, TurnReached
+from harness.worlds.sim.watchdog import MOST_MEMORY, Stuck, Turns
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
@@ -28,13 +27,13 @@ def simulate(
     case: Case,
     target: Target,
     *,
-    stuck: Callable[[Run], None] = lambda run: None,
     with_calls: bool = False,
+    watched: Turns | None = None,
 ) -> Run:
     """Play a case: the same case and target give the same history.
 
     With `with_calls`, it contains the calls between the components, if the reference server runs them.
-    If the server's code never returns, `stuck` is called with the run so far, in the middle of it.
+    Turns are counted in `watched`.
     """
     if case.script is not None:
         prepared = prepared_script(case.script)
@@ -67,18 +66,31 @@ def simulate(
             world.heartbeat_interval, world.offline_timeout = QUICK_INTERVAL, QUICK_TIMEOUT
         return await play_in(world, prepared)
 
-    def hung(where: str) -> None:
-        assert world is not None
-        world.record(Server(world.now(), "hung", {"output": [where]}))
-        stuck(signed(judged(world, prepared)))
-
+    if watched is not None:
+        simulator.on_turn = watched.count
+    if case.until is not None:
+        simulator.most = case.until.turn
     with contextlib.ExitStack() as stack:
         stack.enter_context(modules.restored())
         stack.enter_context(contextlib.chdir(target.cwd))
-        stack.enter_context(watching(simulator, hung))
         if with_calls and _runs_components(target):
             stack.enter_context(observed(case.exercise, called, just_now))
-        return signed(simulator.run(main()))
+        with contextlib.suppress(TurnReached):
+            return signed(simulator.run(main()))
+    assert world is not None, "the first turns are our own"
+    assert case.until is not None, "else there is no such turn"
+    world.timeline.record(_end_of(case.until, world.now()))
+    return signed(judged(world, prepared))
+
+
+def _end_of(stuck: Stuck, now: float) -> Server:
+    """What is recorded of a server that was stuck."""
+    match stuck.why:
+        case "ended":
+            return Server(now, "died", {"code": stuck.code, "output": []})
+        case "memory":
+            return Server(now, "unbounded", {"mebibytes": MOST_MEMORY // 2**20, "output": [stuck.where]})
+    return Server(now, "hung", {"output": [stuck.where]})
 
 
 def _runs_components(target: Target) -> bool:

@@ -229,7 +229,8 @@ class ServedWorld(World):
 
     def check_disk(self, least: int) -> None:
         """Raise PlayStopped if the disk has no room for so many bytes of data."""
-        if self._folder is not None and machine_limits.is_full(self._folder, least):
+        folder = self._folder
+        if folder is not None and folder.exists() and machine_limits.is_full(folder, least):
             self._lacks("disk")
 
     def _stop_if_lacking(self, error: BaseException | None) -> None:

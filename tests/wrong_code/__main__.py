@@ -1,6 +1,6 @@
 """How long a check takes on wrong code, how much memory, and what it says first.
 
-    python -m tests.wrong_code [--world live|sim] [--jobs N] [--most SECONDS] [--json FILE] [--animals] [WORD]…
+    python -m tests.wrong_code [--world live|sim] [--jobs N] [--most SECONDS] [--json FILE] [--animals] [WORD]
 
 Each case is played by `chatlab check` in a process and a folder of its own, as a student types it. With
 words, only the cases whose names contain one of them. With `--animals`, the animals of the zoo instead.

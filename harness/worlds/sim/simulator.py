@@ -41,6 +41,10 @@ _MORE_SPINS = 10
 """Turns until it is advanced again, as long as the busy wait lasts."""
 _STEP = 0.01
 """Seconds by which it is advanced then, unless something is due before."""
+_LONG_SPIN = 1.0
+"""Seconds of a busy wait after which it is no short one, and may be one for ever."""
+_FEW_SPINS = 100
+"""Turns in which what is due during a long one can be done, before the clock is advanced again."""
 _BUSY_SECONDS = 3600.0
 """Seconds of a busy wait after which it counts as in vain, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000
@@ -49,6 +53,10 @@ _FEW_TIMERS = 200
 
 _earlier: list[Simulator] = []
 """Earlier simulators: what was killed in them is never finalized, for that would run it."""
+
+
+class TurnReached(Exception):  # noqa: N818 - named for what it is
+    """The simulation was to go no further than this turn."""
 
 
 class Deadlock(Exception):  # noqa: N818 - named for what it is
@@ -72,10 +80,15 @@ class Simulator:
         self.turns = 0
         self.handled = 0
         """Callbacks and steps of tasks that have been run."""
+        self.most = sys.maxsize
+        """How many are run at the most: then `run` raises TurnReached."""
+        self.on_turn: Callable[[int, bool], None] = lambda turn, is_judged: None
+        """Called before each with its number, and whether it is of the judged code: see `watchdog.py`."""
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._cancelled_timers = 0
         self._last_event = self.now  # steps for a busy wait do not count
+        self._last_quiet = self.now  # when nothing was ready
         self._numbers = itertools.count()
         self._patches = StdlibPatches(self)
 
@@ -111,7 +124,10 @@ class Simulator:
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on a host of its own until it is done. Raises Deadlock if it never can be."""
+        """Run a coroutine on a host of its own until it is done.
+
+        Raises Deadlock if it never can be, and TurnReached where it was to go no further.
+        """
         _earlier.append(self)
         host = self.host("harness")
         with self._patches, identity.serial_hashes():
@@ -134,10 +150,10 @@ class Simulator:
         while not done():
             if not ready:
                 self._advance()
-                spins = 0
+                self._last_quiet, spins = self.now, 0
             elif spins >= SPINS:
                 # Some task loops with `await asyncio.sleep(0)`, until it is late enough.
-                spins = SPINS - _MORE_SPINS if self._advance_a_step() else 0
+                spins = SPINS - self._advance_a_step()
             spins += 1
             self.turns += 1
             if self.turns % _TURNS_PER_COLLECTION == 0:
@@ -157,6 +173,9 @@ class Simulator:
         if loop is not self._loop:
             self._enter(loop)
         self.handled += 1
+        if self.handled >= self.most:
+            raise TurnReached
+        self.on_turn(self.handled, host.is_server)
         try:
             handle.context.run(handle.callback, *handle.args)
         except (SystemExit, KeyboardInterrupt) as error:
@@ -200,16 +219,19 @@ class Simulator:
         while timers and timers[0][0] <= self.now:
             self._ready.append(heapq.heappop(timers)[2])
 
-    def _advance_a_step(self) -> bool:
-        """Advance the clock during a busy wait. Returns whether nothing is due yet."""
+    def _advance_a_step(self) -> int:
+        """Advance the clock during a busy wait. Returns after how many turns it is advanced again."""
         when = self._next_due()
-        if when is not None and when <= self.now + _STEP:
+        lasted = self.now - self._last_quiet
+        is_long = lasted > _LONG_SPIN
+        step = lasted / 10 if is_long else _STEP
+        if when is not None and when <= self.now + step:
             self._advance()
-            return False
+            return _FEW_SPINS if is_long else SPINS
         if when is None and self.now - self._last_event > _BUSY_SECONDS:
             raise Deadlock(self._waiting_tasks("somebody waits busily, and nothing else is left"))
-        self.now += _STEP
-        return True
+        self.now += step
+        return 1 if is_long else _MORE_SPINS
 
     def _next_due(self) -> float | None:
         """When the next timer is due that is still needed."""

@@ -30,7 +30,7 @@ def place_of(frame: FrameType | None) -> str:
     if frame is None:
         return ""
     at = own_frame(frame) or frame
-    return _place(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
+    return place_at(at.f_code.co_filename, at.f_lineno, at.f_code.co_name)
 
 
 def own_frame(frame: FrameType | None) -> FrameType | None:
@@ -46,7 +46,7 @@ def raised_where(error: BaseException) -> str:
     while trace is not None:
         code = trace.tb_frame.f_code
         if not place or not is_library(code.co_filename):
-            place = _place(code.co_filename, trace.tb_lineno, code.co_name)
+            place = place_at(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     return place
 
@@ -78,13 +78,14 @@ def waits_where(coroutine: Any) -> tuple[str, str]:
             break
         inner = coroutine.__qualname__
         if not place or not is_library(frame.f_code.co_filename):
-            place = _place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+            place = place_at(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         awaited = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
         coroutine = awaited if isinstance(awaited, CoroutineType) or hasattr(awaited, "gi_frame") else None
     return place, inner
 
 
-def _place(filename: str, line: int, function: str) -> str:
+def place_at(filename: str, line: int, function: str) -> str:
+    """A place with its source code: "server.py, line 12, in say: …"."""
     source = linecache.getline(filename, line).strip()
     place = f"{Path(filename).name}, line {line}, in {function}"
     return f"{place}: {source}" if source else place

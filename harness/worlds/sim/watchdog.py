@@ -1,60 +1,247 @@
-"""Notices code that never returns: an endless loop, or a lock that is never released.
+"""A watch, from outside, over a process that plays: it notices code that never returns, or takes all memory.
 
-While such code runs nothing else does, the clock of the simulation included. So real time decides, by a
-signal each second: much processor time in one turn of the loop is an endless loop. A turn that
-takes long without the processor waits for something outside, and may take longer, since the machine may be
-busy.
+While such code runs nothing else does, the clock of the simulation included. And where it is inside of a C
+function that holds the interpreter's lock (a huge power, a regular expression that backtracks), no handler
+written in Python runs either. So the parent process watches: how many turns of the simulation were taken,
+which both can read; how much processor time that took, since a busy machine is no endless loop; and how much
+memory. A process that is stuck writes down where it is (`faulthandler` does so whatever the interpreter does)
+and is killed. Then the parent plays the same again in a new process, up to that turn, and it is judged there:
+in order, between two turns. So whatever the code has done to its own process, the verdict is made in a clean
+one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import mmap
+import os
+import re
+import select
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import process_time  # the real one, also while it is replaced
-from types import FrameType
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from typing import IO, NoReturn
 
-from harness.worlds.sim.simulator import Simulator
-from harness.worlds.sim.source_locations import place_of
+import psutil
+from msgspec import Struct
 
-BUSY_SECONDS = 4.0
+from harness.worlds.sim.source_locations import is_library, place_at
+
+TICK = 0.05
+"""Seconds between two looks."""
+BUSY_SECONDS = 3.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""
-BLOCKED_TICKS = 20
-"""Seconds without the processor, likewise."""
+BLOCKED_SECONDS = 15.0
+"""Seconds in one turn without the processor, likewise: it waits for something outside of the simulation."""
+MOST_MEMORY = 200 * 1024 * 1024
+"""Bytes that a play may take in addition: the largest takes half of that."""
+MORE_MEMORY = 1.4
+"""The same for a play up to where another one had taken too much, by which factor."""
+MOST_TRIES = 3
+"""Attempts to play up to the turn where a process was stuck: mostly the first one comes there."""
+_SIGNAL = getattr(signal, "SIGUSR1", None)
+_DUMP_SECONDS = 0.5
+"""Seconds in which a process writes down where it is."""
+_exit = os._exit  # the real one, also inside of a simulated program
+_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
-@contextmanager
-def watching(
-    simulator: Simulator, stuck: Callable[[str], None], busy: float = BUSY_SECONDS
-) -> Iterator[None]:
-    """While active, call `stuck` with the place in the code if one turn of the simulation does not end.
+class Stuck(Struct, frozen=True):
+    """A process that did not go on: in which turn, why (`busy`, `blocked`, `memory`), and where in the code.
 
-    `busy` are the seconds of processor time that a turn may take. `stuck` is called in the middle of that
-    turn, and should end the process. Only the main thread can watch, on systems that have SIGALRM;
-    elsewhere nothing is watched.
+    Or (`ended`) it was ended in that turn, with this exit code.
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or not hasattr(signal, "setitimer"):
-        yield
-        return
-    turn, began, ticks = -1, 0.0, 0
 
-    def look(_: int, frame: FrameType | None) -> None:
-        nonlocal turn, began, ticks
-        if simulator.handled != turn:
-            turn, began, ticks = simulator.handled, process_time(), 0
-            return
-        ticks += 1
-        if process_time() - began >= busy or ticks >= BLOCKED_TICKS:
-            where = place_of(frame)
-            simulator.step_outside()  # what ends the process is no `os._exit` of the host
-            stuck(where)
+    turn: int
+    why: str
+    where: str = ""
+    code: int = 0
 
-    previous = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+
+class Turns:
+    """The turns taken by a simulation, in memory that parent and child share: make it before the fork."""
+
+    def __init__(self) -> None:
+        self._numbers = memoryview(mmap.mmap(-1, 16)).cast("Q")
+
+    def count(self, turn: int, is_judged: bool) -> None:
+        """In the child: a turn begins; `is_judged` if it is of the judged code, and not of our own."""
+        self._numbers[0] = turn
+        self._numbers[1] = is_judged
+
+    @property
+    def last(self) -> int:
+        """The last turn that has begun."""
+        return self._numbers[0]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is one of the judged code's."""
+        return bool(self._numbers[1])
+
+
+class Watch:
+    """What the parent knows of a child. Make it before the fork, and call `is_watched` in the child."""
+
+    def __init__(
+        self, busy: float = BUSY_SECONDS, memory: int = MOST_MEMORY, *, is_again: bool = False
+    ) -> None:
+        self.turns = Turns()
+        self._busy = busy
+        self._memory = memory * (MORE_MEMORY if is_again else 1.0)
+        self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the child lives
+        self._pid = 0
+        self._process: psutil.Process | None = None
+        self._before = 0
+        """Bytes that the process had when its play began: it may play several, one after the other."""
+        self._turn, self._used, self._since = -1, 0.0, 0.0
+
+    def is_watched(self) -> None:
+        """In the child: be ready to say where its code is."""
+        if _SIGNAL is not None:
+            faulthandler.register(_SIGNAL, self._places, all_threads=False, chain=False)
+
+    def begin(self, pid: int) -> None:
+        """In the parent: this is the child."""
+        self._pid = pid
+        with contextlib.suppress(psutil.Error):
+            self._process = psutil.Process(pid)
+            self._before = self._process.memory_info().rss
+
+    def look(self) -> Stuck | None:
+        """In the parent, several times a second: whether it is stuck. Then it is killed (but not reaped)."""
+        try:
+            why = self._why_stuck()
+        except psutil.Error:  # it has ended
+            return None
+        if not why:
+            return None
+        where = self._where()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        return Stuck(self.turns.last, why, where)
+
+    def ended(self, code: int) -> Stuck | None:
+        """What to say of a child that has just ended in the middle of a play: who else but the judged code
+        would end it? None where that is not certain: after SIGKILL, which a system without memory sends.
+        """
+        if code == -signal.SIGKILL or not self.turns.is_judged:
+            return None
+        return Stuck(self.turns.last, "ended", code=code)
+
+    def close(self) -> None:
+        """The child has ended, and nothing more is asked of it."""
+        self._places.close()
+
+    def _why_stuck(self) -> str:
+        if self._process is None:
+            return ""
+        turn, now, memory = self.turns.last, time.monotonic(), self._process.memory_info().rss
+        if turn < self._turn:
+            self._before = memory
+        if self.turns.is_judged and memory - self._before > self._memory:
+            return "memory"
+        if turn != self._turn or not self.turns.is_judged:
+            self._turn, self._used, self._since = turn, self._time_used(), now
+        elif self._time_used() - self._used >= self._busy:
+            return "busy"
+        elif now - self._since >= BLOCKED_SECONDS:
+            return "blocked"
+        return ""
+
+    def _time_used(self) -> float:
+        assert self._process is not None
+        used = self._process.cpu_times()
+        return used.user + used.system
+
+    def _where(self) -> str:
+        """Let it write down where it is; returns the innermost place that is no library's."""
+        if _SIGNAL is None:
+            return ""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, _SIGNAL)
+        deadline = time.monotonic() + _DUMP_SECONDS
+        text = ""
+        while not text.endswith("\n") and time.monotonic() < deadline:
+            time.sleep(0.005)
+            size = os.fstat(self._places.fileno()).st_size
+            text = os.pread(self._places.fileno(), size, 0).decode(errors="replace")
+        return _own_place(text)
+
+
+class ChildEnded(Exception):  # noqa: N818 - named for what it says
+    """A child process ended without a result; `code` is its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+Play = Callable[[Turns, Stuck | None, Callable[[bytes], None]], None]
+"""Plays, and calls the last argument with the result, which never returns. It counts its turns in the first.
+
+If the second is given, it was stuck there when it was played before, and ends before that turn.
+"""
+
+
+def play_watched(play: Play, busy: float, memory: int) -> bytes:
+    """Play in a child process, and return the result. Raises ChildEnded if there is none."""
+    until: Stuck | None = None
+    for _ in range(MOST_TRIES):
+        watch = Watch(busy, memory, is_again=until is not None)
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            _play_and_exit(play, watch, until, writer)
+        os.close(writer)
+        watch.begin(pid)
+        result, stuck, code = _result_of(pid, reader, watch)
+        if code == 0:
+            return result
+        until = stuck or watch.ended(code)
+        watch.close()
+        if until is None:
+            break
+    raise ChildEnded(code)
+
+
+def _play_and_exit(play: Play, watch: Watch, until: Stuck | None, writer: int) -> NoReturn:
+    """In the child: play, write the result, and exit without any cleanup."""
+
+    def answer(result: bytes) -> None:
+        with os.fdopen(writer, "wb") as file:
+            file.write(result)
+        _exit(0)
+
     try:
-        yield
+        watch.is_watched()
+        play(watch.turns, until, answer)
+    except BaseException:
+        traceback.print_exc()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, previous)
+        _exit(1)
+
+
+def _result_of(pid: int, reader: int, watch: Watch) -> tuple[bytes, Stuck | None, int]:
+    """In the parent: what the child has written, why it was stuck if it was, and its exit code."""
+    written, stuck, is_over = bytearray(), None, False
+    with os.fdopen(reader, "rb", buffering=0) as file:
+        while not is_over:
+            if select.select([file], [], [], TICK)[0]:
+                data = file.read(1 << 20)
+                written += data
+                is_over = not data
+            stuck = stuck or watch.look()
+    _, status = os.waitpid(pid, 0)
+    return bytes(written), stuck, os.waitstatus_to_exitcode(status)
+
+
+def _own_place(text: str) -> str:
+    """The innermost place, in what `faulthandler` has written, that is no library's."""
+    frames = [(found["file"], int(found["line"]), found["function"]) for found in _FRAME.finditer(text)]
+    own = [frame for frame in frames if not is_library(frame[0])]
+    return place_at(*(own or frames)[0]) if frames else ""

@@ -459,10 +459,62 @@ def test_a_database_that_another_thread_holds_is_no_failure(tmp_path: Path) -> N
     assert receipt.key == "lacking_thread"
 
 
-def test_a_server_that_ends_python_itself_is_reported_as_such(tmp_path: Path) -> None:
-    """A process that a signal ends was ended by the server, and not by an error of the kit."""
-    with pytest.raises(CrashError, match="SIGSEGV"):
-        play_with(tmp_path, "import ctypes; ctypes.string_at(0)")
+@pytest.mark.parametrize(("does", "code"), [("string_at(0)", -11), ("CDLL(None)._exit(3)", 3)])
+def test_a_server_that_ends_python_itself_has_died(tmp_path: Path, does: str, code: int) -> None:
+    """Who else would end it in the middle of the server's code? That is no error of the kit, and no doubt."""
+    run = play_with(tmp_path, f"import ctypes; ctypes.{does}")
+    (died,) = [each for step in run.steps for each in step.anomalies if each.name == "server_died"]
+    assert died.params["code"] == code
+
+
+def test_a_play_that_the_system_kills_is_not_the_server_s_fault(tmp_path: Path) -> None:
+    """SIGKILL is what a machine without memory sends: then there is no verdict."""
+    with pytest.raises(CrashError, match="SIGKILL"):
+        play_with(tmp_path, "import ctypes; getattr(ctypes.CDLL(None), 'raise')(9)")
+
+
+STUCK = {
+    "9 ** 9 ** 9": "server_hung",
+    "import re; re.match('(a+)+$', 'a' * 40 + 'b')": "server_hung",
+    "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); sum(range(10 ** 12))": "server_hung",
+    "[bytes(1000) for _ in iter(int, 1)]": "unbounded_memory",
+    "loop = asyncio.get_running_loop(); more = lambda: [loop.call_soon(more) for _ in 'ab']; more()": (
+        "unbounded_memory"
+    ),
+}
+"""What is not to be waited for, also inside of C code, where Python runs no handlers; and how it is told."""
+
+
+@pytest.fixture(scope="module")
+def stuck_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Run]]:
+    """Two plays of each: the first, and the same case again."""
+
+    async def all_of_them() -> list[list[Run]]:
+        async with ForkPool(2) as pool:
+            return list(await asyncio.gather(*(twice(pool, does) for does in STUCK)))
+
+    async def twice(pool: ForkPool, does: str) -> list[Run]:
+        path = tmp_path_factory.mktemp("stuck") / "odd.py"
+        path.write_text(ECHO.replace("PLACE", does))
+        target = at_file(path)
+        (run,) = await pool.play(SimJob(target, [Case(1, "1", SMALL)]))
+        assert run.case is not None
+        return [run, await pool.recall(target, run.case, run.digest)]
+
+    return dict(zip(STUCK, asyncio.run(all_of_them()), strict=True))
+
+
+@pytest.mark.parametrize("does", STUCK)
+def test_code_that_never_returns_is_told_with_its_line(stuck_runs: dict[str, list[Run]], does: str) -> None:
+    """The step in which it is fails; those after it were not reached. Played again, it is the same."""
+    run, again = stuck_runs[does]
+    assert not run.defect
+    (found,) = [each for step in run.steps for each in step.anomalies if each.name == STUCK[does]]
+    assert found.params["output"].startswith("odd.py, line ")
+    assert run.case is not None
+    assert run.case.until is not None
+    assert again.history
+    assert again.digest == run.digest
 
 
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
