@@ -7,6 +7,7 @@ that cannot be simulated, such as starting a thread, is played in real time inst
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import traceback
 from collections.abc import Callable, Iterator
@@ -39,12 +40,14 @@ REAL_SECONDS = 4.0
 """The same for plays in real time."""
 MORE_SECONDS = 2.0
 """The same once a breach was found: it is certain, and more of them help little."""
-MOST_MEMORY = 100 * 1024 * 1024
+MOST_MEMORY = 150 * 1024 * 1024
 """Bytes that the plays of a component may take."""
 MOST_CALLS = 100_000
 """Calls in one play, those of others included, after which one of them counts as an endless loop."""
 SHOWN_CALLS = 12
 """Calls that are shown of so many."""
+_CALLS_PER_COLLECTION = 20_000
+"""Calls between two collections of garbage."""
 _REAL_TURNS = 1 << 60
 """The first turn of plays in real time: no simulation has so many."""
 MOST_TRIES = 400
@@ -207,7 +210,9 @@ class _Series:
                 last = stage.history[-1].what if stage.history else self._where
                 stage.raised(self._steps[0], INTERFACES[self.result.component].__name__, last, error)
         self.result.plays += 1
-        self.result.calls += stage.calls.made
+        before, self.result.calls = self.result.calls, self.result.calls + stage.calls.made
+        if before // _CALLS_PER_COLLECTION < self.result.calls // _CALLS_PER_COLLECTION:
+            gc.collect()  # on a simulated host, that is not done by itself
         return stage
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:

@@ -202,21 +202,22 @@ LONG = 300
 def shortened(history: History) -> History:
     """The same history with long texts cut, for display: megabytes of chat show nothing more."""
     return [
-        msgspec.structs.replace(event, frame=_cut(event.frame), text=_cut(event.text))
+        msgspec.structs.replace(event, frame=cut(event.frame), text=cut(event.text))
         if isinstance(event, Sent | Received)
         else event
         for event in history
     ]
 
 
-def _cut(value: Any) -> Any:
+def cut(value: Any) -> Any:
+    """A frame with its long texts cut, for display."""
     match value:
         case str() if len(value) > LONG:
             return f"{value[:LONG]}…"
         case dict():
-            return {key: _cut(each) for key, each in value.items()}
+            return {key: cut(each) for key, each in value.items()}
         case list():
-            return [_cut(each) for each in value]
+            return [cut(each) for each in value]
     return value
 
 

@@ -7,10 +7,12 @@ turn.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 from random import Random
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.judged.targets import Target, reference
@@ -25,7 +27,9 @@ from harness.verdict.outcome import Outcome
 SCENES = 20
 """Scenes of each size that are tried."""
 MOST = 600
-"""Scenes that are tried in all: some seconds of play."""
+"""Scenes that are tried in all."""
+MOST_SECONDS = 4.0
+"""Seconds in which they are tried: about as long as it takes to find a failure, at the most."""
 AT_ONCE = 10
 """Scenes that one child plays."""
 
@@ -40,17 +44,52 @@ def anomalies_of(run: Run) -> list[str]:
     return list(dict.fromkeys(anomaly.name for anomaly in found))
 
 
-async def shrink(
-    pool: ForkPool, target: Target, run: Run, progress: Callable[[int], None] = lambda scenes: None
-) -> Run | None:
-    """The smallest run found that fails as this one does; None if no small scene does.
+class _Smallest(Struct):
+    """The smallest case found so far that fails by the anomaly `name`, and the digest of its history."""
 
-    `progress` is called with the number of scenes played so far.
+    case: Case | None = None
+    digest: str = ""
+    name: str = ""
+
+    def take(self, run: Run, name: str) -> None:
+        """Take a run in its place."""
+        self.case, self.digest, self.name = run.case, run.digest, name
+
+
+async def shrink(
+    pool: ForkPool,
+    target: Target,
+    run: Run,
+    progress: Callable[[int], None] = lambda scenes: None,
+    seconds: float = MOST_SECONDS,
+) -> Run | None:
+    """The smallest run found that fails as this one does, with its history; None if no small scene does.
+
+    `progress` is called with the number of scenes played so far. After so many seconds, the smallest one that
+    was found by then is enough.
     """
     names = [name for name in anomalies_of(run) if name != "not_reached"]
     if not names:
         return None
-    second_best: Run | None = None
+    smallest = _Smallest()
+    try:
+        async with asyncio.timeout(seconds):
+            await _search(pool, target, run, names, progress, smallest)
+            await _without_acts(pool, target, smallest)
+    except TimeoutError:
+        pool.drop_all()
+    return await pool.recall(target, smallest.case, smallest.digest) if smallest.case else None
+
+
+async def _search(
+    pool: ForkPool,
+    target: Target,
+    run: Run,
+    names: list[str],
+    progress: Callable[[int], None],
+    smallest: _Smallest,
+) -> None:
+    """Find a scene that fails by the first of these anomalies, or if there is none, by another one."""
     played = 0
     for people, messages, faults in islice(_sizes(run.exercise), MOST // SCENES):
         cases = [_case(run, people, messages, faults, number) for number in range(SCENES)]
@@ -58,14 +97,13 @@ async def shrink(
         played += len(runs)
         progress(played)
         for each in runs:
-            if names[0] in anomalies_of(each) and await _is_fair(pool, each):
-                return await _without_acts(pool, target, each, names[0])
-            if second_best is None and set(names) & set(anomalies_of(each)) and await _is_fair(pool, each):
-                second_best = each
-    if second_best is None:
-        return None
-    name = next(each for each in anomalies_of(second_best) if each in names)
-    return await _without_acts(pool, target, second_best, name)
+            found = anomalies_of(each)
+            shared = [name for name in names if name in found]
+            is_better = smallest.case is None or names[0] in shared
+            if shared and is_better and await _is_fair(pool, each):
+                smallest.take(each, shared[0])
+                if shared[0] == names[0]:
+                    return
 
 
 async def _is_fair(pool: ForkPool, run: Run) -> bool:
@@ -94,19 +132,16 @@ async def _play(pool: ForkPool, target: Target, cases: list[Case]) -> list[Run]:
     return [run for part in runs for run in part]
 
 
-async def _without_acts(pool: ForkPool, target: Target, run: Run, name: str) -> Run:
-    """The run without all that it does not need; it is returned with its history."""
-    assert run.case is not None
-    best, digest = run.case, run.digest
-    changed = True
-    while changed:
-        changed = False
-        tried = await _play(pool, target, [replace(best, script=less, until=None) for less in _less(best)])
-        for each in tried:
-            if name in anomalies_of(each) and each.case is not None and await _is_fair(pool, each):
-                best, digest, changed = each.case, each.digest, True
+async def _without_acts(pool: ForkPool, target: Target, smallest: _Smallest) -> None:
+    """Leave out all that the smallest case does not need."""
+    while smallest.case is not None:
+        fewer = [replace(smallest.case, script=less, until=None) for less in _less(smallest.case)]
+        for each in await _play(pool, target, fewer):
+            if smallest.name in anomalies_of(each) and await _is_fair(pool, each):
+                smallest.take(each, smallest.name)
                 break
-    return await pool.recall(target, best, digest)
+        else:
+            return
 
 
 def _less(case: Case) -> list[Script]:

@@ -161,6 +161,8 @@ class Client:
         """Handle a frame. A defect of the harness is raised by the session, whose end is awaited."""
         if self.world.flooded or self._defect:
             self._work.set()
+            if self._ws is not None:
+                self._ws.transport.abort()  # else whoever sends without end keeps both of us busy
             return
         try:
             self._hear(text)
@@ -177,6 +179,10 @@ class Client:
         frame, reading = frames.hear(text)
         self.received += 1
         excerpt = None if frame is not None else repr(text[:200])
+        page = reading.meaning if isinstance(reading.meaning, frames.History) else None
+        world.timeline.heard(size, len(page.messages) if page else 0)
+        if size > frames.SHORT and page is None and not isinstance(reading.meaning, Message):
+            frame = history.cut(frame)  # nobody needs more of it, and there may be many
         world.record(history.Received(world.now(), self.name, self.conn, frame, size, excerpt))
         world.readings.append(reading)
         # A frame that is too large has a flaw, and is read all the same.

@@ -8,8 +8,10 @@ from harness.history import events as history
 from harness.history.events import Event, History
 from harness.history.frames import Reading
 
-MAX_EVENTS = 150_000
-"""Events after which a server counts as flooding: a run has some thousands."""
+MAX_EVENTS = 60_000
+"""Events, and messages in pages of history, after which a server counts as flooding: a run has 10,000."""
+MAX_BYTES = 500 * 1024 * 1024
+"""Bytes of frames, likewise: a run has a hundred mebibytes."""
 _LONG = 1024
 """Characters above which one copy of a text is kept for all frames that contain it."""
 
@@ -26,7 +28,9 @@ class Timeline:
         self.readings: list[Reading] = []
         """The readings of all frames received, in their order."""
         self.most_events = MAX_EVENTS
-        """Events after which a server counts as flooding."""
+        """Events, and messages in pages, after which a server counts as flooding."""
+        self._messages = 0
+        self._bytes = 0
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
         self._clock = asyncio.get_running_loop().time
@@ -42,9 +46,20 @@ class Timeline:
     def record(self, event: Event) -> None:
         """Add an event to the history. A server that sends without end is recorded once."""
         self.history.append(event)
-        if len(self.history) > self.most_events and not self.flooded:
+        if len(self.history) + self._messages > self.most_events or self._bytes > MAX_BYTES:
+            self._flooded()
+
+    def heard(self, size: int, messages: int = 0) -> None:
+        """A frame of so many bytes has come, with so many messages in a page of history."""
+        self._bytes += size
+        self._messages += messages
+
+    def _flooded(self) -> None:
+        if not self.flooded:
             self.flooded = True
-            self.record(history.Server(self.now(), "flooding", {"events": self.most_events}))
+            frames = len(self.history)
+            sent = {"events": frames, "messages": self._messages, "mebibytes": self._bytes // 2**20}
+            self.history.append(history.Server(self.now(), "flooding", sent))
 
     def next_conn(self) -> int:
         """The number of a new connection."""

@@ -36,6 +36,8 @@ from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
 """The time of day at which every run begins: 2026-01-01, in seconds since the Unix epoch."""
+MAX_EVENTS = 30_000
+"""Events, and messages in pages, after which a server counts as flooding: the largest play has 4,000."""
 LONGEST_INTERVAL = 0.5
 """The longest time in seconds between two checks of what is waited for, when nothing happens."""
 
@@ -88,6 +90,7 @@ class SimWorld(ServedWorld):
 
     def _new_timeline(self) -> SimTimeline:
         timeline = SimTimeline(Random(f"{self._seed}/nonce").randbytes(3).hex())
+        timeline.most_events = MAX_EVENTS
         start = self.simulator.start
         timeline.record(Began(0.0, self._exercise, self._seed, timeline.nonce, self.kind, start))
         return timeline

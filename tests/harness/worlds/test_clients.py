@@ -188,7 +188,8 @@ def test_a_flooded_client_stops_reading(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a server sends without end, only so many events are kept, and the connection counts as ended."""
-    monkeypatch.setattr("harness.worlds.timeline.MAX_EVENTS", 100)
+    for module in ("timeline", "sim.world"):
+        monkeypatch.setattr(f"harness.worlds.{module}.MAX_EVENTS", 100)
     text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
 
     async def scene(world: ServedWorld) -> None:
