@@ -37,6 +37,7 @@ CATALOGUE: dict[str, Kind] = {
     "no_start": Kind("start", "running", timed=True),
     "server_died": Kind("E", "components"),
     "server_hung": Kind("E", "components", timed=True),
+    "server_blocked": Kind("E", "components", timed=True),
     "unbounded_memory": Kind("E", "components"),
     "flooding": Kind("frames", "components"),
     "not_reached": Kind("start", "exercises"),

@@ -13,7 +13,7 @@ from harness.history.index import HistoryIndex
 
 OWN_LIMIT = "own_limit"
 """Why a connection was not opened, where this machine had too few of something, such as open files."""
-_ENDS = ("not_ready", "died", "hung", "unbounded", "flooding", "outlived")
+_ENDS = ("not_ready", "died", "hung", "blocked", "unbounded", "flooding", "outlived")
 """What ends a run."""
 _UNDER_WAY = 0.25
 """Seconds that the end of a connection may take to reach the client: frames sent meanwhile are too late."""
@@ -38,6 +38,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("flooding", params, [event], how))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))
+        elif event.what == "blocked":
+            found.append(Anomaly("server_blocked", params, [event], "" if params["output"] else "somewhere"))
         elif event.what == "unbounded":
             found.append(Anomaly("unbounded_memory", params, [event]))
         elif event.what == "outlived":

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from random import Random
 
 from harness.contracts.process import Job, play_directly
@@ -37,6 +38,8 @@ from harness.worlds.surroundings import PlayStopped
 
 MAX_SECONDS = 150.0
 """No exercise takes longer, apart from waiting for a server's own long timeouts."""
+CERTAIN_SECONDS = 12.0
+"""The same once a failure is certain, in the live world."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ async def play(
     contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
+    world.is_broken = contract is not None and bool(contract.found)
     if progress:
         world.on_step = progress
     run = await play_in(world, prepared_exercise(exercise, seed, FULL, target.component))
@@ -179,13 +183,19 @@ async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=1.0)
-            most = MAX_SECONDS + 8 * world.timeout + prepared.intervals * world.heartbeat
-            if world.now() > most:
+            if world.now() > _most_seconds(world, prepared):
                 raise PlayStopped
         await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> float:
+    """How long a play may take: its server's own timeouts may be long."""
+    is_certain = world.most_vain < inf and (world.vain or world.is_broken)
+    most = CERTAIN_SECONDS if is_certain else MAX_SECONDS
+    return most + 8 * world.timeout + prepared.intervals * world.heartbeat
 
 
 def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:

@@ -19,6 +19,10 @@ from harness.worlds.sim.watchdog import MOST_MEMORY, Stuck, Turns
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
+FEW_EVENTS = 6_000
+"""Events after which a server counts as flooding in a small play, which has 2,000 at the most."""
+MORE_EVENTS = 100
+"""More of them for each heartbeat interval that it lasts."""
 QUICK = 1 / 3
 """The share of small plays with short heartbeat intervals, in which one second is already slow."""
 
@@ -62,6 +66,8 @@ def simulate(
     async def main() -> Run:
         nonlocal world
         world = SimWorld(simulator, target, case.exercise, case.seed)
+        if case.size < MODEST or case.script is not None:
+            world.timeline.most_events = FEW_EVENTS + MORE_EVENTS * prepared.intervals
         if is_quick:
             world.heartbeat_interval, world.offline_timeout = QUICK_INTERVAL, QUICK_TIMEOUT
         return await play_in(world, prepared)

@@ -120,7 +120,15 @@ def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly
 def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     """The anomalies in `more` that do not just repeat what a checker of the scenario has found."""
     names = {anomaly.name for anomaly in reported}
-    if names & {"server_died", "server_hung", "unbounded_memory", "no_start", "flooding", "outlived"}:
+    if names & {
+        "server_died",
+        "server_hung",
+        "server_blocked",
+        "unbounded_memory",
+        "no_start",
+        "flooding",
+        "outlived",
+    }:
         return []
     return [anomaly for anomaly in more if anomaly.name not in names]
 

@@ -30,6 +30,8 @@ class World(Surroundings):
         """Whether the world can stop and start the server."""
         self.skip_slow = False
         """Whether steps that wait for long timeouts are left out."""
+        self.is_broken = False
+        """Whether a failure is certain before anything is played: then less is waited for."""
         self.on_step: Callable[[Event], None] = lambda event: None
         """Called with each step that begins or ends, and with long waits, to show progress."""
         self.lags: dict[str, float] = {}

@@ -22,6 +22,8 @@ from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER for 0 seconds: closing discards what was not sent, and resets the connection."""
+MOST_VAIN = 12.0
+"""Seconds of waits in vain after which a play ends: one of six, one of three, and some short ones."""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is recorded."""
 MOVED = 1.0
@@ -41,6 +43,7 @@ class LiveWorld(ServedWorld):
         timeline = Timeline(secrets.token_hex(3))
         timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
         super().__init__(target, timeline)
+        self.most_vain = MOST_VAIN
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 

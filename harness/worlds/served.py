@@ -462,6 +462,21 @@ class ServedWorld(World):
         self._event("hung", output=output)
         raise PlayStopped
 
+    def blocked(self) -> None:
+        """End a server that is blocked again and again, and record where it was."""
+        pace, process = self.pace, self._process
+        seconds = {
+            "blocked": round(pace.blocked, 1),
+            "of": round(pace.waited, 1),
+            "longest": round(pace.longest, 1),
+        }
+        output: list[str] = []
+        if process is not None:
+            self._reported.add(process.pid)
+            output = process.hangs_where()
+        self._event("blocked", **seconds, output=output)
+        raise PlayStopped
+
     def stored(self) -> Sizes:
         """The files in DATA_DIR."""
         return sizes(self.data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from harness.history import events as history
@@ -18,6 +19,10 @@ PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting. Only failures take that long."""
 LEAST_PATIENCE = 1.5
 """Seconds of patience that remain after several waits in vain."""
+BLOCKED = 0.5
+"""Seconds in which nothing comes from the server, although something is due, that count as being blocked."""
+MOST_BLOCKED = 8.0
+"""Seconds of being blocked, in all, that are enough if they were most of the time for which we waited."""
 STOP_SECONDS = 5.0
 """What a server has for a stop, by the protocol."""
 
@@ -28,6 +33,36 @@ class PlayStopped(Exception):  # noqa: N818 - it ends a play; it is not an error
 
 class Gone(PlayStopped):
     """A client has no connection any more, and its next action needs one."""
+
+
+class Pace:
+    """Whether the server goes on while something is due from it, or is blocked again and again.
+
+    Of a server whose event loop is blocked, no client hears anything. A moment for which this process did not
+    get the processor is counted as a short one (see `moment`).
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._heard = 0
+        self._quiet = 0.0
+        self.waited = 0.0
+        """Seconds for which something was due."""
+        self.blocked = 0.0
+        """Those of them in which nothing came for half a second or longer."""
+        self.longest = 0.0
+
+    def is_blocked(self, passed: float) -> bool:
+        """So many seconds have passed. Whether the server has been blocked for too long, and is now."""
+        if self._timeline.frames != self._heard:
+            self._heard, self._quiet = self._timeline.frames, 0.0
+        before, self._quiet = self._quiet, self._quiet + passed
+        self.waited += passed
+        if self._quiet > BLOCKED:
+            self.blocked += self._quiet if before <= BLOCKED else passed
+            self.longest = max(self.longest, self._quiet)
+        is_too_much = self.blocked > MOST_BLOCKED and self.blocked > self.waited / 2
+        return is_too_much and self._quiet > BLOCKED
 
 
 class Surroundings(ABC):
@@ -48,6 +83,11 @@ class Surroundings(ABC):
         self.next_number = timeline.next_number
         self.same = timeline.same
         self.patience = PATIENCE
+        self.vain = 0.0
+        """Seconds that were waited in vain: once there are some, a failure is certain."""
+        self.most_vain = inf
+        """Seconds of them after which nothing more is waited for."""
+        self.pace = Pace(timeline)
         self.fences = True
         """Whether the server answers `presence`, so that an answer shows that all before it was handled."""
 
@@ -97,20 +137,29 @@ class Surroundings(ABC):
         limit = self.patience if patience is None else patience
         while left:
             if waited > limit:
-                # After a wait in vain, later ones are shorter: the verdict is clear, and each costs time.
-                self.patience = max(self.patience / 2, LEAST_PATIENCE)
-                if not may_hang:
-                    await self.check_alive()
+                await self._in_vain(limit, may_hang=may_hang)
                 return False
             self.check_server()
             if self.flooded:
                 raise PlayStopped
-            waited += await self.moment()
+            passed = await self.moment()
+            waited += passed
+            if patience is None and not may_hang and self.pace.is_blocked(passed):
+                self.blocked()
             less = int(remaining())
             if less < left:
                 waited = 0.0
             left = less
         return True
+
+    async def _in_vain(self, seconds: float, *, may_hang: bool) -> None:
+        """A wait was in vain: later ones are shorter, since the verdict is clear, and each costs time."""
+        self.patience = max(self.patience / 2, LEAST_PATIENCE)
+        if not may_hang:
+            self.vain += min(seconds, PATIENCE)
+            await self.check_alive()
+            if self.vain > self.most_vain:
+                raise PlayStopped
 
     @abstractmethod
     async def dial(self, user: str, *, narrow: bool) -> Connection:
@@ -123,6 +172,10 @@ class Surroundings(ABC):
     @abstractmethod
     def check_server(self) -> None:
         """Raise PlayStopped if the server ended without being asked to."""
+
+    @abstractmethod
+    def blocked(self) -> None:
+        """The server is blocked again and again: record where, and raise PlayStopped."""
 
     @abstractmethod
     async def check_alive(self) -> None:

@@ -29,6 +29,8 @@ class Timeline:
         """The readings of all frames received, in their order."""
         self.most_events = MAX_EVENTS
         """Events, and messages in pages, after which a server counts as flooding."""
+        self.frames = 0
+        """Frames that have come, to all clients."""
         self._messages = 0
         self._bytes = 0
         self.flooded = False
@@ -51,6 +53,7 @@ class Timeline:
 
     def heard(self, size: int, messages: int = 0) -> None:
         """A frame of so many bytes has come, with so many messages in a page of history."""
+        self.frames += 1
         self._bytes += size
         self._messages += messages
 
