@@ -34,7 +34,7 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             how = "detached" if params.get("left") else "" if params.get("code", 1) else "ended"
             found.append(Anomaly("server_died", params, [event], how))
         elif event.what == "flooding":
-            how = "replay" if 2 * params.get("messages", 0) > params["events"] else ""
+            how = "replay" if 2 * params.get("messages", 0) > params.get("events", 0) else ""
             found.append(Anomaly("flooding", params, [event], how))
         elif event.what == "hung":
             found.append(Anomaly("server_hung", params, [event]))

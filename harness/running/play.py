@@ -28,7 +28,7 @@ from harness.scenarios.common import FULL
 from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
 from harness.verdict.any_history import leniencies
-from harness.verdict.judge import judge
+from harness.verdict.judge import explain_by_first, judge
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
@@ -50,6 +50,8 @@ class PreparedRun:
     judge: Callable[[HistoryIndex], list[StepResult]]
     intervals: int = 0
     """Heartbeat intervals for which it watches: it may take that much longer."""
+    timeouts: int = 0
+    """Timeouts of the server, likewise."""
 
 
 def prepared_exercise(exercise: int, seed: str, size: int, component: str | None) -> PreparedRun:
@@ -65,7 +67,7 @@ def _prepared(
     def verdict(index: HistoryIndex) -> list[StepResult]:
         return judge(exercise, scenario.check(plan, index), index, component)
 
-    return PreparedRun(partial(scenario.play, plan), verdict)
+    return PreparedRun(partial(scenario.play, plan), verdict, timeouts=scenario.TIMEOUTS)
 
 
 def prepared_script(played: Script) -> PreparedRun:
@@ -119,6 +121,7 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.contract = contract
     run.defect = run.defect or contract.defect
     _with_contract(run.steps, contract, run.component)
+    explain_by_first(run.steps)
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
@@ -195,7 +198,7 @@ def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> float:
     """How long a play may take: its server's own timeouts may be long."""
     is_certain = world.most_vain < inf and (world.vain or world.is_broken)
     most = CERTAIN_SECONDS if is_certain else MAX_SECONDS
-    return most + 8 * world.timeout + prepared.intervals * world.heartbeat
+    return most + prepared.timeouts * world.timeout + prepared.intervals * world.heartbeat
 
 
 def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:

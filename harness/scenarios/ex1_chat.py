@@ -21,6 +21,7 @@ from harness.worlds.surroundings import Gone
 from lab.protocol import MAX_CONTENT, MAX_ID
 
 WEIGHT = 1
+TIMEOUTS = 0
 SCENES = Scenes(
     people=range(1, 4),
     messages=range(5),

@@ -22,6 +22,7 @@ from harness.worlds.surroundings import POLL, Gone, PlayStopped
 from lab.protocol import MAX_ID, MAX_PAGE, MAX_UNREAD
 
 WEIGHT = 9
+TIMEOUTS = 0
 SCENES = Scenes(
     people=range(1, 4), messages=range(1, 7), faults=range(4), acts=("enter", "come_back", "repeat")
 )

@@ -28,6 +28,7 @@ from harness.worlds.client import Client
 from harness.worlds.surroundings import PlayStopped
 
 WEIGHT = 2
+TIMEOUTS = 8
 SCENES = Scenes(
     people=range(1, 4),
     messages=range(2),

@@ -22,6 +22,7 @@ from harness.worlds.surroundings import STOP_SECONDS, Gone
 from lab.protocol import NEWEST
 
 WEIGHT = 5
+TIMEOUTS = 0
 SCENES = Scenes(people=range(1, 3), messages=range(1, 6), faults=range(1, 3), acts=("kill", "restart"))
 
 ROOMS = ("north", "nor.th", "North")

@@ -19,6 +19,8 @@ class Scenario(Protocol[P]):
 
     WEIGHT: int
     """About how long a simulated run takes, relative to the other scenarios."""
+    TIMEOUTS: int
+    """How many of the server's timeouts it waits for, at the most."""
     SCENES: Scenes
     """The small scenes to which a failure is reduced."""
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from msgspec.structs import replace
+
 from harness.checkers import lifecycle
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Server
@@ -16,6 +18,10 @@ from harness.verdict.steps import points_for, steps_of
 
 STALL_LIMIT = 1.0
 """Seconds for which the harness may be held up. After that, what did not come in time proves nothing."""
+
+
+_NOTHING_DONE = ("nothing_done", "nothing_said_after", "nothing_missed", "history_short")
+"""Doubts because the server did too little: if it failed before, that is the cause, and not the machine."""
 
 
 def judge(
@@ -53,6 +59,7 @@ def judge(
             blocked = step
         results.append(_result(step, finding, anomalies, index, component))
     _explain_by_flaws(results, flaws)
+    explain_by_first(results)
     return results
 
 
@@ -72,7 +79,7 @@ def _result(
         return StepResult(step, Outcome.INCONCLUSIVE, 0, of, shaky, notes, anomalies)
     doubt = finding.doubt
     if any(type(count) is int and count == 0 for count in finding.proof.params.values()):
-        doubt = doubt or Text("nothing_done")  # a receipt for nothing proves nothing
+        doubt = doubt if doubt and doubt.key not in _NOTHING_DONE else Text("nothing_done")
     if doubt is not None:
         return StepResult(step, Outcome.INCONCLUSIVE, 0, of, doubt, notes)
     return StepResult(step, Outcome.PASSED, of, of, finding.proof, notes)
@@ -115,6 +122,30 @@ def _not_reached(index: HistoryIndex, step: str, blocked: str | None) -> Anomaly
     end = lifecycle.stopped_by(index)
     evidence: list[Event] = [end] if isinstance(end, Server) else []
     return Anomaly("not_reached", {"step": step, "blocked": blocked or step}, evidence)
+
+
+def explain_by_first(results: list[StepResult]) -> None:
+    """Name the step to fix first, where the failure in it kept another one from being tested.
+
+    What the judged code has brought about itself is no doubt: so the same code gets the same verdict again.
+    """
+    first: str | None = None
+    for number, result in enumerate(results):
+        key = result.receipt.key if result.receipt else ""
+        is_doubt = result.outcome is Outcome.INCONCLUSIVE and not result.anomalies and key in _NOTHING_DONE
+        if first is not None and is_doubt:
+            untested = Anomaly("not_reached", {"step": result.step, "blocked": first}, [], "untested")
+            results[number] = replace(result, outcome=Outcome.FAILED, receipt=None, anomalies=[untested])
+        elif first is not None:
+            ended = Anomaly("not_reached", {"step": result.step, "blocked": first}, [], "ended")
+            result.anomalies[:] = [ended if _is_its_own(a) else a for a in result.anomalies]
+        elif any(a.name != "not_reached" for a in result.anomalies) and result.outcome is Outcome.FAILED:
+            first = result.step
+
+
+def _is_its_own(anomaly: Anomaly) -> bool:
+    """Whether it says that a step was not reached, and knows no other step that is the cause."""
+    return anomaly.name == "not_reached" and anomaly.params["blocked"] == anomaly.params["step"]
 
 
 def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:

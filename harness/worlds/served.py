@@ -27,7 +27,7 @@ from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened
-from harness.worlds.surroundings import STOP_SECONDS, PlayStopped
+from harness.worlds.surroundings import BLOCKED, STOP_SECONDS, PlayStopped
 from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 
@@ -278,10 +278,10 @@ class ServedWorld(World):
         self._event("not_ready", **{"seconds": READY_SECONDS, **found, **more})
         raise PlayStopped
 
-    async def _look(self) -> dict[str, object]:
+    async def _look(self, seconds: float = greeting.SECONDS) -> dict[str, object]:
         """Why a new client is not greeted, and what shows it; empty if it is."""
         try:
-            ws = await self._dial(self.name("probe"), narrow=False, timeout=greeting.SECONDS)
+            ws = await self._dial(self.name("probe"), narrow=False, timeout=seconds)
         except NotOpened as error:
             return {"why": error.why, **error.shown}
         try:
@@ -462,14 +462,13 @@ class ServedWorld(World):
         self._event("hung", output=output)
         raise PlayStopped
 
-    def blocked(self) -> None:
-        """End a server that is blocked again and again, and record where it was."""
+    async def check_blocked(self) -> None:
+        """If the server does not even greet a new client, record where it is, and raise PlayStopped."""
         pace, process = self.pace, self._process
-        seconds = {
-            "blocked": round(pace.blocked, 1),
-            "of": round(pace.waited, 1),
-            "longest": round(pace.longest, 1),
-        }
+        if not await self._look(BLOCKED):
+            pace.begin()
+            return
+        seconds = {name: round(getattr(pace, name), 1) for name in ("blocked", "waited", "longest")}
         output: list[str] = []
         if process is not None:
             self._reported.add(process.pid)

@@ -38,31 +38,42 @@ class Gone(PlayStopped):
 class Pace:
     """Whether the server goes on while something is due from it, or is blocked again and again.
 
-    Of a server whose event loop is blocked, no client hears anything. A moment for which this process did not
-    get the processor is counted as a short one (see `moment`).
+    Of a server whose event loop is blocked, no client hears anything; and then it goes on. (What never comes
+    is another matter.) A moment for which this process did not get the processor is counted as a short one:
+    see `moment`.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._heard = 0
-        self._quiet = 0.0
+        self.quiet = 0.0
+        """Seconds since something came."""
         self.waited = 0.0
         """Seconds for which something was due."""
         self.blocked = 0.0
-        """Those of them in which nothing came for half a second or longer."""
+        """Those of them in which nothing came for half a second or longer, until something came."""
         self.longest = 0.0
 
-    def is_blocked(self, passed: float) -> bool:
-        """So many seconds have passed. Whether the server has been blocked for too long, and is now."""
-        if self._timeline.frames != self._heard:
-            self._heard, self._quiet = self._timeline.frames, 0.0
-        before, self._quiet = self._quiet, self._quiet + passed
-        self.waited += passed
-        if self._quiet > BLOCKED:
-            self.blocked += self._quiet if before <= BLOCKED else passed
-            self.longest = max(self.longest, self._quiet)
+    def passed(self, seconds: float) -> None:
+        """So many seconds have passed, and something is due."""
+        self.waited += seconds
+        if self._timeline.frames == self._heard:
+            self.quiet += seconds
+            return
+        if self.quiet > BLOCKED:
+            self.blocked += self.quiet
+            self.longest = max(self.longest, self.quiet)
+        self.begin()
+
+    def begin(self) -> None:
+        """What happened before does not count: nothing was due, or it never came."""
+        self._heard, self.quiet = self._timeline.frames, 0.0
+
+    @property
+    def may_be_blocked(self) -> bool:
+        """Whether it was blocked for too long already, and may be now."""
         is_too_much = self.blocked > MOST_BLOCKED and self.blocked > self.waited / 2
-        return is_too_much and self._quiet > BLOCKED
+        return is_too_much and self.quiet > BLOCKED
 
 
 class Surroundings(ABC):
@@ -135,6 +146,7 @@ class Surroundings(ABC):
         """
         left, waited = int(remaining()), 0.0
         limit = self.patience if patience is None else patience
+        self.pace.begin()
         while left:
             if waited > limit:
                 await self._in_vain(limit, may_hang=may_hang)
@@ -144,8 +156,10 @@ class Surroundings(ABC):
                 raise PlayStopped
             passed = await self.moment()
             waited += passed
-            if patience is None and not may_hang and self.pace.is_blocked(passed):
-                self.blocked()
+            if patience is None and not may_hang:
+                self.pace.passed(passed)
+                if self.pace.may_be_blocked:
+                    await self.check_blocked()
             less = int(remaining())
             if less < left:
                 waited = 0.0
@@ -174,8 +188,8 @@ class Surroundings(ABC):
         """Raise PlayStopped if the server ended without being asked to."""
 
     @abstractmethod
-    def blocked(self) -> None:
-        """The server is blocked again and again: record where, and raise PlayStopped."""
+    async def check_blocked(self) -> None:
+        """If the server is blocked once more, record where, and raise PlayStopped."""
 
     @abstractmethod
     async def check_alive(self) -> None:

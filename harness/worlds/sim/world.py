@@ -332,8 +332,12 @@ class SimProcess:
         self.host.kill()
 
     def hangs_where(self) -> list[str]:
-        """End it, and return where its tasks wait: first those that wait for one another."""
-        places = self.host.waiting(ANOTHER) or self.host.waiting()
+        """End it, and return where it sleeps, or where its tasks wait: first those that wait for another."""
+        host = self.host
+        if host.slept and host.busy_until > host.simulator.now:
+            places = [max(host.slept, key=lambda place: host.slept[place])]
+        else:
+            places = host.waiting(ANOTHER) or host.waiting()
         self.host.kill(signal.SIGABRT)
         return list(dict.fromkeys(places))[:4]
 

@@ -102,14 +102,39 @@ def test_a_server_that_dies_or_hangs() -> None:
     assert lifecycle.stopped_by(story.index) == hung
 
 
+def test_a_replay_without_end() -> None:
+    """Most of what came were messages in pages of history: that is told apart, since its cause is another."""
+    story = Story()
+    event = story.server("flooding", events=9, messages=5, mebibytes=1)
+    found = lifecycle.server(story.index, 0.0, inf)
+    assert found == [Anomaly("flooding", {**event.detail, "output": ""}, [event], "replay")]
+    assert names_of(found) == ["flooding/replay"]
+
+
+@pytest.mark.parametrize(("output", "how"), [(["server.py, line 3"], ""), ([], "/somewhere")])
+def test_a_server_that_is_blocked_again_and_again(output: list[str], how: str) -> None:
+    """With the line where it was, if that is known."""
+    story = Story()
+    story.server("blocked", blocked=9.0, waited=10.0, longest=3.0, output=output)
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == [f"server_blocked{how}"]
+
+
+def test_a_server_that_takes_all_memory() -> None:
+    """It was ended for that, and nothing is due any more."""
+    story = Story()
+    event = story.server("unbounded", mebibytes=200, output=["server.py, line 3"])
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == ["unbounded_memory"]
+    assert lifecycle.stopped_by(story.index) == event
+
+
 def test_a_server_that_sends_without_end() -> None:
     """The play was stopped after so many events, and nothing is due any more."""
     story = Story()
     (alice,) = story.members("red", "alice")
     alice.says("red")
-    event = story.server("flooding", events=9)
+    event = story.server("flooding", events=9, messages=0, mebibytes=1)
     found = lifecycle.server(story.index, 0.0, inf)
-    assert found == [Anomaly("flooding", {"events": 9, "output": ""}, [event])]
+    assert found == [Anomaly("flooding", {**event.detail, "output": ""}, [event])]
     assert names_of(found) == ["flooding"]
     assert lifecycle.stopped_by(story.index) == event
     assert delivery.lost(story.index, "red") == []

@@ -28,6 +28,7 @@ from harness.verdict.outcome import Outcome
 from harness.verdict.steps import EXERCISES
 from harness.zoo.animals import ANIMALS
 from harness.zoo.single_file import JOURNAL, PLAIN
+from tests.wrong_code.cases import servers as wrong_servers
 
 pytestmark = pytest.mark.xdist_group("sim")
 
@@ -163,6 +164,8 @@ def test_races_are_caught_by_every_seed(broken_runs: dict[str, list[Run]], name:
         assert ANIMALS[name].anomaly in found, failed_steps(run)
 
 
+ANY_TIME = 100.0
+"""Seconds for the search of a small scene: here it is asked which one is found, and not how soon."""
 SMALL_ONES = {
     "numbers_then_saves_then_sends_unlocked": "reorder",
     "history_then_subscribe": "replay_hole",
@@ -180,7 +183,8 @@ def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict
     async def all_of_them() -> dict[str, Run | None]:
         async with ForkPool(2) as pool:
             return {
-                name: await shrink.shrink(pool, broken[name], broken_runs[name][0]) for name in SMALL_ONES
+                name: await shrink.shrink(pool, broken[name], broken_runs[name][0], seconds=ANY_TIME)
+                for name in SMALL_ONES
             }
 
     return asyncio.run(all_of_them())
@@ -471,6 +475,18 @@ def test_a_play_that_the_system_kills_is_not_the_server_s_fault(tmp_path: Path) 
     """SIGKILL is what a machine without memory sends: then there is no verdict."""
     with pytest.raises(CrashError, match="SIGKILL"):
         play_with(tmp_path, "import ctypes; getattr(ctypes.CDLL(None), 'raise')(9)")
+
+
+@pytest.mark.parametrize("seconds", ["0.1", "3"])
+def test_a_server_that_blocks_is_told_with_its_line(tmp_path: Path, seconds: str) -> None:
+    """A short time is allowed; where nobody is served for seconds, again and again, the play ends."""
+    path = tmp_path / "plain.py"
+    text = wrong_servers()["server: blocks for 3 s at each message"]
+    path.write_text(text.replace("time.sleep(3)", f"time.sleep({seconds})"))
+    ((run,),) = play(SimJob(at_file(path), [Case(2, "1", SMALL)]))
+    told = [each.params["output"] for step in run.steps for each in step.anomalies if "output" in each.params]
+    line = text[: text.index("time.sleep(3)")].count("\n") + 1
+    assert told == ([f"plain.py, line {line}, in accept: time.sleep(3)"] if seconds == "3" else [])
 
 
 STUCK = {

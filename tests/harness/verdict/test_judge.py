@@ -203,7 +203,14 @@ def test_skipped_steps_have_no_points_and_block_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "name"), [("died", "server_died"), ("hung", "server_hung"), ("flooding", "flooding")]
+    ("how", "name"),
+    [
+        ("died", "server_died"),
+        ("hung", "server_hung"),
+        ("unbounded", "unbounded_memory"),
+        ("blocked", "server_blocked"),
+        ("flooding", "flooding"),
+    ],
 )
 def test_the_server_and_the_connections_are_checked_in_every_step(how: str, name: str) -> None:
     """A lost connection comes first, as it explains the rest; but if the server ended, that does."""
@@ -216,7 +223,7 @@ def test_the_server_and_the_connections_are_checked_in_every_step(how: str, name
         story.server("stopped", in_time=False)
     with story.step("1.2"):
         alice.gives_up("history", 6.0, "red")
-        story.server(how, code=1, events=9)
+        story.server(how, code=1, events=9, mebibytes=1, blocked=9.0, waited=9.0, longest=3.0)
     results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
     assert names_of(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
     assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
@@ -273,6 +280,25 @@ def test_an_empty_receipt_proves_nothing() -> None:
     )
     assert outcomes(results) == ["passed", "inconclusive", "passed", "failed", "passed"]
     assert results["1.2"].receipt == Text("nothing_done")
+
+
+def test_what_could_not_be_tested_after_a_failure_has_failed() -> None:
+    """The server has brought that about itself; so the same server gets the same verdict again."""
+    nothing = StepCheck([], Text("connected", {"clients": 0}), doubt=Text("nothing_missed"))
+    results = verdicts(played(*ALL), s1_2=nothing, s1_3=StepCheck([UNTIMED], PROOF), s1_4=nothing)
+    assert outcomes(results) == ["passed", "inconclusive", "failed", "failed", "passed"]
+    (untested,) = results["1.4"].anomalies
+    assert (untested.name, untested.variant, untested.params["blocked"]) == ("not_reached", "untested", "1.3")
+
+
+def test_a_play_that_ends_after_a_failure_names_that() -> None:
+    """Nothing is known of the step in whose middle it ended; what comes after it was not reached."""
+    story = played("1.1", "1.2")
+    story.begins("1.3")
+    results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
+    found = {step: result.anomalies[-1] for step, result in results.items() if result.anomalies}
+    told = {step: (each.variant, each.params.get("blocked")) for step, each in found.items()}
+    assert told == {"1.2": ("", None), "1.3": ("ended", "1.2"), "1.4": ("", "1.3"), "1.5": ("", "1.3")}
 
 
 def test_malformed_frames_of_another_exercise_explain_a_failure() -> None:
@@ -484,7 +510,7 @@ def test_every_text_of_an_anomaly_belongs_to_a_variant() -> None:
     """No text is left over from a variant that no checker names."""
     sources = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("checkers", "contracts", "scenarios", "worlds")
+        for folder in ("checkers", "contracts", "scenarios", "verdict", "worlds")
         for path in (Path(harness.checkers.__path__[0]).parent / folder).glob("*.py")
     )
     named = set(re.findall(r'"(\w+)"', sources)) | set(BREAKABLE)
