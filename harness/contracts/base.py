@@ -88,6 +88,7 @@ class Stage:
         return self._instance(step, type(first), args)
 
     def _instance(self, step: str, kind: type, args: tuple[Any, ...]) -> Any:
+        self.before_call()
         try:
             return kind(*args)
         except (Exception, SystemExit) as error:

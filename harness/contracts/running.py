@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ MOST_CALLS = 100_000
 """Calls in one play, those of others included, after which one of them counts as an endless loop."""
 SHOWN_CALLS = 12
 """Calls that are shown of so many."""
+_CONTRACTS = f"{Path(__file__).parent}{os.sep}"
+_KIT = f"{Path(__file__).parents[1]}{os.sep}"
 _CALLS_PER_COLLECTION = 20_000
 """Calls between two collections of garbage."""
 _REAL_TURNS = 1 << 60
@@ -193,6 +196,7 @@ class _Series:
     def _play(self, plan: Plan) -> Stage:
         self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._folder)
         stage.before_call = self.next_turn
+        self.next_turn()
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -204,11 +208,15 @@ class _Series:
             asyncio.run(in_a_loop())
         except Exception as error:
             # After a breach, the contract itself may fail; and errors from the component's code are its own.
-            if not stage.breaches and not _is_from_component(error):
-                raise
-            if not stage.breaches:
+            if _is_from_component(error) and not stage.breaches:
                 last = stage.history[-1].what if stage.history else self._where
                 stage.raised(self._steps[0], INTERFACES[self.result.component].__name__, last, error)
+            elif not stage.breaches and _is_from_contract(error):
+                raise
+            elif not stage.breaches:
+                self.ended("call_ends", "loop", "")  # who else would stop our event loop, or close it?
+        except asyncio.CancelledError:
+            self.ended("call_ends", "loop", "")
         self.result.plays += 1
         before, self.result.calls = self.result.calls, self.result.calls + stage.calls.made
         if before // _CALLS_PER_COLLECTION < self.result.calls // _CALLS_PER_COLLECTION:
@@ -249,7 +257,8 @@ class _Series:
         elif stuck.why == "ended":
             self.ended("call_ends", "", "")
         else:
-            self.ended("call_hangs", "memory" if stuck.why == "memory" else "", stuck.where)
+            variant = "memory" if stuck.why == "memory" else "" if stuck.where else "unknown"
+            self.ended("call_hangs", variant, stuck.where)
         self.watched.answer(self.result)
 
     def ended(self, name: str, variant: str, place: str) -> None:
@@ -281,6 +290,13 @@ def _with_less(contract: Contract, plan: Plan) -> Iterator[Plan]:
     for at, act in enumerate(plan.acts):
         for smaller in contract.less(act):
             yield replace(plan, acts=[*plan.acts[:at], smaller, *plan.acts[at + 1 :]])
+
+
+def _is_from_contract(error: BaseException) -> bool:
+    """Whether a contract raised it, and not the loop that runs it, which a component may stop or close."""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    own = [file for file in frames if file.startswith(_KIT)]
+    return own[-1].startswith(_CONTRACTS) and own[-1] != __file__
 
 
 def _is_from_component(error: BaseException) -> bool:

@@ -129,6 +129,10 @@ def explain_by_first(results: list[StepResult]) -> None:
 
     What the judged code has brought about itself is no doubt: so the same code gets the same verdict again.
     """
+    failures = [each for each in results if each.outcome is Outcome.FAILED]
+    certain = [each.step for each in failures if any(a.name != "not_reached" for a in each.anomalies)]
+    if not certain:
+        return
     first: str | None = None
     for number, result in enumerate(results):
         key = result.receipt.key if result.receipt else ""
@@ -136,11 +140,11 @@ def explain_by_first(results: list[StepResult]) -> None:
         if first is not None and is_doubt:
             untested = Anomaly("not_reached", {"step": result.step, "blocked": first}, [], "untested")
             results[number] = replace(result, outcome=Outcome.FAILED, receipt=None, anomalies=[untested])
-        elif first is not None:
-            ended = Anomaly("not_reached", {"step": result.step, "blocked": first}, [], "ended")
+        elif result.step in certain:
+            first = first or result.step
+        else:
+            ended = Anomaly("not_reached", {"step": result.step, "blocked": certain[0]}, [], "ended")
             result.anomalies[:] = [ended if _is_its_own(a) else a for a in result.anomalies]
-        elif any(a.name != "not_reached" for a in result.anomalies) and result.outcome is Outcome.FAILED:
-            first = result.step
 
 
 def _is_its_own(anomaly: Anomaly) -> bool:

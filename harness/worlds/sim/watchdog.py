@@ -34,8 +34,8 @@ TICK = 0.05
 """Seconds between two looks."""
 BUSY_SECONDS = 3.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""
-BLOCKED_SECONDS = 15.0
-"""Seconds in one turn without the processor, likewise: it waits for something outside of the simulation."""
+BLOCKED_SECONDS = 8.0
+"""Seconds in one turn for which it sleeps, likewise: it waits for something outside of the simulation."""
 MOST_MEMORY = 200 * 1024 * 1024
 """Bytes that a play may take in addition: the largest takes half of that."""
 MORE_MEMORY = 1.4
@@ -97,7 +97,7 @@ class Watch:
         self._process: psutil.Process | None = None
         self._before = 0
         """Bytes that the process had when its play began: it may play several, one after the other."""
-        self._turn, self._used, self._since = -1, 0.0, 0.0
+        self._turn, self._used, self._slept, self._looked = -1, 0.0, 0.0, 0.0
 
     def is_watched(self) -> None:
         """In the child: be ready to say where its code is."""
@@ -140,17 +140,18 @@ class Watch:
         if self._process is None:
             return ""
         turn, now, memory = self.turns.last, time.monotonic(), self._process.memory_info().rss
+        passed, self._looked = min(now - self._looked, 2 * TICK), now
         if turn < self._turn:
             self._before = memory
         if self.turns.is_judged and memory - self._before > self._memory:
             return "memory"
         if turn != self._turn or not self.turns.is_judged:
-            self._turn, self._used, self._since = turn, self._time_used(), now
+            self._turn, self._used, self._slept = turn, self._time_used(), 0.0
         elif self._time_used() - self._used >= self._busy:
             return "busy"
-        elif now - self._since >= BLOCKED_SECONDS:
-            return "blocked"
-        return ""
+        elif self._process.status() == psutil.STATUS_SLEEPING:  # and not just kept from the processor
+            self._slept += passed
+        return "blocked" if self._slept >= BLOCKED_SECONDS else ""
 
     def _time_used(self) -> float:
         assert self._process is not None
@@ -241,7 +242,7 @@ def _result_of(pid: int, reader: int, watch: Watch) -> tuple[bytes, Stuck | None
 
 
 def _own_place(text: str) -> str:
-    """The innermost place, in what `faulthandler` has written, that is no library's."""
+    """The innermost place, in what `faulthandler` has written, that is no library's; empty if there is none."""
     frames = [(found["file"], int(found["line"]), found["function"]) for found in _FRAME.finditer(text)]
     own = [frame for frame in frames if not is_library(frame[0])]
-    return place_at(*(own or frames)[0]) if frames else ""
+    return place_at(*own[0]) if own else ""
