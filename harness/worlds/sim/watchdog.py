@@ -45,6 +45,8 @@ MOST_TRIES = 3
 _SIGNAL = getattr(signal, "SIGUSR1", None)
 _DUMP_SECONDS = 0.5
 """Seconds in which a process writes down where it is."""
+_LOOKS = 10
+"""Times that it does so, until it is in code that is no library's."""
 _exit = os._exit  # the real one, also inside of a simulated program
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
@@ -159,7 +161,18 @@ class Watch:
         return used.user + used.system
 
     def _where(self) -> str:
-        """Let it write down where it is; returns the innermost place that is no library's."""
+        """Let it write down where it is; returns the innermost place that is no library's.
+
+        Where it begins something again and again, it is now in its own code and then in the simulation's.
+        """
+        for _ in range(_LOOKS):
+            place = _own_place(self._written_down())
+            if place:
+                return place
+        return ""
+
+    def _written_down(self) -> str:
+        before = os.fstat(self._places.fileno()).st_size
         if _SIGNAL is None:
             return ""
         with contextlib.suppress(ProcessLookupError):
@@ -169,8 +182,8 @@ class Watch:
         while not text.endswith("\n") and time.monotonic() < deadline:
             time.sleep(0.005)
             size = os.fstat(self._places.fileno()).st_size
-            text = os.pread(self._places.fileno(), size, 0).decode(errors="replace")
-        return _own_place(text)
+            text = os.pread(self._places.fileno(), size - before, before).decode(errors="replace")
+        return text
 
 
 class ChildEnded(Exception):  # noqa: N818 - named for what it says
@@ -242,7 +255,7 @@ def _result_of(pid: int, reader: int, watch: Watch) -> tuple[bytes, Stuck | None
 
 
 def _own_place(text: str) -> str:
-    """The innermost place, in what `faulthandler` has written, that is no library's; empty if there is none."""
+    """The innermost place in what `faulthandler` has written that is no library's, if there is one."""
     frames = [(found["file"], int(found["line"]), found["function"]) for found in _FRAME.finditer(text)]
     own = [frame for frame in frames if not is_library(frame[0])]
     return place_at(*own[0]) if own else ""
