@@ -9,7 +9,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Event, Left
 from harness.history.frames import tag_in
 from harness.history.index import Heard, HistoryIndex, Membership, Said
-from lab.legible import legible
+from lab.legible import both_ends, legible, one_line
 
 LONG_AGO = 1.0
 """Seconds in which a message must have reached every member. After that it is lost, even if a connection
@@ -179,23 +179,25 @@ def numbered_twice(index: HistoryIndex, room: str) -> list[Anomaly]:
         retried = len(said.sent) > 1
         if retried and not _is_retry(index, said, first):
             continue
-        found.append(
-            Anomaly(
-                "stored_twice" if retried else "duplicate",
-                {
-                    "who": first.client,
-                    "sender": said.client,
-                    "room": room,
-                    "content": excerpt(said.content),
-                    "id": said.id or "",
-                    "first": first.message.sequence,
-                    "second": second.message.sequence,
-                    "count": 2,
-                },
-                [*said.sent[:2], first.event, second.event],
-                "" if retried else "numbers",
-            )
-        )
+        params = {
+            "who": first.client,
+            "sender": said.client,
+            "room": room,
+            "content": excerpt(said.content),
+            "id": said.id or "",
+            "first": first.message.sequence,
+            "second": second.message.sequence,
+            "count": 2,
+        }
+        if not retried:
+            found.append(Anomaly("duplicate", params, [*said.sent, first.event, second.event], "numbers"))
+            continue
+        again = [sent for sent in said.sent[1:] if sent.at <= second.at][-1:] or said.sent[1:2]
+        starts = [e for e in index.server if e.what == "ready" and first.at < e.at < again[0].at][-1:]
+        evidence: list[Event] = [said.sent[0], first.event, *starts, *again, second.event]
+        is_early = again[0].at < index.first_heard[said.tag]
+        variant = "restart" if starts else "meanwhile" if is_early else ""
+        found.append(Anomaly("stored_twice", params, evidence, variant))
     return found[:1]
 
 
@@ -329,7 +331,7 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
         if said.tag not in index.first_heard:
             silent[said.conn].append(said)
     for received, error in index.errors:
-        text = f"{error.code or 'error'}: {error.message}"[:200]
+        text = f"{error.code or 'error'}: {one_line(both_ends(error.message))}"
         named = error.id is not None and (received.conn, error.id) in ids
         if not named and received.conn in misbehaved:
             continue

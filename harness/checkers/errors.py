@@ -12,6 +12,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Sent
 from harness.history.frames import tag_in
 from harness.history.index import HistoryIndex
+from lab.legible import both_ends, one_line
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""
@@ -127,7 +128,12 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
             continue
         if _latest(asks[received.conn], received.at) <= _latest(answers[received.conn], received.at):
             cause = [sent for sent in index.sent if sent.bad is not None and sent.at <= received.at][-1]
-            params = {"who": received.client, "room": "", "user": cause.client, "content": error.message}
+            params = {
+                "who": received.client,
+                "room": "",
+                "user": cause.client,
+                "content": one_line(both_ends(error.message)),
+            }
             return [Anomaly("room_leak", params, [cause, received.event], "error")]
     return []
 

@@ -23,10 +23,15 @@ class Answer:
     page: frames.History
 
     @property
-    def since(self) -> int:
-        """The number after which messages were asked for; 0 for all of them."""
+    def asked_since(self) -> int | None:
+        """The number after which messages were asked for; None where the request had none."""
         since = self.sent.frame.get("since")
-        return since if isinstance(since, int) else 0
+        return since if isinstance(since, int) else None
+
+    @property
+    def since(self) -> int:
+        """The number after which messages are due; 0 for all of them."""
+        return self.asked_since or 0
 
     @property
     def limit(self) -> int:
@@ -101,7 +106,7 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     params = {
         "who": answer.sent.client,
         "room": room,
-        "since": since,
+        "since": answer.asked_since,
         "limit": answer.limit,
         "count": len(numbers),
     }
@@ -132,7 +137,7 @@ def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
     """A page that promises messages which no client ever received, though all pages were read."""
     page = answer.page
     evidence: list[Event] = [answer.sent, answer.received.event]
-    params = {"room": room, "since": answer.since, "count": len(page.messages), "newest": ever}
+    params = {"room": room, "since": answer.asked_since, "count": len(page.messages), "newest": ever}
     if page.last is not None and page.last > ever:
         return [Anomaly("history_hole", {**params, "last": page.last}, evidence, "last_high")]
     end = page.messages[-1].sequence if page.messages else max(answer.since, ever)

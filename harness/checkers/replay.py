@@ -51,7 +51,11 @@ class _Join:
         self.numbers = [message.sequence for message, _ in replay]
         self.live = _fresh(index, membership)
         self.known = _known_before(index, membership)
-        self.params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
+        self.params: dict[str, object] = {
+            "who": membership.client,
+            "room": membership.room,
+            "since": membership.since,
+        }
         self.evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
 
     @property

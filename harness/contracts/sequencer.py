@@ -433,8 +433,7 @@ class _Play:
                 continue
             key = one.draft.room, one.draft.user, one.draft.id or ""
             if one.draft.id is not None and first.setdefault(key, message) != message:
-                got, owed = self._stage.calls.shown(message), self._stage.calls.shown(first[key])
-                self._stage.breach("2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=key[2])
+                self._retry_new(key, message, first[key])
             if one.draft.id is None and message.id in self._ids:
                 self._stage.breach("2.1", "wrong_message", "Sequencer.accept", "same_id", got=message.id)
             self._ids.add(message.id)
@@ -519,10 +518,14 @@ class _Play:
             for message in self._store.after(room, 0):
                 other = stored.setdefault((message.user, message.id), message)
                 if other is not message:
-                    got, owed = self._stage.calls.shown(message), self._stage.calls.shown(other)
-                    self._stage.breach(
-                        "2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=message.id
-                    )
+                    self._retry_new((room, message.user, message.id), message, other)
+
+    def _retry_new(self, key: tuple[str, str, str], one: Message, other: Message) -> None:
+        """A message was stored again: was its id looked up, and were both look-ups before the first save?"""
+        answers = self._store.looked_up.get(key, [])
+        variant = "" if any(answers) else "meanwhile" if len(answers) > 1 else "unasked"
+        owed, got = map(self._stage.calls.shown, sorted((one, other), key=lambda each: each.sequence))
+        self._stage.breach("2.3", "retry_new", "Sequencer.accept", variant, got=got, owed=owed, id=key[2])
 
     # --- what is sent on a join -------------------------------------------------------------------
 

@@ -252,9 +252,10 @@ def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
     lost, refused = (bob.says("red", id=f"m{n}") for n in (1, 2))
     bob.misbehaves("no_type")
     bob.is_refused()
-    bob.is_refused("unavailable", "x" * 300, "m2")
+    reason = f"{'x' * 300}: the store is full"
+    bob.is_refused("unavailable", reason, "m2")
     found = delivery.refused(story.index, "red")
-    assert facts(found, "content", "error") == [refused.content, "unavailable: " + "x" * 187]
+    assert facts(found, "content", "error") == [refused.content, f"unavailable: {reason}"]
     assert facts(delivery.lost(story.index, "red")[:1], "content") == [lost.content]
     alice.says("red", id="m3")
     alice.is_refused(None, "no")

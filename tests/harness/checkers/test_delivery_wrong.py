@@ -101,16 +101,40 @@ def test_a_retry_that_is_stored_again() -> None:
     first = story.last
     alice.hears(line, 1)
     alice.repeats(line)
-    again = story.last
     alice.repeats(line)
+    again = story.last
     bob.hears(line, 2)
     second = story.last
     alice.hears(line, 2)
     found = delivery.numbered_twice(story.index, "red")
     message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
-    assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
+    assert found == [Anomaly("stored_twice", params, [said, first, again, second])]
     assert names_of(found) == ["stored_twice"]
+
+
+@pytest.mark.parametrize(
+    ("between", "variant"), [("restart", "stored_twice/restart"), ("", "stored_twice/meanwhile")]
+)
+def test_when_a_retry_was_sent_that_is_stored_again(between: str, variant: str) -> None:
+    """After a restart, or while the first one was under way: that tells the causes apart, and is shown."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    if between:
+        bob.hears(line, 1)
+        story.restarts("killed", alice, bob)
+        start = story.index.server[-1]
+        story.tick()
+    alice.repeats(line)
+    again = story.last
+    if not between:
+        bob.hears(line, 1)
+    bob.hears(line, 2)
+    (found,) = delivery.numbered_twice(story.index, "red")
+    assert names_of([found]) == [variant]
+    assert again in found.evidence
+    assert not between or found.evidence.index(start) < found.evidence.index(again)
 
 
 def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:

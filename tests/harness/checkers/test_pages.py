@@ -155,7 +155,7 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     story, reader, said = room_of(4)
     reader.reads("red", [said[n] for n in order])
     found = pages.wrong(story.index, "red")
-    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
+    asked = {"who": "reader", "room": "red", "since": None, "limit": MAX_PAGE, "count": len(order)}
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
     assert names_of(found) == ["history_disorder"]
@@ -189,7 +189,7 @@ def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
     story, reader, said = room_of(5)
     reader.reads("red", [each for each in said if each[1] != missing])
     found = pages.wrong(story.index, "red")
-    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
+    asked = {"who": "reader", "room": "red", "since": None, "limit": MAX_PAGE, "count": 4}
     assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
     assert names_of(found) == ["history_hole"]
 

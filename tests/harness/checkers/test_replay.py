@@ -286,7 +286,7 @@ def test_a_replay_that_does_not_come() -> None:
     asked = story.events[begin]
     found = replay.seams(story.index, "red", "mia")
     newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
-    params = {"who": "mia", "room": "red", "since": 0, **newest}
+    params = {"who": "mia", "room": "red", "since": None, **newest}
     assert found == [Anomaly("replay_hole", params, [asked], "none")]
     assert names_of(found) == ["replay_hole/none"]
     assert names_of(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
@@ -434,7 +434,7 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     eve.joins("red", replay=said[-shown:])
     found = replay.seams(story.index, "red")
     span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
-    params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
+    params = {"who": "eve", "room": "red", "since": None, "count": shown, **span}
     assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
     assert names_of(found) == ["wrong_replay"]
 
