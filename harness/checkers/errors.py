@@ -48,7 +48,9 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     if silent:
         kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
         params = {"who": silent[0].client, "count": len(silent), "of": len(bad), "what": ", ".join(kinds)}
-        found.append(Anomaly("unanswered_error", params, list(silent[:2])))
+        all_of_them = len(silent) == len(bad) > 1
+        variant = "none" if all_of_them else "binary" if kinds == [BINARY] else ""
+        found.append(Anomaly("unanswered_error", params, list(silent[:2]), variant))
     return found[:3]
 
 
@@ -151,7 +153,8 @@ def obeyed(index: HistoryIndex) -> list[Anomaly]:
         sent = index.bad.get(tag_in(heard.message.content) or heard.message.content)
         if heard.said is None and sent is not None and is_due(index, sent):
             params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
-            found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
+            variant = "" if heard.live else "stored"
+            found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event], variant))
     return list(found.values())[:2]
 
 

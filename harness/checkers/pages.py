@@ -11,7 +11,7 @@ from harness.checkers.delivery import excerpt
 from harness.history import frames
 from harness.history.events import Event, Sent
 from harness.history.index import Heard, HistoryIndex, ReceivedFrame
-from lab.protocol import MAX_PAGE
+from lab.protocol import MAX_PAGE, Message
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,13 @@ def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
     return []
 
 
+def _how_changed(was: Message, now: Message, field: str) -> str:
+    """Whether a time lost its milliseconds, or is another each time; nothing for other fields."""
+    if field != "timestamp":
+        return ""
+    return "seconds" if now.timestamp == was.timestamp // 1000 * 1000 else "timestamp"
+
+
 def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -> list[Anomaly]:
     """Messages that are different in history from how they were first received."""
     first: dict[int, Heard] = {}
@@ -166,5 +173,9 @@ def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -
             "now": excerpt(str(getattr(now, field))),
             "first_who": first[number].client,
         }
-        return [Anomaly(name, params, [first[number].event, heard.event])]
+        before, after = first[number].event, heard.event
+        starts: list[Event] = [e for e in index.server if e.what == "ready" and before.at < e.at < after.at]
+        is_other = not index.has(heard.conn)  # it is from the second server, on a copy of the data
+        named = name if starts or is_other else "history_mismatch"
+        return [Anomaly(named, params, [before, *starts[-1:], after], _how_changed(was, now, field))]
     return []

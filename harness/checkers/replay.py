@@ -56,7 +56,7 @@ class _Join:
             "room": membership.room,
             "since": membership.since,
         }
-        self.evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
+        self.evidence: list[Event] = [membership.event, *(event for _, event in replay[:1])]
 
     @property
     def start(self) -> int:
@@ -121,13 +121,34 @@ class _Join:
         after = [heard.event for heard in self.live if heard.message.sequence > missing[0]][:1]
         what = {**self.params, "sequence": missing[0], "count": len(missing), "replayed": len(self.numbers)}
         if missing[0] < first_live:
-            return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after])]
+            return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after], self._why(missing))]
         # What was sent while it read nothing was too much for its queue in the server.
         faults = self.index.conn(self.membership.conn).faults
         stopped = [fault for fault in faults if fault.fault == STOP_READING][:1]
         unread = any(fault.at <= seen.at for fault in stopped for seen in seen_by)
         what["of"] = received + len(missing)
         return [Anomaly("lost", what, [*seen_by, *after], "hole_unread" if unread else "hole")]
+
+    def _why(self, missing: list[int]) -> str:
+        """Why there is a hole: what was stored before the join is in each case for the replay to bring."""
+        known = {
+            h.message.sequence
+            for h in self.index.in_room(self.membership.room)
+            if h.at < self.membership.asked
+        }
+        if missing[0] not in known:
+            return ""  # it was accepted while the client joined
+        if not self.numbers:
+            return "nothing"
+        newest = max(known)
+        if (
+            self.membership.since == 0
+            and missing[0] < self.numbers[0]
+            and self.numbers[-1] >= newest
+            and len(self.numbers) <= NEWEST < newest
+        ):
+            return "zero"
+        return "ends_early" if missing[0] > self.numbers[-1] else "skipped"
 
     def _missing(self) -> tuple[list[int], int]:
         """The numbers that it had to receive and did not, and how many it received."""

@@ -317,6 +317,8 @@ class _Play:
             self._breach("1.5", "empty_room" if method == "rooms" else "still_there", method, **shown)
         elif len(got) > len(set(map(keys, got))) and not extra:
             self._breach("1.3", "listed_twice", method, **shown)
+        elif method == "rooms" and not extra and set(owed[len(owed) - len(got) :]) == set(got) != set():
+            self._breach("1.3", "dropped", method, **shown, count=len(got), of=len(owed))
         else:
             self._breach("1.3", "extra" if extra else "missing", method, **shown)
 

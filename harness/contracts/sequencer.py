@@ -300,7 +300,9 @@ class _Play:
         slow = [each.member.name for each in joined if each.member.is_waited_for]
         if slow:
             # Whichever call is blocked, `attach` is what blocks it.
-            self._stage.breach("2.3", "reader_delays", "Sequencer.attach", what, who=slow[0], call=what)
+            variant = "several" if len(slow) > 1 else what
+            params = {"who": slow[0], "call": what, "count": len(slow)}
+            self._stage.breach("2.3", "reader_delays", "Sequencer.attach", variant, **params)
         else:
             step = "2.1" if what == "accept" else "2.3"
             self._stage.hangs(step, f"Sequencer.{what}", what, pending)
@@ -406,7 +408,9 @@ class _Play:
         }
         began = max((at for at in self._restarts if at < published[place].at), default=0)
         is_first = not any(each.at > began for each in published[:place])
-        if is_first and owed == 1:
+        if owed in refused and owed not in later and number > owed:
+            variant = "refused"
+        elif is_first and owed == 1:
             variant = "first"
         elif is_first and number < owed:
             variant = "restart"
@@ -414,8 +418,6 @@ class _Play:
             variant = "twice"
         elif owed in later:
             variant = "order"
-        elif owed in refused and number > owed:
-            variant = "refused"
         else:
             variant = "gap" if number > owed else "twice"
         self._stage.breach_in(

@@ -444,6 +444,8 @@ class _Play:
         calls = self._stage.calls
         shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
         variant = _likely_mistake(method, got, owed)
+        if method == "find" and isinstance(got, Message) and any(got in self._in(room) for room in ROOMS):
+            variant = "store_other_found" if owed is not None else variant
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})

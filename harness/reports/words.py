@@ -62,6 +62,8 @@ class Words:
             said["expected"] = self._known("expected", said["expected"])
         if isinstance(said.get("how"), str):
             said["how"] = self._known("how", said["how"])
+        if isinstance(said.get("gone"), str):
+            said["gone"] = self._known("gone", said["gone"])
         if isinstance(said.get("after"), str):
             said["after"] = self._known("after", said["after"])
         if said.get("output") == "":
@@ -120,8 +122,10 @@ class Words:
 
     def _variant(self, anomaly: Anomaly, what: str) -> str:
         key = f"anomaly.{anomaly.name}.{what}"
-        special = f"{key}_{anomaly.variant}"
-        return special if anomaly.variant and self.texts.has(special) else key
+        variant = anomaly.variant
+        while variant and not self.texts.has(f"{key}_{variant}"):
+            variant = variant.rpartition("_")[0]  # `left_closed` is told as `left`, where it has no own text
+        return f"{key}_{variant}" if variant else key
 
     def rule(self, anomaly: Anomaly) -> str:
         """The reference to the broken rule."""
@@ -236,7 +240,8 @@ class Words:
             case "presence" if isinstance(data.get("users"), list):
                 users = [u for u in data["users"] if isinstance(u, dict)]
                 shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:12])
-                return f"presence {room} [{shown}{', …' if len(users) > 12 else ''}]"
+                whole = " full" if data.get("full") is True else ""
+                return f"presence{whole} {room} [{shown}{', …' if len(users) > 12 else ''}]"
             case "error":
                 return f"error {data.get('code', '')} “{both_ends(self.clean(str(data.get('message', ''))))}”"
         apart = ("type", "data", "room")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.checkers import durability
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
 from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 
@@ -326,13 +329,27 @@ def test_old_messages_that_come_as_new_ones() -> None:
     """Live, although the client had said that it has them: the finding counts them."""
     story, people, said = room_of(4)
     story.restarts("killed", *people)
+    before = next(
+        e for e in story.events if isinstance(e, Received) and '"sequence": 2' in json.dumps(e.frame)
+    )
     for person in people:
         person.joins("red", since=4, replay=[])
+    (join,) = (m.event for m in story.index.memberships if m.client == "bob" and m.since == 4)
     story.all_hear([people[1]], *said[1:3])
     found = durability.replayed_as_new(story.index, "red")
     params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
-    assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
+    assert found == [Anomaly("replayed_as_new", params, [before, join, story.events[-2]])]
     assert names_of(found) == ["replayed_as_new"]
+
+
+def test_old_messages_that_answer_a_join_as_new_ones() -> None:
+    """They come before the join is done: the finding says so."""
+    story, people, said = room_of(4)
+    story.restarts("killed", *people)
+    people[1].asks_to_join("red", since=4)
+    story.all_hear([people[1]], *said[1:3])
+    people[1].is_member("red")
+    assert names_of(durability.replayed_as_new(story.index, "red")) == ["replayed_as_new/join"]
 
 
 def test_without_since_nothing_is_known_to_be_old() -> None:

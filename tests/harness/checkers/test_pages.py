@@ -338,10 +338,26 @@ def test_history_that_differs_from_live_messages(field: str, now: Any) -> None:
         "now": str(now),
         "first_who": "alice",
     }
-    assert found == [Anomaly("history_mismatch", params, [first, story.last])]
-    assert names_of(found) == ["history_mismatch"]
+    variant = "timestamp" if field == "timestamp" else ""
+    assert found == [Anomaly("history_mismatch", params, [first, story.last], variant)]
+    assert names_of(found) == [f"history_mismatch/{variant}" if variant else "history_mismatch"]
     again = pages.mismatches(story.index, "red", "changed_after_restart")
-    assert names_of(again) == ["changed_after_restart"]
+    assert names_of(again) == names_of(found), "there was no restart"
+
+
+def test_history_that_differs_after_a_restart() -> None:
+    """The finding has the restart, and says if only the milliseconds of a time are lost."""
+    story, reader, said = room_of(3)
+    first = next(heard.event for heard in story.index.heard)
+    story.restarts("killed", reader)
+    start = story.index.server[-1]
+    reader.asks_history("red")
+    messages = [line.numbered(number) for line, number in said]
+    messages[0]["timestamp"] = EPOCH
+    reader.gets({"type": "history", "data": {"room": "red", "messages": messages}})
+    found = pages.mismatches(story.index, "red", "changed_after_restart")
+    assert names_of(found) == ["changed_after_restart/seconds"]
+    assert found[0].evidence == [first, start, story.last]
 
 
 def test_a_content_that_is_trimmed_in_the_history_only() -> None:

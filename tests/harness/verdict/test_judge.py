@@ -485,7 +485,7 @@ def test_every_text_of_an_anomaly_belongs_to_a_variant() -> None:
     """No text is left over from a variant that no checker names."""
     sources = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("checkers", "contracts", "scenarios", "worlds")
+        for folder in ("checkers", "contracts", "scenarios", "verdict", "worlds")
         for path in (Path(harness.checkers.__path__[0]).parent / folder).glob("*.py")
     )
     named = set(re.findall(r'"(\w+)"', sources)) | set(BREAKABLE)
