@@ -54,12 +54,12 @@ def lost_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
     if found is None:
         return []
     example, params, evidence = found
-    return [Anomaly("lost_after_crash", params, evidence, _which(index, room, example, params))]
+    cut = next(event.at for event in evidence if isinstance(event, Server))
+    return [Anomaly("lost_after_crash", params, evidence, _which(index, room, cut, example, params))]
 
 
-def _which(index: HistoryIndex, room: str, example: Heard, params: dict[str, Any]) -> str:
-    """Which of the messages are not in the copy: they tell when messages are stored."""
-    cut = min(ends(index), default=inf)
+def _which(index: HistoryIndex, room: str, cut: float, example: Heard, params: dict[str, Any]) -> str:
+    """Which of the messages are not in the copy, made at some moment: that tells when messages are stored."""
     if "other" in params:
         return "copy_overwritten"
     received = [h for h in index.in_room(room) if index.has(h.conn) and h.at <= cut]

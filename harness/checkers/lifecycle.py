@@ -192,6 +192,10 @@ def dropped(index: HistoryIndex, event: Closed) -> Anomaly:
         is_early = event.at - conn.opened < 0.95 * conn.timeout
         how = "early" if is_early else "unseen" if params["silence"] < conn.timeout else "1001"
         return Anomaly("dropped_connection", params, [*opened, *evidence], how)
+    last = evidence[0].frame if isinstance(evidence[0], Sent) else None
+    if event.code == 1013 and isinstance(last, dict) and last.get("type") == "join":
+        params["room"] = last.get("room")
+        return Anomaly("dropped_connection", params, evidence, "replay")
     return Anomaly("dropped_connection", params, evidence, str(event.code))
 
 

@@ -140,8 +140,19 @@ def by_receivers(index: HistoryIndex, room: str) -> list[Anomaly]:
                 "then": first[1].message.sequence,
                 "count": count,
             }
-            found.append(Anomaly("reorder", params, [first[0].event, first[1].event]))
+            other = _in_order(index, room, conn, first[1], first[0])
+            evidence: list[Event] = [first[0].event, first[1].event, *other]
+            found.append(Anomaly("reorder", params, evidence, "some" if other else ""))
     return found[:3]
+
+
+def _in_order(index: HistoryIndex, room: str, but: int, one: Heard, other: Heard) -> list[Event]:
+    """The receipts of two messages by another client that received them in this order, if there is one."""
+    for conn in sorted({m.conn for m in index.members(room)} - {but}):
+        both = [h for h in index.live_on(conn, room) if h.said in (one.said, other.said) and h.said]
+        if [h.said for h in both] == [one.said, other.said]:
+            return [h.event for h in both]
+    return []
 
 
 def by_senders(index: HistoryIndex, room: str) -> list[Anomaly]:

@@ -112,7 +112,8 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     }
     for one, other in pairwise(numbers):
         if other <= one:
-            return [Anomaly("history_disorder", {**params, "first": one, "then": other}, evidence)]
+            what = {**params, "first": one, "then": other}
+            return [Anomaly("history_disorder", what, evidence, "text" if is_sorted_as_text(numbers) else "")]
     if len(numbers) > answer.limit:
         return [Anomaly("history_disorder", params, evidence, "too_many")]
     if numbers and numbers[0] <= since:
@@ -131,6 +132,11 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     if page.more is False and numbers[-1] < newest:
         return [Anomaly("history_hole", {**params, "newest": newest}, evidence, "more")]
     return []
+
+
+def is_sorted_as_text(numbers: list[int]) -> bool:
+    """Whether numbers rise if they are compared as text."""
+    return numbers == sorted(numbers, key=str) != sorted(numbers)
 
 
 def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
@@ -174,8 +180,8 @@ def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -
             "first_who": first[number].client,
         }
         before, after = first[number].event, heard.event
-        starts: list[Event] = [e for e in index.server if e.what == "ready" and before.at < e.at < after.at]
-        is_other = not index.has(heard.conn)  # it is from the second server, on a copy of the data
-        named = name if starts or is_other else "history_mismatch"
+        server = index if index.has(heard.conn) or not index.second else index.second  # that is on a copy
+        starts: list[Event] = [e for e in server.server if e.what == "ready" and before.at < e.at < after.at]
+        named = name if starts else "history_mismatch"
         return [Anomaly(named, params, [before, *starts[-1:], after], _how_changed(was, now, field))]
     return []

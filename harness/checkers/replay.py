@@ -7,6 +7,7 @@ from math import inf
 
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, excerpt
+from harness.checkers.pages import is_sorted_as_text
 from harness.history.events import Event
 from harness.history.faults import STOP_READING
 from harness.history.index import Heard, HistoryIndex, Membership
@@ -47,7 +48,7 @@ class _Join:
     def __init__(self, index: HistoryIndex, membership: Membership) -> None:
         self.index = index
         self.membership = membership
-        replay = replayed(index, membership)
+        self.replay = replay = replayed(index, membership)
         self.numbers = [message.sequence for message, _ in replay]
         self.live = _fresh(index, membership)
         self.known = _known_before(index, membership)
@@ -75,7 +76,11 @@ class _Join:
             return []
         at = next(n for n, (a, b) in enumerate(pairwise(self.numbers)) if b <= a)
         what = {**self.params, "first": self.numbers[at], "then": self.numbers[at + 1]}
-        return [Anomaly("history_disorder", what, self.evidence, "join")]
+        pages = [self.replay[n][1] for n in (at, at + 1)]
+        page = [message.sequence for message, event in self.replay if event is pages[1]]
+        evidence: list[Event] = [self.membership.event, *pages[pages[0] is pages[1] :]]
+        is_text = pages[0] is pages[1] and is_sorted_as_text(page)
+        return [Anomaly("history_disorder", what, evidence, "join_text" if is_text else "join")]
 
     def not_the_newest(self) -> list[Anomaly]:
         """A join without `since` was not answered by the newest 50, or all there are."""

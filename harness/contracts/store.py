@@ -598,6 +598,8 @@ class _Play:
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
             variant = "unreadable"  # nothing was cut off: it cannot read what it has written itself
+        if (variant, copy.how) == ("missing", "full"):
+            variant = "missing_full"
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
         before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]

@@ -331,11 +331,24 @@ def test_a_member_that_receives_a_lower_number_later() -> None:
     alice, bob = story.members("red", "alice", "bob")
     lines = [alice.says("red") for _ in range(5)]
     story.all_hear([alice], *zip(lines, range(1, 6), strict=True))
+    received = story.events[-5:]
     story.all_hear([bob], *((lines[n - 1], n) for n in (1, 4, 2, 3, 5)))
     found = ordering.order(story.index, "red")
     params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
-    assert found == [Anomaly("reorder", params, story.events[-4:-2])]
-    assert names_of(found) == ["reorder"]
+    in_order = [received[1], received[3]]
+    assert found == [Anomaly("reorder", params, [*in_order, *story.events[-4:-2]], "some")]
+    assert names_of(found) == ["reorder/some"]
+
+
+def test_all_members_that_receive_a_lower_number_later() -> None:
+    """Then nobody shows that the messages were published in their order."""
+    story = Story()
+    people = alice, _ = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), alice.says("red")
+    story.all_hear(people, (two, 2), (one, 1))
+    found = ordering.by_receivers(story.index, "red")
+    assert names_of(found) == ["reorder", "reorder"]
+    assert [len(each.evidence) for each in found] == [2, 2]
 
 
 def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
@@ -372,7 +385,7 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
     alice.repeats(one)
     alice.hears(one, 1)
     found = ordering.order(story.index, "red")
-    assert names_of(found) == ["reorder"]
+    assert names_of(found) == ["reorder/some"]
     assert facts(found, "who", "first", "then") == ["alice", 2, 1]
 
 

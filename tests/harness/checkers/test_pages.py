@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.checkers import pages
+from harness.checkers import pages, replay
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
 from lab.protocol import MAX_PAGE
 from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
@@ -159,6 +160,23 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
     assert names_of(found) == ["history_disorder"]
+
+
+@pytest.mark.parametrize("how", ["read", "joined"])
+def test_a_page_that_is_sorted_as_text(how: str) -> None:
+    """The finding says so, and has the frame."""
+    story, reader, said = room_of(11)
+    page = [said[n - 1] for n in (1, 10, 11, 2, 3)]
+    if how == "read":
+        reader.reads("red", page)
+        found = pages.wrong(story.index, "red")
+        assert names_of(found) == ["history_disorder/text"]
+    else:
+        reader.joins("red", since=0, replay=page)
+        found = replay.seams(story.index, "red", "reader")
+        assert names_of(found) == ["history_disorder/join_text"]
+    assert facts(found, "first", "then") == [11, 2]
+    assert any(isinstance(event, Received) for event in found[0].evidence)
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
