@@ -47,12 +47,10 @@ def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) ->
             goes_on = _first_after(index, room, starts[-1].at)
             params["goes_on"] = goes_on
             found.setdefault(name, Anomaly(name, params, evidence, "behind" if goes_on > 1 else ""))
-        elif len(seen) == 1:
-            found.setdefault(name, Anomaly(name, params, evidence, "stands_still"))
-        elif one.at < _sent_at(other):
-            found.setdefault(name, Anomaly(name, params, evidence, "later"))
         else:
-            found.setdefault(name, Anomaly(name, params, evidence))
+            is_later = other.said is not None and one.at < other.said.at
+            variant = ("stands_still" if len(seen) == 1 else "later") if is_later else ""
+            found.setdefault(name, Anomaly(name, params, evidence, variant))
     return list(found.values())
 
 
