@@ -13,6 +13,7 @@ from harness.history.events import Sent
 from harness.history.frames import tag_in
 from harness.history.index import HistoryIndex
 from lab.legible import both_ends, one_line
+from lab.protocol import ErrorCode
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""
@@ -125,6 +126,8 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
         answers[conn].append(at)
     first_bad = min((sent.at for sent in index.sent if sent.bad is not None), default=inf)
     for received, error in index.errors:
+        if error.code == ErrorCode.UNAVAILABLE:
+            continue  # no frame is invalid by that: it answers a good one of this connection
         quiet = received.conn in asks and received.conn not in misbehaved and received.conn not in spoke
         if not quiet or index.conn(received.conn).faults or received.at < first_bad:
             continue

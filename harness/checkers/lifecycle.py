@@ -156,12 +156,10 @@ def is_in(sent: Sent, room: str) -> bool:
 
 
 def _unanswered(index: HistoryIndex, event: GaveUp, params: dict[str, Any]) -> Anomaly:
-    """A request that was not answered, with it: perhaps its sender is no member, and members are answered."""
+    """A request that was not answered, with it: perhaps because its sender is no member of the room."""
     asked = [s for s in index.sent if s.conn == event.conn and s.at <= event.at and not is_fence(s)][-1:]
     inside = {(m.conn, m.room) for m in index.memberships if m.asked <= event.at}
-    told = [(received.conn, page.room) for received, page in index.pages]
-    told += [(received.conn, frame.room) for received, frame in index.presence_frames]
-    is_outside = event.room and inside.intersection(told) and (event.conn, event.room) not in inside
+    is_outside = event.room != "" and (event.conn, event.room) not in inside
     return Anomaly(
         "unanswered_request", params, [*asked, event], "outside" if is_outside else str(params["wanted"])
     )

@@ -265,7 +265,9 @@ class _Play:
 
     def _wrong_count(self, member: Member, frame: str, room: str, heard: int) -> None:
         if heard > 1:
-            variant = "twice_meanwhile" if self._touched else "twice"
+            call = f"subscribe({quoted(room)}, {member.name})"
+            joins = sum(event.what == call for event in self._stage.history)
+            variant = "twice_meanwhile" if self._touched else "twice" if joins > 1 else "often"
             self._wrong_delivery("1.4", variant, member, frame, room, heard)
         elif heard and self._was_ever_in(room, member):
             self._wrong_delivery("1.5", "gone", member, frame, room, heard)

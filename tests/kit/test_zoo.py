@@ -45,12 +45,9 @@ def play(animals: list[Animal], world: str, *, everything: bool = False, right: 
         for row in rows
         if row.outcome is Outcome.FAILED or (row.outcome is Outcome.INCONCLUSIVE and world == "sim")
     ]
-    return unexpected + [
-        said
-        for row in rows
-        if row.name in ANIMALS and world == "sim"
-        for said in unnamed(row, ANIMALS[row.name])
-    ]
+    known = [(row, ANIMALS[row.name]) for row in rows if row.name in ANIMALS]
+    judged = [(row, each) for row, each in known if world == "sim" or "sim" not in each.worlds]
+    return unexpected + [said for row, each in judged for said in unnamed(row, each)]
 
 
 def unnamed(row: Row, animal: Animal) -> list[str]:
