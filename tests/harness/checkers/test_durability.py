@@ -219,6 +219,26 @@ def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
     assert facts(durability.lost(story.index, "red"), "sequence", "count") == [3, 1]
 
 
+@pytest.mark.parametrize(
+    ("kept", "variant"),
+    [(4, "copy_since_start"), (7, "copy_newest"), (5, "copy"), (2, "copy"), (0, "copy_overwritten")],
+)
+def test_which_messages_are_not_in_the_copy(kept: int, variant: str) -> None:
+    """All since the last start, only the newest, others; or there are other messages under their numbers."""
+    story, people, said = room_of(4)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=4)
+    said += story.talk(people, "red", 4, first=5)
+    there = said[:kept]
+    if variant == "copy_overwritten":
+        there = [(people[0].says("red"), number) for number in (1, 2)] + said[2:]
+    story.ends("killed", *people)
+    reads_all(story, there, copy=True)
+    found = durability.lost_in_copy(story.index, "red")
+    assert names_of(found) == [f"lost_after_crash/{variant}"]
+
+
 def test_messages_that_are_not_in_the_copy() -> None:
     """The second server on a copy of the data does not have them."""
     story, people, said = room_of(4)
