@@ -88,7 +88,13 @@ def _gaps(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) -> 
         "largest": largest,
         "after": after,
     }
-    notice = _numbered_notice(index, room, set(range(before + 1, min(after, before + _FEW))))
+    missing = set(range(before + 1, min(after, before + _FEW)))
+    elsewhere = {h.message.sequence: h for h in reversed(index.heard) if h.message.room != room}
+    if missing <= elsewhere.keys() and not seen.keys() & elsewhere.keys():
+        other = elsewhere[before + 1]
+        what = {**params, "number": before + 1, "other_room": other.message.room}
+        return [Anomaly("gap", what, [other.event, *around], "rooms")]
+    notice = _numbered_notice(index, room, missing)
     if notice is not None:
         event, number = notice
         return [Anomaly("gap", {**params, "number": number}, [event, *around], "notice")]

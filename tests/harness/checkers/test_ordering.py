@@ -279,6 +279,22 @@ def test_announcements_that_have_numbers(stored: bool, variant: str) -> None:
     assert names_of(found) == [variant]
 
 
+@pytest.mark.parametrize(("also", "variant"), [(4, "gap/rooms"), (1, "gap")])
+def test_rooms_that_share_a_counter(also: int, variant: str) -> None:
+    """What is missing in one is in the other, which is shown; unless both have used the same number."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.joins("blue")
+    alice.hears(alice.says("red"), 1)
+    alice.hears(alice.says("blue"), 2)
+    elsewhere = story.last
+    alice.hears(alice.says("red"), 3)
+    alice.hears(alice.says("blue"), also)
+    found = ordering.numbering(story.index, "red")
+    assert names_of(found) == [variant]
+    assert (elsewhere in found[0].evidence) == (variant == "gap/rooms")
+
+
 def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> None:
     """They are different mistakes, and each is reported once."""
     story = Story()
