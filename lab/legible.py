@@ -28,3 +28,8 @@ def legible(text: str, kept: str = KEPT) -> str:
     """A text in which what is not to be seen is an escape, except for the white space in `kept`."""
     text = _BYTES.sub(lambda found: text_of(found[0].encode("utf-8", "surrogateescape")), text)
     return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def both_ends(text: str, most: int = 600) -> str:
+    """A text that explains something: all of it, or if it is very long its beginning and its end."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"

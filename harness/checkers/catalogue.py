@@ -126,13 +126,18 @@ RULES_OF_VARIANTS = {
 class Anomaly(Struct, frozen=True):
     """What was found: an entry of the catalogue, the parameters of its text, and the events that show it.
 
-    `variant` chooses among several texts of the same entry.
+    The events are in the order of time, whatever order a checker names them in. `variant` chooses among
+    several texts of the same entry.
     """
 
     name: str
     params: dict[str, Any] = field(default_factory=dict)
     evidence: list[Event] = field(default_factory=list)
     variant: str = ""
+
+    def __post_init__(self) -> None:
+        """Sort the events: those of the same moment stay as they are."""
+        self.evidence.sort(key=lambda event: event.at)
 
     @property
     def rule(self) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from html import escape
 from math import inf
+from typing import Any
+from unicodedata import normalize
 
 from harness.checkers.catalogue import Anomaly
+from harness.checkers.lifecycle import is_in, stuck_at
 from harness.history.events import Event, Left
 from harness.history.frames import tag_in
 from harness.history.index import Heard, HistoryIndex, Membership, Said
-from lab.legible import legible
+from lab.legible import both_ends, legible, one_line
 
 LONG_AGO = 1.0
 """Seconds in which a message must have reached every member. After that it is lost, even if a connection
@@ -53,10 +57,8 @@ def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
         if not missing:
             continue
         first = missing[0]
-        own = all(said.conn == membership.conn for said in missing)
         nobody = all(said.tag not in anywhere for said in missing)
-        others = [h.event for h in index.in_room(room) if h.said is first][:2]
-        params = {
+        params: dict[str, Any] = {
             "who": membership.client,
             "room": room,
             "count": len(missing),
@@ -64,17 +66,80 @@ def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
             "sender": first.client,
             "content": excerpt(first.content),
         }
-        same = _earlier_with_its_id(index, first) if nobody else None
-        if same is not None:
-            params |= {"other": same.client, "other_room": same.room}
-            variant = "id_of_user" if same.room == room else "id_of_room"
-            evidence: list[Event] = [*same.sent[:1], *first.sent[:1]]
-            found.append(Anomaly("lost", params, evidence, variant))
-            continue
-        again = [] if nobody else _rejoined(index, membership)
-        variant = "nobody" if nobody else "again" if again else "own" if own else ""
-        found.append(Anomaly("lost", params, [*again, *first.sent[:1], *others], variant))
+        if nobody:
+            found.append(_lost_to_all(index, first, params))
+        else:
+            found.append(_lost_to_one(index, membership, missing, due, params))
     return _lost_to_all_first(found)
+
+
+def _lost_to_all(index: HistoryIndex, first: Said, params: dict[str, Any]) -> Anomaly:
+    """A message that nobody received: its id was another's, or the room has stopped, or neither is known."""
+    before, later = _heard_around(index, first)
+    same = _earlier_with_its_id(index, first)
+    if same is not None:
+        answer = [h.event for h in index.heard if h.said is same and h.conn == first.conn and h.at > first.at]
+        if answer or not _is_dead(index, first, later):
+            params |= {"other": same.client, "other_room": same.room}
+            variant = "id_of_user" if same.room == first.room else "id_of_room"
+            return Anomaly("lost", params, [same.sent[0], first.sent[0], *answer[:1]], variant)
+    if before and _is_dead(index, first, later) and index.start_before(first.at) < before[-1].at:
+        last = [sent for sent in index.sent if is_in(sent, first.room) and sent.at < first.at][-1:]
+        return Anomaly("lost", params, [before[-1].event, *last, first.sent[0]], "stuck")
+    return Anomaly("lost", params, [first.sent[0]], "nobody")
+
+
+def _is_dead(index: HistoryIndex, lost: Said, later: list[Heard]) -> bool:
+    """Whether a room has stopped: nothing that was sent there later was received, or a client is stuck."""
+    after = [said for said in index.said_in(lost.room) if said.at > lost.at]
+    return not later and bool(after or stuck_at(index))
+
+
+def _heard_around(index: HistoryIndex, said: Said) -> tuple[list[Heard], list[Heard]]:
+    """What was received live in a message's room and had been sent before it, and after it."""
+    live = [h for h in index.in_room(said.room) if h.live and h.said and h.said is not said]
+    earlier = [h for h in live if h.said and h.said.at < said.at]
+    return earlier, [h for h in live if h.said and h.said.sent[-1].at > said.at]
+
+
+def _lost_to_one(
+    index: HistoryIndex,
+    membership: Membership,
+    missing: list[Said],
+    due: list[Said],
+    params: dict[str, Any],
+) -> Anomaly:
+    """Messages that others received: which of those that were due, and what the member had done before."""
+    first, again = missing[0], _rejoined(index, membership)
+    heard = [h for h in index.in_room(membership.room) if h.said is first]
+    others = [h.event for h in sorted(heard, key=lambda h: not h.live)][:2]
+    received = [h for h in index.live_in(membership) if h.said]
+    evidence: list[Event] = [first.sent[0], *others]
+    newest = max(
+        (h.message.sequence for h in index.in_room(membership.room) if h.at < membership.asked), default=0
+    )
+    if again:
+        return Anomaly("lost", params, [*again, *evidence], "again")
+    if all(said.conn == membership.conn for said in missing):
+        return Anomaly("lost", params, evidence, "own")
+    if (
+        len(missing) == len(due)
+        and not received
+        and membership.since is not None
+        and membership.since > newest
+    ):
+        params |= {"since": membership.since, "newest": newest}
+        return Anomaly("lost", params, [membership.event, *evidence], "beyond")
+    if len(missing) == len(due) and not received:
+        return Anomaly("lost", params, [membership.event, *evidence], "all")
+    if len(missing) == 1 and heard and received and _comes_before(heard, received):
+        return Anomaly("lost", params, [membership.event, *evidence], "first")
+    return Anomaly("lost", params, evidence)
+
+
+def _comes_before(heard: list[Heard], received: list[Heard]) -> bool:
+    """Whether a message has a lower number than all that the member received."""
+    return heard[0].message.sequence < min(each.message.sequence for each in received)
 
 
 def _rejoined(index: HistoryIndex, membership: Membership) -> list[Event]:
@@ -105,7 +170,7 @@ def _earlier_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
 
 def _lost_to_all_first(found: list[Anomaly]) -> list[Anomaly]:
     """If no client received a message, that is one anomaly, and not one for each member."""
-    by_all = ("nobody", "id_of_user", "id_of_room")
+    by_all = ("nobody", "stuck", "id_of_user", "id_of_room")
     nobody = [anomaly for anomaly in found if anomaly.variant in by_all]
     return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in by_all)]
 
@@ -134,7 +199,7 @@ def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:
                             "sender": said.client,
                             "content": excerpt(said.content),
                         },
-                        [heard.event for heard in copies[:3]],
+                        [*_reasons(index, said, copies[-1]), *(heard.event for heard in copies[:3])],
                         _why_repeated(index, said, copies[-1]),
                     )
                 )
@@ -144,13 +209,28 @@ def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:
 
 def _why_repeated(index: HistoryIndex, said: Said, copy: Heard) -> str:
     """Whether a message came again after a retry of it, or in answer to another one with the same id."""
-    if any(
-        other.conn == copy.conn and other.user != said.user and other.at <= copy.at
-        for other in index.said.values()
-        if said.id is not None and other.id == said.id
-    ):
+    if _others_with_its_id(index, said, copy):
         return "id_of_user"
     return "retry" if len(said.sent) > 1 else ""
+
+
+def _others_with_its_id(index: HistoryIndex, said: Said, copy: Heard) -> list[Said]:
+    """Messages of other users with the same id, which the receiver of a copy had sent before it."""
+    return [
+        other
+        for other in index.said.values()
+        if said.id is not None
+        and other.id == said.id
+        and other.conn == copy.conn
+        and other.user != said.user
+        and other.at <= copy.at
+    ]
+
+
+def _reasons(index: HistoryIndex, said: Said, copy: Heard) -> list[Event]:
+    """What was sent before a message came again: it, a retry of it, or another one with its id."""
+    others = [other.sent[0] for other in _others_with_its_id(index, said, copy)]
+    return [*said.sent[:1], *[sent for sent in said.sent[1:] if sent.at <= copy.at][-1:], *others[:1]]
 
 
 def _allowed_copies(index: HistoryIndex, said: Said, heard: Heard) -> int:
@@ -179,23 +259,25 @@ def numbered_twice(index: HistoryIndex, room: str) -> list[Anomaly]:
         retried = len(said.sent) > 1
         if retried and not _is_retry(index, said, first):
             continue
-        found.append(
-            Anomaly(
-                "stored_twice" if retried else "duplicate",
-                {
-                    "who": first.client,
-                    "sender": said.client,
-                    "room": room,
-                    "content": excerpt(said.content),
-                    "id": said.id or "",
-                    "first": first.message.sequence,
-                    "second": second.message.sequence,
-                    "count": 2,
-                },
-                [*said.sent[:2], first.event, second.event],
-                "" if retried else "numbers",
-            )
-        )
+        params = {
+            "who": first.client,
+            "sender": said.client,
+            "room": room,
+            "content": excerpt(said.content),
+            "id": said.id or "",
+            "first": first.message.sequence,
+            "second": second.message.sequence,
+            "count": 2,
+        }
+        if not retried:
+            found.append(Anomaly("duplicate", params, [*said.sent, first.event, second.event], "numbers"))
+            continue
+        again = [sent for sent in said.sent[1:] if sent.at <= second.at][-1:] or said.sent[1:2]
+        starts = [e for e in index.server if e.what == "ready" and first.at < e.at < again[0].at][-1:]
+        evidence: list[Event] = [said.sent[0], first.event, *starts, *again, second.event]
+        is_early = again[0].at < index.first_heard[said.tag]
+        variant = "restart" if starts else "meanwhile" if is_early else ""
+        found.append(Anomaly("stored_twice", params, evidence, variant))
     return found[:1]
 
 
@@ -224,7 +306,7 @@ def altered(index: HistoryIndex, room: str) -> list[Anomaly]:
         evidence: list[Event] = [*said.sent[:1], heard.event]
         if message.content != said.content:
             at = _first_difference(said.content, message.content)
-            params: dict[str, object] = {
+            params: dict[str, Any] = {
                 "who": heard.client,
                 "sender": said.client,
                 "room": room,
@@ -232,7 +314,8 @@ def altered(index: HistoryIndex, room: str) -> list[Anomaly]:
                 "got": excerpt(message.content, at),
                 "position": at + 1,
             }
-            found.setdefault(("altered", ""), Anomaly("altered", params, evidence))
+            how = _how_altered(said.content, message.content)
+            found.setdefault(("altered", ""), Anomaly("altered", params, evidence, how))
         if message.user not in _users(index, said):
             params = {"who": heard.client, "room": room, "user": said.user, "shown": message.user}
             found.setdefault(("impersonation", ""), Anomaly("impersonation", params, evidence))
@@ -258,7 +341,7 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
         if not mine:
             if _is_its_own(index, heard):
                 continue  # the answer to its own retry, which the sender receives in any case
-            found.setdefault(("room_leak", heard.conn), Anomaly("room_leak", params, [heard.event]))
+            found.setdefault(("room_leak", heard.conn), _leak(index, heard, room, params))
             continue
         last = mine[-1]
         sent_at = heard.said.at if heard.said else heard.at
@@ -269,6 +352,22 @@ def leaks(index: HistoryIndex) -> list[Anomaly]:
                 ("heard_after_leave", heard.conn), Anomaly("heard_after_leave", params, evidence)
             )
     return list(found.values())
+
+
+def _leak(index: HistoryIndex, heard: Heard, room: str, params: dict[str, Any]) -> Anomaly:
+    """A message of a room that the receiver never joined: is the name of one like that of its own room?"""
+    mine = [m for m in index.memberships if m.conn == heard.conn and m.asked <= heard.at]
+    sent = heard.said.sent[:1] if heard.said else []
+    for variant, form in (("case", str.casefold), ("form", _form)):
+        alike = [m for m in mine if form(m.room) == form(room)]
+        if alike:
+            params |= {"other_room": alike[-1].room}
+            return Anomaly("room_leak", params, [alike[-1].event, *sent, heard.event], variant)
+    return Anomaly("room_leak", params, [*sent, heard.event])
+
+
+def _form(text: str) -> str:
+    return normalize("NFKC", text)
 
 
 def strays(index: HistoryIndex, room: str) -> list[Anomaly]:
@@ -308,8 +407,12 @@ def refused(index: HistoryIndex, room: str) -> list[Anomaly]:
             "of": len(index.said_in(room)),
             "content": excerpt(said.content),
             "error": error[1],
+            "letters": len(room),
+            "bytes": len(said.content.encode(errors="surrogatepass")),
         }
-        found.append(Anomaly("refused", params, [*said.sent[:1], error[0]]))
+        code = error[1].partition(":")[0]
+        variant = code if code in ("bad_room", "too_large") else ""
+        found.append(Anomaly("refused", params, [*said.sent[:1], error[0]], variant))
     return found
 
 
@@ -329,7 +432,7 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
         if said.tag not in index.first_heard:
             silent[said.conn].append(said)
     for received, error in index.errors:
-        text = f"{error.code or 'error'}: {error.message}"[:200]
+        text = f"{error.code or 'error'}: {one_line(both_ends(error.message))}"
         named = error.id is not None and (received.conn, error.id) in ids
         if not named and received.conn in misbehaved:
             continue
@@ -340,6 +443,18 @@ def _refused_tags(index: HistoryIndex) -> dict[str, tuple[Event, str]]:
             mine.remove(refused)
             found[refused.tag] = (received.event, text)
     return found
+
+
+def _how_altered(sent: str, got: str) -> str:
+    """What was done to a content, if it is something that programs do; else nothing."""
+    changes = {
+        "trimmed": (sent.strip(), sent.lstrip(), sent.rstrip()),
+        "line_ends": (sent.replace("\r\n", "\n"), sent.replace("\r\n", "\n").replace("\r", "\n")),
+        "escaped": (escape(sent), escape(sent, quote=False)),
+        "normalized": tuple(normalize(form, sent) for form in ("NFC", "NFD", "NFKC", "NFKD")),
+    }
+    how = next((name for name, results in changes.items() if got in results), "")
+    return how or ("cut_off" if sent.startswith(got) else "")
 
 
 def _first_difference(one: str, other: str) -> int:

@@ -51,7 +51,27 @@ def lost_in_copy(index: HistoryIndex, room: str) -> list[Anomaly]:
     if index.second is None:
         return []
     found = _missing(index, index.second, room, since=min(ends(index), default=inf))
-    return [Anomaly("lost_after_crash", *found[1:], "copy")] if found else []
+    if found is None:
+        return []
+    example, params, evidence = found
+    cut = next(event.at for event in evidence if isinstance(event, Server))
+    return [Anomaly("lost_after_crash", params, evidence, _which(index, room, cut, example, params))]
+
+
+def _which(index: HistoryIndex, room: str, cut: float, example: Heard, params: dict[str, Any]) -> str:
+    """Which of the messages are not in the copy, made at some moment: that tells when messages are stored."""
+    if "other" in params:
+        return "copy_overwritten"
+    received = [h for h in index.in_room(room) if index.has(h.conn) and h.at <= cut]
+    if params["count"] == 1 and example.message.sequence == max(h.message.sequence for h in received):
+        return "copy_newest"
+    first: dict[int, float] = {}
+    for heard in received:
+        first.setdefault(heard.message.sequence, heard.at)
+    start = index.start_before(cut)
+    new = [number for number, at in first.items() if at > start]
+    is_old_there = len(new) < len(first)
+    return "copy_since_start" if is_old_there and len(new) == params["count"] else "copy"
 
 
 def _missing(
@@ -85,6 +105,9 @@ def _missing(
         "of": len(seen),
     }
     without = next(answer.received.event for answer in read if _reaches(answer, missing[0]))
+    other = there.get(missing[0])
+    if other is not None:
+        params["other"] = excerpt(other.message.content)
     return example, params, [example.event, ended, without]
 
 
@@ -130,8 +153,16 @@ def replayed_as_new(index: HistoryIndex, room: str) -> list[Anomaly]:
                 "since": membership.since,
                 "count": len(old),
             }
-            return [Anomaly("replayed_as_new", params, [old[0].event])]
+            before = next(h.event for h in heard if _is_same(h, old[0]))
+            evidence: list[Event] = [before, membership.event, old[0].event]
+            is_answer = old[0].at <= membership.start
+            return [Anomaly("replayed_as_new", params, evidence, "join" if is_answer else "")]
     return []
+
+
+def _is_same(one: Heard, other: Heard) -> bool:
+    """Whether both have the same number and content."""
+    return (one.message.sequence, one.message.content) == (other.message.sequence, other.message.content)
 
 
 def unacknowledged(index: HistoryIndex) -> list[int]:

@@ -12,6 +12,8 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Sent
 from harness.history.frames import tag_in
 from harness.history.index import HistoryIndex
+from lab.legible import both_ends, one_line
+from lab.protocol import ErrorCode
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""
@@ -47,7 +49,9 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     if silent:
         kinds = list(dict.fromkeys(str(sent.bad) for sent in silent))
         params = {"who": silent[0].client, "count": len(silent), "of": len(bad), "what": ", ".join(kinds)}
-        found.append(Anomaly("unanswered_error", params, list(silent[:2])))
+        all_of_them = len(silent) == len(bad) > 1
+        variant = "none" if all_of_them else "binary" if kinds == [BINARY] else ""
+        found.append(Anomaly("unanswered_error", params, list(silent[:2]), variant))
     return found[:3]
 
 
@@ -122,12 +126,19 @@ def stray(index: HistoryIndex) -> list[Anomaly]:
         answers[conn].append(at)
     first_bad = min((sent.at for sent in index.sent if sent.bad is not None), default=inf)
     for received, error in index.errors:
+        if error.code == ErrorCode.UNAVAILABLE:
+            continue  # no frame is invalid by that: it answers a good one of this connection
         quiet = received.conn in asks and received.conn not in misbehaved and received.conn not in spoke
         if not quiet or index.conn(received.conn).faults or received.at < first_bad:
             continue
         if _latest(asks[received.conn], received.at) <= _latest(answers[received.conn], received.at):
             cause = [sent for sent in index.sent if sent.bad is not None and sent.at <= received.at][-1]
-            params = {"who": received.client, "room": "", "user": cause.client, "content": error.message}
+            params = {
+                "who": received.client,
+                "room": "",
+                "user": cause.client,
+                "content": one_line(both_ends(error.message)),
+            }
             return [Anomaly("room_leak", params, [cause, received.event], "error")]
     return []
 
@@ -145,7 +156,8 @@ def obeyed(index: HistoryIndex) -> list[Anomaly]:
         sent = index.bad.get(tag_in(heard.message.content) or heard.message.content)
         if heard.said is None and sent is not None and is_due(index, sent):
             params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
-            found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event]))
+            variant = "" if heard.live else "stored"
+            found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event], variant))
     return list(found.values())[:2]
 
 

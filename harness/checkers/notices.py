@@ -8,7 +8,9 @@ from math import inf
 
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, undisturbed
-from harness.history.events import Event, Fault, Joined, Sent
+from harness.checkers.lifecycle import is_fence, stuck_at
+from harness.history.events import Closed, Event, Fault, Joined, Sent
+from harness.history.faults import Way
 from harness.history.index import ENDS, Heard, HistoryIndex, Membership
 
 SOON = 1.0
@@ -39,16 +41,31 @@ def missing(index: HistoryIndex, room: str, what: str) -> list[Anomaly]:
             if due and not _is_among(mine, [at for at in later if at < witness.stop]):
                 params = {"who": witness.client, "subject": subject.user, "room": room}
                 evidence = _evidence(index, subject, moment)
-                found.setdefault(subject.user, Anomaly("missing_notice", params, evidence, what))
+                how = what if what == "joined" else _how_it_left(index, subject)
+                found.setdefault(subject.user, Anomaly("missing_notice", params, evidence, how))
     return list(found.values())
+
+
+def _how_it_left(index: HistoryIndex, subject: Membership) -> str:
+    """By `leave`, by closing the connection, because it broke, or because it fell silent."""
+    if subject.end == "leave":
+        return "left"
+    broke = [fault for fault in index.conn(subject.conn).faults if fault.kind.ends == "fault"]
+    if subject.end != "fault" or not broke:
+        return "left_closed"
+    return "left_broken" if broke[-1].kind.outbound is broke[-1].kind.inbound is Way.LOST else "left_silent"
 
 
 def _changes(index: HistoryIndex, room: str) -> list[tuple[str, Membership, float]]:
     """The joins and ends of membership that had to be announced, and when each was."""
     found = []
+    stuck = min((last.at for last, _ in stuck_at(index)), default=inf)
     for subject in index.members(room):
         for what, moment in (("joined", subject.asked), ("left", _end(index, subject))):
-            silent = moment == inf or _has_second_conn(index, subject, moment) or _server_ended(index, moment)
+            # A server that has stopped answering a client is a finding of its own, from which others follow.
+            silent = (
+                moment >= stuck or _has_second_conn(index, subject, moment) or _server_ended(index, moment)
+            )
             if not silent and not _unnoticed(index, subject, what):
                 found.append((what, subject, moment))
     return found
@@ -167,11 +184,14 @@ def _announcements_of(index: HistoryIndex, subject: Membership, moment: float) -
 
 
 def _evidence(index: HistoryIndex, subject: Membership, moment: float) -> list[Event]:
+    """The event that had to be announced: a fault or the end of a connection, or else what was sent."""
     found: list[Event] = [
         event
         for event in index.events
-        if isinstance(event, Sent | Fault | Joined)
+        if isinstance(event, Sent | Fault | Joined | Closed)
         and event.conn == subject.conn
         and abs(event.at - moment) < 0.0005
+        and not (isinstance(event, Sent) and is_fence(event))
     ]
-    return found[:1]
+    kinds = (Fault, Closed, Sent, Joined)
+    return sorted(found, key=lambda event: [isinstance(event, kind) for kind in kinds].index(True))[:1]

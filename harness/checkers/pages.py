@@ -11,7 +11,7 @@ from harness.checkers.delivery import excerpt
 from harness.history import frames
 from harness.history.events import Event, Sent
 from harness.history.index import Heard, HistoryIndex, ReceivedFrame
-from lab.protocol import MAX_PAGE
+from lab.protocol import MAX_PAGE, Message
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,15 @@ class Answer:
     page: frames.History
 
     @property
-    def since(self) -> int:
-        """The number after which messages were asked for; 0 for all of them."""
+    def asked_since(self) -> int | None:
+        """The number after which messages were asked for; None where the request had none."""
         since = self.sent.frame.get("since")
-        return since if isinstance(since, int) else 0
+        return since if isinstance(since, int) else None
+
+    @property
+    def since(self) -> int:
+        """The number after which messages are due; 0 for all of them."""
+        return self.asked_since or 0
 
     @property
     def limit(self) -> int:
@@ -101,13 +106,14 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     params = {
         "who": answer.sent.client,
         "room": room,
-        "since": since,
+        "since": answer.asked_since,
         "limit": answer.limit,
         "count": len(numbers),
     }
     for one, other in pairwise(numbers):
         if other <= one:
-            return [Anomaly("history_disorder", {**params, "first": one, "then": other}, evidence)]
+            what = {**params, "first": one, "then": other}
+            return [Anomaly("history_disorder", what, evidence, "text" if is_sorted_as_text(numbers) else "")]
     if len(numbers) > answer.limit:
         return [Anomaly("history_disorder", params, evidence, "too_many")]
     if numbers and numbers[0] <= since:
@@ -128,17 +134,29 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     return []
 
 
+def is_sorted_as_text(numbers: list[int]) -> bool:
+    """Whether numbers rise if they are compared as text."""
+    return numbers == sorted(numbers, key=str) != sorted(numbers)
+
+
 def _promises(answer: Answer, room: str, ever: int) -> list[Anomaly]:
     """A page that promises messages which no client ever received, though all pages were read."""
     page = answer.page
     evidence: list[Event] = [answer.sent, answer.received.event]
-    params = {"room": room, "since": answer.since, "count": len(page.messages), "newest": ever}
+    params = {"room": room, "since": answer.asked_since, "count": len(page.messages), "newest": ever}
     if page.last is not None and page.last > ever:
         return [Anomaly("history_hole", {**params, "last": page.last}, evidence, "last_high")]
     end = page.messages[-1].sequence if page.messages else max(answer.since, ever)
     if page.more is True and end >= ever:
         return [Anomaly("history_hole", params, evidence, "more_high")]
     return []
+
+
+def _how_changed(was: Message, now: Message, field: str) -> str:
+    """Whether a time lost its milliseconds, or is another each time; nothing for other fields."""
+    if field != "timestamp":
+        return ""
+    return "seconds" if now.timestamp == was.timestamp // 1000 * 1000 else "timestamp"
 
 
 def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -> list[Anomaly]:
@@ -161,5 +179,9 @@ def mismatches(index: HistoryIndex, room: str, name: str = "history_mismatch") -
             "now": excerpt(str(getattr(now, field))),
             "first_who": first[number].client,
         }
-        return [Anomaly(name, params, [first[number].event, heard.event])]
+        before, after = first[number].event, heard.event
+        server = index if index.has(heard.conn) or not index.second else index.second  # that is on a copy
+        starts: list[Event] = [e for e in server.server if e.what == "ready" and before.at < e.at < after.at]
+        named = name if starts else "history_mismatch"
+        return [Anomaly(named, params, [before, *starts[-1:], after], _how_changed(was, now, field))]
     return []

@@ -14,15 +14,21 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from typing import Any
 
+from harness.checkers import lifecycle
 from harness.checkers.catalogue import Anomaly
 from harness.history import frames
-from harness.history.events import Event, Sent
+from harness.history.events import Closed, Event, Fault, Opened, Received, Sent
+from harness.history.faults import GO_SILENT
 from harness.history.index import Conn, HistoryIndex, ReceivedFrame
 from lab.protocol import Status
 
 EARLY = 0.02
 """Seconds by which a timeout may seem early: the resolution of clocks and timers."""
+_AFTER = 1.0
+"""Seconds for which the end of a connection may come after the news of it."""
+_HEARTBEAT = {"type": "heartbeat"}
 TOO_OFTEN = 10
 """How many times more often than required a server may send heartbeats: few servers are exact."""
 
@@ -34,6 +40,8 @@ class Shown:
     at: float
     here: bool
     event: Event
+    lacks_its_receiver: bool = False
+    """Whether it says that it lists all users, and its receiver, who is in the room, is not listed."""
 
 
 def shown(index: HistoryIndex, witness: int, room: str, user: str, *, answers: bool) -> list[Shown]:
@@ -52,7 +60,10 @@ def shown(index: HistoryIndex, witness: int, room: str, user: str, *, answers: b
             here = presence_frame.users[user].status is not Status.OFFLINE
             found.append(Shown(received.at, here, received.event))
         elif is_answer:
-            found.append(Shown(received.at, False, received.event))
+            lacks = presence_frame.full is True and _is_inside(index, received, presence_frame)
+            lacks = lacks and bool(presence_frame.users)
+            lacks = lacks and index.conn(witness).user not in presence_frame.users
+            found.append(Shown(received.at, False, received.event, lacks))
     return found
 
 
@@ -124,14 +135,45 @@ def listed(
     found = []
     for user in sorted(expected - here):
         params = {"who": client, "subject": user, "room": room}
-        found.append(Anomaly("presence_disagrees", params, [received.event], "missing"))
+        joins, leaves = _moves(index, user, room, received.at)
+        evidence: list[Event] = [*joins, *leaves, received.event]
+        if leaves:
+            params["other_room"] = leaves[-1].frame["room"]
+        variant = "missing_left" if leaves else "missing"
+        found.append(Anomaly("presence_disagrees", params, evidence, variant))
     for user in sorted((here & possible) - expected):
-        was_there = any(m.user == user and m.room == room and m.left == inf for m in index.memberships)
         params = {"who": client, "subject": user, "room": room}
-        found.append(
-            Anomaly("zombie_presence" if was_there else "presence_leak", params, [received.event], "listed")
-        )
+        found.append(_still_listed(index, params, received.event))
     return found[:2]
+
+
+def _moves(index: HistoryIndex, user: str, room: str, at: float) -> tuple[list[Sent], list[Sent]]:
+    """The last `join` of a room by a user by a moment, and the last `leave` of any room since then."""
+    mine = [m for m in index.memberships if m.user == user and m.room == room and m.asked <= at][-1:]
+    leaves = [
+        sent
+        for sent in index.sent
+        if mine
+        and sent.conn == mine[0].conn
+        and mine[0].asked < sent.at <= at
+        and isinstance(sent.frame, dict)
+        and sent.frame.get("type") == "leave"
+        and sent.bad is None
+    ]
+    return [m.event for m in mine], leaves[-1:]
+
+
+def _still_listed(index: HistoryIndex, params: dict[str, Any], answer: Received) -> Anomaly:
+    """A user in an answer who is not in the room: it left, its connection is gone, or it was never there."""
+    user, room = params["subject"], params["room"]
+    mine = [m for m in index.memberships if m.user == user and m.room == room]
+    how, cause = index.last_break(user, room, answer.at)
+    if any(m.left == inf for m in mine):
+        return Anomaly("zombie_presence", {**params, "gone": how}, [*cause, answer], "listed")
+    if mine:
+        left = cause if how == "leave" else []
+        return Anomaly("presence_leak", params, [*left, answer], "listed_left")
+    return Anomaly("presence_leak", params, [answer], "listed")
 
 
 def leaks(index: HistoryIndex) -> list[Anomaly]:
@@ -188,7 +230,9 @@ def offline(index: HistoryIndex, silence: Silence, listener: int, asker: int, sl
         "interval": silence.heartbeat,
         "watched": round(silence.watched_until - since, 2),
     }
-    signs = _events_at(index, since)
+    how, fault = index.last_break(silence.user, silence.room, silence.watched_until)
+    base["gone"] = how or GO_SILENT
+    signs = [*_last_sent(index, silence.user, since), *fault]
     if heard is None and answered is None:
         evidence = [*signs, *(answer.event for answer in answers[-1:])]
         age = answers[-1].at - since if answers else 0.0
@@ -216,7 +260,8 @@ def offline(index: HistoryIndex, silence: Silence, listener: int, asker: int, sl
             "seconds": round(first.at - since, 2),
         }
         if first.at < since + silence.timeout - EARLY and not silence.at_once:
-            found.append(Anomaly("premature_offline", params, [*signs, first.event]))
+            variant = "full" if first.lacks_its_receiver else ""
+            found.append(Anomaly("premature_offline", params, [*signs, first.event], variant))
         elif first.at > latest + slack + 0.5 * silence.heartbeat:
             found.append(Anomaly("late_offline", params, [*signs, first.event]))
     return found[:1]
@@ -266,13 +311,36 @@ def always_here(
                         "room": room,
                         "seconds": round(each.at - since, 2),
                     }
+                    if each.lacks_its_receiver:
+                        return [Anomaly("premature_offline", params, [each.event], "full")]
                     if why != "twin":
-                        return [Anomaly("premature_offline", params, [each.event], why)]
+                        sent = _last_sent(index, user, each.at)
+                        return [Anomaly("premature_offline", params, [*sent, each.event], why)]
                     params["how"], cause = index.last_break(user, room, each.at)
+                    dropped = _dropped(index, user, each.at)
+                    if dropped and not (cause and each.at <= cause[0].at + _AFTER):
+                        return [lifecycle.dropped(index, dropped[-1])]
                     listed_still = not answers and _is_listed(index, user, room, witnesses, each.at, until)
                     variant = "twin_told" if listed_still else "twin"
                     return [Anomaly("premature_offline", params, [*cause, each.event], variant)]
     return []
+
+
+def _last_sent(index: HistoryIndex, user: str, until: float) -> list[Event]:
+    """The last frame that a user sent by some moment, on any connection."""
+    mine = {conn.number for conn in index.conns.values() if conn.user == user}
+    sent: list[Event] = [s for s in index.sent if s.conn in mine and s.at <= until + 1e-9]
+    return sent[-1:]
+
+
+def _dropped(index: HistoryIndex, user: str, at: float) -> list[Closed]:
+    """The connections of a user that the server ended for no reason, by an interval after some moment."""
+    return [
+        conn.closed
+        for conn in index.conns.values()
+        if conn.user == user and conn.closed is not None and conn.closed.by == "server"
+        if conn.closed.at <= at + conn.heartbeat and not lifecycle.excused(index, conn.closed)
+    ]
 
 
 def _is_listed(
@@ -305,9 +373,31 @@ def heartbeats(
         start, after = max(pairwise(edges), key=lambda each: each[1] - each[0])
         if after - start > 1.5 * interval + slack:
             params["gap"] = round(after - start, 2)
-            evidence = [*_heartbeat_at(index, conn, start), *_heartbeat_at(index, conn, after)]
-            return [Anomaly("missing_heartbeat", params, evidence, "" if times else "none")]
+            return [_missing_heartbeat(index, conn, params, start, after, is_last=after not in times)]
     return []
+
+
+def _missing_heartbeat(
+    index: HistoryIndex, conn: Conn, params: dict[str, Any], start: float, after: float, *, is_last: bool
+) -> Anomaly:
+    """A gap between the heartbeats of a connection: did others receive some meanwhile, and did it end?"""
+    around = [*_heartbeat_at(index, conn, start), *_heartbeat_at(index, conn, after)]
+    others = [
+        received.event
+        for received in index.received
+        if received.reading.kind == "heartbeat"
+        and start + _AFTER < received.at <= after
+        and received.conn != conn.number
+    ]
+    if not params["count"]:
+        opened: list[Event] = [e for e in index.events if isinstance(e, Opened) and e.conn == conn.number]
+        is_outside = bool(others) and not any(m.conn == conn.number for m in index.memberships)
+        evidence = [*opened, *others[:1]]
+        return Anomaly("missing_heartbeat", params, evidence, "outside" if is_outside else "none")
+    if is_last and not others:
+        ends = [e for e in index.events if isinstance(e, Closed | Fault) and start <= e.at < after]
+        return Anomaly("missing_heartbeat", params, [*around, *ends[:1]], "stopped")
+    return Anomaly("missing_heartbeat", params, around)
 
 
 def _heartbeat_at(index: HistoryIndex, conn: Conn, moment: float) -> list[Event]:
@@ -331,8 +421,18 @@ def too_many_heartbeats(index: HistoryIndex, conns: list[Conn], interval: float)
                 "count": len(times),
                 "seconds": round(seconds, 1),
             }
-            return [Anomaly("flooding", params, _events_at(index, times[0]), "heartbeats")]
+            return [Anomaly("flooding", params, _first_heartbeats(index, conn), "heartbeats")]
     return []
+
+
+def _first_heartbeats(index: HistoryIndex, conn: Conn) -> list[Event]:
+    """The first heartbeats of a connection, in both directions."""
+    found: list[Event] = [
+        event
+        for event in index.events
+        if isinstance(event, Sent | Received) and (event.conn, event.frame) == (conn.number, _HEARTBEAT)
+    ]
+    return found[:4]
 
 
 def slowest_answer(index: HistoryIndex, conn: int, room: str, since: float, until: float) -> float:

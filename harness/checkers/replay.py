@@ -7,6 +7,7 @@ from math import inf
 
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO, excerpt
+from harness.checkers.pages import is_sorted_as_text
 from harness.history.events import Event
 from harness.history.faults import STOP_READING
 from harness.history.index import Heard, HistoryIndex, Membership
@@ -47,12 +48,16 @@ class _Join:
     def __init__(self, index: HistoryIndex, membership: Membership) -> None:
         self.index = index
         self.membership = membership
-        replay = replayed(index, membership)
+        self.replay = replay = replayed(index, membership)
         self.numbers = [message.sequence for message, _ in replay]
         self.live = _fresh(index, membership)
         self.known = _known_before(index, membership)
-        self.params = {"who": membership.client, "room": membership.room, "since": membership.since or 0}
-        self.evidence: list[Event] = [event for _, event in replay[:1]] or [membership.event]
+        self.params: dict[str, object] = {
+            "who": membership.client,
+            "room": membership.room,
+            "since": membership.since,
+        }
+        self.evidence: list[Event] = [membership.event, *(event for _, event in replay[:1])]
 
     @property
     def start(self) -> int:
@@ -71,7 +76,11 @@ class _Join:
             return []
         at = next(n for n, (a, b) in enumerate(pairwise(self.numbers)) if b <= a)
         what = {**self.params, "first": self.numbers[at], "then": self.numbers[at + 1]}
-        return [Anomaly("history_disorder", what, self.evidence, "join")]
+        pages = [self.replay[n][1] for n in (at, at + 1)]
+        page = [message.sequence for message, event in self.replay if event is pages[1]]
+        evidence: list[Event] = [self.membership.event, *pages[pages[0] is pages[1] :]]
+        is_text = pages[0] is pages[1] and is_sorted_as_text(page)
+        return [Anomaly("history_disorder", what, evidence, "join_text" if is_text else "join")]
 
     def not_the_newest(self) -> list[Anomaly]:
         """A join without `since` was not answered by the newest 50, or all there are."""
@@ -117,13 +126,34 @@ class _Join:
         after = [heard.event for heard in self.live if heard.message.sequence > missing[0]][:1]
         what = {**self.params, "sequence": missing[0], "count": len(missing), "replayed": len(self.numbers)}
         if missing[0] < first_live:
-            return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after])]
+            return [Anomaly("replay_hole", what, [*self.evidence, *seen_by, *after], self._why(missing))]
         # What was sent while it read nothing was too much for its queue in the server.
         faults = self.index.conn(self.membership.conn).faults
         stopped = [fault for fault in faults if fault.fault == STOP_READING][:1]
         unread = any(fault.at <= seen.at for fault in stopped for seen in seen_by)
         what["of"] = received + len(missing)
         return [Anomaly("lost", what, [*seen_by, *after], "hole_unread" if unread else "hole")]
+
+    def _why(self, missing: list[int]) -> str:
+        """Why there is a hole: what was stored before the join is in each case for the replay to bring."""
+        known = {
+            h.message.sequence
+            for h in self.index.in_room(self.membership.room)
+            if h.at < self.membership.asked
+        }
+        if missing[0] not in known:
+            return ""  # it was accepted while the client joined
+        if not self.numbers:
+            return "nothing"
+        newest = max(known)
+        if (
+            self.membership.since == 0
+            and missing[0] < self.numbers[0]
+            and self.numbers[-1] >= newest
+            and len(self.numbers) <= NEWEST < newest
+        ):
+            return "zero"
+        return "ends_early" if missing[0] > self.numbers[-1] else "skipped"
 
     def _missing(self) -> tuple[list[int], int]:
         """The numbers that it had to receive and did not, and how many it received."""

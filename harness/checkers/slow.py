@@ -45,7 +45,8 @@ def stalled(index: HistoryIndex, room: str) -> list[Anomaly]:
                 "count": len(late),
                 "seconds": round(again - min(h.said.at for h in late if h.said), 1),
             }
-            evidence: list[Event] = [stopped, *(late[0].said.sent[:1] if late[0].said else []), late[0].event]
+            sent = late[0].said.sent[:1] if late[0].said else []
+            evidence: list[Event] = [stopped, *sent, *_again(index, stopped), late[0].event]
             return [Anomaly("stalled_by_slow_reader", params, evidence)]
     return []
 
@@ -60,7 +61,13 @@ def unbounded(index: HistoryIndex, room: str) -> list[Anomaly]:
     if got <= MAX_UNREAD + socket_buffers(index.began.world):
         return []
     params = {"slow": stopped.client, "room": room, "mebibytes": got // 2**20, "limit": MAX_UNREAD // 2**20}
-    return [Anomaly("unbounded_slow_reader", params, [stopped])]
+    return [Anomaly("unbounded_slow_reader", params, [stopped, *_again(index, stopped), kept[-1].event])]
+
+
+def _again(index: HistoryIndex, stopped: Fault) -> list[Event]:
+    """When the slow reader read again."""
+    faults: list[Event] = [f for f in index.conn(stopped.conn).faults if f.kind.heals and f.at > stopped.at]
+    return faults[:1]
 
 
 def reading_times(index: HistoryIndex) -> tuple[Fault | None, float]:

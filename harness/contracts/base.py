@@ -27,6 +27,7 @@ from harness.history.calls import Calls
 from harness.history.events import Called
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.source_locations import raised_where, waits_where
+from lab.legible import both_ends
 
 NEVER = 600.0
 """Simulated seconds after which a call counts as hanging: all that it waits for takes milliseconds."""
@@ -131,7 +132,7 @@ class Stage:
 
 def one_line(error: BaseException) -> str:
     """An exception in one line."""
-    return f"{type(error).__name__}: {error}"[:200].rstrip(": ")
+    return both_ends(f"{type(error).__name__}: {error}").rstrip(": ")
 
 
 class Contract(Protocol):

@@ -39,6 +39,8 @@ class Store:
         """Which saves are slow."""
         self.refused: list[tuple[float, list[Message]]] = []
         """The failed saves: when, and their messages."""
+        self.looked_up: dict[tuple[str, str, str], list[bool]] = {}
+        """For each room, user and id that `find` was asked for: whether it was there, each time."""
         self._asked: dict[str, int] = {}
         """The highest number passed to `save` for each room, whether it succeeded or not."""
         self._saves = 0
@@ -120,7 +122,9 @@ class Store:
         """See lab.interfaces."""
 
         def do() -> Message | None:
-            return next((m for m in self.after(room, -1) if (m.user, m.id) == (user, id)), None)
+            found = next((m for m in self.after(room, -1) if (m.user, m.id) == (user, id)), None)
+            self.looked_up.setdefault((room, user, id), []).append(found is not None)
+            return found
 
         return await self._call("find", (room, user, id), do)  # type: ignore[no-any-return]
 

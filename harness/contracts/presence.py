@@ -498,6 +498,10 @@ def _is_presence(value: Any) -> bool:
     )
 
 
+_FAR = 3_600_000
+"""Milliseconds that are more than any silence in a play."""
+
+
 def _likely_mistake(seen: Any, is_whole: bool, earliest: float, latest: float) -> str:
     """The most likely mistake behind a wrong `last_seen`."""
     if not is_whole:
@@ -506,4 +510,6 @@ def _likely_mistake(seen: Any, is_whole: bool, earliest: float, latest: float) -
         return "seconds"
     if seen % 1000 == 0 and abs(seen - 1000 * earliest) < 1000:
         return "whole_seconds"
+    if not 1000 * earliest - _FAR <= seen <= 1000 * latest + _FAR:
+        return "far"
     return "later" if seen > 1000 * latest else "earlier"

@@ -265,7 +265,9 @@ class _Play:
 
     def _wrong_count(self, member: Member, frame: str, room: str, heard: int) -> None:
         if heard > 1:
-            variant = "twice_meanwhile" if self._touched else "twice"
+            call = f"subscribe({quoted(room)}, {member.name})"
+            joins = sum(event.what == call for event in self._stage.history)
+            variant = "twice_meanwhile" if self._touched else "twice" if joins > 1 else "often"
             self._wrong_delivery("1.4", variant, member, frame, room, heard)
         elif heard and self._was_ever_in(room, member):
             self._wrong_delivery("1.5", "gone", member, frame, room, heard)
@@ -317,6 +319,8 @@ class _Play:
             self._breach("1.5", "empty_room" if method == "rooms" else "still_there", method, **shown)
         elif len(got) > len(set(map(keys, got))) and not extra:
             self._breach("1.3", "listed_twice", method, **shown)
+        elif method == "rooms" and not extra and set(owed[len(owed) - len(got) :]) == set(got) != set():
+            self._breach("1.3", "dropped", method, **shown, count=len(got), of=len(owed))
         else:
             self._breach("1.3", "extra" if extra else "missing", method, **shown)
 

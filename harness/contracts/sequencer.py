@@ -300,7 +300,9 @@ class _Play:
         slow = [each.member.name for each in joined if each.member.is_waited_for]
         if slow:
             # Whichever call is blocked, `attach` is what blocks it.
-            self._stage.breach("2.3", "reader_delays", "Sequencer.attach", what, who=slow[0], call=what)
+            variant = "several" if len(slow) > 1 else what
+            params = {"who": slow[0], "call": what, "count": len(slow)}
+            self._stage.breach("2.3", "reader_delays", "Sequencer.attach", variant, **params)
         else:
             step = "2.1" if what == "accept" else "2.3"
             self._stage.hangs(step, f"Sequencer.{what}", what, pending)
@@ -406,7 +408,9 @@ class _Play:
         }
         began = max((at for at in self._restarts if at < published[place].at), default=0)
         is_first = not any(each.at > began for each in published[:place])
-        if is_first and owed == 1:
+        if owed in refused and owed not in later and number > owed:
+            variant = "refused"
+        elif is_first and owed == 1:
             variant = "first"
         elif is_first and number < owed:
             variant = "restart"
@@ -414,8 +418,6 @@ class _Play:
             variant = "twice"
         elif owed in later:
             variant = "order"
-        elif owed in refused and number > owed:
-            variant = "refused"
         else:
             variant = "gap" if number > owed else "twice"
         self._stage.breach_in(
@@ -433,8 +435,7 @@ class _Play:
                 continue
             key = one.draft.room, one.draft.user, one.draft.id or ""
             if one.draft.id is not None and first.setdefault(key, message) != message:
-                got, owed = self._stage.calls.shown(message), self._stage.calls.shown(first[key])
-                self._stage.breach("2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=key[2])
+                self._retry_new(key, message, first[key])
             if one.draft.id is None and message.id in self._ids:
                 self._stage.breach("2.1", "wrong_message", "Sequencer.accept", "same_id", got=message.id)
             self._ids.add(message.id)
@@ -519,10 +520,14 @@ class _Play:
             for message in self._store.after(room, 0):
                 other = stored.setdefault((message.user, message.id), message)
                 if other is not message:
-                    got, owed = self._stage.calls.shown(message), self._stage.calls.shown(other)
-                    self._stage.breach(
-                        "2.3", "retry_new", "Sequencer.accept", got=got, owed=owed, id=message.id
-                    )
+                    self._retry_new((room, message.user, message.id), message, other)
+
+    def _retry_new(self, key: tuple[str, str, str], one: Message, other: Message) -> None:
+        """A message was stored again: was its id looked up, and were both look-ups before the first save?"""
+        answers = self._store.looked_up.get(key, [])
+        variant = "" if any(answers) else "meanwhile" if len(answers) > 1 else "unasked"
+        owed, got = map(self._stage.calls.shown, sorted((one, other), key=lambda each: each.sequence))
+        self._stage.breach("2.3", "retry_new", "Sequencer.accept", variant, got=got, owed=owed, id=key[2])
 
     # --- what is sent on a join -------------------------------------------------------------------
 

@@ -444,6 +444,8 @@ class _Play:
         calls = self._stage.calls
         shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
         variant = _likely_mistake(method, got, owed)
+        if method == "find" and isinstance(got, Message) and any(got in self._in(room) for room in ROOMS):
+            variant = "store_other_found" if owed is not None else variant
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
@@ -522,13 +524,15 @@ class _Play:
             return
         room = rooms[0]
         try:
-            more = Message("more", room, "ann", "more", await store.last(room) + 1, 1_767_225_700_000)
+            more = Message(
+                "more", room, "ann", "more", self._number(await store.last(room)) + 1, 1_767_225_700_000
+            )
             self._show(f"save([{room} {self._stage.calls.shown(more)}])")
             await store.save([more])
             self._show("close()")
             store.close()
         except Exception as error:
-            self._lost(copy, "raises", error=one_line(error))
+            self._failed(copy, error)
             return
         copy.saved.append(more)
         copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
@@ -556,7 +560,7 @@ class _Play:
             try:
                 there = await self._all_of(store, room)
             except Exception as error:
-                self._lost(copy, "raises", error=one_line(error))
+                self._failed(copy, error)
                 return False
             found = {message.sequence: message for message in there}
             for message in owed:
@@ -581,21 +585,38 @@ class _Play:
         """All messages of a room, page by page, and with `newest`, as for a join without `since`."""
         found: list[Message] = []
         since = 0
-        while page := await store.page(room, since, MAX_PAGE):
-            if not isinstance(page, list) or not all(isinstance(each, Message) for each in page):
-                raise TypeError(f"`page` returned {self._stage.calls.shown(page)}")
+        while page := self._listed("page", await store.page(room, since, MAX_PAGE)):
             found += page
             if page[-1].sequence <= since or len(found) > 10_000:
                 break
             since = page[-1].sequence
-        newest = await store.newest(room, MAX_PAGE)
-        if not isinstance(newest, list) or not all(isinstance(each, Message) for each in newest):
-            raise TypeError(f"`newest` returned {self._stage.calls.shown(newest)}")
+        newest = self._listed("newest", await store.newest(room, MAX_PAGE))
         return [*found, *(message for message in newest if message not in found)]
+
+    def _failed(self, copy: _Copy, error: Exception) -> None:
+        """A new instance raised an exception, or a method of it returned something else than it must."""
+        if isinstance(error, _WrongType):
+            self._lost(copy, "wrong_type", error=str(error))
+        else:
+            self._lost(copy, "raises", error=one_line(error))
+
+    def _number(self, got: Any) -> int:
+        """What `last` returned, which must be an integer. Raises _WrongType."""
+        if not isinstance(got, int):
+            raise _WrongType(f"`last` returned {self._stage.calls.shown(got)}")
+        return got
+
+    def _listed(self, method: str, got: Any) -> list[Message]:
+        """What a method returned, which must be a list of messages. Raises _WrongType."""
+        if not isinstance(got, list) or not all(isinstance(each, Message) for each in got):
+            raise _WrongType(f"`{method}` returned {self._stage.calls.shown(got)}")
+        return got
 
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
             variant = "unreadable"  # nothing was cut off: it cannot read what it has written itself
+        if (variant, copy.how) == ("missing", "full"):
+            variant = "missing_full"
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
         before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]
@@ -643,10 +664,14 @@ def _copy_folder(folder: Path, path: Path) -> None:
 _RAISED = object()
 
 
+class _WrongType(TypeError):  # noqa: N818 - named for what it says
+    """A method returned something else than it must."""
+
+
 def _likely_mistake(method: str, got: Any, owed: Any) -> str:
     """The most likely mistake behind a wrong answer."""
     if method == "last":
-        return ""
+        return "store_none" if got is None else "store_last"
     if method == "find":
         if got is None or not isinstance(got, Message):
             return "store_not_found" if owed else "store_no_message"

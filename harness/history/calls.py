@@ -21,10 +21,13 @@ from unicodedata import combining
 
 from harness.history.events import Called
 from lab.interfaces import Change, Draft
+from lab.legible import both_ends
 from lab.protocol import History, Message, Presence, PresenceFrame
 
 MAX_SHOWN = 24
 """Characters of a text that are shown."""
+_ERROR = 200
+"""Characters of an exception that are shown: it explains, so the others are cut from its middle."""
 _FEW = 4
 """Members of a list that are shown."""
 
@@ -115,7 +118,7 @@ class Calls:
 
 def raised(error: BaseException) -> str:
     """An exception, written as the end of a call."""
-    return f"{type(error).__name__}: {_cut(str(error), 60)}".rstrip(": ")
+    return f"{type(error).__name__}: {both_ends(str(error), _ERROR)}".rstrip(": ")
 
 
 def _shown(value: object, shown: Callable[[object], str]) -> str:

@@ -196,11 +196,14 @@ History = list[Event]
 
 
 LONG = 300
-"""Characters after which a text is cut in a history that is only displayed."""
+"""Characters that are kept of a text in a history that is only displayed."""
 
 
 def shortened(history: History) -> History:
-    """The same history with long texts cut, for display: megabytes of chat show nothing more."""
+    """The same history with long texts cut, for display: megabytes of chat show nothing more.
+
+    Of texts that are longer, both ends are kept, since an `error` may say at its end what is wrong.
+    """
     return [
         msgspec.structs.replace(event, frame=cut(event.frame), text=cut(event.text))
         if isinstance(event, Sent | Received)
@@ -213,7 +216,7 @@ def cut(value: Any) -> Any:
     """A frame with its long texts cut, for display."""
     match value:
         case str() if len(value) > LONG:
-            return f"{value[:LONG]}…"
+            return f"{value[: LONG // 2]}…{value[-LONG // 2 :]}"
         case dict():
             return {key: cut(each) for key, each in value.items()}
         case list():

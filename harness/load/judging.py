@@ -127,7 +127,7 @@ def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:
     told: set[tuple[str, str, str]] = set()
     for anomaly in found:
         key = (anomaly.name, anomaly.variant, str(anomaly.params.get("room")))
-        if anomaly.variant in ("nobody", "sender"):
+        if anomaly.variant in ("nobody", "stuck", "sender"):
             if key in told:
                 continue
             told.add(key)

@@ -45,7 +45,7 @@ _STYLES = {
 }
 _OF_TARGET = ("installed_copy", "unread_keys", "unread_build")
 """Notes on what was judged, which stand at the head of a report."""
-_EVIDENCE = 6
+EVIDENCE = 6
 """Events that are shown of each finding."""
 _CALLS = 24
 """Calls that are shown of a component that was called directly."""
@@ -281,7 +281,7 @@ class Terminal:
 
     def _evidence(self, anomaly: Anomaly, words: Words, history: History) -> None:
         """The blamed events; if the history is known, with those just before and after them."""
-        evidence = anomaly.evidence[:_EVIDENCE]
+        evidence = anomaly.evidence[:EVIDENCE]
         found = excerpt(history, evidence, named=named_in(anomaly), around=_AROUND, others=False)
         guilty = {id(event) for event in found.guilty}
         for event in joined_calls(found.events or evidence):

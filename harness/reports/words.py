@@ -14,7 +14,7 @@ from harness.reports.calls import Line, lines_of
 from harness.reports.unusable import with_problem
 from harness.texts import Texts
 from harness.verdict.outcome import Text
-from lab.legible import one_line
+from lab.legible import both_ends, one_line
 from lab.protocol import SYSTEM
 
 ENDED = ("reset", "eof")
@@ -24,12 +24,14 @@ _AWAITED = ("sequencer.", "store.")
 """Prefixes of calls that are awaited."""
 _NAMING = "sequencer."
 """The prefix of calls that have a number of their own, such as `accept#2`."""
-_CALL = 160
+_CALL = 200
 """Characters of a call, or of its result, that are shown."""
 _LONGEST = 1000
 """Characters of a frame that are shown: its names may be of any length."""
 _OF_SEVERAL_LINES = ("output",)
 """Parameters whose lines are shown as lines."""
+_SINCE = ("joined", "after")
+"""What can be said of a `since`, or of its absence."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -60,10 +62,14 @@ class Words:
             said["expected"] = self._known("expected", said["expected"])
         if isinstance(said.get("how"), str):
             said["how"] = self._known("how", said["how"])
+        if isinstance(said.get("gone"), str):
+            said["gone"] = self._known("gone", said["gone"])
         if isinstance(said.get("after"), str):
             said["after"] = self._known("after", said["after"])
         if said.get("output") == "":
             said["output"] = self.texts.say("ui.output_elsewhere" if "url" in said else "ui.no_output")
+        if "since" in said:
+            said |= self._since(said["since"])
         if isinstance(said.get("violation"), str):
             said |= self._violation(said["violation"], str(said.get("more", "")))
         if isinstance(said.get("problem"), str):
@@ -76,6 +82,11 @@ class Words:
             "violation": self.texts.say(f"violation.{name}", more=more),
             "remedy": self.texts.say(f"remedy.{name}"),
         }
+
+    def _since(self, since: int | None) -> dict[str, str]:
+        """What a join was sent with, and what a request for history asked for: many have no `since`."""
+        key = "without" if since is None else "with"
+        return {f"{what}_since": self.texts.say(f"since.{what}_{key}", since=since) for what in _SINCE}
 
     def _known(self, table: str, key: str) -> str:
         return self.texts.say(f"{table}.{key}") if self.texts.has(f"{table}.{key}") else key
@@ -111,8 +122,10 @@ class Words:
 
     def _variant(self, anomaly: Anomaly, what: str) -> str:
         key = f"anomaly.{anomaly.name}.{what}"
-        special = f"{key}_{anomaly.variant}"
-        return special if anomaly.variant and self.texts.has(special) else key
+        variant = anomaly.variant
+        while variant and not self.texts.has(f"{key}_{variant}"):
+            variant = variant.rpartition("_")[0]  # `left_closed` is told as `left`, where it has no own text
+        return f"{key}_{variant}" if variant else key
 
     def rule(self, anomaly: Anomaly) -> str:
         """The reference to the broken rule."""
@@ -188,12 +201,12 @@ class Words:
 
     def _call(self, event: history.Called) -> str:
         """The begin or end of a call; the end is not shown of a call that returns None at once."""
-        what = excerpt(self.clean(event.what), width=_CALL)
+        what = both_ends(self.clean(event.what), _CALL)
         if event.result is None:
             return f"{what} …" if what.startswith(_AWAITED) else what
         if what.startswith(_NAMING):
             what = f"{what.partition('(')[0]}(…)"  # the arguments are shown at its begin
-        return f"{what} → {excerpt(self.clean(event.result), width=_CALL)}"
+        return f"{what} → {both_ends(self.clean(event.result), _CALL)}"
 
     def _id_in(self, frame: Any) -> str:
         """The `id` of a sent message, which identifies retries."""
@@ -208,7 +221,7 @@ class Words:
 
     def _frame(self, frame: Any, text: str | None) -> str:
         if not isinstance(frame, dict):
-            return excerpt(text or str(frame), width=60)
+            return both_ends(self.clean(text or str(frame)), 200)
         kind, data = frame.get("type"), frame.get("data")
         data = data if isinstance(data, dict) else {}
         room = self.clean(data.get("room") or frame.get("room") or "")
@@ -219,7 +232,7 @@ class Words:
                 user = f" {self.clean(data['user'])}:" if "user" in data else ""
                 return f"message{number} {room}{user} “{excerpt(self.clean(data['content']))}”"
             case "message":
-                return excerpt(self.clean(json.dumps(frame, ensure_ascii=False)), width=60)
+                return both_ends(self.clean(json.dumps(frame, ensure_ascii=False)), 200)
             case "history" if isinstance(data.get("messages"), list):
                 numbers = [m.get("sequence") for m in data["messages"] if isinstance(m, dict)]
                 span = f"{numbers[0]} … {numbers[-1]}" if numbers else "–"
@@ -227,9 +240,10 @@ class Words:
             case "presence" if isinstance(data.get("users"), list):
                 users = [u for u in data["users"] if isinstance(u, dict)]
                 shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:12])
-                return f"presence {room} [{shown}{', …' if len(users) > 12 else ''}]"
+                whole = " full" if data.get("full") is True else ""
+                return f"presence{whole} {room} [{shown}{', …' if len(users) > 12 else ''}]"
             case "error":
-                return f"error {data.get('code', '')} “{excerpt(str(data.get('message', '')))}”"
+                return f"error {data.get('code', '')} “{both_ends(self.clean(str(data.get('message', ''))))}”"
         apart = ("type", "data", "room")
         fields = {key: each for key, each in frame.items() if key not in apart and each is not None}
         more = " ".join(f"{key}={excerpt(str(value))}" for key, value in fields.items())

@@ -342,7 +342,7 @@ def _names(index: HistoryIndex) -> list[Anomaly]:
             event for event in index.gave_up if event.conn == conn.number and event.wanted == "connected"
         ]
         if conn.closed is not None and conn.number not in answered:
-            return [Anomaly("unanswered_error", params, [*faults, conn.closed])]
+            return [Anomaly("unanswered_error", params, [*faults, conn.closed], "name_untold")]
         if waited:
             variant = "name_open" if conn.number in answered else ""
             return [Anomaly("unanswered_error", params, [*faults, *waited], variant)]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from harness.checkers import delivery, durability, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Event
 from harness.history.faults import STOP_READING
 from harness.history.index import HistoryIndex
 from harness.scenarios.common import FULL, MODEST, in_rooms, meanwhile
@@ -310,7 +311,9 @@ def _notes(index: HistoryIndex, rooms: list[str]) -> list[Text]:
 def _data_dir(index: HistoryIndex) -> list[Anomaly]:
     """Nothing is in DATA_DIR, although messages were accepted: the server stores elsewhere, or not at all."""
     if index.notes["stored_files"] == [0] and index.heard:
-        return [Anomaly("data_dir_ignored", {"messages": len({h.message.sequence for h in index.heard})})]
+        messages = len({heard.message.sequence for heard in index.heard})
+        ends: list[Event] = [event for event in index.server if event.what == "killed"]
+        return [Anomaly("data_dir_ignored", {"messages": messages}, [index.heard[0].event, *ends[:1]])]
     return []
 
 

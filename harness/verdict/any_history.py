@@ -6,6 +6,7 @@ from math import inf
 
 from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
+from harness.history.frames import Flaw
 from harness.history.index import HistoryIndex, ReceivedFrame
 from harness.verdict.outcome import Text
 from harness.verdict.steps import STEP_OF_FRAME
@@ -64,8 +65,16 @@ def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
             "actual": flaw.actual,
             "count": counts[step],
         }
-        found[step] = Anomaly("malformed_frame", params, [received.event])
+        found[step] = Anomaly("malformed_frame", params, [received.event], _kind_of_flaw(flaw))
     return found
+
+
+def _kind_of_flaw(flaw: Flaw) -> str:
+    """What to look for: a wrong time, an unknown code, too long a frame, a number in quotes, or anything."""
+    if flaw.expected in ("millis", "code", "small"):
+        return flaw.expected
+    is_number = flaw.expected in ("whole", "number", "seconds") and flaw.actual.strip('"').isdigit()
+    return "quoted" if is_number and flaw.actual.startswith('"') else ""
 
 
 def first_flaw(index: HistoryIndex) -> Anomaly | None:

@@ -169,16 +169,21 @@ def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anom
 
 
 def _explain_by_flaws(results: list[StepResult], flaws: dict[str, Anomaly]) -> None:
-    """Malformed frames of another exercise's step may be why one of these failed: add them to the first.
+    """Malformed frames of another step may be why the first one failed: add them to it.
 
-    They come first, since checks do not see what is in malformed frames; an `error` comes last, since it is
-    read all the same.
+    They come first, since checks do not see what is in malformed frames, in the order of time; an `error`
+    comes last, since it is read all the same. What belongs to a step before it did not make it fail.
     """
-    mine = {result.step for result in results}
-    elsewhere = [anomaly for step, anomaly in flaws.items() if step not in mine]
     failed = [result for result in results if result.outcome is Outcome.FAILED]
-    if elsewhere and failed:
-        first = failed[0]
-        for anomaly in elsewhere:
-            place = len(first.anomalies) if anomaly.params["kind"] == "error" else 0
-            first.anomalies.insert(place, anomaly)
+    if not failed:
+        return
+    first = failed[0]
+    before = {result.step for result in results[: results.index(first)]}
+    more = [anomaly for step, anomaly in flaws.items() if step not in (*before, first.step)]
+    mine = [each for each in first.anomalies if each.name == "malformed_frame"]
+    rest = [each for each in first.anomalies if each.name != "malformed_frame"]
+    last = [each for each in more if each.params["kind"] == "error"]
+    early = sorted(
+        [*mine, *(each for each in more if each not in last)], key=lambda each: each.evidence[0].at
+    )
+    first.anomalies[:] = [*early, *rest, *last] if more else first.anomalies

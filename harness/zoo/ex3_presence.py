@@ -174,12 +174,18 @@ def only_the_first_room_is_left(parts: Components) -> None:
                 return super().lost(connection, now)
             for room in list(known.rooms)[1:]:
                 del known.rooms[room]
-                # The other rooms keep a connection that never times out: it was last seen in the future.
+                # The other rooms keep a connection that never times out: each sweep sees it again.
                 ghost = f"ghost {connection} {room}"
-                self._connections[ghost] = type(known)(known.user, now + 1e6)
+                self._connections[ghost] = type(known)(known.user, now)
                 del self._here[room][known.user][connection]
                 self._here[room][known.user][ghost] = None
             return super().lost(connection, now)
+
+        def sweep(self, now: float) -> list[Change]:
+            for connection in list(self._connections):
+                if connection.startswith("ghost "):
+                    self.seen(connection, now)
+            return super().sweep(now)
 
     parts.presence = First
 

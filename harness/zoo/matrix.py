@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from harness.judged import targets
@@ -57,6 +57,8 @@ class Row(Struct):
     cells: dict[str, Cell]
     found: dict[str, list[str]]
     """The anomalies of each step that failed."""
+    runs: list[Run] = field(default_factory=list)
+    """What was played, without the histories of simulated plays."""
 
     @property
     def outcome(self) -> Outcome:
@@ -166,7 +168,7 @@ def judged(play: Play, runs: Sequence[Run]) -> Row:
     if Cell.CAUGHT in cells.values():  # if it can be caught at several steps, one is enough
         enough = {Cell.OTHER: Cell.ALSO, Cell.MISSED: Cell.PASSED}
         cells = {step: enough.get(cell, cell) for step, cell in cells.items()}
-    return Row(play.name, play.world, cells, found)
+    return Row(play.name, play.world, cells, found, list(runs))
 
 
 def _cell(step: StepResult, animal: Animal | None) -> Cell:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.checkers.catalogue import CATALOGUE, Anomaly
+from harness.history.events import Closed, Fault, Left, Opened, Received, Sent, Server
+from harness.reports.terminal import EVIDENCE
+from harness.reports.words import Words
 from harness.running.run import Run
+from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import EXERCISES, POINTS
 from harness.zoo import matrix
@@ -25,15 +32,92 @@ CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 JOBS = 2
 
 
+NAMED = tomllib.loads((Path(__file__).parent / "named_defects.toml").read_text(encoding="utf-8"))
+"""What must stand in the first finding of each animal."""
+
+
 def play(animals: list[Animal], world: str, *, everything: bool = False, right: bool = False) -> list[str]:
-    """Play them; returns those with an unexpected result."""
+    """Play them; returns those with an unexpected result, or whose first finding does not name the defect."""
     plays = matrix.plan(animals, [world], everything=everything, right=right)
     rows = asyncio.run(matrix.play_all(plays, JOBS, 7, lambda row: None))
-    return [
+    unexpected = [
         f"{row.name}, {row.world}: {row.cells} {row.found}"
         for row in rows
         if row.outcome is Outcome.FAILED or (row.outcome is Outcome.INCONCLUSIVE and world == "sim")
     ]
+    known = [(row, ANIMALS[row.name]) for row in rows if row.name in ANIMALS]
+    judged = [(row, each) for row, each in known if world == "sim" or "sim" not in each.worlds]
+    return unexpected + [said for row, each in judged for said in unnamed(row, each)]
+
+
+def unnamed(row: Row, animal: Animal) -> list[str]:
+    """The first finding of an animal, if it does not name its defect; and findings that lack what decides.
+
+    That of the first step that failed, in the animal's own exercise.
+    """
+    (run,) = (run for run in row.runs if run.exercise == animal.exercise)
+    found = [anomaly for step in run.steps if step.outcome is Outcome.FAILED for anomaly in step.anomalies]
+    words = Words(texts("en"), run.nonce, run.component)
+    first = (
+        "\n".join((words.title(found[0]), words.message(found[0]), words.cause(found[0]))) if found else ""
+    )
+    names = re.search(NAMED[animal.name], first, re.IGNORECASE | re.DOTALL)
+    hidden = [each for each in found if not shows_what_decides(each)]
+    return [
+        *([] if names else [f"{animal.name} is not named: {first}"]),
+        *(f"{animal.name}: {each}" for each in hidden),
+    ]
+
+
+DECIDES: dict[str, tuple[Any, ...]] = {
+    "altered": (Sent, Received),
+    "changed_after_restart": (Received, Server),
+    "data_dir_ignored": (Received, Server),
+    "dropped_connection": (Sent | Fault | Opened, Closed),
+    "duplicate": (Sent, Received),
+    "flooding": (Received | Server,),
+    "gap": (Received,),
+    "heard_after_leave": (Left, Sent, Received),
+    "history_disorder": (Sent, Received),
+    "history_hole": (Sent, Received),
+    "history_mismatch": (Received,),
+    "impersonation": (Sent, Received),
+    "late_offline": (Sent | Fault, Received),
+    "lost": (Sent | Received,),
+    "lost_after_crash": (Received, Server),
+    "missing_heartbeat": (Received | Opened,),
+    "missing_notice": (Sent | Fault | Closed,),
+    "obeyed_bad_frame": (Sent, Received),
+    "presence_disagrees": (Received,),
+    "refused": (Sent, Received),
+    "reorder": (Received,),
+    "replay_hole": (Sent,),
+    "replay_overlap": (Sent, Received),
+    "replayed_as_new": (Sent, Received),
+    "retry_unanswered": (Sent,),
+    "sequence_reset": (Sent, Received, Server),
+    "server_died": (Sent, Server),
+    "server_hung": (Sent, Server),
+    "split_sequence": (Sent, Received),
+    "stalled_by_slow_reader": (Fault, Sent, Received),
+    "stored_twice": (Sent, Received),
+    "unannounced_presence": (Sent | Fault,),
+    "unanswered_error": (Sent | Fault | Opened,),
+    "unanswered_request": (Sent,),
+    "unbounded_slow_reader": (Fault, Received),
+    "wrong_replay": (Sent, Received),
+    "zombie_presence": (Sent | Fault, Received | Fault),
+}
+"""Events without which a finding does not show what it rests on: one of each kind."""
+
+
+def shows_what_decides(anomaly: Anomaly) -> bool:
+    """Whether the events of a finding are in the order of time, and all shown, with those that decide."""
+    times = [event.at for event in anomaly.evidence]
+    wanted = DECIDES.get(anomaly.name, ())
+    decides = all(any(isinstance(event, kind) for event in anomaly.evidence) for kind in wanted)
+    shown = anomaly.is_of_a_contract or len(times) <= EVIDENCE
+    return times == sorted(times) and decides and shown
 
 
 def of_exercise(exercise: int, world: str) -> list[Animal]:
@@ -66,6 +150,13 @@ def test_animal_is_described(name: str) -> None:
     assert bool(animal.why) == (animal.worlds != BOTH)
     assert bool(animal.source) != (animal.defect is not None)
     assert animal.source != PLAIN.read_text(encoding="utf-8")
+
+
+def test_every_animal_has_the_words_that_name_its_defect() -> None:
+    """They are in the order of the animals' exercises, and none is left over."""
+    assert set(NAMED) == set(ANIMALS)
+    exercises = [ANIMALS[name].exercise for name in NAMED]
+    assert exercises == sorted(exercises)
 
 
 # --- how they are judged ------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.legible import legible, one_line, text_of
+from lab.legible import both_ends, legible, one_line, text_of
 
 SHOWN = {
     "an escape sequence": ("\x1b[31mred", "\\x1b[31mred"),
@@ -45,3 +45,10 @@ def test_bytes_are_text() -> None:
     """Output is UTF-8; what is not, is shown byte by byte."""
     assert text_of("Zoé".encode()) == "Zoé"
     assert text_of("Zoé".encode("latin-1")) == "Zo\\xe9"
+
+
+def test_what_explains_keeps_both_ends() -> None:
+    """A short text is shown as it is; of a very long one the middle is left out."""
+    assert both_ends("x" * 600) == "x" * 600
+    assert both_ends("a" * 500 + "b" * 500) == "a" * 300 + " … " + "b" * 300
+    assert both_ends("abcdefgh", 4) == "ab … gh"

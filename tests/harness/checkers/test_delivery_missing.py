@@ -75,7 +75,7 @@ def test_a_member_s_loss_is_reported_beside_what_nobody_received() -> None:
     bob.hears(line, 1)
     bob.says("red")
     found = delivery.lost(story.index, "red")
-    assert names_of(found) == ["lost/nobody", "lost"]
+    assert names_of(found) == ["lost/nobody", "lost/all"]
     assert [each.params["who"] for each in found] == ["alice", "carol"]
     assert found[1].params["count"] == 2
     assert carol.conn == 3
@@ -96,7 +96,7 @@ def test_what_was_missing_long_before_the_end_is_lost(ending: str) -> None:
         case "stop":
             story.restarts("asked_to_stop", alice, bob)
     found = delivery.lost(story.index, "red")
-    assert names_of(found) == ["lost"]
+    assert names_of(found) == ["lost/all"]
     assert facts(found, "who") == ["bob"]
 
 
@@ -188,6 +188,64 @@ def test_a_message_that_is_taken_for_a_retry_of_another(other_room: str, variant
     assert said == [first.content, again.content]
 
 
+def test_an_id_is_not_blamed_where_the_room_has_stopped() -> None:
+    """If nothing that was sent later arrives either, that is told, with what was sent just before."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    first = alice.says("red", "first", id="x")
+    story.all_hear([alice, bob], (first, 1))
+    heard = story.last
+    alice.repeats(first)
+    retry = story.last
+    bob.says("red", "second", id="x")
+    lost = story.last
+    alice.says("red", "third")
+    story.passes(5)
+    found = delivery.lost(story.index, "red")
+    assert names_of(found) == ["lost/stuck"]
+    assert found[0].evidence == [heard, retry, lost]
+    assert facts(found, "count", "of") == [2, 3]
+
+
+def test_an_id_is_blamed_where_the_sender_is_answered_by_the_other_message() -> None:
+    """That answer is shown."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    first = alice.says("red", "first", id="x")
+    story.all_hear([alice, bob], (first, 1))
+    bob.says("red", "second", id="x")
+    bob.hears(first, 1)
+    answer = story.last
+    alice.says("red", "third")
+    story.passes(5)
+    found = delivery.lost(story.index, "red")
+    assert names_of(found) == ["lost/id_of_user"]
+    assert found[0].evidence[-1] == answer
+
+
+@pytest.mark.parametrize(
+    ("heard", "since", "variant"),
+    [([], None, "all"), ([], 40, "beyond"), ([], 2, "all"), ([4, 5], None, "first"), ([3, 5], None, "")],
+)
+def test_which_messages_a_member_missed(heard: list[int], since: int | None, variant: str) -> None:
+    """All since its join (which may have asked for later ones), only the first, or another one."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.talk([alice], "red", 2)
+    (bob,) = story.clients("bob")
+    bob.asks_to_join("red", since)
+    join = story.last
+    bob.is_member("red")
+    said = [alice.says("red") for _ in range(3)]
+    for number, line in enumerate(said, 3):
+        story.all_hear([alice, *([bob] if number in heard else [])], (line, number))
+    story.passes(5)
+    (found,) = delivery.lost(story.index, "red")
+    assert (found.name, found.variant) == ("lost", variant)
+    assert names_of([found])
+    assert (join in found.evidence) == bool(variant)
+
+
 def test_what_breaks_after_a_leave_excuses_nothing_before() -> None:
     """A member that missed something left normally, and was cut off only then."""
     story = Story()
@@ -196,9 +254,9 @@ def test_what_breaks_after_a_leave_excuses_nothing_before() -> None:
     alice.hears(line, 1)
     story.passes(3)
     bob.leaves("red")
-    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/all"]
     bob.is_cut()
-    assert names_of(delivery.lost(story.index, "red")) == ["lost"]
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/all"]
 
 
 def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
@@ -210,7 +268,7 @@ def test_evidence_has_the_join_and_leave_of_an_earlier_stay() -> None:
     missed = alice.says("red")
     alice.hears(missed, 1)
     story.passes(3)
-    assert names_of(delivery.lost(story.index, "red")) == ["lost"]  # it left another room
+    assert names_of(delivery.lost(story.index, "red")) == ["lost/all"]  # it left another room
     bob.hears(missed, 1)
     bob.leaves("red")
     left = story.last
@@ -238,7 +296,7 @@ def test_a_message_that_was_answered_by_an_error_with_its_id() -> None:
     story.all_hear([alice, bob], (good, 1))
     alice.is_refused("rate_limited", "slow down", "m2")
     found = delivery.refused(story.index, "red")
-    error = {"content": bad.content, "error": "rate_limited: slow down"}
+    error = {"content": bad.content, "error": "rate_limited: slow down", "letters": 3, "bytes": 15}
     params = {"who": "alice", "room": "red", "count": 1, "of": 2, **error}
     assert found == [Anomaly("refused", params, [said, story.last])]
     assert names_of(found) == ["refused"]
@@ -252,9 +310,10 @@ def test_an_error_with_an_id_is_for_the_message_with_that_id() -> None:
     lost, refused = (bob.says("red", id=f"m{n}") for n in (1, 2))
     bob.misbehaves("no_type")
     bob.is_refused()
-    bob.is_refused("unavailable", "x" * 300, "m2")
+    reason = f"{'x' * 300}: the store is full"
+    bob.is_refused("unavailable", reason, "m2")
     found = delivery.refused(story.index, "red")
-    assert facts(found, "content", "error") == [refused.content, "unavailable: " + "x" * 187]
+    assert facts(found, "content", "error") == [refused.content, f"unavailable: {reason}"]
     assert facts(delivery.lost(story.index, "red")[:1], "content") == [lost.content]
     alice.says("red", id="m3")
     alice.is_refused(None, "no")

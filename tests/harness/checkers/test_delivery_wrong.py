@@ -20,10 +20,11 @@ def test_a_message_that_comes_twice_is_a_duplicate() -> None:
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
     line = alice.says("red")
+    said = story.last
     story.all_hear([alice, bob, bob, bob, bob], (line, 1))
     found = delivery.duplicates(story.index, "red")
     params = {"who": "bob", "room": "red", "count": 4, "sender": "alice", "content": line.content}
-    assert found == [Anomaly("duplicate", params, story.events[-4:-1])]
+    assert found == [Anomaly("duplicate", params, [said, *story.events[-4:-1]])]
     assert names_of(found) == ["duplicate"]
 
 
@@ -101,16 +102,40 @@ def test_a_retry_that_is_stored_again() -> None:
     first = story.last
     alice.hears(line, 1)
     alice.repeats(line)
-    again = story.last
     alice.repeats(line)
+    again = story.last
     bob.hears(line, 2)
     second = story.last
     alice.hears(line, 2)
     found = delivery.numbered_twice(story.index, "red")
     message = {"sender": "alice", "room": "red", "content": line.content, "id": "m1"}
     params = {"who": "bob", **message, "first": 1, "second": 2, "count": 2}
-    assert found == [Anomaly("stored_twice", params, [said, again, first, second])]
+    assert found == [Anomaly("stored_twice", params, [said, first, again, second])]
     assert names_of(found) == ["stored_twice"]
+
+
+@pytest.mark.parametrize(
+    ("between", "variant"), [("restart", "stored_twice/restart"), ("", "stored_twice/meanwhile")]
+)
+def test_when_a_retry_was_sent_that_is_stored_again(between: str, variant: str) -> None:
+    """After a restart, or while the first one was under way: that tells the causes apart, and is shown."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    line = alice.says("red", id="m1")
+    if between:
+        bob.hears(line, 1)
+        story.restarts("killed", alice, bob)
+        start = story.index.server[-1]
+        story.tick()
+    alice.repeats(line)
+    again = story.last
+    if not between:
+        bob.hears(line, 1)
+    bob.hears(line, 2)
+    (found,) = delivery.numbered_twice(story.index, "red")
+    assert names_of([found]) == [variant]
+    assert again in found.evidence
+    assert not between or found.evidence.index(start) < found.evidence.index(again)
 
 
 def test_a_retry_stored_again_is_not_reported_as_a_duplicate() -> None:
@@ -153,15 +178,20 @@ def test_the_answer_to_something_new_is_no_retry_of_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "altered", "position"),
+    ("text", "altered", "position", "how"),
     [
-        ("spaces  ", "spaces", 17),
-        ("déjà vu", "deja vu", 12),
-        ("<b>", "&lt;b&gt;", 11),
-        ("same length", "same lengtH", 21),
+        ("spaces  ", "spaces", 17, "trimmed"),
+        ("déjà vu", "deja vu", 12, ""),
+        ("déjà", "de\u0301ja\u0300", 12, "normalized"),
+        ("<b>", "&lt;b&gt;", 11, "escaped"),
+        ("'<b>'", "&#x27;&lt;b&gt;&#x27;", 11, "escaped"),
+        ("a\r\nb\rc", "a\nb\rc", 12, "line_ends"),
+        ("a\r\nb\rc", "a\nb\nc", 12, "line_ends"),
+        ("a long one", "a lon", 16, "cut_off"),
+        ("same length", "same lengtH", 21, ""),
     ],
 )
-def test_a_content_that_was_changed(text: str, altered: str, position: int) -> None:
+def test_a_content_that_was_changed(text: str, altered: str, position: int, how: str) -> None:
     """The finding shows both, and counts from 1 to the place where they differ."""
     story = Story()
     alice, bob = story.members("red", "alice", "bob")
@@ -171,10 +201,11 @@ def test_a_content_that_was_changed(text: str, altered: str, position: int) -> N
     alice.repeats(line)
     bob.hears(line, 1, content=f"{line.tag}. {altered}")
     found = delivery.altered(story.index, "red")
-    contents = {"sent": line.content, "got": f"{line.tag}. {altered}", "position": position}
+    contents = {"sent": delivery.excerpt(line.content), "position": position}
+    contents["got"] = delivery.excerpt(f"{line.tag}. {altered}")
     params = {"who": "bob", "sender": "alice", "room": "red", **contents}
-    assert found == [Anomaly("altered", params, [said, story.last])]
-    assert names_of(found) == ["altered"]
+    assert found == [Anomaly("altered", params, [said, story.last], how)]
+    assert names_of(found) == [f"altered/{how}" if how else "altered"]
 
 
 def test_a_change_far_into_a_long_content_is_shown_where_it_is() -> None:
@@ -247,7 +278,11 @@ def test_each_kind_of_change_is_reported_once() -> None:
         line = alice.says("red", "text ")
         bob.hears(line, number, content="?")
         bob.hears(line, number, content=line.content.strip(), user="bob")
-    assert names_of(delivery.altered(story.index, "red")) == ["altered/unknown", "altered", "impersonation"]
+    assert names_of(delivery.altered(story.index, "red")) == [
+        "altered/unknown",
+        "altered/trimmed",
+        "impersonation",
+    ]
 
 
 def test_excerpts_are_short_and_visible() -> None:
@@ -270,16 +305,37 @@ def test_a_message_that_reaches_an_outsider() -> None:
     carol, dave = story.clients("carol", "dave")
     carol.joins("blue")
     line = alice.says("red")
+    said = story.last
     story.all_hear([carol, dave, alice, bob], (line, 1))
     evidence = story.events[-4:-2]
     carol.hears(line, 1)
     found = delivery.leaks(story.index)
     params = {"room": "red", "content": line.content, "user": "alice"}
     assert found == [
-        Anomaly("room_leak", {"who": who, **params}, [event])
+        Anomaly("room_leak", {"who": who, **params}, [said, event])
         for who, event in zip(("carol", "dave"), evidence, strict=True)
     ]
     assert names_of(found) == ["room_leak", "room_leak"]
+
+
+@pytest.mark.parametrize(
+    ("own", "variant"),
+    [("RED", "case"), ("re\u0301d", "form"), ("rot", "")],
+)
+def test_a_message_that_reaches_a_room_with_a_similar_name(own: str, variant: str) -> None:
+    """The finding has the receiver's own room, and its join, if the names differ in case or form only."""
+    story = Story()
+    (alice,) = story.members("réd" if variant == "form" else "red", "alice")
+    (carol,) = story.clients("carol")
+    carol.asks_to_join(own)
+    join = story.last
+    carol.is_member(own)
+    line = alice.says("réd" if variant == "form" else "red")
+    carol.hears(line, 1)
+    (found,) = delivery.leaks(story.index)
+    assert names_of([found]) == [f"room_leak/{variant}" if variant else "room_leak"]
+    assert found.params.get("other_room") == (own if variant else None)
+    assert (join in found.evidence) == bool(variant)
 
 
 def test_a_leak_after_the_answer_to_ones_own_retry() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.checkers import durability
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
 from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 
@@ -216,6 +219,26 @@ def test_the_last_number_of_a_page_may_be_the_lost_one() -> None:
     assert facts(durability.lost(story.index, "red"), "sequence", "count") == [3, 1]
 
 
+@pytest.mark.parametrize(
+    ("kept", "variant"),
+    [(4, "copy_since_start"), (7, "copy_newest"), (5, "copy"), (2, "copy"), (0, "copy_overwritten")],
+)
+def test_which_messages_are_not_in_the_copy(kept: int, variant: str) -> None:
+    """All since the last start, only the newest, others; or there are other messages under their numbers."""
+    story, people, said = room_of(4)
+    story.restarts("asked_to_stop", *people)
+    for person in people:
+        person.joins("red", since=4)
+    said += story.talk(people, "red", 4, first=5)
+    there = said[:kept]
+    if variant == "copy_overwritten":
+        there = [(people[0].says("red"), number) for number in (1, 2)] + said[2:]
+    story.ends("killed", *people)
+    reads_all(story, there, copy=True)
+    found = durability.lost_in_copy(story.index, "red")
+    assert names_of(found) == [f"lost_after_crash/{variant}"]
+
+
 def test_messages_that_are_not_in_the_copy() -> None:
     """The second server on a copy of the data does not have them."""
     story, people, said = room_of(4)
@@ -326,13 +349,27 @@ def test_old_messages_that_come_as_new_ones() -> None:
     """Live, although the client had said that it has them: the finding counts them."""
     story, people, said = room_of(4)
     story.restarts("killed", *people)
+    before = next(
+        e for e in story.events if isinstance(e, Received) and '"sequence": 2' in json.dumps(e.frame)
+    )
     for person in people:
         person.joins("red", since=4, replay=[])
+    (join,) = (m.event for m in story.index.memberships if m.client == "bob" and m.since == 4)
     story.all_hear([people[1]], *said[1:3])
     found = durability.replayed_as_new(story.index, "red")
     params = {"who": "bob", "room": "red", "sequence": 2, "since": 4, "count": 2}
-    assert found == [Anomaly("replayed_as_new", params, [story.events[-2]])]
+    assert found == [Anomaly("replayed_as_new", params, [before, join, story.events[-2]])]
     assert names_of(found) == ["replayed_as_new"]
+
+
+def test_old_messages_that_answer_a_join_as_new_ones() -> None:
+    """They come before the join is done: the finding says so."""
+    story, people, said = room_of(4)
+    story.restarts("killed", *people)
+    people[1].asks_to_join("red", since=4)
+    story.all_hear([people[1]], *said[1:3])
+    people[1].is_member("red")
+    assert names_of(durability.replayed_as_new(story.index, "red")) == ["replayed_as_new/join"]
 
 
 def test_without_since_nothing_is_known_to_be_old() -> None:

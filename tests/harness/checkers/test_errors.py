@@ -420,7 +420,7 @@ def test_a_binary_frame_may_be_obeyed() -> None:
             bertha.is_shown("binary", {}, full=True)
         bertha.fences()
         log = story.index
-        assert names_of(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error"])
+        assert names_of(errors.unanswered(log, 0.0, inf)) == ([] if obeyed else ["unanswered_error/binary"])
         assert errors.counted(log, 0.0, inf) == (not obeyed)
         assert [note.key for note in leniencies(log)] == (["lenient.binary"] if obeyed else [])
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness.checkers import delivery, lifecycle
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Sent
 from tests.harness.stories import Story, facts, names_of
 
 NOT_READY: dict[str, dict[str, Any]] = {
@@ -180,11 +181,11 @@ def test_a_server_that_outlives_its_end(left: str, variant: str) -> None:
 def test_a_server_that_does_not_stop_in_time(listens: bool, left: str, name: str) -> None:
     """SIGTERM was not enough; it matters whether the port is closed, and whether the command has ended."""
     story = Story()
-    story.server("asked_to_stop")
+    asked = story.server("asked_to_stop")
     stopped = story.server("stopped", in_time=False, code=-9, seconds=5.0, listens=listens, left=left)
     found = lifecycle.server(story.index, 0.0, inf)
     assert names_of(found) == [name]
-    assert found[0].evidence == [stopped]
+    assert found[0].evidence == [asked, stopped]
 
 
 def test_only_ends_in_the_step_are_reported() -> None:
@@ -198,7 +199,7 @@ def test_only_ends_in_the_step_are_reported() -> None:
     assert lifecycle.connections(log, 0.5, inf) == lifecycle.connections(log, 0.0, 0.0005) == []
     died, gave_up = log.server[0].at, log.gave_up[0].at
     assert names_of(lifecycle.server(log, died, died)) == ["server_died"]
-    assert names_of(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/history"]
+    assert names_of(lifecycle.connections(log, gave_up, gave_up)) == ["unanswered_request/outside"]
 
 
 # --- connections that end -------------------------------------------------------------------------
@@ -357,13 +358,97 @@ def test_a_bad_frame_excuses_what_comes_before_the_next_answer() -> None:
 def test_what_was_waited_for_in_vain(wanted: str, expected: str) -> None:
     """The finding says who waited for what, where, and how long."""
     story = Story()
-    (alice,) = story.clients("alice")
+    (alice,) = story.members("red", "alice")
+    asked = [e for e in story.events if isinstance(e, Sent) and e.frame["type"] == "join"]
     alice.gives_up(wanted, 6.0, "red")
     found = lifecycle.connections(story.index, 0.0, inf)
     name, variant = expected.split("/")
     params = {"who": "alice", "wanted": variant, "seconds": 6.0, "room": "red"}
-    assert found == [Anomaly(name, params, [story.last], variant)]
+    params |= {"open": 1, "before": 1} if name == "no_connection" else {}
+    evidence = [*(asked if name == "unanswered_request" else []), story.last]
+    assert found == [Anomaly(name, params, evidence, variant)]
     assert names_of(found) == [expected]
+
+
+def test_a_request_from_outside_of_the_room() -> None:
+    """That may be why it was not answered; the request is shown."""
+    story = Story()
+    alice, eve = story.client("alice"), story.client("eve")
+    alice.joins("red")
+    eve.asks_history("red")
+    asked = story.last
+    eve.gives_up("history", 6.0, "red")
+    found = lifecycle.connections(story.index, 0.0, inf)
+    assert names_of(found) == ["unanswered_request/outside"]
+    assert found[0].evidence == [asked, story.last]
+
+
+@pytest.mark.parametrize(("answered", "names"), [(True, []), (False, ["unanswered_request/stuck"])])
+def test_a_connection_on_which_nothing_is_answered_any_more(answered: bool, names: list[str]) -> None:
+    """The frame after which that began is shown; servers that never answer such questions are not meant."""
+    for works in (True, False):
+        story = Story()
+        alice, bob = story.clients("alice", "bob")
+        if works:
+            alice.fences()
+        bob.asks_to_join("red")
+        join = story.last
+        bob.asks_presence("fence-9")
+        question = story.last
+        if answered:
+            bob.is_shown("fence-9", {}, full=True)
+        story.passes(5)
+        alice.says("red")
+        found = lifecycle.connections(story.index, 0.0, inf)
+        assert names_of(found) == (names if works else [])
+        assert [each.evidence for each in found] == [[join, question] for _ in found]
+
+
+def test_a_client_that_is_disconnected_by_a_frame_of_another() -> None:
+    """If it has sent nothing since that; the invalid frame is shown."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    mallory.misbehaves("no_type")
+    bad = story.last
+    alice.is_dropped(1011)
+    found = lifecycle.connections(story.index, 0.0, inf)
+    assert names_of(found) == ["dropped_connection/others_frame"]
+    assert found[0].evidence[-2:] == [bad, story.last]
+    assert facts(found, "who", "other") == ["alice", "mallory"]
+
+
+def test_a_server_that_ends_by_an_invalid_frame() -> None:
+    """The frame is shown, and whose it is; a good one is shown, too, and not blamed."""
+    for rule in ("no_type", None):
+        story = Story()
+        (mallory,) = story.members("red", "mallory")
+        mallory.sends({"room": "red"}, bad=rule)
+        sent = story.last
+        died = story.server("died", code=1, output=["KeyError"])
+        found = lifecycle.server(story.index, 0.0, inf)
+        assert names_of(found) == ["server_died/bad_frame" if rule else "server_died"]
+        assert found[0].evidence == [sent, died]
+
+
+@pytest.mark.parametrize(
+    ("since_opened", "fault", "variant"),
+    [(0.5, "", "early"), (2.0, "", "unseen"), (2.0, "lose_inbound", "unheard")],
+)
+def test_a_client_that_is_disconnected_as_if_it_were_silent(
+    since_opened: float, fault: str, variant: str
+) -> None:
+    """Too early for any silence; although it always sent something; or because it answers nothing."""
+    story = Story()
+    alice = story.client("alice", timeout=1.02)
+    if fault:
+        alice.faults(fault)
+    opened = story.at
+    while story.at < opened + since_opened:
+        story.passes(0.25)
+        alice.sends({"type": "heartbeat"})
+    alice.is_dropped(1001)
+    found = lifecycle.connections(story.index, 0.0, inf)
+    assert names_of(found) == [f"dropped_connection/{variant}"]
 
 
 def test_a_client_with_a_bad_name_may_wait_in_vain() -> None:

@@ -7,6 +7,7 @@ import pytest
 from harness.checkers import notices
 from harness.checkers.catalogue import Anomaly
 from harness.checkers.notices import SOON
+from harness.history.events import Fault, Sent
 from tests.harness.stories import Person, Story, facts, names_of
 
 
@@ -99,7 +100,8 @@ def test_the_second_connection_of_a_user_need_not_be_announced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "names"), [(0.5, []), (1.75, []), (2.0, ["missing_notice/joined", "missing_notice/left"])]
+    ("seconds", "names"),
+    [(0.5, []), (1.75, []), (2.0, ["missing_notice/joined", "missing_notice/left_silent"])],
 )
 def test_a_client_back_before_its_loss_was_noticed_need_not_be_announced(
     seconds: float, names: list[str]
@@ -326,20 +328,24 @@ def test_a_user_whose_two_connections_are_lost_at_once_is_gone() -> None:
     with story.moment():
         one.is_cut()
         two.is_cut()
-    assert every(story) == ["missing_notice/left"]
+    assert every(story) == ["missing_notice/left_broken"]
 
 
-@pytest.mark.parametrize("how", ["leaves", "closes", "is_cut", "vanishes"])
-def test_a_leave_that_nobody_is_notified_of(how: str) -> None:
-    """Each way to leave has to be announced."""
+@pytest.mark.parametrize(
+    ("how", "variant"),
+    [("leaves", "left"), ("closes", "left_closed"), ("is_cut", "left_broken"), ("vanishes", "left_silent")],
+)
+def test_a_leave_that_nobody_is_notified_of(how: str, variant: str) -> None:
+    """Each way to leave has to be announced, and the finding says which one was not, and shows it."""
     story = Story()
     alice, bob = story.clients("alice", "bob")
     joins(alice)
     joins(bob, alice)
     leaves(bob, how=how)
     found = notices.missing(story.index, "red", "left")
-    assert names_of(found) == ["missing_notice/left"]
+    assert names_of(found) == [f"missing_notice/{variant}"]
     assert facts(found, "who", "subject") == ["alice", "bob"]
+    assert isinstance(found[0].evidence[0], Sent if variant == "left" else Fault)
     assert notices.missing(story.index, "red", "joined") == []
 
 
@@ -363,7 +369,7 @@ def test_the_notice_of_a_return_does_not_announce_the_leave() -> None:
     story.passes(3)
     bob.connects()
     joins(bob, alice)
-    assert every(story) == ["missing_notice/left"]
+    assert every(story) == ["missing_notice/left_silent"]
 
 
 def test_a_notice_of_another_room_or_of_before_does_not_count() -> None:

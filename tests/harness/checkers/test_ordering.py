@@ -6,7 +6,8 @@ import pytest
 
 from harness.checkers import ordering
 from harness.checkers.catalogue import Anomaly
-from tests.harness.stories import EPOCH, Story, facts, names_of
+from harness.history.events import Event, Sent
+from tests.harness.stories import EPOCH, Line, Story, facts, names_of
 
 
 def every(story: Story, room: str = "red") -> list[str]:
@@ -176,7 +177,7 @@ def test_one_number_for_two_messages() -> None:
     one, two, three, four, five = (person.says("red") for person in (alice, bob, alice, bob, alice))
     bob.hears(one, 1)
     alice.hears(two, 1)
-    evidence = story.events[-2:]
+    evidence = [*_sent(story, one, two), *story.events[-2:]]
     story.all_hear([alice, bob], (three, 1), (four, 2), (five, 2), (bob.says("red"), 3))
     found = ordering.numbering(story.index, "red")
     params = {
@@ -222,7 +223,7 @@ def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
         person.joins("red", since=2)
     new = [(bob.says("red"), n) for n in (1, 2)]
     alice.hears(*new[0])
-    evidence = [first, start, story.last]
+    evidence = [*_sent(story, old[0][0], new[0][0]), first, start, story.last]
     story.all_hear([alice, bob], *new)
     found = ordering.numbering(story.index, "red")
     params = {
@@ -233,9 +234,65 @@ def test_numbering_that_starts_again_after_a_restart(how: str) -> None:
         "other_who": "alice",
         "other": new[0][0].content,
         "count": 2,
+        "goes_on": 1,
     }
     assert found == [Anomaly("sequence_reset", params, evidence)]
     assert names_of(found) == ["sequence_reset"]
+
+
+def _sent(story: Story, *lines: Line) -> list[Event]:
+    """When these lines were said."""
+    return [
+        e for e in story.events if isinstance(e, Sent) and any(line.tag in str(e.frame) for line in lines)
+    ]
+
+
+@pytest.mark.parametrize("variant", ["", "later", "stands_still"])
+def test_when_a_message_was_sent_that_has_the_number_of_another(variant: str) -> None:
+    """While the other was under way, or only after that had been received: the causes differ."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    one = alice.says("red")
+    if variant:
+        alice.hears(one, 1)
+    two = bob.says("red")
+    story.all_hear([alice, bob], (one, 1), (two, 1))
+    if variant != "stands_still":
+        story.all_hear([alice, bob], (alice.says("red"), 2))
+    (found,) = ordering.numbering(story.index, "red")
+    assert (found.name, found.variant) == ("split_sequence", variant)
+    assert names_of([found])
+    assert _sent(story, one, two) == [event for event in found.evidence if isinstance(event, Sent)]
+
+
+@pytest.mark.parametrize(("stored", "variant"), [(False, "gap/joins"), (True, "gap/notice")])
+def test_announcements_that_have_numbers(stored: bool, variant: str) -> None:
+    """As many numbers are missing as there were joins; or a page shows an announcement under one of them."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    said = (alice.says("red"), 3)
+    story.all_hear([alice, bob], said)
+    if stored:
+        notice = Line("t", "red", "system", "bob joined", None, "server-2", EPOCH)
+        bob.reads("red", [(notice, 2), said])
+    found = ordering.numbering(story.index, "red")
+    assert names_of(found) == [variant]
+
+
+@pytest.mark.parametrize(("also", "variant"), [(4, "gap/rooms"), (1, "gap")])
+def test_rooms_that_share_a_counter(also: int, variant: str) -> None:
+    """What is missing in one is in the other, which is shown; unless both have used the same number."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    alice.joins("blue")
+    alice.hears(alice.says("red"), 1)
+    alice.hears(alice.says("blue"), 2)
+    elsewhere = story.last
+    alice.hears(alice.says("red"), 3)
+    alice.hears(alice.says("blue"), also)
+    found = ordering.numbering(story.index, "red")
+    assert names_of(found) == [variant]
+    assert (elsewhere in found[0].evidence) == (variant == "gap/rooms")
 
 
 def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> None:
@@ -247,7 +304,7 @@ def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> Non
     story.restarts("killed", alice)
     alice.joins("red", since=3)
     story.talk([alice], "red", 1, first=3)
-    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset"]
+    assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset/behind"]
 
 
 def test_messages_from_before_the_restart_are_no_reset() -> None:
@@ -292,11 +349,24 @@ def test_a_member_that_receives_a_lower_number_later() -> None:
     alice, bob = story.members("red", "alice", "bob")
     lines = [alice.says("red") for _ in range(5)]
     story.all_hear([alice], *zip(lines, range(1, 6), strict=True))
+    received = story.events[-5:]
     story.all_hear([bob], *((lines[n - 1], n) for n in (1, 4, 2, 3, 5)))
     found = ordering.order(story.index, "red")
     params = {"who": "bob", "room": "red", "first": 4, "then": 2, "count": 2}
-    assert found == [Anomaly("reorder", params, story.events[-4:-2])]
-    assert names_of(found) == ["reorder"]
+    in_order = [received[1], received[3]]
+    assert found == [Anomaly("reorder", params, [*in_order, *story.events[-4:-2]], "some")]
+    assert names_of(found) == ["reorder/some"]
+
+
+def test_all_members_that_receive_a_lower_number_later() -> None:
+    """Then nobody shows that the messages were published in their order."""
+    story = Story()
+    people = alice, _ = story.members("red", "alice", "bob")
+    one, two = alice.says("red"), alice.says("red")
+    story.all_hear(people, (two, 2), (one, 1))
+    found = ordering.by_receivers(story.index, "red")
+    assert names_of(found) == ["reorder", "reorder"]
+    assert [len(each.evidence) for each in found] == [2, 2]
 
 
 def test_a_number_that_comes_twice_in_a_row_is_not_out_of_order() -> None:
@@ -333,7 +403,7 @@ def test_a_retry_does_not_excuse_the_first_delivery() -> None:
     alice.repeats(one)
     alice.hears(one, 1)
     found = ordering.order(story.index, "red")
-    assert names_of(found) == ["reorder"]
+    assert names_of(found) == ["reorder/some"]
     assert facts(found, "who", "first", "then") == ["alice", 2, 1]
 
 

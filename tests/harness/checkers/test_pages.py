@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.checkers import pages
+from harness.checkers import pages, replay
 from harness.checkers.catalogue import Anomaly
+from harness.history.events import Received
 from lab.protocol import MAX_PAGE
 from tests.harness.stories import EPOCH, Numbered, Person, Story, facts, names_of
 
@@ -155,10 +156,27 @@ def test_a_page_in_the_wrong_order(order: list[int], first: int, then: int) -> N
     story, reader, said = room_of(4)
     reader.reads("red", [said[n] for n in order])
     found = pages.wrong(story.index, "red")
-    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": len(order)}
+    asked = {"who": "reader", "room": "red", "since": None, "limit": MAX_PAGE, "count": len(order)}
     params = {**asked, "first": first, "then": then}
     assert found == [Anomaly("history_disorder", params, story.events[-2:])]
     assert names_of(found) == ["history_disorder"]
+
+
+@pytest.mark.parametrize("how", ["read", "joined"])
+def test_a_page_that_is_sorted_as_text(how: str) -> None:
+    """The finding says so, and has the frame."""
+    story, reader, said = room_of(11)
+    page = [said[n - 1] for n in (1, 10, 11, 2, 3)]
+    if how == "read":
+        reader.reads("red", page)
+        found = pages.wrong(story.index, "red")
+        assert names_of(found) == ["history_disorder/text"]
+    else:
+        reader.joins("red", since=0, replay=page)
+        found = replay.seams(story.index, "red", "reader")
+        assert names_of(found) == ["history_disorder/join_text"]
+    assert facts(found, "first", "then") == [11, 2]
+    assert any(isinstance(event, Received) for event in found[0].evidence)
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(3, 4), (None, 101), (1000, 101)])
@@ -189,7 +207,7 @@ def test_a_message_that_is_missing_in_a_page(missing: int) -> None:
     story, reader, said = room_of(5)
     reader.reads("red", [each for each in said if each[1] != missing])
     found = pages.wrong(story.index, "red")
-    asked = {"who": "reader", "room": "red", "since": 0, "limit": MAX_PAGE, "count": 4}
+    asked = {"who": "reader", "room": "red", "since": None, "limit": MAX_PAGE, "count": 4}
     assert found == [Anomaly("history_hole", {**asked, "missing": missing}, story.events[-2:])]
     assert names_of(found) == ["history_hole"]
 
@@ -338,10 +356,26 @@ def test_history_that_differs_from_live_messages(field: str, now: Any) -> None:
         "now": str(now),
         "first_who": "alice",
     }
-    assert found == [Anomaly("history_mismatch", params, [first, story.last])]
-    assert names_of(found) == ["history_mismatch"]
+    variant = "timestamp" if field == "timestamp" else ""
+    assert found == [Anomaly("history_mismatch", params, [first, story.last], variant)]
+    assert names_of(found) == [f"history_mismatch/{variant}" if variant else "history_mismatch"]
     again = pages.mismatches(story.index, "red", "changed_after_restart")
-    assert names_of(again) == ["changed_after_restart"]
+    assert names_of(again) == names_of(found), "there was no restart"
+
+
+def test_history_that_differs_after_a_restart() -> None:
+    """The finding has the restart, and says if only the milliseconds of a time are lost."""
+    story, reader, said = room_of(3)
+    first = next(heard.event for heard in story.index.heard)
+    story.restarts("killed", reader)
+    start = story.index.server[-1]
+    reader.asks_history("red")
+    messages = [line.numbered(number) for line, number in said]
+    messages[0]["timestamp"] = EPOCH
+    reader.gets({"type": "history", "data": {"room": "red", "messages": messages}})
+    found = pages.mismatches(story.index, "red", "changed_after_restart")
+    assert names_of(found) == ["changed_after_restart/seconds"]
+    assert found[0].evidence == [first, start, story.last]
 
 
 def test_a_content_that_is_trimmed_in_the_history_only() -> None:

@@ -431,7 +431,7 @@ def test_somebody_who_is_never_offline(seen: float, name: str) -> None:
     answer = den.story.last
     den.story.passes(1)
     found = den.offline()
-    params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES}
+    params = {"who": "asker", "subject": "vera", "room": "den", "watched": 4.55, **TIMES, "gone": "go_silent"}
     assert names_of(found) == [name]
     assert found == [Anomaly("zombie_presence", params, [sign, answer], name.partition("/")[2])]
     assert presence.delay(den.story.index, den.silence(), den.listener.conn) == inf
@@ -449,7 +449,14 @@ def test_a_timeout_that_is_not_broadcast() -> None:
     answer = den.story.last
     den.story.next_at(6.05)
     found = den.offline()
-    params = {"who": "listener", "subject": "vera", "room": "den", "watched": 4.05, **TIMES}
+    params = {
+        "who": "listener",
+        "subject": "vera",
+        "room": "den",
+        "watched": 4.05,
+        **TIMES,
+        "gone": "go_silent",
+    }
     assert found == [Anomaly("unannounced_presence", params, [sign, answer], "timeout")]
     assert names_of(found) == ["unannounced_presence/timeout"]
 
@@ -494,7 +501,7 @@ def test_a_wrong_time_offline_is_reported_with_both_times(after: float, name: st
     den.ask()
     found = den.offline()
     spans = {"seconds": round(after + 0.05, 2), "watched": 5.0}
-    params = {"who": "listener", "subject": "vera", "room": "den", **spans, **TIMES}
+    params = {"who": "listener", "subject": "vera", "room": "den", **spans, **TIMES, "gone": "go_silent"}
     assert found == [Anomaly(name, params, [sign, news])]
     assert names_of(found) == [name]
 
@@ -569,13 +576,15 @@ def test_a_user_shown_as_gone_at_an_end_of_the_span() -> None:
     """Both ends belong to it; the finding has the seconds since it began, to a hundredth."""
     den = Den()
     den.story.passes(2)
+    den.vera.sends({"type": "heartbeat"})
+    sign = den.story.last
     den.show(den.listener, "vera", "offline")
     at, news = den.story.at, den.story.last
     for since, until, seconds in ((at, at, 0.0), (at - 1.2345, at, 1.23)):
         log = den.story.index
         found = presence.always_here(log, "vera", "den", [den.listener.conn], since, until, "quiet")
         params = {"who": "listener", "subject": "vera", "room": "den", "seconds": seconds}
-        assert found == [Anomaly("premature_offline", params, [news], "quiet")]
+        assert found == [Anomaly("premature_offline", params, [sign, news], "quiet")]
 
 
 @pytest.mark.parametrize(("why", "here"), [("join", True), ("leave", False), ("return", True)])
@@ -616,12 +625,13 @@ def test_a_user_missing_in_the_list() -> None:
     )
     assert names_of(found) == ["presence_disagrees/missing"] * 2
     assert [each.params["subject"] for each in found] == ["asker", "vera"]
+    joined = {m.user: [m.event] for m in den.story.index.memberships}
     at, four = den.story.at, {"dora", "listener", "asker", "vera"}
     assert presence.listed(den.story.index, den.asker.conn, "den", four, at, at, set()) == [
         Anomaly(
             "presence_disagrees",
             {"who": "asker", "subject": user, "room": "den"},
-            den.story.events[-1:],
+            [*joined.get(user, []), den.story.last],
             "missing",
         )
         for user in ("asker", "dora")
@@ -645,21 +655,51 @@ def test_a_former_member_who_is_still_listed(how: str) -> None:
     """A client lost there is a zombie; one that left, or was in another room only, does not belong there."""
     den = Den()
     everybody = dict(den.users)
+    cause: list[Event] = []
     if how == "elsewhere":
         den.story.client("carol").joins("attic")
         everybody["carol"] = "online"
     elif how == "left":
-        den.vera.leaves("den")
+        den.vera.asks_to_leave("den")
+        cause = [den.story.last]
+        den.vera.has_left("den")
     else:
         den.vera.faults("go_silent")
+        cause = [den.story.last]
     den.ask(everybody)
     users = {"vera", "carol"}
     found = presence.listed(den.story.index, den.asker.conn, "den", set(everybody) - users, 0.0, inf, users)
     subject = "carol" if how == "elsewhere" else "vera"
     params = {"who": "asker", "subject": subject, "room": "den"}
+    params |= {"gone": "go_silent"} if how == "vanished" else {}
     name = "zombie_presence" if how == "vanished" else "presence_leak"
-    assert found[:1] == [Anomaly(name, params, [den.story.last], "listed")]
-    assert names_of(found[:1]) == [f"{name}/listed"]
+    variant = "listed_left" if how == "left" else "listed"
+    assert found[:1] == [Anomaly(name, params, [*cause, den.story.last], variant)]
+    assert names_of(found[:1]) == [f"{name}/{variant}"]
+
+
+def test_a_user_who_left_another_room_and_is_not_listed_any_more() -> None:
+    """The finding has the join of this room and the leave of the other one."""
+    den = Den()
+    den.vera.joins("attic")
+    den.vera.asks_to_leave("attic")
+    leave = den.story.last
+    den.vera.has_left("attic")
+    den.ask({"listener": "online", "asker": "online"})
+    found = presence.listed(den.story.index, den.asker.conn, "den", set(den.users), 0.0, inf, set())
+    assert names_of(found) == ["presence_disagrees/missing_left"]
+    assert facts(found, "subject", "other_room") == ["vera", "attic"]
+    assert found[0].evidence[-2:] == [leave, den.story.last]
+
+
+def test_a_change_that_says_it_is_the_full_list() -> None:
+    """It lacks the client that received it, which tells it from a list that is wrong."""
+    den = Den()
+    began = den.story.passes(1)
+    den.listener.is_shown("den", {"dora": "offline"}, full=True)
+    found = presence.always_here(den.story.index, "vera", "den", [den.listener.conn], began, inf, "twin")
+    assert names_of(found) == ["premature_offline/full"]
+    assert found[0].evidence == [den.story.last]
 
 
 # --- leaks ----------------------------------------------------------------------------------------
@@ -749,7 +789,10 @@ def test_a_storm_of_heartbeats_counts_from_its_first_one(count: int, names: list
     log = story.index
     found = presence.too_many_heartbeats(log, [log.conn(alice.conn)], 0.25)
     params = {"who": "alice", "interval": 0.25, "count": count, "seconds": 0.2}
-    assert found == [Anomaly("flooding", params, [first], "heartbeats") for _ in names]
+    begin = story.events.index(first)
+    assert found == [
+        Anomaly("flooding", params, story.events[begin : begin + 4], "heartbeats") for _ in names
+    ]
     assert names_of(found) == names
 
 
@@ -769,8 +812,9 @@ def test_heartbeats_with_a_gap(when: str) -> None:
     found = presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)
     params = {"who": "alice", "interval": HEARTBEAT, "count": 2, "seconds": 2.4, "gap": 1.4}
     around = {"first": beats[:1], "middle": beats, "last": beats[1:]}[when]
-    assert found == [Anomaly("missing_heartbeat", params, around)]
-    assert names_of(found) == ["missing_heartbeat"]
+    variant = "stopped" if when == "last" else ""
+    assert found == [Anomaly("missing_heartbeat", params, around, variant)]
+    assert names_of(found) == [f"missing_heartbeat/{variant}" if variant else "missing_heartbeat"]
 
 
 def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
@@ -781,9 +825,9 @@ def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
         story.next_at(moment)
         alice.gets_beat()
     log = story.index
-    for since, until, count in ((2.0, 5.0, 2), (2.0, 4.0, 1), (3.0, 5.0, 1)):
+    for since, until, count, variant in ((2.0, 5.0, 2, ""), (2.0, 4.0, 1, "/stopped"), (3.0, 5.0, 1, "")):
         found = presence.heartbeats(log, [log.conn(alice.conn)], since, until, HEARTBEAT, SLACK)
-        assert names_of(found) == ["missing_heartbeat"]
+        assert names_of(found) == [f"missing_heartbeat{variant}"]
         assert facts(found, "count") == [count]
 
 

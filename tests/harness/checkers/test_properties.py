@@ -22,6 +22,9 @@ from harness.checkers.catalogue import Anomaly
 from harness.checkers.delivery import LONG_AGO
 from harness.history.events import Event, History, Joined, Received, Sent
 from harness.history.index import Heard, HistoryIndex, Membership
+from harness.reports.excerpt import Fold, excerpt
+from harness.reports.findings import named_in
+from harness.reports.terminal import EVIDENCE
 from tests.harness.checkers.model import ROOMS, plays
 from tests.harness.stories import PROPERTY, Json, Story, names_of
 
@@ -455,3 +458,14 @@ def test_a_planted_defect_is_named(
     found = findings(planted)
     note(f"site {place % len(sites)} of {len(sites)}: {names_of(found)}")
     assert {anomaly.name for anomaly in found} & names
+    for anomaly in found:
+        assert_shown(planted.events, anomaly)
+
+
+def assert_shown(history: History, anomaly: Anomaly) -> None:
+    """A report shows all events of a finding, in the order of the history, whatever it leaves out."""
+    shown = excerpt(history, anomaly.evidence, named=named_in(anomaly), around=1, others=False).events
+    places = [history.index(event) for event in shown if not isinstance(event, Fold)]
+    assert places == sorted(places)
+    assert all(event in shown for event in anomaly.evidence)
+    assert len(anomaly.evidence) <= EVIDENCE

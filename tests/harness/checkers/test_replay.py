@@ -238,6 +238,7 @@ def test_a_gap_between_replay_and_live_messages() -> None:
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
+    join = story.last
     during = story.talk(people, "red", 4, first=5)
     elsewhere = next(heard.event for heard in story.index.heard if heard.message.sequence == 5)
     eve.gets_page("red", said[1:])
@@ -248,7 +249,7 @@ def test_a_gap_between_replay_and_live_messages() -> None:
     eve.is_member("red")
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2, "replayed": 3}
-    assert found == [Anomaly("replay_hole", params, [page, elsewhere, live])]
+    assert found == [Anomaly("replay_hole", params, [join, page, elsewhere, live])]
     assert names_of(found) == ["replay_hole"]
 
 
@@ -258,7 +259,7 @@ def test_a_gap_within_the_replay() -> None:
     eve = story.client("eve")
     eve.joins("red", since=1, replay=[*said[1:3], *said[4:]])
     found = replay.seams(story.index, "red")
-    assert names_of(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole/skipped"]
     assert facts(found, "sequence", "count", "replayed") == [4, 1, 4]
 
 
@@ -268,8 +269,18 @@ def test_a_replay_that_ends_too_early() -> None:
     eve = story.client("eve")
     eve.joins("red", since=1, replay=said[1:4])
     found = replay.seams(story.index, "red")
-    assert names_of(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole/ends_early"]
     assert facts(found, "sequence", "count") == [5, 2]
+
+
+def test_a_since_of_zero_that_is_taken_for_none() -> None:
+    """The newest fifty are replayed, and all before them are missing."""
+    story, _, said = room_of(60)
+    eve, noa = story.clients("eve", "noa")
+    eve.joins("red", since=0, replay=said[-NEWEST:])
+    noa.joins("red", since=1, replay=said[-NEWEST:])
+    assert names_of(replay.seams(story.index, "red", "eve")) == ["replay_hole/zero"]
+    assert names_of(replay.seams(story.index, "red", "noa")) == ["replay_hole/skipped"]
 
 
 def test_a_replay_that_does_not_come() -> None:
@@ -279,17 +290,21 @@ def test_a_replay_that_does_not_come() -> None:
     for person, since, count in ((eve, 1, 2), (noa, 2, 1)):
         person.joins("red", since=since)
         found = replay.seams(story.index, "red", person.name)
-        assert names_of(found) == ["replay_hole"]
+        assert names_of(found) == ["replay_hole/nothing"]
         assert facts(found, "sequence", "count", "replayed", "since") == [since + 1, count, 0, since]
     begin = len(story.events)
     mia.joins("red", replay=[])
     asked = story.events[begin]
     found = replay.seams(story.index, "red", "mia")
     newest = {"newest": 3, "sequence": 3, "count": 0, "replayed": 0}
-    params = {"who": "mia", "room": "red", "since": 0, **newest}
+    params = {"who": "mia", "room": "red", "since": None, **newest}
     assert found == [Anomaly("replay_hole", params, [asked], "none")]
     assert names_of(found) == ["replay_hole/none"]
-    assert names_of(replay.seams(story.index, "red")) == ["replay_hole", "replay_hole", "replay_hole/none"]
+    assert names_of(replay.seams(story.index, "red")) == [
+        "replay_hole/nothing",
+        "replay_hole/nothing",
+        "replay_hole/none",
+    ]
 
 
 def test_a_gap_among_live_messages() -> None:
@@ -338,7 +353,7 @@ def test_a_gap_between_messages_with_huge_numbers() -> None:
     assert names_of(replay.seams(story.index, "red")) == ["lost/hole"]
     eve = story.client("eve")
     eve.joins("red", since=0, replay=[lines[0], lines[2]])
-    assert names_of(replay.seams(story.index, "red", "eve")) == ["replay_hole"]
+    assert names_of(replay.seams(story.index, "red", "eve")) == ["replay_hole/skipped"]
     assert len(people) == 2
 
 
@@ -347,6 +362,7 @@ def test_an_overlap_of_replay_and_live_messages() -> None:
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
+    join = story.last
     during = story.talk(people, "red", 2, first=5)
     eve.gets_page("red", [*said[1:], *during])
     page = story.last
@@ -357,7 +373,7 @@ def test_an_overlap_of_replay_and_live_messages() -> None:
     eve.is_member("red")
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
-    assert found == [Anomaly("replay_overlap", params, [page, live])]
+    assert found == [Anomaly("replay_overlap", params, [join, page, live])]
     assert names_of(found) == ["replay_overlap"]
 
 
@@ -434,8 +450,8 @@ def test_too_few_or_too_many_of_the_newest(shown: int) -> None:
     eve.joins("red", replay=said[-shown:])
     found = replay.seams(story.index, "red")
     span = {"first": 61 - shown, "last": 60, "newest": 60, "expected": NEWEST}
-    params = {"who": "eve", "room": "red", "since": 0, "count": shown, **span}
-    assert found == [Anomaly("wrong_replay", params, story.events[-2:-1])]
+    params = {"who": "eve", "room": "red", "since": None, "count": shown, **span}
+    assert found == [Anomaly("wrong_replay", params, story.events[-3:-1])]
     assert names_of(found) == ["wrong_replay"]
 
 
@@ -446,7 +462,7 @@ def test_fifty_with_a_gap() -> None:
     eve.joins("red", replay=[*said[9:30], *said[31:]])
     story.talk([*people, eve], "red", 2, first=61)
     found = replay.seams(story.index, "red", "eve")
-    assert names_of(found) == ["replay_hole"]
+    assert names_of(found) == ["replay_hole/skipped"]
     assert facts(found, "sequence", "count", "replayed") == [31, 1, 50]
 
 
@@ -455,7 +471,7 @@ def test_at_most_three_replays_are_reported() -> None:
     story, _, _ = room_of(2)
     for person in story.clients(*"cdefg"):
         person.joins("red", since=0)
-    assert names_of(replay.seams(story.index, "red")) == ["replay_hole"] * 3
+    assert names_of(replay.seams(story.index, "red")) == ["replay_hole/nothing"] * 3
 
 
 # --- retries --------------------------------------------------------------------------------------

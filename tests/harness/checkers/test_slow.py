@@ -132,13 +132,14 @@ def test_everybody_waits_for_the_slow_reader() -> None:
     late = (bob.says("red"), 3)
     story.passes(3.46)
     sloth.faults("read_again")
+    again = story.last
     alice.hears(*waiting)
     came = story.last
     alice.hears(*late)
     story.all_hear([bob, sloth], waiting, late)
     found = slow.stalled(story.index, "red")
     params = {"who": "alice", "slow": "sloth", "room": "red", "count": 2, "seconds": 3.5}
-    assert found == [Anomaly("stalled_by_slow_reader", params, [stopped, said, came])]
+    assert found == [Anomaly("stalled_by_slow_reader", params, [stopped, said, again, came])]
     assert names_of(found) == ["stalled_by_slow_reader"]
     assert names_of(slow.stalled(story.index, "blue")) == []
 
@@ -170,11 +171,12 @@ def test_a_server_that_keeps_everything() -> None:
     story.all_hear([alice], *lines)
     with story.moment():
         sloth.faults("read_again")
+        again = story.last
         for line, number in lines:
             sloth.hears(line, number, size=MIB - MIB // 64)
     found = slow.unbounded(story.index, "red")
     params = {"slow": "sloth", "room": "red", "mebibytes": 32, "limit": MAX_UNREAD // MIB}
-    assert found == [Anomaly("unbounded_slow_reader", params, [stopped])]
+    assert found == [Anomaly("unbounded_slow_reader", params, [stopped, again, story.last])]
     assert all(isinstance(found[0].params[key], int) for key in ("mebibytes", "limit"))
     assert names_of(found) == ["unbounded_slow_reader"]
 

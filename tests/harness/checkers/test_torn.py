@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from harness.checkers import durability, lifecycle
+from harness.history.events import Server
 from harness.reports.findings import raised
 from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
@@ -60,7 +61,7 @@ def test_a_start_that_fails_behind_a_torn_end() -> None:
     story, scribe, _ = torn(2)
     story.ends("killed", scribe)
     story.server("not_ready", why="exited", code=1, output=["KeyError: 'id'"])
-    assert names_of(lifecycle.server(story.index, 0.0, inf)) == ["no_start/exited"]
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == ["no_start/exited_again"]
     story = Story()
     story.server("ready")
     story.server("killed")
@@ -80,7 +81,10 @@ def test_other_starts_that_fail_have_other_causes(why: str, copy: bool) -> None:
     story.server("killed")
     story.server("torn", **TORN)
     story.server("not_ready", second=copy, why=why, code=1, seconds=1.0, output=[])
-    assert names_of(lifecycle.server(story.index.worlds[-1], 0.0, inf)) == [f"no_start/{why}"]
+    name = "exited_again" if why == "exited" else why
+    found = lifecycle.server(story.index.worlds[-1], 0.0, inf)
+    assert names_of(found) == [f"no_start/{name}"]
+    assert [event.what for event in found[0].evidence if isinstance(event, Server)] == ["killed", "not_ready"]
 
 
 OWN, LIBRARY = (

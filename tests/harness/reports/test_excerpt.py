@@ -217,6 +217,34 @@ def test_evidence_is_recognised_after_transport() -> None:
     assert excerpt(short, []) == Excerpt([], [], set())
 
 
+def test_a_since_is_told_only_where_there_was_one() -> None:
+    """A join or a request without `since` is not told as one with 0."""
+    told = Words(texts("en"))
+    joined = {"who": "eve", "room": "red", "sequence": 7, "count": 1, "replayed": 50}
+    assert "joined red without `since` but" in told.message(Anomaly("replay_hole", {**joined, "since": None}))
+    assert "joined red with `since` 0 but" in told.message(Anomaly("replay_hole", {**joined, "since": 0}))
+    asked = {"who": "eve", "room": "red", "missing": 2, "count": 1}
+    assert "of red from its beginning, but" in told.message(Anomaly("history_hole", {**asked, "since": None}))
+    assert "of red after 0, but" in told.message(Anomaly("history_hole", {**asked, "since": 0}))
+
+
+def test_what_explains_is_not_cut_off() -> None:
+    """The text of an `error`, and the end of an exception; of very long ones, the middle is left out."""
+    told = Words(texts("en"))
+    reason = "the message could not be accepted (the store raised OSError: no space left on device)"
+    error = {"type": "error", "data": {"code": "unavailable", "message": reason}}
+    _, _, what = told.event(Received(1.0, "bob", 1, error, 100))
+    assert reason in what
+    error["data"] = {"code": "unavailable", "message": f"first {'x' * 5000} last"}
+    _, _, what = told.event(Received(1.0, "bob", 1, error, 100))
+    assert "first" in what
+    assert what.endswith("last”")
+    assert len(what) < 700
+    (short,) = shortened([Received(1.0, "bob", 1, error, 100)])
+    assert isinstance(short, Received)
+    assert short.frame["data"]["message"].endswith(" last")
+
+
 def test_shortened_histories_keep_their_form() -> None:
     """Only long texts are cut, wherever they are; the rest is unchanged."""
     story = Story()
