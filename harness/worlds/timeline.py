@@ -29,6 +29,7 @@ class Timeline:
         """Events after which a server counts as flooding."""
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
+        self._asides: list[tuple[int, Event]] = []  # each with the number of events before it
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._conns = 0
@@ -39,12 +40,33 @@ class Timeline:
         """Seconds since the run began."""
         return self._clock() - self._began
 
+    @property
+    def just_now(self) -> float:
+        """The same, for what must not move any other event."""
+        return self.now()
+
     def record(self, event: Event) -> None:
         """Add an event to the history. A server that sends without end is recorded once."""
         self.history.append(event)
         if len(self.history) > self.most_events and not self.flooded:
             self.flooded = True
             self.record(history.Server(self.now(), "flooding", {"events": self.most_events}))
+
+    def aside(self, event: Event) -> None:
+        """Add an event that nobody waits for or judges: a call between components, or what was printed."""
+        place = len(self.history)
+        while place and self.history[place - 1].at > event.at:
+            place -= 1
+        self._asides.append((place, event))
+
+    def with_asides(self) -> History:
+        """The history with these, each where it happened."""
+        found: History = []
+        before = 0
+        for place, event in sorted(self._asides, key=lambda each: (each[0], each[1].at)):
+            found += [*self.history[before:place], event]
+            before = place
+        return [*found, *self.history[before:]]
 
     def next_conn(self) -> int:
         """The number of a new connection."""

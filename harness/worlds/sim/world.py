@@ -22,7 +22,7 @@ from harness.worlds.connection import Connection
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
-from harness.worlds.sim.host import ANOTHER, LOCKS, Host
+from harness.worlds.sim.host import ANOTHER, LOCKS, Host, without_observers
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import UPTIME, Simulator
@@ -85,6 +85,7 @@ class SimWorld(ServedWorld):
         # What the program that starts has found in its data folder.
         self._found: Path | None = beside.data if beside else None
         super().__init__(target, beside.timeline if beside else self._new_timeline(), beside)
+        self.printing.cleaned = without_observers
 
     def _new_timeline(self) -> SimTimeline:
         timeline = SimTimeline(Random(f"{self._seed}/nonce").randbytes(3).hex())
@@ -200,6 +201,7 @@ class SimWorld(ServedWorld):
         key = self.target.command, self.target.cwd
         process = SimProcess(host, self.data, key in _started)
         _started.add(key)
+        host.on_print = self._hear
         host.synced = {size.inode: size.size for size in sizes(self.data).values()}
 
         def main() -> None:
@@ -214,6 +216,9 @@ class SimWorld(ServedWorld):
 
         host.start(main, environment.of_server(self._settings(), self.target.passed))
         return process
+
+    def _hear(self, text: str) -> None:
+        self.printing.take(self.timeline.just_now, text)
 
     async def _kill(self, detail: dict[str, object]) -> None:
         """SIGKILL; before, record which messages a power failure would lose."""

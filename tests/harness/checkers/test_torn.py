@@ -7,7 +7,6 @@ from math import inf
 import pytest
 
 from harness.checkers import durability, lifecycle
-from harness.reports.findings import raised
 from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 TORN = {"files": "journal", "bytes": 23}
@@ -81,28 +80,3 @@ def test_other_starts_that_fail_have_other_causes(why: str, copy: bool) -> None:
     story.server("torn", **TORN)
     story.server("not_ready", second=copy, why=why, code=1, seconds=1.0, output=[])
     assert names_of(lifecycle.server(story.index.worlds[-1], 0.0, inf)) == [f"no_start/{why}"]
-
-
-OWN, LIBRARY = (
-    '  File "server.py", line 3, in read',
-    '  File "/usr/lib/python3.11/json/decoder.py", line 355, in x',
-)
-
-
-@pytest.mark.parametrize(
-    ("output", "found"),
-    [
-        ([OWN, "    a = b", "KeyError: 1"], [[OWN.strip(), "    a = b", "KeyError: 1"]]),
-        ([OWN, "    a = b", LIBRARY, "    c", "x.Error: 1"], [[OWN.strip(), "    a = b", "x.Error: 1"]]),
-        ([OWN, LIBRARY, "    c", "x.Error: 1"], [[OWN.strip(), "x.Error: 1"]]),
-        ([LIBRARY, "    c", "x.Error: 1"], [[LIBRARY.strip(), "    c", "x.Error: 1"]]),
-        ([LIBRARY, "    c", OWN, "    d", "KeyError: 1"], [[OWN.strip(), "    d", "KeyError: 1"]]),
-        ([OWN, "    a", "KeyError: 1", OWN, "    a", "KeyError: 1"], [[OWN.strip(), "    a", "KeyError: 1"]]),
-        (["KeyError: 1"], []),
-    ],
-)
-def test_an_exception_is_reported_with_the_line_in_the_student_s_code(
-    output: list[str], found: list[list[str]]
-) -> None:
-    """A library raises it because of what it was given there."""
-    assert raised(output) == found

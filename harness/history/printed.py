@@ -1,0 +1,169 @@
+"""What a server prints, as events: a line each, but a traceback or a warning of Python's as a whole.
+
+A server may print without end. So a history has the first of it, and how much more there was; `Output.seen`
+counts all tracebacks of some megabytes, each distinct one once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from harness.history.events import Printed
+from lab.legible import legible
+
+MOST = 300
+"""Events of a run that show what was printed."""
+MOST_READ = 8 * 1024 * 1024
+"""Characters of a run's output that are read."""
+_LONGEST = 300
+"""Characters of a line that are kept."""
+_MOST_LINES = 80
+"""Lines of a traceback that are kept: the first and the last ones."""
+_OWN = "listening on "
+"""How the line begins by which the reference server says that it is ready."""
+_HEADER = re.compile(r"[\s|+]*(?:Exception Group )?Traceback \(most recent call last\):$")
+_CHAIN = re.compile(
+    r"[\s|]*(?:During handling of the above exception|The above exception was the direct cause)"
+)
+_WARNING = re.compile(r".+:\d+: \w*Warning: ")
+_IN_GROUP = re.compile(r"\s*[|+]")
+_LINES_OF_WARNING = 3
+"""The warning, its line of code, and the advice to use tracemalloc."""
+_TRACEMALLOC = "RuntimeWarning: Enable tracemalloc"
+
+
+class Seen(Struct):
+    """A traceback or a warning: its lines and its time, where it was printed first; and how often it was."""
+
+    at: float
+    lines: list[str]
+    count: int = 1
+
+
+class Output:
+    """Takes what a server prints, piece by piece, and gives `record` the events. `hidden` is not shown."""
+
+    def __init__(
+        self,
+        record: Callable[[Printed], None],
+        *,
+        hidden: str = "",
+        is_second: bool = False,
+    ) -> None:
+        self._record = record
+        self.cleaned: Callable[[list[str]], list[str]] = lambda lines: lines
+        """Leaves out of a traceback what is ours."""
+        self.seen: dict[tuple[str, ...], Seen] = {}
+        """Tracebacks and warnings, by their lines without the last, which says the exception."""
+        self._hidden = hidden
+        self._is_second = is_second
+        self._rest = ""  # a line that has not ended yet
+        self._block: list[str] = []
+        self._at = 0.0
+        self._is_traceback = self._is_warning = False
+        self._is_ended = False  # the exception was printed: the next line may still belong to it
+        self._read = 0
+        self._shown = 0
+        self._left_out = 0
+
+    def take(self, at: float, text: str, skipped: int = 0) -> None:
+        """What was printed at this time; before it, so many characters that nobody could keep up with."""
+        self._left_out += skipped
+        if self._read > MOST_READ:
+            self._left_out += len(text)
+            return
+        self._read += len(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._line(at, line.rstrip("\r"))
+        if len(self._rest) > MOST_READ:
+            self._rest = ""
+
+    def end_block(self) -> None:
+        """Nothing came for a while: what is complete so far is shown."""
+        if self._block and (self._is_ended or not self._is_traceback):
+            self._end()
+
+    def flush(self, at: float) -> None:
+        """The server, or the run, has ended."""
+        if self._rest:
+            self._line(at, self._rest)
+            self._rest = ""
+        self._end()
+        if self._left_out:
+            self._record(Printed(at, "", self._is_second, self._left_out))
+            self._left_out = 0
+
+    def _line(self, at: float, line: str) -> None:
+        if self._block and self._belongs(line):
+            self._block.append(line)
+            return
+        is_header = _HEADER.match(line) is not None
+        if is_header and self._is_line and self._at == at:  # it says what failed
+            self._is_traceback, self._is_ended = True, False
+            self._block.append(line)
+            return
+        self._end()
+        self._is_traceback = is_header
+        self._is_warning = not self._is_traceback and _WARNING.match(line) is not None
+        self._at, self._is_ended = at, False
+        self._block = [line]
+
+    @property
+    def _is_line(self) -> bool:
+        """Whether what is not shown yet is one ordinary line."""
+        return bool(self._block) and not self._is_traceback and not self._is_warning
+
+    def _belongs(self, line: str) -> bool:
+        """Whether a line goes on with a warning, with the group of exceptions, or with the traceback."""
+        if self._is_line:
+            return False
+        if self._is_warning:
+            return line.startswith(("  ", _TRACEMALLOC)) and len(self._block) < _LINES_OF_WARNING
+        if _IN_GROUP.match(self._block[-1]):
+            return _IN_GROUP.match(line) is not None
+        if not line.strip() or _CHAIN.match(line):
+            return True
+        if self._is_ended:
+            words = next(each for each in reversed(self._block) if each.strip())
+            self._is_ended = not (_CHAIN.match(words) and _HEADER.match(line))
+            return not self._is_ended
+        self._is_ended = not line.startswith((" ", "\t"))
+        return True
+
+    def _end(self) -> None:
+        lines, self._block = self._block, []
+        while lines and not lines[-1].strip():
+            lines.pop()
+        if not lines:
+            return
+        lines = self.cleaned(lines)
+        lines = [_short(legible(line.replace(self._hidden, "…") if self._hidden else line)) for line in lines]
+        if self._is_traceback or self._is_warning:
+            self._count(lines[1:] if self._is_traceback and not _HEADER.match(lines[0]) else lines)
+        if lines[0].startswith(_OWN):
+            return
+        if self._shown < MOST:
+            self._shown += 1
+            self._record(Printed(self._at, "\n".join(_fewer(lines)), self._is_second))
+        else:
+            self._left_out += sum(map(len, lines))
+
+    def _count(self, lines: list[str]) -> None:
+        key = tuple(lines[:-1])
+        if key in self.seen:
+            self.seen[key].count += 1
+        else:
+            self.seen[key] = Seen(self._at, lines)
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _fewer(lines: list[str]) -> list[str]:
+    half = _MOST_LINES // 2
+    return lines if len(lines) <= _MOST_LINES else [*lines[:half], "  …", *lines[-half:]]
