@@ -101,9 +101,9 @@ class Words:
         times = "direct" if cause.at is None else "once" if cause.count == 1 else "several"
         times = "first" if cause.kind == "unawaited" and cause.at is not None else times
         often = self.texts.say(f"first.{times}", count=cause.count, at=f"{cause.time:.3f}")
-        is_none = cause.kind == "unusable" and "NoneType" in cause.error
+        is_none = cause.kind == "unusable" and "NoneType" in cause.error  # else it is of another type
         return self.texts.say(
-            f"first.{'none' if is_none else cause.kind}",
+            f"first.{'unusable_none' if is_none else cause.kind}",
             what=excerpt(self.clean(cause.what), width=_LONGEST_ERROR),
             where=self.clean(cause.where),
             error=excerpt(self.clean(cause.error), width=_LONGEST_ERROR),

@@ -33,6 +33,7 @@ class Cause(Struct, frozen=True):
     raised      an exception of the judged code
     elsewhere   one of the code that runs it, whose reason is not known
     unusable    one of the code that runs it, `error`, with what the method `what` had returned
+    none        `what`, a method, returned None when it was called directly; `where` is the call
     unawaited   a call of an asynchronous method, `what`, that did nothing, since it was not awaited
     blocks      a call that blocked the event loop, for `seconds`
     """
@@ -58,6 +59,8 @@ class Cause(Struct, frozen=True):
 
     def is_told_by(self, anomaly: Anomaly) -> bool:
         """Whether a finding says the same."""
+        if self.kind in ("unusable", "none"):
+            return _is_none(anomaly) and anomaly.params.get("duty") == self.what
         where = str(anomaly.params.get("where"))
         return _KINDS.get(anomaly.name) == self.kind and where.startswith(f"{self.where}:")
 
@@ -95,11 +98,29 @@ def with_contract(causes: list[Cause], breaches: Iterable[Anomaly]) -> list[Caus
     """The causes with those that direct calls of the component have shown, and the play has not."""
     found = list(causes)
     for breach in breaches:
-        if breach.name in _KINDS and not any(each.is_told_by(breach) for each in found):
+        if _is_none(breach):
+            found = _with_none(found, breach)
+        elif breach.name in _KINDS and not any(each.is_told_by(breach) for each in found):
             where, _, source = str(breach.params["where"]).partition(": ")
             what, seconds = str(breach.params.get("error", "")), float(breach.params.get("seconds", 0.0))
             found.append(Cause(_KINDS[breach.name], what, where, source, seconds=seconds))
     return found
+
+
+def _is_none(anomaly: Anomaly) -> bool:
+    """Whether a finding says that a method has returned None, and should not."""
+    return anomaly.params.get("got") == "None" and "call" in anomaly.params
+
+
+def _with_none(causes: list[Cause], breach: Anomaly) -> list[Cause]:
+    """The causes with a method that has returned None, before what it has led to."""
+    method = str(breach.params["duty"])
+    if any(cause.kind == "unusable" and cause.what == method for cause in causes):
+        return causes
+    first = Cause("none", method, str(breach.params["call"]))
+    led_to = (at for at, cause in enumerate(causes) if "NoneType" in cause.what)
+    at = next(led_to, len(causes))
+    return [*causes[:at], first, *causes[at:]]
 
 
 def _cause_of(seen: Seen, is_own: Callable[[str], bool], methods: dict[str, str]) -> Cause | None:

@@ -74,6 +74,8 @@ class Host:
         """Until when `time.sleep` holds up everything on it."""
         self.slept: dict[str, float] = {}
         """Where it called `time.sleep`, and for how many seconds in all."""
+        self.on_block: Callable[[str, float], None] = lambda where, seconds: None
+        """Called with the place and the seconds of each call that keeps its loop from running."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
         self.on_print: Callable[[str], None] = lambda text: None
@@ -296,10 +298,11 @@ class Host:
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep`: for so long, nothing else happens on this host."""
-        if self.thread is None:
-            where = self.simulator.called_from()
-            self.slept[where] = self.slept.get(where, 0.0) + seconds
+        where = self.simulator.called_from() if self.thread is None else ""
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
+        if where:
+            self.slept[where] = self.slept.get(where, 0.0) + seconds
+            self.on_block(where, seconds)
 
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""

@@ -13,10 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from harness.history.events import Began, Event
 from harness.judged import environment
 from harness.judged.process import in_memory
 from harness.judged.targets import CommandNotFound, Target, python_program
+from harness.verdict.causes import LONG_BLOCK, Cause, in_order
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds.connection import Connection
 from harness.worlds.served import Process, ServedWorld
@@ -82,6 +85,7 @@ class SimWorld(ServedWorld):
         self._interval = POLL
         self._hosts: list[Host] = beside._hosts if beside else []
         self._exercise, self._seed = exercise, seed
+        self._blocks: dict[str, Cause] = beside._blocks if beside else {}  # by place
         # What the program that starts has found in its data folder.
         self._found: Path | None = beside.data if beside else None
         super().__init__(target, beside.timeline if beside else self._new_timeline(), beside)
@@ -202,6 +206,7 @@ class SimWorld(ServedWorld):
         process = SimProcess(host, self.data, key in _started)
         _started.add(key)
         host.on_print = self._hear
+        host.on_block = lambda where, _: self._blocked(where, host.busy_until - self.simulator.now)
         host.synced = {size.inode: size.size for size in sizes(self.data).values()}
 
         def main() -> None:
@@ -220,6 +225,18 @@ class SimWorld(ServedWorld):
     def _hear(self, text: str) -> None:
         self.printing.take(self.timeline.just_now, text)
 
+    def _blocked(self, where: str, seconds: float) -> None:
+        """The server's loop has not run for so many seconds, since it is there: a mistake, if it is long."""
+        if seconds >= LONG_BLOCK:
+            place, _, source = where.partition(": ")
+            known = self._blocks.get(where) or Cause("blocks", "", place, source, 0, self.timeline.just_now)
+            longest = max(seconds, known.seconds)
+            self._blocks[where] = replace(known, count=known.count + 1, seconds=longest)
+
+    def causes(self) -> list[Cause]:
+        """See ServedWorld; and what has kept the server's loop from running."""
+        return in_order([*super().causes(), *self._blocks.values()])
+
     async def _kill(self, detail: dict[str, object]) -> None:
         """SIGKILL; before, record which messages a power failure would lose."""
         assert isinstance(self._process, SimProcess)
@@ -235,12 +252,16 @@ class SimWorld(ServedWorld):
         await super()._kill(detail)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or failed."""
+        """Short calls of `time.sleep`; after a failure, which tasks wait for locks, or failed."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
                 found[where] = found.get(where, 0.0) + seconds
-        texts = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        texts = [
+            Text("slept", {"where": where, "seconds": round(each, 3)})
+            for where, each in found.items()
+            if where not in self._blocks
+        ]
         texts = [*super().remarks(outcome), *texts]
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))

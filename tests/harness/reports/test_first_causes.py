@@ -96,17 +96,19 @@ def test_what_json_says_of_a_cause() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", ["raised", "elsewhere", "unusable", "none", "unawaited", "blocks"])
+@pytest.mark.parametrize(
+    "kind", ["raised", "elsewhere", "unusable", "unusable None", "none", "unawaited", "blocks"]
+)
 @pytest.mark.parametrize(("at", "count"), [(None, 1), (0.5, 1), (0.5, 3)])
 def test_each_kind_has_its_words(language: str, kind: str, at: float | None, count: int) -> None:
     """In each language, with its place."""
-    error = "TypeError: 'NoneType' object" if kind == "none" else "TypeError: 1"
-    cause = Cause(kind.replace("none", "unusable"), "thing", PLACE, SOURCE, count, at, error, 2.5)
+    error = "TypeError: 'NoneType' object" if kind == "unusable None" else "TypeError: 1"
+    cause = Cause(kind.split()[0], "thing", PLACE, SOURCE, count, at, error, 2.5)
     told = Words(texts(language)).first_cause(cause)
     assert PLACE in told
     assert "first." not in told
     assert "{" not in told
-    assert ("None" in told) == (kind == "none")
+    assert ("None" in told) == (kind in ("none", "unusable None"))
 
 
 def test_a_table_shows_what_was_printed_at_its_moment() -> None:
