@@ -7,6 +7,7 @@ counts all tracebacks of some megabytes, each distinct one once.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ from msgspec import Struct
 from harness.history.events import Printed
 from lab.legible import legible
 
+LAST_LINES = 40
+"""Lines that are kept of the end of a server's output."""
 MOST = 300
 """Events of a run that show what was printed."""
 MOST_READ = 8 * 1024 * 1024
@@ -58,6 +61,8 @@ class Output:
         """Leaves out of a traceback what is ours."""
         self.seen: dict[tuple[str, ...], Seen] = {}
         """Tracebacks and warnings, by their lines without the last, which says the exception."""
+        self.last: deque[tuple[float, str]] = deque(maxlen=LAST_LINES)
+        """The last lines, with their times."""
         self._hidden = hidden
         self._is_second = is_second
         self._rest = ""  # a line that has not ended yet
@@ -146,6 +151,7 @@ class Output:
             self._count(lines[1:] if self._is_traceback and not _HEADER.match(lines[0]) else lines)
         if lines[0].startswith(_OWN):
             return
+        self.last.extend((self._at, line) for line in lines if line.strip())
         if self._shown < MOST:
             self._shown += 1
             self._record(Printed(self._at, "\n".join(_fewer(lines)), self._is_second))

@@ -37,8 +37,6 @@ from harness.worlds.torn import Sizes, Watch, sizes
 READY_SECONDS = 10.0
 _READS = 32
 """Times that the rest of a server's output is read, when it has ended."""
-LAST_LINES = 40
-"""Lines that are kept of the end of a server's output."""
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output above which a server prints too much, which is noted."""
 WRITE_SECONDS = 1.0
@@ -151,7 +149,6 @@ class ServedWorld(World):
         self._port = self._free_port() if self.can_restart else 0
         self._process: Process | None = None
         self._starts = 0
-        self._output: list[str] = []
         self.left = ""
         """What the server's command started and could not be ended when the world was closed."""
         self._reported: set[int] = set()
@@ -484,10 +481,10 @@ class ServedWorld(World):
         return list(self.target.remarks)
 
     def output(self) -> list[str]:
-        """The last lines that the server printed, over all of its starts."""
+        """The last lines that the server printed, over all of its starts, each with its time."""
         if self._process is not None:
             self._keep_output(self._process)
-        return self._output[-LAST_LINES:]
+        return [f"{at:.3f} s  {line}" for at, line in self.printing.last]
 
     def causes(self) -> list[Cause]:
         """What the judged code did or forgot by itself, the first one first."""
@@ -509,7 +506,6 @@ class ServedWorld(World):
 
     def _keep_output(self, process: Process) -> None:
         self._hear_rest(process)
-        self._output += [line for line in process.tail(LAST_LINES) if not line.startswith("listening on ")]
         if process.printed > MUCH_OUTPUT:
             self.note("printed_much", process.printed)
 

@@ -74,6 +74,8 @@ class Host:
         """Until when `time.sleep` holds up everything on it."""
         self.slept: dict[str, float] = {}
         """Where it called `time.sleep`, and for how many seconds in all."""
+        self.last_slept = ""
+        """Where it called that last."""
         self.on_block: Callable[[str, float], None] = lambda where, seconds: None
         """Called with the place and the seconds of each call that keeps its loop from running."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
@@ -302,6 +304,7 @@ class Host:
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
         if where:
             self.slept[where] = self.slept.get(where, 0.0) + seconds
+            self.last_slept = where
             self.on_block(where, seconds)
 
     def postpone(self, handle: Handle) -> None:

@@ -355,8 +355,10 @@ class SimProcess:
         self.host.kill()
 
     def hangs_where(self) -> list[str]:
-        """End it, and return where its tasks wait: first those that wait for one another."""
-        places = self.host.waiting(ANOTHER) or self.host.waiting()
+        """End it, and return where it sleeps, or its tasks wait: first those that wait for one another."""
+        sleeps = self.host.busy_until > self.host.simulator.now
+        places = [self.host.last_slept] if sleeps and self.host.last_slept else []
+        places = places or self.host.waiting(ANOTHER) or self.host.waiting()
         self.host.kill(signal.SIGABRT)
         return list(dict.fromkeys(places))[:4]
 
