@@ -61,14 +61,14 @@ class Output:
         """Leaves out of a traceback what is ours."""
         self.seen: dict[tuple[str, ...], Seen] = {}
         """Tracebacks and warnings, by their lines without the last, which says the exception."""
-        self.last: deque[tuple[float, str]] = deque(maxlen=LAST_LINES)
-        """The last lines, with their times."""
+        self._last: deque[tuple[float, str]] = deque(maxlen=LAST_LINES)  # with their times
         self._hidden = hidden
         self._is_second = is_second
         self._rest = ""  # a line that has not ended yet
         self._block: list[str] = []
         self._at = 0.0
         self._is_traceback = self._is_warning = False
+        self._is_group = False
         self._is_ended = False  # the exception was printed: the next line may still belong to it
         self._read = 0
         self._shown = 0
@@ -102,20 +102,32 @@ class Output:
             self._record(Printed(at, "", self._is_second, self._left_out))
             self._left_out = 0
 
+    def last_lines(self) -> list[str]:
+        """The last lines, each with its time."""
+        times = [f"{at:.3f} s" for at, _ in self._last]
+        lines = self._legible([line for _, line in self._last])
+        return [f"{at}  {line}" for at, line in zip(times, lines, strict=True)]
+
     def _line(self, at: float, line: str) -> None:
         if self._block and self._belongs(line):
             self._block.append(line)
             return
         is_header = _HEADER.match(line) is not None
         if is_header and self._is_line and self._at == at:  # it says what failed
-            self._is_traceback, self._is_ended = True, False
+            self._begin_traceback(line)
             self._block.append(line)
             return
         self._end()
-        self._is_traceback = is_header
-        self._is_warning = not self._is_traceback and _WARNING.match(line) is not None
-        self._at, self._is_ended = at, False
-        self._block = [line]
+        self._at, self._block = at, [line]
+        self._is_traceback = self._is_warning = False
+        if is_header:
+            self._begin_traceback(line)
+        else:
+            self._is_warning = _WARNING.match(line) is not None
+
+    def _begin_traceback(self, header: str) -> None:
+        self._is_traceback, self._is_ended = True, False
+        self._is_group = _IN_GROUP.match(header) is not None
 
     @property
     def _is_line(self) -> bool:
@@ -124,37 +136,40 @@ class Output:
 
     def _belongs(self, line: str) -> bool:
         """Whether a line goes on with a warning, with the group of exceptions, or with the traceback."""
-        if self._is_line:
-            return False
         if self._is_warning:
             return line.startswith(("  ", _TRACEMALLOC)) and len(self._block) < _LINES_OF_WARNING
-        if _IN_GROUP.match(self._block[-1]):
+        if self._is_line:
+            return False
+        if self._is_group:
             return _IN_GROUP.match(line) is not None
+        if line.startswith(" ") and not self._is_ended:
+            return True
         if not line.strip() or _CHAIN.match(line):
             return True
         if self._is_ended:
             words = next(each for each in reversed(self._block) if each.strip())
-            self._is_ended = not (_CHAIN.match(words) and _HEADER.match(line))
-            return not self._is_ended
-        self._is_ended = not line.startswith((" ", "\t"))
+            if not _CHAIN.match(words) or not _HEADER.match(line):
+                return False
+            self._begin_traceback(line)
+            return True
+        self._is_ended = not line.startswith("\t")
         return True
 
     def _end(self) -> None:
-        lines, self._block = self._block, []
+        lines, self._block = self.cleaned(self._block), []
         while lines and not lines[-1].strip():
             lines.pop()
         if not lines:
             return
-        lines = self.cleaned(lines)
-        lines = [_short(legible(line.replace(self._hidden, "…") if self._hidden else line)) for line in lines]
         if self._is_traceback or self._is_warning:
-            self._count(lines[1:] if self._is_traceback and not _HEADER.match(lines[0]) else lines)
+            begin = 1 if self._is_traceback and not _HEADER.match(lines[0]) else 0
+            self._count(lines[begin:])
         if lines[0].startswith(_OWN):
             return
-        self.last.extend((self._at, line) for line in lines if line.strip())
+        self._last.extend((self._at, line) for line in lines if line.strip())
         if self._shown < MOST:
             self._shown += 1
-            self._record(Printed(self._at, "\n".join(_fewer(lines)), self._is_second))
+            self._record(Printed(self._at, "\n".join(_fewer(self._legible(lines))), self._is_second))
         else:
             self._left_out += sum(map(len, lines))
 
@@ -163,11 +178,15 @@ class Output:
         if key in self.seen:
             self.seen[key].count += 1
         else:
-            self.seen[key] = Seen(self._at, lines)
+            self.seen[key] = Seen(self._at, self._legible(lines))
 
-
-def _short(line: str) -> str:
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    def _legible(self, lines: list[str]) -> list[str]:
+        """The lines as they are shown."""
+        found = []
+        for line in lines:
+            line = legible(line.replace(self._hidden, "…") if self._hidden else line)
+            found.append(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
+        return found
 
 
 def _fewer(lines: list[str]) -> list[str]:

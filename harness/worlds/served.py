@@ -484,7 +484,7 @@ class ServedWorld(World):
         """The last lines that the server printed, over all of its starts, each with its time."""
         if self._process is not None:
             self._keep_output(self._process)
-        return [f"{at:.3f} s  {line}" for at, line in self.printing.last]
+        return self.printing.last_lines()
 
     def causes(self) -> list[Cause]:
         """What the judged code did or forgot by itself, the first one first."""
