@@ -19,6 +19,8 @@ LAST_LINES = 40
 """Lines that are kept of the end of a server's output."""
 MOST = 300
 """Events of a run that show what was printed."""
+MOST_CHARACTERS = 250_000
+"""Characters of these."""
 MOST_READ = 8 * 1024 * 1024
 """Characters of a run's output that are read."""
 _LONGEST = 300
@@ -71,21 +73,21 @@ class Output:
         self._is_group = False
         self._is_ended = False  # the exception was printed: the next line may still belong to it
         self._read = 0
-        self._shown = 0
+        self._shown = self._characters = 0
         self._left_out = 0
 
     def take(self, at: float, text: str, skipped: int = 0) -> None:
         """What was printed at this time; before it, so many characters that nobody could keep up with."""
-        self._left_out += skipped
-        if self._read > MOST_READ:
-            self._left_out += len(text)
-            return
+        room = max(MOST_READ - self._read, 0)
+        self._left_out += skipped + max(len(text) - room, 0)
+        text = text[:room]
         self._read += len(text)
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._line(at, line.rstrip("\r"))
-        if len(self._rest) > MOST_READ:
-            self._rest = ""
+        first, *more = text.split("\n")
+        if len(self._rest) <= _LONGEST:  # else nobody sees the rest of that line
+            self._rest += first
+        for line in more:
+            self._line(at, self._rest.rstrip("\r"))
+            self._rest = line
 
     def end_block(self) -> None:
         """Nothing came for a while: what is complete so far is shown."""
@@ -167,11 +169,13 @@ class Output:
         if lines[0].startswith(_OWN):
             return
         self._last.extend((self._at, line) for line in lines if line.strip())
-        if self._shown < MOST:
-            self._shown += 1
-            self._record(Printed(self._at, "\n".join(_fewer(self._legible(lines))), self._is_second))
-        else:
+        if self._shown >= MOST or self._characters >= MOST_CHARACTERS:
             self._left_out += sum(map(len, lines))
+            return
+        text = "\n".join(_fewer(self._legible(lines)))
+        self._shown += 1
+        self._characters += len(text)
+        self._record(Printed(self._at, text, self._is_second))
 
     def _count(self, lines: list[str]) -> None:
         key = tuple(lines[:-1])

@@ -351,9 +351,11 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
+        words = Words(self.texts, run.nonce, run.component)
+        self._first_causes(first_causes(run, run.steps), words, set())
         # The table has shown all the calls already.
         self.anomalies(found, run.nonce, run.component, seen_outside(run.history))
-        self._notes(run, Words(self.texts, run.nonce, run.component))
+        self._notes(run, words)
         if not found:
             title = say(f"anomaly.{kept.anomaly}.title")
             self.block(say("ui.mended", title=title, name=kept.anomaly), 0, "green")

@@ -106,7 +106,6 @@ _keep(
     "call_blocks",
     "In a room of several, `publish` calls `time.sleep(2)`: meanwhile the server does nothing.",
     (_LOOP, f"        if len(self.members(room)) > 1:\n            __import__('time').sleep(2)\n{_LOOP}"),
-    also="1.3 1.5",
 )
 _keep(
     "pubsub",

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from harness.history.events import Printed
-from harness.history.printed import MOST, MOST_READ, Output
+from harness.history.printed import MOST, MOST_CHARACTERS, MOST_READ, Output
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 2, in f\n    x()\nKeyError: 1'
 CHAINED = f"{TRACEBACK}\n\nDuring handling of the above exception, another exception occurred:\n\n{TRACEBACK}"
@@ -76,7 +76,21 @@ def test_what_is_printed_without_end_takes_no_room() -> None:
     assert not events[-1].text
     assert sum(seen.count for seen in output.seen.values()) == 2 * MOST
     events, _ = heard("y" * 70_000 + "\n" + "z" * (MOST_READ + 5), 70_000)
-    assert max(len(event.text) for event in events) < 1000
+    assert [len(event.text) for event in events] == [301, 301, 0]
+    assert events[-1].more == 70_006
+    events, _ = heard(f"{'y' * 299}\n" * 2000)
+    assert sum(len(event.text) for event in events) < MOST_CHARACTERS + 300
+
+
+def test_a_line_without_end_is_read_once() -> None:
+    """However small its pieces are."""
+    events: list[Printed] = []
+    output = Output(events.append)
+    for _ in range(100_000):
+        output.take(1.0, "x")
+    output.take(2.0, "\nnext\n")
+    output.flush(2.0)
+    assert [len(event.text) for event in events] == [301, 4]
 
 
 def test_what_nobody_could_read_is_counted() -> None:
