@@ -7,6 +7,7 @@ distinct one once, in the order of time.
 from __future__ import annotations
 
 import ast
+import linecache
 from collections.abc import Callable, Iterable
 from functools import cache
 from math import inf
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.printed import Seen
-from harness.history.raised import Frame, Raised, own_frame, raised_in, unawaited_in
+from harness.history.raised import Frame, Raised, Unawaited, own_frame, raised_in, unawaited_in
 
 LONG_BLOCK = 1.0
 """Seconds for which one call may block the event loop, before that is a mistake."""
@@ -34,6 +35,7 @@ class Cause(Struct, frozen=True):
     elsewhere   one of the code that runs it, whose reason is not known
     unusable    one of the code that runs it, `error`, with what the method `what` had returned
     none        `what`, a method, returned None when it was called directly; `where` is the call
+    task        an exception that has ended a task, which nobody has looked at, so that the time is not known
     unawaited   a call of an asynchronous method, `what`, that did nothing, since it was not awaited
     blocks      a call that blocked the event loop, for `seconds`
     """
@@ -66,16 +68,19 @@ class Cause(Struct, frozen=True):
 
 
 def causes_in(
-    seen: Iterable[Seen], is_own: Callable[[str], bool], methods: dict[str, str] | None = None
+    seen: Iterable[Seen],
+    is_own: Callable[[str], bool],
+    methods: dict[str, str] | None = None,
+    files: Iterable[str] = (),
 ) -> list[Cause]:
     """The causes in what a server has printed.
 
     `is_own` says which files are judged. `methods` are those of the judged components: by their names, how
-    they are shown.
+    they are shown; `files` are where these are.
     """
     found: dict[tuple[str, str, str], Cause] = {}
     for each in seen:
-        cause = _cause_of(each, is_own, methods or {})
+        cause = _cause_of(each, is_own, methods or {}, files)
         if cause is None:
             continue
         key = cause.kind, cause.what.partition(":")[0], cause.where
@@ -123,10 +128,12 @@ def _with_none(causes: list[Cause], breach: Anomaly) -> list[Cause]:
     return [*causes[:at], first, *causes[at:]]
 
 
-def _cause_of(seen: Seen, is_own: Callable[[str], bool], methods: dict[str, str]) -> Cause | None:
+def _cause_of(
+    seen: Seen, is_own: Callable[[str], bool], methods: dict[str, str], files: Iterable[str]
+) -> Cause | None:
     forgotten = unawaited_in(seen.lines)
     if forgotten is not None:
-        frame = forgotten.frame
+        frame = forgotten.frame if is_own(forgotten.frame.file) else _dropped(forgotten, files)
         inside = replace(frame, function=_function_at(frame.file, frame.line))
         return Cause("unawaited", forgotten.name, inside.place, frame.source, seen.count, seen.at)
     raised = raised_in(seen.lines, is_own)
@@ -164,6 +171,22 @@ def _asked(raised: Raised, methods: dict[str, str]) -> str:
     return ""
 
 
+def _dropped(forgotten: Unawaited, files: Iterable[str]) -> Frame:
+    """Where a coroutine was made that was never awaited: Python saw where it was dropped, in other code.
+
+    If there is only one such call in the judged files.
+    """
+    name, found = forgotten.name.rpartition(".")[2], []
+    for file in files:
+        tree = _tree(file)
+        nodes = list(ast.walk(tree)) if tree is not None else []
+        awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
+        calls = [node for node in nodes if isinstance(node, ast.Call) and id(node) not in awaited]
+        lines = [call.lineno for call in calls if getattr(call.func, "attr", "") == name]
+        found += [Frame(file, line, "", linecache.getline(file, line).strip()) for line in lines]
+    return found[0] if len(found) == 1 else forgotten.frame
+
+
 def _function_at(file: str, line: int) -> str:
     found = _innermost(file, line)
     return found.name if found is not None else ""
@@ -177,8 +200,13 @@ def _innermost(file: str, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef |
 
 @cache
 def _functions(file: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = _tree(file)
+    nodes = ast.walk(tree) if tree is not None else ()
+    return [each for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _tree(file: str) -> ast.Module | None:
     try:
-        tree = ast.parse(Path(file).read_bytes())
+        return ast.parse(Path(file).read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError):
-        return []
-    return [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return None

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.history.events import Began, Event
+from harness.history.raised import Raised
 from harness.judged import environment
 from harness.judged.process import in_memory
 from harness.judged.targets import CommandNotFound, Target, python_program
@@ -228,14 +229,21 @@ class SimWorld(ServedWorld):
     def _blocked(self, where: str, seconds: float) -> None:
         """The server's loop has not run for so many seconds, since it is there: a mistake, if it is long."""
         if seconds >= LONG_BLOCK:
-            place, _, source = where.partition(": ")
-            known = self._blocks.get(where) or Cause("blocks", "", place, source, 0, self.timeline.just_now)
+            now = self.timeline.just_now
+            known = self._blocks.get(where) or Cause("blocks", "", *_place_and_source(where), 0, now)
             longest = max(seconds, known.seconds)
             self._blocks[where] = replace(known, count=known.count + 1, seconds=longest)
 
     def causes(self) -> list[Cause]:
-        """See ServedWorld; and what has kept the server's loop from running."""
-        return in_order([*super().causes(), *self._blocks.values()])
+        """See ServedWorld; and what has kept the server's loop from running, and has ended its tasks."""
+        printed = super().causes()
+        ended = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
+        tasks = [
+            Cause("task", error, *_place_and_source(where), is_usual=Raised(error, []).is_usual)
+            for where, error in ended.items()
+        ]
+        tasks = [cause for cause in tasks if all(cause.where != each.where for each in printed)]
+        return in_order([*printed, *self._blocks.values(), *tasks])
 
     async def _kill(self, detail: dict[str, object]) -> None:
         """SIGKILL; before, record which messages a power failure would lose."""
@@ -252,7 +260,7 @@ class SimWorld(ServedWorld):
         await super()._kill(detail)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Short calls of `time.sleep`; after a failure, which tasks wait for locks, or failed."""
+        """Short calls of `time.sleep`; after a failure, which tasks wait for locks."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
@@ -266,10 +274,12 @@ class SimWorld(ServedWorld):
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
             texts += [Text("waits_for_lock", {"where": place}) for place in places]
-        if outcome is Outcome.FAILED:
-            died = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
-            texts += [Text("task_died", {"where": where, "error": died[where]}) for where in died]
         return texts
+
+
+def _place_and_source(where: str) -> tuple[str, str]:
+    place, _, source = where.partition(": ")
+    return place, source
 
 
 class SimProcess:

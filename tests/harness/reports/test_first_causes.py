@@ -97,7 +97,7 @@ def test_what_json_says_of_a_cause() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
-    "kind", ["raised", "elsewhere", "unusable", "unusable None", "none", "unawaited", "blocks"]
+    "kind", ["raised", "elsewhere", "unusable", "unusable None", "none", "unawaited", "blocks", "task"]
 )
 @pytest.mark.parametrize(("at", "count"), [(None, 1), (0.5, 1), (0.5, 3)])
 def test_each_kind_has_its_words(language: str, kind: str, at: float | None, count: int) -> None:

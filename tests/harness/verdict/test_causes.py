@@ -128,6 +128,22 @@ def test_a_missing_await_comes_before_what_it_led_to(target: Target) -> None:
     ]
 
 
+def test_a_coroutine_that_was_dropped_elsewhere(target: Target) -> None:
+    """Python says where: if that is not the student's code, the one call that was not awaited is meant."""
+    text = "class MessageStore:\n  async def both(self):\n    await self.page()\n    return self.last()\n"
+    Path(target.uses["store"]).write_text(text, encoding="utf-8")
+    lab = str(ROOT / "lab" / "hub.py")
+    warning = f"{lab}:3: RuntimeWarning: coroutine 'MessageStore.{{}}' was never awaited\n  x\n"
+    output = Output(lambda event: None)
+    for name in ("last", "page"):
+        output.take(0.0, warning.format(name))
+    output.flush(1.0)
+    files = target.uses.values()
+    last, page = causes_in(output.seen.values(), own_code(target), methods_of(target), files)
+    assert (last.where, last.source) == ("store.py, line 4, in both", "return self.last()")
+    assert page.where.startswith("hub.py, line 3")
+
+
 def test_clients_that_go_away_are_told_last(target: Target) -> None:
     """As is what was raised elsewhere, for reasons that nobody knows."""
     gone = Cause("raised", "ConnectionResetError", "a.py, line 1, in f", at=0.0, is_usual=True)
