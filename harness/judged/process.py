@@ -246,14 +246,17 @@ class ServerProcess:
     def new_output(self) -> tuple[str, int]:
         """Some of what it printed since the last call, and before it, how many bytes nobody could read.
 
-        Empty if there is nothing new.
+        Empty if there is nothing new, or the program has removed the file.
         """
-        if self.printed <= self._read:
+        try:
+            if self.printed <= self._read:
+                return "", 0
+            begin = max(self._read, self._before)
+            with self._log.open("rb") as file:
+                file.seek(begin - self._before)
+                data = file.read(_AT_ONCE)
+        except FileNotFoundError:
             return "", 0
-        begin = max(self._read, self._before)
-        with self._log.open("rb") as file:
-            file.seek(begin - self._before)
-            data = file.read(_AT_ONCE)
         lost, self._read = begin - self._read, begin + len(data)
         return self._decoder.decode(data), lost
 

@@ -519,5 +519,8 @@ class ServedWorld(World):
                 if not self._process.is_gone:
                     self.left = ", ".join(self._process.what_is_left())
                 self._process = None
+            if self._started is not None:
+                self._hear_rest(self._started)
+                self._started = None
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
