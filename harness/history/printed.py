@@ -29,6 +29,7 @@ _MOST_LINES = 80
 """Lines of a traceback that are kept: the first and the last ones."""
 _OWN = "listening on "
 """How the line begins by which the reference server says that it is ready."""
+_ERROR = "Error: "
 _HEADER = re.compile(r"[\s|+]*(?:Exception Group )?Traceback \(most recent call last\):$")
 _CHAIN = re.compile(
     r"[\s|]*(?:During handling of the above exception|The above exception was the direct cause)"
@@ -64,6 +65,8 @@ class Output:
         self.seen: dict[tuple[str, ...], Seen] = {}
         """Tracebacks and warnings, by their lines without the last, which says the exception."""
         self._last: deque[tuple[float, str]] = deque(maxlen=LAST_LINES)  # with their times
+        self.is_reference = False
+        """Whether the reference server prints it, which says in several lines why it ends: `Error: …`."""
         self._hidden = hidden
         self._is_second = is_second
         self._rest = ""  # a line that has not ended yet
@@ -111,7 +114,7 @@ class Output:
         return [f"{at}  {line}" for at, line in zip(times, lines, strict=True)]
 
     def _line(self, at: float, line: str) -> None:
-        if self._block and self._belongs(line):
+        if self._block and self._belongs(at, line):
             self._block.append(line)
             return
         is_header = _HEADER.match(line) is not None
@@ -136,12 +139,12 @@ class Output:
         """Whether what is not shown yet is one ordinary line."""
         return bool(self._block) and not self._is_traceback and not self._is_warning
 
-    def _belongs(self, line: str) -> bool:
+    def _belongs(self, at: float, line: str) -> bool:
         """Whether a line goes on with a warning, with the group of exceptions, or with the traceback."""
         if self._is_warning:
             return line.startswith(("  ", _TRACEMALLOC)) and len(self._block) < _LINES_OF_WARNING
         if self._is_line:
-            return False
+            return self.is_reference and self._at == at and self._block[0].startswith(_ERROR)
         if self._is_group:
             return _IN_GROUP.match(line) is not None
         if line.startswith(" ") and not self._is_ended:

@@ -12,7 +12,7 @@ from harness.history import events as history
 from harness.history.events import Event
 from harness.history.raised import essence
 from harness.reports.calls import Line, lines_of
-from harness.reports.unusable import with_problem
+from harness.reports.unusable import problem_in, with_problem
 from harness.texts import Texts
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Text
@@ -216,7 +216,11 @@ class Words:
         """A line that the server printed; of a traceback or a warning, what it says, and where it begins."""
         if event.more:
             return self.texts.say("event.printed_more", count=event.more)
-        said = [excerpt(self.clean(each), width=_CALL) for each in essence(event.text.splitlines())]
+        lines = essence(event.text.splitlines())
+        if problem := problem_in(event.text):  # the reference server says why it cannot use a component
+            key, params = problem
+            lines = self.texts.say(key, **params).splitlines()[:1]
+        said = [excerpt(self.clean(each), width=_CALL) for each in lines]
         return self.texts.say("event.printed", what="   ".join(said))
 
     def _call(self, event: history.Called) -> str:

@@ -154,6 +154,7 @@ class ServedWorld(World):
         self._reported: set[int] = set()
         self._started: Process | None = None
         self.printing = Output(timeline.aside, hidden=str(self._folder or ""), is_second=beside is not None)
+        self.printing.is_reference = bool(target.uses)
         self._outputs: list[Output] = beside._outputs if beside else []  # of both worlds
         self._outputs.append(self.printing)
         if beside is not None:
