@@ -93,6 +93,7 @@ CATALOGUE: dict[str, Kind] = {
     # Components that are called directly (harness/contracts).
     "call_raised": Kind(INTERFACES, "components"),
     "call_hangs": Kind(INTERFACES, "components"),
+    "call_blocks": Kind(INTERFACES, "components"),
     "call_ends": Kind(INTERFACES, "components"),
     "wrong_answer": Kind(INTERFACES, "components"),
     "wrong_delivery": Kind(INTERFACES, "components"),

@@ -10,23 +10,28 @@ import asyncio
 import gc
 import importlib
 import os
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter, process_time  # the real ones, also on a simulated host
+from unittest import mock
 
 from msgspec.structs import replace
 
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
 from harness.contracts.result import Breach, Played
+from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import Simulator
-from harness.worlds.sim.source_locations import is_library
+from harness.worlds.sim.source_locations import is_library, place_of
 from harness.worlds.sim.watchdog import Stuck
 from harness.worlds.sim.world import NEW_YEAR
 from lab.loader import INTERFACES, ComponentError
@@ -127,9 +132,27 @@ def play_in_real_time(
     began = perf_counter()
     series = _Series(component, where, folder, seed, perf_counter, REAL_SECONDS)
     series.watched, series.turn = watched, _REAL_TURNS
-    series.run()
+    with _hearing_sleep(series.blocked):
+        series.run()
     series.result.seconds = perf_counter() - began
     return series.result
+
+
+@contextmanager
+def _hearing_sleep(blocked: Callable[[str, float], None]) -> Iterator[None]:
+    """Tell of each `time.sleep` of an event loop's thread, by the seconds that it was asked for.
+
+    So a slow machine makes no difference.
+    """
+    real = time.sleep
+
+    def sleep(seconds: float) -> None:
+        if asyncio._get_running_loop() is not None:
+            blocked(place_of(sys._getframe(1)), seconds)
+        real(seconds)
+
+    with mock.patch.object(time, "sleep", sleep):
+        yield
 
 
 class _Series:
@@ -152,6 +175,7 @@ class _Series:
         self.host: Host | None = None
         self._steps = BREAKABLE[component]
         self._stage: Stage | None = None
+        self._blocked: tuple[tuple[int, str], float] = (0, ""), 0.0  # the last call, and for how long so far
         self._found: dict[str, Breach] = {}
         self.result = Played(component)
         self.is_over = False
@@ -197,6 +221,9 @@ class _Series:
         self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._folder)
         stage.before_call = self.next_turn
         self.next_turn()
+        self._blocked = (0, ""), 0.0
+        if self.host is not None:
+            self.host.on_block = self.blocked
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -261,15 +288,30 @@ class _Series:
             self.ended("call_hangs", variant, stuck.where)
         self.watched.answer(self.result)
 
-    def ended(self, name: str, variant: str, place: str) -> None:
-        """Record that the last call never returned, or ended the process. Nothing after it is judged."""
-        history = list(self._stage.history) if self._stage else []
-        # The last call of the component, and not one that it has made of a neighbour.
+    def blocked(self, place: str, seconds: float) -> None:
+        """Record that a call keeps the event loop from running, if it does so for long."""
+        if self._stage is None:
+            return
+        call, step, duty = self._last_call()
+        this = self._stage.calls.made, call
+        self._blocked = this, seconds + (self._blocked[1] if self._blocked[0] == this else 0.0)
+        if self._blocked[1] >= LONG_BLOCK:
+            params = {"call": call, "where": place, "seconds": round(self._blocked[1], 1)}
+            self._stage.breach(step, "call_blocks", duty, "", **params)
+
+    def _last_call(self) -> tuple[str, str, str]:
+        """The last call of the component, and not one that it has made of a neighbour; its step and duty."""
+        history = self._stage.history if self._stage else []
         calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
         call = calls[-1] if calls else self._where
         method = _method(call)
-        step = self._contract.STEPS.get(method, self._steps[0])
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
+        return call, self._contract.STEPS.get(method, self._steps[0]), duty
+
+    def ended(self, name: str, variant: str, place: str) -> None:
+        """Record that the last call never returned, or ended the process. Nothing after it is judged."""
+        history = list(self._stage.history) if self._stage else []
+        call, step, duty = self._last_call()
         if step not in self._found:
             params = {"call": call, "where": place, "mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS}
             self._keep(Breach(step, name, variant, duty, params, history))

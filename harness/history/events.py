@@ -176,9 +176,22 @@ class Called(Struct, frozen=True, gc=False, tag="called"):
     result: str | None = None
 
 
+class Printed(Struct, frozen=True, gc=False, tag="printed"):
+    """What the server printed or logged: one line; a traceback, or a warning of Python's, as a whole.
+
+    With `more`, `text` is empty: so many characters that came after the last one are left out.
+    """
+
+    at: float
+    text: str
+    second: bool = False
+    more: int = 0
+
+
 Event = (
     Began
     | Called
+    | Printed
     | Opened
     | Sent
     | Received
@@ -227,15 +240,16 @@ def cut(value: Any) -> Any:
 def digest(history: History) -> str:
     """A hash that two histories share only if they are the same, byte for byte.
 
-    Calls between components do not count: they are recorded only where a history is displayed.
+    Calls between components do not count, since they are recorded only where a history is displayed; nor what
+    was printed, which may hold addresses of memory.
     """
     encode, found = msgspec.json.Encoder().encode, hashlib.sha256()
     for event in history:  # one at a time: together they may be a hundred megabytes
-        if not isinstance(event, Called):
+        if not isinstance(event, Called | Printed):
             found.update(encode(event))
     return found.hexdigest()
 
 
-def without_calls(history: History) -> History:
-    """The history as seen from outside: the same for a server whose components are not observed."""
-    return [event for event in history if not isinstance(event, Called)]
+def seen_outside(history: History) -> History:
+    """The history as clients see it: without calls between components, and what the server printed."""
+    return [event for event in history if not isinstance(event, Called | Printed)]

@@ -157,7 +157,7 @@ class HistoryIndex:
         self.notes: dict[str, list[Any]] = defaultdict(list)
         self.stalls: list[history.Stalled] = []
         self.steps: dict[str, tuple[float, float]] = {}
-        self._take_all(history.without_calls(events))
+        self._take_all(history.seen_outside(events))
 
     def _take_all(self, events: History) -> None:
         """Give each event to the index of the server that it belongs to."""

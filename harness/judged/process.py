@@ -8,6 +8,7 @@ prints without end fills neither the disk nor a pipe.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
 import errno
@@ -31,6 +32,8 @@ from lab.legible import legible, text_of
 KEPT_OUTPUT = 64 * 1024
 """Bytes of the output's end that are kept."""
 _MAX_OUTPUT = 4 * 1024 * 1024
+_AT_ONCE = 256 * 1024
+"""Bytes of the output that are read at once."""
 _PORTS = range(10240, 32768)
 """Ports for servers: below those that the system gives to outgoing connections."""
 _MEMORY = "/dev/shm"
@@ -75,7 +78,9 @@ class ServerProcess:
     ) -> None:
         program = program_of(command, cwd, env.get("PATH"))
         self._log = log
-        self._printed = 0
+        self._before = 0  # bytes of the output that came before the file's first one
+        self._read = 0  # how many of all its bytes were read
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._port = port
         self._data = env.get("DATA_DIR")
         self._processes: dict[int, psutil.Process] = {}
@@ -227,7 +232,7 @@ class ServerProcess:
         size = self._log.stat().st_size
         if size > _MAX_OUTPUT:
             tail = self._tail_bytes()
-            self._printed += size
+            self._before += size - len(tail)
             with self._log.open("r+b") as file:
                 file.truncate(0)
             with self._log.open("ab") as file:
@@ -236,7 +241,24 @@ class ServerProcess:
     @property
     def printed(self) -> int:
         """About how many bytes it has printed."""
-        return self._printed + self._log.stat().st_size
+        return self._before + self._log.stat().st_size
+
+    def new_output(self) -> tuple[str, int]:
+        """Some of what it printed since the last call, and before it, how many bytes nobody could read.
+
+        Empty if there is nothing new, or the program has removed the file.
+        """
+        try:
+            if self.printed <= self._read:
+                return "", 0
+            begin = max(self._read, self._before)
+            with self._log.open("rb") as file:
+                file.seek(begin - self._before)
+                data = file.read(_AT_ONCE)
+        except FileNotFoundError:
+            return "", 0
+        lost, self._read = begin - self._read, begin + len(data)
+        return self._decoder.decode(data), lost
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines of what it printed."""

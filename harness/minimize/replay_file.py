@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from harness import version
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Event, History, without_calls
+from harness.history.events import Event, History, seen_outside
 from harness.judged.targets import Target, python_program
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
@@ -54,7 +54,7 @@ def of(run: Run, target: Target, anomaly: str) -> Replay:
     """The replay of a simulated run, which has its history."""
     assert run.case is not None, "only simulated runs can be played again"
     here = _relative(target, Path.cwd())
-    seen = without_calls(run.history)  # the calls are recorded again when it is played
+    seen = seen_outside(run.history)  # the calls are recorded again when it is played
     history = seen if len(to_json(seen)) <= MAX_HISTORY else []  # the digest is enough to compare it
     return Replay(FORMAT, anomaly, run.case, here, versions(), files(target), run.digest, history)
 
@@ -119,7 +119,7 @@ def changes(replay: Replay) -> list[tuple[str, str, str]]:
 
 def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
     """The first events in which two histories differ, without calls; None where one of them has ended."""
-    one, other = without_calls(one), without_calls(other)
+    one, other = seen_outside(one), seen_outside(other)
     for mine, theirs in zip(one, other, strict=False):
         if to_json(mine) != to_json(theirs):
             return mine, theirs

@@ -7,11 +7,12 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from harness.history.events import Event, History, Step
+from harness.history.events import Event, History, Printed, Step
 from harness.reports.calls import is_one_line, joined_calls
 from harness.reports.excerpt import Fold, is_telling
 from harness.reports.markup import safe
 from harness.reports.words import Words
+from lab.legible import one_line
 
 OPEN = 8
 """Events before and after a blamed one that are not folded."""
@@ -104,4 +105,8 @@ def _row(event: Event | Fold, words: Words, *, is_guilty: bool) -> str:
     if is_guilty:
         mark = f'&gt;<span class="unseen">{safe(words.texts.say("page.guilty"))}</span> '
         style = ' class="guilty"'
-    return f"<tr{style}><td>{at:.4f}<td>{safe(who)}<td>{mark}{safe(what)}"
+    told = safe(what)
+    if isinstance(event, Printed) and "\n" in event.text:
+        whole = "\n".join(map(one_line, words.without_nonce(event.text).splitlines()))
+        told = f"<details><summary>{told}</summary>\n<pre>{safe(whole)}</pre></details>"
+    return f"<tr{style}><td>{at:.4f}<td>{safe(who)}<td>{mark}{told}"

@@ -22,6 +22,7 @@ from harness.history.events import (
     History,
     Noted,
     Opened,
+    Printed,
     Received,
     Sent,
     Server,
@@ -40,6 +41,8 @@ LANES = 3
 """Clients in an excerpt, unless more are blamed, named, or have said the messages in question."""
 CALLERS = 4
 """Calls of the sequencer that are shown with the calls they make, if they concern what is blamed."""
+PRINTED = 2
+"""Lines and tracebacks of the server in an excerpt."""
 CALLS = 24
 """Events of these calls in an excerpt."""
 _OURS = re.compile(r'\((?:"fence-|probe)')
@@ -165,6 +168,8 @@ class _Chosen:
         """Whether an event is of these clients or the server, and of these rooms, if it is of any room."""
         if isinstance(event, Called):
             return event.who in self.callers
+        if isinstance(event, Printed):
+            return False  # chosen apart, else a talkative program would fill the excerpt
         is_in = not self.rooms or room_of(event) in ("", *self.rooms)
         return is_in and is_telling(event) and _client(event) in ("", *self.clients)
 
@@ -173,7 +178,16 @@ class _Chosen:
         near = self._said_and_heard() | self._faults() | self._neighbours()
         far = sorted(near - set(self.guilty), key=self._distance)
         calls = sorted(self._calls(), key=self._distance)
-        return sorted({*self.guilty, *far[:MOST], *calls[:CALLS]})
+        return sorted({*self.guilty, *far[:MOST], *calls[:CALLS], *self._printed()})
+
+    def _printed(self) -> list[int]:
+        """What the server printed just before a blamed event, or soon after it."""
+        found = [
+            place
+            for place, event in enumerate(self.history)
+            if isinstance(event, Printed) and self._seconds_off(place) < _AT_ONCE
+        ]
+        return sorted(found, key=self._distance)[:PRINTED]
 
     def _callers(self) -> set[str]:
         """The sequencer's calls for the messages in question, and for the joins that should return them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 
 from harness.checkers.catalogue import Anomaly
@@ -10,14 +9,15 @@ from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
 from harness.running.run import Run
 from harness.texts import Texts
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult
 
 MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
 KINDS = 3
 """Kinds of findings that are explained for each step; the others are named."""
 
-_LIBRARY = re.compile(r"[/\\\\](site-packages|lib[/\\\\]python3[^/]*)[/\\\\]|<frozen ", re.IGNORECASE)
-_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit|Group)\b")
+CAUSES = 3
+"""First causes that are shown; the others are counted."""
 
 
 def is_not_reached(step: StepResult) -> bool:
@@ -31,9 +31,16 @@ def are_several(steps: list[StepResult]) -> bool:
 
 
 def notes_of(run: Run, words: Words, but: Container[str] = ()) -> list[str]:
-    """The notes of a run, without repeats, but for those of some kinds."""
+    """The notes of a run, without repeats, but for those of some kinds.
+
+    If it passed, exceptions are among them that may not come from clients that go away.
+    """
     notes = [*run.notes, *(note for step in run.steps for note in step.notes)]
-    return list(dict.fromkeys(words.text("note", note) for note in notes if note.key not in but))
+    told = [words.text("note", note) for note in notes if note.key not in but]
+    if run.outcome is Outcome.PASSED:
+        causes = [cause for cause in run.causes if not cause.is_usual and cause.kind != "elsewhere"]
+        told = [f"{words.first_cause(each)} {words.clean(each.source)}" for each in causes[:CAUSES]] + told
+    return list(dict.fromkeys(told))
 
 
 def frequency(summary: Summary, texts: Texts) -> list[str]:
@@ -61,22 +68,12 @@ def by_kind(found: list[Anomaly]) -> list[list[Anomaly]]:
     return list(kinds.values())
 
 
-def raised(output: list[str]) -> list[list[str]]:
-    """The exceptions in a Python server's output: for each, its place, and the exception itself.
+def first_causes(run: Run, steps: list[StepResult]) -> list[Cause]:
+    """What stands above the findings of these steps: what the judged code did by itself.
 
-    The place is the last one in the server's own code; if there is none, the last one in a library.
+    Not what the first finding says itself; of a run that passed, the notes say it.
     """
-    found: list[list[str]] = []
-    place: list[str] = []
-    is_taken = False
-    for line in output:
-        if line.startswith("  File "):
-            is_taken = not place or not _LIBRARY.search(line)
-            place = [line.strip()] if is_taken else place
-        elif line.startswith("    ") and is_taken and len(place) == 1:
-            place.append(line)
-        elif place and _EXCEPTION.match(line):
-            if [*place, line] not in found:
-                found.append([*place, line])
-            place = []
-    return found
+    if run.outcome is Outcome.PASSED:
+        return []
+    shown = [step.anomalies[0] for step in steps if step.anomalies and not is_not_reached(step)]
+    return [cause for cause in run.causes if not (shown and cause.is_told_by(shown[0]))]

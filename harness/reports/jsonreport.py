@@ -27,6 +27,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
         },
         "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
         "notes": _notes(summary, texts),
+        "causes": _causes(summary, texts),
         "contracts": _contracts(summary),
         "steps": [_step(step, _words(summary, step, texts)) for step in summary.steps],
     }
@@ -44,6 +45,24 @@ def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
 def _notes(summary: Summary, texts: Texts) -> list[str]:
     found = [Words(texts).text("note", note) for runs in summary.runs for run in runs for note in run.notes]
     return list(dict.fromkeys(found))
+
+
+def _causes(summary: Summary, texts: Texts) -> list[dict[str, Any]]:
+    """What the judged code did by itself, of each exercise in the run that is shown."""
+    return [
+        {
+            "exercise": run.exercise,
+            "kind": cause.kind,
+            "message": Words(texts, run.nonce, run.component).first_cause(cause),
+            "what": cause.what,
+            "where": cause.where,
+            "source": cause.source,
+            "count": cause.count,
+            "at": None if cause.at is None else round(cause.at, 4),
+        }
+        for run in summary.shown()
+        for cause in run.causes
+    ]
 
 
 def _contracts(summary: Summary) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from harness.reports.findings import (
     MARKS,
     are_several,
     by_kind,
+    first_causes,
     frequency,
     is_not_reached,
     named_in,
@@ -38,6 +39,7 @@ from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
 from harness.running.run import Run
 from harness.texts import Texts
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult
 
 _ROOMS = 3
@@ -47,6 +49,8 @@ _TALKERS = 2
 _AROUND_AN_EXAMPLE = 4
 """Events on both sides of the one that is shown of a run that passed."""
 _QUIET = 2
+_CAUSES = 10
+"""First causes that are shown."""
 
 
 def page(summaries: list[Summary], texts: Texts, command: str) -> str:
@@ -143,6 +147,7 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     if run.defect:
         return f"<h2>{safe(title)}</h2>\n<p>{safe(say('ui.defect'))}</p>\n<pre>{safe(run.defect)}</pre>"
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
+    pieces += [_first_cause(cause, words) for cause in first_causes(run, run.steps)[:_CAUSES]]
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
             pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:KINDS]]
@@ -163,6 +168,12 @@ def _run(run: Run, words: Words, scene: Scene | None) -> str:
     if run.output:
         pieces.append(f"<h3>{safe(say('ui.output'))}</h3>\n<pre>{safe(chr(10).join(run.output))}</pre>")
     return "\n".join(piece for piece in pieces if piece)
+
+
+def _first_cause(cause: Cause, words: Words) -> str:
+    """What the judged code did by itself, and the line of code."""
+    source = f"\n<pre>{safe(words.clean(cause.source))}</pre>" if cause.source else ""
+    return f"<p><strong>{marked_up(words.first_cause(cause))}</strong></p>{source}"
 
 
 def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> str:

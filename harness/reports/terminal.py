@@ -9,20 +9,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.checkers.catalogue import Anomaly
-from harness.history.events import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
+from harness.history.events import Began, Called, Event, History, Noted, Received, Sent, Step, seen_outside
 from harness.minimize.replay_file import Replay, changes, first_difference
 from harness.reports.calls import joined_calls
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
 from harness.reports.findings import (
+    CAUSES,
     KINDS,
     MARKS,
     are_several,
     by_kind,
+    first_causes,
     frequency,
     is_not_reached,
     named_in,
     notes_of,
-    raised,
 )
 from harness.reports.jsonreport import receipt
 from harness.reports.malformed import pointed_at
@@ -31,6 +32,7 @@ from harness.reports.words import Words
 from harness.running.run import Run
 from harness.texts import Texts
 from harness.texts.console import echo
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, overall
 from lab.legible import legible, one_line
 
@@ -193,12 +195,7 @@ class Terminal:
     def _explain(self, run: Run, steps: list[StepResult], words: Words) -> None:
         """What failed in these steps and why, with what the server printed."""
         told: set[str] = set()
-        for lines in raised(run.output)[:2]:
-            self.line()
-            self.line(f"  {self.texts.say('ui.raised')}", "bold red")
-            for each in lines:
-                self.line(f"    {each}")
-            told.add("output")
+        self._first_causes(first_causes(run, steps), words, told)
         for step in steps:
             self._failures(step, words, told, run.history)
         if are_several(steps):
@@ -208,6 +205,17 @@ class Terminal:
         if run.output and (self.verbose or (not passed and "output" not in told)):
             self.line()
             self.output(run.output)
+
+    def _first_causes(self, causes: list[Cause], words: Words, told: set[str]) -> None:
+        """What the judged code did by itself, before what followed from it."""
+        for cause in causes[:CAUSES]:
+            self.line()
+            self.block(words.first_cause(cause), 2, "bold red")
+            if cause.source:
+                self.line(f"      {words.clean(cause.source)}", "cyan")
+            told.add("output")
+        if len(causes) > CAUSES:
+            self.block(self.texts.say("first.more", count=len(causes) - CAUSES), 2, "dim")
 
     def output(self, lines: list[str]) -> None:
         """The last lines that a server printed."""
@@ -332,7 +340,7 @@ class Terminal:
         say = self.texts.say
         if run.digest == kept.digest:
             self.block(
-                say("ui.same", events=len(without_calls(run.history)), digest=run.digest[:16]), 0, "bold"
+                say("ui.same", events=len(seen_outside(run.history)), digest=run.digest[:16]), 0, "bold"
             )
         else:
             self._changed(kept, run)
@@ -343,9 +351,11 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
+        words = Words(self.texts, run.nonce, run.component)
+        self._first_causes(first_causes(run, run.steps), words, set())
         # The table has shown all the calls already.
-        self.anomalies(found, run.nonce, run.component, without_calls(run.history))
-        self._notes(run, Words(self.texts, run.nonce, run.component))
+        self.anomalies(found, run.nonce, run.component, seen_outside(run.history))
+        self._notes(run, words)
         if not found:
             title = say(f"anomaly.{kept.anomaly}.title")
             self.block(say("ui.mended", title=title, name=kept.anomaly), 0, "green")

@@ -15,12 +15,17 @@ _BEGINS = "Error: "
 """How the server's last words begin (click puts that before them)."""
 
 
+def problem_in(text: str) -> tuple[str, dict[str, str]] | None:
+    """The key and the parameters of the sentence that ends a text, if it is one of the loader's."""
+    _, begins, sentence = f"\n{text}".rpartition(f"\n{_BEGINS}")
+    return texts("en").recognised("component", sentence.rstrip()) if begins else None
+
+
 def with_problem(anomaly: Anomaly) -> Anomaly:
     """A failed start with the problem that the server named; any other finding as it is."""
     if (anomaly.name, anomaly.variant) != ("no_start", "exited"):
         return anomaly
-    _, begins, sentence = f"\n{anomaly.params.get('output', '')}".rpartition(f"\n{_BEGINS}")
-    found = texts("en").recognised("component", sentence.rstrip()) if begins else None
+    found = problem_in(str(anomaly.params.get("output", "")))
     if found is None:
         return anomaly
     key, params = found

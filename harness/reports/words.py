@@ -10,9 +10,11 @@ from harness.checkers.catalogue import INTERFACES, Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history import events as history
 from harness.history.events import Event
+from harness.history.raised import essence
 from harness.reports.calls import Line, lines_of
-from harness.reports.unusable import with_problem
+from harness.reports.unusable import problem_in, with_problem
 from harness.texts import Texts
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Text
 from lab.legible import both_ends, one_line
 from lab.protocol import SYSTEM
@@ -26,6 +28,8 @@ _NAMING = "sequencer."
 """The prefix of calls that have a number of their own, such as `accept#2`."""
 _CALL = 200
 """Characters of a call, or of its result, that are shown."""
+_LONGEST_ERROR = 200
+"""Characters of an exception that are shown."""
 _LONGEST = 1000
 """Characters of a frame that are shown: its names may be of any length."""
 _OF_SEVERAL_LINES = ("output",)
@@ -43,10 +47,14 @@ class Words:
         self._component = component
         self._suffix = f"-{nonce}" if nonce else ""
 
+    def without_nonce(self, text: str) -> str:
+        """A text in which all names are without the run's nonce."""
+        return text.replace(self._suffix, "") if self._suffix else text
+
     def clean(self, value: Any) -> Any:
         """A name or text without the run's nonce; what it holds cannot begin a new line of a report."""
         if isinstance(value, str):
-            return one_line(value.replace(self._suffix, "") if self._suffix else value)
+            return one_line(self.without_nonce(value))
         if isinstance(value, list):
             return ", ".join(str(self.clean(each)) for each in value)
         return value
@@ -98,6 +106,21 @@ class Words:
     def step(self, step: str) -> str:
         """The title of a step."""
         return self.texts.say(f"step.{step.replace('.', '-')}")
+
+    def first_cause(self, cause: Cause) -> str:
+        """What the judged code did by itself, where, how often, and when first."""
+        times = "direct" if cause.at is None else "once" if cause.count == 1 else "several"
+        times = "first" if cause.kind == "unawaited" and cause.at is not None else times
+        often = self.texts.say(f"first.{times}", count=cause.count, at=f"{cause.time:.3f}")
+        is_none = cause.kind == "unusable" and "NoneType" in cause.error  # else it is of another type
+        return self.texts.say(
+            f"first.{'unusable_none' if is_none else cause.kind}",
+            what=excerpt(self.clean(cause.what), width=_LONGEST_ERROR),
+            where=self.clean(cause.where),
+            error=excerpt(self.clean(cause.error), width=_LONGEST_ERROR),
+            seconds=f"{cause.seconds:.1f}",
+            often=often,
+        )
 
     # --- anomalies --------------------------------------------------------------------------------
 
@@ -193,11 +216,25 @@ class Words:
             case history.Server(what=kind, detail=detail, second=is_second):
                 what = say(f"event.server_{kind}", **{"code": "?", **detail})
                 who = say("event.copy") if is_second else who
+            case history.Printed(second=is_second):
+                who = say("event.copy") if is_second else who
+                what = self._printed(event)
             case history.Called(who=caller):
                 who, what = caller or who, self._call(event)
             case _:
                 what = type(event).__name__
         return event.at, one_line(who), one_line(what)
+
+    def _printed(self, event: history.Printed) -> str:
+        """A line that the server printed; of a traceback or a warning, what it says, and where it begins."""
+        if event.more:
+            return self.texts.say("event.printed_more", count=event.more)
+        lines = essence(event.text.splitlines())
+        if problem := problem_in(event.text):  # the reference server says why it cannot use a component
+            key, params = problem
+            lines = self.texts.say(key, **params).splitlines()[:1]
+        said = [excerpt(self.clean(each), width=_CALL) for each in lines]
+        return self.texts.say("event.printed", what="   ".join(said))
 
     def _call(self, event: history.Called) -> str:
         """The begin or end of a call; the end is not shown of a call that returns None at once."""

@@ -28,6 +28,7 @@ from harness.scenarios.common import FULL
 from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
 from harness.verdict.any_history import leniencies
+from harness.verdict.causes import with_contract
 from harness.verdict.judge import explain_by_first, judge
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, points_for
@@ -122,6 +123,7 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.defect = run.defect or contract.defect
     _with_contract(run.steps, contract, run.component)
     explain_by_first(run.steps)
+    run.causes = with_contract(run.causes, [each.anomaly() for each in contract.found])
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
@@ -168,10 +170,11 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
         notes=notes,
         output=output,
         stall=index.longest_stall(),
-        history=world.history,
+        history=world.timeline.with_asides(),
         defect=defect,
         nonce=world.nonce,
         component=world.target.component,
+        causes=world.causes(),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from harness.contracts.result import Played
 from harness.history.events import History
 from harness.scenarios.common import MODEST
 from harness.scenarios.script import Script
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.worlds.sim.watchdog import Stuck
 
@@ -54,6 +55,9 @@ class Run(Struct):
 
     contract: Played | None = None
     """The result of calling the component directly, if there is one."""
+
+    causes: list[Cause] = field(default_factory=list)
+    """What the judged code did or forgot by itself, the first one first."""
 
     @property
     def lag(self) -> float:

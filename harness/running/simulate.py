@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from random import Random
 
-from harness.history.events import Called, History, Server, digest
+from harness.history.events import Called, Server, digest
 from harness.judged.targets import Target, python_program
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
@@ -50,17 +50,16 @@ def simulate(
     latency = LatencyModel(Random(f"{seed}/weather"), CAMPUS) if is_quick else None
     simulator = Simulator(seed, NEW_YEAR, latency)
     world: SimWorld | None = None
-    calls: list[tuple[int, Called]] = []  # each with the number of events before it
 
     def called(event: Called) -> None:
         assert world is not None
-        calls.append((len(world.history), event))
+        world.timeline.aside(event)
 
     def just_now() -> float:
         return world.timeline.just_now if world else 0.0
 
     def signed(run: Run) -> Run:
-        run.case, run.digest, run.history = case, digest(run.history), _merged(run.history, calls)
+        run.case, run.digest = case, digest(run.history)
         return run
 
     async def main() -> Run:
@@ -101,13 +100,3 @@ def _end_of(stuck: Stuck, now: float) -> Server:
 
 def _runs_components(target: Target) -> bool:
     return (python_program(target.command or ("",)) or [])[:2] == ["-m", "lab"]
-
-
-def _merged(history: History, calls: list[tuple[int, Called]]) -> History:
-    """The history with each call inserted after the events that were before it."""
-    found: History = []
-    before = 0
-    for place, call in calls:
-        found += [*history[before:place], call]
-        before = place
-    return [*found, *history[before:]]

@@ -16,7 +16,7 @@ from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
 from harness.worlds.dialling import connected_socket, other_scheme
-from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, ServedWorld
+from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, Process, ServedWorld
 from harness.worlds.surroundings import POLL
 from harness.worlds.timeline import Timeline
 
@@ -95,7 +95,7 @@ class LiveWorld(ServedWorld):
     # --- the machine ------------------------------------------------------------------------------
 
     async def _watch_machine(self) -> None:
-        """Note when this process was held up, and keep the server's output file small."""
+        """Note when this process was held up; read what the server prints, and keep its file small."""
         tick, ticks, moved = 0.02, 0, 0.0
         while True:
             before = self.now()
@@ -108,10 +108,21 @@ class LiveWorld(ServedWorld):
                 self.record(history.Stalled(self.now(), round(late, 3)))
             moved = self._watch_clock(moved)
             ticks += 1
-            if ticks % 5 == 0:
-                for world in (self, self._second):
-                    if world is not None and isinstance(world._process, ServerProcess):
-                        world._process.trim_output()
+            for world in (self, self._second):
+                if world is not None and isinstance(world._started, ServerProcess):
+                    world._hear_output(world._started)
+                    if ticks % 5 == 0:
+                        world._started.trim_output()
+
+    def _hear_output(self, process: Process) -> bool:
+        """Take what the server has printed since the last time; whether there was anything."""
+        assert isinstance(process, ServerProcess)
+        text, lost = process.new_output()
+        if text or lost:
+            self.printing.take(self.now(), text, lost)
+        else:
+            self.printing.end_block()
+        return bool(text)
 
     def _watch_clock(self, moved: float) -> float:
         """Note when the time of day was set, or went on while the machine slept.

@@ -18,9 +18,12 @@ from typing import Any, NoReturn, Protocol
 
 from harness.history import events as history
 from harness.history.index import DYING_SECONDS
+from harness.history.printed import Output
 from harness.judged import machine_limits
+from harness.judged.own_code import methods_of, own_code
 from harness.judged.programs import windows_script
 from harness.judged.targets import CommandNotFound, Target
+from harness.verdict.causes import Cause, causes_in
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds import dialling, greeting
 from harness.worlds.base import World
@@ -32,8 +35,8 @@ from harness.worlds.timeline import Timeline
 from harness.worlds.torn import Sizes, Watch, sizes
 
 READY_SECONDS = 10.0
-LAST_LINES = 40
-"""Lines that are kept of the end of a server's output."""
+_READS = 32
+"""Times that the rest of a server's output is read, when it has ended."""
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output above which a server prints too much, which is noted."""
 WRITE_SECONDS = 1.0
@@ -146,10 +149,14 @@ class ServedWorld(World):
         self._port = self._free_port() if self.can_restart else 0
         self._process: Process | None = None
         self._starts = 0
-        self._output: list[str] = []
         self.left = ""
         """What the server's command started and could not be ended when the world was closed."""
         self._reported: set[int] = set()
+        self._started: Process | None = None
+        self.printing = Output(timeline.aside, hidden=str(self._folder or ""), is_second=beside is not None)
+        self.printing.is_reference = bool(target.uses)
+        self._outputs: list[Output] = beside._outputs if beside else []  # of both worlds
+        self._outputs.append(self.printing)
         if beside is not None:
             self.is_second = True
             assert self._folder is not None
@@ -224,6 +231,7 @@ class ServedWorld(World):
         except CommandNotFound as error:
             self._event("not_ready", why="command_not_found", problem=error.key, **error.params)
             raise PlayStopped from error
+        self._started = process
         self._event("started", pid=process.pid, port=self._port)
         return process
 
@@ -489,13 +497,31 @@ class ServedWorld(World):
         return list(self.target.remarks)
 
     def output(self) -> list[str]:
-        """The last lines that the server printed, over all of its starts."""
+        """The last lines that the server printed, over all of its starts, each with its time."""
         if self._process is not None:
             self._keep_output(self._process)
-        return self._output[-LAST_LINES:]
+        return self.printing.last_lines()
+
+    def causes(self) -> list[Cause]:
+        """What the judged code did or forgot by itself, the first one first."""
+        if self._started is not None:
+            self._hear_rest(self._started)
+        seen = [each for output in self._outputs for each in output.seen.values()]
+        return causes_in(seen, own_code(self.target), methods_of(self.target), self.target.uses.values())
+
+    def _hear_rest(self, process: Process) -> None:
+        """Take all that a server has printed."""
+        tries = _READS
+        while self._hear_output(process) and tries:
+            tries -= 1
+        self.printing.flush(self.timeline.just_now)
+
+    def _hear_output(self, process: Process) -> bool:
+        """Take what the server has printed since the last time; whether there was anything."""
+        return False
 
     def _keep_output(self, process: Process) -> None:
-        self._output += [line for line in process.tail(LAST_LINES) if not line.startswith("listening on ")]
+        self._hear_rest(process)
         if process.printed > MUCH_OUTPUT:
             self.note("printed_much", process.printed)
 
@@ -509,5 +535,8 @@ class ServedWorld(World):
                 if not self._process.is_gone:
                     self.left = ", ".join(self._process.what_is_left())
                 self._process = None
+            if self._started is not None:
+                self._hear_rest(self._started)
+                self._started = None
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)

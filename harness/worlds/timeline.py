@@ -35,6 +35,7 @@ class Timeline:
         self._bytes = 0
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
+        self._asides: list[tuple[int, Event]] = []  # each with the number of events before it
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._conns = 0
@@ -44,6 +45,11 @@ class Timeline:
     def now(self) -> float:
         """Seconds since the run began."""
         return self._clock() - self._began
+
+    @property
+    def just_now(self) -> float:
+        """The same, for what must not move any other event."""
+        return self.now()
 
     def record(self, event: Event) -> None:
         """Add an event to the history. A server that sends without end is recorded once."""
@@ -63,6 +69,22 @@ class Timeline:
             frames = len(self.history)
             sent = {"events": frames, "messages": self._messages, "mebibytes": self._bytes // 2**20}
             self.history.append(history.Server(self.now(), "flooding", sent))
+
+    def aside(self, event: Event) -> None:
+        """Add an event that nobody waits for or judges: a call between components, or what was printed."""
+        place = len(self.history)
+        while place and self.history[place - 1].at > event.at:
+            place -= 1
+        self._asides.append((place, event))
+
+    def with_asides(self) -> History:
+        """The history with these, each where it happened."""
+        found: History = []
+        before = 0
+        for place, event in sorted(self._asides, key=lambda each: (each[0], each[1].at)):
+            found += [*self.history[before:place], event]
+            before = place
+        return [*found, *self.history[before:]]
 
     def next_conn(self) -> int:
         """The number of a new connection."""

@@ -101,6 +101,14 @@ _keep(
 )
 _keep(
     "pubsub",
+    "publish_sleeps",
+    "1.4",
+    "call_blocks",
+    "In a room of several, `publish` calls `time.sleep(2)`: meanwhile the server does nothing.",
+    (_LOOP, f"        if len(self.members(room)) > 1:\n            __import__('time').sleep(2)\n{_LOOP}"),
+)
+_keep(
+    "pubsub",
     "publish_gives_up",
     "1.4",
     "call_ends",

@@ -74,8 +74,14 @@ class Host:
         """Until when `time.sleep` holds up everything on it."""
         self.slept: dict[str, float] = {}
         """Where it called `time.sleep`, and for how many seconds in all."""
+        self.last_slept = ""
+        """Where it called that last."""
+        self.on_block: Callable[[str, float], None] = lambda where, seconds: None
+        """Called with the place and the seconds of each call that keeps its loop from running."""
         self.output: deque[str] = deque(maxlen=KEPT_LINES)
         self.printed = 0
+        self.on_print: Callable[[str], None] = lambda text: None
+        """Called with what it prints, at that moment."""
         self.thread: WorkerThread | None = None
         """The executor's thread whose work is running, if any."""
         self._threads = itertools.count(1)
@@ -294,10 +300,12 @@ class Host:
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep`: for so long, nothing else happens on this host."""
-        if self.thread is None:
-            where = self.simulator.called_from()
-            self.slept[where] = self.slept.get(where, 0.0) + seconds
+        where = self.simulator.called_from() if self.thread is None else ""
         self.busy_until = max(self.busy_until, self.simulator.now) + seconds
+        if where:
+            self.slept[where] = self.slept.get(where, 0.0) + seconds
+            self.last_slept = where
+            self.on_block(where, seconds)
 
     def postpone(self, handle: Handle) -> None:
         """Keep something that can run when the host is not busy any more."""
@@ -315,12 +323,13 @@ class Host:
     def print(self, text: str) -> None:
         """Add to its output."""
         self.printed += len(text)
+        self.on_print(text)
         *lines, self._line = (self._line + text[-100_000:]).split("\n")
         self.output.extend(lines)
 
     def lines(self) -> list[str]:
         """The end of its output; in tracebacks, without the frames that record its calls."""
-        return _without_observers([*self.output, *([self._line] if self._line else [])])
+        return without_observers([*self.output, *([self._line] if self._line else [])])
 
     def waiting(self, inside: tuple[str, ...] = ()) -> list[str]:
         """The places where its tasks wait; with `inside`, only those that wait in one of these functions."""
@@ -337,7 +346,8 @@ class Host:
         return {raised_where(error): traceback.format_exception_only(error)[-1].strip() for error in errors}
 
 
-def _without_observers(lines: list[str]) -> list[str]:
+def without_observers(lines: list[str]) -> list[str]:
+    """The lines of tracebacks without the frames that record calls."""
     found: list[str] = []
     is_ours = False
     for line in lines:

@@ -13,16 +13,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from harness.history.events import Began, Event
+from harness.history.raised import Raised
 from harness.judged import environment
 from harness.judged.process import in_memory
 from harness.judged.targets import CommandNotFound, Target, python_program
+from harness.verdict.causes import LONG_BLOCK, Cause, in_order
 from harness.verdict.outcome import Outcome, Text
 from harness.worlds.connection import Connection
 from harness.worlds.served import Process, ServedWorld
 from harness.worlds.sim import modules
 from harness.worlds.sim.first_start import FirstStart, starts_elsewhere
-from harness.worlds.sim.host import ANOTHER, LOCKS, Host
+from harness.worlds.sim.host import ANOTHER, LOCKS, Host, without_observers
 from harness.worlds.sim.hostloop import wake
 from harness.worlds.sim.network import NARROW, Address, Transport
 from harness.worlds.sim.simulator import UPTIME, Simulator
@@ -84,9 +88,11 @@ class SimWorld(ServedWorld):
         self._interval = POLL
         self._hosts: list[Host] = beside._hosts if beside else []
         self._exercise, self._seed = exercise, seed
+        self._blocks: dict[str, Cause] = beside._blocks if beside else {}  # by place
         # What the program that starts has found in its data folder.
         self._found: Path | None = beside.data if beside else None
         super().__init__(target, beside.timeline if beside else self._new_timeline(), beside)
+        self.printing.cleaned = without_observers
 
     def _new_timeline(self) -> SimTimeline:
         timeline = SimTimeline(Random(f"{self._seed}/nonce").randbytes(3).hex())
@@ -203,6 +209,8 @@ class SimWorld(ServedWorld):
         key = self.target.command, self.target.cwd
         process = SimProcess(host, self.data, key in _started)
         _started.add(key)
+        host.on_print = self._hear
+        host.on_block = lambda where, _: self._blocked(where, host.busy_until - self.simulator.now)
         host.synced = {size.inode: size.size for size in sizes(self.data).values()}
 
         def main() -> None:
@@ -217,6 +225,28 @@ class SimWorld(ServedWorld):
 
         host.start(main, environment.of_server(self._settings(), self.target.passed))
         return process
+
+    def _hear(self, text: str) -> None:
+        self.printing.take(self.timeline.just_now, text)
+
+    def _blocked(self, where: str, seconds: float) -> None:
+        """The server's loop has not run for so many seconds, since it is there: a mistake, if it is long."""
+        if seconds >= LONG_BLOCK:
+            now = self.timeline.just_now
+            known = self._blocks.get(where) or Cause("blocks", "", *_place_and_source(where), 0, now)
+            longest = max(seconds, known.seconds)
+            self._blocks[where] = replace(known, count=known.count + 1, seconds=longest)
+
+    def causes(self) -> list[Cause]:
+        """See ServedWorld; and what has kept the server's loop from running, and has ended its tasks."""
+        printed = super().causes()
+        ended = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
+        tasks = [
+            Cause("task", error, *_place_and_source(where), is_usual=Raised(error, []).is_usual)
+            for where, error in ended.items()
+        ]
+        tasks = [cause for cause in tasks if all(cause.where != each.where for each in printed)]
+        return in_order([*printed, *self._blocks.values(), *tasks])
 
     async def _kill(self, detail: dict[str, object]) -> None:
         """SIGKILL; before, record which messages a power failure would lose."""
@@ -233,20 +263,26 @@ class SimWorld(ServedWorld):
         await super()._kill(detail)
 
     def remarks(self, outcome: Outcome) -> list[Text]:
-        """Where the server called `time.sleep`; after a failure, which tasks wait for locks, or failed."""
+        """Short calls of `time.sleep`; after a failure, which tasks wait for locks."""
         found: dict[str, float] = {}
         for host in self._hosts:
             for where, seconds in host.slept.items():
                 found[where] = found.get(where, 0.0) + seconds
-        texts = [Text("slept", {"where": where, "seconds": round(each, 3)}) for where, each in found.items()]
+        texts = [
+            Text("slept", {"where": where, "seconds": round(each, 3)})
+            for where, each in found.items()
+            if where not in self._blocks
+        ]
         texts = [*super().remarks(outcome), *texts]
         if outcome is Outcome.FAILED and isinstance(self._process, SimProcess):
             places = dict.fromkeys(self._process.host.waiting(LOCKS))
             texts += [Text("waits_for_lock", {"where": place}) for place in places]
-        if outcome is Outcome.FAILED:
-            died = {where: error for host in self._hosts for where, error in host.unseen_errors().items()}
-            texts += [Text("task_died", {"where": where, "error": died[where]}) for where in died]
         return texts
+
+
+def _place_and_source(where: str) -> tuple[str, str]:
+    place, _, source = where.partition(": ")
+    return place, source
 
 
 class SimProcess:
@@ -332,12 +368,10 @@ class SimProcess:
         self.host.kill()
 
     def hangs_where(self) -> list[str]:
-        """End it, and return where it sleeps, or where its tasks wait: first those that wait for another."""
-        host = self.host
-        if host.slept and host.busy_until > host.simulator.now:
-            places = [max(host.slept, key=lambda place: host.slept[place])]
-        else:
-            places = host.waiting(ANOTHER) or host.waiting()
+        """End it, and return where it sleeps, or its tasks wait: first those that wait for one another."""
+        sleeps = self.host.busy_until > self.host.simulator.now
+        places = [self.host.last_slept] if sleeps and self.host.last_slept else []
+        places = places or self.host.waiting(ANOTHER) or self.host.waiting()
         self.host.kill(signal.SIGABRT)
         return list(dict.fromkeys(places))[:4]
 

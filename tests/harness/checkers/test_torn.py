@@ -8,7 +8,6 @@ import pytest
 
 from harness.checkers import durability, lifecycle
 from harness.history.events import Server
-from harness.reports.findings import raised
 from tests.harness.stories import Numbered, Person, Story, facts, names_of
 
 TORN = {"files": "journal", "bytes": 23}
@@ -85,28 +84,3 @@ def test_other_starts_that_fail_have_other_causes(why: str, copy: bool) -> None:
     found = lifecycle.server(story.index.worlds[-1], 0.0, inf)
     assert names_of(found) == [f"no_start/{name}"]
     assert [event.what for event in found[0].evidence if isinstance(event, Server)] == ["killed", "not_ready"]
-
-
-OWN, LIBRARY = (
-    '  File "server.py", line 3, in read',
-    '  File "/usr/lib/python3.11/json/decoder.py", line 355, in x',
-)
-
-
-@pytest.mark.parametrize(
-    ("output", "found"),
-    [
-        ([OWN, "    a = b", "KeyError: 1"], [[OWN.strip(), "    a = b", "KeyError: 1"]]),
-        ([OWN, "    a = b", LIBRARY, "    c", "x.Error: 1"], [[OWN.strip(), "    a = b", "x.Error: 1"]]),
-        ([OWN, LIBRARY, "    c", "x.Error: 1"], [[OWN.strip(), "x.Error: 1"]]),
-        ([LIBRARY, "    c", "x.Error: 1"], [[LIBRARY.strip(), "    c", "x.Error: 1"]]),
-        ([LIBRARY, "    c", OWN, "    d", "KeyError: 1"], [[OWN.strip(), "    d", "KeyError: 1"]]),
-        ([OWN, "    a", "KeyError: 1", OWN, "    a", "KeyError: 1"], [[OWN.strip(), "    a", "KeyError: 1"]]),
-        (["KeyError: 1"], []),
-    ],
-)
-def test_an_exception_is_reported_with_the_line_in_the_student_s_code(
-    output: list[str], found: list[list[str]]
-) -> None:
-    """A library raises it because of what it was given there."""
-    assert raised(output) == found

@@ -185,6 +185,8 @@ def _pubsub_with(tmp_path: Path, line: str) -> str:
     ("line", "name"),
     [
         ("while True: pass", "call_hangs"),
+        ("import time; time.sleep(1.5)", "call_blocks"),
+        ("from time import sleep; [sleep(0.2) for _ in range(6)]", "call_blocks"),
         ("import os; os._exit(3)", "call_ends"),
         ("import sys; sys.exit()", "call_raised"),
         ("raise ValueError('no')", "call_raised"),
@@ -196,6 +198,24 @@ def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) 
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert not psutil.Process().children(recursive=True)
+
+
+def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
+    """The smallest call that does so; in real time by the seconds that were asked for, on any machine."""
+    sleeps = "import threading, time; threading.Thread; time.sleep(1.5)"
+    where = "pubsub.py, line 34, in publish: import threading, time; threading.Thread; time.sleep(1.5)"
+    path = _pubsub_with(tmp_path, sleeps)
+    for play in (play_contract, play_in_real_time):
+        (found,) = play("pubsub", path, tmp_path).found
+        assert (found.step, found.name, found.duty) == ("1.4", "call_blocks", "PubSub.publish")
+        assert (found.params["where"], found.params["seconds"]) == (where, 1.5)
+        assert [event.what.partition("(")[0] for event in found.events] == ["publish"]
+
+
+def test_short_pauses_are_no_breach(tmp_path: Path) -> None:
+    """Nor is what a thread of an executor does."""
+    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))))
+    assert found.found == []
 
 
 @pytest.mark.parametrize("component", CONTRACTS)

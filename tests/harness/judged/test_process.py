@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import socket
@@ -343,3 +344,24 @@ def test_unknown_program_is_named(tmp_path: Path) -> None:
 def test_ports_are_below_those_of_outgoing_connections() -> None:
     """A server's port cannot be taken by an outgoing connection while the server is down."""
     assert 10240 <= free_port() < 32768
+
+
+def test_output_is_read_once_as_it_comes(tmp_path: Path) -> None:
+    """Also after its file was cut short; what was lost by that is counted."""
+    log = tmp_path / "output.txt"
+    process = ServerProcess.__new__(ServerProcess)
+    process._log, process._before, process._read = log, 0, 0
+    process._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    log.write_bytes("é".encode()[:1])
+    assert process.new_output() == ("", 0)
+    log.write_bytes("é one\n".encode())
+    assert process.new_output() == ("é one\n", 0)
+    assert process.new_output() == ("", 0)
+    with log.open("ab") as file:
+        file.write(b"x" * (5 * 1024 * 1024) + b"last")
+    process.trim_output()
+    text, lost = process.new_output()
+    assert text.endswith("last")
+    assert lost + len(text) == 5 * 1024 * 1024 + 4
+    log.unlink()
+    assert process.new_output() == ("", 0)

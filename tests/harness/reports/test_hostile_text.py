@@ -22,7 +22,7 @@ from harness.doctor.show import show
 from harness.grading.grade import Part
 from harness.grading.register import cell
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Closed, Event, GaveUp, Opened, Received, Server
+from harness.history.events import Closed, Event, GaveUp, Opened, Printed, Received, Server
 from harness.load import report as load_report
 from harness.load.judging import Findings, Load, Result
 from harness.reports.jsonreport import report
@@ -33,6 +33,7 @@ from harness.reports.terminal import Terminal
 from harness.running.run import Run
 from harness.texts import texts
 from harness.texts.problem import Problem
+from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, Text
 from tests.harness.reports.runs import story_of
 
@@ -88,6 +89,7 @@ EVENTS: dict[str, Callable[[str], Event]] = {
     "the reason of a close": lambda text: Closed(1.0, "bob", 1, "server", 1000, text),
     "the name that the server gave": lambda text: Opened(1.0, "bob", 1, text, "bob", 1.0, 2.0),
     "what was waited for": lambda text: GaveUp(1.0, "bob", 1, text, 3.0, "red"),
+    "what the server printed": lambda text: Printed(1.0, text),
     "what became of the server": lambda text: Server(1.0, "died", {"code": text}),
 }
 """Events, each with a hostile text in one place."""
@@ -119,6 +121,13 @@ def _run(found: Anomaly, text: str, output: str = "", target: str = "ada", defec
     )
 
 
+def _with_causes(hostile: Hostile, text: str) -> Hostile:
+    hostile.run.causes = [
+        Cause(kind, text, text, text, error=text) for kind in ("raised", "unusable", "none")
+    ]
+    return hostile
+
+
 def _plain(params: dict[str, Any] | None = None) -> Anomaly:
     right = {"who": "alice", "room": "red", "first": 2, "then": 1, "count": 1}
     return Anomaly("reorder", right | (params or {}), [_message()])
@@ -132,6 +141,7 @@ PLACES: dict[str, Callable[[str], Hostile]] = {
     **{name: _of_event(make) for name, make in EVENTS.items()},
     **{f"the parameter {name}": _of_param(name) for name in PARAMS},
     "the server's output": lambda text: _run(_plain(), text, output=text),
+    "what the code did": lambda text: _with_causes(_run(_plain(), text), text),
     "a file's name": lambda text: _run(_plain(), text, target=text),
     "an exception of a component": lambda text: _run(_plain(), text, defect=f"ValueError: {text}"),
 }

@@ -390,10 +390,22 @@ def test_what_is_not_simulated_is_inconclusive_and_named(tmp_path: Path, does: s
 
 def test_sleeping_is_noted_with_its_line(tmp_path: Path) -> None:
     """`time.sleep` stops everything in the server, and the report says where it is called."""
-    run = play_with(tmp_path, "import time; time.sleep(0.5)")
+    run = play_with(tmp_path, "import time; time.sleep(0.2)")
     (note,) = [note for note in run.notes if note.key == "slept"]
     assert note.params["where"].startswith("odd.py, line 8, in handler")
-    assert note.params["seconds"] >= 0.5
+    assert note.params["seconds"] >= 0.2
+    assert run.causes == []
+
+
+def test_sleeping_long_is_a_cause(tmp_path: Path) -> None:
+    """A call that blocks the event loop for a second or more leads the report, with its first time."""
+    run = play_with(tmp_path, "import time; time.sleep(1.5)")
+    (cause,) = run.causes
+    assert (cause.kind, cause.where) == ("blocks", "odd.py, line 8, in handler")
+    assert cause.seconds >= 1.5
+    assert cause.source.endswith("time.sleep(1.5)")
+    assert cause.at is not None
+    assert [note for note in run.notes if note.key == "slept"] == []
 
 
 def test_an_endless_loop_is_found(tmp_path: Path) -> None:
@@ -543,9 +555,10 @@ def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
 def test_a_task_with_an_unseen_exception_is_named(tmp_path: Path) -> None:
     """A task whose exception nobody retrieves is reported, with the exception and its line."""
     run = play_with(tmp_path, "ws.kept = asyncio.create_task(handler(None))")
-    (note,) = [note for note in run.notes if note.key == "task_died"]
-    assert note.params["error"].startswith("AttributeError: 'NoneType'")
-    assert note.params["where"].startswith("odd.py, line 6, in handler")
+    (cause,) = run.causes
+    assert cause.what.startswith("AttributeError: 'NoneType'")
+    assert cause.where == "odd.py, line 6, in handler"
+    assert cause.source
 
 
 def test_an_exception_is_shown(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ async def test_second_server_reads_a_copy(world: LiveWorld) -> None:
     await world.start_server()
     await alice.connect()
     assert len(await alice.read_all(room)) == 1
+    assert world._watch is not None
+    assert not world._watch.done(), "the machine and the output are still watched"
 
 
 async def test_a_dead_server_stops_the_play_and_its_last_output_is_kept(world: LiveWorld) -> None:

@@ -1,0 +1,212 @@
+"""First causes: what the judged code did, or forgot, by itself; the rest of a report is what followed.
+
+Exceptions, coroutines that were never awaited, answers of None and calls that block the event loop, each
+distinct one once, in the order of time.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Callable, Iterable
+from functools import cache
+from math import inf
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from harness.checkers.catalogue import Anomaly
+from harness.history.printed import Seen
+from harness.history.raised import Frame, Raised, Unawaited, own_frame, raised_in, unawaited_in
+
+LONG_BLOCK = 1.0
+"""Seconds for which one call may block the event loop, before that is a mistake."""
+_ANSWERS = ("TypeError", "AttributeError", "ValueError")
+"""What the server's own code raises if it cannot use what a component has returned."""
+_KINDS = {"call_raised": "raised", "call_blocks": "blocks"}
+"""Findings of direct calls that are causes, too."""
+
+
+class Cause(Struct, frozen=True):
+    """One of them: its `kind` is a key of the texts.
+
+    raised      an exception of the judged code
+    elsewhere   one of the code that runs it, whose reason is not known
+    unusable    one of the code that runs it, `error`, with what the method `what` had returned
+    none        `what`, a method, returned None when it was called directly; `where` is the call
+    task        an exception that has ended a task, which nobody has looked at, so that the time is not known
+    unawaited   a call of an asynchronous method, `what`, that did nothing, since it was not awaited
+    blocks      a call that blocked the event loop, for `seconds`
+    """
+
+    kind: str
+    what: str
+    where: str
+    """The judged code's own place, "pubsub.py, line 12, in publish"; or the other code's, if it has none."""
+    source: str = ""
+    """The line of code."""
+    count: int = 1
+    at: float | None = None
+    """The first time; None if the component was called directly."""
+    error: str = ""
+    seconds: float = 0.0
+    is_usual: bool = False
+    """Whether clients that go away may have brought it about: then others are told first."""
+
+    @property
+    def time(self) -> float:
+        """The first time; at the end, if the component was called directly."""
+        return inf if self.at is None else self.at
+
+    def is_told_by(self, anomaly: Anomaly) -> bool:
+        """Whether a finding says the same."""
+        if self.kind in ("unusable", "none"):
+            return _is_none(anomaly) and anomaly.params.get("duty") == self.what
+        where = str(anomaly.params.get("where"))
+        return _KINDS.get(anomaly.name) == self.kind and where.startswith(f"{self.where}:")
+
+
+def causes_in(
+    seen: Iterable[Seen],
+    is_own: Callable[[str], bool],
+    methods: dict[str, str] | None = None,
+    files: Iterable[str] = (),
+) -> list[Cause]:
+    """The causes in what a server has printed.
+
+    `is_own` says which files are judged. `methods` are those of the judged components: by their names, how
+    they are shown; `files` are where these are.
+    """
+    found: dict[tuple[str, str, str], Cause] = {}
+    for each in seen:
+        cause = _cause_of(each, is_own, methods or {}, files)
+        if cause is None:
+            continue
+        key = cause.kind, cause.what.partition(":")[0], cause.where
+        known = found.get(key)
+        found[key] = cause if known is None else replace(known, count=known.count + cause.count)
+    return in_order(found.values())
+
+
+def in_order(causes: Iterable[Cause]) -> list[Cause]:
+    """By time; a call that was not awaited comes before the exception that its coroutine led to."""
+    found = sorted(causes, key=lambda each: (each.is_usual, each.kind == "elsewhere", each.time))
+    unawaited = {each.where: each for each in found if each.kind == "unawaited"}
+    ordered: dict[Cause, None] = {}
+    for cause in found:
+        ordered |= {unawaited.get(cause.where, cause): None, cause: None}
+    return list(ordered)
+
+
+def with_contract(causes: list[Cause], breaches: Iterable[Anomaly]) -> list[Cause]:
+    """The causes with those that direct calls of the component have shown, and the play has not."""
+    found = list(causes)
+    for breach in breaches:
+        if _is_none(breach):
+            found = _with_none(found, breach)
+        elif breach.name in _KINDS and not any(each.is_told_by(breach) for each in found):
+            where, _, source = str(breach.params["where"]).partition(": ")
+            what, seconds = str(breach.params.get("error", "")), float(breach.params.get("seconds", 0.0))
+            found.append(Cause(_KINDS[breach.name], what, where, source, seconds=seconds))
+    return found
+
+
+def _is_none(anomaly: Anomaly) -> bool:
+    """Whether a finding says that a method has returned None, and should not."""
+    return anomaly.params.get("got") == "None" and "call" in anomaly.params
+
+
+def _with_none(causes: list[Cause], breach: Anomaly) -> list[Cause]:
+    """The causes with a method that has returned None, before what it has led to."""
+    method = str(breach.params["duty"])
+    if any(cause.kind == "unusable" and cause.what == method for cause in causes):
+        return causes
+    first = Cause("none", method, str(breach.params["call"]))
+    led_to = (at for at, cause in enumerate(causes) if "NoneType" in cause.what)
+    at = next(led_to, len(causes))
+    return [*causes[:at], first, *causes[at:]]
+
+
+def _cause_of(
+    seen: Seen, is_own: Callable[[str], bool], methods: dict[str, str], files: Iterable[str]
+) -> Cause | None:
+    forgotten = unawaited_in(seen.lines)
+    if forgotten is not None:
+        frame = forgotten.frame if is_own(forgotten.frame.file) else _dropped(forgotten, files)
+        inside = replace(frame, function=_function_at(frame.file, frame.line))
+        return Cause("unawaited", forgotten.name, inside.place, frame.source, seen.count, seen.at)
+    raised = raised_in(seen.lines, is_own)
+    if raised is None:
+        return None
+    own = own_frame(raised.frames, is_own)
+    if own is not None:
+        return _at(Cause("raised", raised.error, "", is_usual=raised.is_usual), own, seen)
+    asked = _asked(raised, methods) if raised.kind in _ANSWERS else ""
+    cause = Cause("unusable" if asked else "elsewhere", asked or raised.error, "", error=raised.error)
+    return _at(replace(cause, is_usual=raised.is_usual), raised.frames[-1], seen)
+
+
+def _at(cause: Cause, frame: Frame, seen: Seen) -> Cause:
+    return replace(cause, where=frame.place, source=frame.source, count=seen.count, at=seen.at)
+
+
+# --- the code that calls the component ------------------------------------------------------------
+
+
+def _asked(raised: Raised, methods: dict[str, str]) -> str:
+    """The method of a judged component that was called last before the server could not go on."""
+    for frame in reversed(raised.frames):
+        function = _innermost(frame.file, frame.line)
+        calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)] if function else []
+        names = [
+            (node.lineno, node.func.attr)
+            for node in calls
+            if isinstance(node.func, ast.Attribute)
+            and node.func.attr in methods
+            and node.lineno <= frame.line
+        ]
+        if names:
+            return methods[max(names)[1]]
+    return ""
+
+
+def _dropped(forgotten: Unawaited, files: Iterable[str]) -> Frame:
+    """Where a coroutine was made that was never awaited: Python saw where it was dropped, in other code.
+
+    If there is only one such call in the judged files.
+    """
+    name, found = forgotten.name.rpartition(".")[2], []
+    for file in files:
+        tree = _tree(file)
+        nodes = list(ast.walk(tree)) if tree is not None else []
+        awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
+        calls = [node for node in nodes if isinstance(node, ast.Call) and id(node) not in awaited]
+        lines = [call.lineno for call in calls if getattr(call.func, "attr", "") == name]
+        found += [Frame(file, line, "", linecache.getline(file, line).strip()) for line in lines]
+    return found[0] if len(found) == 1 else forgotten.frame
+
+
+def _function_at(file: str, line: int) -> str:
+    found = _innermost(file, line)
+    return found.name if found is not None else ""
+
+
+def _innermost(file: str, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The function that a line of a file is in."""
+    functions = [each for each in _functions(file) if each.lineno <= line <= (each.end_lineno or 0)]
+    return max(functions, key=lambda each: each.lineno, default=None)
+
+
+@cache
+def _functions(file: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = _tree(file)
+    nodes = ast.walk(tree) if tree is not None else ()
+    return [each for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return ast.parse(Path(file).read_bytes())
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return None
