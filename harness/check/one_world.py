@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from harness.check.alike import Alike
 from harness.check.options import Options
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
@@ -19,7 +20,10 @@ class OneWorld:
         self.options = options
         self.terminal = terminal
         self.scenes: list[Scene] = []
+        self.large: list[Run] = []  # played on top of what was asked for: see Summary
         self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
+        self._alike = Alike()
+        self._headed: int | None = None  # the run whose heading was printed last
 
     async def summary(self) -> Summary:
         """Play everything, show it, and sum it up."""
@@ -28,8 +32,15 @@ class OneWorld:
             self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
         played = await self.play()
         labels = dict.fromkeys(target.label for target in self.options.chosen.values())
-        seconds = time.monotonic() - began
-        summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played, self.scenes)
+        summary = Summary(
+            seed=self.options.named_seed(self.world),
+            world=self.world,
+            target=", ".join(labels),
+            seconds=time.monotonic() - began,
+            runs=played,
+            scenes=self.scenes,
+            large=self.large,
+        )
         self.terminal.summary(summary, hints=self.options.hints)
         return summary
 
@@ -46,10 +57,26 @@ class OneWorld:
                 if each is not None and (each is not shown or not self.options.is_worth_a_page(each.outcome)):
                     each.history = []
 
-    def show(self, number: int, runs: list[Run]) -> None:
-        """One run in full."""
-        if self.options.runs > 1:
-            say = self.terminal.texts.say
-            self.terminal.line(say("ui.runs", number=number + 1, n=self.options.runs), "bold")
-        for run in runs:
-            self.terminal.run(run)
+    def show(self, number: int, run: Run) -> None:
+        """One exercise of a run in full, unless an earlier run is like it."""
+        if not self._alike.is_new(run):
+            return
+        if self.options.runs > 1 and self._headed != number:
+            self._headed = number
+            self.terminal.line(f"{self.title(number)}   [{self._seed_of(run)}]", "bold")
+        self.terminal.run(run)
+
+    def show_alike(self) -> None:
+        """What was not shown since it is like something that was."""
+        sentences = self._alike.folded(self.terminal.texts)
+        for sentence in sentences:
+            self.terminal.block(sentence, 0)
+        if sentences:
+            self.terminal.line()
+
+    def title(self, number: int) -> str:
+        """Which run it is, of several."""
+        return self.terminal.texts.say("ui.runs", number=number + 1, n=self.options.runs)
+
+    def _seed_of(self, run: Run) -> str:
+        return self.terminal.texts.say("ui.seed", seed=run.named_seed)

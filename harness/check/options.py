@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from harness.judged.targets import Target
+from harness.texts.seed import written
 from harness.verdict.outcome import Outcome
 
 
@@ -25,6 +26,10 @@ class Options(Struct, frozen=True):
     command: str
     """What plays the same again, as it is typed."""
     hints: bool
+
+    def named_seed(self, world: str) -> int | str:
+        """What plays the first run in this world again, as `--seed`."""
+        return written(self.seed, small=True) if self.small and world == "sim" else self.seed
 
     @property
     def quiet(self) -> bool:

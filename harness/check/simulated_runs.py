@@ -17,12 +17,10 @@ from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import MODEST, SMALL
-from harness.verdict.outcome import Outcome, overall
+from harness.verdict.outcome import Outcome
 
-SHOWN_FAILURES = 3
-"""Ways to fail that are shown in full, if there are many."""
-SHOWN_SEEDS = 8
-"""Seeds of the others that are named."""
+LARGE_RUNS = 3
+"""Large runs that are played of an exercise whose small ones do not fail, to say how often those do."""
 _PART = 10
 """Plays that one simulating process does before it makes room for a fresh one."""
 
@@ -37,9 +35,14 @@ class Simulated(OneWorld):
         async with ForkPool(self.options.jobs) as pool:
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(pool, lambda done: tell(self._progress(done)))
-            self._show_some(played)
+                for exercise in self.options.chosen:
+                    await self._play_large(pool, _of(exercise, played))
+            for number, runs in enumerate(played):
+                for run in runs:
+                    self.show(number, run)
+            self.show_alike()
             for exercise in self.options.chosen:
-                runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
+                runs = _of(exercise, played)
                 failed = [run for run in runs if anomalies_of(run)]
                 if failed:
                     await self._explain(pool, failed[0])
@@ -48,28 +51,24 @@ class Simulated(OneWorld):
                     await self._recall(pool, shown)
         return played
 
+    async def _play_large(self, pool: ForkPool, runs: list[Run]) -> None:
+        """Play more large runs of an exercise, if its first one, which is large, is the only one to fail."""
+        first, *small = runs
+        sizes = {run.case.size for run in small if run.case is not None}
+        if first.outcome is not Outcome.FAILED or sizes != {SMALL} or self.options.small:
+            return
+        if any(run.outcome is Outcome.FAILED for run in small):
+            return
+        seeds = (str(self.options.seed + more) for more in range(1, LARGE_RUNS))
+        cases = [Case(first.exercise, seed, MODEST) for seed in seeds]
+        self.large += await pool.play(SimJob(self.options.chosen[first.exercise], cases))
+
     async def _recall(self, pool: ForkPool, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""
         assert run.case is not None
         again = await pool.recall(self.options.chosen[run.exercise], run.case, run.digest)
         if again.digest == run.digest:
             run.history = shortened(again.history)
-
-    def _show_some(self, played: list[list[Run]]) -> None:
-        """The first run in full, and of the others those that failed in a way not shown yet."""
-        shown: list[set[str]] = []
-        alike: list[int] = []
-        for number, runs in enumerate(played):
-            way = {name for run in runs for name in (*anomalies_of(run), run.outcome)}
-            if number == 0 or not (_passed(runs) or way in shown or len(shown) > SHOWN_FAILURES):
-                self.show(number, runs)
-                shown.append(way)
-            elif not _passed(runs):
-                alike.append(self.options.seed + number)
-        if alike:
-            seeds = ", ".join(map(str, alike[:SHOWN_SEEDS])) + (", …" if len(alike) > SHOWN_SEEDS else "")
-            self.terminal.block(self.terminal.texts.say("ui.alike", count=len(alike), seeds=seeds), 2)
-            self.terminal.line()
 
     def _progress(self, done: int) -> str:
         all_of_them = self.options.runs * len(self.options.chosen)
@@ -125,13 +124,14 @@ class Simulated(OneWorld):
         found = anomalies_of(small) if small else names
         name = next((each for each in names if each in found), "")
         if not name:
-            self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.seed), 2, "yellow")
+            self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.named_seed), 2, "yellow")
             return
         self.terminal.small(run.exercise, name, small)
-        path = write_replay(small or run, target, name, run.seed, self.terminal)
+        path = write_replay(small or run, target, name, run.named_seed, self.terminal)
         if small is not None:
             self.scenes.append(Scene(run.exercise, name, small, path))
 
 
-def _passed(runs: list[Run]) -> bool:
-    return overall([run.outcome for run in runs]) is Outcome.PASSED
+def _of(exercise: int, played: list[list[Run]]) -> list[Run]:
+    """The runs of one exercise."""
+    return [run for runs in played for run in runs if run.exercise == exercise]

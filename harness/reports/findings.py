@@ -6,10 +6,8 @@ import re
 from collections.abc import Container
 
 from harness.checkers.catalogue import Anomaly
-from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
 from harness.running.run import Run
-from harness.texts import Texts
 from harness.verdict.outcome import Outcome, StepResult
 
 MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
@@ -34,18 +32,6 @@ def notes_of(run: Run, words: Words, but: Container[str] = ()) -> list[str]:
     """The notes of a run, without repeats, but for those of some kinds."""
     notes = [*run.notes, *(note for step in run.steps for note in step.notes)]
     return list(dict.fromkeys(words.text("note", note) for note in notes if note.key not in but))
-
-
-def frequency(summary: Summary, texts: Texts) -> list[str]:
-    """How many of several runs passed, and what that excludes; empty for a single run."""
-    if len(summary.runs) == 1:
-        return []
-    counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
-    found = [texts.say("ui.runs_sum", n=len(summary.runs), **counts)]
-    passed = summary.count(Outcome.PASSED)
-    if passed == len(summary.runs):
-        found.append(texts.say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
-    return found
 
 
 def named_in(anomaly: Anomaly) -> list[str]:

@@ -25,6 +25,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
             "failed": summary.count(Outcome.FAILED),
             "inconclusive": summary.count(Outcome.INCONCLUSIVE),
         },
+        "seeds": {each.value: summary.seeds(each) for each in (Outcome.FAILED, Outcome.INCONCLUSIVE)},
         "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
         "notes": _notes(summary, texts),
         "contracts": _contracts(summary),

@@ -15,6 +15,7 @@ from harness.history.faults import Way
 from harness.history.index import ENDS, HistoryIndex
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
+from harness.reports.counts import frequency
 from harness.reports.events import events_as_html, listing
 from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
 from harness.reports.findings import (
@@ -22,7 +23,6 @@ from harness.reports.findings import (
     MARKS,
     are_several,
     by_kind,
-    frequency,
     is_not_reached,
     named_in,
     notes_of,
@@ -95,7 +95,7 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
             f'<p class="soft">{safe(" · ".join(facts))}</p>',
             *paragraphs(frequency(summary, texts)),
             _steps(summary, runs, texts),
-            *(_run(run, words, summary.scene(run.exercise)) for run, words in runs),
+            *(_run(run, words, summary.scene(run.exercise), len(summary.runs) > 1) for run, words in runs),
         ]
     )
 
@@ -136,13 +136,15 @@ def _step(step: StepResult, words: Words) -> str:
 # --- one run --------------------------------------------------------------------------------------
 
 
-def _run(run: Run, words: Words, scene: Scene | None) -> str:
-    """One exercise: what went wrong, and what happened."""
+def _run(run: Run, words: Words, scene: Scene | None, is_one_of_many: bool) -> str:
+    """One exercise: what went wrong, and what happened. Of many runs, it is said which one this is."""
     say = words.texts.say
     title = say("ui.exercise", number=run.exercise, title=say(f"exercise.{run.exercise}"))
     if run.defect:
         return f"<h2>{safe(title)}</h2>\n<p>{safe(say('ui.defect'))}</p>\n<pre>{safe(run.defect)}</pre>"
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
+    if is_one_of_many:
+        pieces.append(f'<p class="soft">{safe(say("page.one_of_many", seed=run.named_seed))}</p>')
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):
             pieces += [_finding(run, step, alike, words) for alike in by_kind(step.anomalies)[:KINDS]]

@@ -25,14 +25,19 @@ class Scene(Struct):
 
 
 class Summary(Struct):
-    """What was asked for, and the results. `runs[k]` has the exercises of run number k."""
+    """What was asked for, and the results. `runs[k]` has the exercises of run number k.
 
-    seed: int
+    `seed` is that of the first run, as `--seed` takes it. `large` has runs that were played on top of those
+    asked for: of the size of the first, where that failed and no small one did. They decide nothing.
+    """
+
+    seed: int | str
     world: str
     target: str
     seconds: float
     runs: list[list[Run]]
     scenes: list[Scene] = field(default_factory=list)
+    large: list[Run] = field(default_factory=list)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -76,6 +81,14 @@ class Summary(Struct):
     def count(self, outcome: Outcome) -> int:
         """How many runs have this outcome."""
         return sum(each is outcome for each in self.outcomes)
+
+    def seeds(self, outcome: Outcome) -> list[str]:
+        """The seeds of the runs that have this outcome, as `--seed` takes them."""
+        return [
+            exercises[0].named_seed
+            for exercises, each in zip(self.runs, self.outcomes, strict=True)
+            if each is outcome and exercises
+        ]
 
     @property
     def points(self) -> tuple[int, int]:

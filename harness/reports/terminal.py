@@ -12,13 +12,13 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Began, Called, Event, History, Noted, Received, Sent, Step, without_calls
 from harness.minimize.replay_file import Replay, changes, first_difference
 from harness.reports.calls import joined_calls
+from harness.reports.counts import frequency
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
 from harness.reports.findings import (
     KINDS,
     MARKS,
     are_several,
     by_kind,
-    frequency,
     is_not_reached,
     named_in,
     notes_of,
@@ -97,9 +97,10 @@ class Terminal:
                 self.line(" " * indent + each, style)
 
     @contextmanager
-    def progress(self, exercise: int) -> Iterator[Callable[[Event], None]]:
-        """Show which step is being played; yields a function to call with each event."""
+    def progress(self, exercise: int, run: str = "") -> Iterator[Callable[[Event], None]]:
+        """Show which step is being played, and of which run; yields a function to call with each event."""
         title = self.texts.say("ui.exercise", number=exercise, title=self.texts.say(f"exercise.{exercise}"))
+        title = f"{run} · {title}" if run else title
         if self._console is None:
 
             def tell(event: Event) -> None:
@@ -401,7 +402,7 @@ class Terminal:
             if hints:
                 self.line(say("ui.hint", exercise=failed[0]))
             if summary.world == "live":
-                self.line(say("ui.again", seed=summary.seed))
+                self.line(say("ui.again", seed=summary.seeds(Outcome.FAILED)[0]))
 
 
 def _styled(text: str, style: str = "") -> RenderableType:

@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from harness.contracts.result import Played
 from harness.history.events import History
-from harness.scenarios.common import MODEST
+from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import Script
+from harness.texts.seed import written
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 
 
@@ -21,6 +22,11 @@ class Case(Struct, frozen=True):
     seed: str
     size: int = MODEST
     script: Script | None = None
+
+    @property
+    def named_seed(self) -> str:
+        """What plays it again as `--seed`."""
+        return written(self.seed, small=self.size == SMALL and self.script is None)
 
 
 class Run(Struct):
@@ -51,6 +57,11 @@ class Run(Struct):
 
     contract: Played | None = None
     """The result of calling the component directly, if there is one."""
+
+    @property
+    def named_seed(self) -> str:
+        """What plays it again as `--seed`."""
+        return self.seed if self.case is None else self.case.named_seed
 
     @property
     def lag(self) -> float:
