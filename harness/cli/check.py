@@ -52,7 +52,7 @@ class PlaySeed(click.ParamType[tuple[int, bool]]):
 @options.jobs("Play so many at once.  [default: 1 live; simulated, one for each core]")
 @options.json_file("Also write the verdict as JSON; - is the output.", dash=True)
 @options.html_file(
-    "Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]"
+    "Also write a page with diagrams of what happened.  [after a failure: .chatlab/report.html]"
 )
 @click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long timeouts.")
 @options.language

@@ -13,6 +13,7 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Called, Event, Fault, Received, Sent, Server
 from harness.history.faults import Way
 from harness.history.index import ENDS, HistoryIndex
+from harness.reports.about import failed_in
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
 from harness.reports.counts import frequency
@@ -60,6 +61,7 @@ def page(summaries: list[Summary], texts: Texts, command: str) -> str:
     return (
         f'<!doctype html>\n<html lang="{texts.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{failed_in(summaries)}\n"
         f"<title>chatlab · {safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
         f'<a class="skip" href="#main">{safe(texts.say("page.skip"))}</a>\n'
         f'<main id="main">\n{worlds}\n{again}\n</main>\n</body>\n</html>\n'

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from harness.checkers.catalogue import Anomaly
@@ -32,7 +34,7 @@ from harness.running.run import Run
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import Outcome, StepResult, overall
-from lab.legible import legible, one_line
+from lab.legible import legible, one_line, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -89,6 +91,16 @@ class Terminal:
             print(text, file=self._out)
         else:
             echo(text)
+
+    def link(self, key: str, path: Path) -> None:
+        """A line that names a file; in a terminal, a click on its name opens it."""
+        if self._console is None:
+            self.line(self.texts.say(key, path=path))
+            return
+        before, _, after = self.texts.say(key, path="\0").partition("\0")
+        name = one_line(text_of(os.fsencode(path)))
+        link = _styled(name, f"link {path.absolute().as_uri()}")
+        self._console.print(_styled(before), link, _styled(after), sep="")
 
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""

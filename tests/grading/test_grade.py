@@ -262,11 +262,12 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
-    """The fingerprint changes with any file and any rule, and not with what a package manager installed."""
+    """The fingerprint changes with any file and any rule; not with what tools installed, or a check wrote."""
     (tmp_path / "a.py").write_text("one")
     before = fingerprint(tmp_path, RULES)
-    (tmp_path / "node_modules").mkdir()
-    (tmp_path / "node_modules" / "x.js").write_text("x")
+    for folder in ("node_modules", ".chatlab"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.js").write_text("x")
     assert fingerprint(tmp_path, RULES) == before
     assert fingerprint(tmp_path, Rules(2, 1, False, 300.0)) != before
     assert fingerprint(tmp_path, Rules(1, 1, False, 400.0)) == before, (
