@@ -26,6 +26,8 @@ class Options(Struct, frozen=True):
     command: str
     """What plays the same again, as it is typed."""
     hints: bool
+    simulated: str = ""
+    """What plays it in the simulated world, many times; "" if that makes no sense."""
 
     def named_seed(self, world: str) -> int | str:
         """What plays the first run in this world again, as `--seed`."""

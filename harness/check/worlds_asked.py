@@ -16,7 +16,7 @@ from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPoolError
 from harness.running.worker import WorkerKilled, cancel_on_sigterm
 from harness.texts import texts
-from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, overall
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 
 _WORLDS: dict[str, list[type[OneWorld]]] = {"live": [Live], "sim": [Simulated], "both": [Live, Simulated]}
 """What `--world` can be, and what plays it."""
@@ -36,8 +36,11 @@ def check(options: Options) -> int:
         terminal.agreement(summaries)
     write_json(summaries, options, terminal)
     write_page(summaries, options, terminal)
+    outcome = overall([summary.outcome for summary in summaries])
+    if outcome is Outcome.PASSED and options.simulated:
+        terminal.line(terminal.texts.say("ui.try_simulated", command=options.simulated))
     defect = any(summary.defect for summary in summaries)
-    return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
+    return EXIT_DEFECT if defect else EXIT_CODES[outcome]
 
 
 async def _all_of(kinds: list[type[OneWorld]], options: Options, terminal: Terminal) -> list[Summary]:

@@ -6,6 +6,8 @@ import os
 import random
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -100,21 +102,37 @@ def check(
             json_file=json_file,
             html_file=html_file,
             command=_again(written(number, small=is_small)),
+            simulated=_simulated(named, exercises, together=together) if world == "live" else "",
             hints=named.option in ("", "--exercises"),
         )
     )
 
 
 _NOT_AGAIN = ("--json", "--html", "--seed")
+_FLAGS = ("--skip-slow", "--small")
+_OF_LIVE_PLAYS = ("--world", "--runs", "--jobs", *_FLAGS)
 
 
 def _again(seed: str) -> str:
     """What was typed, without what it wrote where, and with the seed: so that the same is played again."""
-    words: list[str] = []
+    return shlex.join([*_typed(_NOT_AGAIN), "--seed", seed])
+
+
+def _simulated(named: Named, exercises: list[int], *, together: bool) -> str:
+    """What looks for race conditions in what was judged live; "" if it cannot be simulated."""
+    with suppress(click.UsageError):
+        named.targets(exercises, together=together, simulated=True)
+        return shlex.join([*_typed((*_NOT_AGAIN, *_OF_LIVE_PLAYS)), "--world", "sim", "--runs", "300"])
+    return ""
+
+
+def _typed(without: Sequence[str]) -> list[str]:
+    """The words of this command, without some options."""
+    words = ["chatlab"]
     rest = iter(sys.argv[1:])
     for word in rest:
-        if word in _NOT_AGAIN:
-            next(rest, None)
-        elif word.split("=")[0] not in _NOT_AGAIN:
+        if word.split("=")[0] not in without:
             words.append(word)
-    return shlex.join(["chatlab", *words, "--seed", seed])
+        elif "=" not in word and word not in _FLAGS:
+            next(rest, None)
+    return words
