@@ -7,7 +7,7 @@ from itertools import product
 
 from harness.check.one_world import OneWorld
 from harness.history.events import shortened
-from harness.running.play import play
+from harness.running.play import SoFar, play
 from harness.running.run import Run
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, run_in_process
@@ -34,7 +34,11 @@ class Live(OneWorld):
         for exercise, target in self.options.chosen.items():
             with self.terminal.progress(exercise, which) as tell:
                 seed = str(self.options.seed + number)
-                run = await play(exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell)
+                run = await play(
+                    exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell, begun=self._begin
+                )
+            self._playing = None
+            self._known[number, exercise] = run
             found.append(run)
             self.show(number, run)
             self.forget([run])
@@ -45,7 +49,7 @@ class Live(OneWorld):
         """All exercises of all runs, `jobs` at a time; they are shown in order."""
         places = asyncio.Semaphore(self.options.jobs)
         order = list(product(range(self.options.runs), self.options.chosen))
-        found: dict[tuple[int, int], Run] = {}
+        found = self._known
         waiting = list(order)
 
         async def one(number: int, exercise: int) -> None:
@@ -65,6 +69,9 @@ class Live(OneWorld):
             [found[number, exercise] for exercise in self.options.chosen]
             for number in range(self.options.runs)
         ]
+
+    def _begin(self, so_far: SoFar) -> None:
+        self._playing = so_far
 
     def _progress(self, done: int) -> str:
         n = self.options.runs * len(self.options.chosen)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from harness.check.alike import Alike
 from harness.check.options import Options
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
+from harness.running.play import SoFar
 from harness.running.run import Run
+from harness.verdict.steps import steps_of
 
 
 class OneWorld:
@@ -21,28 +24,67 @@ class OneWorld:
         self.terminal = terminal
         self.scenes: list[Scene] = []
         self.large: list[Run] = []  # played on top of what was asked for: see Summary
+        self._began = time.monotonic()
+        self._known: dict[tuple[int, int], Run] = {}  # by number and exercise
+        self._offered: set[tuple[int, int]] = set()  # those of them that `show` has had
+        self._playing: SoFar | None = None
         self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
         self._alike = Alike()
+        self._told_alike = False
         self._headed: int | None = None  # the run whose heading was printed last
 
     async def summary(self) -> Summary:
         """Play everything, show it, and sum it up."""
-        began = time.monotonic()
+        self._began = time.monotonic()
         if self.options.world == "both":
             self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
         played = await self.play()
+        summary = self._summed_up(played)
+        self.terminal.summary(summary, hints=self.options.hints)
+        return summary
+
+    def interrupted(self) -> Summary:
+        """Show what is known in the middle of a play, and sum it up."""
+        for (number, _), run in sorted(self._known.items()):
+            self.show(number, run)
+        self.show_alike()
+        whole = [self._known_of(number) for number in range(self.options.runs)]
+        unfinished = [run for runs in whole if len(runs) < len(self.options.chosen) for run in runs]
+        if (now := self._certain_now()) is not None:
+            self.terminal.block(self.terminal.texts.say("ui.partly", exercise=now.exercise), 0, "bold")
+            self.terminal.run(now)
+            unfinished.append(now)
+        summary = self._summed_up([runs for runs in whole if len(runs) == len(self.options.chosen)])
+        summary.unfinished, summary.is_interrupted = unfinished, True
+        asked = sum(len(steps_of(exercise)) for exercise in self.options.chosen)
+        self.terminal.interrupted(summary, asked, self.options.runs)
+        return summary
+
+    def _summed_up(self, runs: list[list[Run]]) -> Summary:
         labels = dict.fromkeys(target.label for target in self.options.chosen.values())
-        summary = Summary(
+        return Summary(
             seed=self.options.named_seed(self.world),
             world=self.world,
             target=", ".join(labels),
-            seconds=time.monotonic() - began,
-            runs=played,
+            seconds=time.monotonic() - self._began,
+            runs=runs,
             scenes=self.scenes,
             large=self.large,
         )
-        self.terminal.summary(summary, hints=self.options.hints)
-        return summary
+
+    def _known_of(self, number: int) -> list[Run]:
+        """What is known of a run, exercise by exercise."""
+        found = (self._known.get((number, exercise)) for exercise in self.options.chosen)
+        return [run for run in found if run is not None]
+
+    def _certain_now(self) -> Run | None:
+        """What is certain of the exercise that is being played, if anything is."""
+        if self._playing is None:
+            return None
+        with suppress(Exception):  # it was made for a whole history, and it is not worth a traceback
+            run = self._playing()
+            return run if run.steps else None
+        return None
 
     async def play(self) -> list[list[Run]]:
         """The runs, each with its exercises; whatever is worth showing is shown."""
@@ -58,7 +100,10 @@ class OneWorld:
                     each.history = []
 
     def show(self, number: int, run: Run) -> None:
-        """One exercise of a run in full, unless an earlier run is like it."""
+        """One exercise of a run in full, unless it was shown already, or an earlier run is like it."""
+        if (number, run.exercise) in self._offered:
+            return
+        self._offered.add((number, run.exercise))
         if not self._alike.is_new(run):
             return
         if self.options.runs > 1 and self._headed != number:
@@ -68,6 +113,9 @@ class OneWorld:
 
     def show_alike(self) -> None:
         """What was not shown since it is like something that was."""
+        if self._told_alike:
+            return
+        self._told_alike = True
         sentences = self._alike.folded(self.terminal.texts)
         for sentence in sentences:
             self.terminal.block(sentence, 0)

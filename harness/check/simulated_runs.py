@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from harness.check.files import write_replay
 from harness.check.one_world import OneWorld
+from harness.check.options import Options
 from harness.contracts.result import Played
 from harness.history.events import shortened
 from harness.minimize.shrink import anomalies_of, shrink
-from harness.reports.summary import Scene, worst_of
+from harness.reports.summary import Scene, Summary, worst_of
+from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.play import add_contract, played_directly
 from harness.running.run import Case, Run
@@ -29,6 +30,10 @@ class Simulated(OneWorld):
     """All runs in the simulated world; of each exercise, the first that failed is made small."""
 
     world = "sim"
+
+    def __init__(self, options: Options, terminal: Terminal) -> None:
+        super().__init__(options, terminal)
+        self._contracts: dict[int, Played | None] = {}
 
     async def play(self) -> list[list[Run]]:
         """The runs; those that are worth it are shown when all were played."""
@@ -75,16 +80,15 @@ class Simulated(OneWorld):
         return self.terminal.texts.say("ui.simulated", done=done, n=all_of_them)
 
     async def _all_runs(self, pool: ForkPool, tell: Callable[[int], None]) -> list[list[Run]]:
-        done = 0
-
-        async def some(exercise: int, numbers: range) -> list[Run]:
-            nonlocal done
+        async def some(exercise: int, numbers: range) -> None:
             cases = [self._case(exercise, number) for number in numbers]
             job = SimJob(self.options.chosen[exercise], cases)
-            runs = await pool.play(job)
-            done += len(runs)
-            tell(done)
-            return runs
+            for number, run in zip(numbers, await pool.play(job), strict=True):
+                self._known[number, exercise] = run
+            tell(len(self._known))
+
+        async def directly(exercise: int) -> None:
+            self._contracts[exercise] = await played_directly(exercise, self.options.chosen[exercise])
 
         # The largest plays go first, so that none of them is left alone at the end.
         order = sorted(self.options.chosen, key=lambda exercise: -SCENARIOS[exercise].WEIGHT)
@@ -92,20 +96,23 @@ class Simulated(OneWorld):
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
         ]
-        both: list[Any] = await side_by_side(
-            side_by_side(*(played_directly(*each) for each in self.options.chosen.items())),
-            side_by_side(*(some(exercise, part) for part in parts for exercise in order)),
+        await side_by_side(
+            *(directly(exercise) for exercise in self.options.chosen),
+            *(some(exercise, part) for part in parts for exercise in order),
         )
-        contracts: list[Played | None] = both[0]
-        found: list[list[Run]] = both[1]
-        by_exercise = {
-            exercise: [run for runs in found for run in runs if run.exercise == exercise]
-            for exercise in self.options.chosen
-        }
-        for runs, contract in zip(by_exercise.values(), contracts, strict=True):
-            for run in runs:
-                add_contract(run, contract)
-        return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]
+        self._add_contracts()
+        return [self._known_of(number) for number in range(self.options.runs)]
+
+    def _add_contracts(self) -> None:
+        """Add what direct calls have shown to all that is known."""
+        contracts, self._contracts = self._contracts, {}
+        for run in self._known.values():
+            add_contract(run, contracts.get(run.exercise))
+
+    def interrupted(self) -> Summary:
+        """Show what is known in the middle of a play, and sum it up."""
+        self._add_contracts()
+        return super().interrupted()
 
     def _case(self, exercise: int, number: int) -> Case:
         size = SMALL if number or self.options.small else MODEST

@@ -17,7 +17,7 @@ _RANGE = 3
 
 def frequency(summary: Summary, texts: Texts) -> list[str]:
     """How many of several runs passed, and what that excludes; empty for a single run."""
-    if len(summary.runs) == 1:
+    if len(summary.runs) == 1 or not summary.runs:
         return []
     n, passed = len(summary.runs), summary.count(Outcome.PASSED)
     if passed == n:

@@ -15,6 +15,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
     """The summary as JSON values: see the README for what is in it."""
     return {
         "verdict": summary.outcome.value,
+        **({"interrupted": True} if summary.is_interrupted else {}),
         "seed": summary.seed,
         "world": summary.world,
         "target": summary.target,
@@ -35,7 +36,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
 
 def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
     """Words for the run that the step comes from."""
-    for runs in summary.runs:
+    for runs in [*summary.runs, summary.unfinished]:
         for run in runs:
             if any(each is step for each in run.steps):
                 return Words(texts, run.nonce, run.component)

@@ -29,6 +29,7 @@ class Summary(Struct):
 
     `seed` is that of the first run, as `--seed` takes it. `large` has runs that were played on top of those
     asked for: of the size of the first, where that failed and no small one did. They decide nothing.
+    `unfinished` has what is known of a run that was interrupted, and so was all of it: then nothing passes.
     """
 
     seed: int | str
@@ -38,6 +39,8 @@ class Summary(Struct):
     runs: list[list[Run]]
     scenes: list[Scene] = field(default_factory=list)
     large: list[Run] = field(default_factory=list)
+    unfinished: list[Run] = field(default_factory=list)
+    is_interrupted: bool = False
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -47,6 +50,9 @@ class Summary(Struct):
     @property
     def outcome(self) -> Outcome:
         """The verdict on everything."""
+        if self.is_interrupted:
+            has_failed = Outcome.FAILED in [step.outcome for step in self.steps]
+            return Outcome.FAILED if has_failed else Outcome.INCONCLUSIVE
         return overall(self.outcomes)
 
     @property
@@ -58,9 +64,10 @@ class Summary(Struct):
     def steps(self) -> list[StepResult]:
         """For each step its worst result over all runs, since it must pass every time."""
         found = []
-        for exercise in dict.fromkeys(run.exercise for runs in self.runs for run in runs):
+        played = [*(run for runs in self.runs for run in runs), *self.unfinished]
+        for exercise in sorted({run.exercise for run in played}):
             for step in steps_of(exercise):
-                results = [s for runs in self.runs for run in runs for s in run.steps if s.step == step]
+                results = [s for run in played for s in run.steps if s.step == step]
                 if results:
                     worst = overall([result.outcome for result in results])
                     found.append(next(result for result in results if result.outcome is worst))

@@ -416,6 +416,19 @@ class Terminal:
             if summary.world == "live":
                 self.line(say("ui.again", seed=summary.seeds(Outcome.FAILED)[0]))
 
+    def interrupted(self, summary: Summary, asked: int, runs: int) -> None:
+        """The last lines of a check that was interrupted, of which so many steps and runs were asked for."""
+        counts = {str(each): sum(step.outcome is each for step in summary.steps) for each in Outcome}
+        left = max(asked - len(summary.steps), 0)
+        is_all_known = len(summary.runs) == runs and not left
+        key = "ui.interrupted_later" if is_all_known else "ui.so_far"
+        text = self.texts.say(key, all=asked, left=left, **counts)
+        self.line(f"{text}   [{self.texts.say('ui.seed', seed=summary.seed)}]", "yellow")
+        if len(summary.runs) < runs > 1:
+            self.line(self.texts.say("ui.runs_so_far", done=len(summary.runs), n=runs))
+        for sentence in frequency(summary, self.texts):
+            self.line(sentence)
+
 
 def _styled(text: str, style: str = "") -> RenderableType:
     """A text for a rich console, in which `[red]` and `:smile:` are no markup."""

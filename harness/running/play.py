@@ -15,7 +15,7 @@ from random import Random
 
 from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
-from harness.history.events import Event
+from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
 from harness.judged.environment import of_server
 from harness.judged.machine_limits import AT_THE_END
@@ -35,6 +35,10 @@ from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
 
+SoFar = Callable[[], Run]
+"""What is certain in the middle of a play."""
+Begun = Callable[[SoFar], None]
+"""Is called once when a play has begun."""
 MAX_SECONDS = 150.0
 """No exercise takes longer, apart from waiting for a server's own long timeouts."""
 
@@ -84,18 +88,46 @@ async def play(
     *,
     skip_slow: bool = False,
     progress: Callable[[Event], None] | None = None,
+    begun: Begun | None = None,
 ) -> Run:
     """Call the component directly, and play an exercise in the live world.
 
-    `progress` is called with an event when a step begins and ends.
+    `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
+    on the steps that are over, for as long as it goes on.
     """
     contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
     if progress:
         world.on_step = progress
-    run = await play_in(world, prepared_exercise(exercise, seed, FULL, target.component))
+    prepared = prepared_exercise(exercise, seed, FULL, target.component)
+    if begun:
+        begun(partial(_so_far, world, prepared, contract))
+    run = await play_in(world, prepared)
     add_contract(run, contract)
+    return run
+
+
+def _so_far(world: ServedWorld, prepared: PreparedRun, contract: Played | None) -> Run:
+    """What is certain in the middle of a play: of the steps that are over, and what direct calls have shown.
+
+    What did not come in time may still come, so a step that would fail by that has no verdict yet.
+    """
+    run = judged(world, prepared)
+    add_contract(run, contract)
+    over = {event.step for event in world.history if isinstance(event, Step) and event.done}
+    for step in run.steps:
+        step.anomalies = [
+            each
+            for each in step.anomalies
+            if each.is_of_a_contract or (step.step in over and not each.kind.timed)
+        ]
+    run.steps = [
+        step
+        for step in run.steps
+        if (step.outcome is Outcome.FAILED and step.anomalies)
+        or (step.outcome is Outcome.PASSED and step.step in over)
+    ]
     return run
 
 

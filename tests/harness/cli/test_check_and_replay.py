@@ -194,5 +194,6 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Sig
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
+    assert b"Interrupted, so this is no verdict." in output
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
