@@ -45,7 +45,8 @@ def write_json(summaries: list[Summary], options: Options, terminal: Terminal) -
 def write_page(summaries: list[Summary], options: Options, terminal: Terminal) -> None:
     """Write the page that was asked for; after a failure, write one also if none was, and name it."""
     if not options.is_worth_a_page(overall([summary.outcome for summary in summaries])):
-        _remove_page(summaries)
+        if not options.small:  # a pass that shows less than most
+            _remove_page(summaries)
         return
     from harness.reports.page import page  # late: a check that passes needs none of it
 

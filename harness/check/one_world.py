@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from harness.check.alike import Alike
 from harness.check.options import Options
+from harness.reports.alike import Alike
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.running.play import SoFar

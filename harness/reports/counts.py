@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.reports.summary import Summary, excluded_frequency
+from harness.running.run import Run
 from harness.texts import Texts
 from harness.texts.seed import read, written
 from harness.verdict.outcome import Outcome
@@ -34,13 +35,25 @@ def _counts(summary: Summary, texts: Texts) -> Iterator[str]:
 
 
 def _sizes(summary: Summary, texts: Texts) -> Iterator[str]:
-    """For each exercise that failed in large runs only: in how many of those."""
+    """For each exercise of which more large runs were played: how many of both sizes failed."""
     for exercise in dict.fromkeys(run.exercise for run in summary.large):
         more = [run for run in summary.large if run.exercise == exercise]
-        failed = 1 + sum(run.outcome is Outcome.FAILED for run in more)
-        seeds = seeds_in_words([run.named_seed for run in more], texts)
-        counts = {"more": len(more), "failed": failed, "n": 1 + len(more)}
-        yield texts.say("ui.large", exercise=exercise, seeds=seeds, **counts)
+        first, *small = [run for runs in summary.runs for run in runs if run.exercise == exercise]
+        large = [first, *more]
+        yield texts.say(
+            "ui.large",
+            exercise=exercise,
+            more=len(more),
+            seeds=seeds_in_words([run.named_seed for run in more], texts),
+            failed=_failed(large),
+            n=len(large),
+            failed_small=_failed(small),
+            n_small=len(small),
+        )
+
+
+def _failed(runs: list[Run]) -> int:
+    return sum(run.outcome is Outcome.FAILED for run in runs)
 
 
 def seeds_in_words(seeds: list[str], texts: Texts) -> str:

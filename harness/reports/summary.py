@@ -28,7 +28,7 @@ class Summary(Struct):
     """What was asked for, and the results. `runs[k]` has the exercises of run number k.
 
     `seed` is that of the first run, as `--seed` takes it. `large` has runs that were played on top of those
-    asked for: of the size of the first, where that failed and no small one did. They decide nothing.
+    asked for: of the size of the first, where that failed and few small ones did. They decide nothing.
     `unfinished` has what is known of a run that was interrupted, and so was all of it: then nothing passes.
     """
 

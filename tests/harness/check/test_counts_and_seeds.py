@@ -122,18 +122,18 @@ async def test_not_too_many_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_mistake_of_the_large_play_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If only the first run fails, which plays much, more of its size are played: how often do they fail?"""
+    """If the first run fails, which plays much, and few others, more of its size are played and counted."""
     _, out, cases = await simulated(
         monkeypatch, lambda case: "lost" if case.size == MODEST else "passed", runs=20
     )
     assert [case.seed for case in cases if case.size == MODEST] == ["12", "13", "14"]
     assert "20 runs: 19 passed, 1 failed (seed 12)" in out
-    assert "none failed. So 2 more large runs were played (seeds 13, 14): 3 of 3 large runs failed." in out
+    assert "2 more large runs were played (seeds 13, 14): 3 of 3 large runs failed, and 0 of 19 small" in out
 
 
 @pytest.mark.parametrize("more", [{"small": True, "runs": 5}, {"runs": 1}, {"runs": 5}])
 async def test_else_no_more_are_played(monkeypatch: pytest.MonkeyPatch, more: dict[str, object]) -> None:
-    """No more if all are small, if there is one run, or if small ones fail, too."""
+    """No more if all are small, if there is one run, or if small ones fail as well."""
     _, out, cases = await simulated(monkeypatch, lambda case: "lost", **more)
     assert len(cases) == more["runs"]
     assert "large" not in out
