@@ -34,16 +34,19 @@ class Alike:
         return True
 
     def folded(self, texts: Texts) -> list[str]:
-        """A sentence for each kind of runs that were not shown."""
+        """A sentence for each kind of runs that were not shown; exercises with the same share it."""
+        kinds: dict[tuple[str, Outcome, tuple[str, ...]], list[int]] = {}
+        for (exercise, key, outcome), seeds in sorted(self._folded.items()):
+            kinds.setdefault((key, outcome, tuple(seeds)), []).append(exercise)
         return [
             texts.say(
                 key,
-                exercise=exercise,
+                exercise=", ".join(map(str, exercises)),
                 count=len(seeds),
                 outcome=texts.say(f"outcome.{outcome}"),
-                seeds=seeds_in_words(seeds, texts),
+                seeds=seeds_in_words(list(seeds), texts),
             )
-            for (exercise, key, outcome), seeds in sorted(self._folded.items())
+            for (key, outcome, seeds), exercises in kinds.items()
         ]
 
 

@@ -113,6 +113,13 @@ async def test_each_exercise_is_folded_by_itself(monkeypatch: pytest.MonkeyPatch
     assert "Exercise 2: 1 more alike (passed), seed 14s." in out
 
 
+async def test_exercises_of_which_the_same_is_told_share_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right code is told little."""
+    _, out, _ = await simulated(monkeypatch, lambda case: "passed", exercises=(1, 2, 3), runs=5)
+    assert out.count("more alike") == 1
+    assert "Exercise 1, 2, 3: 4 more alike (passed), seeds 13s to 16s." in out
+
+
 async def test_not_too_many_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many runs that differ, some are shown, and the others counted."""
     names = ["lost", "duplicate", "reorder", "slow_stop", "stored_twice", "not_kept"]
