@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import product
 
 from harness.check.one_world import OneWorld
@@ -17,6 +18,7 @@ class Live(OneWorld):
     """All runs in the live world, `jobs` at a time."""
 
     world = "live"
+    _playing: SoFar | None = None
 
     async def play(self) -> list[list[Run]]:
         """The runs; each exercise is shown as soon as it and those before it are over."""
@@ -69,6 +71,12 @@ class Live(OneWorld):
             [found[number, exercise] for exercise in self.options.chosen]
             for number in range(self.options.runs)
         ]
+
+    def certain_now(self) -> list[Run]:
+        """What is certain of the exercise that is being played, if anything is."""
+        with suppress(Exception):  # it was made for a whole history, and it is not worth a traceback
+            return [run for run in [self._playing()] if run.steps] if self._playing else []
+        return []
 
     def _begin(self, so_far: SoFar) -> None:
         self._playing = so_far

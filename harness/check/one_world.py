@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 from harness.check.options import Options
 from harness.reports.alike import Alike
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
-from harness.running.play import SoFar
 from harness.running.run import Run
 from harness.verdict.steps import steps_of
 
@@ -27,7 +25,6 @@ class OneWorld:
         self._began = time.monotonic()
         self._known: dict[tuple[int, int], Run] = {}  # by number and exercise
         self._offered: set[tuple[int, int]] = set()  # those of them that `show` has had
-        self._playing: SoFar | None = None
         self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
         self._alike = Alike()
         self._told_alike = False
@@ -50,7 +47,7 @@ class OneWorld:
         self.show_alike()
         whole = [self._known_of(number) for number in range(self.options.runs)]
         unfinished = [run for runs in whole if len(runs) < len(self.options.chosen) for run in runs]
-        if (now := self._certain_now()) is not None:
+        for now in self.certain_now():
             self.terminal.block(self.terminal.texts.say("ui.partly", exercise=now.exercise), 0, "bold")
             self.terminal.run(now)
             unfinished.append(now)
@@ -77,14 +74,9 @@ class OneWorld:
         found = (self._known.get((number, exercise)) for exercise in self.options.chosen)
         return [run for run in found if run is not None]
 
-    def _certain_now(self) -> Run | None:
-        """What is certain of the exercise that is being played, if anything is."""
-        if self._playing is None:
-            return None
-        with suppress(Exception):  # it was made for a whole history, and it is not worth a traceback
-            run = self._playing()
-            return run if run.steps else None
-        return None
+    def certain_now(self) -> list[Run]:
+        """What is certain of the exercises that are being played, where anything is."""
+        raise NotImplementedError
 
     async def play(self) -> list[list[Run]]:
         """The runs, each with its exercises; whatever is worth showing is shown."""

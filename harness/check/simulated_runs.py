@@ -13,7 +13,7 @@ from harness.minimize.shrink import anomalies_of, shrink
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import add_contract, played_directly
+from harness.running.play import add_contract, known_directly, played_directly
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios.catalogue import SCENARIOS
@@ -101,11 +101,20 @@ class Simulated(OneWorld):
         self._add_contracts()
         return [self._known_of(number) for number in range(self.options.runs)]
 
+    def certain_now(self) -> list[Run]:
+        """What direct calls have shown of exercises of which no run is over, as if it hangs."""
+        known = {exercise for _, exercise in self._known}
+        return [
+            known_directly(self._case(exercise, 0), self.options.chosen[exercise], contract)
+            for exercise, contract in self._contracts.items()
+            if exercise not in known and contract is not None and contract.found
+        ]
+
     def _add_contracts(self) -> None:
         """Add what direct calls have shown to all that is known."""
-        contracts, self._contracts = self._contracts, {}
         for run in self._known.values():
-            add_contract(run, contracts.get(run.exercise))
+            if run.contract is None:
+                add_contract(run, self._contracts.get(run.exercise))
 
     def interrupted(self) -> Summary:
         """Show what is known in the middle of a play, and sum it up."""

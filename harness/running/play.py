@@ -20,7 +20,7 @@ from harness.history.index import HistoryIndex
 from harness.judged.environment import of_server
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
-from harness.running.run import Run
+from harness.running.run import Case, Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import FULL
@@ -150,6 +150,18 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
+
+
+def known_directly(case: Case, target: Target, contract: Played) -> Run:
+    """A simulated run of which nothing is known but what direct calls have shown."""
+    broken = dict.fromkeys(each.step for each in contract.found)
+    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, target.component), None) for step in broken]
+    run = Run(
+        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], component=target.component
+    )
+    run.case = case
+    add_contract(run, contract)
+    return run
 
 
 async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:

@@ -17,7 +17,7 @@ import pytest
 
 from harness.check import live_runs, simulated_runs
 from harness.check.worlds_asked import check
-from harness.contracts.result import Played
+from harness.contracts.result import Breach, Played
 from harness.running.fork_pool import SimJob
 from harness.running.play import Begun
 from harness.running.run import Run
@@ -107,6 +107,26 @@ def test_simulated_runs_and_contracts_are_told(
     assert "Exercise 2: 10 more alike (passed), seeds 13s to 22s." in out
     assert "So far 4 of 4 steps passed" in out
     assert "11 of 21 runs were complete." in out
+
+
+def test_what_direct_calls_have_shown_is_told_of_a_simulation_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even if no run is over."""
+
+    class Hanging(MadeUpPool):
+        async def play(self, job: SimJob) -> list[Run]:
+            await interrupted_here()
+            raise AssertionError
+
+    breach = Breach("2.2", "published_unsaved", "", "accept", {}, [])
+    contract = Played("sequencer", plays=5, calls=70, found=[breach])
+    monkeypatch.setattr(simulated_runs, "ForkPool", Hanging(lambda case: "passed"))
+    monkeypatch.setattr(simulated_runs, "played_directly", AsyncMock(return_value=contract))
+    assert check(options()) == 130
+    out, _ = capsys.readouterr()
+    assert "(published_unsaved)" in out
+    assert "So far 0 of 4 steps passed, 1 failed, 0 inconclusive, 0 skipped, 3 not judged." in out
 
 
 def test_while_a_failure_is_made_smaller_everything_is_known(
