@@ -177,11 +177,13 @@ def test_a_server_that_cannot_start_is_reported_without_our_lines(tmp_path: Path
     assert "modules.py" not in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("world", "number"), [("sim", signal.SIGINT), ("sim", signal.SIGTERM), ("live", signal.SIGINT)]
+)
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, world: str, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of many runs: exit code 130, and no process is left."""
     process = subprocess.Popen(
-        [*CHATLAB, "check", "2", "--reference", "--world", "sim", "--runs", "1000"],
+        [*CHATLAB, "check", "2", "--reference", "--world", world, "--runs", "1000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
