@@ -31,7 +31,6 @@ class Live(OneWorld):
 
     async def _one_run(self, number: int) -> list[Run]:
         """All exercises once, one after the other."""
-        found = []
         which = self.title(number) if self.options.runs > 1 else ""
         for exercise, target in self.options.chosen.items():
             with self.terminal.progress(exercise, which) as tell:
@@ -41,18 +40,16 @@ class Live(OneWorld):
                 )
             self._playing = None
             self._known[number, exercise] = run
-            found.append(run)
             self.show(number, run)
             self.forget([run])
             run.history = shortened(run.history)
-        return found
+        return self._known_of(number)
 
     async def _side_by_side(self) -> list[list[Run]]:
         """All exercises of all runs, `jobs` at a time; they are shown in order."""
         places = asyncio.Semaphore(self.options.jobs)
         order = list(product(range(self.options.runs), self.options.chosen))
-        found = self._known
-        waiting = list(order)
+        found, waiting = self._known, list(order)
 
         async def one(number: int, exercise: int) -> None:
             async with places:
@@ -67,10 +64,7 @@ class Live(OneWorld):
 
         with self.terminal.waiting(self._progress(0)) as tell:
             await side_by_side(*(one(*each) for each in order))
-        return [
-            [found[number, exercise] for exercise in self.options.chosen]
-            for number in range(self.options.runs)
-        ]
+        return [self._known_of(number) for number in range(self.options.runs)]
 
     def certain_now(self) -> list[Run]:
         """What is certain of the exercise that is being played, if anything is."""
