@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from itertools import product
 
 from harness.check.one_world import OneWorld
 from harness.history.events import shortened
-from harness.running.play import play
+from harness.running.play import SoFar, play
 from harness.running.run import Run
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, run_in_process
@@ -16,41 +18,63 @@ class Live(OneWorld):
     """All runs in the live world, `jobs` at a time."""
 
     world = "live"
+    _playing: SoFar | None = None
 
     async def play(self) -> list[list[Run]]:
-        """The runs; each exercise is shown as soon as it is over, or each run if there are several jobs."""
+        """The runs; each exercise is shown as soon as it and those before it are over."""
         if self.options.jobs > 1:
-            return await self._side_by_side()
-        return [await self._one_run(number) for number in range(self.options.runs)]
+            found = await self._side_by_side()
+        else:
+            found = [await self._one_run(number) for number in range(self.options.runs)]
+        self.show_alike()
+        return found
 
     async def _one_run(self, number: int) -> list[Run]:
         """All exercises once, one after the other."""
-        self.show(number, [])
-        found = []
+        which = self.title(number) if self.options.runs > 1 else ""
         for exercise, target in self.options.chosen.items():
-            with self.terminal.progress(exercise) as tell:
+            with self.terminal.progress(exercise, which) as tell:
                 seed = str(self.options.seed + number)
-                run = await play(exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell)
-            found.append(run)
-            self.terminal.run(run)
+                run = await play(
+                    exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell, begun=self._begin
+                )
+            self._playing = None
+            self._known[number, exercise] = run
+            self.show(number, run)
             self.forget([run])
             run.history = shortened(run.history)
-        return found
+        return self._known_of(number)
 
     async def _side_by_side(self) -> list[list[Run]]:
-        """All exercises of all runs, `jobs` at a time."""
+        """All exercises of all runs, `jobs` at a time; they are shown in order."""
         places = asyncio.Semaphore(self.options.jobs)
+        order = list(product(range(self.options.runs), self.options.chosen))
+        found, waiting = self._known, list(order)
 
-        async def one(number: int, exercise: int) -> Run:
+        async def one(number: int, exercise: int) -> None:
             async with places:
                 target, seed = self.options.chosen[exercise], str(self.options.seed + number)
                 keep = self.options.html_file is not None
-                return await run_in_process(Job(exercise, target, seed, self.options.skip_slow, keep))
+                job = Job(exercise, target, seed, self.options.skip_slow, keep)
+                found[number, exercise] = await run_in_process(job)
+            tell(self._progress(len(found)))
+            while waiting and waiting[0] in found:
+                self.show(waiting[0][0], found[waiting[0]])
+                self.forget([found[waiting.pop(0)]])
 
-        async def all_of(number: int) -> list[Run]:
-            found = await side_by_side(*(one(number, exercise) for exercise in self.options.chosen))
-            self.show(number, found)
-            self.forget(found)
-            return found
+        with self.terminal.waiting(self._progress(0)) as tell:
+            await side_by_side(*(one(*each) for each in order))
+        return [self._known_of(number) for number in range(self.options.runs)]
 
-        return await side_by_side(*(all_of(number) for number in range(self.options.runs)))
+    def certain_now(self) -> list[Run]:
+        """What is certain of the exercise that is being played, if anything is."""
+        with suppress(Exception):  # it was made for a whole history, and it is not worth a traceback
+            return [run for run in [self._playing()] if run.steps] if self._playing else []
+        return []
+
+    def _begin(self, so_far: SoFar) -> None:
+        self._playing = so_far
+
+    def _progress(self, done: int) -> str:
+        n = self.options.runs * len(self.options.chosen)
+        return self.terminal.texts.say("ui.played", done=done, n=n)

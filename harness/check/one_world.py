@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from harness.check.options import Options
+from harness.reports.alike import Alike
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.running.run import Run
+from harness.verdict.steps import steps_of
 
 
 class OneWorld:
@@ -19,19 +21,62 @@ class OneWorld:
         self.options = options
         self.terminal = terminal
         self.scenes: list[Scene] = []
+        self.large: list[Run] = []  # played on top of what was asked for: see Summary
+        self._began = time.monotonic()
+        self._known: dict[tuple[int, int], Run] = {}  # by number and exercise
+        self._offered: set[tuple[int, int]] = set()  # those of them that `show` has had
         self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
+        self._alike = Alike()
+        self._told_alike = False
+        self._headed: int | None = None  # the run whose heading was printed last
 
     async def summary(self) -> Summary:
         """Play everything, show it, and sum it up."""
-        began = time.monotonic()
+        self._began = time.monotonic()
         if self.options.world == "both":
             self.terminal.line(self.terminal.texts.say(f"ui.world_{self.world}"), "bold")
         played = await self.play()
-        labels = dict.fromkeys(target.label for target in self.options.chosen.values())
-        seconds = time.monotonic() - began
-        summary = Summary(self.options.seed, self.world, ", ".join(labels), seconds, played, self.scenes)
+        summary = self._summed_up(played)
         self.terminal.summary(summary, hints=self.options.hints)
         return summary
+
+    def interrupted(self) -> Summary:
+        """Show what is known in the middle of a play, and sum it up."""
+        for (number, _), run in sorted(self._known.items()):
+            self.show(number, run)
+        self.show_alike()
+        whole = [self._known_of(number) for number in range(self.options.runs)]
+        unfinished = [run for runs in whole if len(runs) < len(self.options.chosen) for run in runs]
+        for now in self.certain_now():
+            self.terminal.block(self.terminal.texts.say("ui.partly", exercise=now.exercise), 0, "bold")
+            self.terminal.run(now)
+            unfinished.append(now)
+        summary = self._summed_up([runs for runs in whole if len(runs) == len(self.options.chosen)])
+        summary.unfinished, summary.is_interrupted = unfinished, True
+        asked = sum(len(steps_of(exercise)) for exercise in self.options.chosen)
+        self.terminal.interrupted(summary, asked, self.options.runs)
+        return summary
+
+    def _summed_up(self, runs: list[list[Run]]) -> Summary:
+        labels = dict.fromkeys(target.label for target in self.options.chosen.values())
+        return Summary(
+            seed=self.options.named_seed(self.world),
+            world=self.world,
+            target=", ".join(labels),
+            seconds=time.monotonic() - self._began,
+            runs=runs,
+            scenes=self.scenes,
+            large=self.large,
+        )
+
+    def _known_of(self, number: int) -> list[Run]:
+        """What is known of a run, exercise by exercise."""
+        found = (self._known.get((number, exercise)) for exercise in self.options.chosen)
+        return [run for run in found if run is not None]
+
+    def certain_now(self) -> list[Run]:
+        """What is certain of the exercises that are being played, where anything is."""
+        raise NotImplementedError
 
     async def play(self) -> list[list[Run]]:
         """The runs, each with its exercises; whatever is worth showing is shown."""
@@ -46,10 +91,32 @@ class OneWorld:
                 if each is not None and (each is not shown or not self.options.is_worth_a_page(each.outcome)):
                     each.history = []
 
-    def show(self, number: int, runs: list[Run]) -> None:
-        """One run in full."""
-        if self.options.runs > 1:
-            say = self.terminal.texts.say
-            self.terminal.line(say("ui.runs", number=number + 1, n=self.options.runs), "bold")
-        for run in runs:
-            self.terminal.run(run)
+    def show(self, number: int, run: Run) -> None:
+        """One exercise of a run in full, unless it was shown already, or an earlier run is like it."""
+        if (number, run.exercise) in self._offered:
+            return
+        self._offered.add((number, run.exercise))
+        if not self._alike.is_new(run):
+            return
+        if self.options.runs > 1 and self._headed != number:
+            self._headed = number
+            self.terminal.line(f"{self.title(number)}   [{self._seed_of(run)}]", "bold")
+        self.terminal.run(run)
+
+    def show_alike(self) -> None:
+        """What was not shown since it is like something that was."""
+        if self._told_alike:
+            return
+        self._told_alike = True
+        sentences = self._alike.folded(self.terminal.texts)
+        for sentence in sentences:
+            self.terminal.block(sentence, 0)
+        if sentences:
+            self.terminal.line()
+
+    def title(self, number: int) -> str:
+        """Which run it is, of several."""
+        return self.terminal.texts.say("ui.runs", number=number + 1, n=self.options.runs)
+
+    def _seed_of(self, run: Run) -> str:
+        return self.terminal.texts.say("ui.seed", seed=run.named_seed)

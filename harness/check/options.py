@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from harness.judged.targets import Target
+from harness.texts.seed import written
 from harness.verdict.outcome import Outcome
 
 
@@ -25,6 +26,12 @@ class Options(Struct, frozen=True):
     command: str
     """What plays the same again, as it is typed."""
     hints: bool
+    simulated: str = ""
+    """What plays it in the simulated world, many times; "" if that makes no sense."""
+
+    def named_seed(self, world: str) -> int | str:
+        """What plays the first run in this world again, as `--seed`."""
+        return written(self.seed, small=True) if self.small and world == "sim" else self.seed
 
     @property
     def quiet(self) -> bool:

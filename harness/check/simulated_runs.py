@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from harness.check.files import write_replay
 from harness.check.one_world import OneWorld
+from harness.check.options import Options
 from harness.contracts.result import Played
 from harness.history.events import shortened
 from harness.minimize.shrink import anomalies_of, shrink
-from harness.reports.summary import Scene, worst_of
+from harness.reports.summary import Scene, Summary, worst_of
+from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import add_contract, played_directly
+from harness.running.play import add_contract, known_directly, played_directly
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import MODEST, SMALL
-from harness.verdict.outcome import Outcome, overall
+from harness.verdict.outcome import Outcome
 
-SHOWN_FAILURES = 3
-"""Ways to fail that are shown in full, if there are many."""
-SHOWN_SEEDS = 8
-"""Seeds of the others that are named."""
+LARGE_RUNS = 3
+"""Large runs that are played of an exercise whose small ones seldom fail, to say how often those do."""
 _PART = 10
 """Plays that one simulating process does before it makes room for a fresh one."""
 
@@ -32,14 +31,23 @@ class Simulated(OneWorld):
 
     world = "sim"
 
+    def __init__(self, options: Options, terminal: Terminal) -> None:
+        super().__init__(options, terminal)
+        self._contracts: dict[int, Played | None] = {}
+
     async def play(self) -> list[list[Run]]:
         """The runs; those that are worth it are shown when all were played."""
         async with ForkPool(self.options.jobs) as pool:
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(pool, lambda done: tell(self._progress(done)))
-            self._show_some(played)
+                for exercise in self.options.chosen:
+                    await self._play_large(pool, _of(exercise, played))
+            for number, runs in enumerate(played):
+                for run in runs:
+                    self.show(number, run)
+            self.show_alike()
             for exercise in self.options.chosen:
-                runs = [run for run_of_all in played for run in run_of_all if run.exercise == exercise]
+                runs = _of(exercise, played)
                 failed = [run for run in runs if anomalies_of(run)]
                 if failed:
                     await self._explain(pool, failed[0])
@@ -48,6 +56,16 @@ class Simulated(OneWorld):
                     await self._recall(pool, shown)
         return played
 
+    async def _play_large(self, pool: ForkPool, runs: list[Run]) -> None:
+        """Play more large runs of an exercise, if its first one, which is large, fails, and few others do."""
+        first, *small = runs
+        failed = sum(run.outcome is Outcome.FAILED for run in small)
+        if self.options.small or first.outcome is not Outcome.FAILED or 2 * failed >= len(small):
+            return
+        seeds = (str(self.options.seed + more) for more in range(1, LARGE_RUNS))
+        cases = [Case(first.exercise, seed, MODEST) for seed in seeds]
+        self.large += await pool.play(SimJob(self.options.chosen[first.exercise], cases))
+
     async def _recall(self, pool: ForkPool, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""
         assert run.case is not None
@@ -55,37 +73,20 @@ class Simulated(OneWorld):
         if again.digest == run.digest:
             run.history = shortened(again.history)
 
-    def _show_some(self, played: list[list[Run]]) -> None:
-        """The first run in full, and of the others those that failed in a way not shown yet."""
-        shown: list[set[str]] = []
-        alike: list[int] = []
-        for number, runs in enumerate(played):
-            way = {name for run in runs for name in (*anomalies_of(run), run.outcome)}
-            if number == 0 or not (_passed(runs) or way in shown or len(shown) > SHOWN_FAILURES):
-                self.show(number, runs)
-                shown.append(way)
-            elif not _passed(runs):
-                alike.append(self.options.seed + number)
-        if alike:
-            seeds = ", ".join(map(str, alike[:SHOWN_SEEDS])) + (", …" if len(alike) > SHOWN_SEEDS else "")
-            self.terminal.block(self.terminal.texts.say("ui.alike", count=len(alike), seeds=seeds), 2)
-            self.terminal.line()
-
     def _progress(self, done: int) -> str:
         all_of_them = self.options.runs * len(self.options.chosen)
         return self.terminal.texts.say("ui.simulated", done=done, n=all_of_them)
 
     async def _all_runs(self, pool: ForkPool, tell: Callable[[int], None]) -> list[list[Run]]:
-        done = 0
-
-        async def some(exercise: int, numbers: range) -> list[Run]:
-            nonlocal done
+        async def some(exercise: int, numbers: range) -> None:
             cases = [self._case(exercise, number) for number in numbers]
             job = SimJob(self.options.chosen[exercise], cases)
-            runs = await pool.play(job)
-            done += len(runs)
-            tell(done)
-            return runs
+            for number, run in zip(numbers, await pool.play(job), strict=True):
+                self._known[number, exercise] = run
+            tell(len(self._known))
+
+        async def directly(exercise: int) -> None:
+            self._contracts[exercise] = await played_directly(exercise, self.options.chosen[exercise])
 
         # The largest plays go first, so that none of them is left alone at the end.
         order = sorted(self.options.chosen, key=lambda exercise: -SCENARIOS[exercise].WEIGHT)
@@ -93,20 +94,32 @@ class Simulated(OneWorld):
             range(1),
             *(range(at, min(at + _PART, self.options.runs)) for at in range(1, self.options.runs, _PART)),
         ]
-        both: list[Any] = await side_by_side(
-            side_by_side(*(played_directly(*each) for each in self.options.chosen.items())),
-            side_by_side(*(some(exercise, part) for part in parts for exercise in order)),
+        await side_by_side(
+            *(directly(exercise) for exercise in self.options.chosen),
+            *(some(exercise, part) for part in parts for exercise in order),
         )
-        contracts: list[Played | None] = both[0]
-        found: list[list[Run]] = both[1]
-        by_exercise = {
-            exercise: [run for runs in found for run in runs if run.exercise == exercise]
-            for exercise in self.options.chosen
-        }
-        for runs, contract in zip(by_exercise.values(), contracts, strict=True):
-            for run in runs:
-                add_contract(run, contract)
-        return [list(runs) for runs in zip(*by_exercise.values(), strict=True)]
+        self._add_contracts()
+        return [self._known_of(number) for number in range(self.options.runs)]
+
+    def certain_now(self) -> list[Run]:
+        """What direct calls have shown of exercises of which no run is over, as if it hangs."""
+        known = {exercise for _, exercise in self._known}
+        return [
+            known_directly(self._case(exercise, 0), self.options.chosen[exercise], contract)
+            for exercise, contract in self._contracts.items()
+            if exercise not in known and contract is not None and contract.found
+        ]
+
+    def _add_contracts(self) -> None:
+        """Add what direct calls have shown to all that is known."""
+        for run in self._known.values():
+            if run.contract is None:
+                add_contract(run, self._contracts.get(run.exercise))
+
+    def interrupted(self) -> Summary:
+        """Show what is known in the middle of a play, and sum it up."""
+        self._add_contracts()
+        return super().interrupted()
 
     def _case(self, exercise: int, number: int) -> Case:
         size = SMALL if number or self.options.small else MODEST
@@ -125,13 +138,14 @@ class Simulated(OneWorld):
         found = anomalies_of(small) if small else names
         name = next((each for each in names if each in found), "")
         if not name:
-            self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.seed), 2, "yellow")
+            self.terminal.block(say("ui.not_again", exercise=run.exercise, seed=run.named_seed), 2, "yellow")
             return
         self.terminal.small(run.exercise, name, small)
-        path = write_replay(small or run, target, name, run.seed, self.terminal)
+        path = write_replay(small or run, target, name, run.named_seed, self.terminal)
         if small is not None:
             self.scenes.append(Scene(run.exercise, name, small, path))
 
 
-def _passed(runs: list[Run]) -> bool:
-    return overall([run.outcome for run in runs]) is Outcome.PASSED
+def _of(exercise: int, played: list[list[Run]]) -> list[Run]:
+    """The runs of one exercise."""
+    return [run for runs in played for run in runs if run.exercise == exercise]

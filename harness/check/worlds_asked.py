@@ -6,6 +6,7 @@ import asyncio
 import io
 
 from harness.check.files import write_json, write_page
+from harness.check.interruption import interruptible
 from harness.check.live_runs import Live
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
@@ -14,9 +15,9 @@ from harness.reports.ending import interrupted, pool_failed
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPoolError
-from harness.running.worker import WorkerKilled, cancel_on_sigterm
+from harness.running.worker import WorkerKilled
 from harness.texts import texts
-from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, overall
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, overall
 
 _WORLDS: dict[str, list[type[OneWorld]]] = {"live": [Live], "sim": [Simulated], "both": [Live, Simulated]}
 """What `--world` can be, and what plays it."""
@@ -36,10 +37,23 @@ def check(options: Options) -> int:
         terminal.agreement(summaries)
     write_json(summaries, options, terminal)
     write_page(summaries, options, terminal)
+    outcome = overall([summary.outcome for summary in summaries])
+    if outcome is Outcome.PASSED and options.simulated:
+        terminal.line(terminal.texts.say("ui.try_simulated", command=options.simulated))
     defect = any(summary.defect for summary in summaries)
-    return EXIT_DEFECT if defect else EXIT_CODES[overall([summary.outcome for summary in summaries])]
+    return EXIT_DEFECT if defect else EXIT_CODES[outcome]
 
 
 async def _all_of(kinds: list[type[OneWorld]], options: Options, terminal: Terminal) -> list[Summary]:
-    cancel_on_sigterm()
-    return [await kind(options, terminal).summary() for kind in kinds]
+    """What came of each world. An interruption shows, and writes as JSON, what is known by then."""
+    found: list[Summary] = []
+    worlds = [kind(options, terminal) for kind in kinds]
+
+    def tell() -> None:
+        now = [world.interrupted() for world in worlds[len(found) : len(found) + 1]]
+        write_json([*found, *now], options, terminal)
+
+    with interruptible(tell):
+        for world in worlds:
+            found += [await world.summary()]
+    return found

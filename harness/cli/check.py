@@ -6,12 +6,31 @@ import os
 import random
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from harness.cli import options
 from harness.cli.target_options import Named, names_server
+from harness.cli.usage import asked_words, wrong_usage
+from harness.texts.seed import read, written
 from harness.verdict.steps import EXERCISES
+
+
+class PlaySeed(click.ParamType[tuple[int, bool]]):
+    """The seed of a play, as reports print it; and whether it is that of a small one."""
+
+    name = "seed"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, bool]:
+        """The number and the size, or a usage error."""
+        try:
+            return read(str(value))
+        except ValueError:
+            self.fail(asked_words().say("usage.seed", given=repr(value)), param, ctx)
 
 
 @click.command()
@@ -25,13 +44,17 @@ from harness.verdict.steps import EXERCISES
     show_default=True,
     help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).",
 )
-@options.seed("Play the plan of this seed again.")
+@click.option(
+    "--seed",
+    type=PlaySeed(),
+    help="Play the plan of this seed again; with an s behind it, as in 13s, the small simulated one.",
+)
 @click.option("--runs", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Play this often.")
-@click.option("--small", is_flag=True, help="Simulated: play as little as all runs but the first do.")
+@click.option("--small", is_flag=True, help="Simulated: play little, as all runs but the first do.")
 @options.jobs("Play so many at once.  [default: 1 live; simulated, one for each core]")
 @options.json_file("Also write the verdict as JSON; - is the output.", dash=True)
 @options.html_file(
-    "Also write a page with diagrams of what happened.  [after a failure: chatlab-report.html]"
+    "Also write a page with diagrams of what happened.  [after a failure: .chatlab/report.html]"
 )
 @click.option("--skip-slow", is_flag=True, help="Leave out steps that wait for long timeouts.")
 @options.language
@@ -41,7 +64,7 @@ def check(
     named: Named,
     together: bool,
     world: str,
-    seed: int | None,
+    seed: tuple[int, bool] | None,
     runs: int,
     small: bool,
     jobs: int | None,
@@ -58,7 +81,9 @@ def check(
     """
     exercises = sorted(set(numbers)) or sorted(EXERCISES)
     chosen = named.targets(exercises, together=together, simulated=world != "live")
-    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    number, is_small = seed or (random.SystemRandom().randrange(1_000_000), False)
+    if is_small and world == "live":
+        raise wrong_usage("small_seed", seed=written(number, small=True))
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.check.options import Options
     from harness.check.worlds_asked import check as play_and_report
@@ -66,32 +91,48 @@ def check(
     return play_and_report(
         Options(
             chosen=chosen,
-            seed=seed,
+            seed=number,
             world=world,
             runs=runs,
             jobs=jobs or (1 if world == "live" else os.cpu_count() or 1),
-            small=small,
+            small=small or is_small,
             skip_slow=skip_slow,
             lang=lang,
             verbose=verbose,
             json_file=json_file,
             html_file=html_file,
-            command=_again(seed),
+            command=_again(written(number, small=is_small)),
+            simulated=_simulated(named, exercises, together=together) if world == "live" else "",
             hints=named.option in ("", "--exercises"),
         )
     )
 
 
 _NOT_AGAIN = ("--json", "--html", "--seed")
+_FLAGS = ("--skip-slow", "--small")
+_OF_LIVE_PLAYS = ("--world", "--runs", "--jobs", *_FLAGS)
 
 
-def _again(seed: int) -> str:
+def _again(seed: str) -> str:
     """What was typed, without what it wrote where, and with the seed: so that the same is played again."""
-    words: list[str] = []
+    return shlex.join([*_typed(_NOT_AGAIN), "--seed", seed])
+
+
+def _simulated(named: Named, exercises: list[int], *, together: bool) -> str:
+    """What looks for race conditions in what was judged live; "" if it cannot be simulated."""
+    with suppress(click.UsageError):
+        named.targets(exercises, together=together, simulated=True)
+        return shlex.join([*_typed((*_NOT_AGAIN, *_OF_LIVE_PLAYS)), "--world", "sim", "--runs", "300"])
+    return ""
+
+
+def _typed(without: Sequence[str]) -> list[str]:
+    """The words of this command, without some options."""
+    words = ["chatlab"]
     rest = iter(sys.argv[1:])
     for word in rest:
-        if word in _NOT_AGAIN:
-            next(rest, None)
-        elif word.split("=")[0] not in _NOT_AGAIN:
+        if word.split("=")[0] not in without:
             words.append(word)
-    return shlex.join(["chatlab", *words, "--seed", str(seed)])
+        elif "=" not in word and word not in _FLAGS:
+            next(rest, None)
+    return words

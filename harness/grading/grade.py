@@ -25,6 +25,8 @@ from harness.judged.environment import IN_CLASS, names_passed
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED
 from harness.judged.targets import ROOT, BadTarget, Unclear, submission
+from harness.reports.alike import Alike
+from harness.reports.counts import frequency
 from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
@@ -177,8 +179,12 @@ def _command(folder: Path, exercise: int, rules: Rules) -> str:
 def _part(summary: Summary, texts: Texts) -> Part:
     text = StringIO()
     terminal = Terminal(texts, out=text)
+    alike = Alike()
     for (run,) in summary.runs:
-        terminal.run(run)
+        if alike.is_new(run):
+            terminal.run(run)
+    for sentence in (*alike.folded(texts), *frequency(summary, texts)):
+        terminal.block(sentence, 0)
     said = report(summary, texts)
     points, of = summary.points
     still_open = [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE]

@@ -20,7 +20,7 @@ from harness.judged.submission_toml import NAME, Settings
 from harness.judged.submission_toml import read as read_toml
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
-INSTALLED = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
+INSTALLED = frozenset({".git", ".chatlab", "node_modules", "__pycache__", ".venv", "venv"})
 """Folders of tools, which hold nothing that a student has written."""
 OF_ARCHIVES = frozenset({"__MACOSX"})
 """Folders that archives have beside what was packed."""

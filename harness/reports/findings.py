@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from harness.checkers.catalogue import Anomaly
-from harness.reports.summary import Summary, excluded_frequency
 from harness.reports.words import Words
 from harness.running.run import Run
-from harness.texts import Texts
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult
 
@@ -41,18 +39,6 @@ def notes_of(run: Run, words: Words, but: Container[str] = ()) -> list[str]:
         causes = [cause for cause in run.causes if not cause.is_usual and cause.kind != "elsewhere"]
         told = [f"{words.first_cause(each)} {words.clean(each.source)}" for each in causes[:CAUSES]] + told
     return list(dict.fromkeys(told))
-
-
-def frequency(summary: Summary, texts: Texts) -> list[str]:
-    """How many of several runs passed, and what that excludes; empty for a single run."""
-    if len(summary.runs) == 1:
-        return []
-    counts = {str(outcome): summary.count(outcome) for outcome in Outcome}
-    found = [texts.say("ui.runs_sum", n=len(summary.runs), **counts)]
-    passed = summary.count(Outcome.PASSED)
-    if passed == len(summary.runs):
-        found.append(texts.say("ui.runs_bound", percent=f"{100 * excluded_frequency(passed):.1f}"))
-    return found
 
 
 def named_in(anomaly: Anomaly) -> list[str]:

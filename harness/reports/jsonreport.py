@@ -15,6 +15,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
     """The summary as JSON values: see the README for what is in it."""
     return {
         "verdict": summary.outcome.value,
+        **({"interrupted": True} if summary.is_interrupted else {}),
         "seed": summary.seed,
         "world": summary.world,
         "target": summary.target,
@@ -25,6 +26,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
             "failed": summary.count(Outcome.FAILED),
             "inconclusive": summary.count(Outcome.INCONCLUSIVE),
         },
+        "seeds": {each.value: summary.seeds(each) for each in (Outcome.FAILED, Outcome.INCONCLUSIVE)},
         "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
         "notes": _notes(summary, texts),
         "causes": _causes(summary, texts),
@@ -35,7 +37,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
 
 def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
     """Words for the run that the step comes from."""
-    for runs in summary.runs:
+    for runs in [*summary.runs, summary.unfinished]:
         for run in runs:
             if any(each is step for each in run.steps):
                 return Words(texts, run.nonce, run.component)

@@ -13,8 +13,10 @@ from harness.checkers.catalogue import Anomaly
 from harness.history.events import Called, Event, Fault, Received, Sent, Server
 from harness.history.faults import Way
 from harness.history.index import ENDS, HistoryIndex
+from harness.reports.about import failed_in
 from harness.reports.causality import EVERYTHING
 from harness.reports.charts import delivery_seconds, histogram, percentile
+from harness.reports.counts import frequency
 from harness.reports.events import events_as_html, listing
 from harness.reports.excerpt import Excerpt, blamed, excerpt, room_of
 from harness.reports.findings import (
@@ -23,7 +25,6 @@ from harness.reports.findings import (
     are_several,
     by_kind,
     first_causes,
-    frequency,
     is_not_reached,
     named_in,
     notes_of,
@@ -64,6 +65,7 @@ def page(summaries: list[Summary], texts: Texts, command: str) -> str:
     return (
         f'<!doctype html>\n<html lang="{texts.language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{failed_in(summaries)}\n"
         f"<title>chatlab · {safe(' · '.join(headlines))}</title>\n<style>\n{css}</style>\n</head>\n<body>\n"
         f'<a class="skip" href="#main">{safe(texts.say("page.skip"))}</a>\n'
         f'<main id="main">\n{worlds}\n{again}\n</main>\n</body>\n</html>\n'
@@ -99,7 +101,7 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
             f'<p class="soft">{safe(" · ".join(facts))}</p>',
             *paragraphs(frequency(summary, texts)),
             _steps(summary, runs, texts),
-            *(_run(run, words, summary.scene(run.exercise)) for run, words in runs),
+            *(_run(run, words, summary.scene(run.exercise), len(summary.runs) > 1) for run, words in runs),
         ]
     )
 
@@ -140,13 +142,15 @@ def _step(step: StepResult, words: Words) -> str:
 # --- one run --------------------------------------------------------------------------------------
 
 
-def _run(run: Run, words: Words, scene: Scene | None) -> str:
-    """One exercise: what went wrong, and what happened."""
+def _run(run: Run, words: Words, scene: Scene | None, is_one_of_many: bool) -> str:
+    """One exercise: what went wrong, and what happened. Of many runs, it is said which one this is."""
     say = words.texts.say
     title = say("ui.exercise", number=run.exercise, title=say(f"exercise.{run.exercise}"))
     if run.defect:
         return f"<h2>{safe(title)}</h2>\n<p>{safe(say('ui.defect'))}</p>\n<pre>{safe(run.defect)}</pre>"
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
+    if is_one_of_many:
+        pieces.append(f'<p class="soft">{safe(say("page.one_of_many", seed=run.named_seed))}</p>')
     pieces += [_first_cause(cause, words) for cause in first_causes(run, run.steps)[:_CAUSES]]
     for step in run.steps:
         if step.anomalies and not is_not_reached(step):

@@ -25,14 +25,22 @@ class Scene(Struct):
 
 
 class Summary(Struct):
-    """What was asked for, and the results. `runs[k]` has the exercises of run number k."""
+    """What was asked for, and the results. `runs[k]` has the exercises of run number k.
 
-    seed: int
+    `seed` is that of the first run, as `--seed` takes it. `large` has runs that were played on top of those
+    asked for: of the size of the first, where that failed and few small ones did. They decide nothing.
+    `unfinished` has what is known of a run that was interrupted, and so was all of it: then nothing passes.
+    """
+
+    seed: int | str
     world: str
     target: str
     seconds: float
     runs: list[list[Run]]
     scenes: list[Scene] = field(default_factory=list)
+    large: list[Run] = field(default_factory=list)
+    unfinished: list[Run] = field(default_factory=list)
+    is_interrupted: bool = False
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -42,6 +50,9 @@ class Summary(Struct):
     @property
     def outcome(self) -> Outcome:
         """The verdict on everything."""
+        if self.is_interrupted:
+            has_failed = Outcome.FAILED in [step.outcome for step in self.steps]
+            return Outcome.FAILED if has_failed else Outcome.INCONCLUSIVE
         return overall(self.outcomes)
 
     @property
@@ -53,9 +64,10 @@ class Summary(Struct):
     def steps(self) -> list[StepResult]:
         """For each step its worst result over all runs, since it must pass every time."""
         found = []
-        for exercise in dict.fromkeys(run.exercise for runs in self.runs for run in runs):
+        played = [*(run for runs in self.runs for run in runs), *self.unfinished]
+        for exercise in sorted({run.exercise for run in played}):
             for step in steps_of(exercise):
-                results = [s for runs in self.runs for run in runs for s in run.steps if s.step == step]
+                results = [s for run in played for s in run.steps if s.step == step]
                 if results:
                     worst = overall([result.outcome for result in results])
                     found.append(next(result for result in results if result.outcome is worst))
@@ -76,6 +88,14 @@ class Summary(Struct):
     def count(self, outcome: Outcome) -> int:
         """How many runs have this outcome."""
         return sum(each is outcome for each in self.outcomes)
+
+    def seeds(self, outcome: Outcome) -> list[str]:
+        """The seeds of the runs that have this outcome, as `--seed` takes them."""
+        return [
+            exercises[0].named_seed
+            for exercises, each in zip(self.runs, self.outcomes, strict=True)
+            if each is outcome and exercises
+        ]
 
     @property
     def points(self) -> tuple[int, int]:

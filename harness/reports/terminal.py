@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Began, Called, Event, History, Noted, Received, Sent, Step, seen_outside
 from harness.minimize.replay_file import Replay, changes, first_difference
 from harness.reports.calls import joined_calls
+from harness.reports.counts import frequency
 from harness.reports.excerpt import Fold, contents, excerpt, is_telling
 from harness.reports.findings import (
     CAUSES,
@@ -20,7 +23,6 @@ from harness.reports.findings import (
     are_several,
     by_kind,
     first_causes,
-    frequency,
     is_not_reached,
     named_in,
     notes_of,
@@ -34,7 +36,7 @@ from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, overall
-from lab.legible import legible, one_line
+from lab.legible import legible, one_line, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -92,6 +94,16 @@ class Terminal:
         else:
             echo(text)
 
+    def link(self, key: str, path: Path) -> None:
+        """A line that names a file; in a terminal, a click on its name opens it."""
+        if self._console is None:
+            self.line(self.texts.say(key, path=path))
+            return
+        before, _, after = self.texts.say(key, path="\0").partition("\0")
+        name = one_line(text_of(os.fsencode(path)))
+        link = _styled(name, f"link {path.absolute().as_uri()}")
+        self._console.print(_styled(before), link, _styled(after), sep="")
+
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
         for paragraph in text.splitlines():
@@ -99,9 +111,10 @@ class Terminal:
                 self.line(" " * indent + each, style)
 
     @contextmanager
-    def progress(self, exercise: int) -> Iterator[Callable[[Event], None]]:
-        """Show which step is being played; yields a function to call with each event."""
+    def progress(self, exercise: int, run: str = "") -> Iterator[Callable[[Event], None]]:
+        """Show which step is being played, and of which run; yields a function to call with each event."""
         title = self.texts.say("ui.exercise", number=exercise, title=self.texts.say(f"exercise.{exercise}"))
+        title = f"{run} · {title}" if run else title
         if self._console is None:
 
             def tell(event: Event) -> None:
@@ -411,7 +424,20 @@ class Terminal:
             if hints:
                 self.line(say("ui.hint", exercise=failed[0]))
             if summary.world == "live":
-                self.line(say("ui.again", seed=summary.seed))
+                self.line(say("ui.again", seed=summary.seeds(Outcome.FAILED)[0]))
+
+    def interrupted(self, summary: Summary, asked: int, runs: int) -> None:
+        """The last lines of a check that was interrupted, of which so many steps and runs were asked for."""
+        counts = {str(each): sum(step.outcome is each for step in summary.steps) for each in Outcome}
+        left = max(asked - len(summary.steps), 0)
+        is_all_known = len(summary.runs) == runs and not left
+        key = "ui.interrupted_later" if is_all_known else "ui.so_far"
+        text = self.texts.say(key, all=asked, left=left, **counts)
+        self.line(f"{text}   [{self.texts.say('ui.seed', seed=summary.seed)}]", "yellow")
+        if len(summary.runs) < runs > 1:
+            self.line(self.texts.say("ui.runs_so_far", done=len(summary.runs), n=runs))
+        for sentence in frequency(summary, self.texts):
+            self.line(sentence)
 
 
 def _styled(text: str, style: str = "") -> RenderableType:

@@ -16,12 +16,12 @@ from random import Random
 
 from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
-from harness.history.events import Event
+from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
 from harness.judged.environment import of_server
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
-from harness.running.run import Run
+from harness.running.run import Case, Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import FULL
@@ -37,6 +37,10 @@ from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
 
+SoFar = Callable[[], Run]
+"""What is certain in the middle of a play."""
+Begun = Callable[[SoFar], None]
+"""Is called once when a play has begun."""
 MAX_SECONDS = 150.0
 """No exercise takes longer, apart from waiting for a server's own long timeouts."""
 CERTAIN_SECONDS = 12.0
@@ -90,10 +94,12 @@ async def play(
     *,
     skip_slow: bool = False,
     progress: Callable[[Event], None] | None = None,
+    begun: Begun | None = None,
 ) -> Run:
     """Call the component directly, and play an exercise in the live world.
 
-    `progress` is called with an event when a step begins and ends.
+    `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
+    on the steps that are over, for as long as it goes on.
     """
     contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
@@ -101,8 +107,34 @@ async def play(
     world.is_broken = contract is not None and bool(contract.found)
     if progress:
         world.on_step = progress
-    run = await play_in(world, prepared_exercise(exercise, seed, FULL, target.component))
+    prepared = prepared_exercise(exercise, seed, FULL, target.component)
+    if begun:
+        begun(partial(_so_far, world, prepared, contract))
+    run = await play_in(world, prepared)
     add_contract(run, contract)
+    return run
+
+
+def _so_far(world: ServedWorld, prepared: PreparedRun, contract: Played | None) -> Run:
+    """What is certain in the middle of a play: of the steps that are over, and what direct calls have shown.
+
+    What did not come in time may still come, so a step that would fail by that has no verdict yet.
+    """
+    run = judged(world, prepared)
+    add_contract(run, contract)
+    over = {event.step for event in world.history if isinstance(event, Step) and event.done}
+    for step in run.steps:
+        step.anomalies = [
+            each
+            for each in step.anomalies
+            if each.is_of_a_contract or (step.step in over and not each.kind.timed)
+        ]
+    run.steps = [
+        step
+        for step in run.steps
+        if (step.outcome is Outcome.FAILED and step.anomalies)
+        or (step.outcome is Outcome.PASSED and step.step in over)
+    ]
     return run
 
 
@@ -127,6 +159,18 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
+
+
+def known_directly(case: Case, target: Target, contract: Played) -> Run:
+    """A simulated run of which nothing is known but what direct calls have shown."""
+    broken = dict.fromkeys(each.step for each in contract.found)
+    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, target.component), None) for step in broken]
+    run = Run(
+        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], component=target.component
+    )
+    run.case = case
+    add_contract(run, contract)
+    return run
 
 
 async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:

@@ -6,8 +6,9 @@ from msgspec import Struct, field
 
 from harness.contracts.result import Played
 from harness.history.events import History
-from harness.scenarios.common import MODEST
+from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import Script
+from harness.texts.seed import written
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.worlds.sim.watchdog import Stuck
@@ -25,6 +26,11 @@ class Case(Struct, frozen=True):
     size: int = MODEST
     script: Script | None = None
     until: Stuck | None = None
+
+    @property
+    def named_seed(self) -> str:
+        """What plays it again as `--seed`."""
+        return written(self.seed, small=self.size == SMALL and self.script is None)
 
 
 class Run(Struct):
@@ -58,6 +64,11 @@ class Run(Struct):
 
     causes: list[Cause] = field(default_factory=list)
     """What the judged code did or forgot by itself, the first one first."""
+
+    @property
+    def named_seed(self) -> str:
+        """What plays it again as `--seed`."""
+        return self.seed if self.case is None else self.case.named_seed
 
     @property
     def lag(self) -> float:

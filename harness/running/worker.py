@@ -88,6 +88,7 @@ def cancel_on_sigterm() -> None:
 
 
 async def _main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
     job = from_json(sys.stdin.buffer.read(), Job)

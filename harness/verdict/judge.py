@@ -71,6 +71,8 @@ def _result(
     stall = _stall_in(index, step)
     if stall > STALL_LIMIT:
         shaky = Text("stalled", {"seconds": round(stall, 1)})
+    if shaky is not None and index.began.world == "sim":
+        shaky = Text("slow_server", shaky.params)  # no machine is slow there, and none can be made faster
     if finding.skipped is not None:
         return StepResult(step, Outcome.SKIPPED, 0, 0, finding.skipped, notes)
     if anomalies and (shaky is None or not all(anomaly.kind.timed for anomaly in anomalies)):

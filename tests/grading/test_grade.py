@@ -262,11 +262,12 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
-    """The fingerprint changes with any file and any rule, and not with what a package manager installed."""
+    """The fingerprint changes with any file and any rule; not with what tools installed, or a check wrote."""
     (tmp_path / "a.py").write_text("one")
     before = fingerprint(tmp_path, RULES)
-    (tmp_path / "node_modules").mkdir()
-    (tmp_path / "node_modules" / "x.js").write_text("x")
+    for folder in ("node_modules", ".chatlab"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.js").write_text("x")
     assert fingerprint(tmp_path, RULES) == before
     assert fingerprint(tmp_path, Rules(2, 1, False, 300.0)) != before
     assert fingerprint(tmp_path, Rules(1, 1, False, 400.0)) == before, (
@@ -351,3 +352,29 @@ async def test_a_failed_step_does_not_close_an_open_one(
     assert "chatlab check 3 --submission ada --seed 1" in page
     assert (mark.verdict, mark.failed_steps, mark.open_steps) == (Outcome.INCONCLUSIVE, ["3.1"], ["3.2"])
     assert not is_complete(mark, [3])
+
+
+async def test_runs_that_are_alike_are_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of several runs shows what differs, and counts the rest with their seeds."""
+
+    async def play(job: Job) -> Run:
+        failed = Outcome.FAILED if job.seed == "3" else Outcome.PASSED
+        steps = [StepResult(step, failed, 1, 2, None) for step in steps_of(job.exercise)]
+        return Run(job.exercise, job.seed, "live", "ada", 0.1, steps, [], [], 0.0, [])
+
+    monkeypatch.setattr("harness.grading.grade.run_in_process", play)
+    CLASS["ada-right"](tmp_path / "ada")
+    mark = await grade(
+        tmp_path / "ada",
+        "ada",
+        [3],
+        Rules(1, 5, False, 300.0),
+        texts("en"),
+        None,
+        progress=lambda exercise: None,
+        keep_page=lambda exercise, page: None,
+    )
+    log = mark.parts[3].log
+    assert log.count("Exercise 3: Presence") == 2
+    assert "Exercise 3: 3 more alike (passed), seeds 2, 4, 5." in log
+    assert "5 runs: 4 passed, 1 failed (seed 3)" in log

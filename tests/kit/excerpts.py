@@ -3,7 +3,7 @@
 A page shows what a command printed in a fenced block of the kind `text`. Each such block has an entry in
 `EXCERPTS`, which says what was judged and which part of the report is shown; `test_excerpts.py` compares the
 whole block with it. Reports come from plays in the simulated world with a fixed seed, as `chatlab check N
---world sim --small --seed 7` prints them, so they are the same each time. (That command also makes a failure
+--world sim --seed 7s` prints them, so they are the same each time. (That command also makes a failure
 smaller, which takes a minute for all of them and changes nothing above it; that is left out here.)
 """
 
@@ -155,7 +155,7 @@ PICTURE = ROOT / "exercises/check.svg"
 
 def drawn() -> str:
     """The picture as it must be: the report on the stub of exercise 2."""
-    return picture(run_of(2), f"chatlab check 2 --world sim --small --seed {SEED}")
+    return picture(run_of(2), f"chatlab check 2 --world sim --seed {SEED}s")
 
 
 def words(svg: str) -> list[str]:

@@ -113,7 +113,7 @@ def test_every_problem_has_a_text() -> None:
             assert key in known, (path, key)
             assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
-    used |= {*by_say, "usage.settings_handed_in"}
+    used |= {*by_say, "usage.settings_handed_in", "usage.seed"}
     assert {key for key in known if key.startswith(("usage.", "target.", "program.", "replay."))} == used
 
 

@@ -47,7 +47,7 @@ def test_right_answers_pass(tmp_path: Path) -> None:
     assert "18 of 18 steps passed" in done.stdout
     assert "simulated s" in done.stdout
     assert "seed 7" in done.stdout
-    assert not (tmp_path / "replays").exists()
+    assert not (tmp_path / ".chatlab").exists()
 
 
 def test_many_runs_are_summed_up(tmp_path: Path) -> None:
@@ -68,16 +68,16 @@ def test_a_failure_is_minimized_saved_and_replayed(broken: Path) -> None:
     done = chatlab(folder, "check", "2", "--server-module", broken.name, "--world", "sim", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "The smallest scenario found" in done.stdout
-    (path,) = (folder / "replays").iterdir()
-    assert f"chatlab replay replays/{path.name}" in done.stdout
+    (path,) = (folder / ".chatlab/replays").iterdir()
+    assert f"chatlab replay .chatlab/replays/{path.name}" in done.stdout
     assert str(folder) not in path.read_text(), "a replay file can be given to others"
 
-    again = chatlab(folder, "replay", f"replays/{path.name}")
+    again = chatlab(folder, "replay", f".chatlab/replays/{path.name}")
     assert again.returncode == 1, again.stdout + again.stderr
     assert "The same history, byte for byte" in again.stdout
 
     broken.write_text(PLAIN.read_text())
-    mended = chatlab(folder, "replay", f"replays/{path.name}")
+    mended = chatlab(folder, "replay", f".chatlab/replays/{path.name}")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert "the run went differently" in mended.stdout
     assert "broken.py" in mended.stdout
@@ -99,7 +99,7 @@ def test_with_json_no_warning_is_printed(
 ) -> None:
     """Neither that a replay file cannot be written, nor that a failure does not occur again."""
     monkeypatch.chdir(broken.parent)
-    Path("replays").write_text("a file where the folder should be")
+    Path(".chatlab").write_text("a file where the folder should be")
     options = Options(
         chosen={2: at_file(broken.name)},
         seed=1,
@@ -177,11 +177,13 @@ def test_a_server_that_cannot_start_is_reported_without_our_lines(tmp_path: Path
     assert "modules.py" not in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("world", "number"), [("sim", signal.SIGINT), ("sim", signal.SIGTERM), ("live", signal.SIGINT)]
+)
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, world: str, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of many runs: exit code 130, and no process is left."""
     process = subprocess.Popen(
-        [*CHATLAB, "check", "2", "--reference", "--world", "sim", "--runs", "1000"],
+        [*CHATLAB, "check", "2", "--reference", "--world", world, "--runs", "1000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -194,5 +196,6 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: signal.Sig
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
+    assert b"Interrupted, so this is no verdict." in output
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []

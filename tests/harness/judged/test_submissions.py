@@ -62,6 +62,7 @@ LAYOUTS = {
     "twice": Layout(("a/pubsub.py", "b/pubsub.py"), "are ada/a/pubsub.py, ada/b/pubsub.py", unclear=True),
     "a virtual environment": Layout((*FOUR, *below(".venv/lib/exercises")), "ada/ex1_chat/pubsub.py"),
     "only in what tools installed": Layout(below("node_modules/exercises"), "there is no ada/ex1_chat"),
+    "only in what a check wrote": Layout(below(".chatlab/exercises"), "there is no ada/ex1_chat"),
     "the kit's own component": Layout(("lab/pubsub.py",), "there is no ada/ex1_chat/pubsub.py"),
     "the kit without exercises": Layout(
         ("lab/pubsub.py", "notebooks/defects/pubsub.py", *below("solutions")), "there is no ada/ex1_chat"

@@ -143,6 +143,17 @@ def test_what_a_scenario_calls_shaky_is_inconclusive() -> None:
         assert result.receipt == (shaky if outcome == "inconclusive" else None)
 
 
+def test_no_machine_is_slow_in_simulated_time() -> None:
+    """What takes long there is the server, and other programs have no part in it."""
+    story = Story(world="sim")
+    for step in ALL:
+        with story.step(step):
+            story.passes(1)
+    shaky = Text("slow_machine", {"seconds": 31.2})
+    result = verdicts(story, s1_4=StepCheck([TIMED], PROOF, shaky=shaky))["1.4"]
+    assert (result.outcome, result.receipt) == (Outcome.INCONCLUSIVE, Text("slow_server", {"seconds": 31.2}))
+
+
 # --- what was not played --------------------------------------------------------------------------
 
 

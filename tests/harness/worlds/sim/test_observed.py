@@ -310,10 +310,10 @@ def test_a_race_is_seen_in_the_terminal_on_the_page_and_in_the_replay(tmp_path: 
     checked = chatlab("check", "2", "--server", server, "--world", "sim", "--seed", "1")
     _, _, scene = checked.partition("The smallest scenario found")
     assert_race(scene)
-    page = html.unescape(re.sub(r"<[^>]+>", " ", (tmp_path / "chatlab-report.html").read_text()))
+    page = html.unescape(re.sub(r"<[^>]+>", " ", (tmp_path / ".chatlab/report.html").read_text()))
     assert_race(page[page.index("The smallest scenario that fails in this way") :])
-    (path,) = (tmp_path / "replays").glob("*-split_sequence-*.json")
-    again = chatlab("replay", f"replays/{path.name}")
+    (path,) = (tmp_path / ".chatlab/replays").glob("*-split_sequence-*.json")
+    again = chatlab("replay", f".chatlab/replays/{path.name}")
     assert "The same history, byte for byte" in again
     assert_race(again)
     table = [line for line in scene.splitlines() if re.search(r" (accept|attach)#\d+ ", line)]
