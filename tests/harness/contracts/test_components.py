@@ -185,6 +185,9 @@ def _pubsub_with(tmp_path: Path, line: str) -> str:
     ("line", "name"),
     [
         ("while True: pass", "call_hangs"),
+        ("9 ** 9 ** 9", "call_hangs"),
+        ("[bytes(1000) for _ in iter(int, 1)]", "call_hangs"),
+        ("[member.send(frame) for member in self.members(room) for _ in iter(int, 1)]", "call_hangs"),
         ("import time; time.sleep(1.5)", "call_blocks"),
         ("from time import sleep; [sleep(0.2) for _ in range(6)]", "call_blocks"),
         ("import os; os._exit(3)", "call_ends"),
@@ -216,6 +219,15 @@ def test_short_pauses_are_no_breach(tmp_path: Path) -> None:
     """Nor is what a thread of an executor does."""
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))))
     assert found.found == []
+
+
+@pytest.mark.parametrize("does", ["get_running_loop().stop()", "current_task().cancel()"])
+def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> None:
+    """That is the component's doing, and no fault of the kit."""
+    line = f"import asyncio; asyncio.{does}"
+    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    assert not found.defect
+    assert ("1.4", "call_ends", "loop") in {(each.step, each.name, each.variant) for each in found.found}
 
 
 @pytest.mark.parametrize("component", CONTRACTS)

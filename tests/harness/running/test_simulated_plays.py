@@ -190,6 +190,23 @@ def shrunk(broken: dict[str, Target], broken_runs: dict[str, list[Run]]) -> dict
     return asyncio.run(all_of_them())
 
 
+def test_the_search_for_a_small_scene_has_its_time(
+    broken: dict[str, Target], broken_runs: dict[str, list[Run]]
+) -> None:
+    """When it is over, what was under way is dropped, and the pool plays on."""
+    name = "history_then_subscribe"
+    (run, *_), target = broken_runs[name], broken[name]
+
+    async def search() -> tuple[Run | None, list[Run]]:
+        async with ForkPool(2) as pool:
+            small = await shrink.shrink(pool, target, run, seconds=0.1)
+            return small, await pool.play(SimJob(target, [Case(2, "0")]))
+
+    small, after = asyncio.run(search())
+    assert small is None
+    assert after[0].digest == run.digest
+
+
 @pytest.mark.parametrize("name", SMALL_ONES)
 def test_a_failure_is_minimized(shrunk: dict[str, Run | None], name: str) -> None:
     """Two connections and three messages are enough for each of these, and the anomaly is the same."""

@@ -184,6 +184,20 @@ def test_a_client_that_reads_again_receives_all_that_waited(stage: Stage) -> Non
     stage.play(scene)
 
 
+def test_waits_in_vain_end_a_play(stage: Stage) -> None:
+    """After so many seconds of them a failure is certain, and each further wait costs time."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        world.most_vain = 0.15
+        for _ in range(2):
+            assert not await world.until(lambda: True, 0.1) or world.vain > world.most_vain
+        raise AssertionError
+
+    with pytest.raises(PlayStopped):
+        stage.play(scene)
+
+
 def test_a_flooded_client_stops_reading(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
