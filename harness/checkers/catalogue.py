@@ -38,6 +38,7 @@ CATALOGUE: dict[str, Kind] = {
     "server_died": Kind("E", "components"),
     "server_hung": Kind("E", "components", timed=True),
     "server_blocked": Kind("E", "components", timed=True),
+    "server_slow": Kind("limits", "components", timed=True),
     "unbounded_memory": Kind("E", "components"),
     "flooding": Kind("frames", "components"),
     "not_reached": Kind("start", "exercises"),

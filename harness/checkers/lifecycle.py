@@ -14,7 +14,7 @@ from harness.history.index import AT_ONCE, DYING_SECONDS, ENDS, HistoryIndex
 
 OWN_LIMIT = "own_limit"
 """Why a connection was not opened, where this machine had too few of something, such as open files."""
-_ENDS = ("not_ready", "died", "hung", "blocked", "unbounded", "flooding", "outlived")
+_ENDS = ("not_ready", "died", "hung", "blocked", "slow", "unbounded", "flooding", "outlived")
 """What ends a run."""
 _NEVER = 3.0
 """Seconds after which a server that answers such questions at all has not answered one."""
@@ -42,6 +42,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             found.append(Anomaly("server_hung", params, [*_sent_before(index, event.at), event]))
         elif event.what == "blocked":
             found.append(Anomaly("server_blocked", params, [event], "" if params["output"] else "somewhere"))
+        elif event.what == "slow":
+            found.append(Anomaly("server_slow", params, [event]))
         elif event.what == "unbounded":
             found.append(Anomaly("unbounded_memory", params, [*_sent_before(index, event.at), event]))
         elif event.what == "outlived":

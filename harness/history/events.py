@@ -127,10 +127,10 @@ class Server(Struct, frozen=True, gc=False, tag="server"):
     """The server process changed its state.
 
     `what` is one of started, ready, asked_to_stop, stopped, killed, torn (the end of what it was writing),
-    died, hung, blocked (nobody hears anything, again and again), unbounded (it took too much memory),
-    not_ready, flooding (it sent too much to be read), outlived (some of it goes on after its end),
-    not_simulated (it did what the simulated world does not have), limit (this machine lacks something for
-    it); `second`: whether it is the second server, on a copy of the data.
+    died, hung, blocked (nobody hears anything, again and again), slow (little comes of what is due),
+    unbounded (it took too much memory), not_ready, flooding (it sent too much to be read), outlived (some
+    of it goes on after its end), not_simulated (it did what the simulated world does not have), limit (this
+    machine lacks something for it); `second`: whether it is the second server, on a copy of the data.
     """
 
     at: float

@@ -18,7 +18,7 @@ from harness.history.events import History
 from harness.history.frames import Reading, tag_in
 from lab.protocol import SYSTEM, Message
 
-ENDS = ("asked_to_stop", "killed", "died", "hung", "blocked", "unbounded", "flooding", "outlived")
+ENDS = ("asked_to_stop", "killed", "died", "hung", "blocked", "slow", "unbounded", "flooding", "outlived")
 """What ends the server, or the whole run: after that, nothing is required of it."""
 AT_ONCE = 0.5
 """Seconds before the end of the server in which connections break because of it."""

@@ -104,6 +104,13 @@ class ServerProcess:
         return self._kept.exit_code
 
     @property
+    def memory(self) -> int:
+        """Bytes of memory that the program takes which was started; 0 if that is not known."""
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self.pid).memory_info().rss)
+        return 0
+
+    @property
     def is_serving(self) -> bool:
         """Whether the program runs, or somebody listens on its port: a server may outlive its wrapper."""
         return self.exit_code is None or self._is_listened_on()

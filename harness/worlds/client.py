@@ -22,15 +22,13 @@ from harness.history.faults import FAULTS, Way
 from harness.history.frames import tag_in
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened
-from harness.worlds.surroundings import Gone, PlayStopped, Surroundings
+from harness.worlds.surroundings import MANY, Gone, PlayStopped, Surroundings
 from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOUT, SYSTEM, Message
 
 QUIET = 0.3
 """Seconds without a frame after which a server that answers no `presence` counts as done."""
 SEND_PATIENCE = 10.0
 """Seconds for which a server may refuse to read what a client sends."""
-MANY = 10**9
-"""More pages of history than any client ever receives."""
 
 
 class Client:

@@ -16,12 +16,14 @@ from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
 from harness.worlds.dialling import connected_socket, other_scheme
-from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, Process, ServedWorld
+from harness.worlds.served import MOST_MEMORY, QUICK_INTERVAL, QUICK_TIMEOUT, Process, ServedWorld
 from harness.worlds.surroundings import POLL
 from harness.worlds.timeline import Timeline
 
 _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER for 0 seconds: closing discards what was not sent, and resets the connection."""
+WEIGH_EVERY = 0.1
+"""Seconds between two looks at a server's memory."""
 MOST_VAIN = 12.0
 """Seconds of waits in vain after which a play ends: one of six, one of three, and some short ones."""
 STALL = 0.1
@@ -44,6 +46,7 @@ class LiveWorld(ServedWorld):
         timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
         super().__init__(target, timeline)
         self.most_vain = MOST_VAIN
+        self._weighed = 0.0
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
@@ -87,6 +90,14 @@ class LiveWorld(ServedWorld):
         if self._watch is not None:
             self._watch.cancel()
         await super().close()
+
+    def has_outgrown(self, process: Process) -> bool:
+        """Whether it takes more memory than a chat needs. (Other servers than ours may be large.)"""
+        now = self.now()
+        if self.target.component is None or now - self._weighed < WEIGH_EVERY:
+            return False
+        self._weighed = now
+        return isinstance(process, ServerProcess) and process.memory > MOST_MEMORY
 
     def _beside(self) -> LiveWorld:
         self._second = _SecondLiveWorld(self)

@@ -39,6 +39,8 @@ _READS = 32
 """Times that the rest of a server's output is read, when it has ended."""
 MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output above which a server prints too much, which is noted."""
+MOST_MEMORY = 400 * 1024 * 1024
+"""Bytes that the reference server may take, with whatever component: mostly it takes a tenth."""
 WRITE_SECONDS = 1.0
 """Seconds within which a server stores what it received, if it ever does."""
 GONE_SECONDS = 2.0
@@ -427,12 +429,20 @@ class ServedWorld(World):
     def check_server(self) -> None:
         """Raise PlayStopped if the server's process ended by itself."""
         process = self._process
+        if process is not None and self.has_outgrown(process) and process.pid not in self._reported:
+            self._reported.add(process.pid)
+            self._event("unbounded", mebibytes=MOST_MEMORY // 2**20, output=process.hangs_where())
+            raise PlayStopped
         if process is not None and process.exit_code is not None:
             self._check_refused(process)
             if process.pid not in self._reported:  # whose end was not recorded yet
                 self._reported.add(process.pid)
                 self._event("died", **self._how_it_ended(process))
             raise PlayStopped
+
+    def has_outgrown(self, process: Process) -> bool:
+        """Whether it takes more memory than a chat needs. (A simulated one is watched from outside.)"""
+        return False
 
     async def check_end(self) -> None:
         """Raise PlayStopped if the server ends by itself within a moment.
@@ -468,6 +478,11 @@ class ServedWorld(World):
         output = process.hangs_where()
         self._reported.add(process.pid)
         self._event("hung", output=output)
+        raise PlayStopped
+
+    def too_slow(self, seconds: float, came: int, due: int) -> None:
+        """Record that so little came of what was due in this time, and raise PlayStopped."""
+        self._event("slow", seconds=round(seconds, 1), came=came, due=due)
         raise PlayStopped
 
     async def check_blocked(self) -> None:

@@ -23,6 +23,11 @@ BLOCKED = 0.5
 """Seconds in which nothing comes from the server, although something is due, that count as being blocked."""
 MOST_BLOCKED = 8.0
 """Seconds of being blocked, in all, that are enough if they were most of the time for which we waited."""
+SLOW_SECONDS = 12.0
+"""Seconds of one wait after which a server is too slow if only a small part has come of what was due."""
+SMALL_PART = 1 / 6
+MANY = 10**9
+"""What a wait counts down from where nobody knows how much is due."""
 STOP_SECONDS = 5.0
 """What a server has for a stop, by the protocol."""
 
@@ -144,7 +149,8 @@ class Surroundings(ABC):
         get the processor does not count, so that a loaded machine is not mistaken for a silent server.
         Raises PlayStopped if the server dies meanwhile, or (unless it `may_hang`) no longer accepts clients.
         """
-        left, waited = int(remaining()), 0.0
+        due = left = int(remaining())
+        waited = in_all = 0.0
         limit = self.patience if patience is None else patience
         self.pace.begin()
         while left:
@@ -155,11 +161,13 @@ class Surroundings(ABC):
             if self.flooded:
                 raise PlayStopped
             passed = await self.moment()
-            waited += passed
+            waited, in_all = waited + passed, in_all + passed
             if patience is None and not may_hang:
                 self.pace.passed(passed)
                 if self.pace.may_be_blocked:
                     await self.check_blocked()
+                if in_all > SLOW_SECONDS > waited and due - left < SMALL_PART * due < MANY / 10:
+                    self.too_slow(in_all, due - left, due)
             less = int(remaining())
             if less < left:
                 waited = 0.0
@@ -186,6 +194,10 @@ class Surroundings(ABC):
     @abstractmethod
     def check_server(self) -> None:
         """Raise PlayStopped if the server ended without being asked to."""
+
+    @abstractmethod
+    def too_slow(self, seconds: float, came: int, due: int) -> None:
+        """Record that so little came of what was due in this time, and raise PlayStopped."""
 
     @abstractmethod
     async def check_blocked(self) -> None:
