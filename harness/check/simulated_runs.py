@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from harness.check.files import write_replay
@@ -9,7 +10,7 @@ from harness.check.one_world import OneWorld
 from harness.check.options import Options
 from harness.contracts.result import Played
 from harness.history.events import shortened
-from harness.minimize.shrink import anomalies_of, shrink
+from harness.minimize.shrink import MOST_SECONDS, anomalies_of, shrink
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
 from harness.running.fork_pool import ForkPool, SimJob
@@ -34,14 +35,18 @@ class Simulated(OneWorld):
     def __init__(self, options: Options, terminal: Terminal) -> None:
         super().__init__(options, terminal)
         self._contracts: dict[int, Played | None] = {}
+        self._for_a_scene = MOST_SECONDS
 
     async def play(self) -> list[list[Run]]:
         """The runs; those that are worth it are shown when all were played."""
         async with ForkPool(self.options.jobs) as pool:
+            began = time.monotonic()
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(pool, lambda done: tell(self._progress(done)))
                 for exercise in self.options.chosen:
                     await self._play_large(pool, _of(exercise, played))
+            # The search for a small scene may take as long as it took to find the failure.
+            self._for_a_scene = max(MOST_SECONDS, (time.monotonic() - began) / len(self.options.chosen))
             for number, runs in enumerate(played):
                 for run in runs:
                     self.show(number, run)
@@ -131,7 +136,9 @@ class Simulated(OneWorld):
         target = self.options.chosen[run.exercise]
         names = anomalies_of(run)
         with self.terminal.waiting(say("ui.shrinking", scenes=0)) as tell:
-            small = await shrink(pool, target, run, lambda scenes: tell(say("ui.shrinking", scenes=scenes)))
+            small = await shrink(
+                pool, target, run, lambda scenes: tell(say("ui.shrinking", scenes=scenes)), self._for_a_scene
+            )
             if small is None:
                 assert run.case is not None
                 run = await pool.recall(target, run.case, run.digest)

@@ -29,7 +29,7 @@ SCENES = 20
 MOST = 600
 """Scenes that are tried in all."""
 MOST_SECONDS = 4.0
-"""Seconds in which they are tried: about as long as it takes to find a failure, at the most."""
+"""Seconds in which they are tried, unless more are given."""
 AT_ONCE = 10
 """Scenes that one child plays."""
 

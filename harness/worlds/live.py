@@ -16,7 +16,7 @@ from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
 from harness.worlds.dialling import connected_socket, other_scheme
-from harness.worlds.served import MOST_MEMORY, QUICK_INTERVAL, QUICK_TIMEOUT, Process, ServedWorld
+from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, Process, ServedWorld
 from harness.worlds.surroundings import POLL
 from harness.worlds.timeline import Timeline
 
@@ -92,12 +92,12 @@ class LiveWorld(ServedWorld):
         await super().close()
 
     def has_outgrown(self, process: Process) -> bool:
-        """Whether it takes more memory than a chat needs. (Other servers than ours may be large.)"""
+        """Whether it takes more memory than a chat needs."""
         now = self.now()
-        if self.target.component is None or now - self._weighed < WEIGH_EVERY:
+        if now - self._weighed < WEIGH_EVERY:
             return False
         self._weighed = now
-        return isinstance(process, ServerProcess) and process.memory > MOST_MEMORY
+        return isinstance(process, ServerProcess) and process.memory > self.most_memory
 
     def _beside(self) -> LiveWorld:
         self._second = _SecondLiveWorld(self)

@@ -41,6 +41,8 @@ MUCH_OUTPUT = 16 * 1024 * 1024
 """Bytes of output above which a server prints too much, which is noted."""
 MOST_MEMORY = 400 * 1024 * 1024
 """Bytes that the reference server may take, with whatever component: mostly it takes a tenth."""
+MOST_MEMORY_OF_OTHERS = 2 * 1024 * 1024 * 1024
+"""Bytes that another server may take, whose language we do not know."""
 WRITE_SECONDS = 1.0
 """Seconds within which a server stores what it received, if it ever does."""
 GONE_SECONDS = 2.0
@@ -431,7 +433,7 @@ class ServedWorld(World):
         process = self._process
         if process is not None and self.has_outgrown(process) and process.pid not in self._reported:
             self._reported.add(process.pid)
-            self._event("unbounded", mebibytes=MOST_MEMORY // 2**20, output=process.hangs_where())
+            self._event("unbounded", mebibytes=self.most_memory // 2**20, output=process.hangs_where())
             raise PlayStopped
         if process is not None and process.exit_code is not None:
             self._check_refused(process)
@@ -439,6 +441,11 @@ class ServedWorld(World):
                 self._reported.add(process.pid)
                 self._event("died", **self._how_it_ended(process))
             raise PlayStopped
+
+    @property
+    def most_memory(self) -> int:
+        """Bytes that the server may take."""
+        return MOST_MEMORY if self.target.component else MOST_MEMORY_OF_OTHERS
 
     def has_outgrown(self, process: Process) -> bool:
         """Whether it takes more memory than a chat needs. (A simulated one is watched from outside.)"""

@@ -21,8 +21,10 @@ LEAST_PATIENCE = 1.5
 """Seconds of patience that remain after several waits in vain."""
 BLOCKED = 0.5
 """Seconds in which nothing comes from the server, although something is due, that count as being blocked."""
-MOST_BLOCKED = 8.0
+MOST_BLOCKED = 5.0
 """Seconds of being blocked, in all, that are enough if they were most of the time for which we waited."""
+QUIET_SECONDS = 2.0
+"""Seconds in which nothing came that is due, after which we look whether the server still accepts clients."""
 SLOW_SECONDS = 12.0
 """Seconds of one wait after which a server is too slow if only a small part has come of what was due."""
 SMALL_PART = 1 / 6
@@ -151,6 +153,7 @@ class Surroundings(ABC):
         """
         due = left = int(remaining())
         waited = in_all = 0.0
+        is_probed = False
         limit = self.patience if patience is None else patience
         self.pace.begin()
         while left:
@@ -166,6 +169,9 @@ class Surroundings(ABC):
                 self.pace.passed(passed)
                 if self.pace.may_be_blocked:
                     await self.check_blocked()
+                if not is_probed and self.pace.quiet > QUIET_SECONDS:
+                    is_probed = True
+                    await self.check_alive()  # which it does not have to be for as long as our patience lasts
                 if in_all > SLOW_SECONDS > waited and due - left < SMALL_PART * due < MANY / 10:
                     self.too_slow(in_all, due - left, due)
             less = int(remaining())

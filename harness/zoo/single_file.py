@@ -541,6 +541,43 @@ _keep(
     ),
 )
 
+_ACCEPTS = "    known = await on_disk(find, room.name, client.user, id) if id is not None else None\n"
+
+_keep(
+    "each_message_blocks_the_loop",
+    "2.1",
+    "server_blocked",
+    "Each message takes three seconds of `time.sleep`, in which nobody else is served.",
+    (_ACCEPTS, f"    time.sleep(3)\n{_ACCEPTS}"),
+    also="1.4 3.4 4.1",
+)
+
+_keep(
+    "each_message_takes_five_seconds",
+    "2.1",
+    "server_slow",
+    "Each message waits for five seconds while its room is locked, so the next one waits for it.",
+    (_ACCEPTS, f"    await asyncio.sleep(5)\n{_ACCEPTS}"),
+    also="1.4 4.1",
+)
+
+_keep(
+    "an_odd_frame_takes_all_memory",
+    "1.2",
+    "unbounded_memory",
+    "JSON that is not an object is put into a list, and that again, without end.",
+    (
+        """    if not isinstance(frame, dict):
+        raise Refusal("bad_json\"""",
+        """    while frame is not None and not isinstance(frame, dict):
+        frame = [frame, *range(1000)]
+    if frame is None:
+        raise Refusal("bad_json\"""",
+    ),
+    worlds=("sim",),
+    why="it would take all memory of this machine",
+)
+
 _keep(
     "history_is_told_to_members_alone",
     "2.4",

@@ -31,6 +31,8 @@ def certain(found: dict[str, StepResult], contract: Played | None = None) -> Run
     ]
     world: Any = SimpleNamespace(
         history=story.events,
+        timeline=SimpleNamespace(with_asides=lambda: story.events),
+        causes=list,
         readings={},
         lags={},
         kind="live",

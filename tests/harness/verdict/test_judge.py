@@ -235,7 +235,18 @@ def test_the_server_and_the_connections_are_checked_in_every_step(how: str, name
         story.server("stopped", in_time=False)
     with story.step("1.2"):
         alice.gives_up("history", 6.0, "red")
-        story.server(how, code=1, events=9, mebibytes=1, blocked=9.0, waited=9.0, longest=3.0, seconds=12.5, came=3, due=99)
+        story.server(
+            how,
+            code=1,
+            events=9,
+            mebibytes=1,
+            blocked=9.0,
+            waited=9.0,
+            longest=3.0,
+            seconds=12.5,
+            came=3,
+            due=99,
+        )
     results = verdicts(story, s1_2=StepCheck([UNTIMED], PROOF))
     assert names_of(results["1.1"].anomalies) == ["dropped_connection/1011", "slow_stop"]
     assert [anomaly.name for anomaly in results["1.2"].anomalies] == [name, "reorder"]
