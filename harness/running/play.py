@@ -43,7 +43,7 @@ Begun = Callable[[SoFar], None]
 """Is called once when a play has begun."""
 MAX_SECONDS = 150.0
 """No exercise takes longer, apart from waiting for a server's own long timeouts."""
-CERTAIN_SECONDS = 12.0
+CERTAIN_SECONDS = 14.0
 """The same once a failure is certain, in the live world."""
 
 

@@ -47,7 +47,7 @@ WRITE_SECONDS = 1.0
 """Seconds within which a server stores what it received, if it ever does."""
 GONE_SECONDS = 2.0
 """Seconds in which connections break once nobody holds their other end."""
-HANG_TRIES = 3
+HANG_TRIES = 4
 """New clients, with two seconds each, that may get no `connected` before the server counts as hanging."""
 HOST = "127.0.0.1"
 """Where a server is told to listen."""

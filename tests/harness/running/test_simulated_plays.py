@@ -560,6 +560,8 @@ def test_code_that_never_returns_is_told_with_its_line(stuck_runs: dict[str, lis
     assert run.case.until is not None
     assert again.history
     assert again.digest == run.digest
+    written = replay.of(again, at_file(Path(__file__)), found.name)
+    assert written.case.until is None, "a replay file is played again when the code is right"
 
 
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:

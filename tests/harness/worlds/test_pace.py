@@ -31,7 +31,7 @@ def paced(periods: list[tuple[float, int]]) -> Pace:
     [
         ([(3.0, 1)] * 4 + [(1.0, 0)], True),  # three seconds for each answer
         ([(3.0, 1)] * 4 + [(0.1, 0)], False),  # but now it has just answered
-        ([(3.0, 1)] + [(3.0, 0)], False),  # not for long enough yet
+        ([(3.0, 1), (3.0, 0)], False),  # not for long enough yet
         ([(0.3, 1)] * 200 + [(1.0, 0)], False),  # slow, but each time it goes on soon
         ([(60.0, 0)], False),  # what never comes is no block
         (([(1.0, 1)] + [(0.1, 1)] * 30) * 12 + [(1.0, 0)], False),  # most of the time it goes on
