@@ -38,7 +38,7 @@ from lab.loader import INTERFACES, ComponentError
 
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
-BUSY_SECONDS = 2.0
+BUSY_SECONDS = 1.5
 """Seconds of processor time after which a play counts as an endless loop: it should take milliseconds."""
 MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component: after that, no further plan is played."""

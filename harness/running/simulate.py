@@ -10,7 +10,7 @@ from harness.judged.targets import Target, python_program
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
-from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT
+from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, READY_SECONDS
 from harness.worlds.sim import modules
 from harness.worlds.sim.latency_model import CAMPUS, LatencyModel
 from harness.worlds.sim.observed import observed
@@ -84,17 +84,21 @@ def simulate(
             return signed(simulator.run(main()))
     assert world is not None, "the first turns are our own"
     assert case.until is not None, "else there is no such turn"
-    world.timeline.record(_end_of(case.until, world.now()))
+    world.timeline.record(_end_of(case.until, world))
     return signed(judged(world, prepared))
 
 
-def _end_of(stuck: Stuck, now: float) -> Server:
+def _end_of(stuck: Stuck, world: SimWorld) -> Server:
     """What is recorded of a server that was stuck."""
+    now, starts = world.now(), [each.what for each in world.history if isinstance(each, Server)]
     match stuck.why:
         case "ended":
             return Server(now, "died", {"code": stuck.code, "output": []})
         case "memory":
             return Server(now, "unbounded", {"mebibytes": MOST_MEMORY // 2**20, "output": [stuck.where]})
+    if starts[-1:] == ["started"]:
+        why = {"why": "not_listening", "seconds": READY_SECONDS, "output": [stuck.where]}
+        return Server(now, "not_ready", why)
     return Server(now, "hung", {"output": [stuck.where]})
 
 

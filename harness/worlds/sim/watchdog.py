@@ -32,7 +32,7 @@ from harness.worlds.sim.source_locations import is_library, place_at
 
 TICK = 0.05
 """Seconds between two looks."""
-BUSY_SECONDS = 3.0
+BUSY_SECONDS = 2.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""
 BLOCKED_SECONDS = 8.0
 """Seconds in one turn for which it sleeps, likewise: it waits for something outside of the simulation."""
