@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -46,7 +47,8 @@ class Simulated(OneWorld):
                 for exercise in self.options.chosen:
                     await self._play_large(pool, _of(exercise, played))
             # The search for a small scene may take as long as it took to find the failure.
-            self._for_a_scene = max(MOST_SECONDS, (time.monotonic() - began) / len(self.options.chosen))
+            seconds = (time.monotonic() - began) / len(self.options.chosen)
+            self._for_a_scene = max(MOST_SECONDS * _load(), seconds)
             for number, runs in enumerate(played):
                 for run in runs:
                     self.show(number, run)
@@ -156,3 +158,8 @@ class Simulated(OneWorld):
 def _of(exercise: int, played: list[list[Run]]) -> list[Run]:
     """The runs of one exercise."""
     return [run for runs in played for run in runs if run.exercise == exercise]
+
+
+def _load() -> float:
+    """How many processes compete for each core of this machine; 1.0 if there are fewer."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

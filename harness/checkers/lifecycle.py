@@ -45,7 +45,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
         elif event.what == "slow":
             found.append(Anomaly("server_slow", params, [event]))
         elif event.what == "unbounded":
-            found.append(Anomaly("unbounded_memory", params, [*_sent_before(index, event.at), event]))
+            how = "waiting" if "waiting" in params else ""
+            found.append(Anomaly("unbounded_memory", params, [*_sent_before(index, event.at), event], how))
         elif event.what == "outlived":
             how = event.detail.get("why") or ("" if event.detail["left"] else "connections")
             found.append(Anomaly("outlived", params, [event], how))

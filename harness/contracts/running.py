@@ -30,7 +30,7 @@ from harness.contracts.result import Breach, Played
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.simulator import Simulator
+from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator
 from harness.worlds.sim.source_locations import is_library, place_of
 from harness.worlds.sim.watchdog import Stuck
 from harness.worlds.sim.world import NEW_YEAR
@@ -46,7 +46,7 @@ REAL_SECONDS = 4.0
 """The same for plays in real time."""
 MORE_SECONDS = 2.0
 """The same once a breach was found: it is certain, and more of them help little."""
-MOST_MEMORY = 150 * 1024 * 1024
+MOST_MEMORY = 100 * 1024 * 1024
 """Bytes that the plays of a component may take."""
 MOST_CALLS = 100_000
 """Calls in one play, those of others included, after which one of them counts as an endless loop."""
@@ -108,8 +108,12 @@ def play_contract(
         return host
 
     simulator.on_turn = lambda turn, is_judged: series.next_turn(is_judged=is_judged)
-    host = simulator.run(main())
     result = series.result
+    try:
+        host = simulator.run(main())
+    except Endless as error:
+        series.ended("call_hangs", "waiting", error.where)
+        return result
     if host.refused is not None:
         result.lacking, result.where = host.refused.what, host.refused.where
     elif not series.is_over:
@@ -313,7 +317,8 @@ class _Series:
         history = list(self._stage.history) if self._stage else []
         call, step, duty = self._last_call()
         if step not in self._found:
-            params = {"call": call, "where": place, "mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS}
+            counts = {"mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS, "waiting": MOST_WAITING}
+            params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))
 
 

@@ -14,7 +14,7 @@ from harness.worlds.served import QUICK_INTERVAL, QUICK_TIMEOUT, READY_SECONDS
 from harness.worlds.sim import modules
 from harness.worlds.sim.latency_model import CAMPUS, LatencyModel
 from harness.worlds.sim.observed import observed
-from harness.worlds.sim.simulator import Simulator, TurnReached
+from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator, TurnReached
 from harness.worlds.sim.watchdog import MOST_MEMORY, Stuck, Turns
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
@@ -80,11 +80,20 @@ def simulate(
         stack.enter_context(contextlib.chdir(target.cwd))
         if with_calls and _runs_components(target):
             stack.enter_context(observed(case.exercise, called, just_now))
-        with contextlib.suppress(TurnReached):
+        waiting: str | None = None
+        try:
             return signed(simulator.run(main()))
+        except Endless as error:
+            waiting = error.where
+        except TurnReached:
+            pass
     assert world is not None, "the first turns are our own"
-    assert case.until is not None, "else there is no such turn"
-    world.timeline.record(_end_of(case.until, world))
+    if waiting is not None:
+        end = Server(world.now(), "unbounded", {"waiting": MOST_WAITING, "output": [waiting]})
+    else:
+        assert case.until is not None, "else there is no such turn"
+        end = _end_of(case.until, world)
+    world.timeline.record(end)
     return signed(judged(world, prepared))
 
 

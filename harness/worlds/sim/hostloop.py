@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from harness.worlds.sim.machine import Machine
-from harness.worlds.sim.source_locations import is_library, raised_where
+from harness.worlds.sim.source_locations import is_library, place_at, raised_where, waits_where
 from harness.worlds.sim.stable_hash import SimFuture, SimTask
 from harness.worlds.sim.stand_ins import lacks, own_fault
 from harness.worlds.sim.threads import WorkerThread
@@ -52,6 +52,17 @@ class Handle:
     def get_context(self) -> Context:
         """See asyncio."""
         return self.context
+
+    @property
+    def where(self) -> str:
+        """The place in the code that is to be run; empty if it is a library's."""
+        task = getattr(self.callback, "__self__", None)
+        if isinstance(task, asyncio.Task):
+            return waits_where(task.get_coro())[0]
+        code = getattr(self.callback, "__code__", None)
+        if code is None or is_library(code.co_filename):
+            return ""
+        return place_at(code.co_filename, code.co_firstlineno, code.co_name)
 
     def __getattr__(self, name: str) -> Any:
         lacks(asyncio.TimerHandle, type(self).__name__, name, self.loop.host)

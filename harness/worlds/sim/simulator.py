@@ -16,7 +16,7 @@ import heapq
 import itertools
 import sys
 from asyncio import events
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
@@ -49,10 +49,20 @@ _BUSY_SECONDS = 3600.0
 """Seconds of a busy wait after which it counts as in vain, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000
 """Turns between two collections of garbage: at fixed moments, since destructors are code that runs too."""
+MOST_WAITING = 50_000
+"""Callbacks and steps of tasks that may be ready, or due later: a large play has some hundreds."""
 _FEW_TIMERS = 200
 
 _earlier: list[Simulator] = []
 """Earlier simulators: what was killed in them is never finalized, for that would run it."""
+
+
+class Endless(Exception):  # noqa: N818 - named for what it is
+    """More and more waits to be run, and where it comes from: `where`."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
 
 
 class TurnReached(Exception):  # noqa: N818 - named for what it is
@@ -126,7 +136,8 @@ class Simulator:
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on a host of its own until it is done.
 
-        Raises Deadlock if it never can be, and TurnReached where it was to go no further.
+        Raises Deadlock if it never can be, Endless if there is more and more to do, and TurnReached where it
+        was to go no further.
         """
         _earlier.append(self)
         host = self.host("harness")
@@ -154,6 +165,8 @@ class Simulator:
             elif spins >= SPINS:
                 # Some task loops with `await asyncio.sleep(0)`, until it is late enough.
                 spins = SPINS - self._advance_a_step()
+            if len(ready) + len(self._timers) > MOST_WAITING:
+                raise Endless(self._mostly_waits())
             spins += 1
             self.turns += 1
             if self.turns % _TURNS_PER_COLLECTION == 0:
@@ -232,6 +245,12 @@ class Simulator:
             raise Deadlock(self._waiting_tasks("somebody waits busily, and nothing else is left"))
         self.now += step
         return 1 if is_long else _MORE_SPINS
+
+    def _mostly_waits(self) -> str:
+        """Where most of what waits comes from, as far as that is known."""
+        some = [*itertools.islice(reversed(self._ready), 100), *(entry[2] for entry in self._timers[-100:])]
+        places = Counter(place for handle in some if (place := handle.where))
+        return places.most_common(1)[0][0] if places else ""
 
     def _next_due(self) -> float | None:
         """When the next timer is due that is still needed."""

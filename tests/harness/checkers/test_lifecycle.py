@@ -120,6 +120,13 @@ def test_a_server_that_is_blocked_again_and_again(output: list[str], how: str) -
     assert names_of(lifecycle.server(story.index, 0.0, inf)) == [f"server_blocked{how}"]
 
 
+def test_a_server_with_more_and_more_to_do() -> None:
+    """Before all memory is taken, it is seen that ever more waits to be run."""
+    story = Story()
+    story.server("unbounded", waiting=50_000, output=["server.py, line 3"])
+    assert names_of(lifecycle.server(story.index, 0.0, inf)) == ["unbounded_memory/waiting"]
+
+
 def test_a_server_that_takes_all_memory() -> None:
     """It was ended for that, and nothing is due any more."""
     story = Story()
