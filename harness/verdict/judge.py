@@ -161,6 +161,7 @@ def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anom
         "server_died",
         "server_hung",
         "server_blocked",
+        "server_slow",
         "unbounded_memory",
         "no_start",
         "flooding",

@@ -37,6 +37,7 @@ class LiveWorld(ServedWorld):
 
     kind = "live"
     heartbeat_interval = QUICK_INTERVAL
+    _weighed = 0.0
     offline_timeout = QUICK_TIMEOUT
     _watch: asyncio.Task[None] | None = None
     _second: _SecondLiveWorld | None = None
@@ -46,7 +47,6 @@ class LiveWorld(ServedWorld):
         timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
         super().__init__(target, timeline)
         self.most_vain = MOST_VAIN
-        self._weighed = 0.0
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
@@ -152,3 +152,4 @@ class _SecondLiveWorld(LiveWorld):
 
     def __init__(self, first: LiveWorld) -> None:
         ServedWorld.__init__(self, first.target, first.timeline, first)
+        self.most_vain = MOST_VAIN
