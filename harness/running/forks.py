@@ -29,7 +29,7 @@ from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import DROP_ALL, LENGTH, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
-from harness.worlds.sim.watchdog import MOST_TRIES, TICK, Stuck, Watch
+from harness.worlds.sim.watchdog import CLOSED, MOST_TRIES, TICK, Stuck, Watch, out_of_the_way
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 
@@ -148,25 +148,32 @@ class _Parent:
         del self._children[reader]
         _, status = os.waitpid(child.pid, 0)
         runs, error = _runs_in(child.written)
-        if status and not error and child.stuck is None:
-            child.stuck = child.watch.ended(os.waitstatus_to_exitcode(status))
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (0, CLOSED) and not error and child.stuck is None:
+            child.stuck = child.watch.ended(code)
         child.watch.close()
         if child.stuck is not None and child.tries < MOST_TRIES:
             stuck, *rest = child.job.cases[len(runs) :]
             cases = [replace(stuck, until=child.stuck), *rest]
             again = self._fork(child.number, replace(child.job, cases=cases))
             again.runs, again.tries = [*child.runs, *runs], 1 if runs else child.tries + 1
-        elif status == 0:
+        elif code == 0:
             self._answer(b'[%d,"",[%b]]' % (child.number, b",".join([*child.runs, *runs])))
         else:
-            crashed = os.WIFSIGNALED(status)
-            by = signal.Signals(os.WTERMSIG(status)).name if crashed else ""
+            by = _ended_by(code)
             text = by or text_of(error) or "a simulated play has just ended"
-            self._answer(to_json([child.number, text, crashed]))
+            self._answer(to_json([child.number, text, bool(by)]))
 
     def _answer(self, message: bytes) -> None:
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
+
+
+def _ended_by(code: int) -> str:
+    """What ended a process, if it was no error of ours."""
+    if code < 0:
+        return signal.Signals(-code).name
+    return "os.close" if code == CLOSED else ""
 
 
 def _runs_in(written: bytearray) -> tuple[list[bytes], bytes]:
@@ -185,7 +192,7 @@ def _play_and_exit(job: SimJob, writer: int, watch: Watch) -> None:
     """In a child: play, write each run (or, after an empty one, an error), and exit without any cleanup."""
     status = 1
     try:
-        with os.fdopen(writer, "wb") as file:
+        with os.fdopen(out_of_the_way(writer), "wb") as file:
             try:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -199,8 +206,8 @@ def _play_and_exit(job: SimJob, writer: int, watch: Watch) -> None:
                 status = 0
             except BaseException:
                 file.write(packed(b"") + traceback.format_exc().encode(errors="backslashreplace"))
-    except OSError:  # a server has closed a descriptor that is not its own
-        status = 1
+    except OSError:
+        status = CLOSED
     finally:
         os._exit(status)
 

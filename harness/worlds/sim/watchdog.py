@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import fcntl
 import mmap
 import os
 import re
@@ -42,6 +43,10 @@ MORE_MEMORY = 1.4
 """The same for a play up to where another one had taken too much, by which factor."""
 MOST_TRIES = 3
 """Attempts to play up to the turn where a process was stuck: mostly the first one comes there."""
+CLOSED = 99
+"""The exit code of a child that cannot answer, since the judged code has closed descriptors not its own."""
+_HIGH = 900
+"""The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
 _SIGNAL = getattr(signal, "SIGUSR1", None)
 _DUMP_SECONDS = 0.5
 """Seconds in which a process writes down where it is."""
@@ -186,6 +191,13 @@ class Watch:
         return text
 
 
+def out_of_the_way(descriptor: int) -> int:
+    """The same file by a descriptor with a high number, if that can be had."""
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD, _HIGH)
+    return descriptor
+
+
 class ChildEnded(Exception):  # noqa: N818 - named for what it says
     """A child process ended without a result; `code` is its exit code."""
 
@@ -227,11 +239,17 @@ def _play_and_exit(play: Play, watch: Watch, until: Stuck | None, writer: int) -
     """In the child: play, write the result, and exit without any cleanup."""
 
     def answer(result: bytes) -> None:
-        with os.fdopen(writer, "wb") as file:
-            file.write(result)
+        try:
+            with os.fdopen(answers, "wb") as file:
+                file.write(result)
+        except OSError:
+            _exit(CLOSED)
         _exit(0)
 
     try:
+        answers = out_of_the_way(writer)
+        if answers != writer:
+            os.close(writer)
         watch.is_watched()
         play(watch.turns, until, answer)
     except BaseException:

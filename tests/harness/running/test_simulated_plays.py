@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from harness.contracts.process import Job, play_directly
 from harness.history.events import History, Received, Sent
 from harness.judged import targets
 from harness.judged.targets import Target
@@ -516,6 +517,24 @@ def test_a_server_that_blocks_is_told_with_its_line(tmp_path: Path, seconds: str
     told = [each.params["output"] for step in run.steps for each in step.anomalies if "output" in each.params]
     line = text[: text.index("time.sleep(3)")].count("\n") + 1
     assert told == ([f"plain.py, line {line}, in accept: time.sleep(3)"] if seconds == "3" else [])
+
+
+@pytest.mark.parametrize("component", [False, True])
+def test_code_that_closes_what_is_not_its_own_is_no_fault_of_the_kit(
+    tmp_path: Path, *, component: bool
+) -> None:
+    """It takes away what its process would answer by; there is no verdict then, and it is told why."""
+    does = "import os; os.closerange(0, 5000)"
+    if not component:
+        with pytest.raises(CrashError, match=r"os\.close"):
+            play_with(tmp_path, does)
+        return
+    text = Path(targets.ROOT / "solutions/ex1_chat/pubsub.py").read_text(encoding="utf-8")
+    (tmp_path / "pubsub.py").write_text(
+        text.replace("        for member in", f"        {does}\n        for member in")
+    )
+    played = asyncio.run(play_directly(Job("pubsub", str(tmp_path / "pubsub.py"))))
+    assert (played.lacking, played.where, played.defect) == ("crash", "os.close", "")
 
 
 STUCK = {
