@@ -92,6 +92,7 @@ CATALOGUE: dict[str, Kind] = {
     "changed_after_restart": Kind("D", "persistence"),
     "replayed_as_new": Kind("O", "pitfalls"),
     # Components that are called directly (harness/contracts).
+    "method_hidden": Kind(INTERFACES, "components"),
     "call_raised": Kind(INTERFACES, "components"),
     "call_hangs": Kind(INTERFACES, "components"),
     "call_blocks": Kind(INTERFACES, "components"),

@@ -90,12 +90,19 @@ class Stage:
 
     def _instance(self, step: str, kind: type, args: tuple[Any, ...]) -> Any:
         self.before_call()
+        call, duty = self.calls.written(kind.__name__, args), f"{kind.__name__}.__init__"
         try:
-            return kind(*args)
+            made = kind(*args)
         except (Exception, SystemExit) as error:
-            call = self.calls.written(kind.__name__, args)
-            self.raised(step, f"{kind.__name__}.__init__", call, error)
+            self.raised(step, duty, call, error)
             return None
+        hidden = _hidden_method(made)
+        if hidden:
+            self.breach(
+                step, "method_hidden", duty, call=call, attribute=hidden, got=repr(getattr(made, hidden))[:80]
+            )
+            return None
+        return made
 
     def call(self, method: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call a method of the component; the calls that it makes are recorded as made by that method."""
@@ -128,6 +135,14 @@ class Stage:
         """Record that these tasks never return from their calls."""
         where = next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")
         self.breach(step, "call_hangs", duty, "" if where else "unknown", call=call, where=where)
+
+
+def _hidden_method(instance: object) -> str:
+    """The name of a method that an attribute of the same name hides; empty if there is none."""
+    for name, value in getattr(instance, "__dict__", {}).items():
+        if callable(getattr(type(instance), name, None)) and not callable(value):
+            return str(name)
+    return ""
 
 
 def one_line(error: BaseException) -> str:

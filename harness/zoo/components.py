@@ -61,6 +61,15 @@ _keep(
 )
 _keep(
     "pubsub",
+    "an_attribute_is_called_rooms",
+    "1.3",
+    "method_hidden",
+    "The dictionary is stored as `self.rooms`, which hides the method `rooms`.",
+    ("self._rooms", "self.rooms"),
+    also="1.4 1.5",
+)
+_keep(
+    "pubsub",
     "members_are_lent",
     "1.3",
     "wrong_answer",
