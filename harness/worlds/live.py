@@ -26,6 +26,11 @@ WEIGH_EVERY = 0.1
 """Seconds between two looks at a server's memory."""
 MOST_VAIN = 12.0
 """Seconds of waits in vain after which a play ends: one of six, one of three, and some short ones."""
+QUIET = 2.0
+"""Seconds in which nothing came that is due, after which we look whether the server still accepts clients.
+
+Only here: in virtual time, to wait costs nothing, and another client would change what happens next.
+"""
 STALL = 0.1
 """Seconds by which the event loop may be late before that is recorded."""
 MOVED = 1.0
@@ -46,7 +51,7 @@ class LiveWorld(ServedWorld):
         timeline = Timeline(secrets.token_hex(3))
         timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
         super().__init__(target, timeline)
-        self.most_vain = MOST_VAIN
+        self.most_vain, self.quiet = MOST_VAIN, QUIET
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
 
@@ -152,4 +157,4 @@ class _SecondLiveWorld(LiveWorld):
 
     def __init__(self, first: LiveWorld) -> None:
         ServedWorld.__init__(self, first.target, first.timeline, first)
-        self.most_vain = MOST_VAIN
+        self.most_vain, self.quiet = MOST_VAIN, QUIET

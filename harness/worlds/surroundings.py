@@ -23,8 +23,6 @@ BLOCKED = 0.5
 """Seconds in which nothing comes from the server, although something is due, that count as being blocked."""
 MOST_BLOCKED = 5.0
 """Seconds of being blocked, in all, that are enough if they were most of the time for which we waited."""
-QUIET_SECONDS = 2.0
-"""Seconds in which nothing came that is due, after which we look whether the server still accepts clients."""
 SLOW_SECONDS = 12.0
 """Seconds of one wait after which a server is too slow if only a small part has come of what was due."""
 SMALL_PART = 1 / 6
@@ -105,6 +103,8 @@ class Surroundings(ABC):
         """Seconds that were waited in vain: once there are some, a failure is certain."""
         self.most_vain = inf
         """Seconds of them after which nothing more is waited for."""
+        self.quiet = inf
+        """Seconds without a frame that is due, after which we look whether new clients are accepted."""
         self.pace = Pace(timeline)
         self.fences = True
         """Whether the server answers `presence`, so that an answer shows that all before it was handled."""
@@ -169,7 +169,7 @@ class Surroundings(ABC):
                 self.pace.passed(passed)
                 if self.pace.may_be_blocked:
                     await self.check_blocked()
-                if not is_probed and self.pace.quiet > QUIET_SECONDS:
+                if not is_probed and self.pace.quiet > self.quiet:
                     is_probed = True
                     await self.check_alive()  # which it does not have to be for as long as our patience lasts
                 if in_all > SLOW_SECONDS > waited and due - left < SMALL_PART * due < MANY / 10:
