@@ -128,4 +128,6 @@ def _as_text(found: Causality, more: str, said: Texts) -> str:
         if moment.label
     ]
     lanes = ", ".join([*found.lanes, server])
-    return said.say("diagram.told", lanes=lanes, what="; ".join(told) or "–", more=more).strip()
+    return said.say(
+        "diagram.told", lanes=lanes, what=said.say("ui.semicolon").join(told) or "–", more=more
+    ).strip()

@@ -107,7 +107,7 @@ class Terminal:
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
         for paragraph in text.splitlines():
-            for each in textwrap.wrap(paragraph, 100 - indent, break_long_words=False) or [""]:
+            for each in _wrapped(paragraph, 100 - indent):
                 self.line(" " * indent + each, style)
 
     @contextmanager
@@ -286,7 +286,7 @@ class Terminal:
         if cause not in told:  # the same advice only once
             told.add(cause)
             self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
-            look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+            look = words.look(anomaly)
             if look not in told:
                 told.add(look)
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
@@ -417,6 +417,8 @@ class Terminal:
         seconds = say("ui.seconds", seconds=f"{summary.seconds:.1f}")
         text += f", {say('ui.score', points=points, of=of)}, {seconds}"
         self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _STYLES[summary.outcome])
+        for exercise in summary.not_judged:
+            self.line(say("ui.not_judged", exercise=exercise), "bold red")
         for sentence in frequency(summary, self.texts):
             self.line(sentence)
         if summary.outcome is Outcome.FAILED:
@@ -438,6 +440,11 @@ class Terminal:
             self.line(self.texts.say("ui.runs_so_far", done=len(summary.runs), n=runs))
         for sentence in frequency(summary, self.texts):
             self.line(sentence)
+
+
+def _wrapped(paragraph: str, width: int) -> list[str]:
+    """Lines of a paragraph, broken at spaces only: `x-t-elle` and `--world` stay whole."""
+    return textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _styled(text: str, style: str = "") -> RenderableType:
