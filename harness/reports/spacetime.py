@@ -59,7 +59,7 @@ def spacetime(
         if moment.fold:
             _fold(sheet, moment, width)
         else:
-            _moment(sheet, moment, places, is_timed=is_timed)
+            _moment(sheet, moment, places, said, is_timed=is_timed)
     if more:
         sheet.text(width / 2, bottom + 24, more, anchor="middle")
     return sheet.finish()
@@ -89,7 +89,7 @@ def _fold(sheet: Sheet, moment: Moment, width: float) -> None:
     sheet.text(12, y - 4, moment.label, FAINT)
 
 
-def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed: bool) -> None:
+def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], said: Texts, *, is_timed: bool) -> None:
     """A dot, with its label on the side away from the server. What is odd has a ring."""
     x, y = places[moment.lane], _height(moment)
     colour = ALARM if moment.odd else INK
@@ -101,7 +101,7 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed:
     elif moment.odd and is_timed:
         sheet.ring(x, y, colour)
     is_left = x < places[SERVER]
-    aside = f"{moment.at:.3f} s" if is_timed and moment.at is not None else ""
+    aside = said.number(f"{moment.at:.3f} s") if is_timed and moment.at is not None else ""
     sheet.text(
         x - 13 if is_left else x + 13,
         y + 4,

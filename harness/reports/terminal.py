@@ -313,7 +313,7 @@ class Terminal:
                 at, who, what = words.event(event)
                 is_guilty = id(event) in guilty or not found.events
                 mark, style = (">", "cyan") if is_guilty else (" ", "dim")
-                self.line(f"      {mark} {at:8.3f} s  {who:<10} {what}", style)
+                self.line(f"      {mark} {self.texts.number(f'{at:8.3f}')} s  {who:<10} {what}", style)
 
     def small(self, exercise: int, name: str, run: Run | None) -> None:
         """The smallest scene that was found to fail in the same way; None if there is none."""
@@ -344,7 +344,8 @@ class Terminal:
                 what = f"{what}   {self.texts.say('event.again')}"
             is_guilty = repr(event) in guilty
             style = "red" if is_guilty else "" if isinstance(event, Called) else "cyan"
-            self.line(f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<{width}} {what}", style)
+            seconds = self.texts.number(f"{at:9.4f}")
+            self.line(f"  {'>' if is_guilty else ' '} {seconds} s  {who:<{width}} {what}", style)
         if len(lines) > _ROWS:
             self.line(f"    … {len(lines) - _ROWS}", "dim")
 
@@ -386,7 +387,7 @@ class Terminal:
         different = first_difference(kept.history, run.history) if kept.history else ()
         for key, event in zip(("was", "now"), different, strict=False):
             at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
-            self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
+            self.line(f"  {say(f'ui.{key}')} {self.texts.number(f'{at:9.4f}')} s  {who:<8} {what}")
 
     def agreement(self, summaries: list[Summary]) -> None:
         """For each step, whether the verdicts in two worlds agree."""

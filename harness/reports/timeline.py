@@ -63,7 +63,7 @@ def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Draw
     told = say("ui.semicolon").join(
         words.clean(row.user)
         + say("ui.colon")
-        + ", ".join(f"{status} {at:.2f} s" for at, status in row.shown)
+        + ", ".join(f"{status} {words.texts.number(f'{at:.2f}')} s" for at, status in row.shown)
         for row in shown
     )
     sheet = Sheet(_LEFT + _WIDTH + 40, bottom + 66, title, told or "–")
@@ -78,7 +78,12 @@ def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Draw
     for part in range(5):
         x = _LEFT + _WIDTH * part / 4
         sheet.line(x, bottom, x, bottom + 5)
-        sheet.text(x, bottom + 19, f"{begin + (end - begin) * part / 4:.1f} s", anchor="middle")
+        sheet.text(
+            x,
+            bottom + 19,
+            words.texts.number(f"{begin + (end - begin) * part / 4:.1f}") + " s",
+            anchor="middle",
+        )
     sheet.line(_LEFT, bottom, _LEFT + _WIDTH, bottom)
     sheet.text(12, bottom + 50, say("page.presence_legend"), FAINT)
     return sheet.finish()

@@ -7,6 +7,7 @@ import re
 from unittest.mock import AsyncMock
 
 import pytest
+from msgspec.structs import replace
 
 from harness.check import worlds_asked
 from harness.checkers.catalogue import Anomaly
@@ -163,6 +164,20 @@ def test_signs_have_their_spaces() -> None:
     told = page([summary_of(swapped())], texts("fr"), "chatlab check")
     assert "<title>chatlab · Échoué\u00a0: " in told
     assert not re.search(r"\w; \w", " ".join(re.findall(r"<desc[^>]*>([^<]*)", told)))
+
+
+def test_decimals_have_a_comma() -> None:
+    """In what was measured, but not in what a program says, and not in English."""
+    cause = Cause("blocks", "KeyError: 1.5", "pubsub.py, line 19, in publish", "x", 1, 0.138, seconds=2.5)
+    assert "2,5 s" in FRENCH.first_cause(cause)
+    assert "0,138 s" in FRENCH.first_cause(cause)
+    assert "0.138 s" in Words(texts()).first_cause(cause)
+    assert "1.5" in FRENCH.first_cause(replace(cause, kind="raised"))
+    assert texts("fr").say("ui.runs_bound", percent="13.9").count("13,9") == 1
+    out = io.StringIO()
+    Terminal(texts("fr"), out=out).table(swapped(4))
+    assert re.search(r"^. +\d+,\d{4} s  \w", out.getvalue(), re.MULTILINE)
+    assert not re.search(r"\d\.\d", out.getvalue())
 
 
 def test_lines_are_broken_at_spaces() -> None:
