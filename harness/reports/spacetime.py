@@ -42,7 +42,12 @@ def spacetime(
     width = 2 * (MARGIN + extra) + (LANE + extra) * len(found.lanes)
     bottom = TOP + ROW * rows
     more = said.say("diagram.more", count=found.left_out) if found.left_out else ""
-    sheet = Sheet(width, bottom + (40 if more else 20), title, _as_text(found, more, said))
+    sheet = Sheet(
+        width,
+        bottom + (40 if more else 20),
+        title,
+        _as_text(found, more, said, odd="blamed" if isinstance(events, Excerpt) else "odd"),
+    )
     sheet.text(12, 22, title, bold=True)
     for lane, x in places.items():
         sheet.line(x, 58, x, bottom, FAINT)
@@ -113,14 +118,14 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], said: Texts,
     )
 
 
-def _as_text(found: Causality, more: str, said: Texts) -> str:
-    """The diagram as text, for screen readers."""
+def _as_text(found: Causality, more: str, said: Texts, odd: str) -> str:
+    """The diagram as text, for screen readers; `odd` is how what is marked is told."""
     server = said.say("event.server")
     told = [
         moment.label
         if moment.fold
         else said.say(
-            f"diagram.told_{'heard' if moment.heard else 'done'}{'_odd' if moment.odd else ''}",
+            f"diagram.told_{'heard' if moment.heard else 'done'}{f'_{odd}' if moment.odd else ''}",
             who=moment.lane or server,
             what=moment.label,
         )

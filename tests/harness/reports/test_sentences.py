@@ -143,6 +143,14 @@ def test_quotes_are_those_of_the_language() -> None:
 # --- French ---------------------------------------------------------------------------------------
 
 
+def test_what_is_marked_in_an_excerpt_is_not_called_unexpected() -> None:
+    """Sending a message is not: the finding is about it."""
+    run = swapped()
+    told = page([summary_of(run)], texts("fr"), "chatlab check")
+    assert "pertinent\u00a0: alice reçoit #62" in told
+    assert "inattendu" not in told
+
+
 def test_places_are_translated() -> None:
     """A line of code, and the function that it is in."""
     cause = Cause("raised", "KeyError: 1", "pubsub.py, line 19, in unsubscribe", "x", 1, 0.5)
