@@ -38,9 +38,9 @@ def check(options: Options) -> int:
     write_json(summaries, options, terminal)
     write_page(summaries, options, terminal)
     outcome = overall([summary.outcome for summary in summaries])
-    if outcome is Outcome.PASSED and options.simulated:
-        terminal.line(terminal.texts.say("ui.try_simulated", command=options.simulated))
     defect = any(summary.defect for summary in summaries)
+    if outcome is Outcome.PASSED and not defect and options.simulated:
+        terminal.line(terminal.texts.say("ui.try_simulated", command=options.simulated))
     return EXIT_DEFECT if defect else EXIT_CODES[outcome]
 
 

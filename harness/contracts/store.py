@@ -358,7 +358,8 @@ class _Play:
         message = Message(
             id, room, words.user, words.content, self._numbers[room], 1_767_225_600_000 + self._tags
         )
-        by = f" of {message.user}, id {self._stage.calls.shown(id)}" if id == words.id else ""
+        user, known_by = self._stage.calls.shown(message.user), self._stage.calls.shown(id)
+        by = f" (user={user}, id={known_by})" if id == words.id else ""
         self._stage.name(message, f"{quoted(room)[1:-1]} {self._stage.calls.shown(message)}{by}")
         return message
 
@@ -481,7 +482,7 @@ class _Play:
                 kept = self._torn_at(what)
                 name = what.path.relative_to(self._data)
                 os.truncate(copy.path / name, what.start + kept)
-                copy.end = f"SIGKILL; {name}: {what.start + what.size} → {what.start + kept} bytes"
+                copy.end = f"SIGKILL; truncate({name}, {what.start + what.size} → {what.start + kept})"
 
     def _torn_at(self, what: Written) -> int:
         """How many bytes stay: some part, or all up to the middle of a character."""

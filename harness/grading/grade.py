@@ -33,7 +33,7 @@ from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.running.run import Run
 from harness.running.worker import Job, run_in_process
-from harness.texts import Texts
+from harness.texts import LANGUAGES, Texts
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
@@ -157,7 +157,7 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         part.log += "\n" + texts.say("grade.environment", names=names) + "\n"
     if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
         return part, ""
-    return part, page([summary], texts, _command(folder, exercise, rules))
+    return part, page([summary], texts, _command(folder, exercise, rules, texts.language))
 
 
 def _unknown_program(runs: list[Run]) -> str | None:
@@ -168,11 +168,12 @@ def _unknown_program(runs: list[Run]) -> str | None:
     return None
 
 
-def _command(folder: Path, exercise: int, rules: Rules) -> str:
+def _command(folder: Path, exercise: int, rules: Rules, language: str) -> str:
     """The command that plays the same again, to be run in the submission's parent folder."""
     command = f"chatlab check {exercise} --submission {shlex.quote(os.fsdecode(folder.name))}"
     command += " --together" if rules.together else ""
     command += f" --runs {rules.runs}" if rules.runs > 1 else ""
+    command += f" --lang {language}" if language != LANGUAGES[0] else ""
     return f"{command} --seed {rules.seed}"
 
 

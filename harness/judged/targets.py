@@ -164,7 +164,7 @@ def choose(
     if folder is not None:
         return submission(folder, exercise, together)
     if of_solutions:
-        label = "solutions together" if together else f"solutions/{EXERCISES[exercise]}"
+        label = "solutions --together" if together else f"solutions/{EXERCISES[exercise]}"
         return submission(find_folder("solutions"), exercise, together, label)
     return _own(exercise, together)
 
@@ -177,7 +177,7 @@ def _own(exercise: int, together: bool) -> Target:
         if not os.path.lexists(path):
             raise BadTarget("target.no_component", path=shown(path))
         check_readable(path)
-    target = _with_components(files, exercise, together, f"{shown(folder)} together" if together else None)
+    target = _with_components(files, exercise, together, f"{shown(folder)} --together" if together else None)
     if folder.parent in _here_and_above() or folder in _here_and_above():
         return target
     return replace(target, remarks=(Text("installed_copy", {"here": str(Path.cwd()), "path": str(folder)}),))

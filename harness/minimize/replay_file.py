@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from harness import version
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Event, History, seen_outside
+from harness.history.events import Began, Event, History, Noted, Stalled, Step, seen_outside
 from harness.judged.targets import Target, python_program
 from harness.running.run import Case, Run
 from harness.scenarios.script import is_playable
@@ -120,12 +120,17 @@ def changes(replay: Replay) -> list[tuple[str, str, str]]:
 
 def first_difference(one: History, other: History) -> tuple[Event | None, Event | None]:
     """The first events in which two histories differ, without calls; None where one of them has ended."""
-    one, other = seen_outside(one), seen_outside(other)
+    one, other = _told(one), _told(other)
     for mine, theirs in zip(one, other, strict=False):
         if to_json(mine) != to_json(theirs):
             return mine, theirs
     shorter = min(len(one), len(other))
     return (one[shorter] if len(one) > shorter else None, other[shorter] if len(other) > shorter else None)
+
+
+def _told(history: History) -> History:
+    """What reports have words for."""
+    return [event for event in seen_outside(history) if not isinstance(event, Began | Noted | Stalled | Step)]
 
 
 def _relative(target: Target, base: Path) -> Target:

@@ -341,7 +341,8 @@ class _Builder:
         asked_for = wrong == "again" and self._repeated[client, tag] > 1
         is_odd = self._is_odd(bool(wrong) and not asked_for)
         marked = wrong and (is_odd or self.excerpt is None)
-        label = f"#{number} “{self._said(message.content)}”" + (f" {self._say(wrong)}" if marked else "")
+        quoted = self.texts.say("event.quoted", text=self._said(message.content))
+        label = f"#{number} {quoted}" + (f" {self._say(wrong)}" if marked else "")
         said = self._arrived.get(("tag", tag))
         # After a retry, it may be the answer to the retry, which goes to one client alone.
         times = sum(count for (_, other), count in self._repeated.items() if other == tag)

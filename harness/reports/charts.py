@@ -185,7 +185,7 @@ def histogram(seconds: Sequence[float], title: str, across: str, up: str) -> Dra
     shown = [(edges[place + 1], counts[place]) for place in range(first, last + 1)]
     left, top, height, bar = 70, 44, 150, 56
     floor, most = top + height, max(*counts, 1)
-    told = ", ".join(f"≤ {1000 * high:g} ms: {count}" for high, count in shown)
+    told = ", ".join(f"{count} (≤ {1000 * high:g} ms)" for high, count in shown)
     sheet = Sheet(max(left + bar * len(shown) + 40, 420), floor + 56, title, f"{up}. {told}.")
     sheet.text(12, 22, title, bold=True)
     for place, (high, count) in enumerate(shown):

@@ -24,7 +24,9 @@ def frequency(summary: Summary, texts: Texts) -> list[str]:
     if passed == n:
         bound = f"{100 * excluded_frequency(passed):.1f}"
         return [texts.say("ui.runs_passed", n=n), texts.say("ui.runs_bound", percent=bound)]
-    return [texts.say("ui.runs_sum", n=n, counts=", ".join(_counts(summary, texts))), *_sizes(summary, texts)]
+    told = [texts.say("ui.runs_sum", n=n, counts=", ".join(_counts(summary, texts))), *_sizes(summary, texts)]
+    named = (seed for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE) for seed in summary.seeds(outcome))
+    return [*told, texts.say("ui.simulated_small")] if any(read(seed)[1] for seed in named) else told
 
 
 def _counts(summary: Summary, texts: Texts) -> Iterator[str]:

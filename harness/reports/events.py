@@ -109,4 +109,4 @@ def _row(event: Event | Fold, words: Words, *, is_guilty: bool) -> str:
     if isinstance(event, Printed) and "\n" in event.text:
         whole = "\n".join(map(one_line, words.without_nonce(event.text).splitlines()))
         told = f"<details><summary>{told}</summary>\n<pre>{safe(whole)}</pre></details>"
-    return f"<tr{style}><td>{at:.4f}<td>{safe(who)}<td>{mark}{told}"
+    return f"<tr{style}><td>{words.texts.number(f'{at:.4f}')}<td>{safe(who)}<td>{mark}{told}"

@@ -80,7 +80,8 @@ def _headline(summary: Summary, texts: Texts) -> str:
     passed = sum(step.outcome is Outcome.PASSED for step in steps)
     asked = sum(step.outcome is not Outcome.SKIPPED for step in steps)
     counted = texts.say("ui.passed", passed=passed, all=asked)
-    return f"{texts.say(f'outcome.{summary.outcome}').capitalize()}: {counted}"
+    outcome = texts.say(f"outcome.{summary.outcome}").capitalize()
+    return texts.say("page.headline", outcome=outcome, counted=counted)
 
 
 def _world(summary: Summary, headline: str, texts: Texts) -> str:
@@ -185,7 +186,7 @@ def _finding(run: Run, step: StepResult, alike: list[Anomaly], words: Words) -> 
     say, anomaly = words.texts.say, alike[0]
     title = f"{step.step} · {words.title(anomaly)}"
     more = [say("ui.more", count=len(alike) - 1)] if len(alike) > 1 else []
-    look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+    look = words.look(anomaly)
     moment = say("page.moment", title=words.title(anomaly))
     found = excerpt(run.history, anomaly.evidence, named=named_in(anomaly))
     pieces = [
@@ -238,7 +239,7 @@ def _scene(scene: Scene, words: Words) -> str:
     title = say("page.scene", title=say(f"anomaly.{scene.name}.title"))
     guilty = [run.history[place] for place in blamed(run.history, _evidence(run))]
     whole = Excerpt(list(run.history), guilty, set())
-    replay = f"<pre>{safe(f'chatlab replay {scene.path}')}</pre>" if scene.path else ""
+    replay = f"<pre>{safe(say('page.replay', path=scene.path))}</pre>" if scene.path else ""
     own = Words(words.texts, run.nonce)
     pieces = [f"<h3>{safe(title)}</h3>", _diagram(whole, title, own), _listing(whole, own), replay]
     return "\n".join(piece for piece in pieces if piece)

@@ -42,7 +42,12 @@ def spacetime(
     width = 2 * (MARGIN + extra) + (LANE + extra) * len(found.lanes)
     bottom = TOP + ROW * rows
     more = said.say("diagram.more", count=found.left_out) if found.left_out else ""
-    sheet = Sheet(width, bottom + (40 if more else 20), title, _as_text(found, more, said))
+    sheet = Sheet(
+        width,
+        bottom + (40 if more else 20),
+        title,
+        _as_text(found, more, said, odd="blamed" if isinstance(events, Excerpt) else "odd"),
+    )
     sheet.text(12, 22, title, bold=True)
     for lane, x in places.items():
         sheet.line(x, 58, x, bottom, FAINT)
@@ -59,7 +64,7 @@ def spacetime(
         if moment.fold:
             _fold(sheet, moment, width)
         else:
-            _moment(sheet, moment, places, is_timed=is_timed)
+            _moment(sheet, moment, places, said, is_timed=is_timed)
     if more:
         sheet.text(width / 2, bottom + 24, more, anchor="middle")
     return sheet.finish()
@@ -89,7 +94,7 @@ def _fold(sheet: Sheet, moment: Moment, width: float) -> None:
     sheet.text(12, y - 4, moment.label, FAINT)
 
 
-def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed: bool) -> None:
+def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], said: Texts, *, is_timed: bool) -> None:
     """A dot, with its label on the side away from the server. What is odd has a ring."""
     x, y = places[moment.lane], _height(moment)
     colour = ALARM if moment.odd else INK
@@ -101,7 +106,7 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed:
     elif moment.odd and is_timed:
         sheet.ring(x, y, colour)
     is_left = x < places[SERVER]
-    aside = f"{moment.at:.3f} s" if is_timed and moment.at is not None else ""
+    aside = said.number(f"{moment.at:.3f} s") if is_timed and moment.at is not None else ""
     sheet.text(
         x - 13 if is_left else x + 13,
         y + 4,
@@ -113,14 +118,14 @@ def _moment(sheet: Sheet, moment: Moment, places: dict[str, float], *, is_timed:
     )
 
 
-def _as_text(found: Causality, more: str, said: Texts) -> str:
-    """The diagram as text, for screen readers."""
+def _as_text(found: Causality, more: str, said: Texts, odd: str) -> str:
+    """The diagram as text, for screen readers; `odd` is how what is marked is told."""
     server = said.say("event.server")
     told = [
         moment.label
         if moment.fold
         else said.say(
-            f"diagram.told_{'heard' if moment.heard else 'done'}{'_odd' if moment.odd else ''}",
+            f"diagram.told_{'heard' if moment.heard else 'done'}{f'_{odd}' if moment.odd else ''}",
             who=moment.lane or server,
             what=moment.label,
         )
@@ -128,4 +133,6 @@ def _as_text(found: Causality, more: str, said: Texts) -> str:
         if moment.label
     ]
     lanes = ", ".join([*found.lanes, server])
-    return said.say("diagram.told", lanes=lanes, what="; ".join(told) or "–", more=more).strip()
+    return said.say(
+        "diagram.told", lanes=lanes, what=said.say("ui.semicolon").join(told) or "–", more=more
+    ).strip()

@@ -211,5 +211,5 @@ def _as_text(shown: Sequence[Row], said: Texts) -> str:
             for kind, found in kinds.items()
             if found
         ]
-        parts.append(f"{row.client}: {'; '.join(listed)}.")
+        parts.append(f"{row.client}{said.say('ui.colon')}{said.say('ui.semicolon').join(listed)}.")
     return " ".join(parts) or "–"

@@ -61,6 +61,11 @@ class Summary(Struct):
         return next((run.defect for runs in self.runs for run in runs if run.defect), "")
 
     @property
+    def not_judged(self) -> list[int]:
+        """The exercises in a play of which the kit itself failed."""
+        return sorted({run.exercise for runs in self.runs for run in runs if run.defect})
+
+    @property
     def steps(self) -> list[StepResult]:
         """For each step its worst result over all runs, since it must pass every time."""
         found = []

@@ -107,7 +107,7 @@ class Terminal:
     def block(self, text: str, indent: int, style: str = "") -> None:
         """Text of several lines, each wrapped."""
         for paragraph in text.splitlines():
-            for each in textwrap.wrap(paragraph, 100 - indent, break_long_words=False) or [""]:
+            for each in _wrapped(paragraph, 100 - indent):
                 self.line(" " * indent + each, style)
 
     @contextmanager
@@ -286,7 +286,7 @@ class Terminal:
         if cause not in told:  # the same advice only once
             told.add(cause)
             self.block(f"{self.texts.say('ui.cause')} {cause}", 6)
-            look = f"{words.rule(anomaly)}; {words.course(anomaly)}"
+            look = words.look(anomaly)
             if look not in told:
                 told.add(look)
                 self.block(f"{self.texts.say('ui.look')} {look}", 6, "dim")
@@ -313,7 +313,7 @@ class Terminal:
                 at, who, what = words.event(event)
                 is_guilty = id(event) in guilty or not found.events
                 mark, style = (">", "cyan") if is_guilty else (" ", "dim")
-                self.line(f"      {mark} {at:8.3f} s  {who:<10} {what}", style)
+                self.line(f"      {mark} {self.texts.number(f'{at:8.3f}')} s  {who:<10} {what}", style)
 
     def small(self, exercise: int, name: str, run: Run | None) -> None:
         """The smallest scene that was found to fail in the same way; None if there is none."""
@@ -344,7 +344,8 @@ class Terminal:
                 what = f"{what}   {self.texts.say('event.again')}"
             is_guilty = repr(event) in guilty
             style = "red" if is_guilty else "" if isinstance(event, Called) else "cyan"
-            self.line(f"  {'>' if is_guilty else ' '} {at:9.4f} s  {who:<{width}} {what}", style)
+            seconds = self.texts.number(f"{at:9.4f}")
+            self.line(f"  {'>' if is_guilty else ' '} {seconds} s  {who:<{width}} {what}", style)
         if len(lines) > _ROWS:
             self.line(f"    … {len(lines) - _ROWS}", "dim")
 
@@ -386,7 +387,7 @@ class Terminal:
         different = first_difference(kept.history, run.history) if kept.history else ()
         for key, event in zip(("was", "now"), different, strict=False):
             at, who, what = words.event(event) if event is not None else (0.0, "–", "–")
-            self.line(f"  {say(f'ui.{key}')} {at:9.4f} s  {who:<8} {what}")
+            self.line(f"  {say(f'ui.{key}')} {self.texts.number(f'{at:9.4f}')} s  {who:<8} {what}")
 
     def agreement(self, summaries: list[Summary]) -> None:
         """For each step, whether the verdicts in two worlds agree."""
@@ -417,6 +418,8 @@ class Terminal:
         seconds = say("ui.seconds", seconds=f"{summary.seconds:.1f}")
         text += f", {say('ui.score', points=points, of=of)}, {seconds}"
         self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _STYLES[summary.outcome])
+        for exercise in summary.not_judged:
+            self.line(say("ui.not_judged", exercise=exercise), "bold red")
         for sentence in frequency(summary, self.texts):
             self.line(sentence)
         if summary.outcome is Outcome.FAILED:
@@ -438,6 +441,11 @@ class Terminal:
             self.line(self.texts.say("ui.runs_so_far", done=len(summary.runs), n=runs))
         for sentence in frequency(summary, self.texts):
             self.line(sentence)
+
+
+def _wrapped(paragraph: str, width: int) -> list[str]:
+    """Lines of a paragraph, broken at spaces only: `x-t-elle` and `--world` stay whole."""
+    return textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _styled(text: str, style: str = "") -> RenderableType:

@@ -60,8 +60,10 @@ def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Draw
     end = max((event.at for event in index.events), default=1.0)
     begin = min((row.shown[0][0] for row in shown), default=0.0)
     scale, bottom = _WIDTH / max(end - begin, 1e-3), _TOP + _ROW * len(shown)
-    told = "; ".join(
-        f"{words.clean(row.user)}: " + ", ".join(f"{status} {at:.2f} s" for at, status in row.shown)
+    told = say("ui.semicolon").join(
+        words.clean(row.user)
+        + say("ui.colon")
+        + ", ".join(f"{status} {words.texts.number(f'{at:.2f}')} s" for at, status in row.shown)
         for row in shown
     )
     sheet = Sheet(_LEFT + _WIDTH + 40, bottom + 66, title, told or "–")
@@ -76,7 +78,12 @@ def timeline(index: HistoryIndex, witness: str, room: str, words: Words) -> Draw
     for part in range(5):
         x = _LEFT + _WIDTH * part / 4
         sheet.line(x, bottom, x, bottom + 5)
-        sheet.text(x, bottom + 19, f"{begin + (end - begin) * part / 4:.1f} s", anchor="middle")
+        sheet.text(
+            x,
+            bottom + 19,
+            words.texts.number(f"{begin + (end - begin) * part / 4:.1f}") + " s",
+            anchor="middle",
+        )
     sheet.line(_LEFT, bottom, _LEFT + _WIDTH, bottom)
     sheet.text(12, bottom + 50, say("page.presence_legend"), FAINT)
     return sheet.finish()

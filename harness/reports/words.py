@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from harness.checkers.catalogue import INTERFACES, Anomaly
@@ -36,6 +37,10 @@ _OF_SEVERAL_LINES = ("output",)
 """Parameters whose lines are shown as lines."""
 _SINCE = ("joined", "after")
 """What can be said of a `since`, or of its absence."""
+_NOTHING = "–"
+"""How findings of direct calls write that a list of numbers or names is empty."""
+_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+))?")
+"""A line of code as causes name it: after a file's name."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -66,6 +71,8 @@ class Words:
         said = {key: value if key in as_lines else self.clean(value) for key, value in params.items()}
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
+        if isinstance(said.get("where"), str):
+            said["where"] = self._place(said["where"])
         if isinstance(said.get("expected"), str):
             said["expected"] = self._known("expected", said["expected"])
         if isinstance(said.get("how"), str):
@@ -74,6 +81,9 @@ class Words:
             said["gone"] = self._known("gone", said["gone"])
         if isinstance(said.get("after"), str):
             said["after"] = self._known("after", said["after"])
+        for numbers in ("got", "owed"):
+            if said.get(numbers) == _NOTHING:
+                said[numbers] = self.texts.say("ui.nothing")
         if said.get("output") == "":
             said["output"] = self.texts.say("ui.output_elsewhere" if "url" in said else "ui.no_output")
         if "since" in said:
@@ -83,6 +93,14 @@ class Words:
         if isinstance(said.get("problem"), str):
             said["problem"] = self.texts.say(said["problem"], **said)
         return said
+
+    def _place(self, where: str) -> str:
+        """A line of code in the language of the report."""
+
+        def told(found: re.Match[str]) -> str:
+            return self.texts.say(f"place.{'function' if found['function'] else 'line'}", **found.groupdict())
+
+        return _PLACE.sub(told, where)
 
     def _violation(self, name: str, more: str) -> dict[str, str]:
         """What a server sent that broke the WebSocket protocol, and what to do about it."""
@@ -116,7 +134,7 @@ class Words:
         return self.texts.say(
             f"first.{'unusable_none' if is_none else cause.kind}",
             what=excerpt(self.clean(cause.what), width=_LONGEST_ERROR),
-            where=self.clean(cause.where),
+            where=self._place(self.clean(cause.where)),
             error=excerpt(self.clean(cause.error), width=_LONGEST_ERROR),
             seconds=f"{cause.seconds:.1f}",
             often=often,
@@ -162,6 +180,10 @@ class Words:
     def course(self, anomaly: Anomaly) -> str:
         """The section of the course."""
         return self.texts.say("ui.course", section=self.texts.say(f"section.{anomaly.kind.section}"))
+
+    def look(self, anomaly: Anomaly) -> str:
+        """What to read about it."""
+        return self.rule(anomaly) + self.texts.say("ui.semicolon") + self.course(anomaly)
 
     def calls(self, anomaly: Anomaly) -> list[Line]:
         """The calls that show a breach of a contract."""
@@ -233,7 +255,8 @@ class Words:
         if problem := problem_in(event.text):  # the reference server says why it cannot use a component
             key, params = problem
             lines = self.texts.say(key, **params).splitlines()[:1]
-        said = [excerpt(self.clean(each), width=_CALL) for each in lines]
+            return self.texts.say("event.printed", what=both_ends(self.clean(lines[0]), _CALL))
+        said = [self._place(excerpt(self.clean(each), width=_CALL)) for each in lines]
         return self.texts.say("event.printed", what="   ".join(said))
 
     def _call(self, event: history.Called) -> str:
@@ -266,22 +289,42 @@ class Words:
             case "message" if isinstance(data.get("content"), str):
                 is_numbered = "sequence" in data and data.get("user") != SYSTEM
                 number = f" #{data['sequence']}" if is_numbered else ""
+                said = self._quoted(excerpt(self.clean(data["content"])))
                 user = f" {self.clean(data['user'])}:" if "user" in data else ""
-                return f"message{number} {room}{user} “{excerpt(self.clean(data['content']))}”"
+                return f"message{number} {room}{user} {said}"
             case "message":
                 return both_ends(self.clean(json.dumps(frame, ensure_ascii=False)), 200)
             case "history" if isinstance(data.get("messages"), list):
                 numbers = [m.get("sequence") for m in data["messages"] if isinstance(m, dict)]
-                span = f"{numbers[0]} … {numbers[-1]}" if numbers else "–"
-                return f"history {room} [{span}]"
+                return f"history {room} [{self._span(numbers)}]"
             case "presence" if isinstance(data.get("users"), list):
                 users = [u for u in data["users"] if isinstance(u, dict)]
                 shown = ", ".join(f"{self.clean(u.get('user'))} {u.get('status')}" for u in users[:12])
                 whole = " full" if data.get("full") is True else ""
                 return f"presence{whole} {room} [{shown}{', …' if len(users) > 12 else ''}]"
             case "error":
-                return f"error {data.get('code', '')} “{both_ends(self.clean(str(data.get('message', ''))))}”"
+                said = self._quoted(both_ends(self.clean(str(data.get("message", "")))))
+                return f"error {data.get('code', '')} {said}"
         apart = ("type", "data", "room")
         fields = {key: each for key, each in frame.items() if key not in apart and each is not None}
-        more = " ".join(f"{key}={excerpt(str(value))}" for key, value in fields.items())
+        more = " ".join(f"{key}={_written(value)}" for key, value in fields.items())
         return " ".join(part for part in (str(kind), str(room), more) if part)
+
+    def _quoted(self, text: str) -> str:
+        return self.texts.say("event.quoted", text=text)
+
+    def _span(self, numbers: list[Any]) -> str:
+        """The first and the last of the numbers in a frame."""
+        if not numbers:
+            return self.texts.say("event.no_messages")
+        return f"{numbers[0]} … {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+
+
+def _written(value: Any) -> str:
+    """The value of a field; what is a string, but looks like another value of JSON, has quotes."""
+    shown = excerpt(str(value))
+    if isinstance(value, str):
+        with suppress(ValueError):
+            json.loads(value)
+            return f'"{shown}"'
+    return shown

@@ -29,7 +29,7 @@ from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
 from harness.verdict.any_history import leniencies
 from harness.verdict.causes import with_contract
-from harness.verdict.judge import explain_by_first, judge
+from harness.verdict.judge import explain_by_first, judge, without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
@@ -159,6 +159,8 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.notes += [Text(key, params) for key, params in contract.notes]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
+    if run.defect:
+        run.steps = without_verdict(run.exercise, run.component)
 
 
 def known_directly(case: Case, target: Target, contract: Played) -> Run:
@@ -198,14 +200,15 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
     with suppress(PlayStopped):
         world.check_disk(AT_THE_END)
     index = HistoryIndex(world.history, world.readings)
-    steps = [] if defect else prepared.judge(index)
+    component, exercise = world.target.component, index.began.exercise
+    steps = without_verdict(exercise, component) if defect else prepared.judge(index)
     for step in steps:
         step.lag = round(world.lags.get(step.step, 0.0), 4)
     notes = [*leniencies(index), *world.remarks(overall([step.outcome for step in steps]))]
     if index.notes["printed_much"]:
         notes.append(Text("printed_much", {"mebibytes": max(index.notes["printed_much"]) // 2**20}))
     return Run(
-        exercise=index.began.exercise,
+        exercise=exercise,
         seed=index.began.seed,
         world=world.kind,
         target=world.target.label,
@@ -217,7 +220,7 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
         history=world.timeline.with_asides(),
         defect=defect,
         nonce=world.nonce,
-        component=world.target.component,
+        component=component,
         causes=world.causes(),
     )
 

@@ -13,6 +13,9 @@ from typing import Any
 from lab.legible import one_line, text_of
 
 LANGUAGES = ("en", "fr")
+_DECIMAL = re.compile(r"-?\d+\.\d+")
+_QUANTITY = re.compile(r"\{(\w+)\}[ \u00a0](?:s|ms|%|MiB|Mio)(?!\w)")
+"""A field before a unit: a number that is measured, and nothing that a program has said."""
 
 
 class _Lenient(string.Formatter):
@@ -42,7 +45,16 @@ class Texts:
     def say(self, key: str, /, **params: Any) -> str:
         """The text under `key`, filled in; the key itself if there is none."""
         found = self._find(key)
-        return _Lenient().format(found, **params) if isinstance(found, str) else key
+        if not isinstance(found, str):
+            return key
+        for name in _QUANTITY.findall(found):
+            if _DECIMAL.fullmatch(str(params.get(name))):
+                params[name] = self.number(str(params[name]))
+        return _Lenient().format(found, **params)
+
+    def number(self, text: str) -> str:
+        """A number as this language writes it."""
+        return text.replace(".", str(self._find("ui.decimal")))
 
     def recognised(self, table: str, sentence: str) -> tuple[str, dict[str, str]] | None:
         """Which text of a table a sentence is, and what it was filled with: the reverse of `say`.

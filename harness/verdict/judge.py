@@ -63,6 +63,15 @@ def judge(
     return results
 
 
+def without_verdict(exercise: int, component: str | None) -> list[StepResult]:
+    """The steps of an exercise that could not be judged, since the kit itself failed."""
+    doubt = Text("kit_failed")
+    return [
+        StepResult(step, Outcome.INCONCLUSIVE, 0, points_for(step, component), doubt)
+        for step in steps_of(exercise)
+    ]
+
+
 def _result(
     step: str, finding: StepCheck, anomalies: list[Anomaly], index: HistoryIndex, component: str | None
 ) -> StepResult:

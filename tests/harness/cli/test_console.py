@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[3]
 NAMES = ("007123", "=1+1", "Zoé", "Łukasz", "李雷", "a\nb", "\x1b[31mred", "exe.\u202etxt")
 NOT_UTF_8 = os.fsdecode(b"\xe9mile")
 ENCODINGS = {
-    "utf-8": ("✓", "é", "Łukasz", "“"),
-    "cp1252": ("ok", "é", "\\u0141ukasz", "“"),
-    "latin-1": ("ok", "é", "\\u0141ukasz", '"'),
+    "utf-8": ("✓", "é", "Łukasz", "«"),
+    "cp1252": ("ok", "é", "\\u0141ukasz", "«"),
+    "latin-1": ("ok", "é", "\\u0141ukasz", "«"),
     "ascii": ("ok", "\\xe9", "\\u0141ukasz", '"'),
 }
 """How some characters look in each: a mark, letters, a quotation mark."""

@@ -43,7 +43,7 @@ def test_a_right_server_answers_everything(lang: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" ✓ ") == 12
     assert "✗" not in done.stdout
-    assert "message #1 ward ada: “" in done.stdout
+    assert f"message #1 ward ada: {'“' if lang == 'en' else '«'}" in done.stdout
     assert f"chatlab check --server-module {PLAIN}" in done.stdout
     words = ("All as in", "Missing") if lang == "en" else ("Tout est conforme à", "Manquant")
     assert words[0] in done.stdout
