@@ -275,7 +275,7 @@ def test_a_replay_that_ends_too_early() -> None:
 
 @pytest.mark.parametrize("gap", [True, False])
 def test_a_hole_that_nobody_had_received_before(gap: bool) -> None:
-    """Later messages in the replay, or `more` of its last page, prove that the replay is wrong, not the lock."""
+    """Later messages in the replay, or `more` of its last page, prove that the replay itself is wrong."""
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
