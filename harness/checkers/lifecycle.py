@@ -183,14 +183,15 @@ def dropped(index: HistoryIndex, event: Closed) -> Anomaly:
     evidence = evidence if len(evidence) > 1 else [*_last_sent(index, event), event]
     bad = [s for s in index.sent if s.bad is not None and event.at - AT_ONCE <= s.at <= event.at][-1:]
     since = [s for s in index.sent if bad and s.conn == event.conn and bad[0].at < s.at <= event.at]
-    if bad and bad[0].conn != event.conn and not since:
+    is_silence = event.code == 1001 and conn.timeout  # then the server has another reason than that frame
+    if bad and bad[0].conn != event.conn and not since and not is_silence:
         params |= {"other": bad[0].client, "what": bad[0].bad}
         return Anomaly("dropped_connection", params, [*bad, *evidence], "others_frame")
     deaf = [fault for fault in conn.faults if fault.kind.loses_inbound]
     if deaf:
         params |= {"seconds": round(event.at - deaf[0].at, 1), "timeout": conn.timeout}
         return Anomaly("dropped_connection", params, [deaf[0], *evidence], "unheard")
-    if event.code == 1001 and conn.timeout:
+    if is_silence:
         opened = [e for e in index.events if isinstance(e, Opened) and e.conn == event.conn]
         params |= {
             "age": round(event.at - conn.opened, 1),

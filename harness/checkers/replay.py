@@ -141,8 +141,9 @@ class _Join:
             for h in self.index.in_room(self.membership.room)
             if h.at < self.membership.asked
         }
-        if missing[0] not in known:
-            return ""  # it was accepted while the client joined
+        if missing[0] not in known:  # nobody had received it: was it accepted while the client joined?
+            is_older = self.numbers and self.numbers[0] <= missing[0] < self.numbers[-1]
+            return "skipped_meanwhile" if is_older else "ends_early_meanwhile" if self._has_more() else ""
         if not self.numbers:
             return "nothing"
         newest = max(known)
@@ -154,6 +155,11 @@ class _Join:
         ):
             return "zero"
         return "ends_early" if missing[0] > self.numbers[-1] else "skipped"
+
+    def _has_more(self) -> bool:
+        """Whether the last page of the replay says itself that more messages follow."""
+        last = self.replay[-1][1] if self.replay else None
+        return any(bool(page.more) for received, page in self.index.pages if received.event is last)
 
     def _missing(self) -> tuple[list[int], int]:
         """The numbers that it had to receive and did not, and how many it received."""

@@ -15,6 +15,7 @@ A breach belongs to one of the course's steps. Each step keeps its smallest one.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
@@ -33,6 +34,13 @@ NEVER = 600.0
 """Simulated seconds after which a call counts as hanging: all that it waits for takes milliseconds."""
 NEVER_REALLY = 15.0
 """The same, in seconds of real time."""
+
+
+_ERRORS = (
+    ("changed", re.compile("changed size during iteration|mutated during iteration")),
+    ("plain_with", re.compile("'Lock' object does not support the context manager protocol")),
+)
+"""Exceptions that have one usual reason, by their texts: the variant that tells it."""
 
 
 class Plan(Struct, frozen=True):
@@ -125,16 +133,25 @@ class Stage:
         if all(each.kind != found.kind for each in self.breaches):
             self.breaches.append(found)
 
-    def raised(self, step: str, duty: str, call: str, error: BaseException) -> None:
+    def raised(self, step: str, duty: str, call: str, error: BaseException, variant: str = "") -> None:
         """Record that a call raised what it must not."""
         where = raised_where(error)
-        variant = "changed_meanwhile" if "changed size during iteration" in str(error) else ""
+        variant = variant or next((key for key, text in _ERRORS if text.search(one_line(error))), "")
         self.breach(step, "call_raised", duty, variant, call=call, error=one_line(error), where=where)
 
-    def hangs(self, step: str, duty: str, call: str, pending: Iterable[asyncio.Task[None]]) -> None:
+    def hangs(
+        self,
+        step: str,
+        duty: str,
+        call: str,
+        pending: Iterable[asyncio.Task[None]],
+        variant: str = "",
+        **params: Any,
+    ) -> None:
         """Record that these tasks never return from their calls."""
         where = next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")
-        self.breach(step, "call_hangs", duty, "" if where else "unknown", call=call, where=where)
+        variant = variant if where else "unknown"
+        self.breach(step, "call_hangs", duty, variant, call=call, where=where, **params)
 
 
 def _hidden_method(instance: object) -> str:

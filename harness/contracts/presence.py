@@ -8,6 +8,7 @@ at the very moment of a timeout. So no connection is ever silent for exactly the
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -157,6 +158,7 @@ class _Play:
         self._seen_ever: dict[str, float] = {}  # by user
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
+        self._silent: list[str] = []  # the connections that the last sweep had to forget
         chosen = [act for act in self._acts if act.what == "intervals"] or [Act("intervals")]
         self._intervals, self._users = chosen[0].intervals, ALIKE[chosen[0].alike][0]
         self._rooms = {act.room for act in self._acts if act.room}
@@ -167,6 +169,7 @@ class _Play:
         """Play to the end, or until a call raises."""
         interval, self._timeout = self._intervals
         self._away_after = 1.5 * interval
+        self._stage.calls.begin(self._stage.calls.written("PresenceManager", self._intervals))
         self._manager: Any = self._stage.make("3.2", interval, self._timeout)
         for act in self._acts if self._manager is not None else ():
             self._one(act)
@@ -249,11 +252,18 @@ class _Play:
         if room is not None:
             self._call("in_room", (room, self._now), self._written("in_room", (room,)))
         silent = [name for name, known in self._known.items() if self._now - known.seen > self._timeout]
+        self._silent = silent
         ended = [self._known.pop(name) for name in silent]
         last = min((known.seen for known in ended), default=self._now)
         self._change("sweep", ended=_Known("", last, set()))
         if not self._is_over:
             self._check_connected()
+
+    def _is_kept(self, user: str) -> bool:
+        """Whether the component still knows a connection of this user that the sweep had to forget."""
+        with suppress(Exception):
+            return any(self._manager.is_connected(n) for n in self._silent if self._user(n) == user)
+        return False
 
     def _check_connected(self) -> None:
         """Compare `is_connected`: losing a connection that is in no room would show much later, elsewhere."""
@@ -305,7 +315,8 @@ class _Play:
                 self._wrong_change(method, "no_online", call, key, got)
         for key in shown.keys() - present.keys():
             if not told[key]:
-                self._wrong_change(method, "no_offline", call, key, got)
+                is_kept = method == "sweep" and self._is_kept(key[1])
+                self._wrong_change(method, "no_offline_kept" if is_kept else "no_offline", call, key, got)
         for change in got:
             key = change.room, change.presence.user
             if told[key] > 1:
@@ -411,6 +422,8 @@ class _Play:
                 room=room,
                 got=seen,
                 owed=int(1000 * earliest),
+                now=f"{earliest - BEGAN:g}",
+                began=f"{BEGAN:.0f}",
             )
 
     # --- questions --------------------------------------------------------------------------------

@@ -149,6 +149,8 @@ class _Play:
         self._room = ""
         self._pubsub: Any = None
         self._touched: set[Member] = set()
+        self._failed: tuple[str, str] | None = None
+        """The method that raised in the middle of a `publish`, and its call."""
         self._last: tuple[ServerFrame, str] | None = None
 
     def all(self) -> None:
@@ -211,9 +213,11 @@ class _Play:
         try:
             return True, self._stage.call(method, getattr(self._pubsub, method), args)
         except (Exception, SystemExit) as error:
-            self._stage.raised(
-                STEPS[method], f"PubSub.{method}", self._stage.calls.written(method, args), error
-            )
+            call = method, self._stage.calls.written(method, args)
+            name, inside = (self._failed if method == "publish" else None) or call
+            is_meanwhile = method == name == "publish" and self._touched and "during iteration" in str(error)
+            variant = "changed_meanwhile" if is_meanwhile else ""
+            self._stage.raised(STEPS[method], f"PubSub.{name}", inside, error, variant)
             return False, None
 
     def _leave(self, room: str, member: Member) -> None:
@@ -230,12 +234,21 @@ class _Play:
         getattr(self, "_" + what)(member)
 
     def _subscribe(self, member: Member) -> None:
-        self._stage.calls.call("subscribe", self._pubsub.subscribe, (self._room, member))
+        self._react("subscribe", self._pubsub.subscribe, member)
         self._model.setdefault(self._room, {})[member] = None
 
     def _unsubscribe(self, member: Member) -> None:
-        self._stage.calls.call("unsubscribe", self._pubsub.unsubscribe, (self._room, member))
+        self._react("unsubscribe", self._pubsub.unsubscribe, member)
         self._leave(self._room, member)
+
+    def _react(self, method: str, function: Any, member: Member) -> None:
+        """Call a method in the middle of a `publish`: if it raises, the fault is its own."""
+        args = self._room, member
+        try:
+            self._stage.calls.call(method, function, args)
+        except (Exception, SystemExit):
+            self._failed = method, self._stage.calls.written(method, args)
+            raise
 
     def _publish(self, room: str, act: Act, name: str) -> bool:
         if not act.again or self._last is None:
@@ -243,7 +256,7 @@ class _Play:
             self._stage.name(*self._last)
         frame, name = self._last
         before = list(self._model.get(room, {}))
-        self._room, self._touched = room, set()
+        self._room, self._touched, self._failed = room, set(), None
         for each in self._members:
             each.heard, each.reactions, each.play = [], [], self
         for reaction in act.during:
@@ -274,7 +287,8 @@ class _Play:
         elif heard:
             self._wrong_delivery("1.4", "other_room", member, frame, room, heard)
         else:
-            self._wrong_delivery("1.4", "skipped" if self._touched else "missed", member, frame, room, heard)
+            variant = "missed_left" if self._somebody_left([room]) else "missed"
+            self._wrong_delivery("1.4", "skipped" if self._touched else variant, member, frame, room, heard)
 
     def _was_ever_in(self, room: str, member: Member) -> bool:
         call = self._stage.calls.written("subscribe", (room, member))
@@ -319,10 +333,17 @@ class _Play:
             self._breach("1.5", "empty_room" if method == "rooms" else "still_there", method, **shown)
         elif len(got) > len(set(map(keys, got))) and not extra:
             self._breach("1.3", "listed_twice", method, **shown)
+        elif not extra and self._somebody_left([room] if room else [r for r in owed if r not in got]):
+            self._breach("1.3", "missing_left", method, **shown)
         elif method == "rooms" and not extra and set(owed[len(owed) - len(got) :]) == set(got) != set():
             self._breach("1.3", "dropped", method, **shown, count=len(got), of=len(owed))
         else:
             self._breach("1.3", "extra" if extra else "missing", method, **shown)
+
+    def _somebody_left(self, rooms: list[str]) -> bool:
+        """Whether `unsubscribe` was called for one of these rooms: it may have removed too much."""
+        calls = tuple(f"unsubscribe({quoted(room)}," for room in rooms)
+        return any(event.what.startswith(calls) for event in self._stage.history)
 
     def _is_past(self, method: str, room: str, extra: Any) -> bool:
         if method == "rooms":

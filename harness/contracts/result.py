@@ -28,6 +28,11 @@ class Breach(Struct, frozen=True):
         """Two breaches of the same kind are the same mistake."""
         return self.step, self.name, self.variant
 
+    @property
+    def is_wrong_time(self) -> bool:
+        """Whether a time is wrong."""
+        return self.name == "wrong_last_seen" or self.variant.startswith("timestamp")
+
     def anomaly(self) -> Anomaly:
         """The finding that a report shows."""
         return Anomaly(self.name, {**self.params, "duty": self.duty}, [*self.events], self.variant)

@@ -181,6 +181,8 @@ class _Series:
         self._stage: Stage | None = None
         self._blocked: tuple[tuple[int, str], float] = (0, ""), 0.0  # the last call, and for how long so far
         self._found: dict[str, Breach] = {}
+        self._slept: dict[str, None] = {}
+        """Where the event loop was blocked, for however short a time."""
         self.result = Played(component)
         self.is_over = False
         self.watched = _UNWATCHED
@@ -204,6 +206,9 @@ class _Series:
             self.result.defect = traceback.format_exc()
         finally:
             self.is_over = True
+            told = [str(each.params.get("where")) for each in self._found.values()]
+            places = [where for where in self._slept if where not in told]
+            self.result.notes += [("sleeps", {"where": where}) for where in places[:1]]
 
     def _plans(self) -> Iterator[Plan]:
         for size in self._contract.SIZES:
@@ -296,6 +301,7 @@ class _Series:
         """Record that a call keeps the event loop from running, if it does so for long."""
         if self._stage is None:
             return
+        self._slept[place] = None
         call, step, duty = self._last_call()
         this = self._stage.calls.made, call
         self._blocked = this, seconds + (self._blocked[1] if self._blocked[0] == this else 0.0)
@@ -317,6 +323,8 @@ class _Series:
         history = list(self._stage.history) if self._stage else []
         call, step, duty = self._last_call()
         if step not in self._found:
+            self.result.plays += 1  # this one, which does not come to its end
+            self.result.calls += self._stage.calls.made if self._stage else 0
             counts = {"mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS, "waiting": MOST_WAITING}
             params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))

@@ -179,6 +179,8 @@ class _Joined(Struct):
     room: str
     since: int | None
     newest: int
+    name: str = ""
+    """Its own, `attach#1`."""
     is_done: bool = False
     is_subscribed: bool = False
 
@@ -305,9 +307,16 @@ class _Play:
             self._stage.breach("2.3", "reader_delays", "Sequencer.attach", variant, **params)
         else:
             step = "2.1" if what == "accept" else "2.3"
-            self._stage.hangs(step, f"Sequencer.{what}", what, pending)
+            early = self._ended_early()
+            self._stage.hangs(step, f"Sequencer.{what}", what, pending, "early" if early else "", early=early)
         for task in tasks:
             task.cancel()
+
+    def _ended_early(self) -> str:
+        """An `accept` that has ended without publishing anything: what it had taken, it may still have."""
+        ended = [each for each in self._stage.history if each.what.startswith("accept(") and each.result]
+        published = {e.who for e in self._stage.history if e.what.startswith("pubsub.publish(")}
+        return next((each.who for each in ended if each.who not in published), "")
 
     # --- what is called ---------------------------------------------------------------------------
 
@@ -337,7 +346,7 @@ class _Play:
         self._stage.name(member, member.name)
         one = _Joined(member, act.room, act.count, self._store.newest_number(act.room))
         joined.append(one)
-        with self._stage.calls.on_behalf_of("attach"):
+        with self._stage.calls.on_behalf_of("attach") as one.name:
             try:
                 args = (act.room, member, act.count)
                 await self._stage.calls.call("attach", self._sequencer.attach, args)
@@ -380,11 +389,18 @@ class _Play:
                 "2.2",
                 "published_unsaved",
                 "Sequencer.accept",
-                "altered" if saved is not None and saved.id == frame.id else "",
+                self._why_unsaved(frame, saved),
                 message=self._stage.calls.shown(frame),
                 number=frame.sequence,
             )
         self._published.setdefault(room, []).append(_Published(frame, len(self._stage.history)))
+
+    def _why_unsaved(self, frame: Message, saved: Message | None) -> str:
+        """The most likely mistake behind a message that was published and not saved."""
+        if saved is not None and saved.id == frame.id:
+            return "altered"
+        refused = (message for _, messages in self._store.refused for message in messages)
+        return "refused" if frame in refused else ""
 
     def _check_numbers(self) -> bool:
         """Whether the numbers published in each room rise by one: no gap, repetition, or step back."""
@@ -600,11 +616,23 @@ class _Play:
             variant = "page_twice" if paged.count(twice) > 1 else "overlap"
             self._wrong_join(one, variant, number=twice, **shown)
         elif missing:
-            self._wrong_join(one, "hole", number=missing[0], **shown)
+            self._wrong_join(one, self._why_hole(one, paged, missing[0]), number=missing[0], **shown)
         elif extra:
             self._wrong_join(one, "too_early", number=extra[0], **shown)
         else:
             self._wrong_join(one, "disorder", **shown)
+
+    def _why_hole(self, one: _Joined, paged: list[int], missing: int) -> str:
+        """The most likely mistake behind a message that was never sent: what do the pages tell?"""
+        asked = self._stage.calls.written("store.page", (one.room, missing, 0)).removesuffix("0)")
+        began = [each for each in self._stage.history if each.who == one.name and each.result is None]
+        if not paged:
+            return "hole_nothing" if missing <= one.newest else "hole"
+        if missing < paged[-1] or any(each.what.startswith(asked) for each in began):
+            return "hole_skipped"
+        if one.member.pages[-1].more or missing <= one.newest:
+            return "hole_more"
+        return "hole"
 
     def _wrong_join(self, one: _Joined, variant: str, **params: Any) -> None:
         call = self._stage.calls.written("attach", (one.room, one.member, one.since))

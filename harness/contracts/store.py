@@ -219,6 +219,8 @@ class _Copy(Struct):
     saved: list[Message]
     maybe: list[Message]
     end: str = "SIGKILL"
+    written: frozenset[int] = frozenset()
+    """The timestamps of the saved messages that stand in its files, as digits: those were written."""
 
 
 class _Play:
@@ -233,6 +235,8 @@ class _Play:
             data.mkdir()
         self._saved: list[Message] = []
         self._saving: list[list[Message]] = []
+        self._batches: list[list[Message]] = []
+        """What each `save` was given, those that run included."""
         self._numbers = dict.fromkeys(ROOMS, 0)
         self._copies: list[_Copy] = []
         self._used: set[tuple[str, str, str]] = set()
@@ -365,6 +369,7 @@ class _Play:
 
     async def _save(self, batch: list[Message]) -> None:
         self._saving.append(batch)
+        self._batches.append(batch)
         if await self._call("4.3", "save", self._store.save, list(batch)) is not _RAISED:
             self._saved += batch
             if self._stage.host is not None or len(self._saving) == 1:
@@ -400,7 +405,8 @@ class _Play:
                 self._stage.notes.append(("long_names", {"letters": MAX_NAME}))
             else:
                 duty = f"MessageStore.{'__init__' if shown else method}"
-                self._stage.raised(step, duty, what, error)
+                is_no_folder = not self._data.exists() and type(error).__name__ in _NO_FOLDER
+                self._stage.raised(step, duty, what, error, "no_folder" if is_no_folder else "")
             return _RAISED
         if method in ("save", "close"):
             calls.end(number, what, "done")
@@ -439,14 +445,32 @@ class _Play:
         """Call a method of the store, and compare its result with the expected one."""
         got = await self._call("4.5", method, getattr(self._store, method), *args)
         if got is not _RAISED and got != owed:
-            self._wrong_answer(method, args, got, owed)
+            is_rest = await self._is_rest(got, owed)
+            self._wrong_answer(method, args, got, owed, is_rest=is_rest)
 
-    def _wrong_answer(self, method: str, args: tuple[Any, ...], got: Any, owed: Any) -> None:
+    async def _is_rest(self, got: Any, owed: Any) -> bool:
+        """Whether messages are not stored that one `save` was given after others that are."""
+        if not isinstance(got, list) or not isinstance(owed, list):
+            return False
+        lost = next((each for each in owed if each not in got), None)
+        batch = next((each for each in self._batches if lost in each), [])
+        if lost is None or batch[0] is lost:
+            return False
+        with contextlib.suppress(Exception):
+            first, this = [await self._store.find(m.room, m.user, m.id) for m in (batch[0], lost)]
+            return first == batch[0] and this is None
+        return False
+
+    def _wrong_answer(
+        self, method: str, args: tuple[Any, ...], got: Any, owed: Any, *, is_rest: bool
+    ) -> None:
         calls = self._stage.calls
         shown = {"call": calls.written(method, args), "got": calls.shown(got), "owed": calls.shown(owed)}
         variant = _likely_mistake(method, got, owed)
         if method == "find" and isinstance(got, Message) and any(got in self._in(room) for room in ROOMS):
             variant = "store_other_found" if owed is not None else variant
+        if is_rest and variant == "store_missing":
+            variant = "store_missing_rest"
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
@@ -520,6 +544,7 @@ class _Play:
         if not rooms or any(each.step == copy.step for each in self._stage.breaches):
             return
         self._examined = len(self._stage.history)
+        copy.written = _stamps_in(copy.path, copy.saved)
         store = self._opened_copy(copy)
         if store is None or not await self._is_all_there(copy, store, rooms) or copy.how == "full":
             return
@@ -568,9 +593,11 @@ class _Play:
                 if found.get(message.sequence) != message:
                     other, shown = found.get(message.sequence), self._stage.calls.shown(message)
                     if other is None:
-                        self._lost(copy, "missing", message=shown, room=room)
+                        self._lost(copy, self._why_missing(copy, message), message=shown, room=room)
                     else:
-                        self._lost(copy, "altered", message=shown, room=room, **_difference(other, message))
+                        what = _difference(other, message)
+                        variant = "altered_room" if what["field"] == "room" else "altered"
+                        self._lost(copy, variant, message=shown, room=room, **what)
                     return False
             for message in there:
                 if message not in owed and maybe.get((room, message.sequence)) != message:
@@ -581,6 +608,19 @@ class _Play:
                 self._lost(copy, "disorder", got=str(numbers), room=room)
                 return False
         return True
+
+    def _why_missing(self, copy: _Copy, message: Message) -> str:
+        """The most likely mistake behind a message that a new instance does not have."""
+        if copy.how == "full":
+            return "missing"
+        if copy.step == "4.4" and copy.how.endswith("_twice"):
+            return "missing_torn"
+        if message.timestamp in copy.written:
+            return "missing_lines" if _has_line_ends(copy.saved) else "missing_unread"
+        batch = next((each for each in self._batches if message in each), [message])
+        if any(each.timestamp in copy.written for each in batch[: batch.index(message)]):
+            return "missing_rest"
+        return "missing_stopped" if copy.how.startswith("stopped") else "missing"
 
     async def _all_of(self, store: Any, room: str) -> list[Message]:
         """All messages of a room, page by page, and with `newest`, as for a join without `since`."""
@@ -616,6 +656,8 @@ class _Play:
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
         if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
             variant = "unreadable"  # nothing was cut off: it cannot read what it has written itself
+        if variant == "no_start" and copy.step == "4.4" and copy.how.endswith("_twice"):
+            variant = "no_start_torn"
         if (variant, copy.how) == ("missing", "full"):
             variant = "missing_full"
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
@@ -656,12 +698,26 @@ class _Play:
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
 
 
+def _stamps_in(folder: Path, messages: list[Message]) -> frozenset[int]:
+    """The timestamps of these messages, no two of which are the same, that stand in files of a folder."""
+    text = b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return frozenset(each.timestamp for each in messages if str(each.timestamp).encode() in text)
+
+
+def _has_line_ends(messages: list[Message]) -> bool:
+    """Whether these hold line ends that JSON need not escape, and at which `splitlines` cuts."""
+    texts = (text for each in messages for text in (each.room, each.user, each.id, each.content))
+    return any(end in text for text in texts for end in "\u2028\u2029\x85")
+
+
 def _copy_folder(folder: Path, path: Path) -> None:
     """Copy a folder, if there is one: a store that has saved nothing need not have made it."""
     if folder.exists():
         shutil.copytree(folder, path)
 
 
+_NO_FOLDER = ("FileNotFoundError", "OperationalError")
+"""Exceptions, SQLite's too, of whoever opens a file in a folder that does not exist."""
 _RAISED = object()
 
 
@@ -683,11 +739,11 @@ def _likely_mistake(method: str, got: Any, owed: Any) -> str:
         return "store_none" if got is None else "store_no_list"
     if not all(isinstance(each, Message) for each in got):
         return "store_no_list"
+    if owed and any(each.room != owed[0].room for each in got):
+        return "store_other_room"
     numbers, due = [each.sequence for each in got], [each.sequence for each in owed]
     if numbers == due:
         return "store_altered"
-    if owed and any(each.room != owed[0].room for each in got):
-        return "store_other_room"
     if sorted(numbers, key=str) == sorted(due, key=str):
         return "store_disorder"
     return "store_missing" if set(due) - set(numbers) else "store_too_many"
@@ -695,7 +751,7 @@ def _likely_mistake(method: str, got: Any, owed: Any) -> str:
 
 def _difference(got: Message, owed: Message) -> dict[str, str]:
     """The first field in which a message differs from what was saved."""
-    for name in owed.__struct_fields__:
+    for name in ("room", *owed.__struct_fields__):  # all else of another room's message differs, too
         was, now = getattr(owed, name), getattr(got, name, None)
         if was != now:
             return {"field": name, "was": quoted(str(was)), "now": quoted(str(now))}

@@ -78,12 +78,13 @@ class Calls:
         self._record(Called(self.now(), number, _caller.get(), what, result))
 
     @contextmanager
-    def on_behalf_of(self, method: str) -> Iterator[None]:
-        """Record the calls made inside as made by this call of `method`, such as `accept#1`."""
+    def on_behalf_of(self, method: str) -> Iterator[str]:
+        """Record the calls made inside as made by this call of `method`, such as `accept#1`: its name."""
         self._counts[method] += 1
-        token = _caller.set(f"{method}#{self._counts[method]}")
+        name = f"{method}#{self._counts[method]}"
+        token = _caller.set(name)
         try:
-            yield
+            yield name
         finally:
             with suppress(ValueError):  # an unfinished coroutine is closed in another context
                 _caller.reset(token)

@@ -156,7 +156,10 @@ def add_contract(run: Run, contract: Played | None) -> None:
     _with_contract(run.steps, contract, run.component)
     explain_by_first(run.steps)
     run.causes = with_contract(run.causes, [each.anomaly() for each in contract.found])
-    run.notes += [Text(key, params) for key, params in contract.notes]
+    has_slept = any(note.key == "slept" for note in run.notes)
+    run.notes += [Text(*note) for note in contract.notes if not (has_slept and note[0] == "sleeps")]
+    if any(each.is_wrong_time for each in contract.found):  # what is a finding is not tolerated
+        run.notes[:] = [note for note in run.notes if note.key != "lenient.seconds"]
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
     if run.defect:

@@ -501,3 +501,13 @@ def test_a_new_client_has_not_been_silent(says: bool) -> None:
         alice.asks_to_join("red")
     alice.is_dropped(1011)
     assert names_of(lifecycle.connections(story.index, 0.0, inf)) == ["dropped_connection/1011"]
+
+
+def test_a_client_that_was_silent_was_not_disconnected_by_a_frame_of_another() -> None:
+    """By 1001 a server says that it thinks so, whatever others sent just before."""
+    story = Story()
+    alice, mallory = story.members("red", "alice", "mallory")
+    mallory.misbehaves("no_type")
+    alice.is_dropped(1001)
+    found = lifecycle.connections(story.index, 0.0, inf)
+    assert names_of(found) == ["dropped_connection/early"]

@@ -273,6 +273,20 @@ def test_a_replay_that_ends_too_early() -> None:
     assert facts(found, "sequence", "count") == [5, 2]
 
 
+@pytest.mark.parametrize("gap", [True, False])
+def test_a_hole_that_nobody_had_received_before(gap: bool) -> None:
+    """Later messages in the replay, or `more` of its last page, prove that the replay itself is wrong."""
+    story, people, said = room_of(4)
+    eve = story.client("eve")
+    eve.asks_to_join("red", since=1)
+    during = story.talk(people, "red", 3, first=5)
+    eve.gets_page("red", [*said[1:], *(during[1:2] if gap else [])], more=not gap)
+    eve.hears(*during[2])
+    eve.is_member("red")
+    found = replay.seams(story.index, "red", "eve")
+    assert names_of(found) == [f"replay_hole/{'skipped' if gap else 'ends_early'}_meanwhile"]
+
+
 def test_a_since_of_zero_that_is_taken_for_none() -> None:
     """The newest fifty are replayed, and all before them are missing."""
     story, _, said = room_of(60)

@@ -200,6 +200,7 @@ def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) 
     """It fails the step of the method that hung, and nothing else; its process has ended."""
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
+    assert min(found.plays, found.calls) > 0, "the play that it was stuck in counts, too"
     assert not psutil.Process().children(recursive=True)
 
 
@@ -215,10 +216,12 @@ def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
         assert [event.what.partition("(")[0] for event in found.events] == ["publish"]
 
 
-def test_short_pauses_are_no_breach(tmp_path: Path) -> None:
-    """Nor is what a thread of an executor does."""
+def test_short_pauses_are_noted(tmp_path: Path) -> None:
+    """They are no breach, but whoever waits meanwhile would like to know: where, and once."""
     found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))))
     assert found.found == []
+    where = "pubsub.py, line 34, in publish: import time; time.sleep(0.5)"
+    assert found.notes == [("sleeps", {"where": where})]
 
 
 @pytest.mark.parametrize("does", ["get_running_loop().stop()", "current_task().cancel()"])
