@@ -218,10 +218,11 @@ def _runs_of(job: SimJob, watch: Watch) -> Iterator[Run]:
         run = simulate(case, job.target, with_calls=job.with_calls, watched=watch.turns)
         if number and _needs_a_new_process(run):
             return  # the pool will ask for the rest again, and then this case is the first
+        is_left = case.until is not None or _has_left_much(run)
         if job.lean:
             run.history = []
         yield run
-        if case.until is not None:
+        if is_left:
             return  # its server's code was left in the middle: the others are played in a new process
 
 
@@ -229,6 +230,11 @@ def _needs_a_new_process(run: Run) -> bool:
     """Whether its server may have failed to start only because it was started for another play before."""
     found = [event for event in run.history if isinstance(event, Server) and event.what == "not_simulated"]
     return any(event.detail["lacking"] == "restart" for event in found)
+
+
+def _has_left_much(run: Run) -> bool:
+    """Whether its server had more and more to do, all of which is kept until this process ends."""
+    return any(isinstance(event, Server) and event.what == "unbounded" for event in run.history)
 
 
 def _redirect_to_devnull() -> None:

@@ -49,7 +49,7 @@ _BUSY_SECONDS = 3600.0
 """Seconds of a busy wait after which it counts as in vain, unless something else is due."""
 _TURNS_PER_COLLECTION = 20_000
 """Turns between two collections of garbage: at fixed moments, since destructors are code that runs too."""
-MOST_WAITING = 50_000
+MOST_WAITING = 20_000
 """Callbacks and steps of tasks that may be ready, or due later: a large play has some hundreds."""
 _FEW_TIMERS = 200
 
