@@ -52,10 +52,10 @@ class ForkPoolError(Exception):
 
 
 class CrashError(ForkPoolError, Problem):
-    """It was ended by a signal: the cause is the server, whose code ran in it."""
+    """It was ended by a signal, or its Python was changed: the cause is the server, whose code ran in it."""
 
     def __init__(self, by: str) -> None:
-        Problem.__init__(self, "ui.crashed", signal=by)
+        Problem.__init__(self, "ui.crashed" if by.startswith("SIG") else "ui.changed_python", signal=by)
 
 
 class ForkPool:

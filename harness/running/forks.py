@@ -29,7 +29,16 @@ from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import DROP_ALL, LENGTH, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
-from harness.worlds.sim.watchdog import CLOSED, MOST_TRIES, TICK, Stuck, Watch, out_of_the_way
+from harness.worlds.sim.watchdog import (
+    CHANGED,
+    CLOSED,
+    MOST_TRIES,
+    TICK,
+    Stuck,
+    Watch,
+    has_changed_python,
+    out_of_the_way,
+)
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 
@@ -149,7 +158,7 @@ class _Parent:
         _, status = os.waitpid(child.pid, 0)
         runs, error = _runs_in(child.written)
         code = os.waitstatus_to_exitcode(status)
-        if code not in (0, CLOSED) and not error and child.stuck is None:
+        if code not in (0, CLOSED, CHANGED) and not error and child.stuck is None:
             child.stuck = child.watch.ended(code)
         child.watch.close()
         if child.stuck is not None and child.tries < MOST_TRIES:
@@ -173,7 +182,7 @@ def _ended_by(code: int) -> str:
     """What ended a process, if it was no error of ours."""
     if code < 0:
         return signal.Signals(-code).name
-    return "os.close" if code == CLOSED else ""
+    return {CLOSED: "os.close", CHANGED: "builtins"}.get(code, "")
 
 
 def _runs_in(written: bytearray) -> tuple[list[bytes], bytes]:
@@ -205,6 +214,8 @@ def _play_and_exit(job: SimJob, writer: int, watch: Watch) -> None:
                     file.flush()
                 status = 0
             except BaseException:
+                if has_changed_python():
+                    os._exit(CHANGED)
                 file.write(packed(b"") + traceback.format_exc().encode(errors="backslashreplace"))
     except OSError:
         status = CLOSED

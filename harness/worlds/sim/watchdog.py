@@ -12,6 +12,7 @@ one.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import faulthandler
 import fcntl
@@ -45,6 +46,9 @@ MOST_TRIES = 3
 """Attempts to play up to the turn where a process was stuck: mostly the first one comes there."""
 CLOSED = 99
 """The exit code of a child that cannot answer, since the judged code has closed descriptors not its own."""
+CHANGED = 98
+"""The exit code of a child whose judged code has changed Python's builtins, so that ours failed."""
+_BUILTINS = dict(vars(builtins))
 _HIGH = 900
 """The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
 _SIGNAL = getattr(signal, "SIGUSR1", None)
@@ -191,6 +195,14 @@ class Watch:
         return text
 
 
+def has_changed_python() -> bool:
+    """Whether builtins such as `len` are others than at the start; they are restored."""
+    now = vars(builtins)
+    changed = [name for name, value in _BUILTINS.items() if name != "_" and now.get(name) is not value]
+    now.update({name: _BUILTINS[name] for name in changed})
+    return bool(changed)
+
+
 def out_of_the_way(descriptor: int) -> int:
     """The same file by a descriptor with a high number, if that can be had."""
     with contextlib.suppress(OSError):
@@ -253,6 +265,8 @@ def _play_and_exit(play: Play, watch: Watch, until: Stuck | None, writer: int) -
         watch.is_watched()
         play(watch.turns, until, answer)
     except BaseException:
+        if has_changed_python():
+            _exit(CHANGED)
         traceback.print_exc()
     finally:
         _exit(1)
