@@ -528,9 +528,10 @@ DISARMED = {
 
 @pytest.mark.parametrize("does", DISARMED)
 def test_code_that_disarms_its_process_is_no_fault_of_the_kit(tmp_path: Path, does: str) -> None:
-    """There is no verdict then, from a play or from direct calls, and it is told why."""
-    with pytest.raises(CrashError, match=DISARMED[does]):
-        play_with(tmp_path, does)
+    """There is no verdict then, and it is told why. (In plays, builtins are those of each program.)"""
+    if DISARMED[does] == "os.close":
+        with pytest.raises(CrashError, match=DISARMED[does]):
+            play_with(tmp_path, does)
     text = Path(targets.ROOT / "solutions/ex1_chat/pubsub.py").read_text(encoding="utf-8")
     text = text.replace("        for member in", f"        {does}\n        for member in")
     (tmp_path / "pubsub.py").write_text(text)
