@@ -528,7 +528,7 @@ DISARMED = {
 
 @pytest.mark.parametrize("does", DISARMED)
 def test_code_that_disarms_its_process_is_no_fault_of_the_kit(tmp_path: Path, does: str) -> None:
-    """It is a finding, or there is no verdict and it is told why. (In plays, each program has its builtins.)"""
+    """It is a finding, or there is no verdict and it is told why."""
     if DISARMED[does] == "os.close":
         with pytest.raises(CrashError, match=DISARMED[does]):
             play_with(tmp_path, does)
