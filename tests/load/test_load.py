@@ -115,7 +115,7 @@ def test_broken_objective_fails(tmp_path: Path) -> None:
     value = verdict(done, report)
     if value["verdict"] == "failed":
         assert "99e centile" in done.stdout
-        assert "0.001\N{NO-BREAK SPACE}ms" in done.stdout
+        assert "0,001\N{NO-BREAK SPACE}ms" in done.stdout
     else:
         assert value["lag_p99_ms"] > 100, "only a slow machine may leave that open"
 
