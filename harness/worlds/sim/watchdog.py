@@ -32,7 +32,7 @@ from msgspec import Struct
 
 from harness.worlds.sim.source_locations import is_library, place_at
 
-TICK = 0.05
+TICK = 0.025
 """Seconds between two looks."""
 BUSY_SECONDS = 2.0
 """Seconds of processor time in one turn after which it counts as an endless loop."""
