@@ -40,6 +40,16 @@ def broken(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def twice(tmp_path: Path) -> Path:
+    """A server that sends each message twice: that shows in the first scenes that are tried."""
+    path, tells = tmp_path / "broken.py", '    tell(room, encode("message", message))\n'
+    text = PLAIN.read_text()
+    assert text.count(tells) == 1
+    path.write_text(text.replace(tells, 2 * tells))
+    return path
+
+
 def test_right_answers_pass(tmp_path: Path) -> None:
     """All four exercises pass, in simulated seconds; the seed is printed."""
     done = chatlab(tmp_path, "check", "--solutions", "--world", "sim", "--seed", "7")
@@ -60,12 +70,12 @@ def test_many_runs_are_summed_up(tmp_path: Path) -> None:
     assert "11.3 %" in done.stdout  # 1 - 0.05 ** (1 / 25)
 
 
-def test_a_failure_is_minimized_saved_and_replayed(broken: Path) -> None:
+def test_a_failure_is_minimized_saved_and_replayed(twice: Path) -> None:
     """The smallest scene is shown, its file is named, and `chatlab replay` gives the same history; after the
     server was corrected it says what has changed, and that nothing is wrong any more.
     """
-    folder = broken.parent
-    done = chatlab(folder, "check", "2", "--server-module", broken.name, "--world", "sim", "--seed", "5")
+    folder = twice.parent
+    done = chatlab(folder, "check", "2", "--server-module", twice.name, "--world", "sim", "--seed", "5")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "The smallest scenario found" in done.stdout
     (path,) = (folder / ".chatlab/replays").iterdir()
@@ -76,7 +86,7 @@ def test_a_failure_is_minimized_saved_and_replayed(broken: Path) -> None:
     assert again.returncode == 1, again.stdout + again.stderr
     assert "The same history, byte for byte" in again.stdout
 
-    broken.write_text(PLAIN.read_text())
+    twice.write_text(PLAIN.read_text())
     mended = chatlab(folder, "replay", f".chatlab/replays/{path.name}")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert "the run went differently" in mended.stdout
