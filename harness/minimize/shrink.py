@@ -28,7 +28,7 @@ SCENES = 20
 """Scenes of each size that are tried."""
 MOST = 600
 """Scenes that are tried in all."""
-MOST_SECONDS = 3.0
+MOST_SECONDS = 4.0
 """Seconds in which they are tried, unless more are given."""
 AT_ONCE = 10
 """Scenes that one child plays."""
