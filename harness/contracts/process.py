@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.judged.process import end_with_parent, in_memory
-from harness.worlds.sim.watchdog import CHANGED, CLOSED, ChildEnded, Stuck, Turns, play_watched
+from harness.worlds.sim.watchdog import DISARMED, ChildEnded, Stuck, Turns, play_watched
 from lab.legible import text_of
 
 _TIME_ZONE = "LAB-5:30"
@@ -104,9 +104,8 @@ def main() -> None:
     try:
         played = play_watched(partial(_play, job), BUSY_SECONDS, MOST_MEMORY)
     except ChildEnded as ended:
-        if ended.code in (CLOSED, CHANGED):
-            where = "os.close" if ended.code == CLOSED else "builtins"
-            answers.write(to_json(Played(job.component, lacking="crash", where=where)))
+        if ended.code in DISARMED:
+            answers.write(to_json(Played(job.component, lacking="crash", where=DISARMED[ended.code])))
             answers.flush()
             return
         if ended.code < 0:

@@ -32,6 +32,7 @@ from harness.running.simulate import simulate
 from harness.worlds.sim.watchdog import (
     CHANGED,
     CLOSED,
+    DISARMED,
     MOST_TRIES,
     TICK,
     Stuck,
@@ -158,31 +159,24 @@ class _Parent:
         _, status = os.waitpid(child.pid, 0)
         runs, error = _runs_in(child.written)
         code = os.waitstatus_to_exitcode(status)
-        if code not in (0, CLOSED, CHANGED) and not error and child.stuck is None:
+        if code and code not in DISARMED and not error and child.stuck is None:
             child.stuck = child.watch.ended(code)
         child.watch.close()
-        if child.stuck is not None and child.tries < MOST_TRIES:
+        if code == 0:  # also if it seemed to be stuck a moment before
+            self._answer(b'[%d,"",[%b]]' % (child.number, b",".join([*child.runs, *runs])))
+        elif child.stuck is not None and child.tries < MOST_TRIES:
             stuck, *rest = child.job.cases[len(runs) :]
             cases = [replace(stuck, until=child.stuck), *rest]
             again = self._fork(child.number, replace(child.job, cases=cases))
             again.runs, again.tries = [*child.runs, *runs], 1 if runs else child.tries + 1
-        elif code == 0:
-            self._answer(b'[%d,"",[%b]]' % (child.number, b",".join([*child.runs, *runs])))
         else:
-            by = _ended_by(code)
+            by = signal.Signals(-code).name if code < 0 else DISARMED.get(code, "")
             text = by or text_of(error) or "a simulated play has just ended"
             self._answer(to_json([child.number, text, bool(by)]))
 
     def _answer(self, message: bytes) -> None:
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
-
-
-def _ended_by(code: int) -> str:
-    """What ended a process, if it was no error of ours."""
-    if code < 0:
-        return signal.Signals(-code).name
-    return {CLOSED: "os.close", CHANGED: "builtins"}.get(code, "")
 
 
 def _runs_in(written: bytearray) -> tuple[list[bytes], bytes]:

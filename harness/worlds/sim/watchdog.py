@@ -48,6 +48,8 @@ CLOSED = 99
 """The exit code of a child that cannot answer, since the judged code has closed descriptors not its own."""
 CHANGED = 98
 """The exit code of a child whose judged code has changed Python's builtins, so that ours failed."""
+DISARMED = {CLOSED: "os.close", CHANGED: "builtins"}
+"""What the judged code has done, by these exit codes."""
 _BUILTINS = dict(vars(builtins))
 _HIGH = 900
 """The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
@@ -238,10 +240,10 @@ def play_watched(play: Play, busy: float, memory: int) -> bytes:
         os.close(writer)
         watch.begin(pid)
         result, stuck, code = _result_of(pid, reader, watch)
+        watch.close()
         if code == 0:
             return result
         until = stuck or watch.ended(code)
-        watch.close()
         if until is None:
             break
     raise ChildEnded(code)

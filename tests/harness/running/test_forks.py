@@ -1,0 +1,54 @@
+"""The parent of the processes that play: what it makes of a child that has ended."""
+
+from __future__ import annotations
+
+import os
+import selectors
+
+import msgspec
+import pytest
+
+from harness.judged import targets
+from harness.running import forks
+from harness.running.fork_pool import SimJob, packed
+from harness.running.run import Case
+from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stuck | None) -> tuple[int, str]:
+    """What is answered for a child with one case that has written this: the number of runs, and the error."""
+    parent = object.__new__(forks._Parent)  # a whole one would take over the signals of this process
+    parent._children, parent._selector = {}, selectors.DefaultSelector()
+    answers: list[bytes] = []
+    monkeypatch.setattr(parent, "_answer", answers.append)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, written)
+        os._exit(code)
+    os.close(writer)
+    job = SimJob(targets.reference(), [Case(1, "1")])
+    parent._children[reader] = forks._Child(7, job, pid, Watch(), stuck=stuck)
+    parent._selector.register(reader, 1)
+    while parent._children:
+        parent._read_from(reader)
+    (answer,) = answers
+    _, error, runs = msgspec.json.decode(answer)
+    return (0 if error else len(runs)), error
+
+
+def test_a_child_that_ends_while_it_seems_stuck_has_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its runs are there, so there is nothing to be played again."""
+    stuck = Stuck(5, "memory", "server.py, line 3")
+    assert ended(monkeypatch, packed(b"{}"), 0, stuck) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "error"),
+    [(packed(b"") + b"Traceback", 1, "Traceback"), (b"", CLOSED, "os.close")],
+)
+def test_a_child_without_runs_says_why(
+    monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, error: str
+) -> None:
+    """An error of ours is its text; what the judged code did to its process is named."""
+    assert ended(monkeypatch, written, code, None) == (0, error)
