@@ -60,7 +60,7 @@ def write_page(summaries: list[Summary], options: Options, terminal: Terminal) -
 
 def _remove_page(summaries: list[Summary]) -> None:
     """Remove the page of an earlier failure, if all that failed there has passed now."""
-    runs = [run for summary in summaries for exercises in summary.runs for run in exercises]
+    runs = [run for summary in summaries for run in summary.every_run]
     open_ones = {subject(run) for run in runs if run.outcome is not Outcome.PASSED}
     passed = {subject(run) for run in runs} - open_ones
     with suppress(OSError, ValueError):

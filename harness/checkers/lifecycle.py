@@ -14,8 +14,17 @@ from harness.history.index import AT_ONCE, DYING_SECONDS, ENDS, HistoryIndex
 
 OWN_LIMIT = "own_limit"
 """Why a connection was not opened, where this machine had too few of something, such as open files."""
-_ENDS = ("not_ready", "died", "hung", "blocked", "slow", "unbounded", "flooding", "outlived")
-"""What ends a run."""
+ENDINGS = {
+    "not_ready": "no_start",
+    "died": "server_died",
+    "hung": "server_hung",
+    "blocked": "server_blocked",
+    "slow": "server_slow",
+    "unbounded": "unbounded_memory",
+    "flooding": "flooding",
+    "outlived": "outlived",
+}
+"""What ends a run, and the finding that it is."""
 _NEVER = 3.0
 """Seconds after which a server that answers such questions at all has not answered one."""
 _UNDER_WAY = 0.25
@@ -254,5 +263,5 @@ def _last_sent(index: HistoryIndex, event: Closed) -> list[Event]:
 def stopped_by(index: HistoryIndex) -> Server | None:
     """The event of the server that ended the run, if one did."""
     events = sorted((event for each in index.worlds for event in each.server), key=lambda event: event.at)
-    ends = [event for event in events if event.what in _ENDS]
+    ends = [event for event in events if event.what in ENDINGS]
     return ends[-1] if ends else None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.history.raised import is_no_library
-from harness.judged.targets import ROOT, Target, python_program
+from harness.judged.targets import ROOT, Target
 from lab.loader import INTERFACES
 
 _KIT = tuple(f"{ROOT / name}{os.sep}" for name in ("lab", "harness"))
@@ -22,12 +22,11 @@ def own_code(target: Target) -> Callable[[str], bool]:
     """
     files = set(target.uses.values())
     beside = tuple(f"{Path(file).parent}{os.sep}" for file in files)
-    is_reference = (python_program(target.command or ("",)) or [])[:2] == ["-m", "lab"]
 
     def is_own(file: str) -> bool:
         if files:
             return file in files or (file.startswith(beside) and not _is_of_others(file))
-        if is_reference and file.startswith(_KIT[0]):
+        if target.is_our_server and file.startswith(_KIT[0]):
             return True
         return not _is_of_others(file)
 

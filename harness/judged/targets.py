@@ -65,6 +65,11 @@ class Target(Struct, frozen=True):
     remarks: tuple[Text, ...] = ()
     """What a report has to say of how it was found."""
 
+    @property
+    def is_our_server(self) -> bool:
+        """Whether the reference server runs it, with whatever components."""
+        return (python_program(self.command or ("",)) or [])[:2] == ["-m", "lab"]
+
 
 def reference() -> Target:
     """The reference server with its own four components."""

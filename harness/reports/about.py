@@ -21,7 +21,7 @@ def subject(run: Run) -> str:
 
 def failed_in(summaries: list[Summary]) -> str:
     """What has failed, as an element of a page's head."""
-    runs = [run for summary in summaries for exercises in summary.runs for run in exercises]
+    runs = [run for summary in summaries for run in summary.every_run]
     failed = sorted({subject(run) for run in runs if run.outcome is Outcome.FAILED})
     return f'<meta name="failed" content="{safe(json.dumps(failed))}">'
 

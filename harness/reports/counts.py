@@ -40,7 +40,7 @@ def _sizes(summary: Summary, texts: Texts) -> Iterator[str]:
     """For each exercise of which more large runs were played: how many of both sizes failed."""
     for exercise in dict.fromkeys(run.exercise for run in summary.large):
         more = [run for run in summary.large if run.exercise == exercise]
-        first, *small = [run for runs in summary.runs for run in runs if run.exercise == exercise]
+        first, *small = [run for run in summary.every_run if run.exercise == exercise]
         large = [first, *more]
         yield texts.say(
             "ui.large",

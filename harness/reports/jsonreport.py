@@ -27,7 +27,7 @@ def report(summary: Summary, texts: Texts) -> dict[str, Any]:
             "inconclusive": summary.count(Outcome.INCONCLUSIVE),
         },
         "seeds": {each.value: summary.seeds(each) for each in (Outcome.FAILED, Outcome.INCONCLUSIVE)},
-        "stall": round(max((run.stall for runs in summary.runs for run in runs), default=0.0), 3),
+        "stall": round(max((run.stall for run in summary.every_run), default=0.0), 3),
         "notes": _notes(summary, texts),
         "causes": _causes(summary, texts),
         "contracts": _contracts(summary),
@@ -45,7 +45,7 @@ def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
 
 
 def _notes(summary: Summary, texts: Texts) -> list[str]:
-    found = [Words(texts).text("note", note) for runs in summary.runs for run in runs for note in run.notes]
+    found = [Words(texts).text("note", note) for run in summary.every_run for note in run.notes]
     return list(dict.fromkeys(found))
 
 
@@ -69,7 +69,7 @@ def _causes(summary: Summary, texts: Texts) -> list[dict[str, Any]]:
 
 def _contracts(summary: Summary) -> list[dict[str, Any]]:
     """The plays and calls of each component that was called directly."""
-    found = {run.exercise: run.contract for runs in summary.runs for run in runs if run.contract}
+    found = {run.exercise: run.contract for run in summary.every_run if run.contract}
     return [
         {
             "component": each.component,

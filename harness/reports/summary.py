@@ -43,6 +43,11 @@ class Summary(Struct):
     is_interrupted: bool = False
 
     @property
+    def every_run(self) -> list[Run]:
+        """All exercises of all runs, in order."""
+        return [run for exercises in self.runs for run in exercises]
+
+    @property
     def outcomes(self) -> list[Outcome]:
         """The verdict on each run."""
         return [overall([run.outcome for run in exercises]) for exercises in self.runs]
@@ -58,18 +63,18 @@ class Summary(Struct):
     @property
     def defect(self) -> str:
         """The first traceback of a failure of the kit itself, if there is one."""
-        return next((run.defect for runs in self.runs for run in runs if run.defect), "")
+        return next((run.defect for run in self.every_run if run.defect), "")
 
     @property
     def not_judged(self) -> list[int]:
         """The exercises in a play of which the kit itself failed."""
-        return sorted({run.exercise for runs in self.runs for run in runs if run.defect})
+        return sorted({run.exercise for run in self.every_run if run.defect})
 
     @property
     def steps(self) -> list[StepResult]:
         """For each step its worst result over all runs, since it must pass every time."""
         found = []
-        played = [*(run for runs in self.runs for run in runs), *self.unfinished]
+        played = [*self.every_run, *self.unfinished]
         for exercise in sorted({run.exercise for run in played}):
             for step in steps_of(exercise):
                 results = [s for run in played for s in run.steps if s.step == step]
@@ -81,9 +86,8 @@ class Summary(Struct):
     def shown(self) -> list[Run]:
         """For each exercise the run to show: the first of those with the worst outcome."""
         found: dict[int, list[Run]] = {}
-        for runs in self.runs:
-            for run in runs:
-                found.setdefault(run.exercise, []).append(run)
+        for run in self.every_run:
+            found.setdefault(run.exercise, []).append(run)
         return [worst_of(runs) for runs in found.values()]
 
     def scene(self, exercise: int) -> Scene | None:

@@ -6,7 +6,7 @@ import contextlib
 from random import Random
 
 from harness.history.events import Called, Server, digest
-from harness.judged.targets import Target, python_program
+from harness.judged.targets import Target
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
 from harness.scenarios.common import MODEST
@@ -78,22 +78,17 @@ def simulate(
     with contextlib.ExitStack() as stack:
         stack.enter_context(modules.restored())
         stack.enter_context(contextlib.chdir(target.cwd))
-        if with_calls and _runs_components(target):
+        if with_calls and target.is_our_server:
             stack.enter_context(observed(case.exercise, called, just_now))
-        waiting: str | None = None
+        stuck = case.until
         try:
             return signed(simulator.run(main()))
-        except Endless as error:
-            waiting = error.where
         except TurnReached:
-            pass
+            assert stuck is not None, "else there is no such turn"
+        except Endless as error:
+            stuck = Stuck(simulator.handled, "waiting", error.where)
     assert world is not None, "the first turns are our own"
-    if waiting is not None:
-        end = Server(world.now(), "unbounded", {"waiting": MOST_WAITING, "output": [waiting]})
-    else:
-        assert case.until is not None, "else there is no such turn"
-        end = _end_of(case.until, world)
-    world.timeline.record(end)
+    world.timeline.record(_end_of(stuck, world))
     return signed(judged(world, prepared))
 
 
@@ -103,13 +98,11 @@ def _end_of(stuck: Stuck, world: SimWorld) -> Server:
     match stuck.why:
         case "ended":
             return Server(now, "died", {"code": stuck.code, "output": []})
+        case "waiting":
+            return Server(now, "unbounded", {"waiting": MOST_WAITING, "output": [stuck.where]})
         case "memory":
             return Server(now, "unbounded", {"mebibytes": MOST_MEMORY // 2**20, "output": [stuck.where]})
     if starts[-1:] == ["started"]:
         why = {"why": "not_listening", "seconds": READY_SECONDS, "output": [stuck.where]}
         return Server(now, "not_ready", why)
     return Server(now, "hung", {"output": [stuck.where]})
-
-
-def _runs_components(target: Target) -> bool:
-    return (python_program(target.command or ("",)) or [])[:2] == ["-m", "lab"]

@@ -166,16 +166,7 @@ def _is_its_own(anomaly: Anomaly) -> bool:
 def _not_reported_yet(reported: list[Anomaly], more: list[Anomaly]) -> list[Anomaly]:
     """The anomalies in `more` that do not just repeat what a checker of the scenario has found."""
     names = {anomaly.name for anomaly in reported}
-    if names & {
-        "server_died",
-        "server_hung",
-        "server_blocked",
-        "server_slow",
-        "unbounded_memory",
-        "no_start",
-        "flooding",
-        "outlived",
-    }:
+    if names & set(lifecycle.ENDINGS.values()):
         return []
     return [anomaly for anomaly in more if anomaly.name not in names]
 

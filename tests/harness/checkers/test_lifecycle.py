@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from harness.checkers import delivery, lifecycle
-from harness.checkers.catalogue import Anomaly
+from harness.checkers.catalogue import CATALOGUE, Anomaly
 from harness.history.events import Sent
+from harness.history.index import ENDS
 from tests.harness.stories import Story, facts, names_of
 
 NOT_READY: dict[str, dict[str, Any]] = {
@@ -101,6 +102,12 @@ def test_a_server_that_dies_or_hangs() -> None:
     ]
     assert names_of(found) == ["server_died", "server_hung"]
     assert lifecycle.stopped_by(story.index) == hung
+
+
+def test_what_ends_a_run_ends_the_server() -> None:
+    """All that is found to end a run is known to the index, too: after that, nothing is due any more."""
+    assert set(ENDS) == {"asked_to_stop", "killed", *lifecycle.ENDINGS} - {"not_ready"}
+    assert set(lifecycle.ENDINGS.values()) <= set(CATALOGUE)
 
 
 def test_a_replay_without_end() -> None:
