@@ -219,8 +219,12 @@ class _Copy(Struct):
     saved: list[Message]
     maybe: list[Message]
     end: str = "SIGKILL"
-    written: frozenset[int] = frozenset()
-    """The timestamps of the saved messages that stand in its files, as digits: those were written."""
+    content: bytes = b""
+    """What stands in its files, before a new instance opens them."""
+
+    def has_written(self, message: Message) -> bool:
+        """Whether a message stands in its files, by its timestamp as digits: no two have the same."""
+        return str(message.timestamp).encode() in self.content
 
 
 class _Play:
@@ -544,7 +548,7 @@ class _Play:
         if not rooms or any(each.step == copy.step for each in self._stage.breaches):
             return
         self._examined = len(self._stage.history)
-        copy.written = _stamps_in(copy.path, copy.saved)
+        copy.content = _content_of(copy.path)
         store = self._opened_copy(copy)
         if store is None or not await self._is_all_there(copy, store, rooms) or copy.how == "full":
             return
@@ -615,10 +619,10 @@ class _Play:
             return "missing"
         if copy.step == "4.4" and copy.how.endswith("_twice"):
             return "missing_torn"
-        if message.timestamp in copy.written:
+        if copy.has_written(message):
             return "missing_lines" if _has_line_ends(copy.saved) else "missing_unread"
         batch = next((each for each in self._batches if message in each), [message])
-        if any(each.timestamp in copy.written for each in batch[: batch.index(message)]):
+        if any(copy.has_written(each) for each in batch[: batch.index(message)]):
             return "missing_rest"
         return "missing_stopped" if copy.how.startswith("stopped") else "missing"
 
@@ -698,10 +702,9 @@ class _Play:
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
 
 
-def _stamps_in(folder: Path, messages: list[Message]) -> frozenset[int]:
-    """The timestamps of these messages, no two of which are the same, that stand in files of a folder."""
-    text = b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    return frozenset(each.timestamp for each in messages if str(each.timestamp).encode() in text)
+def _content_of(folder: Path) -> bytes:
+    """The content of all files of a folder."""
+    return b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def _has_line_ends(messages: list[Message]) -> bool:
