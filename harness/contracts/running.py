@@ -7,7 +7,6 @@ that cannot be simulated, such as starting a thread, is played in real time inst
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import os
 import sys
@@ -30,7 +29,7 @@ from harness.contracts.result import Breach, Played
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
-from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator
+from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator, collect_much_garbage
 from harness.worlds.sim.source_locations import is_library, place_of
 from harness.worlds.sim.watchdog import Stuck
 from harness.worlds.sim.world import NEW_YEAR
@@ -46,7 +45,7 @@ REAL_SECONDS = 4.0
 """The same for plays in real time."""
 MORE_SECONDS = 2.0
 """The same once a breach was found: it is certain, and more of them help little."""
-MOST_MEMORY = 100 * 1024 * 1024
+MOST_MEMORY = 150 * 1024 * 1024
 """Bytes that the plays of a component may take."""
 MOST_CALLS = 100_000
 """Calls in one play, those of others included, after which one of them counts as an endless loop."""
@@ -54,8 +53,6 @@ SHOWN_CALLS = 12
 """Calls that are shown of so many."""
 _CONTRACTS = f"{Path(__file__).parent}{os.sep}"
 _KIT = f"{Path(__file__).parents[1]}{os.sep}"
-_CALLS_PER_COLLECTION = 20_000
-"""Calls between two collections of garbage."""
 _REAL_TURNS = 1 << 60
 """The first turn of plays in real time: no simulation has so many."""
 MOST_TRIES = 400
@@ -254,9 +251,8 @@ class _Series:
         except asyncio.CancelledError:
             self.ended("call_ends", "loop", "")
         self.result.plays += 1
-        before, self.result.calls = self.result.calls, self.result.calls + stage.calls.made
-        if before // _CALLS_PER_COLLECTION < self.result.calls // _CALLS_PER_COLLECTION:
-            gc.collect()  # on a simulated host, that is not done by itself
+        self.result.calls += stage.calls.made
+        collect_much_garbage()
         return stage
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:

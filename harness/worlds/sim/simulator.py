@@ -53,6 +53,9 @@ MOST_WAITING = 20_000
 """Callbacks and steps of tasks that may be ready, or due later: a large play has some hundreds."""
 _FEW_TIMERS = 200
 
+_MUCH_GARBAGE = 300_000
+"""Objects, made and not freed since the last collection, that are too many to wait for the next one."""
+
 _earlier: list[Simulator] = []
 """Earlier simulators: what was killed in them is never finalized, for that would run it."""
 
@@ -71,6 +74,12 @@ class TurnReached(Exception):  # noqa: N818 - named for what it is
 
 class Deadlock(Exception):  # noqa: N818 - named for what it is
     """Nothing is left to run, and some task waits; the text says which, and where."""
+
+
+def collect_much_garbage() -> None:
+    """Collect garbage if there may be much of it, as Python would do by itself: it is nobody's memory."""
+    if gc.get_count()[0] > _MUCH_GARBAGE:
+        gc.collect()
 
 
 class Simulator:
@@ -171,6 +180,7 @@ class Simulator:
             self.turns += 1
             if self.turns % _TURNS_PER_COLLECTION == 0:
                 gc.collect()
+            collect_much_garbage()
             for _ in range(len(ready)):
                 self._run_one(ready.popleft())
 

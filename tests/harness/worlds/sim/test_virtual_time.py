@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,3 +247,25 @@ def test_a_busy_wait_alone_ends_by_its_own_clock() -> None:
             await asyncio.sleep(0)
 
     simulate(play)
+
+
+class Thing:
+    """Something that can be let go of."""
+
+
+def test_much_garbage_is_collected_soon() -> None:
+    """As in any process: what a program has let go of must not count as its memory."""
+
+    async def main(simulator: Simulator) -> bool:
+        thing: Any = Thing()
+        thing.itself = thing
+        kept = weakref.ref(thing)
+        del thing
+        for _ in range(400_000):
+            one: list[object] = []
+            one.append(one)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return kept() is None
+
+    assert simulate(main)
