@@ -8,6 +8,7 @@ simulated one.
 from __future__ import annotations
 
 import asyncio
+import operator
 import shutil
 import tempfile
 from abc import abstractmethod
@@ -477,6 +478,7 @@ class ServedWorld(World):
         process = self._process
         if process is None:
             return
+        began = self.now() - self.pace.quiet
         for _ in range(HANG_TRIES):
             if not await self._look():
                 return
@@ -484,8 +486,18 @@ class ServedWorld(World):
         await self.check_end()
         output = process.hangs_where()
         self._reported.add(process.pid)
+        pauses = self._pauses(began)
+        if len(pauses) > 1:  # it goes on, one long call after the other: new clients only come last
+            waited = self.now() - began
+            self._end_blocked(sum(pauses), waited, max(pauses), output)
         self._event("hung", output=output)
         raise PlayStopped
+
+    def _pauses(self, began: float) -> list[float]:
+        """The times since then, in seconds, in which nothing came for so long that the server was blocked."""
+        frames = [each.at for each in self.history if isinstance(each, history.Received) and each.at > began]
+        times = [began, *frames, self.now()]
+        return [pause for pause in map(operator.sub, times[1:], times) if pause > BLOCKED]
 
     def too_slow(self, seconds: float, came: int, due: int) -> None:
         """Record that so little came of what was due in this time, and raise PlayStopped."""
@@ -498,11 +510,15 @@ class ServedWorld(World):
         if not await self._look(BLOCKED):
             pace.begin()
             return
-        seconds = {name: round(getattr(pace, name), 1) for name in ("blocked", "waited", "longest")}
         output: list[str] = []
         if process is not None:
             self._reported.add(process.pid)
             output = process.hangs_where()
+        self._end_blocked(pace.blocked, pace.waited, pace.longest, output)
+
+    def _end_blocked(self, blocked: float, waited: float, longest: float, output: list[str]) -> NoReturn:
+        """Record for how many seconds it was blocked while something was due, and where; the play ends."""
+        seconds = {"blocked": round(blocked, 1), "waited": round(waited, 1), "longest": round(longest, 1)}
         self._event("blocked", **seconds, output=output)
         raise PlayStopped
 

@@ -131,6 +131,30 @@ async def test_a_hanging_server_stops_the_play_and_is_reported(world: LiveWorld)
     assert "hung" in [getattr(event, "what", "") for event in events(world, history.Server)]
 
 
+async def test_a_server_that_goes_on_between_long_calls_is_blocked_and_does_not_hang(
+    world: LiveWorld,
+) -> None:
+    """New clients come last, after all long calls; what old ones hear meanwhile shows that it goes on."""
+    clock, skipped = world.timeline._clock, 0.0
+
+    async def look(seconds: float = 2.0) -> dict[str, object]:
+        nonlocal skipped
+        skipped += seconds
+        if len(events(world, history.Received)) < 2:
+            world.record(history.Received(world.now(), "alice", 1, {}, 2))
+        return {"why": "silent"}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.timeline, "_clock", lambda: clock() + skipped)
+        patch.setattr(world, "_look", look)
+        with pytest.raises(PlayStopped):
+            await world.check_alive()
+    last = events(world, history.Server)[-1]
+    assert isinstance(last, history.Server)
+    assert last.what == "blocked"
+    assert 4.0 <= last.detail["longest"] < 6.0, "two frames came after two seconds each, then none for four"
+
+
 async def test_stalls_of_the_harness_are_recorded(world: LiveWorld) -> None:
     """When the event loop is blocked, the history says so, and for how long.
 
