@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from itertools import product
 
 from harness.check.one_world import OneWorld
 from harness.history.events import shortened
+from harness.running.direct_calls import Contracts, all_called_directly
 from harness.running.play import SoFar, play
 from harness.running.run import Run
 from harness.running.tasks import side_by_side
@@ -19,9 +21,15 @@ class Live(OneWorld):
 
     world = "live"
     _playing: SoFar | None = None
+    _contracts: Contracts
 
     async def play(self) -> list[list[Run]]:
         """The runs; each exercise is shown as soon as it and those before it are over."""
+        say, n = self.terminal.texts.say, len(self.options.chosen)
+        with self.terminal.waiting(say("ui.calling", done=0, n=n)) as tell:
+            self._contracts = await all_called_directly(
+                self.options.chosen, os.cpu_count() or 1, lambda done: tell(say("ui.calling", done=done, n=n))
+            )
         if self.options.jobs > 1:
             found = await self._side_by_side()
         else:
@@ -36,7 +44,13 @@ class Live(OneWorld):
             with self.terminal.progress(exercise, which) as tell:
                 seed = str(self.options.seed + number)
                 run = await play(
-                    exercise, target, seed, skip_slow=self.options.skip_slow, progress=tell, begun=self._begin
+                    exercise,
+                    target,
+                    seed,
+                    contract=self._contracts[exercise],
+                    skip_slow=self.options.skip_slow,
+                    progress=tell,
+                    begun=self._begin,
                 )
             self._playing = None
             self._known[number, exercise] = run
@@ -55,7 +69,7 @@ class Live(OneWorld):
             async with places:
                 target, seed = self.options.chosen[exercise], str(self.options.seed + number)
                 keep = self.options.html_file is not None
-                job = Job(exercise, target, seed, self.options.skip_slow, keep)
+                job = Job(exercise, target, seed, self.options.skip_slow, self._contracts[exercise], keep)
                 found[number, exercise] = await run_in_process(job)
             tell(self._progress(len(found)))
             while waiting and waiting[0] in found:

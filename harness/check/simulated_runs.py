@@ -14,8 +14,8 @@ from harness.history.events import shortened
 from harness.minimize.shrink import MOST_SECONDS, anomalies_of, shrink
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
+from harness.running.direct_calls import add_contract, called_directly, known_directly
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import add_contract, known_directly, played_directly
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.scenarios.catalogue import SCENARIOS
@@ -93,7 +93,7 @@ class Simulated(OneWorld):
             tell(len(self._known))
 
         async def directly(exercise: int) -> None:
-            self._contracts[exercise] = await played_directly(exercise, self.options.chosen[exercise])
+            self._contracts[exercise] = await called_directly(pool, exercise, self.options.chosen[exercise])
 
         # The largest plays go first, so that none of them is left alone at the end.
         order = sorted(self.options.chosen, key=lambda exercise: -SCENARIOS[exercise].WEIGHT)

@@ -31,6 +31,7 @@ from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
+from harness.running.direct_calls import all_called_directly
 from harness.running.run import Run
 from harness.running.worker import Job, run_in_process
 from harness.texts import LANGUAGES, Texts
@@ -135,14 +136,16 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
     # Python must not write `.pyc` files into what was handed in.
     target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
     runs: list[Run] = []
-    for number in range(rules.runs):
-        job = Job(exercise, target, str(rules.seed + number), skip_slow=False)
-        try:
+    try:
+        contract = (await all_called_directly({exercise: target}))[exercise]
+        for number in range(rules.runs):
+            seed = str(rules.seed + number)
+            job = Job(exercise, target, seed, skip_slow=False, contract=contract)
             async with asyncio.timeout(rules.deadline):
                 runs.append(await run_in_process(job))
-        except TimeoutError:
-            why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
-            return _open(exercise, target.component, why), ""
+    except TimeoutError:
+        why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
+        return _open(exercise, target.component, why), ""
     defect = next((run.defect for run in runs if run.defect), "")
     if defect:
         why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])

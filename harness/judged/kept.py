@@ -21,6 +21,8 @@ from harness.judged import keeper
 _A_MOMENT = 0.2
 _SECONDS = 30.0
 """Seconds in which the keeper starts the program; on a busy machine, Python may take some."""
+_ending: list[subprocess.Popen[bytes]] = []
+"""Keepers that were let go of before they had ended, as may happen on a busy machine: they are reaped later."""
 
 
 class Kept:
@@ -125,6 +127,7 @@ class Kept:
         self._keeper_says.close()
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
+        _ending[:] = [each for each in (*_ending, self._keeper) if each.poll() is None]
 
 
 class KeptOnWindows:

@@ -29,6 +29,7 @@ from harness.reports.jsonreport import receipt
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
+from harness.running.direct_calls import all_called_directly
 from harness.running.play import play
 from harness.running.run import Run
 from harness.texts import Texts, texts
@@ -173,10 +174,14 @@ class Exercise(pytest.Collector):
         return self.plays.of(self.number, self._play)
 
     def _play(self) -> list[Run]:
-        runs = []
+        return asyncio.run(self._plays())
+
+    async def _plays(self) -> list[Run]:
+        skip_slow, runs = self.config.getoption("--lab-skip-slow"), []
+        contract = (await all_called_directly({self.number: self.target}))[self.number]
         for n in range(self.config.getoption("--lab-runs")):
-            skip_slow = self.config.getoption("--lab-skip-slow")
-            run = asyncio.run(play(self.number, self.target, str(self.seed + n), skip_slow=skip_slow))
+            seed = str(self.seed + n)
+            run = await play(self.number, self.target, seed, contract=contract, skip_slow=skip_slow)
             run.history = []
             runs.append(run)
         return runs

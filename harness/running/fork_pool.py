@@ -1,8 +1,9 @@
-"""Runs simulated plays in child processes that all start in the same state.
+"""Plays simulations and contracts in child processes that all start in the same state.
 
 There, strings are hashed without randomization, memory addresses are not randomized (if the system allows
 it), and the time zone is UTC. This module is the parent's side, which imports nothing of the simulation; the
-children's side is `forks.py`. Jobs and runs go through pipes, each as its length in four bytes and then JSON.
+children's side is `forks.py`. Jobs and results go through pipes, each as its length in four bytes and then
+JSON.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from functools import partial
 from types import TracebackType
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
+from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
 from harness.running.run import Case, Run
 from harness.texts.problem import Problem
+from harness.worlds.sim.watchdog import Stuck
 
 LENGTH = struct.Struct("!I")
 """The header of a message: the number of bytes that follow."""
@@ -34,7 +38,7 @@ _NO_RANDOM_ADDRESSES = 0x0040000
 CLEAN_UP_SECONDS = 10.0
 
 
-class SimJob(Struct):
+class SimJob(Struct, tag="sim"):
     """What one child plays: several cases, since a fork costs a third of what a small play does.
 
     With `lean`, the runs are returned without their histories; with `with_calls`, the histories contain the
@@ -46,9 +50,36 @@ class SimJob(Struct):
     lean: bool = True
     with_calls: bool = False
 
+    @property
+    def until(self) -> Stuck | None:
+        """Where the first case was stuck when it was played before."""
+        return self.cases[0].until
+
+    def again(self, done: int, stuck: Stuck) -> SimJob:
+        """The rest of this job, after a child was stuck in its next case."""
+        first, *rest = self.cases[done:]
+        return replace(self, cases=[replace(first, until=stuck), *rest])
+
+
+class ContractJob(Struct, tag="contract"):
+    """A component to call directly: its name and its file, with these environment variables."""
+
+    component: str
+    where: str
+    environment: dict[str, str] = field(default_factory=dict)
+    until: Stuck | None = None
+    """Where it was stuck when it was played before."""
+
+    def again(self, done: int, stuck: Stuck) -> ContractJob:
+        """The same, up to where a child was stuck."""
+        return replace(self, until=stuck)
+
+
+Job = SimJob | ContractJob
+
 
 class ForkPoolError(Exception):
-    """A child process died without returning a run; the text is what it printed."""
+    """A child process died without returning a result; the text is what it printed."""
 
 
 class CrashError(ForkPoolError, Problem):
@@ -56,6 +87,14 @@ class CrashError(ForkPoolError, Problem):
 
     def __init__(self, by: str) -> None:
         Problem.__init__(self, "ui.crashed" if by.startswith("SIG") else "ui.changed_python", signal=by)
+        self.by = by
+
+
+class LateError(ForkPoolError):
+    """It took too long; the text says how long."""
+
+
+_FAILURES = {"crash": CrashError, "late": LateError, "defect": ForkPoolError}
 
 
 class ForkPool:
@@ -68,7 +107,7 @@ class ForkPool:
     def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
         self._at_once = at_once
         self._same_addresses = same_addresses and sys.platform == "linux"
-        self._waiting: dict[int, asyncio.Future[list[Run]]] = {}
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._jobs = 0
 
     async def __aenter__(self) -> ForkPool:
@@ -120,8 +159,21 @@ class ForkPool:
         """Play a job; return a run for each of its cases. Raises ForkPoolError if its process dies."""
         runs: list[Run] = []
         while len(runs) < len(job.cases):  # a play that hung has ended its child early
-            runs += await self._ask(msgspec.structs.replace(job, cases=job.cases[len(runs) :]))
+            part = replace(job, cases=job.cases[len(runs) :])
+            runs += from_json(await self._ask(part), list[Run])
         return runs
+
+    async def call(self, job: ContractJob) -> Played:
+        """Play the contract of a component; the same file gives the same result."""
+        try:
+            (played,) = from_json(await self._ask(job), list[Played])
+        except CrashError as error:
+            return Played(job.component, lacking="crash", where=error.by)
+        except LateError as error:
+            return Played(job.component, lacking="time", where=str(error))
+        except ForkPoolError as error:
+            return Played(job.component, defect=str(error))
+        return played
 
     async def recall(self, target: Target, case: Case, digest: str) -> Run:
         """Play a case again whose history had this digest; return the run with its history and calls.
@@ -131,10 +183,10 @@ class ForkPool:
         job = SimJob(target, [case], lean=False, with_calls=True)
         (run,) = await self.play(job)
         if run.digest != digest:
-            (run,) = await self.play(msgspec.structs.replace(job, with_calls=False))
+            (run,) = await self.play(replace(job, with_calls=False))
         return run
 
-    async def _ask(self, job: SimJob) -> list[Run]:
+    async def _ask(self, job: Job) -> bytes:
         assert self._process.stdin is not None
         self._jobs += 1
         number = self._jobs
@@ -150,16 +202,16 @@ class ForkPool:
         try:
             while True:
                 (size,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
-                number, error, raw = msgspec.json.decode(
-                    await self._process.stdout.readexactly(size), type=tuple[int, str, msgspec.Raw]
+                number, failure, text, results = msgspec.json.decode(
+                    await self._process.stdout.readexactly(size), type=tuple[int, str, str, msgspec.Raw]
                 )
                 waiting = self._waiting.get(number)
                 if waiting is None or waiting.done():
                     continue
-                if error:
-                    waiting.set_exception((CrashError if bytes(raw) == b"true" else ForkPoolError)(error))
+                if failure:
+                    waiting.set_exception(_FAILURES[failure](text))
                 else:
-                    waiting.set_result(from_json(bytes(raw), list[Run]))
+                    waiting.set_result(bytes(results))
         except (asyncio.IncompleteReadError, ConnectionError):
             for waiting in self._waiting.values():
                 if not waiting.done():

@@ -1,4 +1,5 @@
-"""The processes that play simulations: a parent that has imported everything, and forks a child for each job.
+"""The processes that play simulations and contracts: a parent that has imported everything forks a child for
+each job.
 
 Importing takes longer than playing. And a play leaves its process in a state that cannot be cleaned up: tasks
 of killed servers, whose `finally` blocks must not run, and modules that a server changed. So a child ends
@@ -11,22 +12,26 @@ import contextlib
 import gc
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
+from harness.contracts import running as contracts
+from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server
 from harness.judged import targets
 from harness.judged.process import end_with_parent, in_memory
-from harness.running.fork_pool import DROP_ALL, LENGTH, SimJob, packed
+from harness.running.fork_pool import DROP_ALL, LENGTH, ContractJob, Job, SimJob, packed
 from harness.running.run import Case, Run
 from harness.running.simulate import simulate
 from harness.worlds.sim.watchdog import (
@@ -43,21 +48,35 @@ from harness.worlds.sim.watchdog import (
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 
+CONTRACT_SECONDS = 60.0
+"""Seconds after which a contract is ended: it takes less than one, and has limits of its own."""
+_TIME_ZONE = "LAB-5:30"
+"""Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
+_exit = os._exit  # the real one, also inside of a simulated program
+
 
 class _Child(Struct):
     """A job that is running: the child's process, what it has written so far, and the watch over it."""
 
     number: int
-    job: SimJob
+    job: Job
     pid: int
     watch: Watch
-    runs: list[bytes] = field(default_factory=list)
-    """Runs from before, when another child played the first of the cases."""
+    results: list[bytes] = field(default_factory=list)
+    """Results from before, when another child played the first of the cases."""
     written: bytearray = field(default_factory=bytearray)
     stuck: Stuck | None = None
     """Why it was killed in the middle of a play."""
     tries: int = 0
     """How often that has happened to the case that it began with."""
+
+    def failure(self, code: int, error: bytes) -> tuple[str, str]:
+        """Why it has no result, and what there is to say about that."""
+        if self.stuck is not None and self.stuck.why == "late":
+            return "late", f"{CONTRACT_SECONDS:g} s"
+        if code < 0 or code in DISARMED:
+            return "crash", DISARMED.get(code) or signal.Signals(-code).name
+        return "defect", text_of(error) or "a play has just ended"
 
 
 class _Parent:
@@ -70,6 +89,7 @@ class _Parent:
         self._input = bytearray()
         self._children: dict[int, _Child] = {}
         self._more = True
+        self._is_warm = False
         # An exception from a handler would be lost where Python ignores them, as it does around a fork, and
         # would end a simulated program while we warm up. So signals arrive on a socket, as their numbers.
         self._signals, writer = socket.socketpair()
@@ -129,13 +149,17 @@ class _Parent:
                 self._jobs.append(message)
 
     def _begin(self, message: bytes) -> None:
-        number, job = from_json(message, tuple[int, SimJob])
+        number, job = from_json(message, tuple[int, Job])
+        if isinstance(job, SimJob) and not self._is_warm:
+            self._is_warm = True
+            _warm_up()
         self._fork(number, job)
 
-    def _fork(self, number: int, job: SimJob) -> _Child:
+    def _fork(self, number: int, job: Job) -> _Child:
         """Let a child play a job."""
         reader, writer = os.pipe()
-        watch = Watch(is_again=job.cases[0].until is not None)
+        limits = (contracts.BUSY_SECONDS, contracts.MOST_MEMORY, CONTRACT_SECONDS)
+        watch = Watch(*limits if isinstance(job, ContractJob) else (), is_again=job.until is not None)
         pid = os.fork()
         if pid == 0:
             _play_and_exit(job, writer, watch)
@@ -157,68 +181,91 @@ class _Parent:
         os.close(reader)
         del self._children[reader]
         _, status = os.waitpid(child.pid, 0)
-        runs, error = _runs_in(child.written)
+        results, error = _results_in(child.written)
         code = os.waitstatus_to_exitcode(status)
         if code and code not in DISARMED and not error and child.stuck is None:
             child.stuck = child.watch.ended(code)
         child.watch.close()
         if code == 0:  # also if it seemed to be stuck a moment before
-            self._answer(b'[%d,"",[%b]]' % (child.number, b",".join([*child.runs, *runs])))
-        elif child.stuck is not None and child.tries < MOST_TRIES:
-            stuck, *rest = child.job.cases[len(runs) :]
-            cases = [replace(stuck, until=child.stuck), *rest]
-            again = self._fork(child.number, replace(child.job, cases=cases))
-            again.runs, again.tries = [*child.runs, *runs], 1 if runs else child.tries + 1
+            self._answer(b'[%d,"","",[%b]]' % (child.number, b",".join([*child.results, *results])))
+        elif child.stuck is not None and child.stuck.why != "late" and child.tries < MOST_TRIES:
+            again = self._fork(child.number, child.job.again(len(results), child.stuck))
+            again.results, again.tries = [*child.results, *results], 1 if results else child.tries + 1
         else:
-            by = signal.Signals(-code).name if code < 0 else DISARMED.get(code, "")
-            text = by or text_of(error) or "a simulated play has just ended"
-            self._answer(to_json([child.number, text, bool(by)]))
+            self._answer(to_json([child.number, *child.failure(code, error), []]))
 
     def _answer(self, message: bytes) -> None:
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
 
 
-def _runs_in(written: bytearray) -> tuple[list[bytes], bytes]:
-    """The runs that a child has written, each with its length before it, and what comes after them."""
-    runs, at = [], 0
+def _results_in(written: bytearray) -> tuple[list[bytes], bytes]:
+    """The results that a child has written, each with its length before it, and what comes after them."""
+    results, at = [], 0
     while len(written) >= at + LENGTH.size:
         (size,) = LENGTH.unpack_from(written, at)
         if size == 0 or len(written) < at + LENGTH.size + size:
             break
-        runs.append(bytes(written[at + LENGTH.size : at + LENGTH.size + size]))
+        results.append(bytes(written[at + LENGTH.size : at + LENGTH.size + size]))
         at += LENGTH.size + size
-    return runs, bytes(written[at + LENGTH.size :])
+    return results, bytes(written[at + LENGTH.size :])
 
 
-def _play_and_exit(job: SimJob, writer: int, watch: Watch) -> None:
-    """In a child: play, write each run (or, after an empty one, an error), and exit without any cleanup."""
+def _play_and_exit(job: Job, writer: int, watch: Watch) -> None:
+    """In a child: play, write each result (or an empty one and an error), and exit without any cleanup."""
     status = 1
     try:
         with os.fdopen(out_of_the_way(writer), "wb") as file:
+
+            def answer(result: Run | Played) -> None:
+                file.write(packed(to_json(result)))
+                file.flush()
+
             try:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 end_with_parent(signal.SIGKILL)
                 _redirect_to_devnull()
                 watch.is_watched()
-                gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
-                for run in _runs_of(job, watch):
-                    file.write(packed(to_json(run)))
-                    file.flush()
+                if isinstance(job, ContractJob):
+                    _play_contract(job, watch, answer)
+                else:
+                    _play_cases(job, watch, answer)
                 status = 0
             except BaseException:
                 if has_changed_python():
-                    os._exit(CHANGED)
+                    _exit(CHANGED)
                 file.write(packed(b"") + traceback.format_exc().encode(errors="backslashreplace"))
     except OSError:
         status = CLOSED
     finally:
-        os._exit(status)
+        _exit(status)
 
 
-def _runs_of(job: SimJob, watch: Watch) -> Iterator[Run]:
-    """The runs of a job, or of as many of its cases as can be played in one process."""
+def _play_contract(job: ContractJob, watch: Watch, answer: Callable[[Played], None]) -> None:
+    """Play the contract of a component, in a process that has the variables of its server."""
+    os.environ.clear()
+    os.environ.update(job.environment, PYTHONHASHSEED="0", TZ=_TIME_ZONE)
+    time.tzset()
+    sys.dont_write_bytecode = True
+    folder = Path(tempfile.mkdtemp(dir=SimWorld.disk))
+
+    def answer_and_exit(played: Played) -> None:
+        """Answer where the component will not let us go on."""
+        try:
+            answer(played)
+        except OSError:
+            _exit(CLOSED)
+        _exit(0)
+
+    watched = contracts.Watched(watch.turns.count, job.until, answer_and_exit)
+    answer(contracts.play_contract(job.component, job.where, folder, watched=watched))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _play_cases(job: SimJob, watch: Watch, answer: Callable[[Run], None]) -> None:
+    """Play the cases of a job, or as many of them as can be played in one process."""
+    gc.disable()  # the process ends soon; during a play, the simulator collects garbage itself
     for number, case in enumerate(job.cases):
         run = simulate(case, job.target, with_calls=job.with_calls, watched=watch.turns)
         if number and _needs_a_new_process(run):
@@ -226,7 +273,7 @@ def _runs_of(job: SimJob, watch: Watch) -> Iterator[Run]:
         is_left = case.until is not None or _has_left_much(run)
         if job.lean:
             run.history = []
-        yield run
+        answer(run)
         if is_left:
             return  # its server's code was left in the middle: the others are played in a new process
 
@@ -250,8 +297,13 @@ def _redirect_to_devnull() -> None:
 
 
 def _warm_up() -> None:
-    """Import everything that a play needs, by playing one."""
+    """Import everything that a simulated play needs, by playing one."""
     simulate(Case(1, "warm", size=1), targets.reference())
+    _freeze()
+
+
+def _freeze() -> None:
+    """Leave what there is so far to all children: they collect what they make themselves."""
     gc.collect()
     gc.freeze()
 
@@ -263,7 +315,7 @@ def main() -> None:
     parent = _Parent(int(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder
-        _warm_up()
+        _freeze()
         finished = parent.run()
     sys.exit(0 if finished else 128 + signal.SIGTERM)
 

@@ -14,24 +14,21 @@ from functools import partial
 from math import inf
 from random import Random
 
-from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
-from harness.judged.environment import of_server
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
-from harness.running.run import Case, Run
+from harness.running.direct_calls import add_contract
+from harness.running.run import Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import FULL
 from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
 from harness.verdict.any_history import leniencies
-from harness.verdict.causes import with_contract
-from harness.verdict.judge import explain_by_first, judge, without_verdict
+from harness.verdict.judge import judge, without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
-from harness.verdict.steps import COMPONENTS, points_for
 from harness.worlds.base import World
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
@@ -92,16 +89,16 @@ async def play(
     target: Target,
     seed: str,
     *,
+    contract: Played | None = None,
     skip_slow: bool = False,
     progress: Callable[[Event], None] | None = None,
     begun: Begun | None = None,
 ) -> Run:
-    """Call the component directly, and play an exercise in the live world.
+    """Play an exercise in the live world; `contract` is what direct calls of its component have shown.
 
     `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
     on the steps that are over, for as long as it goes on.
     """
-    contract = await played_directly(exercise, target)
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
     world.is_broken = contract is not None and bool(contract.found)
@@ -135,46 +132,6 @@ def _so_far(world: ServedWorld, prepared: PreparedRun, contract: Played | None) 
         if (step.outcome is Outcome.FAILED and step.anomalies)
         or (step.outcome is Outcome.PASSED and step.step in over)
     ]
-    return run
-
-
-async def played_directly(exercise: int, target: Target) -> Played | None:
-    """The result of calling the exercise's component directly; None if a whole server is judged."""
-    component = COMPONENTS[exercise]
-    where = target.uses.get(component)
-    if not where:
-        return None
-    return await play_directly(Job(component, where), of_server(target.env, target.passed))
-
-
-def add_contract(run: Run, contract: Played | None) -> None:
-    """Add the contract's breaches to the verdict. They are the same for each run of a component."""
-    if contract is None or contract.problem:  # starting the server reports the same problem
-        return
-    run.contract = contract
-    run.defect = run.defect or contract.defect
-    _with_contract(run.steps, contract, run.component)
-    explain_by_first(run.steps)
-    run.causes = with_contract(run.causes, [each.anomaly() for each in contract.found])
-    has_slept = any(note.key == "slept" for note in run.notes)
-    run.notes += [Text(*note) for note in contract.notes if not (has_slept and note[0] == "sleeps")]
-    if any(each.is_wrong_time for each in contract.found):  # what is a finding is not tolerated
-        run.notes[:] = [note for note in run.notes if note.key != "lenient.seconds"]
-    if contract.lacking:
-        run.notes.append(Text("contract_open", {"where": contract.where}))
-    if run.defect:
-        run.steps = without_verdict(run.exercise, run.component)
-
-
-def known_directly(case: Case, target: Target, contract: Played) -> Run:
-    """A simulated run of which nothing is known but what direct calls have shown."""
-    broken = dict.fromkeys(each.step for each in contract.found)
-    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, target.component), None) for step in broken]
-    run = Run(
-        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], component=target.component
-    )
-    run.case = case
-    add_contract(run, contract)
     return run
 
 
@@ -252,19 +209,3 @@ def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> float:
     is_certain = world.most_vain < inf and (world.vain or world.is_broken)
     most = CERTAIN_SECONDS if is_certain else MAX_SECONDS
     return most + prepared.timeouts * world.timeout + prepared.intervals * world.heartbeat
-
-
-def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
-    """Put the breaches of a component's contract into the verdict on the steps.
-
-    A breach is certain, whatever else happened in the step, and has the smallest evidence: so it comes first.
-    """
-    found = {each.step: each.anomaly() for each in played.found}
-    for number, result in enumerate(results):
-        if result.step not in found:
-            continue
-        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
-        of = points_for(result.step, component)
-        results[number] = StepResult(
-            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
-        )

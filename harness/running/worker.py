@@ -13,6 +13,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import shortened
 from harness.judged.process import end_with_parent
@@ -33,6 +34,8 @@ class Job(Struct):
     target: Target
     seed: str
     skip_slow: bool
+    contract: Played | None = None
+    """What direct calls of its component have shown."""
     keep: bool = False
     """Whether its history is wanted even if it passes."""
 
@@ -92,7 +95,7 @@ async def _main() -> None:
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
     job = from_json(sys.stdin.buffer.read(), Job)
-    run = await play(job.exercise, job.target, job.seed, skip_slow=job.skip_slow)
+    run = await play(job.exercise, job.target, job.seed, contract=job.contract, skip_slow=job.skip_slow)
     is_wanted = job.keep or run.outcome is not Outcome.PASSED
     run.history = shortened(run.history) if is_wanted else []
     sys.stdout.buffer.write(to_json(run))

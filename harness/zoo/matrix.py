@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from harness.judged import targets
 from harness.judged.targets import Target
+from harness.running.direct_calls import add_contract, all_called_directly, called_directly
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import add_contract, played_directly
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
 from harness.running.worker import Job, run_in_process
@@ -126,12 +126,14 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
                     target = _alone(play.animal, target, Path(folder))
                 async with places:
                     if pool is not None and play.world == "sim":
-                        contract = await played_directly(exercise, target)
+                        contract = await called_directly(pool, exercise, target)
                         case = Case(exercise, str(seed), MODEST)
                         (run,) = await pool.play(SimJob(target, [case]))
                         add_contract(run, contract)
                         return run
-                    return await run_in_process(Job(exercise, target, str(seed), skip_slow=False))
+                    contract = (await all_called_directly({exercise: target}))[exercise]
+                    job = Job(exercise, target, str(seed), skip_slow=False, contract=contract)
+                    return await run_in_process(job)
 
         async def row_of(play: Play) -> Row:
             runs = await side_by_side(*(run_of(play, *each) for each in play.targets.items()))

@@ -221,7 +221,7 @@ def test_a_kit_that_is_on_the_path_alone_grades(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert table(tmp_path / "class-grades")["ada-right"]["points"] == "8"
     programs = seen.read_text().splitlines()
-    for module in ("harness.cli.main", "harness.running.worker", "harness.contracts.process", "lab"):
+    for module in ("harness.cli.main", "harness.running.worker", "harness.running.forks", "lab"):
         assert any(f"-m {module} " in f"{program} " for program in programs), (module, programs)
 
 

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from harness.judged import targets
 from harness.picture import picture
 from harness.reports.terminal import Terminal
+from harness.running.direct_calls import add_contract, called_directly
 from harness.running.fork_pool import ForkPool, SimJob
-from harness.running.play import add_contract, played_directly
 from harness.running.run import Case, Run
 from harness.scenarios.common import SMALL
 from harness.texts import LANGUAGES, texts
@@ -57,7 +57,7 @@ def run_of(exercise: int, component: str = "") -> Run:
     async def judged(target: targets.Target) -> Run:
         async with ForkPool(1) as pool:
             job = SimJob(target, [Case(exercise, SEED, SMALL)])
-            (run,), played = await asyncio.gather(pool.play(job), played_directly(exercise, target))
+            (run,), played = await asyncio.gather(pool.play(job), called_directly(pool, exercise, target))
             add_contract(run, played)
             return run
 

@@ -28,8 +28,8 @@ from msgspec import Struct
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
 from harness.judged import targets
+from harness.running.direct_calls import add_contract, called_directly
 from harness.running.fork_pool import ForkPool, ForkPoolError, SimJob
-from harness.running.play import add_contract, played_directly
 from harness.running.run import Case
 from harness.running.tasks import side_by_side
 from harness.verdict.outcome import Outcome
@@ -126,7 +126,7 @@ async def is_noticed(mutant: Mutant, pool: ForkPool, folder: Path) -> bool:
     target = targets.submission(folder, number, together=False)
     try:
         async with asyncio.timeout(SECONDS):
-            contract = await played_directly(number, target)
+            contract = await called_directly(pool, number, target)
             assert contract is not None, "it is one component that is judged"
             assert not contract.defect, contract.defect
             if contract.found or contract.problem:

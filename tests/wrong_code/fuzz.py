@@ -21,8 +21,8 @@ from random import Random
 
 from harness.judged import targets
 from harness.minimize.shrink import shrink
+from harness.running.direct_calls import add_contract, called_directly
 from harness.running.fork_pool import CrashError, ForkPool, ForkPoolError, SimJob
-from harness.running.play import add_contract, played_directly
 from harness.running.run import Case
 from harness.running.tasks import side_by_side
 from harness.verdict.steps import COMPONENTS, EXERCISES
@@ -164,7 +164,7 @@ async def judge(number: int, seed: int, pool: ForkPool) -> Fuzzed:
         target = targets.submission(Path(folder), exercise, together=False)
         began = time.monotonic()
         try:
-            contract = await played_directly(exercise, target)
+            contract = await called_directly(pool, exercise, target)
             (run,) = await pool.play(SimJob(target, [Case(exercise, "1")]))
             add_contract(run, contract)
             found.outcome, found.fault = str(run.outcome), run.defect

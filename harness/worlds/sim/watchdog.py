@@ -19,13 +19,11 @@ import fcntl
 import mmap
 import os
 import re
-import select
 import signal
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
-from typing import IO, NoReturn
+from math import inf
+from typing import IO
 
 import psutil
 from msgspec import Struct
@@ -58,14 +56,13 @@ _DUMP_SECONDS = 0.5
 """Seconds in which a process writes down where it is."""
 _LOOKS = 10
 """Times that it does so, until it is in code that is no library's."""
-_exit = os._exit  # the real one, also inside of a simulated program
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
 class Stuck(Struct, frozen=True):
     """A process that did not go on: in which turn, why (`busy`, `blocked`, `memory`), and where in the code.
 
-    Or (`ended`) it was ended in that turn, with this exit code.
+    Or (`ended`) it was ended in that turn, with this exit code; or (`late`) it went on for too long.
     """
 
     turn: int
@@ -100,9 +97,15 @@ class Watch:
     """What the parent knows of a child. Make it before the fork, and call `is_watched` in the child."""
 
     def __init__(
-        self, busy: float = BUSY_SECONDS, memory: int = MOST_MEMORY, *, is_again: bool = False
+        self,
+        busy: float = BUSY_SECONDS,
+        memory: int = MOST_MEMORY,
+        seconds: float = inf,
+        *,
+        is_again: bool = False,
     ) -> None:
         self.turns = Turns()
+        self._deadline = time.monotonic() + seconds
         self._busy = busy
         self._memory = memory * (MORE_MEMORY if is_again else 1.0)
         self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the child lives
@@ -153,6 +156,8 @@ class Watch:
         if self._process is None:
             return ""
         turn, now, memory = self.turns.last, time.monotonic(), self._process.memory_info().rss
+        if now > self._deadline:
+            return "late"
         passed, self._looked = min(now - self._looked, 2 * TICK), now
         if turn < self._turn:
             self._before = memory
@@ -210,82 +215,6 @@ def out_of_the_way(descriptor: int) -> int:
     with contextlib.suppress(OSError):
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD, _HIGH)
     return descriptor
-
-
-class ChildEnded(Exception):  # noqa: N818 - named for what it says
-    """A child process ended without a result; `code` is its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-Play = Callable[[Turns, Stuck | None, Callable[[bytes], None]], None]
-"""Plays, and calls the last argument with the result, which never returns. It counts its turns in the first.
-
-If the second is given, it was stuck there when it was played before, and ends before that turn.
-"""
-
-
-def play_watched(play: Play, busy: float, memory: int) -> bytes:
-    """Play in a child process, and return the result. Raises ChildEnded if there is none."""
-    until: Stuck | None = None
-    for _ in range(MOST_TRIES):
-        watch = Watch(busy, memory, is_again=until is not None)
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reader)
-            _play_and_exit(play, watch, until, writer)
-        os.close(writer)
-        watch.begin(pid)
-        result, stuck, code = _result_of(pid, reader, watch)
-        watch.close()
-        if code == 0:
-            return result
-        until = stuck or watch.ended(code)
-        if until is None:
-            break
-    raise ChildEnded(code)
-
-
-def _play_and_exit(play: Play, watch: Watch, until: Stuck | None, writer: int) -> NoReturn:
-    """In the child: play, write the result, and exit without any cleanup."""
-
-    def answer(result: bytes) -> None:
-        try:
-            with os.fdopen(answers, "wb") as file:
-                file.write(result)
-        except OSError:
-            _exit(CLOSED)
-        _exit(0)
-
-    try:
-        answers = out_of_the_way(writer)
-        if answers != writer:
-            os.close(writer)
-        watch.is_watched()
-        play(watch.turns, until, answer)
-    except BaseException:
-        if has_changed_python():
-            _exit(CHANGED)
-        traceback.print_exc()
-    finally:
-        _exit(1)
-
-
-def _result_of(pid: int, reader: int, watch: Watch) -> tuple[bytes, Stuck | None, int]:
-    """In the parent: what the child has written, why it was stuck if it was, and its exit code."""
-    written, stuck, is_over = bytearray(), None, False
-    with os.fdopen(reader, "rb", buffering=0) as file:
-        while not is_over:
-            if select.select([file], [], [], TICK)[0]:
-                data = file.read(1 << 20)
-                written += data
-                is_over = not data
-            stuck = stuck or watch.look()
-    _, status = os.waitpid(pid, 0)
-    return bytes(written), stuck, os.waitstatus_to_exitcode(status)
 
 
 def _own_place(text: str) -> str:

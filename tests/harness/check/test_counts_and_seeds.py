@@ -36,7 +36,7 @@ async def simulated(
     """The summary, the output, and the cases of a check whose plays are made up."""
     pool = MadeUpPool(verdict)
     monkeypatch.setattr(simulated_runs, "ForkPool", pool)
-    monkeypatch.setattr(simulated_runs, "played_directly", AsyncMock(return_value=None))
+    monkeypatch.setattr(simulated_runs, "called_directly", AsyncMock(return_value=None))
     monkeypatch.setattr(simulated_runs, "shrink", AsyncMock(return_value=None))
     shown, out = terminal(language)
     summary = await Simulated(options(**more), shown).summary()

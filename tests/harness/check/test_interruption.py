@@ -99,7 +99,7 @@ def test_simulated_runs_and_contracts_are_told(
 
     contract = Played("sequencer", plays=5, calls=70)
     monkeypatch.setattr(simulated_runs, "ForkPool", Slow(lambda case: "passed"))
-    monkeypatch.setattr(simulated_runs, "played_directly", AsyncMock(return_value=contract))
+    monkeypatch.setattr(simulated_runs, "called_directly", AsyncMock(return_value=contract))
     assert check(options(runs=21)) == 130
     out, _ = capsys.readouterr()
     assert out.count("Exercise 2: Message ordering") == 1
@@ -122,7 +122,7 @@ def test_what_direct_calls_have_shown_is_told_of_a_simulation_that_hangs(
     breach = Breach("2.2", "published_unsaved", "", "accept", {}, [])
     contract = Played("sequencer", plays=5, calls=70, found=[breach])
     monkeypatch.setattr(simulated_runs, "ForkPool", Hanging(lambda case: "passed"))
-    monkeypatch.setattr(simulated_runs, "played_directly", AsyncMock(return_value=contract))
+    monkeypatch.setattr(simulated_runs, "called_directly", AsyncMock(return_value=contract))
     assert check(options()) == 130
     out, _ = capsys.readouterr()
     assert "(published_unsaved)" in out
@@ -138,7 +138,7 @@ def test_while_a_failure_is_made_smaller_everything_is_known(
         await interrupted_here()
 
     monkeypatch.setattr(simulated_runs, "ForkPool", MadeUpPool(lambda case: "lost"))
-    monkeypatch.setattr(simulated_runs, "played_directly", AsyncMock(return_value=None))
+    monkeypatch.setattr(simulated_runs, "called_directly", AsyncMock(return_value=None))
     monkeypatch.setattr(simulated_runs, "shrink", shrink)
     assert check(options(runs=3)) == 130
     out, _ = capsys.readouterr()

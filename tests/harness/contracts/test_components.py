@@ -15,12 +15,19 @@ import psutil
 import pytest
 
 from harness.checkers.catalogue import CATALOGUE, INTERFACES
-from harness.contracts.process import Job, play_directly
 from harness.contracts.result import Played
-from harness.contracts.running import CONTRACTS, contract_of, play_contract, play_in_real_time
+from harness.contracts.running import (
+    CONTRACTS,
+    contract_of,
+    play_contract,
+    play_in_real_time,
+    play_in_virtual_time,
+)
 from harness.history.events import Called
+from harness.judged.environment import of_server
 from harness.judged.targets import find_folder
 from harness.reports.calls import lines_of
+from harness.running.fork_pool import ContractJob, ForkPool
 from harness.verdict.steps import BREAKABLE, COMPONENTS, EXERCISES
 from harness.zoo.animal import Animal
 from harness.zoo.animals import ANIMALS
@@ -47,6 +54,16 @@ def played(component: str, where: str | Path, seed: str = "") -> Played:
         found = play_contract(component, str(where), Path(folder), seed)
     assert not found.defect, found.defect
     return found
+
+
+def directly(component: str, where: str | Path) -> Played:
+    """The same in a process of its own, as a check does."""
+
+    async def in_pool() -> Played:
+        async with ForkPool(1) as pool:
+            return await pool.call(ContractJob(component, str(where), of_server({})))
+
+    return asyncio.run(in_pool())
 
 
 def breaches_in(found: Played) -> list[str]:
@@ -79,7 +96,7 @@ def test_the_reference_components_keep_their_contracts(component: str) -> None:
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_right_code_in_another_style_keeps_its_contract(path: Path) -> None:
     """Whatever data structures, locks, files or threads it uses."""
-    found = asyncio.run(play_directly(Job(path.parent.name, str(path))))
+    found = directly(path.parent.name, str(path))
     assert found.defect == found.problem == found.lacking == ""
     assert breaches_in(found) == []
 
@@ -101,7 +118,7 @@ def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> No
     """By calls alone, in its step and under its name; steps that have nothing to do with it do not fail."""
     path = tmp_path / f"{animal.component}.py"
     path.write_text(animal.source, encoding="utf-8")
-    found = asyncio.run(play_directly(Job(animal.component, str(path))))
+    found = directly(animal.component, str(path))
     assert (animal.steps[0], animal.anomaly) in {(each.step, each.name) for each in found.found}
     assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, breaches_in(found)
 
@@ -152,7 +169,7 @@ def test_plans_grow(component: str) -> None:
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> None:
     """Also in another process with other hashes: the calls are the same, one by one."""
-    here = asyncio.run(play_directly(Job(component, STUBS[component])))
+    here = directly(component, STUBS[component])
     code = (
         "import sys, msgspec; from pathlib import Path; from harness.contracts.running import play_contract;"
         f"found = play_contract({component!r}, {STUBS[component]!r}, Path({str(tmp_path)!r}));"
@@ -198,7 +215,7 @@ def _pubsub_with(tmp_path: Path, line: str) -> str:
 )
 def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) -> None:
     """It fails the step of the method that hung, and nothing else; its process has ended."""
-    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    found = directly("pubsub", _pubsub_with(tmp_path, line))
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert min(found.plays, found.calls) > 0, "the play that it was stuck in counts, too"
     assert not psutil.Process().children(recursive=True)
@@ -209,7 +226,7 @@ def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
     sleeps = "import threading, time; threading.Thread; time.sleep(1.5)"
     where = "pubsub.py, line 34, in publish: import threading, time; threading.Thread; time.sleep(1.5)"
     path = _pubsub_with(tmp_path, sleeps)
-    for play in (play_contract, play_in_real_time):
+    for play in (play_in_virtual_time, play_in_real_time):
         (found,) = play("pubsub", path, tmp_path).found
         assert (found.step, found.name, found.duty) == ("1.4", "call_blocks", "PubSub.publish")
         assert (found.params["where"], found.params["seconds"]) == (where, 1.5)
@@ -218,7 +235,7 @@ def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
 
 def test_short_pauses_are_noted(tmp_path: Path) -> None:
     """They are no breach, but whoever waits meanwhile would like to know: where, and once."""
-    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))))
+    found = directly("pubsub", _pubsub_with(tmp_path, "import time; time.sleep(0.5)"))
     assert found.found == []
     where = "pubsub.py, line 34, in publish: import time; time.sleep(0.5)"
     assert found.notes == [("sleeps", {"where": where})]
@@ -228,7 +245,7 @@ def test_short_pauses_are_noted(tmp_path: Path) -> None:
 def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> None:
     """That is the component's doing, and no fault of the kit."""
     line = f"import asyncio; asyncio.{does}"
-    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    found = directly("pubsub", _pubsub_with(tmp_path, line))
     assert not found.defect
     assert ("1.4", "call_ends", "loop") in {(each.step, each.name, each.variant) for each in found.found}
 
@@ -241,7 +258,7 @@ def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
     path = tmp_path / f"{component}.py"
     changed = f"\n\ndef broken(self, *args):\n    raise RuntimeError('no')\n\n\n{name}.__init__ = broken\n"
     path.write_text(text + changed, encoding="utf-8")
-    found = asyncio.run(play_directly(Job(component, str(path))))
+    found = directly(component, str(path))
     assert found.defect == ""
     assert [each.name for each in found.found] == ["call_raised"]
     assert "in broken" in found.found[0].params["where"]
@@ -250,7 +267,7 @@ def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
 def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
     """It does not mix with the text of the result."""
     line = "import os, sys; os.write(1, b'bytes'); print('hello'); sys.stdout.flush()"
-    found = asyncio.run(play_directly(Job("pubsub", _pubsub_with(tmp_path, line))))
+    found = directly("pubsub", _pubsub_with(tmp_path, line))
     assert breaches_in(found) == []
     assert found.output[-1] == "byteshello"
 
@@ -260,7 +277,7 @@ def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path) -> No
     """The server reports it when it is started: the contract adds nothing."""
     path = tmp_path / "pubsub.py"
     path.write_text(text, encoding="utf-8")
-    found = asyncio.run(play_directly(Job("pubsub", str(path))))
+    found = directly("pubsub", str(path))
     assert found.problem
     assert found.found == []
     assert found.defect == ""
@@ -274,11 +291,11 @@ def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
     own = "await asyncio.wrap_future(self._writer.submit(self._append, lines.encode()))"
     path = tmp_path / "store.py"
     path.write_text(text.replace(loop, own), encoding="utf-8")
-    found = asyncio.run(play_directly(Job("store", str(path))))
+    found = directly("store", str(path))
     assert (found.lacking, breaches_in(found)) == ("", [])
     assert found.plays > 10
     path.write_text(text.replace(loop, own.removeprefix("await ")), encoding="utf-8")
-    assert [each.step for each in asyncio.run(play_directly(Job("store", str(path)))).found][:1] == ["4.3"]
+    assert [each.step for each in directly("store", str(path)).found][:1] == ["4.3"]
 
 
 def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path) -> None:
@@ -288,7 +305,7 @@ def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path) -> No
     hangs = f"        try:\n    {save}        except OSError:\n            await asyncio.Event().wait()\n"
     path = tmp_path / "store.py"
     path.write_text(text.replace(save, hangs), encoding="utf-8")
-    found = asyncio.run(play_directly(Job("store", str(path))))
+    found = directly("store", str(path))
     assert (breaches_in(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter
@@ -365,3 +367,19 @@ def test_output_is_read_once_as_it_comes(tmp_path: Path) -> None:
     assert lost + len(text) == 5 * 1024 * 1024 + 4
     log.unlink()
     assert process.new_output() == ("", 0)
+
+
+def test_a_keeper_that_takes_its_time_is_reaped_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine it has not ended when it is let go of: nothing is lost, and Python has no warning."""
+    monkeypatch.setattr(process_module, "_KILL_SECONDS", 0.0)
+    slow = start("itself")
+    keeper = psutil.Process(slow._kept._keeper.pid)
+    slow.kill()
+    start.started.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del slow
+        gc.collect()
+    keeper.wait(10)
+    start("itself").kill()
+    assert not keeper.is_running()

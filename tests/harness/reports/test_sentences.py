@@ -19,7 +19,7 @@ from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
-from harness.running.play import add_contract
+from harness.running.direct_calls import add_contract
 from harness.running.run import Case, Run
 from harness.scenarios.common import SMALL
 from harness.texts import texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.contracts.result import Breach, Played
-from harness.running.play import add_contract
+from harness.running.direct_calls import add_contract
 from harness.running.run import Run
 from harness.verdict.outcome import Text
 

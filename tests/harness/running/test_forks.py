@@ -16,7 +16,7 @@ from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stuck | None) -> tuple[int, str]:
-    """What is answered for a child with one case that has written this: the number of runs, and the error."""
+    """What is answered for a child with one case that has written this: the number of runs, and why none."""
     parent = object.__new__(forks._Parent)  # a whole one would take over the signals of this process
     parent._children, parent._selector = {}, selectors.DefaultSelector()
     answers: list[bytes] = []
@@ -33,8 +33,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stu
     while parent._children:
         parent._read_from(reader)
     (answer,) = answers
-    _, error, runs = msgspec.json.decode(answer)
-    return (0 if error else len(runs)), error
+    _, failure, text, runs = msgspec.json.decode(answer)
+    return (0 if failure else len(runs)), text
 
 
 def test_a_child_that_ends_while_it_seems_stuck_has_played(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from harness.contracts.process import Job, play_directly
+from harness.contracts.result import Played
 from harness.history.events import History, Received, Sent
 from harness.judged import targets
 from harness.judged.targets import Target
 from harness.minimize import replay_file as replay
 from harness.minimize import shrink
-from harness.running.fork_pool import CrashError, ForkPool, SimJob, packed
+from harness.running.fork_pool import ContractJob, CrashError, ForkPool, SimJob, packed
 from harness.running.run import Case, Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
@@ -535,7 +535,12 @@ def test_code_that_disarms_its_process_is_no_fault_of_the_kit(tmp_path: Path, do
     text = Path(targets.ROOT / "solutions/ex1_chat/pubsub.py").read_text(encoding="utf-8")
     text = text.replace("        for member in", f"        {does}\n        for member in")
     (tmp_path / "pubsub.py").write_text(text)
-    played = asyncio.run(play_directly(Job("pubsub", str(tmp_path / "pubsub.py"))))
+
+    async def called() -> Played:
+        async with ForkPool(1) as pool:
+            return await pool.call(ContractJob("pubsub", str(tmp_path / "pubsub.py")))
+
+    played = asyncio.run(called())
     assert not played.defect
     assert played.found or (played.lacking, played.where) == ("crash", DISARMED[does])
 
@@ -663,7 +668,8 @@ def simulate(*_):
 forks.simulate = simulate
 forks.main()
 """
-    done = subprocess.run([sys.executable, "-c", code, "1"], input=b"", capture_output=True, timeout=60)
+    job = packed(msgspec.json.encode([1, SimJob(targets.reference(), [Case(1, "1")])]))
+    done = subprocess.run([sys.executable, "-c", code, "1"], input=job, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 

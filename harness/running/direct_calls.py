@@ -1,0 +1,105 @@
+"""Calls a component directly, beside its play in a server: breaches of its contract are in the verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from harness.contracts.result import Played
+from harness.judged.environment import of_server
+from harness.judged.targets import Target
+from harness.running.fork_pool import ContractJob, ForkPool
+from harness.running.run import Case, Run
+from harness.running.tasks import side_by_side
+from harness.verdict.causes import with_contract
+from harness.verdict.judge import explain_by_first, without_verdict
+from harness.verdict.outcome import Outcome, StepResult, Text
+from harness.verdict.steps import COMPONENTS, points_for
+
+Contracts = Mapping[int, Played | None]
+"""What direct calls have shown, by exercise; None where a whole server is judged."""
+
+
+async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Played | None:
+    """The result of calling the exercise's component directly; None if a whole server is judged."""
+    component = COMPONENTS[exercise]
+    where = target.uses.get(component)
+    if not where:
+        return None
+    return await pool.call(ContractJob(component, where, of_server(target.env, target.passed)))
+
+
+async def all_called_directly(
+    chosen: Mapping[int, Target], at_once: int = 1, tell: Callable[[int], None] = lambda done: None
+) -> Contracts:
+    """The results for these exercises, `at_once` at a time; `tell` is called with the number that are over.
+
+    Systems without `os.fork`, which cannot simulate either (see `--world sim`), are not supported.
+    """
+    found: dict[int, Played | None] = dict.fromkeys(chosen)
+    components = [each for each, target in chosen.items() if target.uses.get(COMPONENTS[each])]
+    if not hasattr(os, "fork"):
+        lacking = {
+            each: Played(COMPONENTS[each], lacking="system", where=sys.platform) for each in components
+        }
+        return found | lacking
+    if not components:
+        return found
+
+    async def one(exercise: int) -> None:
+        found[exercise] = await called_directly(pool, exercise, chosen[exercise])
+        done.append(exercise)
+        tell(len(done))
+
+    done: list[int] = []
+    async with ForkPool(at_once) as pool:
+        await side_by_side(*(one(exercise) for exercise in components))
+    return found
+
+
+def add_contract(run: Run, contract: Played | None) -> None:
+    """Add the contract's breaches to the verdict. They are the same for each run of a component."""
+    if contract is None or contract.problem:  # starting the server reports the same problem
+        return
+    run.contract = contract
+    run.defect = run.defect or contract.defect
+    _with_contract(run.steps, contract, run.component)
+    explain_by_first(run.steps)
+    run.causes = with_contract(run.causes, [each.anomaly() for each in contract.found])
+    has_slept = any(note.key == "slept" for note in run.notes)
+    run.notes += [Text(*note) for note in contract.notes if not (has_slept and note[0] == "sleeps")]
+    if any(each.is_wrong_time for each in contract.found):  # what is a finding is not tolerated
+        run.notes[:] = [note for note in run.notes if note.key != "lenient.seconds"]
+    if contract.lacking:
+        run.notes.append(Text("contract_open", {"where": contract.where}))
+    if run.defect:
+        run.steps = without_verdict(run.exercise, run.component)
+
+
+def known_directly(case: Case, target: Target, contract: Played) -> Run:
+    """A simulated run of which nothing is known but what direct calls have shown."""
+    broken = dict.fromkeys(each.step for each in contract.found)
+    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, target.component), None) for step in broken]
+    run = Run(
+        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], component=target.component
+    )
+    run.case = case
+    add_contract(run, contract)
+    return run
+
+
+def _with_contract(results: list[StepResult], played: Played, component: str | None) -> None:
+    """Put the breaches of a component's contract into the verdict on the steps.
+
+    A breach is certain, whatever else happened in the step, and has the smallest evidence: so it comes first.
+    """
+    found = {each.step: each.anomaly() for each in played.found}
+    for number, result in enumerate(results):
+        if result.step not in found:
+            continue
+        anomalies = [found[result.step], *(each for each in result.anomalies if each.name != "not_reached")]
+        of = points_for(result.step, component)
+        results[number] = StepResult(
+            result.step, Outcome.FAILED, 0, of, None, result.notes, anomalies, result.lag
+        )
