@@ -1,9 +1,11 @@
 """How long a check takes on wrong code, how much memory, and what it says first.
 
-    python -m tests.wrong_code [--world live|sim] [--jobs N] [--most SECONDS] [--json FILE] [--animals] [WORD]
+    python -m tests.wrong_code [--world live|sim] [--of animals|mutants|stubs] [--every N] [--jobs N]
+                               [--most SECONDS] [--json FILE] [WORD ...]
 
-Each case is played by `chatlab check` in a process and a folder of its own, as a student types it. With
-words, only the cases whose names contain one of them. With `--animals`, the animals of the zoo instead.
+Each case is played by `chatlab check` in a process and a folder of its own, as a student types it. The cases
+are those of cases.toml, or the animals of the zoo, the mutants of the model answers (which need mutmut), or
+the stubs; with words, only those whose names contain one of them, and of these each Nth.
 Exit codes: 0 if no case exceeds the budgets below, else 1.
 """
 
@@ -25,6 +27,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.judged.targets import find_folder
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.zoo.animals import ANIMALS
 from tests.wrong_code.cases import components, servers
@@ -78,6 +81,28 @@ def animal_cases() -> Iterator[Case]:
         else:
             server = f"{sys.executable} -P -m harness.zoo {animal.name}"
             yield Case(animal.name, animal.exercise, {}, ["--server", server])
+
+
+def stub_cases() -> Iterator[Case]:
+    """The exercises as they are given out."""
+    for number, component in COMPONENTS.items():
+        path = f"{EXERCISES[number]}/{component}.py"
+        text = (find_folder("exercises") / path).read_text(encoding="utf-8")
+        yield Case(component, number, {f"it/{path}": text}, ["--submission", "it"])
+
+
+def mutant_cases() -> Iterator[Case]:
+    """Each small change of a model answer, and each that leaves a statement out."""
+    from tests.mutation.components import mutants_of
+
+    for number, component in COMPONENTS.items():
+        path = f"{EXERCISES[number]}/{component}.py"
+        for count, mutant in enumerate(mutants_of(f"solutions/{path}"), start=1):
+            name = f"{component} {count}: {mutant.now or 'without ' + mutant.was}"
+            yield Case(name[:50], number, {f"it/{path}": mutant.text}, ["--submission", "it"])
+
+
+CASES = {"": cases, "animals": animal_cases, "mutants": mutant_cases, "stubs": stub_cases}
 
 
 def measure(case: Case, world: str, most: float) -> Measured:
@@ -149,13 +174,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--most", type=float, default=120.0)
     parser.add_argument("--json")
-    parser.add_argument("--animals", action="store_true")
+    parser.add_argument("--of", choices=CASES, default="")
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("words", nargs="*")
     asked = parser.parse_args()
-    everything = list(animal_cases() if asked.animals else cases())
-    chosen = [
-        each for each in everything if not asked.words or any(word in each.name for word in asked.words)
+    named = [
+        each
+        for each in CASES[asked.of]()
+        if not asked.words or any(word in each.name for word in asked.words)
     ]
+    chosen = named[:: asked.every]
     found: list[Measured] = []
     os.environ.pop("COLUMNS", None)
     for world in asked.world or list(SECONDS):
