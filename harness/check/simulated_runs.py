@@ -10,7 +10,6 @@ from harness.check.files import write_replay
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
 from harness.contracts.result import Played
-from harness.history.events import shortened
 from harness.minimize.shrink import MOST_SECONDS, anomalies_of, shrink
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
@@ -78,7 +77,7 @@ class Simulated(OneWorld):
         assert run.case is not None
         again = await pool.recall(self.options.chosen[run.exercise], run.case, run.digest)
         if again.digest == run.digest:
-            run.history = shortened(again.history)
+            run.history = again.history
 
     def _progress(self, done: int) -> str:
         all_of_them = self.options.runs * len(self.options.chosen)

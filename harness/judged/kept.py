@@ -22,7 +22,7 @@ _A_MOMENT = 0.2
 _SECONDS = 30.0
 """Seconds in which the keeper starts the program; on a busy machine, Python may take some."""
 _ending: list[subprocess.Popen[bytes]] = []
-"""Keepers that were let go of before they had ended, as may happen on a busy machine: they are reaped later."""
+"""Keepers that had not ended when they were let go of, as on a busy machine: they are reaped later."""
 
 
 class Kept:

@@ -41,8 +41,9 @@ CLEAN_UP_SECONDS = 10.0
 class SimJob(Struct, tag="sim"):
     """What one child plays: several cases, since a fork costs a third of what a small play does.
 
-    With `lean`, the runs are returned without their histories; with `with_calls`, the histories contain the
-    calls between the components of the reference server.
+    With `lean`, the runs are returned without their histories, else with all events, but long texts cut: they
+    may be hundreds of megabytes. With `with_calls`, the histories contain the calls between the components of
+    the reference server.
     """
 
     target: Target

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -28,7 +29,7 @@ from msgspec import Struct, field
 from harness.contracts import running as contracts
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Server
+from harness.history.events import Server, shortened
 from harness.judged import targets
 from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import DROP_ALL, LENGTH, ContractJob, Job, SimJob, packed
@@ -50,9 +51,11 @@ from lab.legible import text_of
 
 CONTRACT_SECONDS = 60.0
 """Seconds after which a contract is ended: it takes less than one, and has limits of its own."""
+LARGEST_FILE = 200 * 1024 * 1024
+"""Bytes that a play may write into one file; the largest writes a tenth."""
 _TIME_ZONE = "LAB-5:30"
 """Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
-_exit = os._exit  # the real one, also inside of a simulated program
+_exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulated program
 
 
 class _Child(Struct):
@@ -125,8 +128,8 @@ class _Parent:
         for reader, child in self._children.items():
             self._selector.unregister(reader)
             os.close(reader)
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(child.pid, signal.SIGKILL)
+            child.watch.kill()
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(child.pid, 0)  # else it could still write to the folder that is removed next
             child.watch.close()
         self._children.clear()
@@ -227,6 +230,7 @@ def _play_and_exit(job: Job, writer: int, watch: Watch) -> None:
                 end_with_parent(signal.SIGKILL)
                 _redirect_to_devnull()
                 watch.is_watched()
+                _limit_files()
                 if isinstance(job, ContractJob):
                     _play_contract(job, watch, answer)
                 else:
@@ -249,6 +253,12 @@ def _play_contract(job: ContractJob, watch: Watch, answer: Callable[[Played], No
     time.tzset()
     sys.dont_write_bytecode = True
     folder = Path(tempfile.mkdtemp(dir=SimWorld.disk))
+    ours = _getpid()
+
+    def count(turn: int, is_judged: bool) -> None:
+        if _getpid() != ours:
+            _exit(0)  # the component has made a copy of this process, which would play and answer, too
+        watch.turns.count(turn, is_judged)
 
     def answer_and_exit(played: Played) -> None:
         """Answer where the component will not let us go on."""
@@ -258,8 +268,10 @@ def _play_contract(job: ContractJob, watch: Watch, answer: Callable[[Played], No
             _exit(CLOSED)
         _exit(0)
 
-    watched = contracts.Watched(watch.turns.count, job.until, answer_and_exit)
-    answer(contracts.play_contract(job.component, job.where, folder, watched=watched))
+    watched = contracts.Watched(count, job.until, answer_and_exit)
+    played = contracts.play_contract(job.component, job.where, folder, watched=watched)
+    count(0, is_judged=False)
+    answer(played)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -271,8 +283,7 @@ def _play_cases(job: SimJob, watch: Watch, answer: Callable[[Run], None]) -> Non
         if number and _needs_a_new_process(run):
             return  # the pool will ask for the rest again, and then this case is the first
         is_left = case.until is not None or _has_left_much(run)
-        if job.lean:
-            run.history = []
+        run.history = [] if job.lean else shortened(run.history)
         answer(run)
         if is_left:
             return  # its server's code was left in the middle: the others are played in a new process
@@ -287,6 +298,13 @@ def _needs_a_new_process(run: Run) -> bool:
 def _has_left_much(run: Run) -> bool:
     """Whether its server had more and more to do, all of which is kept until this process ends."""
     return any(isinstance(event, Server) and event.what == "unbounded" for event in run.history)
+
+
+def _limit_files() -> None:
+    """Let a write fail that makes a file far larger than any play does: our files are in memory."""
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, most))
 
 
 def _redirect_to_devnull() -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Any
 
+from lab import legible
+
 _FOLDERS = [Path(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
 _FOLDERS.append(Path(__file__).parents[2])
 _LIBRARIES = tuple(f"{each}{os.sep}" for path in _FOLDERS for each in {path: 0, path.resolve(): 0})
+_LIBRARIES += (legible.__file__,)  # the server has it from us, and a program that prints without end is there
 _PACKAGES = [f"{sysconfig.get_paths()[key]}{os.sep}" for key in ("purelib", "platlib")]
 
 

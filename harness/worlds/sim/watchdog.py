@@ -28,6 +28,7 @@ from typing import IO
 import psutil
 from msgspec import Struct
 
+import lab
 from harness.worlds.sim.source_locations import is_library, place_at
 
 TICK = 0.025
@@ -56,6 +57,7 @@ _DUMP_SECONDS = 0.5
 """Seconds in which a process writes down where it is."""
 _LOOKS = 10
 """Times that it does so, until it is in code that is no library's."""
+_LAB = f"{os.path.dirname(lab.__file__)}{os.sep}"
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
@@ -116,29 +118,44 @@ class Watch:
         self._turn, self._used, self._slept, self._looked = -1, 0.0, 0.0, 0.0
 
     def is_watched(self) -> None:
-        """In the child: be ready to say where its code is."""
+        """In the child: be ready to say where its code is. What it starts is in its group, and is killed."""
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
         if _SIGNAL is not None:
             faulthandler.register(_SIGNAL, self._places, all_threads=False, chain=False)
 
     def begin(self, pid: int) -> None:
         """In the parent: this is the child."""
         self._pid = pid
+        with contextlib.suppress(OSError):  # the child does it, too: neither can know who comes first
+            os.setpgid(pid, pid)
         with contextlib.suppress(psutil.Error):
             self._process = psutil.Process(pid)
             self._before = self._process.memory_info().rss
 
     def look(self) -> Stuck | None:
         """In the parent, several times a second: whether it is stuck. Then it is killed (but not reaped)."""
+        if self._process is None:
+            return None
         try:
-            why = self._why_stuck()
+            status = self._process.status()
+            if status == psutil.STATUS_ZOMBIE:
+                self.kill()  # what it has started may live on, and hold the pipe for its answer
+                return None
+            why = self._why_stuck(self._process, is_asleep=status == psutil.STATUS_SLEEPING)
         except psutil.Error:  # it has ended
             return None
         if not why:
             return None
         where = self._where()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        self.kill()
         return Stuck(self.turns.last, why, where)
+
+    def kill(self) -> None:
+        """In the parent: end the child, and all that it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._pid:
+                os.killpg(self._pid, signal.SIGKILL)
 
     def ended(self, code: int) -> Stuck | None:
         """What to say of a child that has just ended in the middle of a play: who else but the judged code
@@ -152,10 +169,8 @@ class Watch:
         """The child has ended, and nothing more is asked of it."""
         self._places.close()
 
-    def _why_stuck(self) -> str:
-        if self._process is None:
-            return ""
-        turn, now, memory = self.turns.last, time.monotonic(), self._process.memory_info().rss
+    def _why_stuck(self, process: psutil.Process, *, is_asleep: bool) -> str:
+        turn, now, memory = self.turns.last, time.monotonic(), process.memory_info().rss
         if now > self._deadline:
             return "late"
         passed, self._looked = min(now - self._looked, 2 * TICK), now
@@ -163,18 +178,15 @@ class Watch:
             self._before = memory
         if self.turns.is_judged and memory - self._before > self._memory:
             return "memory"
+        times = process.cpu_times()
+        used = times.user + times.system
         if turn != self._turn or not self.turns.is_judged:
-            self._turn, self._used, self._slept = turn, self._time_used(), 0.0
-        elif self._time_used() - self._used >= self._busy:
+            self._turn, self._used, self._slept = turn, used, 0.0
+        elif used - self._used >= self._busy:
             return "busy"
-        elif self._process.status() == psutil.STATUS_SLEEPING:  # and not just kept from the processor
+        elif is_asleep:  # and not just kept from the processor
             self._slept += passed
         return "blocked" if self._slept >= BLOCKED_SECONDS else ""
-
-    def _time_used(self) -> float:
-        assert self._process is not None
-        used = self._process.cpu_times()
-        return used.user + used.system
 
     def _where(self) -> str:
         """Let it write down where it is; returns the innermost place that is no library's.
@@ -218,7 +230,11 @@ def out_of_the_way(descriptor: int) -> int:
 
 
 def _own_place(text: str) -> str:
-    """The innermost place in what `faulthandler` has written that is no library's, if there is one."""
+    """The innermost place in what `faulthandler` has written that is no library's, if there is one.
+
+    Where a student's component is at work, that is its place, and not one in our server that it has called.
+    """
     frames = [(found["file"], int(found["line"]), found["function"]) for found in _FRAME.finditer(text)]
     own = [frame for frame in frames if not is_library(frame[0])]
+    own.sort(key=lambda frame: frame[0].startswith(_LAB))
     return place_at(*own[0]) if own else ""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from random import Random
 
@@ -219,6 +220,22 @@ def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) 
     assert [(each.step, each.name) for each in found.found] == [("1.4", name)]
     assert min(found.plays, found.calls) > 0, "the play that it was stuck in counts, too"
     assert not psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    "does", ["os.fork()", "os.fork() or (open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"]
+)
+def test_copies_of_its_process_neither_answer_nor_live_on(does: str, tmp_path: Path) -> None:
+    """Whatever they do: the verdict is that of the first, and none is left."""
+    seen = tmp_path / "seen"
+    seen.touch()
+    found = directly("pubsub", _pubsub_with(tmp_path, f"import os, time; {does.format(seen=str(seen))}"))
+    assert (found.defect, found.lacking, breaches_in(found)) == ("", "", [])
+    deadline = time.monotonic() + 30
+    for pid in map(int, seen.read_text().split()):
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, pid
+            time.sleep(0.01)
 
 
 def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:

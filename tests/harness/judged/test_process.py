@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from harness.judged import process as process_module
+from harness.judged.kept import Kept
 from harness.judged.listeners import is_listened_on
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
@@ -373,6 +374,7 @@ def test_a_keeper_that_takes_its_time_is_reaped_later(start: Start, monkeypatch:
     """On a busy machine it has not ended when it is let go of: nothing is lost, and Python has no warning."""
     monkeypatch.setattr(process_module, "_KILL_SECONDS", 0.0)
     slow = start("itself")
+    assert isinstance(slow._kept, Kept)
     keeper = psutil.Process(slow._kept._keeper.pid)
     slow.kill()
     start.started.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import selectors
 
@@ -12,7 +13,8 @@ from harness.judged import targets
 from harness.running import forks
 from harness.running.fork_pool import SimJob, packed
 from harness.running.run import Case
-from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch
+from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch, _own_place
+from lab import protocol
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stuck | None) -> tuple[int, str]:
@@ -52,3 +54,13 @@ def test_a_child_without_runs_says_why(
 ) -> None:
     """An error of ours is its text; what the judged code did to its process is named."""
     assert ended(monkeypatch, written, code, None) == (0, error)
+
+
+def test_the_place_where_it_is_stuck_is_the_students() -> None:
+    """Not one of a library, nor in our server that the component has called; else the innermost there is."""
+    library, ours = asyncio.__file__, protocol.__file__
+    frames = [(library, 1, "run"), (ours, 2, "encode"), ("mine/pubsub.py", 3, "publish"), (ours, 4, "serve")]
+    lines = [f'  File "{file}", line {line} in {function}' for file, line, function in frames]
+    assert _own_place("\n".join(lines)) == "pubsub.py, line 3, in publish"
+    assert _own_place("\n".join(lines[:2])).startswith("protocol.py, line 2, in encode")
+    assert _own_place(lines[0]) == ""

@@ -589,6 +589,24 @@ def test_code_that_never_returns_is_told_with_its_line(stuck_runs: dict[str, lis
     assert written.case.until is None, "a replay file is played again when the code is right"
 
 
+def test_a_file_is_not_written_without_end(tmp_path: Path) -> None:
+    """Our files are in memory: a write that makes one larger than any play needs fails, like on a full disk."""
+    big = "open('big', 'wb').write(bytes(201 * 1024 * 1024))"
+    run = play_with(tmp_path, f"os = __import__('os'); os.chdir(os.environ['DATA_DIR']); {big}")
+    assert "File too large" in run.causes[0].what, run.causes
+
+
+def test_what_is_sent_to_be_shown_is_small() -> None:
+    """All events of a play come to the process that asked, but not the megabytes of chat in them."""
+    case = Case(2, "1", MODEST)
+    (((lean,),), ((shown,),)) = [
+        play(SimJob(targets.reference(), [case], lean=each)) for each in (True, False)
+    ]
+    assert (lean.history, lean.digest) == ([], shown.digest)
+    assert len(shown.history) > 2000
+    assert len(msgspec.json.encode(shown)) < 5_000_000
+
+
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
     """A task that waits for a lock at the end of a failed play is reported, with its line."""
     run = play_with(tmp_path, "lock = asyncio.Lock(); await lock.acquire(); await lock.acquire()")
