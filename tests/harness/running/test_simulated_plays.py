@@ -590,9 +590,9 @@ def test_code_that_never_returns_is_told_with_its_line(stuck_runs: dict[str, lis
 
 
 def test_a_file_is_not_written_without_end(tmp_path: Path) -> None:
-    """Our files are in memory: a write that makes one larger than any play needs fails, like on a full disk."""
-    big = "open('big', 'wb').write(bytes(201 * 1024 * 1024))"
-    run = play_with(tmp_path, f"os = __import__('os'); os.chdir(os.environ['DATA_DIR']); {big}")
+    """Our files are in memory: a write fails that makes one larger than any play needs, as on a full disk."""
+    place = "__import__('pathlib').Path(__import__('os').environ['DATA_DIR'], 'big')"
+    run = play_with(tmp_path, f"big = {place}.open('wb'); big.seek(2**28); big.write(b'x'); big.flush()")
     assert "File too large" in run.causes[0].what, run.causes
 
 
