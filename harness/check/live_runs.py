@@ -8,8 +8,9 @@ from contextlib import suppress
 from itertools import product
 
 from harness.check.one_world import OneWorld
+from harness.contracts.result import Played
 from harness.history.events import shortened
-from harness.running.direct_calls import Contracts, all_called_directly
+from harness.running.direct_calls import all_called_directly
 from harness.running.play import SoFar, play
 from harness.running.run import Run
 from harness.running.tasks import side_by_side
@@ -21,21 +22,27 @@ class Live(OneWorld):
 
     world = "live"
     _playing: SoFar | None = None
-    _contracts: Contracts
 
     async def play(self) -> list[list[Run]]:
         """The runs; each exercise is shown as soon as it and those before it are over."""
-        say, n = self.terminal.texts.say, len(self.options.chosen)
-        with self.terminal.waiting(say("ui.calling", done=0, n=n)) as tell:
-            self._contracts = await all_called_directly(
-                self.options.chosen, os.cpu_count() or 1, lambda done: tell(say("ui.calling", done=done, n=n))
-            )
+        await self._call_directly()
         if self.options.jobs > 1:
             found = await self._side_by_side()
         else:
             found = [await self._one_run(number) for number in range(self.options.runs)]
         self.show_alike()
         return found
+
+    async def _call_directly(self) -> None:
+        """Call all components, before anything is played: nothing runs beside a live play."""
+
+        def called(exercise: int, played: Played | None) -> None:
+            self._contracts[exercise] = played
+            tell(say("ui.calling", done=len(self._contracts), n=n))
+
+        say, n = self.terminal.texts.say, len(self.options.chosen)
+        with self.terminal.waiting(say("ui.calling", done=0, n=n)) as tell:
+            await all_called_directly(self.options.chosen, os.cpu_count() or 1, called)
 
     async def _one_run(self, number: int) -> list[Run]:
         """All exercises once, one after the other."""
@@ -47,7 +54,7 @@ class Live(OneWorld):
                     exercise,
                     target,
                     seed,
-                    contract=self._contracts[exercise],
+                    contract=self._contracts.get(exercise),
                     skip_slow=self.options.skip_slow,
                     progress=tell,
                     begun=self._begin,
@@ -69,7 +76,7 @@ class Live(OneWorld):
             async with places:
                 target, seed = self.options.chosen[exercise], str(self.options.seed + number)
                 keep = self.options.html_file is not None
-                job = Job(exercise, target, seed, self.options.skip_slow, self._contracts[exercise], keep)
+                job = Job(exercise, target, seed, self.options.skip_slow, self._contracts.get(exercise), keep)
                 found[number, exercise] = await run_in_process(job)
             tell(self._progress(len(found)))
             while waiting and waiting[0] in found:
@@ -81,10 +88,12 @@ class Live(OneWorld):
         return [self._known_of(number) for number in range(self.options.runs)]
 
     def certain_now(self) -> list[Run]:
-        """What is certain of the exercise that is being played, if anything is."""
+        """What is certain of the exercise that is being played, and of those that come later."""
+        playing: list[Run] = []
         with suppress(Exception):  # it was made for a whole history, and it is not worth a traceback
-            return [run for run in [self._playing()] if run.steps] if self._playing else []
-        return []
+            playing = [run for run in [self._playing()] if run.steps] if self._playing else []
+        others = super().certain_now()
+        return playing + [run for run in others if run.exercise not in {each.exercise for each in playing}]
 
     def _begin(self, so_far: SoFar) -> None:
         self._playing = so_far

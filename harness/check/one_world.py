@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from harness.check.options import Options
+from harness.contracts.result import Played
 from harness.reports.alike import Alike
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
+from harness.running.direct_calls import known_directly
 from harness.running.run import Run
 from harness.verdict.steps import steps_of
 
@@ -24,6 +26,7 @@ class OneWorld:
         self.large: list[Run] = []  # played on top of what was asked for: see Summary
         self._began = time.monotonic()
         self._known: dict[tuple[int, int], Run] = {}  # by number and exercise
+        self._contracts: dict[int, Played | None] = {}
         self._offered: set[tuple[int, int]] = set()  # those of them that `show` has had
         self._shown: dict[int, Run] = {}  # by exercise, the run that a page would show
         self._alike = Alike()
@@ -48,7 +51,8 @@ class OneWorld:
         whole = [self._known_of(number) for number in range(self.options.runs)]
         unfinished = [run for runs in whole if len(runs) < len(self.options.chosen) for run in runs]
         for now in self.certain_now():
-            self.terminal.block(self.terminal.texts.say("ui.partly", exercise=now.exercise), 0, "bold")
+            heading = "ui.partly" if now.seconds else "ui.only_called"
+            self.terminal.block(self.terminal.texts.say(heading, exercise=now.exercise), 0, "bold")
             self.terminal.run(now)
             unfinished.append(now)
         summary = self._summed_up([runs for runs in whole if len(runs) == len(self.options.chosen)])
@@ -75,8 +79,13 @@ class OneWorld:
         return [run for run in found if run is not None]
 
     def certain_now(self) -> list[Run]:
-        """What is certain of the exercises that are being played, where anything is."""
-        raise NotImplementedError
+        """What is certain of exercises of which no run is over: what direct calls have shown."""
+        known = {exercise for _, exercise in self._known}
+        return [
+            known_directly(exercise, target, contract, str(self.options.seed), self.world)
+            for exercise, target in self.options.chosen.items()
+            if (contract := self._contracts.get(exercise)) and contract.found and exercise not in known
+        ]
 
     async def play(self) -> list[list[Run]]:
         """The runs, each with its exercises; whatever is worth showing is shown."""

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from harness.check.files import write_replay
 from harness.check.one_world import OneWorld
 from harness.check.options import Options
-from harness.contracts.result import Played
 from harness.minimize.shrink import MOST_SECONDS, anomalies_of, shrink
 from harness.reports.summary import Scene, Summary, worst_of
 from harness.reports.terminal import Terminal
-from harness.running.direct_calls import add_contract, called_directly, known_directly
+from harness.running.direct_calls import add_contract, called_directly
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
@@ -34,7 +33,6 @@ class Simulated(OneWorld):
 
     def __init__(self, options: Options, terminal: Terminal) -> None:
         super().__init__(options, terminal)
-        self._contracts: dict[int, Played | None] = {}
         self._for_a_scene = MOST_SECONDS
 
     async def play(self) -> list[list[Run]]:
@@ -106,15 +104,6 @@ class Simulated(OneWorld):
         )
         self._add_contracts()
         return [self._known_of(number) for number in range(self.options.runs)]
-
-    def certain_now(self) -> list[Run]:
-        """What direct calls have shown of exercises of which no run is over, as if it hangs."""
-        known = {exercise for _, exercise in self._known}
-        return [
-            known_directly(self._case(exercise, 0), self.options.chosen[exercise], contract)
-            for exercise, contract in self._contracts.items()
-            if exercise not in known and contract is not None and contract.found
-        ]
 
     def _add_contracts(self) -> None:
         """Add what direct calls have shown to all that is known."""

@@ -10,7 +10,7 @@ from harness.contracts.result import Played
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
 from harness.running.fork_pool import ContractJob, ForkPool
-from harness.running.run import Case, Run
+from harness.running.run import Run
 from harness.running.tasks import side_by_side
 from harness.verdict.causes import with_contract
 from harness.verdict.judge import explain_by_first, without_verdict
@@ -31,9 +31,11 @@ async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Play
 
 
 async def all_called_directly(
-    chosen: Mapping[int, Target], at_once: int = 1, tell: Callable[[int], None] = lambda done: None
+    chosen: Mapping[int, Target],
+    at_once: int = 1,
+    tell: Callable[[int, Played | None], None] = lambda exercise, played: None,
 ) -> Contracts:
-    """The results for these exercises, `at_once` at a time; `tell` is called with the number that are over.
+    """The results for these exercises, `at_once` at a time; `tell` is called with each when it is there.
 
     Systems without `os.fork`, which cannot simulate either (see `--world sim`), are not supported.
     """
@@ -49,10 +51,8 @@ async def all_called_directly(
 
     async def one(exercise: int) -> None:
         found[exercise] = await called_directly(pool, exercise, chosen[exercise])
-        done.append(exercise)
-        tell(len(done))
+        tell(exercise, found[exercise])
 
-    done: list[int] = []
     async with ForkPool(at_once) as pool:
         await side_by_side(*(one(exercise) for exercise in components))
     return found
@@ -77,14 +77,12 @@ def add_contract(run: Run, contract: Played | None) -> None:
         run.steps = without_verdict(run.exercise, run.component)
 
 
-def known_directly(case: Case, target: Target, contract: Played) -> Run:
-    """A simulated run of which nothing is known but what direct calls have shown."""
+def known_directly(exercise: int, target: Target, contract: Played, seed: str, world: str) -> Run:
+    """A run of which nothing is known but what direct calls have shown."""
+    component = target.component
     broken = dict.fromkeys(each.step for each in contract.found)
-    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, target.component), None) for step in broken]
-    run = Run(
-        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], component=target.component
-    )
-    run.case = case
+    steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, component), None) for step in broken]
+    run = Run(exercise, seed, world, target.label, 0.0, steps, [], [], 0.0, [], component=component)
     add_contract(run, contract)
     return run
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -127,6 +127,26 @@ def test_what_direct_calls_have_shown_is_told_of_a_simulation_that_hangs(
     out, _ = capsys.readouterr()
     assert "(published_unsaved)" in out
     assert "So far 0 of 4 steps passed, 1 failed, 0 inconclusive, 0 skipped, 3 not judged." in out
+
+
+def test_live_what_direct_calls_have_shown_is_told_of_exercises_that_were_not_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All components are called before the first exercise is played."""
+
+    async def called(chosen: object, at_once: int, tell: Callable[[int, Played | None], None]) -> None:
+        breach = Breach("2.2", "published_unsaved", "", "accept", {}, [])
+        tell(2, Played("sequencer", plays=5, calls=70, found=[breach]))
+
+    async def played(*_: object, **__: object) -> None:
+        await interrupted_here()
+
+    monkeypatch.setattr(live_runs, "all_called_directly", called)
+    monkeypatch.setattr(live_runs, "play", played)
+    assert check(options((1, 2), world="live")) == 130
+    out, _ = capsys.readouterr()
+    assert "Exercise 2 was not played to its end. What direct calls of its component have shown:" in out
+    assert "(published_unsaved)" in out
 
 
 def test_while_a_failure_is_made_smaller_everything_is_known(
