@@ -76,7 +76,7 @@ async def test_in_french_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The counts agree with whatever number they are."""
     verdicts = {"15": "lost", "30": "inconclusive"}
     _, out, _ = await simulated(monkeypatch, lambda case: verdicts.get(case.seed, "passed"), "fr", runs=20)
-    assert "Sur 20 essais, réussis : 18, échoués : 1 (graine 15s), non concluants : 1 (graine 30s)" in out
+    assert "Sur 20 essais, réussis : 18, échoués : 1 (graine 15s), non concluants : 1 (graine 30s)" in out
 
 
 async def test_only_inconclusive_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from harness.verdict.outcome import Outcome, StepResult, Text
 OUTCOMES = {"2.1": "passed", "2.2": "failed", "2.3": "inconclusive", "2.4": "skipped"}
 
 
-async def play(exercise, target, seed, *, skip_slow=False, progress=None):
+async def play(exercise, target, seed, *, contract=None, skip_slow=False, progress=None):
     steps = []
     for step in steps_of(exercise):
         outcome = Outcome(OUTCOMES.get(step, "passed"))
