@@ -163,7 +163,7 @@ class PresenceManager(Protocol):
     `offline_timeout` seconds. Each call returns what it changed, each user once in each room, and nothing
     that stayed the same. A connection that is not known (any more) changes nothing, in any call.
 
-    `last_seen` is when one of the user's connections showed its last sign of life, in whole milliseconds.
+    `last_seen` is the time of the user's last sign of life, on whichever connection, in whole milliseconds.
     `away` may be shown instead of `online` after one and a half intervals of silence.
     """
 

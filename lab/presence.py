@@ -89,7 +89,8 @@ class PresenceManager:
     def sweep(self, now: float) -> list[Change]:
         """See `interfaces.PresenceManager`."""
         changes: list[Change] = []
-        for name, connection in list(self._connections.items()):
+        # In the order of their last signs of life: the last one of a user tells when that was.
+        for name, connection in sorted(self._connections.items(), key=lambda each: each[1].seen):
             silence = now - connection.seen
             if silence >= self._offline_after:
                 changes += self.lost(name, now)

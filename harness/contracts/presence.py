@@ -8,6 +8,7 @@ at the very moment of a timeout. So no connection is ever silent for exactly the
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -122,6 +123,16 @@ ALWAYS = [
             Act("in_room", room="red"),
         ],
     ),
+    # Both connections of a user fall silent, and the one that was seen last is not the one that came last.
+    Plan(
+        "",
+        [
+            *_arrive(["c1", "c3"], ["red"]),
+            Act("pass", seconds=PAUSES[0]),
+            Act("seen", "c1"),
+            Act("pass", seconds=PAUSES[-1]),
+        ],
+    ),
     # One connection in many rooms.
     Plan("", [*_arrive(["c1"], [f"room{number}" for number in range(60)]), Act("lost", "c1")]),
 ]
@@ -198,10 +209,11 @@ class _Play:
                 if known is not None:
                     self._see(name)
                     known.rooms.discard(act.room)
-                self._change("left", name, act.room, ended=known)
+                here = [_Known(known.user, known.seen, {act.room})] if known is not None else []
+                self._change("left", name, act.room, ended=here)
             case "lost":
                 self._known.pop(name, None)
-                self._change("lost", name, ended=known)
+                self._change("lost", name, ended=[known] if known is not None else [])
             case "pass":
                 self._pass(act.seconds * self._timeout, act.room if act.looks else None)
             case "in_room":
@@ -253,9 +265,7 @@ class _Play:
             self._call("in_room", (room, self._now), self._written("in_room", (room,)))
         silent = [name for name, known in self._known.items() if self._now - known.seen > self._timeout]
         self._silent = silent
-        ended = [self._known.pop(name) for name in silent]
-        last = min((known.seen for known in ended), default=self._now)
-        self._change("sweep", ended=_Known("", last, set()))
+        self._change("sweep", ended=[self._known.pop(name) for name in silent])
         if not self._is_over:
             self._check_connected()
 
@@ -288,8 +298,8 @@ class _Play:
                 found[key] = max(found.get(key, 0.0), known.seen)
         return found
 
-    def _change(self, method: str, *names: str, ended: _Known | None = None) -> None:
-        """Call a method, and compare the changes that it returns."""
+    def _change(self, method: str, *names: str, ended: Sequence[_Known] = ()) -> None:
+        """Call a method, which ends these connections, and compare the changes that it returns."""
         args = (*names, self._now)
         call = self._written(method, names)
         self._touched = self._touched | {self._user(name) for name in names[:1]} if names else set()
@@ -306,7 +316,7 @@ class _Play:
             got = []
         self._compare(method, call, got, ended)
 
-    def _compare(self, method: str, call: str, got: list[Change], ended: _Known | None) -> None:
+    def _compare(self, method: str, call: str, got: list[Change], ended: Sequence[_Known]) -> None:
         present = self._present()
         shown = {key: status for key, status in self._shown.items() if status != Status.OFFLINE}
         told = Counter((change.room, change.presence.user) for change in got)
@@ -342,7 +352,7 @@ class _Play:
         key: tuple[str, str],
         present: dict[tuple[str, str], float],
         got: list[Change],
-        ended: _Known | None,
+        ended: Sequence[_Known],
     ) -> None:
         status, before = change.presence.status, self._shown.get(key, Status.OFFLINE)
         if status == Status.OFFLINE and key in present:
@@ -397,7 +407,7 @@ class _Play:
         presence: Presence,
         key: tuple[str, str],
         present: dict[tuple[str, str], float],
-        ended: _Known | None,
+        ended: Sequence[_Known],
     ) -> None:
         """Check `last_seen`: the last sign of life in this room, or on any of the user's connections."""
         room, user = key
@@ -405,7 +415,9 @@ class _Play:
         if key in present:
             earliest = present[key]
         else:
-            earliest = ended.seen if ended is not None else 0.0
+            earliest = max(
+                (each.seen for each in ended if each.user == user and room in each.rooms), default=0.0
+            )
             if method in ("left", "lost"):  # the end of a connection may count as its last sign of life
                 latest = self._now
         seen: Any = presence.last_seen
@@ -463,7 +475,7 @@ class _Play:
         elif each.status != self._shown.get(key) and self._should_agree(each):
             self._wrong_answer("3.4", "in_room", "away_unlike", shown)
         else:
-            self._last_seen("3.1", "in_room", call, each, key, present, None)
+            self._last_seen("3.1", "in_room", call, each, key, present, ())
 
     def _should_agree(self, each: Presence) -> bool:
         """Whether the last change must have the same status: `away` is only listed if a sweep returned it."""

@@ -127,6 +127,18 @@ ALWAYS = [
             *(Act("join", LATE, room, count=None) for room in ROOMS),
         ],
     ),
+    # A reader stops at a page, and more messages than a page holds are accepted until it reads on.
+    *(
+        Plan(
+            "",
+            [
+                Act("stored", count=stored),
+                Act("join", 0.0, count=0, limit=pages),
+                *(Act("say", LATE + number / 1000) for number in range(MAX_PAGE + 30)),
+            ],
+        )
+        for stored, pages in ((3, 1), (MAX_PAGE + 3, 2))
+    ),
     # Many messages without an id.
     Plan("", [Act("say", number / 1000, ROOMS[number % 2]) for number in range(400)]),
 ]
