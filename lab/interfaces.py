@@ -97,8 +97,9 @@ class MessageStore(Protocol):
     async def save(self, messages: list[Message]) -> None:
         """Return when all of `messages` are safe on disk: a SIGKILL after that loses none of them.
 
-        From then on the other methods tell them. `messages` may be of several rooms. Callers run
-        concurrently, also for one room; those are called in the order of their numbers.
+        From then on the other methods tell them; before that, only what is on disk already, since it may be
+        shown to a client. `messages` may be of several rooms. Callers run concurrently, also for one room;
+        those are called in the order of their numbers.
         """
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:

@@ -3,7 +3,8 @@
 After each save that has returned, and after each write to the disk, the folder is copied as SIGKILL would
 have left it just then; where something was appended to a text file, once more with its end torn off. Each
 copy is opened by a second instance, which must return all that was saved by then, and may return what was
-being saved. It saves one more message, which a third instance must return too.
+being saved. It saves one more message, which a third instance must return too. What
+the second one writes while it is being made is looked at as well: SIGKILL may strike then, too.
 """
 
 from __future__ import annotations
@@ -76,6 +77,14 @@ _FULL = 0.15
 """The share of plays that end on a full disk."""
 MOST_EXAMINED = 6
 """Copies that are opened and examined in one play."""
+MOST_STARTS, MOST_APPENDED = 5, 2
+"""Copies that are made while a copy is being opened, and how many of them after something was appended."""
+_EARLY = 3
+"""Questions that are asked while a save is under way."""
+_WHY_MISSING = {"full": "missing", "killed_starting": "missing_starting", "killed_early": "told_early"}
+"""What is behind a missing message wherever the store ended in this way."""
+_CUT_OFF = ("torn", "killed_writing", "killed_starting")
+"""Ends in the middle of a write."""
 _TORN = (0.1, 0.5, 0.95)
 """The share that stays of what was just written."""
 _BETWEEN = (0, 0, 0.0005, 0.002)
@@ -98,7 +107,8 @@ class Words(Struct, frozen=True):
 class Act(Struct, frozen=True):
     """`save`: some concurrent calls; `ask` something; `close` and open again; `skip` some numbers.
 
-    `long` saves in a room with a long name; `full` saves when the disk is full, which is the last act.
+    `long` saves in a room with a long name; `early` asks for the newest messages while a save is under way;
+    `full` saves when the disk is full, which is the last act.
     """
 
     what: str
@@ -156,6 +166,7 @@ ALWAYS = [
     Plan("", [Act("found", [[Words(0, user, id, "hello")]]) for user in USERS[:2] for id in IDS[:6]]),
     Plan("", [Act("found", [[words]]) for by in _GLUE for words in _alike(by)]),
     Plan("", [_saved(0), Act("full", [[Words(0, USERS[0], "", "hello")]])]),
+    Plan("", [_saved(0), Act("early", [[Words(0, USERS[0], "", "hello")]])]),
 ]
 
 
@@ -208,19 +219,25 @@ async def play(plan: Plan, stage: Stage) -> None:
 class _Copy(Struct):
     """The folder as it was at some moment, and what had been saved by then, or was being saved.
 
-    `step` is the step of the course that it tests; `how` says what ended the store there, `end` shows it in
-    the list of calls, and `at` is the number of events by then.
+    `step` is the step of the course that it tests; `how` says what ended the store there, `before` has the
+    calls by then, and `end` shows the end among them.
     """
 
     path: Path
     step: str
     how: str
-    at: int
+    before: list[Called]
     saved: list[Message]
     maybe: list[Message]
     end: str = "SIGKILL"
     content: bytes = b""
     """What stands in its files, before a new instance opens them."""
+
+    @property
+    def calls(self) -> list[Called]:
+        """What had happened, with the end."""
+        ended = [] if self.how.startswith("stopped") else [Called(self.before[-1].at, 0, "", self.end)]
+        return [*self.before, *ended]
 
     def has_written(self, message: Message) -> bool:
         """Whether a message stands in its files, by its timestamp as digits: no two have the same."""
@@ -243,6 +260,10 @@ class _Play:
         """What each `save` was given, those that run included."""
         self._numbers = dict.fromkeys(ROOMS, 0)
         self._copies: list[_Copy] = []
+        self._opening: _Copy | None = None
+        """The copy that a new instance is being made for."""
+        self._starts: list[_Copy] = []
+        """That copy as it was while the instance was being made."""
         self._used: set[tuple[str, str, str]] = set()
         self._tags = 0
         self._examined = 0  # events before the copy that is being examined
@@ -267,7 +288,10 @@ class _Play:
         most = MOST_EXAMINED if len(self._saved) < _MANY else 1  # reading many is slow
         chosen = self._rng.sample(self._copies, min(most, len(self._copies)))
         for copy in sorted(chosen, key=self._copies.index):
+            known = len(self._stage.breaches)
             await self._examine(copy)
+            for start in self._starts if len(self._stage.breaches) == known else ():
+                await self._examine_start(start)
 
     async def _open(self, data: Path, step: str) -> None:
         self._store: Any = await self._call(
@@ -290,6 +314,8 @@ class _Play:
                 await self._find_it(act.saves[0][0])
             case "another":
                 await self._make_another()
+            case "early":
+                await self._ask_early(act.saves[0][0])
             case "full":
                 # A save may raise; if it returns, it has saved. After that, the store is not judged.
                 self._is_full = True
@@ -318,6 +344,22 @@ class _Play:
         if not self._is_over:
             await self._compare("find", key, self._saved[-1])
 
+    async def _ask_early(self, words: Words) -> None:
+        """Ask while a message is being saved: what is told then may be shown to a client, so it survives."""
+        message = self._message(words)
+        save = asyncio.create_task(self._save([message]))
+        for _ in range(_EARLY):
+            await asyncio.sleep(0)
+            if save.done():
+                break
+            told = await self._call("4.5", "newest", self._store.newest, message.room, MAX_PAGE)
+            if isinstance(told, list) and message in told:
+                copy = self._copy("4.3", "killed_early")
+                if copy is not None:
+                    copy.saved = list(dict.fromkeys([*copy.saved, message]))
+                break
+        await self._wait_for([save])
+
     async def _make_another(self) -> None:
         """A second instance of the same class, with another folder, must share nothing with the first."""
         kind, room = type(self._store), ROOMS[0]
@@ -344,6 +386,10 @@ class _Play:
         for batch in batches:
             tasks.append(asyncio.create_task(self._save(batch)))
             await asyncio.sleep(self._rng.choice(_BETWEEN))  # the next begins while this one is running
+        return await self._wait_for(tasks)
+
+    async def _wait_for(self, tasks: list[asyncio.Task[None]]) -> bool:
+        """Wait for calls of `save`; return whether all of them return."""
         _, pending = await asyncio.wait(tasks, timeout=self._stage.never)
         if pending:
             if self._is_full:
@@ -499,6 +545,8 @@ class _Play:
         """Copy the folder after a write."""
         if what is not None and what.path.parent == self._folder:
             self._strays.add(what.path.name)
+        if self._opening is not None:
+            self._copy_start(self._opening, what)
         if self._is_copying or self._is_full or not self._saving or len(self._copies) >= MOST_COPIES:
             return
         if what is not None and not what.path.is_relative_to(self._data):
@@ -511,6 +559,20 @@ class _Play:
                 name = what.path.relative_to(self._data)
                 os.truncate(copy.path / name, what.start + kept)
                 copy.end = f"SIGKILL; truncate({name}, {what.start + what.size} → {what.start + kept})"
+
+    def _copy_start(self, opening: _Copy, what: Written | None) -> None:
+        """Copy the folder while a new instance is made for it and may write: SIGKILL may strike then, too."""
+        is_appended = what is not None and what.size
+        if len(self._starts) >= (MOST_APPENDED if is_appended else MOST_STARTS):
+            return
+        if what is not None and not what.path.is_relative_to(opening.path):
+            return
+        path = self._folder / f"{opening.path.name}-{len(self._starts)}"
+        self._opening = None  # what the copying writes does not count
+        _copy_folder(opening.path, path)
+        self._opening = opening
+        before = [*opening.calls, *self._stage.history[self._examined :]]
+        self._starts.append(_Copy(path, "4.4", "killed_starting", before, [*opening.saved], opening.maybe))
 
     def _torn_at(self, what: Written) -> int:
         """How many bytes stay: some part, or all up to the middle of a character."""
@@ -539,17 +601,20 @@ class _Play:
             self._is_copying = False
         # In real time other threads keep running: what was saved meanwhile may be in the copy, or not.
         maybe = [message for batch in (*saving, *self._saving) for message in batch]
-        self._copies.append(_Copy(path, step, how, len(self._stage.history), saved, maybe))
+        self._copies.append(_Copy(path, step, how, list(self._stage.history), saved, maybe))
         return self._copies[-1]
 
     async def _examine(self, copy: _Copy) -> None:
         """Open a copy, check that all is there, save one more message, and check that it is there too."""
+        self._starts = []
         rooms = list(dict.fromkeys(message.room for message in [*copy.saved, *copy.maybe]))
         if not rooms or any(each.step == copy.step for each in self._stage.breaches):
             return
         self._examined = len(self._stage.history)
         copy.content = _content_of(copy.path)
+        self._opening = copy
         store = self._opened_copy(copy)
+        self._opening = None
         if store is None or not await self._is_all_there(copy, store, rooms) or copy.how == "full":
             return
         room = rooms[0]
@@ -569,6 +634,17 @@ class _Play:
         again = self._opened_copy(copy)
         if again is not None and await self._is_all_there(copy, again, rooms):
             again.close()
+
+    async def _examine_start(self, start: _Copy) -> None:
+        """Check that nothing is lost if the process is killed while a new instance is being made."""
+        if any(each.step == start.step for each in self._stage.breaches):
+            return
+        self._examined = len(self._stage.history)
+        store = self._opened_copy(start)
+        rooms = list(dict.fromkeys(message.room for message in [*start.saved, *start.maybe]))
+        if store is not None and await self._is_all_there(start, store, rooms):
+            with contextlib.suppress(Exception):
+                store.close()
 
     def _opened_copy(self, copy: _Copy) -> Any:
         self._show('MessageStore("data")')
@@ -615,8 +691,8 @@ class _Play:
 
     def _why_missing(self, copy: _Copy, message: Message) -> str:
         """The most likely mistake behind a message that a new instance does not have."""
-        if copy.how == "full":
-            return "missing"
+        if copy.how in _WHY_MISSING:
+            return _WHY_MISSING[copy.how]
         if copy.step == "4.4" and copy.how.endswith("_twice"):
             return "missing_torn"
         if copy.has_written(message):
@@ -658,7 +734,7 @@ class _Play:
         return got
 
     def _lost(self, copy: _Copy, variant: str, **params: Any) -> None:
-        if variant in ("no_start", "raises") and not copy.how.startswith(("torn", "killed_writing")):
+        if variant in ("no_start", "raises") and not copy.how.startswith(_CUT_OFF):
             variant = "unreadable"  # nothing was cut off: it cannot read what it has written itself
         if variant == "no_start" and copy.step == "4.4" and copy.how.endswith("_twice"):
             variant = "no_start_torn"
@@ -666,9 +742,8 @@ class _Play:
             variant = "missing_full"
         shown = {"after": copy.how, "saved": len(copy.saved), **params}
         duty = "MessageStore.close" if copy.how.startswith("stopped") else "MessageStore.save"
-        before, since = self._stage.history[: copy.at], self._stage.history[self._examined :]
-        ended = [] if copy.how.startswith("stopped") else [Called(before[-1].at, 0, "", copy.end)]
-        self._stage.breach_in([*before, *ended, *since], copy.step, "not_kept", duty, variant, **shown)
+        since = self._stage.history[self._examined :]
+        self._stage.breach_in([*copy.calls, *since], copy.step, "not_kept", duty, variant, **shown)
 
     def _look_for_unsynced(self) -> None:
         """Note what was saved but not synced, so that a power cut would lose it; on simulated disks only."""

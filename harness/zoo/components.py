@@ -165,6 +165,20 @@ _REPLAY = (
     "                since = page.messages[-1].sequence\n"
 )
 _LOCK = "        async with self._locks[room]:\n"
+_ALL_PAGES = """        if since is not None:
+            more = True
+            while more:
+                page = await self.history(room, since, MAX_PAGE)
+                member.send(page)
+                await member.drain()
+                more = page.more
+                since = page.messages[-1].sequence if page.messages else since
+"""
+_THE_REST = (
+    "                while (page := await self.history(room, since, MAX_PAGE)).messages:\n"
+    "                    member.send(page)\n"
+    "                    since = page.messages[-1].sequence\n"
+)
 
 _keep(
     "sequencer",
@@ -190,6 +204,16 @@ _keep(
     "wrong_join",
     "A long replay is queued as a whole, without waiting for its reader.",
     ("                await member.drain()\n", ""),
+    also="2.1",
+)
+_keep(
+    "sequencer",
+    "the_rest_is_one_page",
+    "2.3",
+    "wrong_join",
+    "Under the lock, `attach` sends one page: more may have come while its reader was waited for.",
+    (_REPLAY, _ALL_PAGES),
+    (_THE_REST, "                member.send(await self.history(room, since, MAX_PAGE))\n"),
     also="2.1",
 )
 _keep(
@@ -378,6 +402,11 @@ _keep(
 
 # --- exercise 4 -----------------------------------------------------------------------------------
 
+_APPEND = (
+    "        await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())\n"
+)
+_REMEMBER = "        for message in messages:\n            self._remember(message)\n"
+
 _keep(
     "store",
     "two_threads_write",
@@ -472,4 +501,28 @@ _keep(
         "        self._file.flush()",
         '        Path("store.log").write_bytes(lines)\n        self._file.flush()',
     ),
+)
+_keep(
+    "store",
+    "the_file_is_written_anew_at_the_start",
+    "4.4",
+    "not_kept",
+    "A new instance empties the file and writes it again: a SIGKILL at that moment loses everything.",
+    (
+        "        self._file.truncate(whole)",
+        "        self._file.seek(0)\n"
+        "        kept = self._file.read(whole)\n"
+        "        self._file.truncate(0)\n"
+        "        self._file.write(kept)\n"
+        "        self._file.flush()",
+    ),
+)
+_keep(
+    "store",
+    "a_message_is_told_before_it_is_written",
+    "4.3",
+    "not_kept",
+    "A message can be read while its `save` is waiting for the disk: a client may see it, and it is lost.",
+    (_REMEMBER, ""),
+    (_APPEND, _REMEMBER + _APPEND),
 )

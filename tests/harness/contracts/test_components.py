@@ -124,6 +124,17 @@ def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> No
     assert {each.step for each in found.found} <= {*animal.steps, *animal.also}, breaches_in(found)
 
 
+def test_the_last_of_several_connections_says_when_its_user_was_seen(tmp_path: Path) -> None:
+    """Where all fall silent at once, the order in which they are forgotten makes no difference."""
+    text = (find_folder("solutions").parent / REFERENCE["presence"]).read_text(encoding="utf-8")
+    ordered = "sorted(self._connections.items(), key=lambda each: each[1].seen)"
+    assert ordered in text
+    path = tmp_path / "presence.py"
+    path.write_text(text.replace(ordered, "list(self._connections.items())"), encoding="utf-8")
+    (breach,) = played("presence", path).found
+    assert (breach.step, breach.name, breach.variant) == ("3.4", "wrong_last_seen", "earlier")
+
+
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_a_stub_breaks_what_its_exercise_is_about(component: str) -> None:
     """No stub keeps its contract as it is handed out."""
