@@ -95,7 +95,7 @@ def play_contract(
     what = (component, where, folder, seed)
     played = play_in_virtual_time(*what, watched=watched)
     is_race_hidden = played.threads > 1 and not played.found
-    if is_race_hidden or (played.lacking and not played.found):
+    if is_race_hidden or (played.lacking not in ("", "crash") and not played.found):
         played = play_in_real_time(*what, watched=watched)
     return played
 
@@ -199,6 +199,7 @@ class _Series:
         """Where the event loop was blocked, for however short a time."""
         self.result = Played(component)
         self.is_over = False
+        self._modules = set(sys.modules)
         self.watched = _UNWATCHED
         self.turn = 0
 
@@ -217,7 +218,10 @@ class _Series:
                 if is_late or all(step in self._found for step in self._steps):
                     return
         except Exception:
-            self.result.defect = traceback.format_exc()
+            if self._modules <= sys.modules.keys():
+                self.result.defect = traceback.format_exc()
+            else:  # the component has removed what we need ourselves
+                self.result.lacking, self.result.where = "crash", "sys.modules"
         finally:
             self.is_over = True
             told = [str(each.params.get("where")) for each in self._found.values()]

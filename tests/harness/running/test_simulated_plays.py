@@ -522,6 +522,7 @@ def test_a_server_that_blocks_is_told_with_its_line(tmp_path: Path, seconds: str
 DISARMED = {
     "import os; os.closerange(0, 5000)": "os.close",
     "import builtins; builtins.len = None": "builtins",
+    "import sys; sys.modules.clear()": "sys.modules",
 }
 """What takes away, from the process that plays, what it would answer by; and how that is told."""
 
@@ -532,13 +533,13 @@ def test_code_that_disarms_its_process_is_no_fault_of_the_kit(tmp_path: Path, do
     if DISARMED[does] == "os.close":
         with pytest.raises(CrashError, match=DISARMED[does]):
             play_with(tmp_path, does)
-    text = Path(targets.ROOT / "solutions/ex1_chat/pubsub.py").read_text(encoding="utf-8")
-    text = text.replace("        for member in", f"        {does}\n        for member in")
-    (tmp_path / "pubsub.py").write_text(text)
+    text = Path(targets.ROOT / "solutions/ex4_persistence/store.py").read_text(encoding="utf-8")
+    text = text.replace("        return self._ids", f"        {does}\n        return self._ids")
+    (tmp_path / "store.py").write_text(text)
 
     async def called() -> Played:
         async with ForkPool(1) as pool:
-            return await pool.call(ContractJob("pubsub", str(tmp_path / "pubsub.py")))
+            return await pool.call(ContractJob("store", str(tmp_path / "store.py")))
 
     played = asyncio.run(called())
     assert not played.defect
