@@ -37,8 +37,9 @@ class MessageStore:
 
     async def save(self, messages):
         for room in dict.fromkeys(m.room for m in messages):
-            with open(self._path(room), "ab", buffering=0) as f:
+            with open(self._path(room), "ab") as f:  # buffered: a write to a disk that is full may be a short one
                 f.write(b"".join(self._record(m) for m in messages if m.room == room))
+                f.flush()
                 os.fsync(f.fileno())
 
     async def page(self, room, since, limit):
