@@ -258,6 +258,17 @@ def test_short_pauses_are_noted(tmp_path: Path) -> None:
     assert found.notes == [("sleeps", {"where": where})]
 
 
+def test_pauses_of_our_own_are_no_ones(tmp_path: Path) -> None:
+    """We let threads run after each write of a store: that is no `time.sleep` of the code that writes."""
+    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
+    save = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
+    assert save in text
+    path = tmp_path / "store.py"
+    path.write_text(text.replace(save, "self._append(lines.encode())"), encoding="utf-8")
+    found = play_in_real_time("store", str(path), tmp_path)
+    assert (found.found, found.notes) == ([], [])
+
+
 @pytest.mark.parametrize("does", ["get_running_loop().stop()", "current_task().cancel()"])
 def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> None:
     """That is the component's doing, and no fault of the kit."""
