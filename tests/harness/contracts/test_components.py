@@ -388,6 +388,20 @@ def test_a_call_that_ends_at_once_is_one_line() -> None:
     ]
 
 
+def test_what_a_nested_call_calls_is_one_level_deeper(tmp_path: Path) -> None:
+    """A member that unsubscribes while it is sent a frame does so inside of its own `send`."""
+    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
+    copied = "for member in self.members(room):"
+    assert copied in text
+    path = tmp_path / "pubsub.py"
+    path.write_text(text.replace(copied, "for member in self._rooms.get(room, {}):"), encoding="utf-8")
+    found = next(each for each in played("pubsub", path).found if each.step == "1.4")
+    depths = {line.what.partition("(")[0]: line.depth for line in lines_of(list(found.events))}
+    (sender,) = {name for name in depths if name.endswith(".send")}
+    (changes,) = {line.depth for line in lines_of(list(found.events))[-2:] if "subscribe" in line.what}
+    assert (depths["publish"], depths[sender], changes) == (0, 1, 2)
+
+
 # --- odd answers --------------------------------------------------------------------------------------
 
 _ODD_ANSWERS = """
