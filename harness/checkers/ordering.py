@@ -55,8 +55,17 @@ def _split(index: HistoryIndex, room: str, seen: dict[int, dict[str, Heard]]) ->
 
 
 def _first_after(index: HistoryIndex, room: str, start: float) -> int:
-    """The lowest number of a message that was sent after a start of the server."""
-    new = (h.message.sequence for h in index.in_room(room) if h.said and h.said.at > start)
+    """The lowest number that a message was given after a start of the server, as far as is known.
+
+    It was sent then, be it again, and nobody had received it under this number before.
+    """
+    said = [(heard.said.tag, heard) for heard in index.in_room(room) if heard.said]
+    before = {(tag, heard.message.sequence) for tag, heard in said if heard.at < start}
+    new = (
+        heard.message.sequence
+        for tag, heard in said
+        if _sent_at(heard) > start and (tag, heard.message.sequence) not in before
+    )
     return min(new, default=1)
 
 

@@ -135,16 +135,20 @@ def listed(
     found = []
     for user in sorted(expected - here):
         params = {"who": client, "subject": user, "room": room}
-        joins, leaves = _moves(index, user, room, received.at)
-        evidence: list[Event] = [*joins, *leaves, received.event]
-        if leaves:
-            params["other_room"] = leaves[-1].frame["room"]
-        variant = "missing_left" if leaves else "missing"
-        found.append(Anomaly("presence_disagrees", params, evidence, variant))
+        found.append(_not_listed(index, params, received.event))
     for user in sorted((here & possible) - expected):
         params = {"who": client, "subject": user, "room": room}
         found.append(_still_listed(index, params, received.event))
     return found[:2]
+
+
+def _not_listed(index: HistoryIndex, params: dict[str, Any], answer: Event) -> Anomaly:
+    """A user who is in the room, but not in an answer: it may have left another room."""
+    joins, leaves = _moves(index, params["subject"], params["room"], answer.at)
+    evidence: list[Event] = [*joins, *leaves, answer]
+    if leaves:
+        params = {**params, "other_room": leaves[-1].frame["room"]}
+    return Anomaly("presence_disagrees", params, evidence, "missing_left" if leaves else "missing")
 
 
 def _moves(index: HistoryIndex, user: str, room: str, at: float) -> tuple[list[Sent], list[Sent]]:
@@ -242,6 +246,13 @@ def offline(index: HistoryIndex, silence: Silence, listener: int, asker: int, sl
         params = {**base, "who": index.conn(asker).client}
         return [Anomaly("zombie_presence", params, evidence, _why_still_here(index, asker, silence))]
     if heard is None:
+        joins, _ = _moves(index, silence.user, silence.room, since)
+        if joins and not any(answer.here for answer in answers):  # who was never shown does not vanish
+            never = announced(
+                index, listener, silence.room, silence.user, joins[-1].at, here=True, why="join"
+            )
+            if never:
+                return never
         who = index.conn(listener).client
         evidence = [*signs, *([answered.event] if answered else [])]
         return [Anomaly("unannounced_presence", {**base, "who": who}, evidence, "timeout")]
@@ -313,6 +324,8 @@ def always_here(
                     }
                     if each.lacks_its_receiver:
                         return [Anomaly("premature_offline", params, [each.event], "full")]
+                    if answers and not _was_shown(index, user, room, witnesses, each.at):
+                        return [_not_listed(index, params, each.event)]
                     if why != "twin":
                         sent = _last_sent(index, user, each.at)
                         return [Anomaly("premature_offline", params, [*sent, each.event], why)]
@@ -354,6 +367,16 @@ def _is_listed(
         if since < each.at <= until
     ]
     return bool(answers) and all(answers)
+
+
+def _was_shown(index: HistoryIndex, user: str, room: str, witnesses: list[int], until: float) -> bool:
+    """Whether any of these clients was shown a user as present before some moment."""
+    return any(
+        each.here and each.at < until
+        for witness in witnesses
+        for answers in (False, True)
+        for each in shown(index, witness, room, user, answers=answers)
+    )
 
 
 def heartbeats(

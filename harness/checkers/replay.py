@@ -95,16 +95,23 @@ class _Join:
         if not old:
             return []
         what = {**self.params, "sequence": old[0], "count": len(old)}
-        return [Anomaly("replay_overlap", what, self.evidence, "old")]
+        return [Anomaly("replay_overlap", what, [self.membership.event, self._page_of(old[0])], "old")]
 
     def overlap(self) -> list[Anomaly]:
         """A message of the replay came live, too."""
         both = sorted(set(self.numbers) & {heard.message.sequence for heard in self.live})
         if not both:
             return []
-        twice = [heard.event for heard in self.live if heard.message.sequence == both[0]]
+        live = next(heard.event for heard in self.live if heard.message.sequence == both[0])
+        page = self._page_of(both[0])
+        is_live_first = live.at < page.at
         what = {**self.params, "sequence": both[0], "count": len(both)}
-        return [Anomaly("replay_overlap", what, [*self.evidence, *twice[:1]])]
+        evidence: list[Event] = [self.membership.event, *([live, page] if is_live_first else [page, live])]
+        return [Anomaly("replay_overlap", what, evidence, "live_first" if is_live_first else "")]
+
+    def _page_of(self, number: int) -> Event:
+        """The frame of the replay that has a number."""
+        return next(event for message, event in self.replay if message.sequence == number)
 
     def live_first(self) -> list[Anomaly]:
         """A live message came before the replay."""
@@ -113,7 +120,8 @@ class _Join:
             return []
         first, then = (heard.message.sequence for heard in early)
         what = {**self.params, "first": first, "then": then, "count": 1}
-        return [Anomaly("reorder", what, [heard.event for heard in early])]
+        evidence: list[Event] = [self.membership.event, *(heard.event for heard in early)]
+        return [Anomaly("reorder", what, evidence, "live_first")]
 
     def hole(self) -> list[Anomaly]:
         """Messages are missing, between the replay and what came live or later."""

@@ -40,9 +40,8 @@ class PlaySeed(click.ParamType[tuple[int, bool]]):
 @click.option(
     "--world",
     type=click.Choice(["live", "sim", "both"]),
-    default="live",
-    show_default=True,
-    help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).",
+    help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).  "
+    "[default: live; of a seed with an s, sim]",
 )
 @click.option(
     "--seed",
@@ -63,7 +62,7 @@ def check(
     numbers: tuple[int, ...],
     named: Named,
     together: bool,
-    world: str,
+    world: str | None,
     seed: tuple[int, bool] | None,
     runs: int,
     small: bool,
@@ -80,8 +79,9 @@ def check(
     option names something else.
     """
     exercises = sorted(set(numbers)) or sorted(EXERCISES)
-    chosen = named.targets(exercises, together=together, simulated=world != "live")
     number, is_small = seed or (random.SystemRandom().randrange(1_000_000), False)
+    world = world or ("sim" if is_small else "live")
+    chosen = named.targets(exercises, together=together, simulated=world != "live")
     if is_small and world == "live":
         raise wrong_usage("small_seed", seed=written(number, small=True))
     # Imported late: `chatlab --help` and wrong usage need none of it.

@@ -11,10 +11,10 @@ import builtins
 import io
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from time import sleep as _sleep  # the real one: a component's own sleeps are told
 from typing import Any
 from unittest import mock
 
@@ -84,7 +84,7 @@ class Watch:
     def let_threads_run(self) -> None:
         """After a write: let other threads run."""
         if self._loop is not None:
-            time.sleep(_PAUSE)
+            _sleep(_PAUSE)
 
 
 @contextmanager

@@ -119,9 +119,11 @@ class Member:
         self._stage.calls.begin(self._stage.calls.written(f"{self.name}.send", (frame,)))
         self.heard.append(frame)
         reactions, self.reactions = self.reactions, []
-        for what, member in reactions:
-            assert self.play is not None
-            self.play.react(what, member)
+        if reactions:
+            with self._stage.calls.on_behalf_of(f"{self.name}.send"):
+                for what, member in reactions:
+                    assert self.play is not None
+                    self.play.react(what, member)
 
     async def drain(self) -> None:
         """Return at once: everything was read already."""

@@ -30,7 +30,7 @@ from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator, collect_much_garbage
-from harness.worlds.sim.source_locations import is_library, place_of
+from harness.worlds.sim.source_locations import is_library, place_of, waits_where
 from harness.worlds.sim.watchdog import Stuck
 from harness.worlds.sim.world import NEW_YEAR
 from lab.loader import INTERFACES, ComponentError
@@ -198,7 +198,7 @@ class _Series:
         self._slept: dict[str, None] = {}
         """Where the event loop was blocked, for however short a time."""
         self.result = Played(component)
-        self.is_over = False
+        self.is_over = self._hangs = False
         self._modules = set(sys.modules)
         self.watched = _UNWATCHED
         self.turn = 0
@@ -215,7 +215,7 @@ class _Series:
             for plan in self._plans():
                 self._one(plan)
                 is_late = self._clock() > self._deadline
-                if is_late or all(step in self._found for step in self._steps):
+                if is_late or self._hangs or all(step in self._found for step in self._steps):
                     return
         except Exception:
             if self._modules <= sys.modules.keys():
@@ -256,7 +256,14 @@ class _Series:
             loop = asyncio.get_running_loop()
             began = loop.time()
             stage.now = lambda: loop.time() - began
-            await self._contract.play(plan, stage)
+            play = asyncio.create_task(self._contract.play(plan, stage))
+            await asyncio.wait([play], timeout=2 * stage.never)
+            if play.done():
+                play.result()
+            else:  # in a call that the contract itself does not limit
+                where, _ = waits_where(play.get_coro())
+                self.ended("call_hangs", "" if where else "unknown", where)
+                self._hangs = True
 
         try:
             asyncio.run(in_a_loop())

@@ -13,7 +13,7 @@ E = TypeVar("E")
 
 
 class Line(Struct, frozen=True):
-    """A call: when, by whom (empty: by the check itself), and what. `depth` is 1 for nested calls."""
+    """A call: when, by whom (empty: by the check itself), and what. `depth` is how far it is nested."""
 
     at: float
     who: str
@@ -25,13 +25,20 @@ def lines_of(events: list[Event]) -> list[Line]:
     """The calls among these events. A call that ends before anything else happens is one line."""
     calls = [event for event in events if isinstance(event, Called)]
     # Concurrent callers, such as `accept#1` and `accept#2`, are shown by name; nested calls by their depth.
-    begun = {event.what.partition("(")[0] for event in calls if event.who == ""}
+    depths = {_name(event.what): 0 for event in calls if event.who == ""}
     lines = []
     for event in joined_calls(calls):
-        is_nested = event.who.partition("#")[0] in begun
+        caller = event.who.partition("#")[0]
+        depth = depths.get(caller, -1) + 1
+        if depth:  # a caller that is known: what it calls may call something in turn
+            depths.setdefault(_name(event.what), depth)
         what = event.what if event.result is None else f"{event.what} → {event.result}"
-        lines.append(Line(event.at, "" if is_nested else event.who, what, int(is_nested)))
+        lines.append(Line(event.at, "" if depth else event.who, what, depth))
     return lines
+
+
+def _name(what: str) -> str:
+    return what.partition("(")[0]
 
 
 def joined_calls(events: Iterable[E]) -> list[E]:

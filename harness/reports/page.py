@@ -93,7 +93,7 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
         say(f"page.world_{summary.world}"),
         say("ui.score", points=points, of=of),
         say("ui.seed", seed=summary.seed),
-        say("ui.seconds", seconds=f"{summary.seconds:.1f}"),
+        say("ui.seconds_in_all", seconds=f"{summary.seconds:.1f}"),
     ]
     runs = [(run, Words(texts, run.nonce, run.component)) for run in summary.shown()]
     return "\n".join(

@@ -269,6 +269,10 @@ class Terminal:
         if anomaly.params.get("output"):
             told.add("output")
         self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
+        if repr(anomaly) in told:  # a step may fail by what an earlier one has failed by
+            self.block(self.texts.say("ui.as_above"), 6)
+            return
+        told.add(repr(anomaly))
         self.block(words.message(anomaly), 6)
         if more:
             self.block(self.texts.say("ui.more", count=more), 6, "dim")
@@ -415,7 +419,7 @@ class Terminal:
             rest = {str(outcome): number for outcome, number in counts.items()}
             text += f" ({say('ui.summary', **rest)})"
         points, of = summary.points
-        seconds = say("ui.seconds", seconds=f"{summary.seconds:.1f}")
+        seconds = say("ui.seconds_in_all", seconds=f"{summary.seconds:.1f}")
         text += f", {say('ui.score', points=points, of=of)}, {seconds}"
         self.line(f"{text}   [{say('ui.seed', seed=summary.seed)}]", _STYLES[summary.outcome])
         for exercise in summary.not_judged:

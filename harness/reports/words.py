@@ -39,8 +39,8 @@ _SINCE = ("joined", "after")
 """What can be said of a `since`, or of its absence."""
 _NOTHING = "–"
 """How findings of direct calls write that a list of numbers or names is empty."""
-_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+))?")
-"""A line of code as causes name it: after a file's name."""
+_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+))?(?P<colon>: )?")
+"""A line of code as causes name it: after a file's name, and often before what stands there."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
 
@@ -98,7 +98,9 @@ class Words:
         """A line of code in the language of the report."""
 
         def told(found: re.Match[str]) -> str:
-            return self.texts.say(f"place.{'function' if found['function'] else 'line'}", **found.groupdict())
+            named = found.groupdict()
+            place = self.texts.say(f"place.{'function' if named['function'] else 'line'}", **named)
+            return place + (self.texts.say("ui.colon") if named["colon"] else "")
 
         return _PLACE.sub(told, where)
 
@@ -218,7 +220,7 @@ class Words:
                 what = say("event.sent_bad" if bad else "event.sent", what=said)
             case history.Closed(by="server", code=code, reason=reason):
                 how = say(f"ended.{reason}") if reason in ENDED else reason
-                more = f": {how}" if how else ""
+                more = say("ui.colon") + how if how else ""
                 what = say("event.closed_server", code=code, reason=more)
             case history.Closed(by="kit", code=code, reason=reason):
                 name, _, more = reason.partition(" ")

@@ -19,12 +19,21 @@ _QUANTITY = re.compile(r"\{(\w+)\}[ \u00a0](?:s|ms|%|MiB|Mio)(?!\w)")
 
 
 class _Lenient(string.Formatter):
-    """Fills in a text; what is missing shows as its name, because a report must never fail."""
+    """Fills in a text; what is missing shows as its name, because a report must never fail.
+
+    `{count:room|rooms}` is the word that goes with that many: in French, 0 is singular, too.
+    """
+
+    def __init__(self, ones: tuple[str, ...]) -> None:
+        self._ones = ones
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         return kwargs.get(str(key), f"{{{key}}}")
 
     def format_field(self, value: Any, format_spec: str) -> Any:
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return one if str(value) in self._ones else many
         if isinstance(value, os.PathLike):
             value = one_line(text_of(os.fsencode(value)))
         return super().format_field(value, format_spec)
@@ -50,7 +59,7 @@ class Texts:
         for name in _QUANTITY.findall(found):
             if _DECIMAL.fullmatch(str(params.get(name))):
                 params[name] = self.number(str(params[name]))
-        return _Lenient().format(found, **params)
+        return _Lenient(("0", "1") if self.language == "fr" else ("1",)).format(found, **params)
 
     def number(self, text: str) -> str:
         """A number as this language writes it."""

@@ -139,6 +139,18 @@ def test_an_unknown_language_is_refused() -> None:
         texts("de")
 
 
+def test_words_agree_with_their_number() -> None:
+    """One room, two rooms; in French, none is singular. What is not known is told, too."""
+    for language, told in (
+        ("en", ["0 rooms", "1 room", "2 rooms"]),
+        ("fr", ["0 salle", "1 salle", "2 salles"]),
+    ):
+        for rooms, words in enumerate(told):
+            said = texts(language).say("proof.burst_alone", messages=7, rooms=rooms)
+            assert said.replace("\xa0", " ").endswith(words)
+    assert texts("en").say("proof.burst_alone", rooms="1") == "{messages} messages in 1 room"
+
+
 def test_a_missing_field_does_not_break_a_report() -> None:
     """A text that lacks a field shows the field's name, and raises nothing."""
     assert "{seconds}" in texts("en").say("proof.started")

@@ -307,6 +307,21 @@ def test_numbers_used_twice_at_once_and_over_a_restart_are_two_findings() -> Non
     assert names_of(ordering.numbering(story.index, "red")) == ["split_sequence", "sequence_reset/behind"]
 
 
+def test_numbers_that_go_to_what_is_sent_again_count() -> None:
+    """Numbering goes on where the first message after the start is, though it was sent before, too."""
+    story = Story()
+    (alice,) = story.members("red", "alice")
+    story.talk([alice], "red", 3)
+    lost = alice.says("red", id="lost")
+    story.restarts("killed", alice)
+    alice.joins("red", since=3)
+    alice.repeats(lost)
+    alice.hears(lost, 2)
+    story.talk([alice], "red", 1, first=3)
+    (found,) = ordering.numbering(story.index, "red")
+    assert (found.name, found.variant, found.params["goes_on"]) == ("sequence_reset", "behind", 2)
+
+
 def test_messages_from_before_the_restart_are_no_reset() -> None:
     """Two messages that were both sent before it have the same number by a race, not by the restart."""
     story = Story()

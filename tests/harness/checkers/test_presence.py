@@ -572,6 +572,29 @@ def test_a_present_user_shown_as_gone(style: str, why: str) -> None:
     assert facts(found, "who") == ["asker"]
 
 
+@pytest.mark.parametrize("why", ["quiet", "twin"])
+def test_who_was_never_shown_is_not_shown_as_gone(why: str) -> None:
+    """Such a user is missing in the lists, and has not vanished: the join was not broadcast."""
+    den = Den()
+    dora = den.story.client("dora")
+    dora.asks_to_join("den")
+    join = den.story.last
+    dora.is_member("den")
+    began = den.story.at
+    den.ask()
+    answer = den.story.last
+    witnesses = [den.listener.conn, den.asker.conn]
+    found = presence.always_here(den.story.index, "dora", "den", witnesses, began, inf, why)
+    assert names_of(found) == ["presence_disagrees/missing"]
+    assert found[0].evidence == [join, answer]
+    dora.faults("go_silent")
+    den.watches(4.5)
+    silence = Silence("dora", "den", began, den.story.at, HEARTBEAT, TIMEOUT, at_once=False)
+    found = presence.offline(den.story.index, silence, den.listener.conn, den.asker.conn, SLACK)
+    assert names_of(found) == ["unannounced_presence/join"]
+    assert found[0].evidence == [join]
+
+
 def test_a_user_shown_as_gone_at_an_end_of_the_span() -> None:
     """Both ends belong to it; the finding has the seconds since it began, to a hundredth."""
     den = Den()

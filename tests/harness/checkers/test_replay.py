@@ -372,7 +372,7 @@ def test_a_gap_between_messages_with_huge_numbers() -> None:
 
 
 def test_an_overlap_of_replay_and_live_messages() -> None:
-    """Replayed, and then live again."""
+    """Replayed, and then live again: the finding shows the frames that have this number."""
     story, people, said = room_of(4)
     eve = story.client("eve")
     eve.asks_to_join("red", since=1)
@@ -389,6 +389,25 @@ def test_an_overlap_of_replay_and_live_messages() -> None:
     params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 2}
     assert found == [Anomaly("replay_overlap", params, [join, page, live])]
     assert names_of(found) == ["replay_overlap"]
+
+
+def test_an_overlap_that_was_live_first() -> None:
+    """It is told in that order, and shows the page that has the number: not the first one."""
+    story, people, said = room_of(4)
+    eve = story.client("eve")
+    eve.asks_to_join("red", since=1)
+    join = story.last
+    during = story.talk(people, "red", 1, first=5)
+    eve.gets_page("red", said[1:], more=True)
+    eve.hears(*during[0])
+    live = story.last
+    eve.gets_page("red", during)
+    page = story.last
+    eve.is_member("red")
+    found = replay.seams(story.index, "red")
+    params = {"who": "eve", "room": "red", "since": 1, "sequence": 5, "count": 1}
+    assert found == [Anomaly("replay_overlap", params, [join, live, page], "live_first")]
+    assert names_of(found) == ["replay_overlap/live_first"]
 
 
 def test_a_replay_of_what_was_seen() -> None:
@@ -425,6 +444,7 @@ def test_live_messages_before_the_replay() -> None:
     story, people, said = room_of(3)
     eve = story.client("eve")
     eve.asks_to_join("red", since=0)
+    join = story.last
     during = story.talk(people, "red", 1, first=4)
     with story.moment():
         story.all_hear([eve], *during)
@@ -432,8 +452,8 @@ def test_live_messages_before_the_replay() -> None:
         eve.is_member("red")
     found = replay.seams(story.index, "red")
     params = {"who": "eve", "room": "red", "since": 0, "first": 4, "then": 1, "count": 1}
-    assert found == [Anomaly("reorder", params, story.events[-3:-1])]
-    assert names_of(found) == ["reorder"]
+    assert found == [Anomaly("reorder", params, [join, *story.events[-3:-1]], "live_first")]
+    assert names_of(found) == ["reorder/live_first"]
 
 
 def test_the_oldest_messages_instead_of_the_newest() -> None:

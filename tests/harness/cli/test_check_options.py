@@ -60,11 +60,14 @@ def test_what_is_no_seed_is_wrong_usage(given: str) -> None:
     assert f"{given!r} n’est pas une graine" in done.output
 
 
-def test_the_seed_of_a_small_run_is_simulated() -> None:
-    """A live run is not small."""
-    done = CliRunner().invoke(cli, ["check", "--reference", "--seed", "13s"])
+def test_the_seed_of_a_small_run_is_simulated(asked: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being asked to, since a live run is not small; the words typed then play the same again."""
+    found = options_of(asked, monkeypatch, "2", "--reference", "--seed", "13s")
+    assert (found.world, found.small) == ("sim", True)
+    assert found.command == "chatlab check 2 --reference --seed 13s"
+    done = CliRunner().invoke(cli, ["check", "--reference", "--seed", "13s", "--world", "live"])
     assert done.exit_code == 2
-    assert "13s is the seed of a small simulated run; add --world sim" in done.output
+    assert "13s is the seed of a small simulated run; leave out --world live" in done.output
 
 
 def test_seeds_are_written_as_they_are_read() -> None:

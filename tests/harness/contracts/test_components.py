@@ -269,6 +269,17 @@ def test_short_pauses_are_noted(tmp_path: Path) -> None:
     assert found.notes == [("sleeps", {"where": where})]
 
 
+def test_pauses_of_our_own_are_no_ones(tmp_path: Path) -> None:
+    """We let threads run after each write of a store: that is no `time.sleep` of the code that writes."""
+    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
+    save = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
+    assert save in text
+    path = tmp_path / "store.py"
+    path.write_text(text.replace(save, "self._append(lines.encode())"), encoding="utf-8")
+    found = play_in_real_time("store", str(path), tmp_path)
+    assert (found.found, found.notes) == ([], [])
+
+
 @pytest.mark.parametrize("does", ["get_running_loop().stop()", "current_task().cancel()"])
 def test_a_component_that_ends_what_it_runs_in(does: str, tmp_path: Path) -> None:
     """That is the component's doing, and no fault of the kit."""
@@ -290,6 +301,21 @@ def test_a_constructor_that_raises(component: str, tmp_path: Path) -> None:
     assert found.defect == ""
     assert [each.name for each in found.found] == ["call_raised"]
     assert "in broken" in found.found[0].params["where"]
+
+
+@pytest.mark.parametrize("method", ["newest", "last", "find"])
+def test_a_question_that_is_never_answered(method: str, tmp_path: Path) -> None:
+    """It is found in virtual time, with its line, also where the contract waits for nothing else."""
+    lines = Path(SOLUTIONS["store"]).read_text(encoding="utf-8").splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if f"async def {method}(" in line) + 2
+    path = tmp_path / "store.py"
+    path.write_text(
+        "".join([*lines[:at], "        await asyncio.Event().wait()\n", *lines[at:]]), encoding="utf-8"
+    )
+    found = directly("store", path)
+    assert (found.defect, found.lacking) == ("", "")
+    ((name, where),) = [(each.name, each.params["where"]) for each in found.found]
+    assert (name, where.partition(":")[0]) == ("call_hangs", f"store.py, line {at + 1}, in {method}")
 
 
 def test_what_a_component_prints_is_kept_apart(tmp_path: Path) -> None:
@@ -386,6 +412,20 @@ def test_a_call_that_ends_at_once_is_one_line() -> None:
         ("accept#2", 'store.last("red") → 0'),
         ("accept#1", "store.save([#1]) → done"),
     ]
+
+
+def test_what_a_nested_call_calls_is_one_level_deeper(tmp_path: Path) -> None:
+    """A member that unsubscribes while it is sent a frame does so inside of its own `send`."""
+    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
+    copied = "for member in self.members(room):"
+    assert copied in text
+    path = tmp_path / "pubsub.py"
+    path.write_text(text.replace(copied, "for member in self._rooms.get(room, {}):"), encoding="utf-8")
+    found = next(each for each in played("pubsub", path).found if each.step == "1.4")
+    depths = {line.what.partition("(")[0]: line.depth for line in lines_of(list(found.events))}
+    (sender,) = {name for name in depths if name.endswith(".send")}
+    (changes,) = {line.depth for line in lines_of(list(found.events))[-2:] if "subscribe" in line.what}
+    assert (depths["publish"], depths[sender], changes) == (0, 1, 2)
 
 
 # --- odd answers --------------------------------------------------------------------------------------

@@ -102,7 +102,8 @@ def test_a_pass_has_a_page_too() -> None:
     alice.connects()
     text = page_of(summary_of(run_of(story, {})))
     assert '<h1 class="passed">✓ Passed: 4 of 4 steps passed</h1>' in text
-    assert "3 messages in 1 rooms" in text
+    assert "3 messages in 1 room" in text
+    assert "1 rooms" not in text
     assert "A fault and its consequences" in text
     assert "is reset" in text
     assert "unexpected" not in text

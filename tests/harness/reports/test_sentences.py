@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from harness.check import worlds_asked
 from harness.checkers.catalogue import Anomaly
 from harness.contracts.result import Played
-from harness.history.events import Event, Noted, Printed, Received, Sent, Server
+from harness.history.events import Closed, Event, Noted, Printed, Received, Sent, Server
 from harness.minimize.replay_file import first_difference
 from harness.reports.jsonreport import report
 from harness.reports.page import page
@@ -164,6 +164,31 @@ def test_what_is_empty_is_said_so() -> None:
     hole = Anomaly("wrong_join", params, [], "hole")
     assert FRENCH.message(hole).endswith("Reçu en tout\u00a0: rien\u00a0; attendu\u00a0: 1.")
     assert "in total nothing, but should be sent 1." in Words(texts()).message(hole)
+
+
+def test_a_colon_stays_where_it_is() -> None:
+    """In French, a space that does not break comes before it, where we join what a program has said, too."""
+    place = FRENCH.params({"where": "store.py, line 7, in members: return"})["where"]
+    assert place == "store.py, ligne 7, dans members\xa0: return"
+    assert "(code 1006\xa0: " in event(Closed(1.0, "alice", 1, "server", 1006, "eof"))
+
+
+def test_what_two_steps_have_found_is_told_once() -> None:
+    """The second one says that it is shown above; another finding of the same kind is shown."""
+    run = swapped()
+    (step,) = [step for step in run.steps if step.anomalies]
+    other = Anomaly("reorder", {**step.anomalies[0].params, "who": "bob"}, [])
+    failed = {"2.3": step.anomalies[:1], "2.4": [other]}
+    steps = [
+        replace(each, outcome=step.outcome, anomalies=failed[each.step]) if each.step in failed else each
+        for each in run.steps
+    ]
+    out = io.StringIO()
+    Terminal(texts("en"), out=out).run(replace(run, steps=steps))
+    told = out.getvalue()
+    assert told.count("alice received sequence number") == 1
+    assert told.count("earlier step shows above") == 1
+    assert told.count("bob received sequence number") == 1
 
 
 def test_signs_have_their_spaces() -> None:
