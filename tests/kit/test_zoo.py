@@ -236,6 +236,7 @@ def test_an_animal_that_was_left_open_is_not_caught(capsys: pytest.CaptureFixtur
 # --- that they are caught -----------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.xdist_group("sim")
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_animals_are_caught_in_the_simulated_world(exercise: int, monkeypatch: pytest.MonkeyPatch) -> None:
