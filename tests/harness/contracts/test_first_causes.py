@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,30 @@ class Mistake(Struct, frozen=True):
     breach: str
     cause: str
     """A regular expression for its cause in English."""
+    says: str = ""
+    """The same for what it says."""
 
+
+_LOOK_UP = """\
+        async with self._locks[draft.room]:
+            if draft.id is not None:
+                stored = await self._store.find(draft.room, draft.user, draft.id)
+                if stored is not None:
+                    return stored
+"""
+_SAVE_AND_PUBLISH = """\
+            await self._store.save([message])
+            self._pubsub.publish(draft.room, message)
+            return message
+"""
+_SAVE_OR_COUNT_DOWN = """\
+try:
+            await self._store.save([message])
+        except Exception:
+            self._counts[draft.room] -= 1
+            raise
+"""
+_LOCKS = "        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)\n"
 
 MISTAKES = {
     "rooms_go_with_each_leaver": Mistake(
@@ -75,6 +99,40 @@ MISTAKES = {
         "async with asyncio.Lock():",
         "wrong_number/twice",
         "is it the same object in all calls",
+    ),
+    "the_save_is_outside_of_the_lock": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "retry_new/meanwhile_saving",
+        "released before `save` has returned",
+    ),
+    "ids_are_looked_up_before_the_lock": Mistake(
+        "sequencer",
+        _LOOK_UP,
+        "        if draft.id is not None:\n"
+        "            stored = await self._store.find(draft.room, draft.user, draft.id)\n"
+        "            if stored is not None:\n"
+        "                return stored\n"
+        "        async with self._locks[draft.room]:\n",
+        "retry_new/meanwhile",
+        "The look-up stands before the lock",
+    ),
+    "a_counter_with_the_save_outside_of_the_lock": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "wrong_number/order_saving",
+        "overtook another at an `await`.*inside it",
+        "number 2 was published while the save of number 1 was under way",
+    ),
+    "a_counter_is_not_set_back": Mistake(
+        "sequencer",
+        "await self._store.last(draft.room) + 1",
+        "await self._next(draft.room)",
+        "wrong_number/refused",
+        "Under the lock, raise the counter only when `save` has returned",
+        "the store failed to save number 1, and the next message was published with number 2",
     ),
     "with_instead_of_async_with": Mistake(
         "sequencer",
@@ -172,7 +230,24 @@ MISTAKES = {
         "`splitlines\\(\\)` cuts there, too",
     ),
 }
+_COUNTER = (
+    (
+        _LOCKS,
+        f"{_LOCKS}        self._counts: dict[str, int] = {{}}\n\n"
+        "    async def _next(self, room: str) -> int:\n"
+        "        if room not in self._counts:\n"
+        "            self._counts[room] = await self._store.last(room)\n"
+        "        self._counts[room] += 1\n"
+        "        return self._counts[room]\n",
+    ),
+)
 _MORE = {
+    "a_counter_is_not_set_back": _COUNTER,
+    "a_counter_with_the_save_outside_of_the_lock": (
+        *_COUNTER,
+        ("await self._store.last(draft.room) + 1", "await self._next(draft.room)"),
+        ("await self._store.save([message])\n", _SAVE_OR_COUNT_DOWN),
+    ),
     "a_lock_is_not_released_on_errors": (
         ("async with self._locks[draft.room]:", "if await self._locks[draft.room].acquire():"),
     ),
@@ -211,7 +286,9 @@ def test_the_cause_is_what_the_calls_show(name: str, monkeypatch: pytest.MonkeyP
     for language in LANGUAGES:
         words = Words(texts(language), component=mistake.component)
         assert not re.search("{[a-z]+}", words.message(breach.anomaly()) + words.cause(breach.anomaly()))
-    assert re.search(mistake.cause, Words(texts(), component=mistake.component).cause(breach.anomaly()))
+    words = Words(texts(), component=mistake.component)
+    assert re.search(mistake.cause, words.cause(breach.anomaly()))
+    assert re.search(mistake.says, words.message(breach.anomaly()))
 
 
 def test_what_raises_in_the_middle_of_a_publish_is_named() -> None:
