@@ -66,8 +66,43 @@ MISTAKES = {
         "pubsub",
         "if not self.members(room):\n            self._rooms.pop(room, None)",
         "if not self._rooms[room]:\n            del self._rooms[room]",
-        "call_raised/",
-        "which of them left the object",
+        "call_raised/unknown",
+        "not known.*changes nothing and raises nothing",
+    ),
+    "nothing_is_stored": Mistake(
+        "pubsub",
+        "self._rooms.setdefault(room, [])",
+        "[]",
+        "wrong_answer/missing",
+        "Does `subscribe` store the member",
+    ),
+    "reading_makes_rooms": Mistake(
+        "pubsub",
+        "self._rooms.get(room, [])",
+        "self._rooms.setdefault(room, [])",
+        "wrong_answer/extra_nobody",
+        "Nobody was ever subscribed there.*`defaultdict`",
+    ),
+    "unknown_rooms_raise": Mistake(
+        "pubsub",
+        "self._rooms.get(room, [])",
+        "self._rooms[room]",
+        "call_raised/unknown_returns",
+        "not known.*returns \\[\\]",
+    ),
+    "rooms_that_nobody_is_in_raise": Mistake(
+        "pubsub",
+        "        for member in self.members(room):\n",
+        "        for member in list(self._rooms[room]):\n",
+        "call_raised/unknown",
+        "not known.*changes nothing and raises nothing",
+    ),
+    "strangers_raise": Mistake(
+        "pubsub",
+        "        if member in self.members(room):\n            self._rooms[room].remove(member)\n",
+        "        if room in self._rooms:\n            self._rooms[room].remove(member)\n",
+        "call_raised/unknown",
+        "`[a-z]+` is not known.*changes nothing and raises nothing",
     ),
     "one_page_under_the_lock": Mistake(
         "sequencer",
@@ -149,6 +184,30 @@ MISTAKES = {
         "call_hangs/early",
         "took a lock and did not release it.*`finally`",
     ),
+    "unknown_connections_raise": Mistake(
+        "presence",
+        "self._connections.pop(connection, None)",
+        "self._connections.pop(connection)",
+        "call_raised/unknown_returns",
+        '`"c[0-9]"` is not known.*returns \\[\\]',
+    ),
+    "joins_are_counted": Mistake(
+        "presence",
+        "rooms: set[str] = field(default_factory=set)",
+        "rooms: list[str] = field(default_factory=list)",
+        "wrong_change/no_offline_joined_twice",
+        "joined the room twice.*counts once",
+    ),
+    "a_sign_of_life_counts_for_all": Mistake(
+        "presence",
+        "            self._connections[connection].seen = now\n",
+        "            for each in self._connections.values():\n"
+        "                if each.user == self._connections[connection].user:\n"
+        "                    each.seen = now\n",
+        "wrong_answer/connected_silent_other",
+        "for its own connection only",
+        '"c[135]" was silent from now=.*"c[135]", another connection of the same user, was seen later',
+    ),
     "sweep_changes_what_it_goes_over": Mistake(
         "presence",
         "list(self._connections.items())",
@@ -177,6 +236,13 @@ MISTAKES = {
         " key=lambda m: m.sequence)",
         "wrong_answer/store_other_room",
         "Compare room names exactly",
+    ),
+    "nothing_is_read_back": Mistake(
+        "store",
+        "            self._remember(Message(*json.loads(line)))\n",
+        "",
+        "wrong_answer/store_last_unread",
+        "saved before the restart.*read the file back",
     ),
     "torn_lines_end_the_start": Mistake(
         "store",
@@ -242,6 +308,7 @@ _COUNTER = (
     ),
 )
 _MORE = {
+    "joins_are_counted": (("rooms.add(", "rooms.append("), ("rooms.discard(", "rooms.remove(")),
     "a_counter_is_not_set_back": _COUNTER,
     "a_counter_with_the_save_outside_of_the_lock": (
         *_COUNTER,
@@ -307,3 +374,11 @@ def test_the_calls_of_a_presence_manager_begin_with_its_durations() -> None:
     assert (first.variant, first.is_wrong_time) == ("seconds", True)
     owed = 1000 * (float(first.params["began"]) + float(first.params["now"]))
     assert abs(first.params["owed"] - owed) <= 1
+
+
+def test_a_missing_key_is_named_as_in_the_calls() -> None:
+    """A member has one name in a report: that of the calls, and not its `repr`."""
+    mistake = Mistake("pubsub", "if member in self.members(room)", "if {}[member]", "", "")
+    found = next(each for each in breaches(mistake) if each.name == "call_raised")
+    who = found.params["call"].rpartition(", ")[2].removesuffix(")")
+    assert found.params["error"] == f"KeyError: {who}" == found.events[-1].result
