@@ -43,6 +43,8 @@ class Store:
         """For each room, user and id that `find` was asked for: whether it was there, each time."""
         self.unsaved: dict[tuple[str, int], str] = {}
         """What became of the last `save` of a number, unless it was saved: `saving` so far, or `refused`."""
+        self.overlapping: set[tuple[str, int]] = set()
+        """Numbers whose `save` was under way when that of another number of the room was, too."""
         self._asked: dict[str, int] = {}
         """The highest number passed to `save` for each room, whether it succeeded or not."""
         self._saves = 0
@@ -93,6 +95,10 @@ class Store:
             if isinstance(message.sequence, int):
                 self._asked[message.room] = max(message.sequence, self._asked.get(message.room, 0))
                 self.unsaved[message.room, message.sequence] = "saving"
+        numbers = {(each.room, each.sequence) for each in kept}
+        saving = {number for number, state in self.unsaved.items() if state == "saving"}
+        for room in {room for room, _ in saving - numbers} & {room for room, _ in numbers}:
+            self.overlapping |= {number for number in saving if number[0] == room}
 
         def do() -> None:
             if number in self.refusals:

@@ -428,7 +428,7 @@ class _Play:
         if number > owed and due == "saving":
             variant = "order_saving"
         elif number > owed and due == "refused" and owed not in later:
-            variant = "refused"
+            variant = "refused_meanwhile" if (room, owed) in self._store.overlapping else "refused"
         elif number > owed and owed in later:
             variant = "order"
         elif is_first and owed == 1:

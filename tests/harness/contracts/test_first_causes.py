@@ -52,6 +52,19 @@ try:
             self._counts[draft.room] -= 1
             raise
 """
+_SAVE_IN_TURN = """\
+earlier, mine = self._turns.get(draft.room), asyncio.Event()
+        self._turns[draft.room] = mine
+        try:
+            await self._store.save([message])
+        except Exception:
+            self._counts[draft.room] -= 1
+            raise
+        finally:
+            if earlier is not None:
+                await earlier.wait()
+            mine.set()
+"""
 _LOCKS = "        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)\n"
 
 MISTAKES = {
@@ -160,6 +173,14 @@ MISTAKES = {
         "wrong_number/order_saving",
         "overtook another at an `await`.*inside it",
         "number 2 was published while the save of number 1 was under way",
+    ),
+    "a_number_is_given_back_too_late": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "wrong_number/refused_meanwhile",
+        "at the same time.*under one lock",
+        "the store failed to save number 1, and the next message was published with number 2",
     ),
     "a_counter_is_not_set_back": Mistake(
         "sequencer",
@@ -310,6 +331,12 @@ _COUNTER = (
 _MORE = {
     "joins_are_counted": (("rooms.add(", "rooms.append("), ("rooms.discard(", "rooms.remove(")),
     "a_counter_is_not_set_back": _COUNTER,
+    "a_number_is_given_back_too_late": (
+        *_COUNTER,
+        ("self._counts: dict[str, int] = {}", "self._counts, self._turns = {}, {}"),
+        ("await self._store.last(draft.room) + 1", "await self._next(draft.room)"),
+        ("await self._store.save([message])\n", _SAVE_IN_TURN),
+    ),
     "a_counter_with_the_save_outside_of_the_lock": (
         *_COUNTER,
         ("await self._store.last(draft.room) + 1", "await self._next(draft.room)"),
