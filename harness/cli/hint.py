@@ -21,4 +21,4 @@ def hint(number: int, more: int, lang: str) -> None:
     for count, each in enumerate(hints[:more], start=1):
         echo(f"  {count}. {each}")
     if more < len(hints):
-        echo(say("ui.hint_more", exercise=number, next=more + 1))
+        echo(say("ui.hint_more", exercise=number, next=more + 1, count=len(hints)))

@@ -133,11 +133,29 @@ class Stage:
         if all(each.kind != found.kind for each in self.breaches):
             self.breaches.append(found)
 
-    def raised(self, step: str, duty: str, call: str, error: BaseException, variant: str = "") -> None:
-        """Record that a call raised what it must not."""
-        where = raised_where(error)
-        variant = variant or next((key for key, text in _ERRORS if text.search(one_line(error))), "")
-        self.breach(step, "call_raised", duty, variant, call=call, error=one_line(error), where=where)
+    def raised(
+        self,
+        step: str,
+        duty: str,
+        call: str,
+        error: BaseException,
+        variant: str = "",
+        *,
+        unknown: Iterable[object] = (),
+        owed: str = "",
+    ) -> None:
+        """Record that a call raised what it must not.
+
+        `unknown` is what the call was given and is not there, so that it has nothing to do but return `owed`.
+        """
+        shown, where = self.calls.raised(error), raised_where(error)
+        variant = variant or next((key for key, text in _ERRORS if text.search(shown)), "")
+        params = {"call": call, "error": shown, "where": where}
+        missed = next((each for each in unknown if _is_missed(error, each)), None)
+        if missed is not None:
+            variant = "unknown_returns" if owed else "unknown"
+            params |= {"unknown": self.calls.shown(missed), "owed": owed}
+        self.breach(step, "call_raised", duty, variant, **params)
 
     def hangs(
         self,
@@ -160,6 +178,13 @@ def _hidden_method(instance: object) -> str:
         if callable(getattr(type(instance), name, None)) and not callable(value):
             return str(name)
     return ""
+
+
+def _is_missed(error: BaseException, thing: object) -> bool:
+    """Whether it was raised because this is not in a dictionary, a set or a list."""
+    if isinstance(error, KeyError):
+        return len(error.args) == 1 and type(error.args[0]) is type(thing) and error.args[0] == thing
+    return str(error) == "list.remove(x): x not in list" and not isinstance(thing, str)
 
 
 def one_line(error: BaseException) -> str:

@@ -41,6 +41,10 @@ class Store:
         """The failed saves: when, and their messages."""
         self.looked_up: dict[tuple[str, str, str], list[bool]] = {}
         """For each room, user and id that `find` was asked for: whether it was there, each time."""
+        self.unsaved: dict[tuple[str, int], str] = {}
+        """What became of the last `save` of a number, unless it was saved: `saving` so far, or `refused`."""
+        self.overlapping: set[tuple[str, int]] = set()
+        """Numbers whose `save` was under way when that of another number of the room was, too."""
         self._asked: dict[str, int] = {}
         """The highest number passed to `save` for each room, whether it succeeded or not."""
         self._saves = 0
@@ -90,10 +94,16 @@ class Store:
         for message in kept:
             if isinstance(message.sequence, int):
                 self._asked[message.room] = max(message.sequence, self._asked.get(message.room, 0))
+                self.unsaved[message.room, message.sequence] = "saving"
+        numbers = {(each.room, each.sequence) for each in kept}
+        saving = {number for number, state in self.unsaved.items() if state == "saving"}
+        for room in {room for room, _ in saving - numbers} & {room for room, _ in numbers}:
+            self.overlapping |= {number for number in saving if number[0] == room}
 
         def do() -> None:
             if number in self.refusals:
                 self.refused.append((self._stage.now(), kept))
+                self.unsaved.update({(each.room, each.sequence): "refused" for each in kept})
                 # A store does not always raise a StoreError.
                 raise (
                     OSError(ENOSPC, "No space left on device")
@@ -104,7 +114,9 @@ class Store:
                 self._keep(message)
 
         await self._call("save", (kept,), do)
-        self.saved.update({(each.room, each.sequence): each for each in kept})
+        for each in kept:
+            self.saved[each.room, each.sequence] = each
+            self.unsaved.pop((each.room, each.sequence), None)
 
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See lab.interfaces."""

@@ -13,11 +13,11 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from harness.contracts.base import Plan, Stage
-from harness.history.calls import raised
+from harness.history.calls import quoted, raised
 from lab.interfaces import Change
 from lab.protocol import Presence, Status
 
@@ -155,6 +155,8 @@ class _Known(Struct):
     user: str
     seen: float
     rooms: set[str]
+    again: set[str] = field(default_factory=set)
+    """Those of its rooms that it has joined more than once."""
 
 
 class _Play:
@@ -169,7 +171,10 @@ class _Play:
         self._seen_ever: dict[str, float] = {}  # by user
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
+        self._was_known = False  # whether the connection of this act was known when it began
         self._silent: list[str] = []  # the connections that the last sweep had to forget
+        self._forgotten: dict[str, float] = {}
+        """Connections that a sweep had to forget, and their last sign of life."""
         chosen = [act for act in self._acts if act.what == "intervals"] or [Act("intervals")]
         self._intervals, self._users = chosen[0].intervals, ALIKE[chosen[0].alike][0]
         self._rooms = {act.room for act in self._acts if act.room}
@@ -189,6 +194,7 @@ class _Play:
 
     def _one(self, act: Act) -> None:
         name, known = act.connection, self._known.get(act.connection)
+        self._was_known = known is not None
         match act.what:
             case "connected" if name not in self._ever:
                 self._ever.add(name)
@@ -203,13 +209,14 @@ class _Play:
             case "joined" if name in self._ever:
                 if known is not None:
                     self._see(name)  # as the server does with each frame
+                    (known.again.add if act.room in known.rooms else known.again.discard)(act.room)
                     known.rooms.add(act.room)
                 self._change("joined", name, act.room)
             case "left" if name in self._ever and (known is None or act.room in known.rooms):
                 if known is not None:
                     self._see(name)
                     known.rooms.discard(act.room)
-                here = [_Known(known.user, known.seen, {act.room})] if known is not None else []
+                here = [_Known(known.user, known.seen, {act.room}, known.again)] if known is not None else []
                 self._change("left", name, act.room, ended=here)
             case "lost":
                 self._known.pop(name, None)
@@ -265,7 +272,9 @@ class _Play:
             self._call("in_room", (room, self._now), self._written("in_room", (room,)))
         silent = [name for name, known in self._known.items() if self._now - known.seen > self._timeout]
         self._silent = silent
-        self._change("sweep", ended=[self._known.pop(name) for name in silent])
+        ended = [self._known.pop(name) for name in silent]
+        self._forgotten |= {name: known.seen for name, known in zip(silent, ended, strict=True)}
+        self._change("sweep", ended=ended)
         if not self._is_over:
             self._check_connected()
 
@@ -326,7 +335,9 @@ class _Play:
         for key in shown.keys() - present.keys():
             if not told[key]:
                 is_kept = method == "sweep" and self._is_kept(key[1])
-                self._wrong_change(method, "no_offline_kept" if is_kept else "no_offline", call, key, got)
+                is_again = any(each.user == key[1] and key[0] in each.again for each in ended)
+                variant = "no_offline_joined_twice" if is_again else "no_offline"
+                self._wrong_change(method, "no_offline_kept" if is_kept else variant, call, key, got)
         for change in got:
             key = change.room, change.presence.user
             if told[key] > 1:
@@ -486,7 +497,14 @@ class _Play:
         got = self._call("is_connected", (name,), call)
         if not self._is_over and bool(got) != owed:
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": str(owed)}
-            self._wrong_answer("3.4", "is_connected", "connected" if got else "not_connected", shown)
+            variant = "connected" if got else "not_connected"
+            if got and name in self._forgotten:
+                seen, user = self._forgotten[name], self._user(name)
+                later = [n for n, known in self._known.items() if self._user(n) == user and known.seen > seen]
+                variant = "connected_silent_other" if later else "connected_silent"
+                silent = {"silent": f"{seen - BEGAN:g}", "timeout": f"{self._timeout:g}"}
+                shown |= {"connection": quoted(name), "other": quoted("".join(later[:1])), **silent}
+            self._wrong_answer("3.4", "is_connected", variant, shown)
 
     def _wrong_answer(self, step: str, method: str, variant: str, shown: dict[str, Any]) -> None:
         self._stage.breach(step, "wrong_answer", f"PresenceManager.{method}", variant, **shown)
@@ -501,11 +519,22 @@ class _Play:
             got = getattr(self._manager, method)(*args)
         except (Exception, SystemExit) as error:
             calls.end(number, call, raised(error))
-            self._stage.raised(STEPS[method], f"PresenceManager.{method}", call, error)
+            self._stage.raised(
+                STEPS[method], f"PresenceManager.{method}", call, error,
+                unknown=self._unknown(method, args[0]),
+                owed="False" if method == "is_connected" else "[]",
+            )  # fmt: skip
             self._is_over = True
             return None
         calls.end(number, call, calls.shown(got))
         return got
+
+    def _unknown(self, method: str, name: Any) -> list[object]:
+        """What such a call was given and is not known: a connection, or a room that nobody is in."""
+        if method == "in_room":
+            return [] if any(name == room for room, _ in self._present()) else [name]
+        is_known = name in self._known if method == "is_connected" else self._was_known
+        return [] if is_known or method in ("connected", "sweep") else [name]
 
     def _written(self, method: str, names: tuple[str, ...], *, at: bool = True) -> str:
         """A call as Python code, with the seconds since the play began as `now`."""

@@ -151,8 +151,8 @@ class _Play:
         self._room = ""
         self._pubsub: Any = None
         self._touched: set[Member] = set()
-        self._failed: tuple[str, str] | None = None
-        """The method that raised in the middle of a `publish`, and its call."""
+        self._failed: tuple[str, tuple[Any, ...]] | None = None
+        """The method that raised in the middle of a `publish`, and its arguments."""
         self._last: tuple[ServerFrame, str] | None = None
 
     def all(self) -> None:
@@ -215,12 +215,23 @@ class _Play:
         try:
             return True, self._stage.call(method, getattr(self._pubsub, method), args)
         except (Exception, SystemExit) as error:
-            call = method, self._stage.calls.written(method, args)
-            name, inside = (self._failed if method == "publish" else None) or call
-            is_meanwhile = method == name == "publish" and self._touched and "during iteration" in str(error)
-            variant = "changed_meanwhile" if is_meanwhile else ""
-            self._stage.raised(STEPS[method], f"PubSub.{name}", inside, error, variant)
+            name, inside = (self._failed if method == "publish" else None) or (method, args)
+            is_meanwhile = method == name == "publish" and bool(self._touched)
+            variant = "changed_meanwhile" if is_meanwhile and "during iteration" in str(error) else ""
+            self._stage.raised(
+                STEPS[method], f"PubSub.{name}", self._stage.calls.written(name, inside), error, variant,
+                unknown=() if is_meanwhile else self._unknown(name, *inside),
+                owed="[]" if name == "members" else "",
+            )  # fmt: skip
             return False, None
+
+    def _unknown(self, method: str, room: str = "", member: Member | None = None) -> list[object]:
+        """What such a call was given and is not there: the room, or the member that is to go from it."""
+        if method not in ("unsubscribe", "publish", "members"):
+            return []
+        members = self._model.get(room, {})
+        is_stranger = method == "unsubscribe" and member not in members
+        return [*([] if members else [room]), *([member] if is_stranger else [])]
 
     def _leave(self, room: str, member: Member) -> None:
         members = self._model.get(room, {})
@@ -249,7 +260,7 @@ class _Play:
         try:
             self._stage.calls.call(method, function, args)
         except (Exception, SystemExit):
-            self._failed = method, self._stage.calls.written(method, args)
+            self._failed = method, args
             raise
 
     def _publish(self, room: str, act: Act, name: str) -> bool:
@@ -337,6 +348,8 @@ class _Play:
             self._breach("1.3", "listed_twice", method, **shown)
         elif not extra and self._somebody_left([room] if room else [r for r in owed if r not in got]):
             self._breach("1.3", "missing_left", method, **shown)
+        elif method == "rooms" and extra and all(each in got for each in owed) and self._is_named(extra[0]):
+            self._breach("1.3", "extra_nobody", method, **shown)
         elif method == "rooms" and not extra and set(owed[len(owed) - len(got) :]) == set(got) != set():
             self._breach("1.3", "dropped", method, **shown, count=len(got), of=len(owed))
         else:
@@ -346,6 +359,11 @@ class _Play:
         """Whether `unsubscribe` was called for one of these rooms: it may have removed too much."""
         calls = tuple(f"unsubscribe({quoted(room)}," for room in rooms)
         return any(event.what.startswith(calls) for event in self._stage.history)
+
+    def _is_named(self, room: Any) -> bool:
+        """Whether a call was given this room. Nobody was ever in it: else it would be past."""
+        calls = [f"{method}({quoted(str(room))}" for method in ("publish", "unsubscribe", "members")]
+        return any(event.what.startswith(tuple(calls)) for event in self._stage.history)
 
     def _is_past(self, method: str, room: str, extra: Any) -> bool:
         if method == "rooms":

@@ -28,6 +28,14 @@ class Breach(Struct, frozen=True):
         """Two breaches of the same kind are the same mistake."""
         return self.step, self.name, self.variant
 
+    def is_no_more_than(self, other: Breach) -> bool:
+        """Whether it is the same mistake, or the same without a circumstance that the other's variant names.
+
+        `missing_left` says that somebody had left: where all else fails without that, it is `missing`.
+        """
+        is_general = bool(self.variant) and other.variant.startswith(f"{self.variant}_")
+        return self.kind == other.kind or (is_general and self.kind[:2] == other.kind[:2])
+
     @property
     def is_wrong_time(self) -> bool:
         """Whether a time is wrong."""

@@ -284,14 +284,15 @@ class _Series:
         return stage
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
-        """The same breach, in a minimal play."""
+        """The same breach, in a minimal play; what is not needed for it is no part of its variant either."""
         tries = MOST_TRIES
         for candidates in (_without_acts, partial(_with_less, self._contract)):
             waiting = list(candidates(plan))
             while waiting and tries and self._clock() < self._deadline:
                 tries -= 1
                 fewer = waiting.pop()
-                same = next((b for b in self._play(fewer).breaches if b.kind == breach.kind), None)
+                found = self._play(fewer).breaches
+                same = next((each for each in found if each.is_no_more_than(breach)), None)
                 if same is not None:
                     plan, breach, waiting = fewer, same, list(candidates(fewer))[: len(waiting) + 1]
         return breach

@@ -202,6 +202,8 @@ class _Published(Struct):
 
     message: Message
     at: int
+    due: str
+    """What had become of the number that was due: `saving`, `refused`, or nothing of both."""
 
 
 class _Play:
@@ -405,7 +407,9 @@ class _Play:
                 message=self._stage.calls.shown(frame),
                 number=frame.sequence,
             )
-        self._published.setdefault(room, []).append(_Published(frame, len(self._stage.history)))
+        published = self._published.setdefault(room, [])
+        due = self._store.unsaved.get((room, self._first.get(room, 1) + len(published)), "")
+        published.append(_Published(frame, len(self._stage.history), due))
 
     def _why_unsaved(self, frame: Message, saved: Message | None) -> str:
         """The most likely mistake behind a message that was published and not saved."""
@@ -429,23 +433,20 @@ class _Play:
 
     def _wrong_number(self, room: str, owed: int, published: list[_Published], place: int) -> None:
         number = published[place].message.sequence
-        before = [each.message.sequence for each in published[:place]]
         later = [each.message.sequence for each in published[place:]]
-        refused = {
-            each.sequence for _, messages in self._store.refused for each in messages if each.room == room
-        }
+        due = published[place].due
         began = max((at for at in self._restarts if at < published[place].at), default=0)
         is_first = not any(each.at > began for each in published[:place])
-        if owed in refused and owed not in later and number > owed:
-            variant = "refused"
+        if number > owed and due == "saving":
+            variant = "order_saving"
+        elif number > owed and due == "refused" and owed not in later:
+            variant = "refused_meanwhile" if (room, owed) in self._store.overlapping else "refused"
+        elif number > owed and owed in later:
+            variant = "order"
         elif is_first and owed == 1:
             variant = "first"
         elif is_first and number < owed:
             variant = "restart"
-        elif number in before:
-            variant = "twice"
-        elif owed in later:
-            variant = "order"
         else:
             variant = "gap" if number > owed else "twice"
         self._stage.breach_in(
@@ -555,7 +556,25 @@ class _Play:
         answers = self._store.looked_up.get(key, [])
         variant = "" if any(answers) else "meanwhile" if len(answers) > 1 else "unasked"
         owed, got = map(self._stage.calls.shown, sorted((one, other), key=lambda each: each.sequence))
+        if variant == "meanwhile" and self._went_on_meanwhile(owed, got):
+            variant = "meanwhile_saving"
         self._stage.breach("2.3", "retry_new", "Sequencer.accept", variant, got=got, owed=owed, id=key[2])
+
+    def _went_on_meanwhile(self, *messages: str) -> bool:
+        """Whether the call that saved one of these went on after its look-up, while the other was saved.
+
+        Then no lock is held until `save` has returned. If it did not, it may have waited for one.
+        """
+        saves = {f"store.save([{message}])" for message in messages}
+        whose = {each.who for each in self._stage.history if each.what in saves}
+        saving: list[str] = []
+        for each in self._stage.history:
+            is_further = not each.what.startswith(("accept(", "store.find("))
+            if each.result is None and each.who in whose and is_further and {*saving} - {each.who}:
+                return True
+            if each.what in saves:
+                saving = [*saving, each.who] if each.result is None else [w for w in saving if w != each.who]
+        return False
 
     # --- what is sent on a join -------------------------------------------------------------------
 

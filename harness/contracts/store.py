@@ -255,6 +255,8 @@ class _Play:
         if self._rng.random() < _EXISTS:
             data.mkdir()
         self._saved: list[Message] = []
+        self._found = 0
+        """How many of them had been saved when the store was opened for the last time."""
         self._saving: list[list[Message]] = []
         self._batches: list[list[Message]] = []
         """What each `save` was given, those that run included."""
@@ -333,6 +335,7 @@ class _Play:
                     before, self._data = self._data, self._folder / f"data{len(self._stage.history)}"
                     _copy_folder(before, self._data)
                     self._count_as_synced()
+                    self._found = len(self._saved)
                     await self._open(self._data, "4.4")
 
     async def _find_it(self, words: Words) -> None:
@@ -456,13 +459,23 @@ class _Play:
             else:
                 duty = f"MessageStore.{'__init__' if shown else method}"
                 is_no_folder = not self._data.exists() and type(error).__name__ in _NO_FOLDER
-                self._stage.raised(step, duty, what, error, "no_folder" if is_no_folder else "")
+                self._stage.raised(
+                    step, duty, what, error, "no_folder" if is_no_folder else "",
+                    unknown=self._unknown(method, args), owed=_NOTHING.get(method, ""),
+                )  # fmt: skip
             return _RAISED
         if method in ("save", "close"):
             calls.end(number, what, "done")
         elif not shown:
             calls.end(number, what, calls.shown(got))
         return got
+
+    def _unknown(self, method: str, args: tuple[Any, ...]) -> list[object]:
+        """What such a call was given and is not there: a room without messages, or an id."""
+        if method not in _NOTHING:
+            return []
+        is_there = method == "find" and any((m.room, m.user, m.id) == args for m in self._saved)
+        return [*([] if self._in(args[0]) else [args[0]]), *([] if is_there or method != "find" else [args])]
 
     # --- what is asked ----------------------------------------------------------------------------
 
@@ -498,6 +511,10 @@ class _Play:
             is_rest = await self._is_rest(got, owed)
             self._wrong_answer(method, args, got, owed, is_rest=is_rest)
 
+    def _is_new(self, room: str) -> bool:
+        """Whether a message of this room was saved since the store was opened for the last time."""
+        return any(message.room == room for message in self._saved[self._found :])
+
     async def _is_rest(self, got: Any, owed: Any) -> bool:
         """Whether messages are not stored that one `save` was given after others that are."""
         if not isinstance(got, list) or not isinstance(owed, list):
@@ -521,6 +538,8 @@ class _Play:
             variant = "store_other_found" if owed is not None else variant
         if is_rest and variant == "store_missing":
             variant = "store_missing_rest"
+        elif not got and variant in ("store_missing", "store_last") and not self._is_new(args[0]):
+            variant += "_unread"
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
@@ -801,6 +820,10 @@ _RAISED = object()
 
 class _WrongType(TypeError):  # noqa: N818 - named for what it says
     """A method returned something else than it must."""
+
+
+_NOTHING = {"page": "[]", "newest": "[]", "last": "0", "find": "None"}
+"""What each method returns where nothing is stored."""
 
 
 def _likely_mistake(method: str, got: Any, owed: Any) -> str:

@@ -77,6 +77,11 @@ class Calls:
         """Record the end of the call with this number."""
         self._record(Called(self.now(), number, _caller.get(), what, result))
 
+    def raised(self, error: BaseException) -> str:
+        """An exception, written as the end of a call; a missing key has the same name as in the calls."""
+        name = self._named(error.args[0]) if isinstance(error, KeyError) and error.args else None
+        return f"KeyError: {name}" if name else raised(error)
+
     @contextmanager
     def on_behalf_of(self, method: str) -> Iterator[str]:
         """Record the calls made inside as made by this call of `method`, such as `accept#1`: its name."""
@@ -96,7 +101,7 @@ class Calls:
         try:
             result = function(*args)
         except BaseException as error:
-            self.end(number, what, raised(error))
+            self.end(number, what, self.raised(error))
             raise
         if inspect.isawaitable(result):
             return self._awaited(number, what, result)
@@ -110,7 +115,7 @@ class Calls:
         except GeneratorExit:  # it was never finished, so it has no end
             raise
         except BaseException as error:
-            self.end(number, what, raised(error))
+            self.end(number, what, self.raised(error))
             raise
         is_void = value is None and what.partition("(")[0].rpartition(".")[2] in _VOID
         self.end(number, what, "done" if is_void else self.shown(value))

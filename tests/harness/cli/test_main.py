@@ -115,6 +115,8 @@ def test_broken_submission_toml_is_explained(tmp_path: Path) -> None:
 def test_hints_say_more_and_more() -> None:
     """The first hint is shown alone and says how to get the next; the last is complete."""
     first, last = chatlab("hint", "2").stdout, chatlab("hint", "2", "--more", "3").stdout
+    assert "2 of 3" in first
+    assert " of 3" not in last
     assert "--more 2" in first
     assert first.count("\n") < last.count("\n")
     assert "3." in last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,43 @@ class Mistake(Struct, frozen=True):
     breach: str
     cause: str
     """A regular expression for its cause in English."""
+    says: str = ""
+    """The same for what it says."""
 
+
+_LOOK_UP = """\
+        async with self._locks[draft.room]:
+            if draft.id is not None:
+                stored = await self._store.find(draft.room, draft.user, draft.id)
+                if stored is not None:
+                    return stored
+"""
+_SAVE_AND_PUBLISH = """\
+            await self._store.save([message])
+            self._pubsub.publish(draft.room, message)
+            return message
+"""
+_SAVE_OR_COUNT_DOWN = """\
+try:
+            await self._store.save([message])
+        except Exception:
+            self._counts[draft.room] -= 1
+            raise
+"""
+_SAVE_IN_TURN = """\
+earlier, mine = self._turns.get(draft.room), asyncio.Event()
+        self._turns[draft.room] = mine
+        try:
+            await self._store.save([message])
+        except Exception:
+            self._counts[draft.room] -= 1
+            raise
+        finally:
+            if earlier is not None:
+                await earlier.wait()
+            mine.set()
+"""
+_LOCKS = "        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)\n"
 
 MISTAKES = {
     "rooms_go_with_each_leaver": Mistake(
@@ -42,8 +79,43 @@ MISTAKES = {
         "pubsub",
         "if not self.members(room):\n            self._rooms.pop(room, None)",
         "if not self._rooms[room]:\n            del self._rooms[room]",
-        "call_raised/",
-        "which of them left the object",
+        "call_raised/unknown",
+        "not known.*changes nothing and raises nothing",
+    ),
+    "nothing_is_stored": Mistake(
+        "pubsub",
+        "self._rooms.setdefault(room, [])",
+        "[]",
+        "wrong_answer/missing",
+        "Does `subscribe` store the member",
+    ),
+    "reading_makes_rooms": Mistake(
+        "pubsub",
+        "self._rooms.get(room, [])",
+        "self._rooms.setdefault(room, [])",
+        "wrong_answer/extra_nobody",
+        "Nobody was ever subscribed there.*`defaultdict`",
+    ),
+    "unknown_rooms_raise": Mistake(
+        "pubsub",
+        "self._rooms.get(room, [])",
+        "self._rooms[room]",
+        "call_raised/unknown_returns",
+        "not known.*returns \\[\\]",
+    ),
+    "rooms_that_nobody_is_in_raise": Mistake(
+        "pubsub",
+        "        for member in self.members(room):\n",
+        "        for member in list(self._rooms[room]):\n",
+        "call_raised/unknown",
+        "not known.*changes nothing and raises nothing",
+    ),
+    "strangers_raise": Mistake(
+        "pubsub",
+        "        if member in self.members(room):\n            self._rooms[room].remove(member)\n",
+        "        if room in self._rooms:\n            self._rooms[room].remove(member)\n",
+        "call_raised/unknown",
+        "`[a-z]+` is not known.*changes nothing and raises nothing",
     ),
     "one_page_under_the_lock": Mistake(
         "sequencer",
@@ -76,6 +148,48 @@ MISTAKES = {
         "wrong_number/twice",
         "is it the same object in all calls",
     ),
+    "the_save_is_outside_of_the_lock": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "retry_new/meanwhile_saving",
+        "released before `save` has returned",
+    ),
+    "ids_are_looked_up_before_the_lock": Mistake(
+        "sequencer",
+        _LOOK_UP,
+        "        if draft.id is not None:\n"
+        "            stored = await self._store.find(draft.room, draft.user, draft.id)\n"
+        "            if stored is not None:\n"
+        "                return stored\n"
+        "        async with self._locks[draft.room]:\n",
+        "retry_new/meanwhile",
+        "The look-up stands before the lock",
+    ),
+    "a_counter_with_the_save_outside_of_the_lock": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "wrong_number/order_saving",
+        "overtook another at an `await`.*inside it",
+        "number 2 was published while the save of number 1 was under way",
+    ),
+    "a_number_is_given_back_too_late": Mistake(
+        "sequencer",
+        _SAVE_AND_PUBLISH,
+        textwrap.indent(textwrap.dedent(_SAVE_AND_PUBLISH), " " * 8),
+        "wrong_number/refused_meanwhile",
+        "at the same time.*under one lock",
+        "the store failed to save number 1, and the next message was published with number 2",
+    ),
+    "a_counter_is_not_set_back": Mistake(
+        "sequencer",
+        "await self._store.last(draft.room) + 1",
+        "await self._next(draft.room)",
+        "wrong_number/refused",
+        "Under the lock, raise the counter only when `save` has returned",
+        "the store failed to save number 1, and the next message was published with number 2",
+    ),
     "with_instead_of_async_with": Mistake(
         "sequencer",
         "async with self._locks[draft.room]:",
@@ -90,6 +204,30 @@ MISTAKES = {
         "            self._locks[draft.room].release()\n            return message\n",
         "call_hangs/early",
         "took a lock and did not release it.*`finally`",
+    ),
+    "unknown_connections_raise": Mistake(
+        "presence",
+        "self._connections.pop(connection, None)",
+        "self._connections.pop(connection)",
+        "call_raised/unknown_returns",
+        '`"c[0-9]"` is not known.*returns \\[\\]',
+    ),
+    "joins_are_counted": Mistake(
+        "presence",
+        "rooms: set[str] = field(default_factory=set)",
+        "rooms: list[str] = field(default_factory=list)",
+        "wrong_change/no_offline_joined_twice",
+        "joined the room twice.*counts once",
+    ),
+    "a_sign_of_life_counts_for_all": Mistake(
+        "presence",
+        "            self._connections[connection].seen = now\n",
+        "            for each in self._connections.values():\n"
+        "                if each.user == self._connections[connection].user:\n"
+        "                    each.seen = now\n",
+        "wrong_answer/connected_silent_other",
+        "for its own connection only",
+        '"c[135]" was silent from now=.*"c[135]", another connection of the same user, was seen later',
     ),
     "sweep_changes_what_it_goes_over": Mistake(
         "presence",
@@ -119,6 +257,13 @@ MISTAKES = {
         " key=lambda m: m.sequence)",
         "wrong_answer/store_other_room",
         "Compare room names exactly",
+    ),
+    "nothing_is_read_back": Mistake(
+        "store",
+        "            self._remember(Message(*json.loads(line)))\n",
+        "",
+        "wrong_answer/store_last_unread",
+        "saved before the restart.*read the file back",
     ),
     "torn_lines_end_the_start": Mistake(
         "store",
@@ -172,7 +317,31 @@ MISTAKES = {
         "`splitlines\\(\\)` cuts there, too",
     ),
 }
+_COUNTER = (
+    (
+        _LOCKS,
+        f"{_LOCKS}        self._counts: dict[str, int] = {{}}\n\n"
+        "    async def _next(self, room: str) -> int:\n"
+        "        if room not in self._counts:\n"
+        "            self._counts[room] = await self._store.last(room)\n"
+        "        self._counts[room] += 1\n"
+        "        return self._counts[room]\n",
+    ),
+)
 _MORE = {
+    "joins_are_counted": (("rooms.add(", "rooms.append("), ("rooms.discard(", "rooms.remove(")),
+    "a_counter_is_not_set_back": _COUNTER,
+    "a_number_is_given_back_too_late": (
+        *_COUNTER,
+        ("self._counts: dict[str, int] = {}", "self._counts, self._turns = {}, {}"),
+        ("await self._store.last(draft.room) + 1", "await self._next(draft.room)"),
+        ("await self._store.save([message])\n", _SAVE_IN_TURN),
+    ),
+    "a_counter_with_the_save_outside_of_the_lock": (
+        *_COUNTER,
+        ("await self._store.last(draft.room) + 1", "await self._next(draft.room)"),
+        ("await self._store.save([message])\n", _SAVE_OR_COUNT_DOWN),
+    ),
     "a_lock_is_not_released_on_errors": (
         ("async with self._locks[draft.room]:", "if await self._locks[draft.room].acquire():"),
     ),
@@ -211,7 +380,9 @@ def test_the_cause_is_what_the_calls_show(name: str, monkeypatch: pytest.MonkeyP
     for language in LANGUAGES:
         words = Words(texts(language), component=mistake.component)
         assert not re.search("{[a-z]+}", words.message(breach.anomaly()) + words.cause(breach.anomaly()))
-    assert re.search(mistake.cause, Words(texts(), component=mistake.component).cause(breach.anomaly()))
+    words = Words(texts(), component=mistake.component)
+    assert re.search(mistake.cause, words.cause(breach.anomaly()))
+    assert re.search(mistake.says, words.message(breach.anomaly()))
 
 
 def test_what_raises_in_the_middle_of_a_publish_is_named() -> None:
@@ -230,3 +401,11 @@ def test_the_calls_of_a_presence_manager_begin_with_its_durations() -> None:
     assert (first.variant, first.is_wrong_time) == ("seconds", True)
     owed = 1000 * (float(first.params["began"]) + float(first.params["now"]))
     assert abs(first.params["owed"] - owed) <= 1
+
+
+def test_a_missing_key_is_named_as_in_the_calls() -> None:
+    """A member has one name in a report: that of the calls, and not its `repr`."""
+    mistake = Mistake("pubsub", "if member in self.members(room)", "if {}[member]", "", "")
+    found = next(each for each in breaches(mistake) if each.name == "call_raised")
+    who = found.params["call"].rpartition(", ")[2].removesuffix(")")
+    assert found.params["error"] == f"KeyError: {who}" == found.events[-1].result
