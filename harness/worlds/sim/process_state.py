@@ -160,6 +160,9 @@ def _put_back(thing: Any, before: dict[str, Any]) -> None:
                 delattr(thing, name)
 
 
+_STANDARD_ERROR = 2  # its descriptor: a server may have replaced `sys.stderr`
+
+
 def _umask() -> int:
     now = os.umask(0)
     os.umask(now)
@@ -178,7 +181,10 @@ _SETTINGS: list[tuple[Any, Any]] = [
     (lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
     (_umask, os.umask),
     (socket.getdefaulttimeout, socket.setdefaulttimeout),
-    (faulthandler.is_enabled, lambda on: faulthandler.enable() if on else faulthandler.disable()),
+    (
+        faulthandler.is_enabled,
+        lambda on: faulthandler.enable(_STANDARD_ERROR) if on else faulthandler.disable(),
+    ),
     (tracemalloc.is_tracing, lambda on: tracemalloc.start() if on else tracemalloc.stop()),
 ]
 """Settings of the interpreter and of the process: how each is asked for, and how it is set."""

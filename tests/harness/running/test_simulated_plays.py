@@ -608,6 +608,27 @@ def test_what_is_sent_to_be_shown_is_small() -> None:
     assert len(msgspec.json.encode(shown)) < 5_000_000
 
 
+@pytest.mark.parametrize(
+    "does",
+    [
+        "import os; os.closerange(3, 100)",
+        "import faulthandler, sys; faulthandler.disable(); sys.stderr = None",
+    ],
+)
+def test_code_that_takes_what_the_kit_uses_is_no_fault_of_the_kit(tmp_path: Path, does: str) -> None:
+    """Its store is judged, whatever it closes or switches off at its first save, over all restarts."""
+    text = Path(targets.ROOT / "solutions/ex4_persistence/store.py").read_text(encoding="utf-8")
+    path = tmp_path / "ex4_persistence" / "store.py"
+    path.parent.mkdir()
+    path.write_text(
+        text.replace("        fields = ", f"        {does}\n        fields = ", 1), encoding="utf-8"
+    )
+    target = targets.submission(tmp_path, 4, together=False)
+    ((run,),) = play(SimJob(target, [Case(4, "1", SMALL)]))
+    assert not run.defect
+    assert run.outcome in (Outcome.PASSED, Outcome.FAILED)
+
+
 def test_a_forgotten_lock_is_named(tmp_path: Path) -> None:
     """A task that waits for a lock at the end of a failed play is reported, with its line."""
     run = play_with(tmp_path, "lock = asyncio.Lock(); await lock.acquire(); await lock.acquire()")
