@@ -538,8 +538,8 @@ class _Play:
             variant = "store_other_found" if owed is not None else variant
         if is_rest and variant == "store_missing":
             variant = "store_missing_rest"
-        elif not got and variant in ("store_missing", "store_last") and not self._is_new(args[0]):
-            variant += "_unread"
+        elif not got and not self._is_new(args[0]):
+            variant = _UNREAD.get(variant, variant)
         if variant == "store_altered":
             pairs = zip(got, owed, strict=False) if isinstance(owed, list) else [(got, owed)]
             shown |= next((_difference(mine, due) for mine, due in pairs if mine != due), {})
@@ -813,6 +813,8 @@ def _copy_folder(folder: Path, path: Path) -> None:
         shutil.copytree(folder, path)
 
 
+_UNREAD = {"store_missing": "store_missing_unread", "store_last": "store_last_unread"}
+"""These mistakes, where nothing at all is there after a restart."""
 _NO_FOLDER = ("FileNotFoundError", "OperationalError")
 """Exceptions, SQLite's too, of whoever opens a file in a folder that does not exist."""
 _RAISED = object()
