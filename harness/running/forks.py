@@ -51,8 +51,8 @@ from lab.legible import text_of
 
 CONTRACT_SECONDS = 60.0
 """Seconds after which a contract is ended: it takes less than one, and has limits of its own."""
-LARGEST_FILE = 200 * 1024 * 1024
-"""Bytes that a play may write into one file; the largest writes a tenth."""
+LARGEST_FILE = 100 * 1024 * 1024
+"""Bytes that a play may write into one file; the largest writes a fifth."""
 _TIME_ZONE = "LAB-5:30"
 """Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
 _exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulated program
