@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -59,11 +60,10 @@ _exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulate
 
 
 class _Child(Struct):
-    """A job that is running: the child's process, what it has written so far, and the watch over it."""
+    """A job that is running: the watch over its child process, and what that has written so far."""
 
     number: int
     job: Job
-    pid: int
     watch: Watch
     results: list[bytes] = field(default_factory=list)
     """Results from before, when another child played the first of the cases."""
@@ -92,7 +92,6 @@ class _Parent:
         self._input = bytearray()
         self._children: dict[int, _Child] = {}
         self._more = True
-        self._is_warm = False
         # An exception from a handler would be lost where Python ignores them, as it does around a fork, and
         # would end a simulated program while we warm up. So signals arrive on a socket, as their numbers.
         self._signals, writer = socket.socketpair()
@@ -129,8 +128,7 @@ class _Parent:
             self._selector.unregister(reader)
             os.close(reader)
             child.watch.kill()
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child.pid, 0)  # else it could still write to the folder that is removed next
+            child.watch.wait()  # else it could still write to the folder that is removed next
             child.watch.close()
         self._children.clear()
 
@@ -153,8 +151,7 @@ class _Parent:
 
     def _begin(self, message: bytes) -> None:
         number, job = from_json(message, tuple[int, Job])
-        if isinstance(job, SimJob) and not self._is_warm:
-            self._is_warm = True
+        if isinstance(job, SimJob):
             _warm_up()
         self._fork(number, job)
 
@@ -168,7 +165,7 @@ class _Parent:
             _play_and_exit(job, writer, watch)
         os.close(writer)
         watch.begin(pid)
-        child = self._children[reader] = _Child(number, job, pid, watch)
+        child = self._children[reader] = _Child(number, job, watch)
         self._selector.register(reader, selectors.EVENT_READ)
         return child
 
@@ -183,9 +180,8 @@ class _Parent:
         self._selector.unregister(reader)
         os.close(reader)
         del self._children[reader]
-        _, status = os.waitpid(child.pid, 0)
+        code = child.watch.wait()
         results, error = _results_in(child.written)
-        code = os.waitstatus_to_exitcode(status)
         if code and code not in DISARMED and not error and child.stuck is None:
             child.stuck = child.watch.ended(code)
         child.watch.close()
@@ -314,8 +310,9 @@ def _redirect_to_devnull() -> None:
         os.dup2(nothing, descriptor)
 
 
+@cache
 def _warm_up() -> None:
-    """Import everything that a simulated play needs, by playing one."""
+    """Import everything that a simulated play needs, by playing one, before the first."""
     simulate(Case(1, "warm", size=1), targets.reference())
     _freeze()
 

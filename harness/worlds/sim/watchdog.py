@@ -15,7 +15,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import faulthandler
-import fcntl
 import mmap
 import os
 import re
@@ -157,6 +156,14 @@ class Watch:
             if self._pid:
                 os.killpg(self._pid, signal.SIGKILL)
 
+    def wait(self) -> int:
+        """In the parent: wait for the child's end, and end what it has started; its exit code."""
+        if hasattr(os, "waitid"):  # macOS has it since Python 3.13: before, a copy that closed the pipe stays
+            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+            self.kill()  # the child is not reaped yet, so its number is not another's
+        _, status = os.waitpid(self._pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
     def ended(self, code: int) -> Stuck | None:
         """What to say of a child that has just ended in the middle of a play: who else but the judged code
         would end it? None where that is not certain: after SIGKILL, which a system without memory sends.
@@ -224,6 +231,8 @@ def has_changed_python() -> bool:
 
 def out_of_the_way(descriptor: int) -> int:
     """The same file by a descriptor with a high number, if that can be had."""
+    import fcntl  # Windows does not have it, where nothing forks either
+
     with contextlib.suppress(OSError):
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD, _HIGH)
     return descriptor

@@ -30,7 +30,9 @@ def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stu
         os._exit(code)
     os.close(writer)
     job = SimJob(targets.reference(), [Case(1, "1")])
-    parent._children[reader] = forks._Child(7, job, pid, Watch(), stuck=stuck)
+    watch = Watch()
+    watch.begin(pid)
+    parent._children[reader] = forks._Child(7, job, watch, stuck=stuck)
     parent._selector.register(reader, 1)
     while parent._children:
         parent._read_from(reader)
