@@ -68,7 +68,8 @@ class Simulated(OneWorld):
             return
         seeds = (str(self.options.seed + more) for more in range(1, LARGE_RUNS))
         cases = [Case(first.exercise, seed, MODEST) for seed in seeds]
-        self.large += await pool.play(SimJob(self.options.chosen[first.exercise], cases))
+        jobs = [SimJob(self.options.chosen[first.exercise], [case]) for case in cases]
+        self.large += [run for (run,) in await side_by_side(*(pool.play(job) for job in jobs))]
 
     async def _recall(self, pool: ForkPool, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""

@@ -31,7 +31,7 @@ from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
-from harness.running.direct_calls import all_called_directly
+from harness.running.direct_calls import called_alone
 from harness.running.run import Run
 from harness.running.worker import Job, run_in_process
 from harness.texts import LANGUAGES, Texts
@@ -135,9 +135,9 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
     # Python must not write `.pyc` files into what was handed in.
     target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    contract = await called_alone(exercise, target)
     runs: list[Run] = []
     try:
-        contract = (await all_called_directly({exercise: target}))[exercise]
         for number in range(rules.runs):
             seed = str(rules.seed + number)
             job = Job(exercise, target, seed, skip_slow=False, contract=contract)

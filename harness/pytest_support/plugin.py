@@ -29,7 +29,7 @@ from harness.reports.jsonreport import receipt
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
-from harness.running.direct_calls import all_called_directly
+from harness.running.direct_calls import called_alone
 from harness.running.play import play
 from harness.running.run import Run
 from harness.texts import Texts, texts
@@ -178,7 +178,7 @@ class Exercise(pytest.Collector):
 
     async def _plays(self) -> list[Run]:
         skip_slow, runs = self.config.getoption("--lab-skip-slow"), []
-        contract = (await all_called_directly({self.number: self.target}))[self.number]
+        contract = await called_alone(self.number, self.target)
         for n in range(self.config.getoption("--lab-runs")):
             seed = str(self.seed + n)
             run = await play(self.number, self.target, seed, contract=contract, skip_slow=skip_slow)

@@ -17,9 +17,6 @@ from harness.verdict.judge import explain_by_first, without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import COMPONENTS, points_for
 
-Contracts = Mapping[int, Played | None]
-"""What direct calls have shown, by exercise; None where a whole server is judged."""
-
 
 async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Played | None:
     """The result of calling the exercise's component directly; None if a whole server is judged."""
@@ -30,11 +27,16 @@ async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Play
     return await pool.call(ContractJob(component, where, of_server(target.env, target.passed)))
 
 
+async def called_alone(exercise: int, target: Target) -> Played | None:
+    """The same in a process that is started for it."""
+    return (await all_called_directly({exercise: target}))[exercise]
+
+
 async def all_called_directly(
     chosen: Mapping[int, Target],
     at_once: int = 1,
     tell: Callable[[int, Played | None], None] = lambda exercise, played: None,
-) -> Contracts:
+) -> Mapping[int, Played | None]:
     """The results for these exercises, `at_once` at a time; `tell` is called with each when it is there.
 
     Systems without `os.fork`, which cannot simulate either (see `--world sim`), are not supported.

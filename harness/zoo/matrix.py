@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from harness.judged import targets
 from harness.judged.targets import Target
-from harness.running.direct_calls import add_contract, all_called_directly, called_directly
+from harness.running.direct_calls import add_contract, called_alone, called_directly
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
 from harness.running.tasks import side_by_side
@@ -131,7 +131,7 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
                         (run,) = await pool.play(SimJob(target, [case]))
                         add_contract(run, contract)
                         return run
-                    contract = (await all_called_directly({exercise: target}))[exercise]
+                    contract = await called_alone(exercise, target)
                     job = Job(exercise, target, str(seed), skip_slow=False, contract=contract)
                     return await run_in_process(job)
 
