@@ -80,6 +80,17 @@ class Watched:
 _UNWATCHED = Watched()
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is played: the component in the file `where`, with files in `folder`, from a seed."""
+
+    component: str
+    where: str
+    folder: Path
+    seed: str = ""
+    watched: Watched = _UNWATCHED
+
+
 def play_contract(
     component: str,
     where: str,
@@ -92,27 +103,19 @@ def play_contract(
 
     Files are made in `folder`, and not always removed. The same file and seed give the same result.
     """
-    what = (component, where, folder, seed)
-    played = play_in_virtual_time(*what, watched=watched)
+    subject = Subject(component, where, folder, seed, watched)
+    played = play_in_virtual_time(subject)
     is_race_hidden = played.threads > 1 and not played.found
     if is_race_hidden or (played.lacking not in ("", "crash") and not played.found):
-        played = play_in_real_time(*what, watched=watched)
+        played = play_in_real_time(subject)
     return played
 
 
-def play_in_virtual_time(
-    component: str,
-    where: str,
-    folder: Path,
-    seed: str = "",
-    *,
-    watched: Watched = _UNWATCHED,
-) -> Played:
+def play_in_virtual_time(subject: Subject) -> Played:
     """Play it on a simulated host. If the component does what is not simulated, the result is `lacking`."""
     began = perf_counter()
-    simulator = Simulator(f"contract/{component}/{seed}", NEW_YEAR)
-    series = _Series(component, where, folder, seed, process_time, MOST_SECONDS)
-    series.watched = watched
+    simulator = Simulator(f"contract/{subject.component}/{subject.seed}", NEW_YEAR)
+    series = _Series(subject, process_time, MOST_SECONDS)
 
     async def main() -> Host:
         host = series.host = simulator.host("component")
@@ -138,18 +141,11 @@ def play_in_virtual_time(
     return result
 
 
-def play_in_real_time(
-    component: str,
-    where: str,
-    folder: Path,
-    seed: str = "",
-    *,
-    watched: Watched = _UNWATCHED,
-) -> Played:
+def play_in_real_time(subject: Subject) -> Played:
     """The same on an ordinary event loop, with real threads, for a few seconds."""
     began = perf_counter()
-    series = _Series(component, where, folder, seed, perf_counter, REAL_SECONDS)
-    series.watched, series.turn = watched, _REAL_TURNS
+    series = _Series(subject, perf_counter, REAL_SECONDS)
+    series.turn = _REAL_TURNS
     with _hearing_sleep(series.blocked):
         series.run()
     series.result.seconds = perf_counter() - began
@@ -176,37 +172,26 @@ def _hearing_sleep(blocked: Callable[[str, float], None]) -> Iterator[None]:
 class _Series:
     """The plays of one contract, one after the other."""
 
-    def __init__(
-        self,
-        component: str,
-        where: str,
-        folder: Path,
-        seed: str,
-        clock: Callable[[], float],
-        most: float,
-    ) -> None:
-        self._contract = contract_of(component)
+    def __init__(self, subject: Subject, clock: Callable[[], float], most: float) -> None:
+        self._subject, self._watched = subject, subject.watched
+        self._contract = contract_of(subject.component)
         self._clock, self._deadline = clock, clock() + most
-        self._seed = seed
-        self._where = where
-        self._folder = folder
         self.host: Host | None = None
-        self._steps = BREAKABLE[component]
+        self._steps = BREAKABLE[subject.component]
         self._stage: Stage | None = None
         self._blocked: tuple[tuple[int, str], float] = (0, ""), 0.0  # the last call, and for how long so far
         self._found: dict[str, Breach] = {}
         self._slept: dict[str, None] = {}
         """Where the event loop was blocked, for however short a time."""
-        self.result = Played(component)
+        self.result = Played(subject.component)
         self.is_over = self._hangs = False
         self._modules = set(sys.modules)
-        self.watched = _UNWATCHED
         self.turn = 0
 
     def run(self) -> None:
         """Play until each step has a breach, all plans were played, or the time is over."""
         try:
-            self._component = Component(self.result.component, self._where)
+            self._component = Component(self.result.component, self._subject.where)
         except ComponentError as error:
             self.result.problem = str(error)
             self.is_over = True
@@ -231,10 +216,10 @@ class _Series:
     def _plans(self) -> Iterator[Plan]:
         for size in self._contract.SIZES:
             for number in range(self._contract.PLAYS):
-                seed = f"{self._seed}/{size}/{number}"
+                seed = f"{self._subject.seed}/{size}/{number}"
                 yield replace(self._contract.plan(Random(seed), size), seed=seed)
         for number, plan in enumerate(self._contract.ALWAYS):
-            yield replace(plan, seed=f"{self._seed}/always/{number}")
+            yield replace(plan, seed=f"{self._subject.seed}/always/{number}")
 
     def _one(self, plan: Plan) -> None:
         stage = self._play(plan)
@@ -245,7 +230,7 @@ class _Series:
         self.result.notes += [note for note in stage.notes if note[0] not in known]
 
     def _play(self, plan: Plan) -> Stage:
-        self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._folder)
+        self._stage = stage = Stage(self._component.fresh, lambda: 0.0, self.host, self._subject.folder)
         stage.before_call = self.next_turn
         self.next_turn()
         self._blocked = (0, ""), 0.0
@@ -270,7 +255,7 @@ class _Series:
         except Exception as error:
             # After a breach, the contract itself may fail; and errors from the component's code are its own.
             if _is_from_component(error) and not stage.breaches:
-                last = stage.history[-1].what if stage.history else self._where
+                last = stage.history[-1].what if stage.history else self._subject.where
                 stage.raised(self._steps[0], INTERFACES[self.result.component].__name__, last, error)
             elif not stage.breaches and _is_from_contract(error):
                 raise
@@ -308,8 +293,8 @@ class _Series:
         record that instead.
         """
         self.turn += 1
-        self.watched.count(self.turn, is_judged)
-        stuck = self.watched.until
+        self._watched.count(self.turn, is_judged)
+        stuck = self._watched.until
         if self._stage is not None and len(self._stage.history) > MOST_CALLS:
             self._stage.history[:] = self._stage.history[:SHOWN_CALLS]
             self.ended("call_hangs", "calls", "")
@@ -320,7 +305,7 @@ class _Series:
         else:
             variant = "memory" if stuck.why == "memory" else "" if stuck.where else "unknown"
             self.ended("call_hangs", variant, stuck.where)
-        self.watched.answer(self.result)
+        self._watched.answer(self.result)
 
     def blocked(self, place: str, seconds: float) -> None:
         """Record that a call keeps the event loop from running, if it does so for long."""
@@ -338,7 +323,7 @@ class _Series:
         """The last call of the component, and not one that it has made of a neighbour; its step and duty."""
         history = self._stage.history if self._stage else []
         calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
-        call = calls[-1] if calls else self._where
+        call = calls[-1] if calls else self._subject.where
         method = _method(call)
         duty = f"{INTERFACES[self.result.component].__name__}.{method}"
         return call, self._contract.STEPS.get(method, self._steps[0]), duty

@@ -3,8 +3,8 @@
 After each save that has returned, and after each write to the disk, the folder is copied as SIGKILL would
 have left it just then; where something was appended to a text file, once more with its end torn off. Each
 copy is opened by a second instance, which must return all that was saved by then, and may return what was
-being saved. It saves one more message, which a third instance must return too. What
-the second one writes while it is being made is looked at as well: SIGKILL may strike then, too.
+being saved. It saves one more message, which a third instance must return too. What the second one writes
+while it is being made is looked at as well: SIGKILL may strike then, too.
 """
 
 from __future__ import annotations
@@ -239,6 +239,11 @@ class _Copy(Struct):
         ended = [] if self.how.startswith("stopped") else [Called(self.before[-1].at, 0, "", self.end)]
         return [*self.before, *ended]
 
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms of all these messages."""
+        return list(dict.fromkeys(message.room for message in [*self.saved, *self.maybe]))
+
     def has_written(self, message: Message) -> bool:
         """Whether a message stands in its files, by its timestamp as digits: no two have the same."""
         return str(message.timestamp).encode() in self.content
@@ -290,10 +295,9 @@ class _Play:
         most = MOST_EXAMINED if len(self._saved) < _MANY else 1  # reading many is slow
         chosen = self._rng.sample(self._copies, min(most, len(self._copies)))
         for copy in sorted(chosen, key=self._copies.index):
-            known = len(self._stage.breaches)
-            await self._examine(copy)
-            for start in self._starts if len(self._stage.breaches) == known else ():
-                await self._examine_start(start)
+            if await self._examine(copy):
+                for start in self._starts:
+                    await self._examine_start(start)
 
     async def _open(self, data: Path, step: str) -> None:
         self._store: Any = await self._call(
@@ -623,20 +627,23 @@ class _Play:
         self._copies.append(_Copy(path, step, how, list(self._stage.history), saved, maybe))
         return self._copies[-1]
 
-    async def _examine(self, copy: _Copy) -> None:
-        """Open a copy, check that all is there, save one more message, and check that it is there too."""
-        self._starts = []
-        rooms = list(dict.fromkeys(message.room for message in [*copy.saved, *copy.maybe]))
-        if not rooms or any(each.step == copy.step for each in self._stage.breaches):
-            return
+    async def _examine(self, copy: _Copy) -> bool:
+        """Open a copy, check that all is there, save one more message, and check that it is there too.
+
+        Returns whether all of that is so.
+        """
+        if not copy.rooms or self._is_broken(copy.step):
+            return False
         self._examined = len(self._stage.history)
         copy.content = _content_of(copy.path)
-        self._opening = copy
+        self._opening, self._starts = copy, []
         store = self._opened_copy(copy)
         self._opening = None
-        if store is None or not await self._is_all_there(copy, store, rooms) or copy.how == "full":
-            return
-        room = rooms[0]
+        if store is None or not await self._is_all_there(copy, store):
+            return False
+        if copy.how == "full":
+            return True
+        room = copy.rooms[0]
         try:
             more = Message(
                 "more", room, "ann", "more", self._number(await store.last(room)) + 1, 1_767_225_700_000
@@ -647,23 +654,28 @@ class _Play:
             store.close()
         except Exception as error:
             self._failed(copy, error)
-            return
+            return False
         copy.saved.append(more)
         copy.how = "killed_twice" if copy.how == "killed_writing" else f"{copy.how}_twice"
         again = self._opened_copy(copy)
-        if again is not None and await self._is_all_there(copy, again, rooms):
-            again.close()
+        if again is None or not await self._is_all_there(copy, again):
+            return False
+        again.close()
+        return True
 
     async def _examine_start(self, start: _Copy) -> None:
         """Check that nothing is lost if the process is killed while a new instance is being made."""
-        if any(each.step == start.step for each in self._stage.breaches):
+        if self._is_broken(start.step):
             return
         self._examined = len(self._stage.history)
         store = self._opened_copy(start)
-        rooms = list(dict.fromkeys(message.room for message in [*start.saved, *start.maybe]))
-        if store is not None and await self._is_all_there(start, store, rooms):
+        if store is not None and await self._is_all_there(start, store):
             with contextlib.suppress(Exception):
                 store.close()
+
+    def _is_broken(self, step: str) -> bool:
+        """Whether a breach of this step was found already: one is enough."""
+        return any(each.step == step for each in self._stage.breaches)
 
     def _opened_copy(self, copy: _Copy) -> Any:
         self._show('MessageStore("data")')
@@ -677,9 +689,9 @@ class _Play:
         """Record a call that examines a copy."""
         self._stage.calls.begin(what)
 
-    async def _is_all_there(self, copy: _Copy, store: Any, rooms: list[str]) -> bool:
+    async def _is_all_there(self, copy: _Copy, store: Any) -> bool:
         maybe = {(each.room, each.sequence): each for each in copy.maybe}
-        for room in rooms:
+        for room in copy.rooms:
             self._show(f"page({quoted(room)}, 0, {MAX_PAGE})")
             owed = sorted((m for m in copy.saved if m.room == room), key=lambda m: m.sequence)
             try:

@@ -19,6 +19,7 @@ from harness.checkers.catalogue import CATALOGUE, INTERFACES
 from harness.contracts.result import Played
 from harness.contracts.running import (
     CONTRACTS,
+    Subject,
     contract_of,
     play_contract,
     play_in_real_time,
@@ -46,6 +47,8 @@ REFERENCE = {component: f"lab/{component}.py" for component in CONTRACTS}
 ALIKE = Path(__file__).parents[2] / "components"
 """Right components in other styles: one folder for each component."""
 RIGHT = sorted(ALIKE.glob("*/*.py"))
+_IN_THREAD = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
+"""How the model answer of exercise 4 writes."""
 WRONG = [animal for animal in ANIMALS.values() if animal.component]
 
 
@@ -65,6 +68,15 @@ def directly(component: str, where: str | Path) -> Played:
             return await pool.call(ContractJob(component, str(where), of_server({})))
 
     return asyncio.run(in_pool())
+
+
+def changed(path: str | Path, was: str, now: str, folder: Path) -> str:
+    """A copy of a component, with one part of it replaced."""
+    text = Path(path).read_text(encoding="utf-8")
+    assert was in text
+    copy = folder / Path(path).name
+    copy.write_text(text.replace(was, now), encoding="utf-8")
+    return str(copy)
 
 
 def breaches_in(found: Played) -> list[str]:
@@ -105,7 +117,7 @@ def test_right_code_in_another_style_keeps_its_contract(path: Path) -> None:
 @pytest.mark.parametrize("component", CONTRACTS)
 def test_right_code_keeps_its_contract_in_real_time(component: str, tmp_path: Path) -> None:
     """Where a component cannot be simulated, the same plan is played on an ordinary loop."""
-    found = play_in_real_time(component, SOLUTIONS[component], tmp_path)
+    found = play_in_real_time(Subject(component, SOLUTIONS[component], tmp_path))
     assert found.defect == ""
     assert breaches_in(found) == []
     assert found.plays > 5
@@ -126,11 +138,9 @@ def test_a_defect_is_found_by_direct_calls(animal: Animal, tmp_path: Path) -> No
 
 def test_the_last_of_several_connections_says_when_its_user_was_seen(tmp_path: Path) -> None:
     """Where all fall silent at once, the order in which they are forgotten makes no difference."""
-    text = (find_folder("solutions").parent / REFERENCE["presence"]).read_text(encoding="utf-8")
+    reference = find_folder("solutions").parent / REFERENCE["presence"]
     ordered = "sorted(self._connections.items(), key=lambda each: each[1].seen)"
-    assert ordered in text
-    path = tmp_path / "presence.py"
-    path.write_text(text.replace(ordered, "list(self._connections.items())"), encoding="utf-8")
+    path = changed(reference, ordered, "list(self._connections.items())", tmp_path)
     (breach,) = played("presence", path).found
     assert (breach.step, breach.name, breach.variant) == ("3.4", "wrong_last_seen", "earlier")
 
@@ -149,9 +159,8 @@ def test_every_anomaly_of_a_contract_has_an_animal() -> None:
 
 def test_a_breach_is_shown_by_its_smallest_calls(tmp_path: Path) -> None:
     """Subscribed twice, published once: three calls, and what the member received."""
-    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
-    path = tmp_path / "pubsub.py"
-    path.write_text(text.replace("        if member not in members:\n            members", "        members"))
+    once = "        if member not in members:\n            members"
+    path = changed(SOLUTIONS["pubsub"], once, "        members", tmp_path)
     found = {each.step: each for each in played("pubsub", path).found}["1.4"]
     assert (found.name, found.variant, found.params["got"]) == ("wrong_delivery", "twice", 2)
     lines = [(line.depth, line.what) for line in lines_of(list(found.events))]
@@ -203,11 +212,8 @@ def test_the_same_code_has_the_same_result(component: str, tmp_path: Path) -> No
 
 def _pubsub_with(tmp_path: Path, line: str) -> str:
     """The model answer, with some code added at the beginning of `publish`."""
-    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
-    path = tmp_path / "pubsub.py"
     loop = "        for member in self.members(room):"
-    path.write_text(text.replace(loop, f"        {line}\n{loop}"), encoding="utf-8")
-    return str(path)
+    return changed(SOLUTIONS["pubsub"], loop, f"        {line}\n{loop}", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -233,8 +239,13 @@ def test_a_component_that_does_not_return(line: str, name: str, tmp_path: Path) 
     assert not psutil.Process().children(recursive=True)
 
 
+_LIVES_ON = "(open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"
+
+
 @pytest.mark.parametrize(
-    "does", ["os.fork()", "os.fork() or (open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"]
+    "does",
+    ["os.fork()", f"os.fork() or {_LIVES_ON}", f"os.fork() or (os.closerange(3, 5000), {_LIVES_ON})"],
+    ids=["goes on", "sleeps", "sleeps apart"],
 )
 def test_copies_of_its_process_neither_answer_nor_live_on(does: str, tmp_path: Path) -> None:
     """Whatever they do: the verdict is that of the first, and none is left."""
@@ -255,7 +266,7 @@ def test_a_call_that_blocks_says_where_and_for_how_long(tmp_path: Path) -> None:
     where = "pubsub.py, line 34, in publish: import threading, time; threading.Thread; time.sleep(1.5)"
     path = _pubsub_with(tmp_path, sleeps)
     for play in (play_in_virtual_time, play_in_real_time):
-        (found,) = play("pubsub", path, tmp_path).found
+        (found,) = play(Subject("pubsub", path, tmp_path)).found
         assert (found.step, found.name, found.duty) == ("1.4", "call_blocks", "PubSub.publish")
         assert (found.params["where"], found.params["seconds"]) == (where, 1.5)
         assert [event.what.partition("(")[0] for event in found.events] == ["publish"]
@@ -271,12 +282,8 @@ def test_short_pauses_are_noted(tmp_path: Path) -> None:
 
 def test_pauses_of_our_own_are_no_ones(tmp_path: Path) -> None:
     """We let threads run after each write of a store: that is no `time.sleep` of the code that writes."""
-    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
-    save = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
-    assert save in text
-    path = tmp_path / "store.py"
-    path.write_text(text.replace(save, "self._append(lines.encode())"), encoding="utf-8")
-    found = play_in_real_time("store", str(path), tmp_path)
+    path = changed(SOLUTIONS["store"], _IN_THREAD, "self._append(lines.encode())", tmp_path)
+    found = play_in_real_time(Subject("store", path, tmp_path))
     assert (found.found, found.notes) == ([], [])
 
 
@@ -339,27 +346,19 @@ def test_an_unusable_component_is_reported_once(text: str, tmp_path: Path) -> No
 
 def test_threads_are_played_in_real_time(tmp_path: Path) -> None:
     """A store with threads of its own is judged by all of its contract, too."""
-    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
-    loop = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
-    assert loop in text
     own = "await asyncio.wrap_future(self._writer.submit(self._append, lines.encode()))"
-    path = tmp_path / "store.py"
-    path.write_text(text.replace(loop, own), encoding="utf-8")
-    found = directly("store", str(path))
+    found = directly("store", changed(SOLUTIONS["store"], _IN_THREAD, own, tmp_path))
     assert (found.lacking, breaches_in(found)) == ("", [])
     assert found.plays > 10
-    path.write_text(text.replace(loop, own.removeprefix("await ")), encoding="utf-8")
-    assert [each.step for each in directly("store", str(path)).found][:1] == ["4.3"]
+    path = changed(SOLUTIONS["store"], _IN_THREAD, own.removeprefix("await "), tmp_path)
+    assert [each.step for each in directly("store", path).found][:1] == ["4.3"]
 
 
 def test_a_save_that_never_returns_on_a_full_disk_is_noted(tmp_path: Path) -> None:
     """A save may raise there, and must not return. If it does neither, that is noted and costs nothing."""
-    text = Path(SOLUTIONS["store"]).read_text(encoding="utf-8")
-    save = next(line + "\n" for line in text.splitlines() if "run_in_executor" in line)
+    save = f"        {_IN_THREAD}\n"
     hangs = f"        try:\n    {save}        except OSError:\n            await asyncio.Event().wait()\n"
-    path = tmp_path / "store.py"
-    path.write_text(text.replace(save, hangs), encoding="utf-8")
-    found = directly("store", str(path))
+    found = directly("store", changed(SOLUTIONS["store"], save, hangs, tmp_path))
     assert (breaches_in(found), [key for key, _ in found.notes]) == ([], ["save_hangs"])
 
 
@@ -416,11 +415,8 @@ def test_a_call_that_ends_at_once_is_one_line() -> None:
 
 def test_what_a_nested_call_calls_is_one_level_deeper(tmp_path: Path) -> None:
     """A member that unsubscribes while it is sent a frame does so inside of its own `send`."""
-    text = Path(SOLUTIONS["pubsub"]).read_text(encoding="utf-8")
-    copied = "for member in self.members(room):"
-    assert copied in text
-    path = tmp_path / "pubsub.py"
-    path.write_text(text.replace(copied, "for member in self._rooms.get(room, {}):"), encoding="utf-8")
+    copied, itself = "for member in self.members(room):", "for member in self._rooms.get(room, {}):"
+    path = changed(SOLUTIONS["pubsub"], copied, itself, tmp_path)
     found = next(each for each in played("pubsub", path).found if each.step == "1.4")
     depths = {line.what.partition("(")[0]: line.depth for line in lines_of(list(found.events))}
     (sender,) = {name for name in depths if name.endswith(".send")}
@@ -468,10 +464,7 @@ def test_any_answer_can_be_judged(component: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["[None]", "message", "None"])
 def test_what_is_no_message_is_not_saved(given: str, tmp_path: Path) -> None:
     """The store that a sequencer is tested with raises, in the call that saved it."""
-    text = Path(SOLUTIONS["sequencer"]).read_text(encoding="utf-8")
-    assert "save([message])" in text
-    path = tmp_path / "sequencer.py"
-    path.write_text(text.replace("save([message])", f"save({given})"), encoding="utf-8")
+    path = changed(SOLUTIONS["sequencer"], "save([message])", f"save({given})", tmp_path)
     found = {each.step: each for each in played("sequencer", path).found}
     assert found["2.1"].name == "call_raised"
     assert "takes a list of messages" in found["2.1"].params["error"]
