@@ -269,10 +269,11 @@ class Terminal:
         if anomaly.params.get("output"):
             told.add("output")
         self.line(f"    {words.title(anomaly)}  ({anomaly.name})", "bold")
-        if repr(anomaly) in told:  # a step may fail by what an earlier one has failed by
+        whole = repr(anomaly)
+        if whole in told:  # a step may fail by what an earlier one has failed by
             self.block(self.texts.say("ui.as_above"), 6)
             return
-        told.add(repr(anomaly))
+        told.add(whole)
         self.block(words.message(anomaly), 6)
         if more:
             self.block(self.texts.say("ui.more", count=more), 6, "dim")

@@ -433,8 +433,7 @@ class ServedWorld(World):
         """Raise PlayStopped if the server's process ended by itself."""
         process = self._process
         if process is not None and self.has_outgrown(process) and process.pid not in self._reported:
-            self._reported.add(process.pid)
-            self._event("unbounded", mebibytes=self.most_memory // 2**20, output=process.hangs_where())
+            self._event("unbounded", mebibytes=self.most_memory // 2**20, output=self._hangs_where())
             raise PlayStopped
         if process is not None and process.exit_code is not None:
             self._check_refused(process)
@@ -484,14 +483,20 @@ class ServedWorld(World):
                 return
             self.check_server()
         await self.check_end()
-        output = process.hangs_where()
-        self._reported.add(process.pid)
+        output = self._hangs_where()
         pauses = self._pauses(began)
         if len(pauses) > 1:  # it goes on, one long call after the other: new clients only come last
             waited = self.now() - began
             self._end_blocked(sum(pauses), waited, max(pauses), output)
         self._event("hung", output=output)
         raise PlayStopped
+
+    def _hangs_where(self) -> list[str]:
+        """Where the server's program is, which ends it: its end is no news any more."""
+        if self._process is None:
+            return []
+        self._reported.add(self._process.pid)
+        return self._process.hangs_where()
 
     def _pauses(self, began: float) -> list[float]:
         """The times since then, in seconds, in which nothing came for so long that the server was blocked."""
@@ -506,15 +511,11 @@ class ServedWorld(World):
 
     async def check_blocked(self) -> None:
         """If the server does not even greet a new client, record where it is, and raise PlayStopped."""
-        pace, process = self.pace, self._process
+        pace = self.pace
         if not await self._look(BLOCKED):
             pace.begin()
             return
-        output: list[str] = []
-        if process is not None:
-            self._reported.add(process.pid)
-            output = process.hangs_where()
-        self._end_blocked(pace.blocked, pace.waited, pace.longest, output)
+        self._end_blocked(pace.blocked, pace.waited, pace.longest, self._hangs_where())
 
     def _end_blocked(self, blocked: float, waited: float, longest: float, output: list[str]) -> NoReturn:
         """Record for how many seconds it was blocked while something was due, and where; the play ends."""
