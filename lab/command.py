@@ -23,6 +23,7 @@ from lab.interfaces import StoreError
 from lab.legible import legible
 from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
+from lab.logs import configure
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 from lab.server import REJECTION_HEADROOM, ChatServer, run
 
@@ -36,7 +37,6 @@ EXIT_INTERRUPTED = 130
 _OWN_FILES = 50
 """Files that the server has open besides its connections, at the most."""
 _LEVELS = click.Choice(["debug", "info", "warning", "error"], case_sensitive=False)
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class Seconds(click.ParamType[float]):
@@ -112,10 +112,7 @@ def serve(
     use: tuple[str, ...],
 ) -> None:
     """Run the chat server until Ctrl-C or SIGTERM."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LogFormat(_LOG_FORMAT))
-    logging.basicConfig(level=log_level.upper(), handlers=[handler])
-    logging.getLogger("websockets.server").addFilter(_is_worth_logging)
+    configure(log_level)
     if heartbeat_interval >= offline_timeout:
         click.echo(
             f"warning: with a heartbeat every {heartbeat_interval:g} s and an offline timeout of "
@@ -197,11 +194,6 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
     await run(server, stop)
 
 
-def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Whether a line of the websockets library tells of our fault, and not of a client's bad handshake."""
-    return record.levelno >= logging.WARNING and "handshake failed" not in record.getMessage()
-
-
 def _cannot_listen(config: Config, error: OSError | UnicodeError) -> str:
     why = {
         errno.EADDRINUSE: "another program does. Stop it, or choose another --port.",
@@ -224,11 +216,6 @@ def _from_environment(context: click.Context | None, param: click.Parameter | No
         return ""
     variable = str(param.envvar)
     return f"\n{variable} in the environment is {os.environ[variable]!r}: unset it, or give {param.opts[0]}."
-
-
-class _LogFormat(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return legible(super().format(record))
 
 
 def run_command(command: click.Command, name: str) -> int:

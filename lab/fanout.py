@@ -27,16 +27,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
+import math
 from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
+from lab.intake import Intake, Turns
+from lab.limits import TokenBucket
 from lab.protocol import ServerFrame, encode
-from lab.send_queue import MAX_WAITING, SendQueue
+from lab.send_queue import MAX_WAITING, ReplayMemory, SendQueue
 
 log = logging.getLogger("lab.fanout")
 
@@ -113,16 +115,26 @@ class Connection(ServerConnection):
         """Called whenever bytes arrive."""
         self.patience = 60.0
         """Seconds that `drained` waits for a reader that takes nothing at all."""
+        self.on_made: Callable[[], object] = lambda: None
+        """Called when it has begun."""
+        self.on_lost: Callable[[], object] = lambda: None
+        """Called when the connection is gone."""
         self.tick = Tick()
         """Calls our `flush`; a server has all its connections share one."""
-        self.max_connections = sys.maxsize
-        """If the server has more connections than that, this one is cut off as it begins."""
+        self.turns = Turns()
+        """Says when to read what has arrived; likewise."""
+        self.replays: ReplayMemory[Connection] = ReplayMemory()
+        """What waits for slow readers; likewise."""
+        self.budget = TokenBucket(math.inf, math.inf, 0.0)
+        """What may be done for the client."""
+        self.intake: Intake  # made in connection_made
         self.queue = SendQueue()
         self._posted: list[bytes] = []  # frames of this tick, before they are put into the queue
         self._drained = asyncio.Event()  # set while nothing waits in the queue
         self._drained.set()
         self._is_awaiting_reader = False
         self._marked_bytes = 0  # of `_sent_bytes`, at the last `mark_progress`
+        self._frames = 0  # that were read
         self._disconnecting: asyncio.Task[None] | None = None
 
     # Sending.
@@ -139,7 +151,7 @@ class Connection(ServerConnection):
         If too much waits then, the client is disconnected.
         """
         posted, self._posted = self._posted, []
-        if self._disconnecting or self.state is not State.OPEN:
+        if self._disconnecting or self.state is not State.OPEN or self.transport.is_closing():
             self._drop_queue()
         elif piece := self.queue.put(posted, not self.paused and self.send_in_progress is None):
             self.transport.write(piece)  # otherwise the queue has kept all of it
@@ -154,11 +166,15 @@ class Connection(ServerConnection):
         while self.queue.waiting and not self.paused and self.send_in_progress is None:
             self.transport.write(self.queue.take_waiting())
         if not self.queue.waiting:
-            self._drained.set()
+            self._note_drained()
 
     def _drop_queue(self) -> None:
         self._posted.clear()
         self.queue.drop()
+        self._note_drained()
+
+    def _note_drained(self) -> None:
+        self.replays.leave(self)
         self._drained.set()
 
     async def drained(self) -> None:
@@ -167,7 +183,11 @@ class Connection(ServerConnection):
         A reader that takes nothing for `patience` seconds is disconnected.
         """
         self.flush()
+        if self._drained.is_set():
+            return
         self._is_awaiting_reader = True
+        for other in self.replays.enter(self, self.queue.replay_bytes):
+            other.disconnect(CloseCode.TRY_AGAIN_LATER, "too many wait for old messages: come back with `since`")
         while not self._drained.is_set():
             before = self._sent_bytes
             with contextlib.suppress(TimeoutError):
@@ -200,17 +220,22 @@ class Connection(ServerConnection):
         except TimeoutError:
             self.transport.abort()
 
-    # Whether a client that seems silent could have been heard.
+    # Whether something was sent that we have not read.
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the next frame is here already."""
+        return len(self.recv_messages.frames) > 0
 
     def is_left_unread(self) -> bool:
         """Whether the client may have sent something since the last `mark_progress` that we have not read.
 
-        The library reads no more from a socket while READ_AHEAD frames wait for their session. Either the
-        session is busy: then the client may have gone on sending. Or it waits until the client has taken its
+        Nothing is read from a socket while `intake` has something left. Then either the session is busy, or it is
+        not the client's turn: it may have gone on sending. Or the session waits until the client has taken its
         replay: then taking some is the client's sign of life, and if it took nothing, it is silent.
         """
         took_nothing = self._is_awaiting_reader and self._sent_bytes == self._marked_bytes
-        return self.recv_messages.paused and not took_nothing
+        return self.intake.is_waiting and not took_nothing
 
     def mark_progress(self) -> None:
         """Remember how much the client has taken by now: `is_left_unread` compares with it."""
@@ -224,23 +249,48 @@ class Connection(ServerConnection):
         """
         return self.queue.released_bytes - self.transport.get_write_buffer_size()
 
-    # What the transport calls.
+    # What the transport calls, and what the library does with what it reads.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected; it has sent nothing yet."""
         super().connection_made(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
             transport.max_size = READ_AT_ONCE
-        if len(self.server.handler_tasks) > self.max_connections:
-            self.transport.abort()
+        self.intake = Intake(self.turns, self.transport, self._read, self.budget, self._close_flood)
+        # The library's queue of unread frames is to hold up the intake, and not the transport itself.
+        self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
+        self.on_made()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived. Any byte is a sign of life: pings, pongs and bad frames too."""
         self.on_sign_of_life()
+        self.intake.arrived(data)
+
+    def _read(self, data: bytes) -> int:
+        """Have the library read a slice of what arrived; returns how many frames ended in it."""
+        before = self._frames
         super().data_received(data)
         # The library answers pings straight into the transport. Who pings and never reads is cut off, too.
         if self.transport.get_write_buffer_size() > MAX_WAITING:
             self.transport.abort()
+        return self._frames - before
+
+    def process_event(self, event: Event) -> None:
+        """The library has read a frame, or the HTTP request before all frames."""
+        self._frames += 1
+        super().process_event(event)
+
+    def send_data(self) -> None:
+        """Write what the library has to send, such as pongs, in one call."""
+        waiting = self.protocol.writes  # the library's own list; an empty piece stands for the end
+        if self.transport.is_closing():  # asyncio would log a warning for each write
+            waiting.clear()
+        elif len(waiting) > 1 and b"" not in waiting:
+            waiting[:] = [b"".join(waiting)]
+        super().send_data()
+
+    def _close_flood(self) -> None:
+        self.disconnect(CloseCode.POLICY_VIOLATION, "you send far more than this server takes")
 
     def resume_writing(self) -> None:
         """The transport has room again."""
@@ -252,5 +302,7 @@ class Connection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone. Whoever waits in `drained` must not wait for ever."""
+        self.intake.drop()
         super().connection_lost(exc)
         self._drop_queue()
+        self.on_lost()

@@ -28,23 +28,49 @@ class Limits:
         """Frames that may come at once after a pause; the contract asks for twice the rate as well."""
         return 2 * self.rate
 
+    @property
+    def budget(self) -> float:
+        """What a connection may cost in a second, everything counted: a frame of whatever kind costs 1, and
+        long ones and the answers to questions more. Beyond that it is read from more slowly (`lab.intake`).
+        """
+        return 4 * max(self.rate, Limits.rate)
 
-class RateLimit:
-    """A token bucket: it holds `burst` tokens, gains `rate` a second, and each frame takes one.
 
-    There is no clock inside: `now` is an argument, in seconds.
+class TokenBucket:
+    """It holds `burst` tokens, gains `rate` a second, and what is done costs some: a budget.
+
+    There is no clock inside: `now` is an argument, in seconds. With `spend` the number of tokens may fall below
+    zero, for what is known only when it has been done: that is a debt.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst = rate, burst
-        self._tokens, self._at = burst, now
+        self.rate, self.burst = rate, burst
+        self.tokens = burst
+        self._at = now
+
+    def spend(self, cost: float, now: float) -> None:
+        """Add what was gained since the last call, and take `cost` tokens."""
+        self.tokens = min(self.burst, self.tokens + (now - self._at) * self.rate) - cost
+        self._at = now
+
+    @property
+    def seconds_to_zero(self) -> float:
+        """How long it takes until a debt is paid."""
+        return max(-self.tokens / self.rate, 0.0)
+
+
+class RateLimit:
+    """How often a client may do something: each time takes a token, and without one it is refused."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._bucket = TokenBucket(rate, burst, now)
 
     def take(self, now: float, id: str | None = None) -> None:
         """Take a token, or raise BadFrame; `id` is that of the chat message which is refused."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            wait = (1 - self._tokens) / self._rate
-            reason = f"more than {self._rate:g} frames a second; send this one again in {wait:.3f} s"
+        bucket = self._bucket
+        bucket.spend(1, now)
+        if bucket.tokens < 0:
+            wait = bucket.seconds_to_zero
+            bucket.spend(-1, now)  # what is refused costs nothing
+            reason = f"more than {bucket.rate:g} frames a second; send this one again in {wait:.3f} s"
             raise BadFrame(ErrorCode.RATE_LIMITED, reason, id)
-        self._tokens -= 1

@@ -14,6 +14,7 @@ import hmac
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, get_args
 from urllib.parse import parse_qs
@@ -233,22 +234,19 @@ def encode(frame: ServerFrame) -> bytes:
     return _encoder.encode(envelope(frame) if envelope else frame)
 
 
-def split(history: History) -> list[History]:
+def split(history: History) -> Iterator[History]:
     """The same messages in as many frames as it takes for each to stay within MAX_FRAME."""
     room_for = MAX_FRAME - len(encode(History(history.room, [], history.last, more=False)))
-    pages: list[list[Message]] = [[]]
+    page: list[Message] = []
     size = 0
     for message in history.messages:
         more = len(_encoder.encode(message)) + len(",")
-        if pages[-1] and size + more > room_for:
-            pages.append([])
-            size = 0
-        pages[-1].append(message)
+        if page and size + more > room_for:
+            yield History(history.room, page, history.last, more=True)
+            page, size = [], 0
+        page.append(message)
         size += more
-    *full, last = pages
-    return [History(history.room, page, history.last, more=True) for page in full] + [
-        History(history.room, last, history.last, history.more)
-    ]
+    yield History(history.room, page, history.last, history.more)
 
 
 # --- reading what a client sent -------------------------------------------------------------------

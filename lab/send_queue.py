@@ -21,7 +21,8 @@ From the reader's side the queue has these states:
     closed       nothing: it was dropped     is dropped                             never
 
 Only *live* frames count towards the limit. A replay of old messages is as long as the client asked for, and
-the server sends it page by page, each when the last one has been taken; so it is bounded in another way.
+the server sends it page by page, each when the last one has been taken. A page may have some megabytes, which
+no other member shares; so all pages together have a limit, too (`ReplayMemory`).
 
 Nothing here knows a socket, a clock or an event loop: the connection (`lab.fanout`) asks what to write and
 does it. So tests can play any order of events. (The separation is known as *sans-I/O*; the libraries
@@ -31,13 +32,18 @@ does it. So tests can play any order of events. (The separation is known as *san
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, TypeVar
 
 from lab.protocol import MAX_UNREAD
+
+T = TypeVar("T")
 
 TRANSPORT_BUFFER = 256 * 1024
 """Bytes that the transport may hold before frames wait here; also about what one write may have."""
 MAX_WAITING = MAX_UNREAD // 2
 """Live bytes that may wait here. The system's socket buffers hold some megabytes more."""
+MAX_REPLAYS = 128 * 1024 * 1024
+"""Bytes that the replays of all connections of a server may have waiting."""
 
 
 class Replay(bytes):
@@ -82,6 +88,11 @@ class SendQueue:
         return b"".join(frames)
 
     @property
+    def replay_bytes(self) -> int:
+        """Size of the frames with old messages among those that wait."""
+        return sum(map(len, self.waiting)) - self.live_bytes
+
+    @property
     def is_too_far_behind(self) -> bool:
         """Whether the reader has so much to catch up with that it is to be disconnected."""
         return self.live_bytes > MAX_WAITING
@@ -90,6 +101,30 @@ class SendQueue:
         """Forget everything that waits."""
         self.waiting.clear()
         self.live_bytes = 0
+
+
+class ReplayMemory(Generic[T]):
+    """The replays that wait for their readers, whatever a reader is, and who has to go if they are too much."""
+
+    def __init__(self, most: int = MAX_REPLAYS) -> None:
+        self._most = most
+        self._sizes: dict[T, int] = {}  # the one that has waited longest for its page to be taken comes first
+
+    def enter(self, reader: T, size: int) -> list[T]:
+        """`reader` begins to wait with so many bytes; returns those that are to be disconnected for it."""
+        self._sizes[reader] = size
+        excess = sum(self._sizes.values()) - self._most
+        victims = []
+        for other in self._sizes:
+            if excess <= 0 or other is reader:
+                break
+            victims.append(other)
+            excess -= self._sizes[other]
+        return victims
+
+    def leave(self, reader: T) -> None:
+        """Its page was taken, or it is gone."""
+        self._sizes.pop(reader, None)
 
 
 def _live_size(frame: bytes) -> int:

@@ -115,8 +115,9 @@ class Sequencer:
             # sent without the room's lock ...
             while (page := await self.history(room_name, since, MAX_PAGE)).more:
                 member.send(page)
-                await member.drain()
                 since = page.messages[-1].sequence
+                del page  # it may have megabytes, and the reader may take its time
+                await member.drain()
         # ... and the last is sent under it, along with the subscription. Nothing is published meanwhile, so
         # nothing is missing and nothing comes twice between the last page and the first live message.
         async with room.lock:

@@ -30,9 +30,11 @@ from websockets.typing import Origin
 from lab import protocol
 from lab.fanout import Connection, Tick, to_wire
 from lab.hub import Components, Config, Hub
+from lab.intake import Turns
+from lab.limits import TokenBucket
 from lab.pages import Pages
 from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat
-from lab.send_queue import TRANSPORT_BUFFER
+from lab.send_queue import TRANSPORT_BUFFER, ReplayMemory
 from lab.session import Session
 
 log = logging.getLogger("lab.server")
@@ -41,10 +43,10 @@ SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
 STOP_SECONDS = 1.5
 """How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
-READ_AHEAD = 16
-"""Frames of one connection that wait unread before its socket is left alone."""
 REJECTION_HEADROOM = 100
 """Connections beyond the limit that are let in just to be told that the server is full (HTTP status 503)."""
+HEALTH_CONNECTIONS = 20
+"""Connections that the door for /healthz has room for."""
 
 
 class ChatServer(Hub):
@@ -58,6 +60,9 @@ class ChatServer(Hub):
         super().__init__(config, components or Components())
         self.pages = Pages(self.figures)
         self.tick = Tick()
+        self.turns = Turns()
+        self.replays: ReplayMemory[Connection] = ReplayMemory()
+        self._arriving: dict[Connection, None] = {}  # those that have not sent their request, oldest first
         self._last_sweep = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._duties: list[asyncio.Task[None]] = []
@@ -76,7 +81,7 @@ class ChatServer(Hub):
                 origins=[*map(Origin, self.config.origins), None] if self.config.origins else None,
                 compression=None,
                 max_size=self.config.limits.frame,
-                max_queue=READ_AHEAD,
+                max_queue=0,  # as soon as one frame is unread, `lab.intake` waits
                 ping_interval=None,  # silence is the presence manager's business
                 close_timeout=1.0,
                 write_limit=TRANSPORT_BUFFER,
@@ -128,12 +133,32 @@ class ChatServer(Hub):
     def _make_connection(self, *args: Any, **kwargs: Any) -> Connection:
         """The object for a TCP connection that was just accepted."""
         connection = Connection(*args, **kwargs)
-        connection.tick = self.tick
-        connection.max_connections = self.config.limits.connections + REJECTION_HEADROOM
+        connection.tick, connection.turns, connection.replays = self.tick, self.turns, self.replays
+        budget = self.config.limits.budget
+        connection.budget = TokenBucket(budget, 2 * budget, connection.loop.time())
+        connection.on_made = lambda: self._make_room_for(connection)
+        connection.on_lost = lambda: self._arriving.pop(connection, None)
         return connection
 
-    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _make_room_for(self, connection: Connection) -> None:
+        """If there are too many connections, cut the one that has gone longest without sending its request.
+
+        So connections that say nothing keep out nobody who does.
+        """
+        self._arriving[connection] = None
+        if len(connection.server.handler_tasks) > self.config.limits.connections + REJECTION_HEADROOM:
+            oldest = next(iter(self._arriving))
+            del self._arriving[oldest]
+            oldest.transport.abort()
+
+    async def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to its HTTP request; None if it asks for a WebSocket and can have one."""
+        assert isinstance(connection, Connection)
+        self._arriving.pop(connection, None)
+        if connection.protocol.eof_sent:  # what came right after the request was no WebSocket: that is the end
+            connection.transport.abort()
+            await connection.wait_closed()
+            return None
         page = self.pages.answer(connection, request)
         if page is None and len(self._sessions) >= self.config.limits.connections:
             text = "The server is full: come again later.\n"

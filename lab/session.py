@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from lab import protocol
 from lab.fanout import Connection, to_wire
 from lab.hub import Hub, log_failure
+from lab.intake import BYTES_PER_UNIT
 from lab.interfaces import Draft
 from lab.limits import RateLimit
 from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, Message, PresenceFrame, ServerFrame
@@ -33,6 +34,10 @@ log = logging.getLogger("lab.session")
 
 LEAST_PATIENCE = 4.0
 """Seconds for which a replay waits at least for a reader that takes nothing: networks stutter."""
+
+
+USERS_PER_UNIT = 32
+"""Users whose presence costs as much to tell as a frame."""
 
 
 class Session:
@@ -47,6 +52,7 @@ class Session:
         self._limits = hub.config.limits
         self._rate = RateLimit(self._limits.rate, self._limits.burst, hub.now())
         self._running: asyncio.Task[None] | None = None
+        self._is_attaching = False
         self._cache, self._post = hub.frames, connection.post  # looked up once: `send` runs very often
 
     # A member of rooms.
@@ -72,12 +78,15 @@ class Session:
         hub, config = self._hub, self._hub.config
         self._running = asyncio.current_task()
         self.connection.on_sign_of_life = self._on_sign_of_life
+        self.connection.on_lost = self._on_lost
         self.connection.patience = max(config.offline_timeout, LEAST_PATIENCE)
         hub.publish_presence(hub.presence.connected(self.id, self.user, hub.now()))
         self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
         try:
             async for text in self.connection:
                 await self._obey(text)
+                if self.connection.has_unread:  # however much comes from here, others have their turns
+                    await self.connection.turns.wait()
         except ConnectionClosed:
             pass  # without a closing handshake: half-open connections, lost networks, closed laptops
         finally:
@@ -185,7 +194,7 @@ class Session:
             self._send_presence(room)
             return
         self._check_room(room)  # 1
-        await self._hub.sequencer.attach(room, self, frame.since)  # 2
+        await self._attach(room, frame.since)  # 2
         is_first = not self._has_twin_in(room)  # 3
         self._rooms[room] = None  # 4
         await self._hub.learn_newest(room)  # 5
@@ -194,6 +203,23 @@ class Session:
         if is_first:
             self._announce(room, "joined")  # 8
         await self.drain()  # 9
+
+    async def _attach(self, room: str, since: int | None) -> None:
+        """Have the sequencer replay the past and subscribe us. If our connection ends meanwhile, so does that:
+        nobody reads on for a client that is gone.
+        """
+        self._is_attaching = True
+        try:
+            await self._hub.sequencer.attach(room, self, since)
+        except BaseException:
+            self._hub.pubsub.unsubscribe(room, self)
+            raise
+        finally:
+            self._is_attaching = False
+
+    def _on_lost(self) -> None:
+        if self._is_attaching and self._running:
+            self._running.cancel()
 
     def _check_room(self, room: str) -> None:
         """Raise BadFrame if this server's own limits forbid to join."""
@@ -222,11 +248,14 @@ class Session:
 
     def _send_presence(self, room: str) -> None:
         users = self._hub.presence.in_room(room, self._hub.now())
+        self.connection.intake.spend(len(users) / USERS_PER_UNIT)
         self.send(PresenceFrame(room, users, full=True))
 
     async def _send_history(self, frame: protocol.AskHistory) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
-        self.send(protocol.split(page)[0])  # a page may be cut to fit into a frame; `more` says so
+        wire = to_wire(next(protocol.split(page)))  # a page may be cut to fit into a frame; `more` says so
+        self.connection.intake.spend(len(wire) / BYTES_PER_UNIT)
+        self._post(Replay(wire))
         await self.drain()  # who asks for much must also read it
 
     # Notices.

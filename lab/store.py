@@ -82,6 +82,7 @@ class MessageStore:
         self._queue: _Saves = []
         self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
         self._is_committing = False
+        self._next_page = asyncio.Lock()  # pages are long: one at a time, so that a commit waits for one at most
         self._is_damaged = False
         self._db = self._with_errors_explained(self._open)
         self._opened_files = self._files()
@@ -184,17 +185,21 @@ class MessageStore:
     async def page(self, room: str, since: int, limit: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
         where = "room = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-        return await self._run(self._select, where, room, since, limit)
+        async with self._next_page:
+            return await self._run(self._select, where, room, since, limit)
 
     async def newest(self, room: str, count: int) -> list[Message]:
         """See `interfaces.MessageStore`."""
-        newest_first = await self._run(self._select, "room = ? ORDER BY sequence DESC LIMIT ?", room, count)
-        return newest_first[::-1]
+        async with self._next_page:
+            return (await self._newest(room, count))[::-1]
 
     async def last(self, room: str) -> int:
         """See `interfaces.MessageStore`."""
-        newest = await self.newest(room, 1)
+        newest = await self._newest(room, 1)
         return newest[0].sequence if newest else 0
+
+    async def _newest(self, room: str, count: int) -> list[Message]:
+        return await self._run(self._select, "room = ? ORDER BY sequence DESC LIMIT ?", room, count)
 
     async def find(self, room: str, user: str, id: str) -> Message | None:
         """See `interfaces.MessageStore`."""

@@ -381,7 +381,7 @@ def test_split_keeps_everything_within_the_limit(sizes: list[tuple[str, int]], m
     page = [
         message(n, content=char * (size // len(char.encode()))) for n, (char, size) in enumerate(sizes, 1)
     ]
-    frames = split(History("r", page, 1000, more))
+    frames = list(split(History("r", page, 1000, more)))
     assert [each for frame in frames for each in frame.messages] == page
     assert all(len(encode(frame)) <= MAX_FRAME for frame in frames)
     assert [frame.more for frame in frames] == [True] * (len(frames) - 1) + [more]

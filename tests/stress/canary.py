@@ -24,7 +24,10 @@ class Canary:
         self._links: list[Link] = []
         self._talk: asyncio.Task[None] | None = None
         self.said = 0
-        self.slowest = 0.0
+        self.took: list[float] = []
+        """Seconds that each message took to be heard by both."""
+        self.began = 0.0
+        """When the last message was sent, on the loop's clock."""
 
     async def __aenter__(self) -> Canary:
         for name in ("tweety", "cici"):
@@ -69,12 +72,12 @@ class Canary:
     async def _go_on(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            number, began = self.said + 1, loop.time()
+            number, self.began = self.said + 1, loop.time()
             self._links[number % 2].say(self._room, f"tweet {number}")
             for link in self._links:
                 await self._hears(link, number)
             self.said = number
-            self.slowest = max(self.slowest, loop.time() - began)
+            self.took.append(loop.time() - self.began)
             await asyncio.sleep(RHYTHM)
 
     async def _hears(self, link: Link, number: int) -> None:

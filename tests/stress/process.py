@@ -88,18 +88,23 @@ class Server:
             self._process.wait(STOP_SECONDS)
             self._process = None
 
-    def stop(self) -> int:
+    def stop(self, within: float = STOP_SECONDS) -> int:
         """SIGTERM; returns the exit code. Raises subprocess.TimeoutExpired if it does not end."""
         assert self._process is not None, "it does not run"
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(STOP_SECONDS)
+        code = self._process.wait(within)
         self._process = None
         return code
 
-    def log(self) -> str:
+    def log(self, harmless: bool = False) -> str:
         """What all its processes wrote to standard error; it is set to write warnings and worse."""
         lines = self._log.read_text(errors="replace").splitlines(keepends=True)
-        return "".join([line for line in lines if not line.rstrip().endswith(HARMLESS)])
+        return "".join([line for line in lines if harmless or not line.rstrip().endswith(HARMLESS)])
+
+    def memory(self) -> int:
+        """Its resident memory now, in bytes."""
+        assert self._process is not None, "it does not run"
+        return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def get(self, path: str) -> str:
         """Its answer to a plain GET. Blocks; raises OSError if it does not answer in 10 seconds."""
