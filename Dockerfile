@@ -24,13 +24,13 @@ CMD ["chatlab", "--help"]
 
 
 FROM kit AS server
-ENV HOST=0.0.0.0 PORT=8080 DATA_DIR=/data
+ENV HOST=0.0.0.0 PORT=8080 HEALTH_PORT=8081 DATA_DIR=/data
 EXPOSE 8080
 VOLUME /data
 # The image has no curl. And http.client goes past a proxy that the environment may name.
 HEALTHCHECK --interval=3s --timeout=3s --start-period=10s CMD ["python", "-c", "\
 import http.client, os, sys; \
-server = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); \
+server = http.client.HTTPConnection('127.0.0.1', int(os.environ['HEALTH_PORT']), timeout=2); \
 server.request('GET', '/healthz'); \
 sys.exit(server.getresponse().status != 200)"]
 # No shell in between: SIGTERM reaches the server, which then stops in good order.

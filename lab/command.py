@@ -88,6 +88,13 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     multiple=True,
     metavar="ORIGIN",
 )
+@_option(
+    "--health-port",
+    "A second port, for /healthz and /metrics alone: no flood of the first reaches it.  [default: none]",
+    show_default=False,
+    default=0,
+    type=click.IntRange(0, 65535),
+)
 @_option("--log-level", "How much to log.", default="info", type=_LEVELS)
 @click.option(
     "--use",
@@ -108,6 +115,7 @@ def serve(
     max_connections: int,
     access_key: str,
     origin: tuple[str, ...],
+    health_port: int,
     log_level: str,
     use: tuple[str, ...],
 ) -> None:
@@ -122,7 +130,17 @@ def serve(
     limits = Limits(max_frame, max_name, max_rate, max_rooms, _affordable(max_connections))
     if limits.connections < max_connections:
         log.info("%d connections at the most: the system allows no more files", limits.connections)
-    config = Config(host, port, data_dir, heartbeat_interval, offline_timeout, limits, access_key, origin)
+    config = Config(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        heartbeat_interval=heartbeat_interval,
+        offline_timeout=offline_timeout,
+        limits=limits,
+        access_key=access_key,
+        health_port=health_port,
+        origins=origin,
+    )
     try:
         components = load_components(use)
         asyncio.run(_until_told_to_stop(config, components, use))
@@ -195,17 +213,19 @@ async def _until_told_to_stop(config: Config, components: Components, use: Seque
 
 
 def _cannot_listen(config: Config, error: OSError | UnicodeError) -> str:
+    options, place = "--port", f"{config.host}:{config.port}"
+    if config.health_port:  # either of them may be the one
+        options, place = "--port or --health-port", f"{place} and {config.health_port}"
     why = {
-        errno.EADDRINUSE: "another program does. Stop it, or choose another --port.",
-        errno.EACCES: "ports below 1024 need more rights. Choose another --port.",
+        errno.EADDRINUSE: f"another program does. Stop it, or choose another {options}.",
+        errno.EACCES: f"ports below 1024 need more rights. Choose another {options}.",
     }
-    other = f"{getattr(error, 'strerror', None) or error}. Check --host and --port."
+    other = f"{getattr(error, 'strerror', None) or error}. Check --host and {options}."
     told = why.get(getattr(error, "errno", None) or 0, other)
     context = click.get_current_context()
-    told += "".join(
-        _from_environment(context, each) for each in serve.params if each.name in ("host", "port")
-    )
-    return f"cannot listen on {config.host}:{config.port}: {told}"
+    named = ("host", "port", "health_port")
+    told += "".join(_from_environment(context, each) for each in serve.params if each.name in named)
+    return f"cannot listen on {place}: {told}"
 
 
 def _from_environment(context: click.Context | None, param: click.Parameter | None) -> str:

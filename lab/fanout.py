@@ -187,7 +187,9 @@ class Connection(ServerConnection):
             return
         self._is_awaiting_reader = True
         for other in self.replays.enter(self, self.queue.replay_bytes):
-            other.disconnect(CloseCode.TRY_AGAIN_LATER, "too many wait for old messages: come back with `since`")
+            other.disconnect(
+                CloseCode.TRY_AGAIN_LATER, "too many wait for old messages: come back with `since`"
+            )
         while not self._drained.is_set():
             before = self._sent_bytes
             with contextlib.suppress(TimeoutError):
@@ -230,9 +232,9 @@ class Connection(ServerConnection):
     def is_left_unread(self) -> bool:
         """Whether the client may have sent something since the last `mark_progress` that we have not read.
 
-        Nothing is read from a socket while `intake` has something left. Then either the session is busy, or it is
-        not the client's turn: it may have gone on sending. Or the session waits until the client has taken its
-        replay: then taking some is the client's sign of life, and if it took nothing, it is silent.
+        Nothing is read from a socket while `intake` has something left. Then either the session is busy, or
+        it is not the client's turn: it may have gone on sending. Or the session waits until the client has
+        taken its replay: then taking some is the client's sign of life, and if it took nothing, it is silent.
         """
         took_nothing = self._is_awaiting_reader and self._sent_bytes == self._marked_bytes
         return self.intake.is_waiting and not took_nothing

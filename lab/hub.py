@@ -12,11 +12,12 @@ from pathlib import Path
 
 from lab import interfaces, protocol
 from lab.fanout import FrameCache
+from lab.journal import keep_if_damaged
 from lab.limits import Limits
 from lab.presence import PresenceManager
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.store import MessageStore
+from lab.store import FILE, MessageStore
 
 log = logging.getLogger("lab.hub")
 
@@ -33,6 +34,8 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     access_key: str = ""
     """Who connects must give it as `?key=`; empty, everybody may connect."""
+    health_port: int = 0
+    """A second port, for /healthz and /metrics alone; 0 stands for none."""
     origins: tuple[str, ...] = ()
     """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
 
@@ -54,6 +57,8 @@ class Hub:
         # With the monotonic clock it makes a time of day that never jumps, even if somebody sets the clock.
         self._epoch = time.time() - time.monotonic()
         self.config = config
+        if components.store is MessageStore:
+            keep_if_damaged(config.data_dir / FILE)
         self.store = components.store(config.data_dir)
         self.pubsub = components.pubsub()
         self.observer = PublishObserver(self.pubsub)

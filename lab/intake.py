@@ -25,7 +25,7 @@ from typing import Protocol
 from lab.limits import TokenBucket
 
 SLICE = 1024
-"""Bytes of one connection that are read in one turn: some chat messages, or a hundred of the smallest frames."""
+"""Bytes of one connection that are read at a time: some messages, or a hundred of the smallest frames."""
 BYTES_PER_UNIT = 16 * 1024
 """Bytes that cost as much as a frame."""
 FLOOD_SECONDS = 10.0
@@ -64,9 +64,11 @@ class Turns:
 class Source(Protocol):
     """A transport that can be told not to read for a while."""
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        """Take nothing from the socket."""
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        """Go on."""
 
 
 class Intake:
@@ -111,7 +113,7 @@ class Intake:
             self.take_turn()
 
     def take_turn(self) -> None:
-        """Read until a frame has ended, if nothing speaks against it by now; wait for a turn if more is left."""
+        """Read until a frame has ended, if nothing speaks against it by now; if more is left, wait again."""
         self._is_in_turns = False
         frames = 0
         while self._waiting and self._may_read and not frames:

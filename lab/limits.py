@@ -39,8 +39,8 @@ class Limits:
 class TokenBucket:
     """It holds `burst` tokens, gains `rate` a second, and what is done costs some: a budget.
 
-    There is no clock inside: `now` is an argument, in seconds. With `spend` the number of tokens may fall below
-    zero, for what is known only when it has been done: that is a debt.
+    There is no clock inside: `now` is an argument, in seconds. The number of tokens may fall below zero,
+    since what something costs is known only when it has been done: that is a debt.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:

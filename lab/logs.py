@@ -42,8 +42,8 @@ class _Format(logging.Formatter):
 class FloodFilter(logging.Filter):
     """Lets a burst of records of one kind through, and then a few a second.
 
-    Records are of one kind if they come from the same line of code. The next one that is let through tells how
-    many were left out.
+    Records are of one kind if they come from the same line of code. The next one that is let through tells
+    how many were left out.
     """
 
     def __init__(self) -> None:

@@ -4,6 +4,9 @@
     /healthz    `ok`, as soon as the server serves
     /metrics    a few figures, one a line
 
+The last two may have a port of their own as well (`open_health_door`), which those who flood the first do not
+reach: whoever watches the server, to restart it if it hangs, is not to take a flood for that.
+
 All files are read once, at the start. The path of a request is only looked up in that table, so it
 cannot lead to any other file on the disk.
 """
@@ -14,7 +17,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -66,6 +69,12 @@ class Pages:
             headers["Allow"] = "GET, HEAD"
         return Response(status.value, status.phrase, headers, b"" if request.method == "HEAD" else body)
 
+    def answer_health(self, connection: ServerConnection, request: Request) -> Response:
+        """The answer on the second port."""
+        if request.path not in ("/healthz", "/metrics"):
+            return connection.respond(HTTPStatus.NOT_FOUND, "There are /healthz and /metrics.\n")
+        return self.answer(connection, request) or connection.respond(HTTPStatus.NOT_FOUND, "")
+
     def _find(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body."""
         if path in self._files:
@@ -76,3 +85,14 @@ class Pages:
             lines = [f"{name} {value}\n" for name, value in self._figures().items()]
             return HTTPStatus.OK, PLAIN, "".join(lines).encode()
         return HTTPStatus.NOT_FOUND, PLAIN, b"There are /, /healthz and /metrics.\n"
+
+
+async def open_health_door(host: str, port: int, pages: Pages) -> Server:
+    """Answer /healthz and /metrics on another port. Raises OSError or UnicodeError if it cannot be had."""
+
+    async def no_session(connection: ServerConnection) -> None:
+        """Nothing gets here: each request is answered before."""
+
+    return await serve(
+        no_session, host, port, process_request=pages.answer_health, compression=None, open_timeout=2.0
+    )

@@ -104,7 +104,7 @@ class SendQueue:
 
 
 class ReplayMemory(Generic[T]):
-    """The replays that wait for their readers, whatever a reader is, and who has to go if they are too much."""
+    """The replays that wait for their readers, and who has to go if they are too much for our memory."""
 
     def __init__(self, most: int = MAX_REPLAYS) -> None:
         self._most = most

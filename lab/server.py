@@ -32,7 +32,7 @@ from lab.fanout import Connection, Tick, to_wire
 from lab.hub import Components, Config, Hub
 from lab.intake import Turns
 from lab.limits import TokenBucket
-from lab.pages import Pages
+from lab.pages import Pages, open_health_door
 from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat
 from lab.send_queue import TRANSPORT_BUFFER, ReplayMemory
 from lab.session import Session
@@ -45,8 +45,6 @@ STOP_SECONDS = 1.5
 """How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
 REJECTION_HEADROOM = 100
 """Connections beyond the limit that are let in just to be told that the server is full (HTTP status 503)."""
-HEALTH_CONNECTIONS = 20
-"""Connections that the door for /healthz has room for."""
 
 
 class ChatServer(Hub):
@@ -67,6 +65,7 @@ class ChatServer(Hub):
         self._sessions: dict[str, Session] = {}
         self._duties: list[asyncio.Task[None]] = []
         self._listener: Server | None = None
+        self._health_door: Server | None = None
 
     # Start and stop.
 
@@ -86,7 +85,13 @@ class ChatServer(Hub):
                 close_timeout=1.0,
                 write_limit=TRANSPORT_BUFFER,
             )
+            if self.config.health_port:
+                self._health_door = await open_health_door(
+                    self.config.host, self.config.health_port, self.pages
+                )
         except BaseException:
+            if self._listener:
+                self._listener.close()
             self.store.close()
             raise
         interval = self.config.heartbeat_interval
@@ -101,6 +106,8 @@ class ChatServer(Hub):
         for duty in self._duties:
             duty.cancel()
         await asyncio.gather(*self._duties, return_exceptions=True)
+        if self._health_door:
+            self._health_door.close()
         if self._listener:
             self._listener.close()
             try:
@@ -155,7 +162,9 @@ class ChatServer(Hub):
         """The answer to its HTTP request; None if it asks for a WebSocket and can have one."""
         assert isinstance(connection, Connection)
         self._arriving.pop(connection, None)
-        if connection.protocol.eof_sent:  # what came right after the request was no WebSocket: that is the end
+        if (
+            connection.protocol.eof_sent
+        ):  # what came right after the request was no WebSocket: that is the end
             connection.transport.abort()
             await connection.wait_closed()
             return None

@@ -205,8 +205,9 @@ class Session:
         await self.drain()  # 9
 
     async def _attach(self, room: str, since: int | None) -> None:
-        """Have the sequencer replay the past and subscribe us. If our connection ends meanwhile, so does that:
-        nobody reads on for a client that is gone.
+        """Have the sequencer replay the past and subscribe us.
+
+        If the connection ends meanwhile, this is cancelled: nobody reads on for a client that is gone.
         """
         self._is_attaching = True
         try:

@@ -28,6 +28,7 @@ When the disk stalls, the queue grows up to a bound, and `save` refuses what is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import sys
@@ -42,6 +43,8 @@ from lab.protocol import Message
 
 T = TypeVar("T")
 
+FILE = "messages.db"
+"""The name of the file, in the data folder."""
 MAX_WAITING = 10_000
 """Messages that may be queued while others are being committed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
@@ -76,29 +79,33 @@ class MessageStore:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._path = Path(data_dir) / "messages.db"
+        self._path = Path(data_dir) / FILE
         self._wal = self._path.with_name("messages.db-wal")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._queue: _Saves = []
         self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
         self._is_committing = False
-        self._next_page = asyncio.Lock()  # pages are long: one at a time, so that a commit waits for one at most
+        self._next_page = (
+            asyncio.Lock()
+        )  # pages are long: one at a time, so that a commit waits for one at most
         self._is_damaged = False
-        self._db = self._with_errors_explained(self._open)
+        self._folder_lock, self._db = self._with_errors_explained(self._open)
         self._opened_files = self._files()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         """Open the file, or make a new one. What cannot be used is left as it is."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if _size(self._path) == 0 < _size(self._wal):  # SQLite would delete the log
             raise self._error(_damaged("it is empty, and its journal is not"))
-        db = sqlite3.connect(
-            self._path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
-        )
-        try:
-            # Two servers with one folder would give the same number to two messages. The system takes the
-            # lock back when its owner dies.
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        with contextlib.ExitStack() as opened:
+            # Two servers with one folder would give the same number to two messages. The lock on an empty
+            # file keeps a second one out, and leaves the messages readable to other programs, such as a
+            # backup. The system takes it back when its owner dies.
+            lock = _connect(self._path.with_name("messages.lock"))
+            opened.callback(lock.close)
+            lock.execute("BEGIN EXCLUSIVE")
+            db = _connect(self._path)
+            opened.callback(db.close)
             # A message changes a page of each index, so pages are small; and checkpoints are rare, since most
             # pages change again and again.
             db.execute(f"PRAGMA page_size={_FILE_PAGE}")
@@ -107,10 +114,8 @@ class MessageStore:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.executescript(_SCHEMA)
-        except BaseException:
-            db.close()
-            raise
-        return db
+            opened.pop_all()
+        return lock, db
 
     def _check(self, db: sqlite3.Connection) -> None:
         """Raise StoreError if the file is not ours, or damaged as far as can be told quickly."""
@@ -211,6 +216,7 @@ class MessageStore:
         """See `interfaces.MessageStore`."""
         self._thread.shutdown(wait=True)
         self._db.close()
+        self._folder_lock.close()
 
     def _select(self, where: str, *values: str | int) -> list[Message]:
         """The messages for an SQL condition; `values` stand for its question marks."""
@@ -236,7 +242,7 @@ class MessageStore:
             raise
         except (OSError, sqlite3.DatabaseError) as error:
             self._is_damaged |= _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            raise self._error(_reason(error, self._path)) from error
+            raise self._error(explained(error, self._path)) from error
 
     def _files(self) -> list[tuple[int, int]]:
         """The device and inode numbers of the files that have our names now; none if one is missing.
@@ -253,7 +259,13 @@ class MessageStore:
         return StoreError(f"cannot keep messages in {self._path}: {reason}")
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=1.0, isolation_level=None, check_same_thread=False, cached_statements=32
+    )
+
+
+def explained(error: Exception, path: Path) -> str:
     """What is wrong with the disk, and what to do, in a sentence for the server's log."""
     code, elsewhere = _code(error), "or choose another --data-dir"
     if code == sqlite3.SQLITE_BUSY:

@@ -21,6 +21,7 @@ from harness.judged.machine_limits import limit_of
 from harness.texts import texts
 from harness.texts.console import echo, prepare
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
+from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
 
 
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, check, replay, doctor, hint, grade, load, zoo, bench):
+for _command in (serve, backup, check, replay, doctor, hint, grade, load, zoo, bench):
     cli.add_command(_command)
 
 

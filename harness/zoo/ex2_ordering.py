@@ -386,7 +386,7 @@ def since_beyond_the_end_waits(parts: Components) -> None:
 @animal("2.4", "malformed_frame", also="2.3")
 def frames_may_be_huge(parts: Components) -> None:
     """A page of history has a hundred messages, whatever their size."""
-    lab.protocol.split = lambda history: [history]
+    lab.protocol.split = lambda history: iter([history])
 
 
 @animal("2.3", "dropped_connection")

@@ -204,7 +204,11 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 def wire(opcode: int, payload: bytes) -> bytes:
     """A masked WebSocket frame, with a mask of zeros."""
-    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    length = len(payload)
+    if length < 126:
+        size = bytes([0x80 | length])
+    else:
+        size = struct.pack(">BH", 0xFE, length) if length < 1 << 16 else struct.pack(">BQ", 0xFF, length)
     return bytes([0x80 | opcode]) + size + bytes(4) + payload
 
 

@@ -403,7 +403,7 @@ async def test_a_server_stops_cleanly(tmp_path: Path, number: signal.Signals) ->
         assert "stopped after 1 messages" in said
         assert "Traceback" not in said
         assert "websockets" not in said, "what its library thinks is not the server's log"
-    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["messages.db"]
+    assert sorted(each.name for each in (tmp_path / "mine").iterdir()) == ["messages.db", "messages.lock"]
 
 
 @pytest.mark.live

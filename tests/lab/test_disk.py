@@ -18,6 +18,7 @@ import pytest
 from lab import store as store_module
 from lab.hub import Components
 from lab.interfaces import StoreError
+from lab.journal import keep_if_damaged
 from lab.protocol import MAX_CONTENT, Message
 from lab.store import MAX_WAITING, MAX_WAITING_BYTES, MessageStore
 from tests.lab.helpers import PATIENCE, dial, errors, eventually, fill, message, messages, numbers, serving
@@ -225,6 +226,7 @@ _UNTIL_FULL = """
 import asyncio, json, resource, sys
 from pathlib import Path
 from lab.interfaces import StoreError
+from lab.journal import keep_if_damaged
 from lab.store import MessageStore
 from tests.lab.helpers import message
 
@@ -311,7 +313,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path, statement
     with pytest.raises(StoreError, match=r"the file is another program's\. Choose another --data-dir"):
         MessageStore(tmp_path)
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert {each.name for each in tmp_path.iterdir()} == {"messages.db", "messages.lock"}
 
 
 async def test_a_recovered_database_is_used(tmp_path: Path) -> None:
@@ -346,6 +348,7 @@ async def look(folder: Path, database: bytes, journal: bytes = b"") -> list[Mess
             (folder / name).write_bytes(content)
     store = None
     try:
+        keep_if_damaged(folder / "messages.db")  # as the server does
         store = MessageStore(folder)
         found = await stored(store)
         await store.save([message(1, room="new")])
@@ -380,18 +383,51 @@ async def test_an_empty_database_with_a_journal_is_refused(tmp_path: Path) -> No
     assert (tmp_path / "cut" / "messages.db-wal").read_bytes() == journal
 
 
-async def test_a_damaged_journal(tmp_path: Path) -> None:
+async def test_a_damaged_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """From a journal with a wrong bit, everything before it is read;
-    the rest is like a torn end; saving goes on.
+    the rest is like a torn end; saving goes on. What cannot be read is told, and a copy of the journal kept.
     """
     sent, database, journal = await crash(tmp_path, 40)
     dice = random.Random(2)
-    for _ in range(40):
+    places = [*(dice.randrange(len(journal)) for _ in range(40)), *range(8, 32)]
+    for place in places:
         damaged = bytearray(journal)
-        damaged[dice.randrange(len(journal))] ^= 1 << dice.randrange(8)
+        damaged[place] ^= 1 << dice.randrange(8)
+        caplog.clear()
         found = await look(tmp_path / "flipped", database, bytes(damaged))
+        copies = list((tmp_path / "flipped").glob("messages.db-wal.damaged-*"))
         assert found == sent[: len(found or [])]
         assert len(found or []) >= 20
+        if len(found or []) < len(sent) - 1:  # the last one may be taken for one that was being saved
+            assert [each.read_bytes() for each in copies] == [damaged]
+            assert f"A copy of the journal is in {copies[0]}" in caplog.text
+        for each in copies:
+            each.unlink()
+
+
+async def test_a_torn_journal_is_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A journal that ends anywhere, or in which an older one shows behind its end, is what a kill leaves."""
+    sent, database, journal = await crash(tmp_path, 40)
+    for length in (0, 31, 32, 33, len(journal) // 2, len(journal) - 1, len(journal)):
+        assert (
+            await look(tmp_path / "torn", database, journal[:length])
+            == sent[: 20 + _readable(length, journal)]
+        )
+    older = bytearray(journal)
+    older[16:24] = b"12345678"
+    frame = 24 + PAGE
+    for at in range(32, len(journal), frame):
+        older[at + 8 : at + 16] = b"12345678"
+    assert await look(tmp_path / "torn", database, journal + bytes(older[32:])) == sent
+    assert list((tmp_path / "torn").glob("*damaged*")) == []
+    assert caplog.text == ""
+
+
+def _readable(length: int, journal: bytes) -> int:
+    """Transactions that ended in the first `length` bytes of a journal."""
+    frame = 24 + PAGE
+    ends = [at + frame for at in range(32, len(journal), frame) if journal[at + 4 : at + 8] != bytes(4)]
+    return sum(end <= length for end in ends)
 
 
 @pytest.mark.parametrize("checked", [0, 1 << 25], ids=["while reading", "at the start"])

@@ -170,14 +170,14 @@ async def test_a_save_returns_or_raises_whatever_happens(tmp_path: Path) -> None
 
 
 async def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    """A closed store has ended its thread and freed its folder, in which it made only its own file."""
+    """A closed store has ended its thread and freed its folder, in which it made only its own files."""
     folder = tmp_path / "new" / "folder"
     before = set(threading.enumerate())
     store = MessageStore(folder)
     await store.save([message(1)])
     store.close()
     assert set(threading.enumerate()) <= before
-    assert [each.name for each in folder.iterdir()] == ["messages.db"]
+    assert sorted(each.name for each in folder.iterdir()) == ["messages.db", "messages.lock"]
     shutil.rmtree(folder)
 
 

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.stress.link import BINARY, CONTINUATION, FIN, PING, TEXT, asking, handshake, reset, wire
+from tests.stress.link import BINARY, CONTINUATION, PING, TEXT, asking, handshake, reset, wire
 
 HALL = "hall"
 """A room with many members, who only listen."""
@@ -81,7 +81,9 @@ FLOODS = [
     Flood("binary frames", _block(wire(BINARY, b"x"))),
     Flood("unknown types", _block(asking("mesage"))),
     Flood("messages", _block(_say("x", "hello")), first=asking("join", room="x")),
-    Flood("messages to a full room", _block(_say(HALL, "hello")), first=asking("join", room=HALL), members=1000),
+    Flood(
+        "messages to a full room", _block(_say(HALL, "hello")), first=asking("join", room=HALL), members=1000
+    ),
     Flood("messages without a room", _block(_say("x", "hello"))),
     Flood("joins and leaves", _block(asking("join", room="x") + asking("leave", room="x"))),
     Flood(
@@ -116,7 +118,14 @@ FLOODS = [
     Flood("fragments", _FRAGMENTS + wire(CONTINUATION, b"}")),
     Flood("half a frame of 1 MiB", wire(TEXT, bytes(MIB))[:-1], attackers=200, holds=True),
     Flood("connections that come and go", b"", is_once=True),
-    Flood("requests that never end", b"GET / HTTP/1.1\r\n", attackers=600, opens=False, holds=True, options=_FULL),
+    Flood(
+        "requests that never end",
+        b"GET / HTTP/1.1\r\n",
+        attackers=600,
+        opens=False,
+        holds=True,
+        options=_FULL,
+    ),
     Flood("silent connections", b"", attackers=600, opens=False, holds=True, options=_FULL),
     Flood(
         "pipelined requests and a reset",

@@ -3,8 +3,8 @@
     python -m tests.stress.floods [--seconds S] [WORD ...]
 
 For each flood a server is started, and two well-behaved clients talk in a room of their own (the canary). A
-line tells how long their messages took, how much memory the server had at most, how many lines it wrote into its log
-and how long it took to stop while the flood went on. A line is *bad* if a message took longer than
+line tells how long their messages took, how much memory the server had at most, how many lines it wrote into
+its log, and how long it took to stop while the flood went on. It is *bad* if a message took longer than
 CANARY_SECONDS, or the stop longer than STOP_SECONDS, or the log has more than LOG_LINES lines.
 """
 
@@ -64,11 +64,10 @@ async def play(flood: Flood, seconds: float, folder: Path) -> tuple[str, bool]:
     finally:
         server.kill()
     good = max(took) <= CANARY_SECONDS and stop <= STOP_SECONDS and lines <= LOG_LINES and health < 1
-    return (
-        f"{flood.name:34} {len(took):5} {1000 * percentile(took, 0.5):7.1f} {1000 * percentile(took, 0.99):7.1f} "
-        f"{1000 * max(took):7.0f} {health:6.2f} {stop:6.1f} {before / MIB:5.0f} {peak / MIB:6.0f} {lines:7}"
-        f"{'' if good else '  bad':5} {_short(said)}"
-    ), good
+    ms = [1000 * each for each in (percentile(took, 0.5), percentile(took, 0.99), max(took))]
+    line = f"{flood.name:34} {len(took):5} {ms[0]:7.1f} {ms[1]:7.1f} {ms[2]:7.0f} {health:6.2f} {stop:6.1f} "
+    line += f"{before / MIB:5.0f} {peak / MIB:6.0f} {lines:7}{'' if good else '  bad':5} {_short(said)}"
+    return line, good
 
 
 async def _fill(folder: Path, count: int) -> None:
