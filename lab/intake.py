@@ -42,6 +42,11 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object]] = deque()
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
     def call(self, callback: Callable[[], object]) -> None:
         """Call it when it is its turn. It must not raise."""
         if not self._waiting:

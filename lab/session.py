@@ -38,6 +38,8 @@ LEAST_PATIENCE = 4.0
 
 USERS_PER_UNIT = 32
 """Users whose presence costs as much to tell as a frame."""
+LONG = 16 * 1024
+"""Bytes of a frame that takes so much time to decode that it waits for its turn."""
 
 
 class Session:
@@ -53,6 +55,7 @@ class Session:
         self._rate = RateLimit(self._limits.rate, self._limits.burst, hub.now())
         self._running: asyncio.Task[None] | None = None
         self._is_attaching = False
+        self._turns = connection.turns
         self._cache, self._post = hub.frames, connection.post  # looked up once: `send` runs very often
 
     # A member of rooms.
@@ -84,9 +87,11 @@ class Session:
         self.send(Connected(self.id, self.user, config.heartbeat_interval, config.offline_timeout))
         try:
             async for text in self.connection:
+                if len(text) > LONG:
+                    await self._turns.wait()
                 await self._obey(text)
                 if self.connection.has_unread:  # however much comes from here, others have their turns
-                    await self.connection.turns.wait()
+                    await self._turns.wait()
         except ConnectionClosed:
             pass  # without a closing handshake: half-open connections, lost networks, closed laptops
         finally:
@@ -198,6 +203,8 @@ class Session:
         is_first = not self._has_twin_in(room)  # 3
         self._rooms[room] = None  # 4
         await self._hub.learn_newest(room)  # 5
+        if self._turns.are_wanted:  # what follows takes time in a full room
+            await self._turns.wait()
         self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 6
         self._send_presence(room)  # 7
         if is_first:

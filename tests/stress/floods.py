@@ -27,7 +27,6 @@ from lab.protocol import Message
 from lab.store import MessageStore
 from tests.stress.canary import RHYTHM, Canary
 from tests.stress.flooder import ARCHIVE, FLOODS, HALL, Flood
-from tests.stress.link import Link
 from tests.stress.process import MIB, ROOT, Server
 
 CANARY_SECONDS = 0.25
@@ -42,24 +41,18 @@ async def play(flood: Flood, seconds: float, folder: Path) -> tuple[str, bool]:
         await _fill(folder / "data", flood.archive)
     server = Server(folder, *flood.options)
     server.start()
+    audience = _run("tests.stress.audience", HALL, server.port, flood.members)
+    assert audience.stdout is not None
     try:
-        members = [await Link.open(server.port) for _ in range(flood.members)]
-        listening = []
-        for each in members:
-            each.ask("join", room=HALL, since=0)
-            await each.settle()
-            listening.append(asyncio.create_task(_listen(each)))
+        await asyncio.to_thread(audience.stdout.readline)
         async with Canary(server.port) as canary:
             before = server.memory()
-            command = [sys.executable, "-m", "tests.stress.flooder", flood.name, str(server.port)]
-            attack = subprocess.Popen([*command, str(seconds + 8)], cwd=ROOT, stdout=subprocess.PIPE)
+            attack = _run("tests.stress.flooder", flood.name, server.port, seconds + 8)
             peak = await _watch(server, canary, seconds)
             took = [*canary.took, max(asyncio.get_running_loop().time() - canary.began - RHYTHM, 0.0)]
             health = await asyncio.to_thread(_health, server)
             stop = await asyncio.to_thread(_stop, server)
             said = json.loads(attack.communicate()[0] or b"{}")
-        for task in listening:
-            task.cancel()
         lines = server.log(harmless=True).count("\n")
     finally:
         server.kill()
@@ -78,9 +71,9 @@ async def _fill(folder: Path, count: int) -> None:
     store.close()
 
 
-async def _listen(member: Link) -> None:
-    while True:
-        await member.some()
+def _run(module: str, *arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
 
 
 async def _watch(server: Server, canary: Canary, seconds: float) -> int:
