@@ -145,7 +145,8 @@ class Sequencer(Protocol):
         What it missed are all messages after `since`, in `History` frames of at most 100 messages
         each; or, where `since` is None, the newest 50 in one frame. An empty frame may be left out. A replay
         waits for its reader (`member.drain`) after each page that others follow, and nobody else waits for
-        either, neither in `accept` nor in `attach`. If the member's connection ends meanwhile, this is cancelled.
+        either, neither in `accept` nor in `attach`. If the member's connection ends meanwhile, this is
+        cancelled.
         """
 
     async def history(self, room: str, since: int, limit: int) -> History:

@@ -1,18 +1,20 @@
 """The server's log on standard error: lines that nobody can forge, and no more of one kind than can be read.
 
 What is logged may hold a user's name or a frame, and those may hold anything. So each record is one line that
-begins with the time; only the lines of a traceback follow, and they are indented.
+begins with the time. Only the lines of a traceback follow; one that begins with a time, too, is indented.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 from lab.legible import both_ends, legible, one_line
 from lab.limits import TokenBucket
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_TIME = re.compile(r"\d{4}-\d\d-\d\d ")
 _LONGEST = 2000
 """Characters of a line; of a longer one, the beginning and the end are shown."""
 _RATE, _BURST = 5.0, 500.0
@@ -35,8 +37,9 @@ class _Format(logging.Formatter):
         record.asctime = self.formatTime(record, self.datefmt)
         lines = [self.formatMessage(record)]
         if record.exc_info:
-            lines += legible(self.formatException(record.exc_info)).splitlines()
-        return "\n    ".join(lines)
+            traceback = legible(self.formatException(record.exc_info)).split("\n")
+            lines += [f"    {line}" if _TIME.match(line) else line for line in traceback]
+        return "\n".join(lines)
 
 
 class FloodFilter(logging.Filter):

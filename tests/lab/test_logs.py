@@ -29,12 +29,12 @@ def test_a_record_is_one_line() -> None:
     assert len(text.splitlines()) == 1
 
 
-def test_the_lines_of_a_traceback_are_indented() -> None:
-    """So none of them can be taken for a record, whatever the exception says."""
+def test_the_lines_of_a_traceback_are_no_records() -> None:
+    """They are as Python prints them, but for one that could be taken for a record: that is indented."""
     first, *rest = _Format("%(levelname)s %(message)s").format(_record("oops", error=True)).split("\n")
     assert first == "WARNING oops"
-    assert "    ValueError: bad" in rest
-    assert all(each.startswith("    ") for each in rest)
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-2:] == ["ValueError: bad", "    2026-01-01 00:00:00,000 INFO lab.server all is well"]
 
 
 def test_a_flood_of_one_kind_leaves_the_others_alone() -> None:
