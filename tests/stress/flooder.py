@@ -179,7 +179,7 @@ class Attacker:
             pass
         except OSError as error:
             self.seen[type(error).__name__] += 1
-            self._end()
+            self.end()
 
     def _read(self) -> None:
         assert self.sock is not None
@@ -198,7 +198,7 @@ class Attacker:
         at = tail.rfind(b"\x88")
         code = struct.unpack(">H", tail[at + 2 : at + 4])[0] if 0 <= at <= len(tail) - 4 else 0
         self.seen[f"closed {code}"] += 1
-        self._end()
+        self.end()
 
     def _write(self) -> None:
         assert self.sock is not None
@@ -210,14 +210,15 @@ class Attacker:
         if self.left:
             return
         if self.flood.is_once:
-            self._end()
+            self.end()
         elif self.flood.holds:
             self.left = None
             self.chooser.modify(self.sock, self._wanted(), self)
         else:
             self.left = memoryview(self._next())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Reset the connection."""
         if self.sock is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self.chooser.unregister(self.sock)
@@ -225,20 +226,25 @@ class Attacker:
             self.sock, self.again_at = None, time.monotonic() + _LULL
 
 
-def flood(flood: Flood, port: int, seconds: float) -> Counter[str]:
-    """Attack for so long; returns what happened how often."""
+ALL = "all at once"
+"""The name under which every flood goes on, each by some attackers."""
+_OF_EACH = 2
+
+
+def attack(floods: list[Flood], port: int, seconds: float) -> Counter[str]:
+    """Attack for so long, a connection for each of `floods`; returns what happened how often."""
     seen: Counter[str] = Counter()
     chooser = selectors.DefaultSelector()
-    attackers = [Attacker(flood, port, seen, chooser) for _ in range(flood.attackers)]
+    connections = [Attacker(each, port, seen, chooser) for each in floods]
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        for each in attackers:
+        for each in connections:
             if each.sock is None and each.again_at <= now:
                 each.begin()
         for key, events in chooser.select(_LULL):
             key.data.work(events)
-    for each in attackers:
-        each._end()
+    for each in connections:
+        each.end()
     return seen
 
 
@@ -246,7 +252,9 @@ def main() -> None:
     """Attack, as the arguments say."""
     name, port, seconds = sys.argv[1:]
     os.nice(5)  # of two cores, the server and the canary are to have what they need
-    print(json.dumps(flood(next(each for each in FLOODS if each.name == name), int(port), float(seconds))))
+    chosen = [each for each in FLOODS if name in (each.name, ALL)]
+    attackers = [each for each in chosen for _ in range(_OF_EACH if name == ALL else each.attackers)]
+    print(json.dumps(attack(attackers, int(port), float(seconds))))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""A soak test: clients connect, talk, read slowly, are cut and return, and the server is killed and
-restarted.
+"""A soak test: clients connect, talk, read slowly, are cut and return, all floods go on at once, and the
+server is killed and restarted.
 
 Lives of a server are either short, ended by SIGKILL in the middle of everything, or long. In a long one all
 clients disconnect twice, after the warm-up and at the end, and the server's use of resources is compared.
@@ -8,17 +8,20 @@ clients disconnect twice, after the warm-up and at the end, and the server's use
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from subprocess import DEVNULL
 
 from lab.protocol import MAX_SEQUENCE, SYSTEM
 from tests.stress.campaign import rest
+from tests.stress.flooder import ALL
 from tests.stress.ledger import Ledger
 from tests.stress.link import PING, Gone, Json, Link, wire
-from tests.stress.process import MIB, Measure, Server
+from tests.stress.process import MIB, ROOT, Measure, Server
 
 GROWTH = 16 * MIB
 """Bytes by which resident memory may grow between the two rests of a long life; nothing else may at all."""
@@ -73,6 +76,7 @@ class Soak:
                     group.create_task(Visitor(self, number).live())
                 group.create_task(Shouter(self, PEOPLE).live())
                 group.create_task(Dawdler(self, PEOPLE + 1).live())
+                group.create_task(Flooders(self, PEOPLE + 2).live())
                 await self._lives()
                 self.going_on = False
                 self.doors.clear()  # clients that are connected disconnect
@@ -314,3 +318,22 @@ class Dawdler(Shouter):
                 isinstance(error, Gone) and error.code in (0, 1013)
             ), error
             self.soak.tally.overrun += 1
+
+
+class Flooders(Visitor):
+    """A process that floods the server in all ways at once, in rooms of its own."""
+
+    async def _visit(self) -> None:
+        command = [sys.executable, "-m", "tests.stress.flooder", ALL, str(self.soak.server.port)]
+        flood = await asyncio.create_subprocess_exec(
+            *command, str(self.soak.seconds), cwd=ROOT, stdout=DEVNULL
+        )
+        life = self.soak.life
+        try:
+            while self.soak.going_on and self.soak.doors.is_set() and self.soak.life == life:
+                assert flood.returncode is None, "the flood has ended by itself"
+                await asyncio.sleep(0.1)
+        finally:
+            if flood.returncode is None:
+                flood.kill()
+            await flood.wait()
