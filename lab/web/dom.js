@@ -10,18 +10,43 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Let the children of `parent` be these, in this order, and move only what has to move. */
-export function arrange(parent, children) {
-  children.forEach((child, place) => {
-    if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
-  });
-  while (parent.children.length > children.length) parent.lastElementChild.remove();
+/** Set properties of an element, but only those that change: a browser draws anew, and reads out, what is set. */
+export function set(element, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (element[name] !== value) element[name] = value;
+  }
 }
+
+/** Let the children of `parent` be these, in this order, and touch only what has to move. */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const child of children) {
+    if (child === next) next = next.nextElementSibling;
+    else parent.insertBefore(child, next);
+  }
+}
+
+/** The first characters of a text; half of one is not among them. */
+export const cut = (text, most) => (text.length > most ? text.slice(0, most).replace(/[\ud800-\udbff]$/, "") : text);
+
+/**
+ * A name, or what a server says, on one line: characters that break the line, that turn the direction of writing
+ * or that nobody sees become escapes such as \u202e. (Those that join letters and emoji are left.)
+ */
+export function legible(text) {
+  const escape = (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu, escape);
+}
+
+/** A name, which cannot change the direction of what stands around it. */
+export const nameTag = (name) => make("bdi", {}, legible(name));
 
 /** The first letter of a name on a colour of its own, the same wherever the name stands. */
 export function paintAvatar(element, name) {
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  element.textContent = [...name][0].toUpperCase();
+  set(element, { textContent: [...legible(name)][0].toUpperCase() });
   element.style.setProperty("--hue", hue);
 }
