@@ -23,7 +23,9 @@ const LAST_RETRY = 10; // ... up to this
 const LASTING = 5; // seconds after which a connection is a good one, and the next retry quick again
 const RATE_PAUSE = 1; // seconds for which we are quiet when the server says that we talk too fast
 const ROOMS_A_SECOND = 100; // that we enter: who asks for more at once may be taken for a flood
-const BACKLOG = 1024 * 1024; // bytes that the server has not taken from us, and after which heartbeats are left out
+const BACKLOG = 1024 * 1024; // bytes that a server has not read, after which it gets no more heartbeats
+
+const ignore = () => {};
 
 export class Client {
   /**
@@ -34,13 +36,13 @@ export class Client {
    * toKeep       is called when `user`, `outbox` or the names of the rooms have changed
    * turnedAway   is called if the server does not take the name; nothing more happens then
    */
-  constructor({ address, user, outbox = [], changed = () => {}, toKeep = () => {}, turnedAway = () => {} }) {
+  constructor({ address, user, outbox = [], changed = ignore, toKeep = ignore, turnedAway = ignore }) {
     this.user = user;
     this.state = "connecting"; // or "online", "waiting" (to try again), "stopped"
     this.rooms = new Map(); // name -> Room
     this.outbox = outbox.map((entry) => ({ ...entry, refused: null })); // never changed, but replaced
     this.trouble = null; // the server's last error that concerns no message: {code, message}
-    this.unreadable = null; // what we could not read: {count, flaw, excerpt}, the last two of the first such frame
+    this.unreadable = null; // the first frame that we could not read, and how many: {flaw, received, count}
     this.address = new URL(address);
     this.address.searchParams.set("user", user);
     this.changed = changed;
@@ -136,7 +138,7 @@ export class Client {
     if (room.joined && !room.asked && room.next) this.ask(room, room.next);
   }
 
-  /** Go on with the newest messages, if a full room has left some on the server: what we have is the past then. */
+  /** Go on with the newest messages, if a full room has left some on the server; all others are its past. */
   skip(room) {
     if (!room.joined || !room.ahead || this.rooms.get(room.name) !== room) return;
     const before = room.ahead + 1;
@@ -206,8 +208,8 @@ export class Client {
   }
 
   complain(flaw, received) {
-    const excerpt = typeof received === "string" ? received.slice(0, LIMITS.excerpt) : "";
-    this.unreadable ??= { count: 0, flaw, excerpt };
+    const beginning = typeof received === "string" ? received.slice(0, LIMITS.excerpt) : "";
+    this.unreadable ??= { count: 0, flaw, received: beginning };
     this.unreadable.count += 1;
   }
 
@@ -256,7 +258,7 @@ export class Client {
   }
 
   meet(room, { users, full }) {
-    // Some servers do not say whether it is everybody. The answer to our `join` is, and then we are in the list.
+    // Some servers do not say whether it is everybody. What answers our `join` is, and has us in it.
     const isFull = full ?? (!room.joined && users.some(({ user }) => user === this.user));
     room.people.take(users, isFull);
     if (!isFull || room.joined) return;
@@ -279,7 +281,8 @@ export class Client {
     } else if (code === "rate_limited") {
       this.timers.pause = setTimeout(() => this.speakNext(), RATE_PAUSE * 1000);
     } else {
-      this.outbox = this.outbox.map((each) => (each === entry ? { ...each, refused: { code, message } } : each));
+      const refused = { ...entry, refused: { code, message } };
+      this.outbox = this.outbox.map((each) => (each === entry ? refused : each));
       this.speakNext();
     }
   }

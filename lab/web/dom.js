@@ -1,5 +1,7 @@
 /* Small helpers for pages. Texts always go in as text: a message may hold HTML, and must not become any. */
 
+import { LIMITS } from "./limits.js";
+
 /** The first element that matches. */
 export const find = (selector) => document.querySelector(selector);
 
@@ -10,7 +12,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Set properties of an element, but only those that change: a browser draws anew, and reads out, what is set. */
+/** Set properties of an element, but only those that change: what is set is drawn anew, and read out. */
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (element[name] !== value) element[name] = value;
@@ -29,16 +31,21 @@ export function arrange(parent, children) {
 }
 
 /** The first characters of a text; half of one is not among them. */
-export const cut = (text, most) => (text.length > most ? text.slice(0, most).replace(/[\ud800-\udbff]$/, "") : text);
+export function cut(text, most) {
+  return text.length > most ? text.slice(0, most).replace(/[\ud800-\udbff]$/, "") : text;
+}
 
-/**
- * A name, or what a server says, on one line: characters that break the line, that turn the direction of writing
- * or that nobody sees become escapes such as \u202e. (Those that join letters and emoji are left.)
- */
+const UNSEEN = // and what breaks or turns a line; what joins letters and emoji is not among it
+  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
+
+/** A name, or what a server says, on one line: what is not to be seen becomes an escape such as \u202e. */
 export function legible(text) {
   const escape = (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
-  return text.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu, escape);
+  return text.replace(UNSEEN, escape);
 }
+
+/** The beginning of what a server says. */
+export const excerpt = (text) => cut(legible(cut(text, LIMITS.excerpt)), LIMITS.excerpt);
 
 /** A name, which cannot change the direction of what stands around it. */
 export const nameTag = (name) => make("bdi", {}, legible(name));

@@ -32,14 +32,16 @@ export function read(received) {
   const flaws = [];
   try {
     const data = reader(frame.data ?? {}, flaws);
-    return { type, data, flaw: flaws.length ? { name: "badField", values: { type, field: flaws[0] } } : null };
+    const [field] = flaws;
+    return { type, data, flaw: field ? { name: "badField", values: { type, field } } : null };
   } catch (error) {
     if (error instanceof Flaw) return fault("badField", { type, field: error.message });
     throw error;
   }
 }
 
-const READERS = new Map(Object.entries({ connected, heartbeat: () => ({}), message, history, presence, error }));
+const heartbeat = () => ({});
+const READERS = new Map(Object.entries({ connected, heartbeat, message, history, presence, error }));
 
 /** A server may leave out who we are and how long it waits. */
 function connected({ user, offlineTimeout }) {
@@ -94,7 +96,9 @@ function fail(field) {
 const isWhole = (value) => Number.isSafeInteger(value) && value >= 0;
 
 /** 1 to 64 characters, of which each takes one or two units of a string. */
-const isName = (value) => typeof value === "string" && value.length <= 128 && value !== "" && [...value].length <= 64;
+function isName(value) {
+  return typeof value === "string" && value !== "" && value.length <= 128 && [...value].length <= 64;
+}
 
 function string(data, field) {
   return typeof data?.[field] === "string" ? data[field] : fail(field);

@@ -8,7 +8,7 @@
 export const LIMITS = {
   frame: 1024 * 1024, // characters in a frame of the server: the protocol's own limit
   rooms: 1000, // as many as our server lets one connection join
-  memory: 50e6, // characters in all lines of all rooms, of which each has the same share: 100 MB at the worst ...
+  memory: 50e6, // characters in all rooms' lines, of which each room has an equal share: 100 MB at most ...
   line: 300, // ... where this many are added for each line: so 100,000 short messages fit in a single room
   names: 100e3, // people in all rooms, of which each has the same share; about 20 MB
   gone: 50, // people of one room who are offline: enough to see who has just left
@@ -19,5 +19,5 @@ export const LIMITS = {
   outbox: 1000, // messages that wait to be sent ...
   outboxText: 1e6, // ... and the characters in them: browsers keep 5 million of them for a page
   selected: 2000, // lines that stay on the page as long as a selection goes through them
-  excerpt: 300, // characters that are shown of what the server says about an error, and of a frame that is none
+  excerpt: 200, // characters of what the server says about an error, and of a frame that cannot be read
 };

@@ -83,7 +83,8 @@ function foldable(tag, line, content) {
   const show = () => {
     const isOpen = unfolded.has(line);
     const words = text(isOpen ? "fold" : "unfold", { count: content.length.toLocaleString(locale) });
-    const button = make("button", { className: "quiet fold", ariaExpanded: String(isOpen), onclick: toggle }, words);
+    const properties = { className: "quiet fold", ariaExpanded: String(isOpen), onclick: toggle };
+    const button = make("button", properties, words);
     element.replaceChildren(isOpen ? content : `${short}…`, button);
     return button;
   };

@@ -14,10 +14,10 @@ import { text } from "./texts.js";
 
 const AT_THE_END = 40; // pixels from the end of the log that count as being there
 const LOWEST = 24; // pixels: the height of a line at the least
-const MARGIN = 100; // lines in the window above and below what is looked at, and a screen more
+const MARGIN = 60; // lines in the window above and below what is looked at, and a screen more
 
 export class Log {
-  /** client: whose messages wait, and who is asked for more; changed: is called when the log has to be shown again. */
+  /** client: whose messages wait, and who is asked for more; changed: called to have the log shown again. */
   constructor(client, changed) {
     this.client = client;
     this.changed = changed;
@@ -60,7 +60,7 @@ export class Log {
   }
 
   toStart() {
-    this.isAtEnd = false;
+    this.isAtEnd = this.hasLast = false;
     this.edges = [null, null];
     arrange(this.list, []); // nothing is being read then
     this.changed();
@@ -104,7 +104,8 @@ export class Log {
     this.edges = [this.all[from] ?? null, this.all[to - 1] ?? null];
 
     // What comes into the window from the past is not read out as if it were news.
-    set(this.box, { ariaLabel: text("messages", { room: room.name }), ariaBusy: String(isPast || room.asked !== null) });
+    const ariaBusy = String(isPast || room.asked !== null);
+    set(this.box, { ariaLabel: text("messages", { room: room.name }), ariaBusy });
     if (isPast) this.changed();
     const hadFocus = this.list.contains(document.activeElement);
     arrange(this.list, this.elements(from, to));

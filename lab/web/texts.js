@@ -1,7 +1,6 @@
 /* What the page says, in two languages. `{name}` in a text is filled in. */
 
-import { cut, legible } from "./dom.js";
-import { LIMITS } from "./limits.js";
+import { excerpt } from "./dom.js";
 
 export const TEXTS = {
   en: {
@@ -176,13 +175,13 @@ export function text(name, values = {}) {
 /** What the server's error means; in its own words, or their beginning, where we have none. */
 export function explain({ code, message }) {
   const known = new Map(Object.entries(TEXTS[language].errors)).get(code); // it may be called `constructor`
-  const words = legible(cut(message ?? code ?? "", LIMITS.excerpt));
+  const words = excerpt(message ?? code ?? "");
   if (!known) return words || TEXTS[language].errors.unavailable;
   return message ? text("detail", { text: known, message: words }) : known;
 }
 
 /** Why we cannot read a frame. */
 export function explainFlaw({ name, values }) {
-  const shown = Object.entries(values).map(([place, value]) => [place, legible(cut(value, LIMITS.excerpt))]);
+  const shown = Object.entries(values).map(([place, value]) => [place, excerpt(value)]);
   return text("unreadable", { why: text(name, Object.fromEntries(shown)) });
 }

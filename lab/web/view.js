@@ -1,6 +1,6 @@
 /* The page: shows what the client knows, and tells it what the user does. */
 
-import { arrange, find, legible, make, nameTag, paintAvatar, set } from "./dom.js";
+import { arrange, excerpt, find, legible, make, nameTag, paintAvatar, set } from "./dom.js";
 import { LIMITS } from "./limits.js";
 import { timeOfDay } from "./lines.js";
 import { Log } from "./log.js";
@@ -20,6 +20,7 @@ export class View {
     this.drafts = new Map(); // room -> what is typed there and not yet said
     this.log = new Log(client, () => this.changed());
     this.isDue = false;
+    this.cost = 0; // milliseconds that the last drawing took
     this.roomItems = new Map(); // room -> its entry in the list
     this.personItems = new Map(); // person -> its entry
     this.shownNames = LIMITS.shownNames;
@@ -118,12 +119,19 @@ export class View {
   changed() {
     if (this.isDue) return;
     this.isDue = true;
+    // After a drawing, what comes in has as much time as the drawing took, however much comes in.
     if (document.hidden) setTimeout(() => this.draw(), HIDDEN);
-    else requestAnimationFrame(() => this.draw());
+    else setTimeout(() => requestAnimationFrame(() => this.draw()), this.cost);
   }
 
   draw() {
     this.isDue = false;
+    const start = performance.now();
+    this.drawAll();
+    this.cost = performance.now() - start;
+  }
+
+  drawAll() {
     const room = this.client.rooms.get(this.room);
     this.drawConnection();
     this.drawTrouble();
@@ -161,7 +169,7 @@ export class View {
     // It is read out once. The number of those that follow stands beside it, and is not.
     find("#unreadable").hidden = unreadable === null;
     set(find("#unreadable p"), { textContent: unreadable ? explainFlaw(unreadable.flaw) : "" });
-    set(find("#unreadable code"), { textContent: legible(unreadable?.excerpt ?? "") });
+    set(find("#unreadable code"), { textContent: excerpt(unreadable?.received ?? "") });
     const count = unreadable && unreadable.count > 1 ? unreadable.count.toLocaleString(locale) : "";
     set(find("#unreadable span"), { textContent: count && text("unreadableCount", { count }) });
   }

@@ -192,6 +192,25 @@ def test_a_flood_while_one_reads_moves_nothing(tab: OpenTab) -> None:
         server.stop()
 
 
+def test_a_selection_stays_whole(tab: OpenTab) -> None:
+    """What is selected stays selected, and can be copied, when one scrolls many screens on."""
+    server = FakeServer(past=700, replayed=700)
+    try:
+        ada = tab(server.url, "ada")
+        eventually(lambda: last_shown(ada) == 700)
+        ada.evaluate("getSelection().selectAllChildren(document.querySelector('[data-sequence=\"699\"]'))")
+        walk(ada, -450, 300)
+        ada.locator("#log").hover()
+        ada.evaluate(
+            """() => { const log = document.querySelector("#log");
+               getSelection().extend(document.elementFromPoint(600, 300), 0); }"""
+        )
+        drawn(ada)
+        assert ada.evaluate("getSelection().toString()").count("and a few words more") > 380
+    finally:
+        server.stop()
+
+
 def test_a_soak_leaves_the_heap_flat(fake: FakeServer, tab: OpenTab) -> None:
     """Of 20,000 messages the page keeps as many as it may: heap and elements grow no more from then on."""
     ada = tab(fake.url, "ada")
