@@ -165,6 +165,11 @@ def test_a_flood_while_one_reads_moves_nothing(tab: OpenTab) -> None:
         ada.evaluate("location.hash = 'red,blue'")
         ada.locator("#log").hover()
         eventually(lambda: len(server.asked) == 2)
+        ada.mouse.wheel(0, -30)  # little is enough to go no longer with the end
+        ada.locator("#newest").wait_for()
+        ada.locator("#newest").click()
+        ada.locator("#newest").wait_for(state="hidden")
+        ada.locator("#log").hover()
         with flood(server):
             eventually(lambda: ada.locator("#newest").is_visible() or ada.mouse.wheel(0, -60))
         ada.wait_for_timeout(200)  # a wheel goes on turning
@@ -363,6 +368,14 @@ def test_a_long_message_is_folded(fake: FakeServer, tab: OpenTab) -> None:
     eventually(lambda: ada.locator("#log .fold").count() == 3)
     for item in ada.locator("#log li:has(.fold)").all():
         assert item.bounding_box()["height"] < 700
+    last = ada.locator("#log li").last
+    last.locator("button").dispatch_event("click")
+    eventually(lambda: last.bounding_box()["height"] > 5000)
+    before = last.bounding_box()["y"]
+    fake.talk(1)
+    ada.locator("#newest").wait_for()
+    eventually(lambda: last_shown(ada) == 4)
+    assert abs(ada.locator(".notice").bounding_box()["y"] - before) < 1
     first = ada.locator("[data-sequence='1']")
     first.get_by_role("button", name="Show all 3,003 characters").click()
     eventually(lambda: first.bounding_box()["height"] > 60_000)
