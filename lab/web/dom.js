@@ -1,5 +1,7 @@
 /* Small helpers for pages. Texts always go in as text: a message may hold HTML, and must not become any. */
 
+import { LIMITS } from "./limits.js";
+
 /** The first element that matches. */
 export const find = (selector) => document.querySelector(selector);
 
@@ -10,18 +12,48 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Let the children of `parent` be these, in this order, and move only what has to move. */
-export function arrange(parent, children) {
-  children.forEach((child, place) => {
-    if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
-  });
-  while (parent.children.length > children.length) parent.lastElementChild.remove();
+/** Set properties of an element, but only those that change: what is set is drawn anew, and read out. */
+export function set(element, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (element[name] !== value) element[name] = value;
+  }
 }
+
+/** Let the children of `parent` be these, in this order, and touch only what has to move. */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const child of children) {
+    if (child === next) next = next.nextElementSibling;
+    else parent.insertBefore(child, next);
+  }
+}
+
+/** The first characters of a text; half of one is not among them. */
+export function cut(text, most) {
+  return text.length > most ? text.slice(0, most).replace(/[\ud800-\udbff]$/, "") : text;
+}
+
+const UNSEEN = // and what breaks or turns a line; what joins letters and emoji is not among it
+  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
+
+/** A name, or what a server says, on one line: what is not to be seen becomes an escape such as \u202e. */
+export function legible(text) {
+  const escape = (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(UNSEEN, escape);
+}
+
+/** The beginning of what a server says. */
+export const excerpt = (text) => cut(legible(cut(text, LIMITS.excerpt)), LIMITS.excerpt);
+
+/** A name, which cannot change the direction of what stands around it. */
+export const nameTag = (name) => make("bdi", {}, legible(name));
 
 /** The first letter of a name on a colour of its own, the same wherever the name stands. */
 export function paintAvatar(element, name) {
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  element.textContent = [...name][0].toUpperCase();
+  set(element, { textContent: [...legible(name)][0].toUpperCase() });
   element.style.setProperty("--hue", hue);
 }

@@ -7,6 +7,7 @@
 
 import { Client } from "./client.js";
 import { find } from "./dom.js";
+import { LIMITS } from "./limits.js";
 import { keep, recall } from "./memory.js";
 import { ask } from "./question.js";
 import { language, text } from "./texts.js";
@@ -15,12 +16,26 @@ import { View } from "./view.js";
 const MAX_NAME = 64; // characters
 const START_ROOM = "general"; // for those who come for the first time
 
-const isName = (name) => name !== "system" && [...name].length >= 1 && [...name].length <= MAX_NAME;
-const isRoom = (name) => /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
+const isText = (value) => typeof value === "string";
+const isName = (name) => isText(name) && name !== "system" && name !== "" && [...name].length <= MAX_NAME;
+const isRoom = (name) => isText(name) && /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
 
 function roomsInAddress() {
   const names = location.hash.slice(1).split(",").map(decode).filter(isRoom);
-  return [...new Set(names)];
+  return [...new Set(names)].slice(0, LIMITS.rooms);
+}
+
+/** The rooms of the last visit. (Other pages of this address may have kept something else under that key.) */
+function roomsOfLastVisit() {
+  const names = recall("localStorage", "rooms", null);
+  return Array.isArray(names) ? names.filter(isRoom).slice(0, LIMITS.rooms) : [START_ROOM];
+}
+
+/** What this tab has not yet sent: [{id, room, content}]. */
+function unsent(key) {
+  const entries = recall("sessionStorage", key, []);
+  const isEntry = (entry) => isText(entry?.id) && isText(entry.content) && isRoom(entry.room);
+  return Array.isArray(entries) ? entries.filter(isEntry) : [];
 }
 
 function decode(part) {
@@ -76,30 +91,38 @@ async function main() {
     element.textContent = text(element.dataset.text);
   }
   const known = new URLSearchParams(location.search).get("user") ?? recall("localStorage", "user", "");
-  const user = isName(known) ? known : await askForName(known, known && text("badName"));
-  start(user, location.hash ? roomsInAddress() : recall("localStorage", "rooms", [START_ROOM]));
+  const user = isName(known) ? known : await askForName(isText(known) ? known : "", known && text("badName"));
+  start(user, location.hash ? roomsInAddress() : roomsOfLastVisit());
 }
 
 function start(user, rooms) {
   const waiting = `outbox of ${user}`; // kept for this tab alone, in case that the page is loaded anew
+  let view = null;
+  let isDue = false;
+  const save = () => {
+    isDue = false;
+    keep("sessionStorage", waiting, client.outbox);
+    remember(client);
+  };
   const client = new Client({
     address: chatAddress(),
     user,
-    outbox: recall("sessionStorage", waiting, []),
-    changed: () => {
-      keep("sessionStorage", waiting, client.outbox);
-      remember(client);
-      view.changed();
+    outbox: unsent(waiting),
+    changed: () => view?.changed(),
+    toKeep: () => {
+      if (!isDue) queueMicrotask(save); // once, for all that is done in one go
+      isDue = true;
     },
     turnedAway: async () => comeAs(await askForName(user, text("bad_name"))),
   });
-  const view = new View(client, {
+  view = new View(client, {
     room: rooms[0] ?? null,
     onJoin: async () => {
       const name = await askForRoom();
       if (name === null) return;
-      client.join(name);
-      view.open(name);
+      const refused = client.join(name);
+      client.trouble = refused ? { code: refused } : null;
+      view.open(refused ? view.room : name);
     },
     onName: async () => {
       const name = await askForName(client.user, "", true);

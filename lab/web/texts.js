@@ -1,5 +1,7 @@
 /* What the page says, in two languages. `{name}` in a text is filled in. */
 
+import { excerpt } from "./dom.js";
+
 export const TEXTS = {
   en: {
     title: "Chat",
@@ -50,18 +52,33 @@ export const TEXTS = {
     wasHere: "Who was here",
     wasHereCount: "{count} were here",
     away: "away",
-    offline: "offline since {time}",
+    offline: "offline",
+    offlineSince: "offline since {time}",
     isOnline: "online",
-    bad_json: "The server did not understand us.",
-    bad_request: "The server could not make sense of what we asked.",
-    unknown_type: "The server does not know what we asked for.",
-    bad_room: "The server says that this cannot be a room’s name.",
-    bad_content: "The server does not take this text.",
-    bad_name: "The server does not take this name. Choose another one.",
-    not_joined: "The server says that you are not in this room.",
-    too_large: "This is too long: a message has at most 64 KiB. Send it in parts.",
-    rate_limited: "You talk faster than the server takes it.",
-    unavailable: "The server cannot do this now.",
+    unfold: "Show all {count} characters",
+    fold: "Show less",
+    morePeople: "Show {count} more",
+    unreadable: "The server sent a frame that this page cannot read: {why}.",
+    unreadableCount: "{count} such frames",
+    notText: "it is binary",
+    tooLong: "it is longer than 1 MiB",
+    notJson: "it is not JSON",
+    noType: "it is no object with a “type”",
+    badField: "in a “{type}”, “{field}” is missing or is not what it should be",
+    errors: {
+      bad_json: "The server did not understand us.",
+      bad_request: "The server could not make sense of what we asked.",
+      unknown_type: "The server does not know what we asked for.",
+      bad_room: "The server says that this cannot be a room’s name.",
+      bad_content: "The server does not take this text.",
+      bad_name: "The server does not take this name. Choose another one.",
+      not_joined: "The server says that you are not in this room.",
+      too_large: "This is too long: a message has at most 64 KiB. Send it in parts.",
+      rate_limited: "You talk faster than the server takes it.",
+      unavailable: "The server cannot do this now.",
+      too_many_rooms: "You are in as many rooms as this page can show. Leave one first.",
+      outbox_full: "Too much waits to be sent already. Send this when some of it has arrived.",
+    },
     detail: "{text} It says: “{message}”",
   },
   fr: {
@@ -113,18 +130,33 @@ export const TEXTS = {
     wasHere: "Qui était là",
     wasHereCount: "{count} étaient là",
     away: "absent",
-    offline: "hors ligne depuis {time}",
+    offline: "hors ligne",
+    offlineSince: "hors ligne depuis {time}",
     isOnline: "en ligne",
-    bad_json: "Le serveur ne nous a pas compris.",
-    bad_request: "Le serveur n’a pas su quoi faire de notre demande.",
-    unknown_type: "Le serveur ne connaît pas ce que nous demandons.",
-    bad_room: "Le serveur dit que ce ne peut être un nom de salon.",
-    bad_content: "Le serveur n’accepte pas ce texte.",
-    bad_name: "Le serveur n’accepte pas ce nom. Choisissez-en un autre.",
-    not_joined: "Le serveur dit que vous n’êtes pas dans ce salon.",
-    too_large: "C’est trop long : un message a 64 Kio au plus. Envoyez-le en plusieurs parties.",
-    rate_limited: "Vous parlez plus vite que le serveur ne l’accepte.",
-    unavailable: "Le serveur ne peut pas le faire maintenant.",
+    unfold: "Afficher les {count} caractères",
+    fold: "Réduire",
+    morePeople: "Afficher {count} de plus",
+    unreadable: "Le serveur a envoyé une trame que cette page ne peut pas lire : {why}.",
+    unreadableCount: "{count} trames de ce genre",
+    notText: "elle est binaire",
+    tooLong: "elle dépasse 1 Mio",
+    notJson: "ce n’est pas du JSON",
+    noType: "ce n’est pas un objet avec un « type »",
+    badField: "dans « {type} », « {field} » manque ou n’est pas ce qui est prévu",
+    errors: {
+      bad_json: "Le serveur ne nous a pas compris.",
+      bad_request: "Le serveur n’a pas su quoi faire de notre demande.",
+      unknown_type: "Le serveur ne connaît pas ce que nous demandons.",
+      bad_room: "Le serveur dit que ce ne peut être un nom de salon.",
+      bad_content: "Le serveur n’accepte pas ce texte.",
+      bad_name: "Le serveur n’accepte pas ce nom. Choisissez-en un autre.",
+      not_joined: "Le serveur dit que vous n’êtes pas dans ce salon.",
+      too_large: "C’est trop long : un message a 64 Kio au plus. Envoyez-le en plusieurs parties.",
+      rate_limited: "Vous parlez plus vite que le serveur ne l’accepte.",
+      unavailable: "Le serveur ne peut pas le faire maintenant.",
+      too_many_rooms: "Vous êtes dans autant de salons que cette page peut afficher. Quittez-en un d’abord.",
+      outbox_full: "Trop de messages attendent déjà d’être envoyés. Envoyez celui-ci quand il en restera moins.",
+    },
     detail: "{text} Il dit : « {message} »",
   },
 };
@@ -140,9 +172,16 @@ export function text(name, values = {}) {
   return TEXTS[language][name].replace(/\{(\w+)\}/g, (_, place) => values[place]);
 }
 
-/** What the server's error means; in its own words where we have none. */
+/** What the server's error means; in its own words, or their beginning, where we have none. */
 export function explain({ code, message }) {
-  const known = TEXTS[language][code];
-  if (known && message) return text("detail", { text: known, message });
-  return known ?? message ?? code;
+  const known = new Map(Object.entries(TEXTS[language].errors)).get(code); // it may be called `constructor`
+  const words = excerpt(message ?? code ?? "");
+  if (!known) return words || TEXTS[language].errors.unavailable;
+  return message ? text("detail", { text: known, message: words }) : known;
+}
+
+/** Why we cannot read a frame. */
+export function explainFlaw({ name, values }) {
+  const shown = Object.entries(values).map(([place, value]) => [place, excerpt(value)]);
+  return text("unreadable", { why: text(name, Object.fromEntries(shown)) });
 }

@@ -1,11 +1,12 @@
 /* The page: shows what the client knows, and tells it what the user does. */
 
-import { arrange, find, make, paintAvatar } from "./dom.js";
-import { Log, timeOfDay } from "./log.js";
-import { explain, locale, text } from "./texts.js";
+import { arrange, excerpt, find, legible, make, nameTag, paintAvatar, set } from "./dom.js";
+import { LIMITS } from "./limits.js";
+import { timeOfDay } from "./lines.js";
+import { Log } from "./log.js";
+import { explain, explainFlaw, locale, text } from "./texts.js";
 
-const AT_THE_END = 40; // pixels from the end of the log that count as being there
-const REDRAW = 16; // milliseconds between two drawings, at the least
+const HIDDEN = 1000; // milliseconds between two drawings of a page that nobody sees, for its title
 
 export class View {
   /**
@@ -17,15 +18,18 @@ export class View {
     this.client = client;
     this.room = room;
     this.drafts = new Map(); // room -> what is typed there and not yet said
-    this.log = new Log(find("#log ol"), client);
-    this.due = false;
-    this.isAtEnd = true;
+    this.log = new Log(client, () => this.changed());
+    this.isDue = false;
+    this.cost = 0; // milliseconds that the last drawing took
+    this.roomItems = new Map(); // room -> its entry in the list
+    this.personItems = new Map(); // person -> its entry
+    this.shownNames = LIMITS.shownNames;
+    this.drawnPeople = ""; // what the list of people was made of
     this.listen(onJoin, onName);
   }
 
   listen(onJoin, onName) {
     const { client } = this;
-    const log = find("#log");
     find("#hurry").onclick = () => client.hurry();
     find("#me").onclick = onName;
     find("#join").onclick = find("#nowhere button").onclick = onJoin;
@@ -33,13 +37,20 @@ export class View {
       client.trouble = null;
       this.draw();
     };
+    find("#unreadable button").onclick = () => {
+      client.unreadable = null;
+      this.draw();
+    };
+    find("#more").onclick = () => {
+      this.shownNames += LIMITS.shownNames;
+      this.draw();
+    };
     find("#skip").onclick = (event) => {
       event.preventDefault();
       this.focus();
     };
-    find("#older").onclick = () => client.older(this.room);
     find("#newest").onclick = () => {
-      this.goToEnd();
+      this.log.toEnd();
       this.focus();
     };
     find("#who").onclick = () => this.togglePeople();
@@ -52,13 +63,11 @@ export class View {
       event.preventDefault();
       this.say();
     };
-    log.onscroll = () => {
-      this.isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_THE_END;
+    // A drawing that was asked for while the page was seen does not come when it is hidden.
+    document.addEventListener("visibilitychange", () => {
+      this.isDue = false;
       this.changed();
-    };
-    // A keyboard that comes up on a telephone, or a larger text field, takes room from the log's end.
-    new ResizeObserver(() => this.isAtEnd && this.goToEnd()).observe(log);
-    document.addEventListener("visibilitychange", () => this.changed());
+    });
   }
 
   // What the user does.
@@ -69,7 +78,8 @@ export class View {
     this.drafts.set(this.room, field.value);
     this.room = name;
     field.value = this.drafts.get(name) ?? "";
-    this.isAtEnd = true;
+    this.shownNames = LIMITS.shownNames;
+    if (name === this.log.room?.name) this.log.toEnd();
     this.draw();
     this.focus();
   }
@@ -84,6 +94,7 @@ export class View {
     const neighbour = names[names.indexOf(name) + 1] ?? names[names.indexOf(name) - 1] ?? null;
     this.client.leave(name);
     this.open(name === this.room ? neighbour : this.room);
+    this.drafts.delete(name);
   }
 
   say() {
@@ -93,7 +104,7 @@ export class View {
     this.client.trouble = refused ? { code: refused } : null;
     if (!refused) field.value = "";
     field.focus();
-    this.isAtEnd = true;
+    this.log.toEnd();
     this.draw();
   }
 
@@ -102,22 +113,25 @@ export class View {
     find("#who").ariaExpanded = isOpen;
   }
 
-  goToEnd() {
-    const log = find("#log");
-    log.scrollTop = log.scrollHeight;
-  }
-
   // What is shown.
 
   /** Something changed: draw it soon, and only once for whatever else changes until then. */
   changed() {
-    if (this.due) return;
-    this.due = true;
-    setTimeout(() => this.draw(), REDRAW);
+    if (this.isDue) return;
+    this.isDue = true;
+    // After a drawing, what comes in has as much time as the drawing took, however much comes in.
+    if (document.hidden) setTimeout(() => this.draw(), HIDDEN);
+    else setTimeout(() => requestAnimationFrame(() => this.draw()), this.cost);
   }
 
   draw() {
-    this.due = false;
+    this.isDue = false;
+    const start = performance.now();
+    this.drawAll();
+    this.cost = performance.now() - start;
+  }
+
+  drawAll() {
     const room = this.client.rooms.get(this.room);
     this.drawConnection();
     this.drawTrouble();
@@ -125,9 +139,8 @@ export class View {
     find("#room").hidden = room === undefined;
     find("#people").hidden = find("#who").hidden = room === undefined;
     if (room) {
-      this.drawLog(room);
+      this.drawRoom(room);
       this.drawPeople(room);
-      if (room.seen !== null && this.isAtEnd && !document.hidden) room.seen = Math.max(room.seen, room.newest);
     }
     this.drawRooms();
   }
@@ -138,45 +151,48 @@ export class View {
     const state = this.client.state === "connecting" && tries > 0 ? "waiting" : this.client.state;
     const hurry = find("#hurry");
     const sign = find("#connection");
-    const words = text(state);
     sign.dataset.state = state;
-    // Only what changes is read out, so it may not be written again and again.
-    if (sign.firstElementChild.textContent !== words) sign.firstElementChild.textContent = words;
+    set(sign.firstElementChild, { textContent: text(state) });
     if (state !== "waiting" && hurry === document.activeElement) this.focus();
     hurry.hidden = state !== "waiting";
-    find("#me bdi").textContent = user;
-    find("#me").ariaLabel = `${user}: ${text("change")}`;
+    const name = legible(user);
+    if (find("#me bdi").textContent === name) return;
+    find("#me bdi").textContent = name;
+    find("#me").ariaLabel = `${name}: ${text("change")}`;
     paintAvatar(find("#me .avatar"), user);
   }
 
   drawTrouble() {
-    const { trouble } = this.client;
-    const words = trouble ? explain(trouble) : "";
+    const { trouble, unreadable } = this.client;
     find("#trouble").hidden = trouble === null;
-    if (find("#trouble p").textContent !== words) find("#trouble p").textContent = words;
+    set(find("#trouble p"), { textContent: trouble ? explain(trouble) : "" });
+    // It is read out once. The number of those that follow stands beside it, and is not.
+    find("#unreadable").hidden = unreadable === null;
+    set(find("#unreadable p"), { textContent: unreadable ? explainFlaw(unreadable.flaw) : "" });
+    set(find("#unreadable code"), { textContent: excerpt(unreadable?.received ?? "") });
+    const count = unreadable && unreadable.count > 1 ? unreadable.count.toLocaleString(locale) : "";
+    set(find("#unreadable span"), { textContent: count && text("unreadableCount", { count }) });
   }
 
   drawRooms() {
-    const { rooms, user } = this.client;
-    const list = find("#rooms ul");
-    const old = new Map([...list.children].map((item) => [item.dataset.room, item]));
+    const old = this.roomItems;
+    this.roomItems = new Map();
     let total = 0;
-    const items = [...rooms.values()].map((room) => {
-      const item = old.get(room.name) ?? this.roomItem(room.name);
+    for (const room of this.client.rooms.values()) {
+      const item = old.get(room) ?? this.roomItem(room.name);
+      this.roomItems.set(room, item);
+      total += room.unread;
       const [enter] = item.children;
-      const unread = room.unread(user);
-      total += unread;
       const isShown = room.name === this.room;
       if (isShown && !enter.ariaCurrent) requestAnimationFrame(() => item.scrollIntoView({ block: "nearest" }));
-      enter.ariaCurrent = isShown ? "true" : null;
-      const [, badge] = enter.children;
-      badge.hidden = unread === 0;
-      badge.textContent = unread;
-      badge.ariaLabel = text("unread", { count: unread });
-      return item;
-    });
-    arrange(list, items);
-    document.title = (total ? `(${total}) ` : "") + text("title");
+      set(enter, { ariaCurrent: isShown ? "true" : null });
+      const count = String(room.unread);
+      set(enter.lastChild, { hidden: count === "0", textContent: count, ariaLabel: text("unread", { count }) });
+    }
+    if (old.size !== this.roomItems.size || [...old.keys()].some((room) => !this.roomItems.has(room))) {
+      arrange(find("#rooms ul"), [...this.roomItems.values()]);
+    }
+    set(document, { title: (total ? `(${total}) ` : "") + text("title") });
   }
 
   roomItem(name) {
@@ -186,7 +202,7 @@ export class View {
       make(
         "button",
         { className: "room", onclick: () => this.open(name) },
-        make("bdi", {}, name),
+        nameTag(name),
         make("span", { className: "badge", role: "img" }),
       ),
       make(
@@ -199,60 +215,48 @@ export class View {
     return item;
   }
 
-  drawLog(room) {
-    const log = find("#log");
-    const older = find("#older");
-    const first = log.querySelector("ol > .message");
-    const height = log.scrollHeight;
-    const isOther = find("#room h2 bdi").textContent !== room.name;
-    find("#room h2 bdi").textContent = room.name;
-    log.ariaLabel = text("messages", { room: room.name });
-    log.ariaBusy = String(room.asked !== null || isOther); // the past is not read out as if it were news
-    if (isOther) this.changed();
-    find("#text").ariaLabel = text("message", { room: room.name });
-    find("#text").placeholder = text("message", { room: room.name });
-
+  drawRoom(room) {
+    set(find("#room h2"), { title: room.name });
+    set(find("#room h2 bdi"), { textContent: room.name });
+    const words = text("message", { room: room.name });
+    set(find("#text"), { ariaLabel: words, placeholder: words });
     this.log.show(room);
-    if (older.contains(document.activeElement) && !room.past) log.focus();
-    older.hidden = room.past === null;
-    older.textContent = text(room.asked ? "loading" : "older");
-    find("#top").textContent = topOf(room);
-
-    const isEarlier = first?.isConnected && first !== log.querySelector("ol > .message");
-    if (this.isAtEnd || isOther) this.goToEnd();
-    else if (isEarlier) log.scrollTop += log.scrollHeight - height; // what one reads stays where it is
-    find("#newest").hidden = this.isAtEnd;
+    if (room.seen === null || !this.log.isAtEnd || document.hidden) return;
+    room.seen = Math.max(room.seen, room.newest);
+    room.unread = 0;
   }
 
-  drawPeople(room) {
-    const order = ["online", "away", "offline"];
-    const people = [...room.people.values()].sort(
-      (a, b) => order.indexOf(a.status) - order.indexOf(b.status) || a.user.localeCompare(b.user, locale),
-    );
-    const here = people.filter((person) => person.status !== "offline").length;
-    const isNow = this.client.state === "online"; // else it is what we knew last
-    find("#here").textContent = text(isNow ? "here" : "wasHere");
-    find("#who").textContent = text(isNow ? "hereCount" : "wasHereCount", { count: here });
-    const list = find("#people ul");
-    list.replaceChildren(...people.map((person) => personItem(person, person.user === this.client.user)));
+  drawPeople({ people, name }) {
+    const { state, user } = this.client;
+    people.tidy();
+    const drawn = [name, people.version, this.shownNames, state, user].join();
+    if (drawn === this.drawnPeople) return;
+    this.drawnPeople = drawn;
+    const here = people.here.size.toLocaleString(locale) + (people.isCut ? "+" : "");
+    const isNow = state === "online"; // else it is what we knew last
+    set(find("#here"), { textContent: text(isNow ? "here" : "wasHere") });
+    set(find("#who"), { textContent: text(isNow ? "hereCount" : "wasHereCount", { count: here }) });
+    const shown = people.first(this.shownNames);
+    const old = this.personItems;
+    this.personItems = new Map();
+    for (const person of shown) {
+      this.personItems.set(person, old.get(person) ?? personItem(person, person.user === user));
+    }
+    arrange(find("#people ul"), [...this.personItems.values()]);
+    const count = Math.min(people.size - shown.length, LIMITS.shownNames);
+    set(find("#more"), { hidden: count === 0, textContent: text("morePeople", { count }) });
   }
-}
-
-function topOf(room) {
-  if (room.past) return "";
-  if (room.oldest) return text("beginning");
-  return text(room.joined ? "silence" : "joining");
 }
 
 function personItem({ user, status, lastSeen }, isMe) {
   const words = {
     online: text("isOnline"),
     away: text("away"),
-    offline: text("offline", { time: timeOfDay(lastSeen) }),
+    offline: lastSeen === null ? text("offline") : text("offlineSince", { time: timeOfDay(lastSeen) }),
   };
   const avatar = make("span", { className: "avatar", ariaHidden: "true" });
   paintAvatar(avatar, user);
-  const name = make("bdi", {}, user);
+  const name = nameTag(user);
   const item = make("li", {}, avatar, name, make("span", { className: "status" }, words[status]));
   if (isMe) name.after(make("span", { className: "you" }, ` (${text("you")})`));
   item.dataset.status = status;

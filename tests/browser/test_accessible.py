@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import OpenTab
+from tests.browser.fake import FakeServer, frame, said
 from tests.browser.helpers import ThreadedServer, eventually
 from tests.browser.test_page import say, shown, state, waiting
 from tests.extras import needs_module
@@ -67,6 +68,22 @@ def test_axe_finds_nothing(tmp_path: Path, tab: OpenTab, look: dict[str, object]
         assert faults(ada) == []
     finally:
         chat.stop()
+
+
+@pytest.mark.parametrize("look", [LOOKS[0], LOOKS[-1]])
+def test_axe_finds_nothing_under_attack(tab: OpenTab, look: dict[str, object]) -> None:
+    """Nor with folded messages, more people than are shown, and a frame that could not be read."""
+    server = FakeServer(past=300, replayed=300, others=150)
+    try:
+        ada = tab(server.url, "ada", **look)
+        server.send(frame("message", **said(301, content="x\n" * 3000)), "{", "{")
+        ada.locator("#log .fold").wait_for()
+        ada.locator("#unreadable").wait_for()
+        if ada.locator("#who").is_visible():
+            ada.locator("#who").click()
+        assert faults(ada) == []
+    finally:
+        server.stop()
 
 
 def test_the_first_question(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:

@@ -31,6 +31,10 @@ STAGE = """async () => {
 }"""
 
 
+MESSAGES = "client.rooms.get('red').lines.filter((line) => !line.notice)"
+OLDER = "client.older(client.rooms.get('red'))"
+
+
 class Stage:
     """A client for which the test plays the server."""
 
@@ -67,7 +71,7 @@ class Stage:
 
     def numbers(self) -> list[int]:
         """The numbers of the messages that the client has, in order."""
-        numbers: list[int] = self.do("client.rooms.get('red').messages.map((line) => line.sequence)")
+        numbers: list[int] = self.do(f"{MESSAGES}.map((line) => line.sequence)")
         return numbers
 
 
@@ -141,7 +145,7 @@ def test_one_number_for_two_messages(stage: Stage) -> None:
     stage.tell("message", **said(13))
     stage.tell("message", **said(13, "cyd", "other"))
     assert stage.numbers() == [11, 12, 13, 13]
-    assert stage.do("client.rooms.get('red').messages.map((line) => line.twice)") == [
+    assert stage.do(f"{MESSAGES}.map((line) => line.twice)") == [
         False,
         False,
         False,
@@ -151,11 +155,11 @@ def test_one_number_for_two_messages(stage: Stage) -> None:
 
 def test_older_messages_are_asked_for_page_by_page(stage: Stage) -> None:
     """“Older” asks for what is before the oldest message, and not twice; nothing comes before the first."""
-    stage.do("client.older('red'); client.older('red')")
+    stage.do(f"{OLDER}; {OLDER}")
     assert stage.sent() == [{"type": "history", "room": "red", "since": 0, "limit": 10}]
     stage.tell("history", room="red", messages=[said(n) for n in range(1, 11)], last=12, more=True)
     assert stage.numbers() == list(range(1, 13))
-    stage.do("client.older('red')")
+    stage.do(OLDER)
     assert stage.sent() == []
 
 
@@ -326,10 +330,10 @@ def test_a_user_missing_from_the_full_list_is_offline(stage: Stage) -> None:
     stage.tell(
         "presence", room="red", users=[{"user": "cyd", "status": "away", "lastSeen": 1000}], full=False
     )
-    people = "[...client.rooms.get('red').people.values()].map((each) => [each.user, each.status])"
+    people = "client.rooms.get('red').people.first(9).map((each) => [each.user, each.status])"
     assert stage.do(people) == [["bob", "online"], ["cyd", "away"]]
     stage.tell("presence", room="red", users=[{"user": "cyd", **online}], full=True)
-    assert stage.do(people) == [["bob", "offline"], ["cyd", "online"]]
+    assert stage.do(people) == [["cyd", "online"], ["bob", "offline"]]
 
 
 def test_frames_of_other_rooms_are_ignored(stage: Stage) -> None:
@@ -339,4 +343,82 @@ def test_frames_of_other_rooms_are_ignored(stage: Stage) -> None:
     stage.tell("message", **said(13))
     stage.tell("surprise", room="red")
     assert stage.do("client.rooms.size") == 0
+    assert stage.sent() == []
+
+
+def fill(stage: Stage, lines: int) -> None:
+    """Let the room have memory for so many short messages."""
+    stage.do(f"client.rooms.get('red').most = {lines} * 307")
+
+
+def test_a_full_room_drops_its_oldest_messages(stage: Stage) -> None:
+    """What is dropped is the past again: it can be asked for, and is not asked for otherwise."""
+    fill(stage, 20)
+    for number in range(13, 61):
+        stage.tell("message", **said(number))
+    numbers = stage.numbers()
+    assert len(numbers) <= 20
+    assert numbers == list(range(numbers[0], 61))
+    assert stage.sent() == []
+    stage.do("client.rooms.get('red').held = true")  # somebody reads what they ask for
+    stage.do(OLDER)
+    assert stage.sent() == [{"type": "history", "room": "red", "since": 0, "limit": numbers[0] - 1}]
+    older = [said(number) for number in range(1, numbers[0])]
+    stage.tell("history", room="red", messages=older, last=60)
+    assert stage.numbers() == list(range(1, 61))
+
+
+def test_an_answer_about_what_was_dropped_is_not_taken(stage: Stage) -> None:
+    """A page that comes when the room has dropped what it was to fill does not bring the past back."""
+    fill(stage, 20)
+    stage.tell("message", **said(15))
+    assert stage.sent() == [{"type": "history", "room": "red", "since": 12, "limit": 2}]
+    for number in range(16, 61):
+        stage.tell("message", **said(number))
+    stage.tell("history", room="red", messages=[said(13), said(14)], last=60)
+    assert stage.numbers()[0] > 14
+    assert stage.sent() == []
+
+
+def test_a_full_room_that_is_read_leaves_the_newest_on_the_server(stage: Stage) -> None:
+    """They count as unread, and are asked for page by page when they are wanted, or left out."""
+    fill(stage, 2)
+    stage.do("client.rooms.get('red').held = true")
+    for number in range(13, 301):
+        stage.tell("message", **said(number))
+    assert stage.numbers() == [11, 12, 13]
+    assert stage.do("client.rooms.get('red').unread") == 288
+    assert stage.sent() == []
+    stage.do("client.newer(client.rooms.get('red'))")
+    assert stage.sent() == [{"type": "history", "room": "red", "since": 13, "limit": 100}]
+    stage.tell("history", room="red", messages=[said(number) for number in range(14, 114)], last=300)
+    assert stage.numbers() == list(range(11, 114))
+    fill(stage, 1000)
+    stage.do("client.rooms.get('red').held = false; client.skip(client.rooms.get('red'))")
+    assert stage.sent() == [{"type": "history", "room": "red", "since": 200, "limit": 100}]
+    stage.tell("message", **said(301))
+    stage.tell("history", room="red", messages=[said(number) for number in range(201, 301)], last=301)
+    assert stage.numbers() == list(range(201, 302))
+    assert stage.sent() == []
+
+
+def test_a_server_that_says_little_lets_us_in(stage: Stage) -> None:
+    """Without `user`, intervals, `full` and `last` the client is let in when it stands in a list."""
+    stage.cut()
+    stage.page.clock.fast_forward(500)
+    stage.tell("connected", clientId="c")
+    stage.tell("history", room="red", messages=[])
+    stage.tell("presence", room="red", users=[{"user": "bob", "status": "online"}])
+    joined = "client.rooms.get('red').joined"
+    assert stage.do(joined) is False
+    stage.tell("presence", room="red", users=[{"user": "ada", "status": "online"}])
+    assert stage.do(joined) is True
+    stage.page.clock.fast_forward(59_000)
+    assert stage.do("client.state") == "online"
+
+
+def test_a_server_that_reads_nothing_is_not_answered_for_ever(stage: Stage) -> None:
+    """Heartbeats are no longer answered when a mebibyte of what we said has not been taken."""
+    stage.do("sockets.at(-1).bufferedAmount = 2 ** 21; 0")
+    stage.tell("heartbeat")
     assert stage.sent() == []
