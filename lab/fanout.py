@@ -27,7 +27,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +124,7 @@ class Connection(ServerConnection):
         """Says when to read what has arrived; likewise."""
         self.replays: ReplayMemory[Connection] = ReplayMemory()
         """What waits for slow readers; likewise."""
-        self.budget = TokenBucket(math.inf, math.inf, 0.0)
+        self.budget = TokenBucket(1e9, 1e9, 0.0)
         """What may be done for the client."""
         self.intake: Intake  # made in connection_made
         self.queue = SendQueue()

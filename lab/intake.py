@@ -9,6 +9,7 @@ obey them all before we look at the next client, everybody waits for seconds. So
   waits for a turn.
 - **one frame a turn**: the next slice is read when the frames of the last have been obeyed, and the session
   waits for its turn between two of them. So a client has few unread frames in our memory, whatever it sends.
+  It is the turn of whoever has spent least of its budget.
 - **a budget**: each frame costs, in both directions, and a client that has spent its budget is not read from
   until it has gained some again. Who goes on sending all the same for FLOOD_SECONDS is closed (1008).
 
@@ -18,7 +19,8 @@ A connection gives and takes bytes; that a client is far too fast is decided her
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import heapq
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,36 +35,35 @@ FLOOD_SECONDS = 10.0
 
 
 class Turns:
-    """Who has more to be read or obeyed than one slice and one frame waits here, in the order of arrival.
+    """Where those wait who have more to be read or obeyed than one slice and one frame.
 
-    One of them goes on in each turn of the event loop; between any two, the loop does everything else. The
+    One of them goes on in each turn of the event loop; between any two, the loop does everything else. Who
+    has spent least goes first: so somebody who sends a few frames at once passes all who flood the server. The
     connections of a server share it.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[], object]] = deque()
+        self._waiting: list[tuple[float, int, Callable[[], object]]] = []  # a heap
+        self._arrivals = itertools.count()  # among equals, who came first goes first
+        self._is_going = False
 
     @property
     def are_wanted(self) -> bool:
         """Whether anybody waits."""
         return bool(self._waiting)
 
-    def call(self, callback: Callable[[], object]) -> None:
+    def call(self, spent: float, callback: Callable[[], object]) -> None:
         """Call it when it is its turn. It must not raise."""
-        if not self._waiting:
+        heapq.heappush(self._waiting, (spent, next(self._arrivals), callback))
+        if not self._is_going:
+            self._is_going = True
             asyncio.get_running_loop().call_soon(self._next)
-        self._waiting.append(callback)
-
-    async def wait(self) -> None:
-        """Return when it is our turn."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.call(lambda: None if turn.done() else turn.set_result(None))  # it is, if we were cancelled
-        await turn
 
     def _next(self) -> None:
-        self._waiting[0]()  # taken off afterwards: so `call` knows that we are under way
-        self._waiting.popleft()
-        if self._waiting:
+        _, _, callback = heapq.heappop(self._waiting)
+        callback()
+        self._is_going = bool(self._waiting)
+        if self._is_going:
             asyncio.get_running_loop().call_soon(self._next)
 
 
@@ -142,7 +143,7 @@ class Intake:
     def _wait_for_turn(self) -> None:
         if self._waiting and self._may_read and not self._is_in_turns:
             self._is_in_turns = True
-            self._turns.call(self.take_turn)
+            self._turns.call(self._spent, self.take_turn)
 
     def hold(self) -> None:
         """Read nothing until `release`: what was read has not been obeyed yet."""
@@ -152,6 +153,16 @@ class Intake:
         """Go on reading."""
         self._is_held = False
         self._wait_for_turn()
+
+    @property
+    def _spent(self) -> float:
+        return self._budget.burst - self._budget.tokens
+
+    async def turn(self) -> None:
+        """Wait until it is this connection's turn to have another frame obeyed."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.call(self._spent, lambda: None if turn.done() else turn.set_result(None))
+        await turn  # it is done if we were cancelled
 
     def drop(self) -> None:
         """The connection has ended: forget what waits."""

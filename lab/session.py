@@ -55,7 +55,6 @@ class Session:
         self._rate = RateLimit(self._limits.rate, self._limits.burst, hub.now())
         self._running: asyncio.Task[None] | None = None
         self._is_attaching = False
-        self._turns = connection.turns
         self._cache, self._post = hub.frames, connection.post  # looked up once: `send` runs very often
 
     # A member of rooms.
@@ -88,10 +87,10 @@ class Session:
         try:
             async for text in self.connection:
                 if len(text) > LONG:
-                    await self._turns.wait()
+                    await self.connection.intake.turn()
                 await self._obey(text)
                 if self.connection.has_unread:  # however much comes from here, others have their turns
-                    await self._turns.wait()
+                    await self.connection.intake.turn()
         except ConnectionClosed:
             pass  # without a closing handshake: half-open connections, lost networks, closed laptops
         finally:
@@ -203,8 +202,8 @@ class Session:
         is_first = not self._has_twin_in(room)  # 3
         self._rooms[room] = None  # 4
         await self._hub.learn_newest(room)  # 5
-        if self._turns.are_wanted:  # what follows takes time in a full room
-            await self._turns.wait()
+        if self.connection.turns.are_wanted:  # what follows takes time in a full room
+            await self.connection.intake.turn()
         self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 6
         self._send_presence(room)  # 7
         if is_first:

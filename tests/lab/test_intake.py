@@ -101,19 +101,22 @@ async def test_turns_go_round() -> None:
     assert order == [0, 1, 2] * 3
 
 
-async def test_who_waits_for_a_turn_may_be_cancelled() -> None:
-    """The others have theirs all the same."""
-    turns, had = Turns(), []
+async def test_who_has_spent_least_goes_first() -> None:
+    """Somebody with a few frames does not wait for those who have sent thousands."""
+    fakes, order = [Fake() for _ in range(3)], []
 
-    async def wait(name: str) -> None:
-        await turns.wait()
-        had.append(name)
+    async def obey(number: int) -> None:
+        await fakes[number].intake.turn()
+        order.append(number)
 
-    tasks = [asyncio.create_task(wait(name)) for name in "abc"]
+    for fake, spent in zip(fakes, (500, 0, 100), strict=True):
+        fake.intake._turns = fakes[0].turns
+        fake.intake.spend(spent)
+    tasks = [asyncio.create_task(obey(number)) for number in (0, 1, 2, 2)]
     await asyncio.sleep(0)
-    tasks[1].cancel()
+    tasks[3].cancel()
     await asyncio.wait_for(asyncio.wait(tasks), PATIENCE)
-    assert had == ["a", "c"]
+    assert order == [1, 2, 0]
 
 
 async def test_who_overdraws_the_budget_is_left_unread(monkeypatch: pytest.MonkeyPatch) -> None:
