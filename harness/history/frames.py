@@ -104,9 +104,7 @@ class _Fields:
         return value
 
     def whole(self, name: str) -> int:
-        value = self.value.get(name)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
+        value = _as_integer(self.value.get(name))
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             self.flaw(name, "whole", value)
             return 0
@@ -144,8 +142,8 @@ class _Fields:
             if note:
                 self.notes.append(note)
             return None
-        if kind is int and isinstance(value, float) and value.is_integer():
-            value = int(value)
+        if kind is int:
+            value = _as_integer(value)
         fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if kind is float:
             fits = isinstance(value, int | float) and not isinstance(value, bool)
@@ -155,6 +153,12 @@ class _Fields:
         return value
 
 
+def _as_integer(value: Any) -> Any:
+    """A value in which 3.0 is 3. A float with more bits than an integer may have stays one."""
+    is_one = isinstance(value, float) and value.is_integer() and int(value) in _BITS
+    return int(value) if is_one else value
+
+
 MAX_INTERVAL = 600.0
 """Seconds: a longer interval is too long for any client, and most likely in milliseconds."""
 
@@ -162,6 +166,11 @@ SHORT = 4096
 """Characters up to which a received text is cached, for the other clients that receive it."""
 _CACHE_SIZE = 2048
 """How many texts are cached."""
+
+MAX_DEPTH = 64
+"""How deep a frame may be nested. A few levels are in use; what is far deeper, we could not copy or print."""
+_BITS = range(-(2**63), 2**64)
+"""Integers that a frame may hold: no file of ours, and few other programs, can keep longer ones."""
 
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
 
@@ -177,14 +186,48 @@ def _tag_in(start: str) -> str | None:
     return found.group().lower() if found else None
 
 
+class TooMuch(ValueError):  # noqa: N818 - named for what it says
+    """A frame that is JSON, but nested too deeply, or with numbers that are too long."""
+
+
 def decode(text: str | bytes) -> Any:
-    """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame."""
+    """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame.
+
+    Raises TooMuch, which is one, for what could not be copied, kept or printed: whatever is done with the
+    value later on cannot fail for its depth, or for the length of a number.
+    """
     if isinstance(text, bytes):
         raise ValueError("a binary frame")
     try:
-        return msgspec.json.decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        value = msgspec.json.decode(text)
+    except (RecursionError, msgspec.ValidationError) as error:  # the latter for a number that is too long
+        raise TooMuch(str(error)) from error
+    if not _is_plain(value, text) and _is_too_much(value):
+        raise TooMuch("nested too deeply, or with a number that is too long")
+    return value
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _is_plain(value: Any, text: str) -> bool:
+    """Whether a value is certainly not too much, as nearly all are: this is as fast as reading."""
+    try:
+        _encode(value)  # which refuses what is longer than 64 bits, and lone surrogates
+    except (OverflowError, RecursionError, UnicodeError):
+        return False
+    return text.count("[") + text.count("{") <= MAX_DEPTH
+
+
+def _is_too_much(value: Any) -> bool:
+    """Whether a value is nested too deeply, or has a number that is too long; level by level."""
+    level = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        inside = [each for some in level for each in (some.values() if isinstance(some, dict) else some)]
+        if any(isinstance(each, int) and each not in _BITS for each in inside):
+            return True
+        level = [each for each in inside if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def hear(text: str | bytes) -> tuple[Any, Reading]:
@@ -192,18 +235,25 @@ def hear(text: str | bytes) -> tuple[Any, Reading]:
 
     Members of a room receive the same text, which is read once: the result is shared, so do not change it.
     """
-    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else _read_text(text)
+    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else read_text(text)
 
 
-def _read_text(text: str | bytes) -> tuple[Any, Reading]:
+def read_text(text: str | bytes) -> tuple[Any, Reading]:
+    """The same, for whoever keeps the results itself."""
     try:
         frame = decode(text)
+    except TooMuch:
+        return None, TOO_MUCH
     except ValueError:
         frame = None
     return frame, read(frame, len(text))
 
 
-_read_cached = lru_cache(_CACHE_SIZE)(_read_text)
+TOO_MUCH = Reading("", None, (Flaw("", "plain", "…"),))
+"""The reading of a frame that is JSON, and can be no value of ours."""
+
+
+_read_cached = lru_cache(_CACHE_SIZE)(read_text)
 
 
 def read(frame: Any, size: int = 0) -> Reading:
