@@ -159,8 +159,8 @@ def _as_integer(value: Any) -> Any:
     return int(value) if is_one else value
 
 
-MAX_INTERVAL = 600.0
-"""Seconds: a longer interval is too long for any client, and most likely in milliseconds."""
+MIN_INTERVAL, MAX_INTERVAL = 0.01, 600.0
+"""Seconds: no client can answer more often; a longer interval is most likely in milliseconds."""
 
 SHORT = 4096
 """Characters up to which a received text is cached, for the other clients that receive it."""
@@ -335,7 +335,7 @@ def _presence_frame(fields: _Fields) -> PresenceFrame:
 def _connected(fields: _Fields) -> Connected:
     for name in ("heartbeatInterval", "offlineTimeout"):
         value = fields.value.get(name)
-        if isinstance(value, int | float) and not 0 < value <= MAX_INTERVAL:
+        if isinstance(value, int | float) and not MIN_INTERVAL <= value <= MAX_INTERVAL:
             fields.flaw(name, "seconds", value)
     return Connected(
         fields.text("user"),

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from harness.grading.grade import _part
 from harness.history import frames
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Closed, digest, shortened
+from harness.history.events import Closed, Received, digest, shortened
 from harness.history.index import HistoryIndex
 from harness.minimize import replay_file
 from harness.reports.jsonreport import report
@@ -33,10 +33,10 @@ from harness.running.play import prepared_exercise, prepared_script
 from harness.running.run import Run
 from harness.scenarios.script import Script
 from harness.texts import texts
-from harness.verdict.any_history import anomalies_in, leniencies
+from harness.verdict.any_history import anomalies_in, flaws_in, leniencies
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import EXERCISES
-from tests.harness.stories import EPOCH, NONCE, PROPERTY, Person, Story
+from tests.harness.stories import EPOCH, NONCE, PROPERTY, Person, Story, names_of
 
 RED = f"red-{NONCE}"
 MOST_MEMORY = 60 * 2**20
@@ -210,8 +210,9 @@ def test_what_is_too_much_for_a_frame_is_told(name: str) -> None:
     frame, reading = frames.hear(text)
     assert frame is None
     assert [flaw.expected for flaw in reading.flaws] == ["plain"]
-    for language in ("en", "fr"):
-        assert "64" in texts(language).say("expected.plain")
+    history = [*Story().events, Received(1.0, "alice", 1, frame, len(text), text[:200])]
+    found = flaws_in(HistoryIndex(history, [reading]))
+    assert names_of(found.values()) == ["malformed_frame/plain"]
 
 
 def test_what_is_nested_little_is_no_flaw() -> None:
