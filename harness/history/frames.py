@@ -221,7 +221,7 @@ def _is_plain(value: Any, text: str) -> bool:
 
 def _is_too_much(value: Any) -> bool:
     """Whether a value is nested too deeply, or has a number that is too long; level by level."""
-    level = [[value]]
+    level: list[dict[str, Any] | list[Any]] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         inside = [each for some in level for each in (some.values() if isinstance(some, dict) else some)]
         if any(isinstance(each, int) and each not in _BITS for each in inside):

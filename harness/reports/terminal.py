@@ -32,7 +32,7 @@ from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.running.run import Run
-from harness.texts import Texts
+from harness.texts import Texts, defect
 from harness.texts.console import echo
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, overall
@@ -167,8 +167,7 @@ class Terminal:
             if note.key in _OF_TARGET:
                 self.block(words.text("note", note), 2, "yellow")
         if run.defect:
-            self.block(self.texts.say("ui.defect"), 2, "bold red")
-            self.block(run.defect, 4)
+            self.block(defect.told(run.defect, self.texts), 2, "bold red")
             return
         for step in run.steps:
             self._step(step, words)
