@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 
 from locust import User
@@ -61,6 +62,9 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
             else:
                 getattr(self, self.profile.action())()
         except Gone:
+            time.sleep(PAUSE)
+        except Exception:  # Locust would print it, and go on
+            self.users.recorder.defect = traceback.format_exc()
             time.sleep(PAUSE)
 
     tasks = [live]  # noqa: RUF012 - required by Locust
