@@ -189,6 +189,9 @@ def _tag_in(start: str) -> str | None:
 class TooMuch(ValueError):  # noqa: N818 - named for what it says
     """A frame that is JSON, but nested too deeply, or with numbers that are too long."""
 
+    def __init__(self) -> None:
+        super().__init__("it is nested too deeply, or has a number that is too long")
+
 
 def decode(text: str | bytes) -> Any:
     """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame.
@@ -201,9 +204,9 @@ def decode(text: str | bytes) -> Any:
     try:
         value = msgspec.json.decode(text)
     except (RecursionError, msgspec.ValidationError) as error:  # the latter for a number that is too long
-        raise TooMuch(str(error)) from error
-    if not _is_plain(value, text) and _is_too_much(value):
-        raise TooMuch("nested too deeply, or with a number that is too long")
+        raise TooMuch from error
+    if not _is_plain(value, text) and is_too_much(value):
+        raise TooMuch
     return value
 
 
@@ -219,7 +222,7 @@ def _is_plain(value: Any, text: str) -> bool:
     return text.count("[") + text.count("{") <= MAX_DEPTH
 
 
-def _is_too_much(value: Any) -> bool:
+def is_too_much(value: Any) -> bool:
     """Whether a value is nested too deeply, or has a number that is too long; level by level."""
     level: list[dict[str, Any] | list[Any]] = [[value]]
     for _ in range(MAX_DEPTH + 1):
