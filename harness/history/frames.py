@@ -238,11 +238,10 @@ def hear(text: str | bytes) -> tuple[Any, Reading]:
 
     Members of a room receive the same text, which is read once: the result is shared, so do not change it.
     """
-    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else read_text(text)
+    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else _read_text(text)
 
 
-def read_text(text: str | bytes) -> tuple[Any, Reading]:
-    """The same, for whoever keeps the results itself."""
+def _read_text(text: str | bytes) -> tuple[Any, Reading]:
     try:
         frame = decode(text)
     except TooMuch:
@@ -256,7 +255,7 @@ TOO_MUCH = Reading("", None, (Flaw("", "plain", "…"),))
 """The reading of a frame that is JSON, and can be no value of ours."""
 
 
-_read_cached = lru_cache(_CACHE_SIZE)(read_text)
+_read_cached = lru_cache(_CACHE_SIZE)(_read_text)
 
 
 def read(frame: Any, size: int = 0) -> Reading:

@@ -25,7 +25,7 @@ from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
-from harness.running.run import Case, Run, kit_failed
+from harness.running.run import Case, Run
 from harness.texts.problem import Problem
 from harness.worlds.sim.watchdog import Stuck
 
@@ -91,15 +91,11 @@ class CrashError(ForkPoolError, Problem):
         self.by = by
 
 
-class PlayFailed(ForkPoolError):  # noqa: N818 - named for what it says
-    """The kit itself failed in a play; the text has the details."""
-
-
 class LateError(ForkPoolError):
     """It took too long; the text says how long."""
 
 
-_FAILURES = {"crash": CrashError, "late": LateError, "defect": PlayFailed}
+_FAILURES = {"crash": CrashError, "late": LateError, "defect": ForkPoolError}
 
 
 class ForkPool:
@@ -165,11 +161,7 @@ class ForkPool:
         runs: list[Run] = []
         while len(runs) < len(job.cases):  # a play that hung has ended its child early
             part = replace(job, cases=job.cases[len(runs) :])
-            try:
-                runs += from_json(await self._ask(part), list[Run])
-            except PlayFailed as error:
-                case = part.cases[0]
-                runs.append(kit_failed(case.exercise, job.target, case.seed, "sim", str(error), case))
+            runs += from_json(await self._ask(part), list[Run])
         return runs
 
     async def call(self, job: ContractJob) -> Played:

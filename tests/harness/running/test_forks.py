@@ -9,11 +9,10 @@ import selectors
 import msgspec
 import pytest
 
-from harness.history.as_json import to_json
 from harness.judged import targets
 from harness.running import forks
-from harness.running.fork_pool import ForkPool, ForkPoolError, PlayFailed, SimJob, packed
-from harness.running.run import Case, kit_failed
+from harness.running.fork_pool import SimJob, packed
+from harness.running.run import Case
 from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch, _own_place
 from lab import protocol
 
@@ -67,24 +66,3 @@ def test_the_place_where_it_is_stuck_is_the_students() -> None:
     assert _own_place("\n".join(lines)) == "pubsub.py, line 3, in publish"
     assert _own_place("\n".join(lines[:2])).startswith("protocol.py, line 2, in encode")
     assert _own_place(lines[0]) == ""
-
-
-async def test_a_play_in_which_the_kit_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its run says so, and the cases behind it are played; only the end of the pool itself ends them all."""
-    pool, target = ForkPool(1), targets.reference()
-    answers: list[bytes | Exception] = [PlayFailed("Traceback\nKeyError: 1"), ForkPoolError("it has ended")]
-    right = kit_failed(2, target, "2", "sim", "", Case(2, "2"))
-    answers[1:1] = [to_json([right])]
-
-    async def answer(job: object) -> bytes:
-        found = answers.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    monkeypatch.setattr(pool, "_ask", answer)
-    broken, other = await pool.play(SimJob(target, [Case(2, "1"), Case(2, "2")]))
-    assert (broken.seed, broken.defect, len(broken.steps)) == ("1", "Traceback\nKeyError: 1", 4)
-    assert other == right
-    with pytest.raises(ForkPoolError, match="it has ended"):
-        await pool.play(SimJob(target, [Case(2, "1")]))
