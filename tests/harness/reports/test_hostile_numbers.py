@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from io import StringIO
+from itertools import product
 from string import Template
 
 import pytest
@@ -22,8 +23,11 @@ from hypothesis import strategies as st
 from harness.grading.grade import _part
 from harness.history import frames
 from harness.history.as_json import from_json, to_json
-from harness.history.events import Closed, Received, digest, shortened
+from harness.history.events import Closed, Opened, Received, Sent, digest, shortened
 from harness.history.index import HistoryIndex
+from harness.load import judging
+from harness.load import report as load_report
+from harness.load.record import Recorder, pack, unpack
 from harness.minimize import replay_file
 from harness.reports.jsonreport import report
 from harness.reports.page import page
@@ -186,6 +190,24 @@ def test_no_number_is_counted_up_to(name: str) -> None:
     for exercise in EXERCISES:
         with _bounded() if exercise == 2 else nullcontext():  # to count memory takes four times as long
             _judge_and_show(exercise, [NUMBERS[name]], list(FRAMES))
+
+
+def test_nor_in_a_load(capsys: pytest.CaptureFixture[str]) -> None:
+    """The record of a process holds every frame, can be sent to another one, and is judged and shown."""
+    values = [*NUMBERS.values(), json.dumps(HOSTILE)]
+    with _bounded():
+        recorder = Recorder("p1", "h1")
+        conn = recorder.next_conn()
+        recorder.add(Opened(0.0, "ada", conn, "ada", "ada", 1.0, 2.0))
+        recorder.add(Sent(0.1, "ada", conn, {"type": "join", "room": RED}))
+        for number, (kind, value) in enumerate(product(FRAMES, values)):
+            where = {"room": RED, "n": number, "t": EPOCH, "tag": f"h1-{number}"}
+            recorder.hear("ada", conn, Template(FRAMES[kind]).substitute(where, x=value))
+        recording = unpack(pack(recorder.finish()))
+        result = judging.judge(judging.Load("x", "steady", 1, 1, 5.0), [recording])
+    assert result.outcome is Outcome.FAILED
+    load_report.tell(result, "en", "", None)
+    assert not OBEYED & set(capsys.readouterr().out)
 
 
 @settings(PROPERTY, max_examples=10)
