@@ -10,6 +10,8 @@ import re
 
 KEPT = "\t\n\u00a0\u202f"
 """White space that is shown as it is; French has the last two, no-break spaces, before some signs."""
+_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0"
+"""Characters without any shape that Python takes for printable ones."""
 _BYTES = re.compile("[\udc80-\udcff]+")
 """Bytes that Python could not decode, in the form in which it hands them on: in file names, for instance."""
 
@@ -27,7 +29,14 @@ def one_line(text: str) -> str:
 def legible(text: str, kept: str = KEPT) -> str:
     """A text in which what is not to be seen is an escape, except for the white space in `kept`."""
     text = _BYTES.sub(lambda found: text_of(found[0].encode("utf-8", "surrogateescape")), text)
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        char if char in kept or (char.isprintable() and char not in _UNSEEN) else _escape(char)
+        for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
 
 
 def both_ends(text: str, most: int = 600) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 
 from harness.check.options import Options
 from harness.contracts.result import Played
@@ -110,7 +111,11 @@ class OneWorld:
         if self.options.runs > 1 and self._headed != number:
             self._headed = number
             self.terminal.line(f"{self.title(number)}   [{self._seed_of(run)}]", "bold")
-        self.terminal.run(run)
+        try:
+            self.terminal.run(run)
+        except Exception:  # what a server sent may be more than a report can show: the others are judged
+            run.gives_up(traceback.format_exc())
+            self.terminal.run(run)
 
     def show_alike(self) -> None:
         """What was not shown since it is like something that was."""

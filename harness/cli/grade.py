@@ -14,7 +14,7 @@ from harness.judged.submissions import OF_ARCHIVES
 from harness.texts import Texts, texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
-from harness.verdict.outcome import EXIT_CODES, Outcome
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.verdict.steps import EXERCISES, numbers_in
 from lab.command import EXIT_INTERRUPTED
 
@@ -66,7 +66,7 @@ def grade(
     A submission is laid out like exercises/, or has a submission.toml that starts a whole server. Who has
     a grade keeps it, unless the files or these options have changed: stop this at any time, and call it
     again. Exit code 0: everybody has a mark; 2: somebody's is open, because a step was inconclusive or
-    did not end in time.
+    did not end in time; 70: the kit itself failed in somebody's.
     """
     # Imported late: `chatlab --help` needs none of it.
     from harness.grading.grade import Rules
@@ -128,4 +128,6 @@ def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, sai
     echo(said.say("grade.done", n=len(grades), file=register.table))
     if still_open:
         echo(said.say("grade.open", count=still_open))
+    if any(each.kit_failed for each in grades):
+        return EXIT_DEFECT
     return EXIT_CODES[Outcome.INCONCLUSIVE if still_open else Outcome.PASSED]

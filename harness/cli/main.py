@@ -20,6 +20,7 @@ from harness.cli.zoo import zoo
 from harness.judged.machine_limits import limit_of
 from harness.texts import texts
 from harness.texts.console import echo, prepare
+from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from lab.backup import backup
 from lab.command import EXIT_USAGE, run_command, serve
@@ -66,7 +67,7 @@ def _run() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest has no room either
             echo("A disk is full, and there is no room for the output or a file. Make room on it.", err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
-        echo(f"{texts().say('ui.defect')}\n{traceback.format_exc()}", err=True)
+        echo(told(traceback.format_exc(), texts()), err=True)
         return EXIT_DEFECT
 
 

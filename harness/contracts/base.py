@@ -24,11 +24,12 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from harness.contracts.result import Breach
-from harness.history.calls import Calls
+from harness.history.calls import Calls, said_by
 from harness.history.events import Called
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.source_locations import raised_where, waits_where
 from lab.legible import both_ends
+from lab.protocol import Message
 
 NEVER = 600.0
 """Simulated seconds after which a call counts as hanging: all that it waits for takes milliseconds."""
@@ -184,12 +185,23 @@ def _is_missed(error: BaseException, thing: object) -> bool:
     """Whether it was raised because this is not in a dictionary, a set or a list."""
     if isinstance(error, KeyError):
         return len(error.args) == 1 and type(error.args[0]) is type(thing) and error.args[0] == thing
-    return str(error) == "list.remove(x): x not in list" and not isinstance(thing, str)
+    return said_by(error) == "list.remove(x): x not in list" and not isinstance(thing, str)
+
+
+_NUMBERS = range(-(2**63), 2**64)
+
+
+def is_message(value: object) -> bool:
+    """Whether it is a message with a number that can be compared and written; all else may be anything."""
+    if not isinstance(value, Message):
+        return False
+    number = value.sequence
+    return number in _NUMBERS if isinstance(number, int) else isinstance(number, float | str | None)
 
 
 def one_line(error: BaseException) -> str:
     """An exception in one line."""
-    return both_ends(f"{type(error).__name__}: {error}").rstrip(": ")
+    return both_ends(f"{type(error).__name__}: {said_by(error)}").rstrip(": ")
 
 
 class Contract(Protocol):

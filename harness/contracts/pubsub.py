@@ -338,7 +338,7 @@ class _Play:
             self._breach("1.3", "none" if got is None else "no_list", method, **shown)
             return
         self._kept.append((call, got, list(got)))
-        keys = id if method == "members" else str
+        keys = id if method == "members" else self._stage.calls.shown
         if Counter(map(keys, got)) == Counter(map(keys, owed)):
             return
         extra = [each for each in got if each not in owed]

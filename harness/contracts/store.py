@@ -25,9 +25,9 @@ import psutil
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.contracts.base import Plan, Stage, one_line
+from harness.contracts.base import Plan, Stage, is_message, one_line
 from harness.contracts.disk import Watch, Written, full, watched
-from harness.history.calls import quoted, raised
+from harness.history.calls import quoted, raised, said_by
 from harness.history.events import Called
 from harness.worlds.torn import is_text, sizes
 from lab.protocol import MAX_CONTENT, MAX_ID, MAX_NAME, MAX_PAGE, Message
@@ -699,7 +699,7 @@ class _Play:
             except Exception as error:
                 self._failed(copy, error)
                 return False
-            found = {message.sequence: message for message in there}
+            found = {each.sequence: each for each in there if isinstance(each.sequence, int)}
             for message in owed:
                 if found.get(message.sequence) != message:
                     other, shown = found.get(message.sequence), self._stage.calls.shown(message)
@@ -748,7 +748,7 @@ class _Play:
     def _failed(self, copy: _Copy, error: Exception) -> None:
         """A new instance raised an exception, or a method of it returned something else than it must."""
         if isinstance(error, _WrongType):
-            self._lost(copy, "wrong_type", error=str(error))
+            self._lost(copy, "wrong_type", error=said_by(error))
         else:
             self._lost(copy, "raises", error=one_line(error))
 
@@ -760,7 +760,7 @@ class _Play:
 
     def _listed(self, method: str, got: Any) -> list[Message]:
         """What a method returned, which must be a list of messages. Raises _WrongType."""
-        if not isinstance(got, list) or not all(isinstance(each, Message) for each in got):
+        if not isinstance(got, list) or not all(map(is_message, got)):
             raise _WrongType(f"`{method}` returned {self._stage.calls.shown(got)}")
         return got
 
@@ -845,14 +845,14 @@ def _likely_mistake(method: str, got: Any, owed: Any) -> str:
     if method == "last":
         return "store_none" if got is None else "store_last"
     if method == "find":
-        if got is None or not isinstance(got, Message):
+        if not is_message(got):
             return "store_not_found" if owed else "store_no_message"
         if owed is None:
             return "store_found"
         return "store_altered" if got.sequence == owed.sequence else "store_other_found"
     if not isinstance(got, list):
         return "store_none" if got is None else "store_no_list"
-    if not all(isinstance(each, Message) for each in got):
+    if not all(map(is_message, got)):
         return "store_no_list"
     if owed and any(each.room != owed[0].room for each in got):
         return "store_other_room"

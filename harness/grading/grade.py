@@ -11,6 +11,7 @@ import hashlib
 import os
 import shlex
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -33,8 +34,9 @@ from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
 from harness.running.direct_calls import called_alone
 from harness.running.run import Run
-from harness.running.worker import Job, run_in_process
+from harness.running.worker import Job, WorkerKilled, run_in_process
 from harness.texts import LANGUAGES, Texts
+from harness.texts.defect import told
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
@@ -70,6 +72,8 @@ class Part(Struct):
     log: str = ""
     """The report that the author would see."""
     report: dict[str, Any] = {}
+    kit_failed: bool = False
+    """Whether the kit itself failed on the way, which says nothing about the submission."""
 
 
 class Grade(Struct):
@@ -89,6 +93,11 @@ class Grade(Struct):
         verdicts = {part.verdict for part in parts}
         order = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.PASSED)
         self.verdict = next((each for each in order if each in verdicts), Outcome.SKIPPED)
+
+    @property
+    def kit_failed(self) -> bool:
+        """Whether the kit itself failed in any of them."""
+        return any(part.kit_failed for part in self.parts.values())
 
     @property
     def seconds(self) -> float:
@@ -115,9 +124,10 @@ async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tupl
     shown = ""
     try:
         part, shown = await _judge(folder, exercise, rules, texts)
-    except (OSError, UnicodeError, ValueError, RuntimeError) as error:
-        last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=last[0]))
+    except (OSError, WorkerKilled) as error:  # by this machine
+        part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=str(error)))
+    except Exception:
+        part = _failed(exercise, _alone(exercise, rules), traceback.format_exc(), texts)
     part.seconds = round(time.monotonic() - began, 1)
     return part, shown
 
@@ -148,8 +158,7 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         return _open(exercise, target.component, why), ""
     defect = next((run.defect for run in runs if run.defect), "")
     if defect:
-        why = texts.say("grade.crashed", why=defect.strip().splitlines()[-1])
-        return _open(exercise, target.component, why), ""
+        return _failed(exercise, target.component, defect, texts), ""
     summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
     unknown = _unknown_program(runs)
     if unknown is not None:
@@ -160,7 +169,12 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
         part.log += "\n" + texts.say("grade.environment", names=names) + "\n"
     if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
         return part, ""
-    return part, page([summary], texts, _command(folder, exercise, rules, texts.language))
+    try:
+        return part, page([summary], texts, _command(folder, exercise, rules, texts.language))
+    except Exception:  # the verdict does not need it
+        part.kit_failed = True
+        part.log += "\n" + told(traceback.format_exc(), texts) + "\n"
+        return part, ""
 
 
 def _unknown_program(runs: list[Run]) -> str | None:
@@ -211,6 +225,13 @@ def _open(exercise: int, component: str | None, problem: str) -> Part:
     """A part without a verdict on any step of its exercise."""
     steps, possible = steps_of(exercise), _possible(exercise, component)
     return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, [], steps, problem, problem + "\n")
+
+
+def _failed(exercise: int, component: str | None, details: str, texts: Texts) -> Part:
+    """A part without a verdict, because the kit itself failed."""
+    part = _open(exercise, component, texts.say("grade.crashed", why=told(details, texts)))
+    part.kit_failed = True
+    return part
 
 
 def _alone(exercise: int, rules: Rules) -> str | None:

@@ -124,7 +124,15 @@ class Calls:
 
 def raised(error: BaseException) -> str:
     """An exception, written as the end of a call."""
-    return f"{type(error).__name__}: {both_ends(str(error), _ERROR)}".rstrip(": ")
+    return f"{type(error).__name__}: {both_ends(said_by(error), _ERROR)}".rstrip(": ")
+
+
+def said_by(error: BaseException) -> str:
+    """The text of an exception; empty if it raises one itself, as those of judged code may."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def _shown(value: object, shown: Callable[[object], str]) -> str:

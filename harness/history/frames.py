@@ -104,9 +104,7 @@ class _Fields:
         return value
 
     def whole(self, name: str) -> int:
-        value = self.value.get(name)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
+        value = _as_integer(self.value.get(name))
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             self.flaw(name, "whole", value)
             return 0
@@ -144,8 +142,8 @@ class _Fields:
             if note:
                 self.notes.append(note)
             return None
-        if kind is int and isinstance(value, float) and value.is_integer():
-            value = int(value)
+        if kind is int:
+            value = _as_integer(value)
         fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if kind is float:
             fits = isinstance(value, int | float) and not isinstance(value, bool)
@@ -155,13 +153,24 @@ class _Fields:
         return value
 
 
-MAX_INTERVAL = 600.0
-"""Seconds: a longer interval is too long for any client, and most likely in milliseconds."""
+def _as_integer(value: Any) -> Any:
+    """A value in which 3.0 is 3. A float with more bits than an integer may have stays one."""
+    is_one = isinstance(value, float) and value.is_integer() and int(value) in _BITS
+    return int(value) if is_one else value
+
+
+MIN_INTERVAL, MAX_INTERVAL = 0.01, 600.0
+"""Seconds: no client can answer more often; a longer interval is most likely in milliseconds."""
 
 SHORT = 4096
 """Characters up to which a received text is cached, for the other clients that receive it."""
 _CACHE_SIZE = 2048
 """How many texts are cached."""
+
+MAX_DEPTH = 64
+"""How deep a frame may be nested. A few levels are in use; what is far deeper, we could not copy or print."""
+_BITS = range(-(2**63), 2**64)
+"""Integers that a frame may hold: no file of ours, and few other programs, can keep longer ones."""
 
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
 
@@ -177,14 +186,51 @@ def _tag_in(start: str) -> str | None:
     return found.group().lower() if found else None
 
 
+class TooMuch(ValueError):  # noqa: N818 - named for what it says
+    """A frame that is JSON, but nested too deeply, or with numbers that are too long."""
+
+    def __init__(self) -> None:
+        super().__init__("it is nested too deeply, or has a number that is too long")
+
+
 def decode(text: str | bytes) -> Any:
-    """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame."""
+    """The JSON value in a text frame. Raises ValueError if there is none, and for a binary frame.
+
+    Raises TooMuch, which is one, for what could not be copied, kept or printed: whatever is done with the
+    value later on cannot fail for its depth, or for the length of a number.
+    """
     if isinstance(text, bytes):
         raise ValueError("a binary frame")
     try:
-        return msgspec.json.decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        value = msgspec.json.decode(text)
+    except (RecursionError, msgspec.ValidationError) as error:  # the latter for a number that is too long
+        raise TooMuch from error
+    if not _is_plain(value, text) and is_too_much(value):
+        raise TooMuch
+    return value
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _is_plain(value: Any, text: str) -> bool:
+    """Whether a value is certainly not too much, as nearly all are: this is as fast as reading."""
+    try:
+        _encode(value)  # which refuses what is longer than 64 bits, and lone surrogates
+    except (OverflowError, RecursionError, UnicodeError):
+        return False
+    return text.count("[") + text.count("{") <= MAX_DEPTH
+
+
+def is_too_much(value: Any) -> bool:
+    """Whether a value is nested too deeply, or has a number that is too long; level by level."""
+    level: list[dict[str, Any] | list[Any]] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        inside = [each for some in level for each in (some.values() if isinstance(some, dict) else some)]
+        if any(isinstance(each, int) and each not in _BITS for each in inside):
+            return True
+        level = [each for each in inside if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def hear(text: str | bytes) -> tuple[Any, Reading]:
@@ -198,9 +244,15 @@ def hear(text: str | bytes) -> tuple[Any, Reading]:
 def _read_text(text: str | bytes) -> tuple[Any, Reading]:
     try:
         frame = decode(text)
+    except TooMuch:
+        return None, TOO_MUCH
     except ValueError:
         frame = None
     return frame, read(frame, len(text))
+
+
+TOO_MUCH = Reading("", None, (Flaw("", "plain", "…"),))
+"""The reading of a frame that is JSON, and can be no value of ours."""
 
 
 _read_cached = lru_cache(_CACHE_SIZE)(_read_text)
@@ -285,7 +337,7 @@ def _presence_frame(fields: _Fields) -> PresenceFrame:
 def _connected(fields: _Fields) -> Connected:
     for name in ("heartbeatInterval", "offlineTimeout"):
         value = fields.value.get(name)
-        if isinstance(value, int | float) and not 0 < value <= MAX_INTERVAL:
+        if isinstance(value, int | float) and not MIN_INTERVAL <= value <= MAX_INTERVAL:
             fields.flaw(name, "seconds", value)
     return Connected(
         fields.text("user"),

@@ -22,6 +22,7 @@ from harness.load.record import Recording, pack, unpack
 from harness.load.users import Users
 from harness.texts import texts
 from harness.texts.console import echo
+from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
 
 QUIET = 1.5
@@ -291,6 +292,5 @@ class Conductor:
 
     def _defect(self, what: str) -> None:
         self._running = False
-        say = texts(self.options.lab_lang).say
-        echo(f"{say('ui.defect')}\n{what}", err=True)
+        echo(told(what, texts(self.options.lab_lang)), err=True)
         self.environment.process_exit_code = EXIT_DEFECT

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 
 from locust import User
 
 from harness.load.client import Gone
+from lab.legible import both_ends
 
 PAUSE = 0.5
 """Seconds between two polls while it only waits for the end."""
+
+
+_LONGEST = 100
+"""Characters of an error that Locust keeps: it shows them in one line, as Python writes a text."""
 
 
 class WrongAnswer(Exception):  # noqa: N818 - what Locust shows as a failure's text
@@ -62,6 +68,9 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
                 getattr(self, self.profile.action())()
         except Gone:
             time.sleep(PAUSE)
+        except Exception:  # Locust would print it, and go on
+            self.users.recorder.defect = traceback.format_exc()
+            time.sleep(PAUSE)
 
     tasks = [live]  # noqa: RUF012 - required by Locust
 
@@ -108,6 +117,6 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
             name=name,
             response_time=seconds * 1000,
             response_length=size,
-            exception=None if error is None else WrongAnswer(error),
+            exception=None if error is None else WrongAnswer(both_ends(error, _LONGEST)),
             context={},
         )

@@ -179,11 +179,7 @@ class Recorder:
         self, at: float, client: str, conn: int, text: str | bytes
     ) -> tuple[Meaning | None, int, dict[int, _Column]]:
         """The meaning of a frame; for a live message also its index, and the columns of its room."""
-        try:
-            frame = frames.decode(text)
-        except ValueError:
-            frame = None
-        reading = frames.read(frame, len(text))
+        frame, reading = frames.hear(text)
         meaning = reading.meaning
         if meaning is None or isinstance(meaning, frames.Error):
             self._keep_whole(history.Received(at, client, conn, frame, len(text), repr(text[:200])))

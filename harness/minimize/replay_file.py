@@ -19,8 +19,10 @@ from msgspec.structs import replace
 from harness import version
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Began, Event, History, Noted, Stalled, Step, seen_outside
+from harness.history.frames import TooMuch, is_too_much
 from harness.judged.targets import Target, python_program
 from harness.running.run import Case, Run
+from harness.scenarios.common import FULL
 from harness.scenarios.script import is_playable
 from harness.texts.problem import Problem
 from harness.verdict.steps import EXERCISES
@@ -30,6 +32,10 @@ _FAR = 2
 """Folders up within which a path is that of the student's own work."""
 MAX_HISTORY = 1024 * 1024
 """The largest history, in bytes, that is written into a file."""
+
+
+_OF_ANY_FORM = ("frame", "value", "detail")
+"""Parts of an event that may hold any JSON, also where somebody has changed the file."""
 
 
 class BadReplay(Problem):
@@ -70,13 +76,16 @@ def read(path: Path) -> Replay:
     """Read a file. Raises BadReplay."""
     try:
         replay = from_json(path.read_bytes(), Replay)
+        if any(is_too_much(getattr(event, name, None)) for event in replay.history for name in _OF_ANY_FORM):
+            raise TooMuch
     except OSError as error:
         raise BadReplay("replay.unreadable", path=path, why=error.strerror) from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadReplay("replay.no_replay", path=path, why=error) from error
     if replay.format != FORMAT:
         raise BadReplay("replay.other_format", path=path, format=replay.format, readable=FORMAT)
-    if replay.case.exercise not in EXERCISES or python_program(replay.target.command or ("",)) is None:
+    is_exercise = replay.case.exercise in EXERCISES and 0 < replay.case.size <= FULL
+    if not is_exercise or python_program(replay.target.command or ("",)) is None:
         raise BadReplay("replay.unplayable", path=path)
     if replay.case.script is not None and not is_playable(replay.case.script):
         raise BadReplay("replay.bad_scene", path=path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import Generator, Iterator
 from io import StringIO
 from pathlib import Path
@@ -33,8 +34,9 @@ from harness.running.direct_calls import called_alone
 from harness.running.play import play
 from harness.running.run import Run
 from harness.texts import Texts, texts
+from harness.texts.defect import told
 from harness.texts.problem import Problem
-from harness.verdict.outcome import Outcome, StepResult
+from harness.verdict.outcome import EXIT_DEFECT, Outcome, StepResult
 from harness.verdict.steps import EXERCISES, numbers_in, points_for, steps_of
 from lab.legible import legible, one_line
 
@@ -92,13 +94,26 @@ class _Course:
             items.extend(exercise.collect())
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-        """Show our explanation; a traceback only for a failure of the kit."""
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, Any]:
+        """Show our explanation, also where the kit itself has failed."""
         report = yield
         raised = call.excinfo and call.excinfo.value
         if isinstance(raised, StepFailed | NoVerdict):
             report.longrepr = legible(str(raised))
+        elif isinstance(item, Step) and report.failed:
+            report.longrepr = told(_details(raised), self.words)
+            report.user_properties.append((_DEFECT, True))
         return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """If the kit itself has failed, the exit code says so, and not that a step has."""
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reports = [each for some in reporter.stats.values() for each in some] if reporter else []
+        if any(_DEFECT in dict(getattr(report, "user_properties", ())) for report in reports):
+            session.exitstatus = EXIT_DEFECT
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the points, from which a grade is computed: of each step once, whoever has reported it."""
@@ -217,7 +232,7 @@ class Step(pytest.Item):
             ) from error
         defect = next((run.defect for run in runs if run.defect), "")
         if defect:
-            raise NoVerdict(options.words_of(self.config).say("ui.defect") + "\n" + defect)
+            raise KitFailed(defect)
         summary = Summary(self._exercise.seed, runs[0].world, "", 0.0, [[run] for run in runs])
         self._result = next(result for result in summary.steps if result.step == self.step)
         self._run = next(run for run in runs if any(each is self._result for each in run.steps))
@@ -279,7 +294,20 @@ class StepFailed(Exception):  # noqa: N818 - it is a verdict
 
 
 class NoVerdict(Exception):  # noqa: N818 - named for what it says
-    """The step is inconclusive, or the kit itself failed; the text says why."""
+    """The step is inconclusive; the text says why."""
+
+
+class KitFailed(Exception):  # noqa: N818 - named for what it says
+    """The kit itself failed; the text has the details."""
+
+
+_DEFECT = "chat-lab defect"
+"""The property of a report by which all processes of a session know that the kit itself failed."""
+
+
+def _details(raised: BaseException | None) -> str:
+    """What there is to say about a failure of the kit."""
+    return str(raised) if isinstance(raised, KitFailed) else "".join(traceback.format_exception(raised))
 
 
 def _exercises(text: str | None, words: Texts) -> list[int]:

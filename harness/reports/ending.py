@@ -6,6 +6,7 @@ from harness.running.fork_pool import CrashError, ForkPoolError
 from harness.running.worker import WorkerKilled
 from harness.texts import Texts
 from harness.texts.console import echo
+from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from lab.command import EXIT_INTERRUPTED
 
@@ -21,5 +22,5 @@ def pool_failed(error: ForkPoolError | WorkerKilled, words: Texts) -> int:
     if isinstance(error, CrashError | WorkerKilled):
         echo(error.said_in(words), err=True)
         return EXIT_CODES[Outcome.INCONCLUSIVE]
-    echo(f"{words.say('ui.defect')}\n{error}", err=True)
+    echo(told(str(error), words), err=True)
     return EXIT_DEFECT

@@ -39,7 +39,7 @@ from harness.reports.svg import Drawing
 from harness.reports.timeline import best_witness, timeline
 from harness.reports.words import Words
 from harness.running.run import Run
-from harness.texts import Texts
+from harness.texts import Texts, defect
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult
 
@@ -148,7 +148,7 @@ def _run(run: Run, words: Words, scene: Scene | None, is_one_of_many: bool) -> s
     say = words.texts.say
     title = say("ui.exercise", number=run.exercise, title=say(f"exercise.{run.exercise}"))
     if run.defect:
-        return f"<h2>{safe(title)}</h2>\n<p>{safe(say('ui.defect'))}</p>\n<pre>{safe(run.defect)}</pre>"
+        return f"<h2>{safe(title)}</h2>\n<p>{safe(defect.told(run.defect, words.texts))}</p>"
     pieces = [f'<h2 id="exercise-{run.exercise}">{safe(title)}</h2>']
     if is_one_of_many:
         pieces.append(f'<p class="soft">{safe(say("page.one_of_many", seed=run.named_seed))}</p>')

@@ -3,13 +3,16 @@
 Each client has a row. Live messages are a full bar from number to number, replayed ones a hatched bar below.
 Consecutive numbers are one bar, so that a thousand messages are as quickly read as ten. In a correct chat,
 the numbers that a connection receives live in a room rise by one each time (rules N and O).
+
+Numbers may be huge, such as times: nothing here is done for each number between two others.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count, pairwise
 
 from harness.history.events import Event
 from harness.history.index import Heard, HistoryIndex
@@ -21,8 +24,8 @@ MOST_CLIENTS = 24
 _LEFT, _WIDTH, _RIGHT, _TOP, _ROW = 130, 760, 190, 62, 44
 _WIDEST = 22
 """Pixels that one number takes at most."""
-_LABEL = 45
-"""Pixels for the label of a blamed number."""
+_LABEL, _DIGIT = 45, 8
+"""Pixels for the label of a number: at least, and for each of its digits."""
 _LISTED = 40
 """Bars of each kind that are listed in the text."""
 
@@ -99,7 +102,7 @@ def _follow(row: Row, replay: list[int], heard: list[Heard], everything: set[int
         newest = max(newest, number)
     if seen or replay:
         begin, end = min(seen | set(replay)), max(newest, *replay, 0)
-        row.holes += _spans({n for n in range(begin, end) if n not in everything})
+        row.holes += _between([n for n in sorted(everything | {begin, end}) if begin <= n <= end])
 
 
 def _spans(numbers: Collection[int]) -> list[Span]:
@@ -111,6 +114,11 @@ def _spans(numbers: Collection[int]) -> list[Span]:
         else:
             found.append(Span(number, number))
     return found
+
+
+def _between(numbers: Sequence[int]) -> list[Span]:
+    """What is missing between numbers that rise."""
+    return [Span(one + 1, other - 1) for one, other in pairwise(numbers) if other > one + 1]
 
 
 def blamed_numbers(guilty: Sequence[Event], room: str) -> dict[str, set[int]]:
@@ -152,10 +160,12 @@ def _odd(row: Row, said: Texts) -> str:
 
 
 def _axis(sheet: Sheet, lowest: int, highest: int, scale: float, bottom: float) -> None:
-    step = next(step for step in _nice() if step * scale >= 45)
+    wide = _wide(highest)
+    least = round(wide / scale)
+    step = next(step for step in _nice() if step >= least)
     for number in sorted({lowest, highest, *range(step * (lowest // step + 1), highest, step)}):
         is_end = number in (lowest, highest)
-        if not is_end and min(number - lowest, highest - number) * scale < 30:
+        if not is_end and min(number - lowest, highest - number) * scale < wide * 2 / 3:
             continue
         x = _LEFT + scale * (number - lowest + 0.5)
         sheet.line(x, _TOP - 12, x, bottom, "#ddd")
@@ -163,8 +173,13 @@ def _axis(sheet: Sheet, lowest: int, highest: int, scale: float, bottom: float) 
     sheet.line(_LEFT, bottom, _LEFT + scale * (highest - lowest + 1), bottom)
 
 
-def _nice() -> Sequence[int]:
-    return [unit * 10**power for power in range(10) for unit in (1, 2, 5)]
+def _wide(number: int) -> int:
+    """Pixels for the label of a number."""
+    return max(_LABEL, _DIGIT * len(str(number)))
+
+
+def _nice() -> Iterator[int]:
+    return (unit * 10**power for power in count() for unit in (1, 2, 5))
 
 
 def _draw(sheet: Sheet, row: Row, top: float, lowest: int, scale: float, blamed: set[int]) -> None:
@@ -191,7 +206,7 @@ def _draw(sheet: Sheet, row: Row, top: float, lowest: int, scale: float, blamed:
         x = left(number) + scale / 2
         if x >= free:  # of several labels that would overlap, only the first is drawn
             sheet.text(x, top + 31, f"↑{number}", ALARM, anchor="middle", bold=True)
-            free = x + _LABEL
+            free = x + _wide(number)
 
 
 def _as_text(shown: Sequence[Row], said: Texts) -> str:

@@ -32,7 +32,7 @@ from harness.reports.malformed import pointed_at
 from harness.reports.summary import Summary
 from harness.reports.words import Words
 from harness.running.run import Run
-from harness.texts import Texts
+from harness.texts import MARK, Texts, defect
 from harness.texts.console import echo
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Outcome, StepResult, overall
@@ -99,7 +99,7 @@ class Terminal:
         if self._console is None:
             self.line(self.texts.say(key, path=path))
             return
-        before, _, after = self.texts.say(key, path="\0").partition("\0")
+        before, _, after = self.texts.say(key).partition("{path}")
         name = one_line(text_of(os.fsencode(path)))
         link = _styled(name, f"link {path.absolute().as_uri()}")
         self._console.print(_styled(before), link, _styled(after), sep="")
@@ -167,8 +167,7 @@ class Terminal:
             if note.key in _OF_TARGET:
                 self.block(words.text("note", note), 2, "yellow")
         if run.defect:
-            self.block(self.texts.say("ui.defect"), 2, "bold red")
-            self.block(run.defect, 4)
+            self.block(defect.told(run.defect, self.texts), 2, "bold red")
             return
         for step in run.steps:
             self._step(step, words)
@@ -234,7 +233,7 @@ class Terminal:
         """The last lines that a server printed."""
         self.line(f"  {self.texts.say('ui.output')}", "bold")
         for each in lines[-12:]:
-            self.line(f"    {each}", "dim")
+            self.line(f"    {MARK}{each}", "dim")
 
     def _step(self, step: StepResult, words: Words) -> None:
         mark, style = MARKS[step.outcome], _STYLES[step.outcome]
@@ -449,8 +448,14 @@ class Terminal:
 
 
 def _wrapped(paragraph: str, width: int) -> list[str]:
-    """Lines of a paragraph, broken at spaces only: `x-t-elle` and `--world` stay whole."""
-    return textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
+    """Lines of a paragraph, broken at spaces only: `x-t-elle` and `--world` stay whole.
+
+    What a program has printed stays marked.
+    """
+    mark = MARK if paragraph.startswith(MARK) else ""
+    return textwrap.wrap(
+        paragraph, width, subsequent_indent=mark, break_long_words=False, break_on_hyphens=False
+    ) or [""]
 
 
 def _styled(text: str, style: str = "") -> RenderableType:

@@ -11,6 +11,7 @@ from harness.checkers.catalogue import INTERFACES, Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history import events as history
 from harness.history.events import Event
+from harness.history.frames import decode
 from harness.history.raised import essence
 from harness.reports.calls import Line, lines_of
 from harness.reports.unusable import problem_in, with_problem
@@ -327,6 +328,6 @@ def _written(value: Any) -> str:
     shown = excerpt(str(value))
     if isinstance(value, str):
         with suppress(ValueError):
-            json.loads(value)
+            decode(value)
             return f'"{shown}"'
     return shown

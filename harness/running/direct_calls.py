@@ -10,10 +10,10 @@ from harness.contracts.result import Played
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
 from harness.running.fork_pool import ContractJob, ForkPool
-from harness.running.run import Run
+from harness.running.run import Run, nothing_known
 from harness.running.tasks import side_by_side
 from harness.verdict.causes import with_contract
-from harness.verdict.judge import explain_by_first, without_verdict
+from harness.verdict.judge import explain_by_first
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import COMPONENTS, points_for
 
@@ -76,7 +76,7 @@ def add_contract(run: Run, contract: Played | None) -> None:
     if contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
     if run.defect:
-        run.steps = without_verdict(run.exercise, run.component)
+        run.gives_up(run.defect)
 
 
 def known_directly(exercise: int, target: Target, contract: Played, seed: str, world: str) -> Run:
@@ -84,7 +84,8 @@ def known_directly(exercise: int, target: Target, contract: Played, seed: str, w
     component = target.component
     broken = dict.fromkeys(each.step for each in contract.found)
     steps = [StepResult(step, Outcome.FAILED, 0, points_for(step, component), None) for step in broken]
-    run = Run(exercise, seed, world, target.label, 0.0, steps, [], [], 0.0, [], component=component)
+    run = nothing_known(exercise, target, seed, world)
+    run.steps = steps
     add_contract(run, contract)
     return run
 

@@ -17,10 +17,10 @@ from random import Random
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
-from harness.judged.machine_limits import AT_THE_END
+from harness.judged.machine_limits import AT_THE_END, limit_of
 from harness.judged.targets import Target
 from harness.running.direct_calls import add_contract
-from harness.running.run import Run
+from harness.running.run import Run, kit_failed
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
 from harness.scenarios.common import FULL
@@ -99,6 +99,23 @@ async def play(
     `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
     on the steps that are over, for as long as it goes on.
     """
+    try:
+        return await _played(exercise, target, seed, contract, skip_slow, progress, begun)
+    except Exception as error:
+        if limit_of(error):
+            raise  # it is this machine that lacks something
+        return kit_failed(exercise, target, seed, LiveWorld.kind, traceback.format_exc())
+
+
+async def _played(
+    exercise: int,
+    target: Target,
+    seed: str,
+    contract: Played | None,
+    skip_slow: bool,
+    progress: Callable[[Event], None] | None,
+    begun: Begun | None,
+) -> Run:
     world = LiveWorld(target, exercise, seed)
     world.skip_slow = skip_slow
     world.is_broken = contract is not None and bool(contract.found)
@@ -146,12 +163,23 @@ async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
                 await world.check_end()  # the server's end may be the reason
         except Exception:
             defect = traceback.format_exc()
-        run = judged(world, prepared, defect)
+        run = _judged_or_not(world, prepared, defect)
     finally:
         await world.close()
     if world.left:
         run.notes.append(Text("left_running", {"left": world.left}))
     return run
+
+
+def _judged_or_not(world: ServedWorld, prepared: PreparedRun, defect: str) -> Run:
+    """The verdict; where judging itself fails, a run that has none, and says so."""
+    try:
+        return judged(world, prepared, defect)
+    except Exception:
+        began = HistoryIndex(world.history[:1]).began
+        return kit_failed(
+            began.exercise, world.target, began.seed, world.kind, defect or traceback.format_exc()
+        )
 
 
 def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:

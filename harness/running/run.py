@@ -6,10 +6,12 @@ from msgspec import Struct, field
 
 from harness.contracts.result import Played
 from harness.history.events import History
+from harness.judged.targets import Target
 from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import Script
 from harness.texts.seed import written
 from harness.verdict.causes import Cause
+from harness.verdict.judge import without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.worlds.sim.watchdog import Stuck
 
@@ -79,3 +81,23 @@ class Run(Struct):
     def outcome(self) -> Outcome:
         """The verdict on the exercise."""
         return overall([step.outcome for step in self.steps])
+
+    def gives_up(self, defect: str) -> None:
+        """Let it judge nothing, since the kit itself failed; `defect` has the details."""
+        self.defect = self.defect or defect
+        self.steps = without_verdict(self.exercise, self.component)
+
+
+def nothing_known(exercise: int, target: Target, seed: str, world: str, case: Case | None = None) -> Run:
+    """A run in which nothing was judged, nor played, as far as is known."""
+    component, label = target.component, target.label
+    return Run(exercise, seed, world, label, 0.0, [], [], [], 0.0, [], component=component, case=case)
+
+
+def kit_failed(
+    exercise: int, target: Target, seed: str, world: str, defect: str, case: Case | None = None
+) -> Run:
+    """The run of an exercise in which the kit itself failed: the results of the others are worth the same."""
+    run = nothing_known(exercise, target, seed, world, case)
+    run.gives_up(defect)
+    return run

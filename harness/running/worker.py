@@ -19,7 +19,7 @@ from harness.history.events import shortened
 from harness.judged.process import end_with_parent
 from harness.judged.targets import Target
 from harness.running.play import play
-from harness.running.run import Run
+from harness.running.run import Run, kit_failed
 from harness.texts.problem import Problem
 from harness.verdict.outcome import Outcome
 from lab.legible import text_of
@@ -50,7 +50,7 @@ class WorkerKilled(RuntimeError, Problem):  # noqa: N818 - named for what it say
 async def run_in_process(job: Job) -> Run:
     """Play a job in a new process, and return the run, with a short history if that is wanted or it failed.
 
-    Raises WorkerKilled if a signal ended it, else RuntimeError, with what it printed, if there is no run.
+    If there is none, the kit itself has failed. Raises WorkerKilled if a signal ended the process.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -79,7 +79,8 @@ async def run_in_process(job: Job) -> Run:
     except msgspec.DecodeError as error:
         if (process.returncode or 0) < 0:
             raise WorkerKilled(signal.Signals(-(process.returncode or 0)).name) from error
-        raise RuntimeError(text_of(errors) or "the worker returned nothing") from error
+        said = text_of(errors) or "the worker returned nothing"
+        return kit_failed(job.exercise, job.target, job.seed, "live", said)
 
 
 def cancel_on_sigterm() -> None:

@@ -71,11 +71,18 @@ class Script(Struct, frozen=True):
     intervals: int = 0
 
 
+_MOST = 1000
+"""Clients, acts, intervals and seconds that a scene has at most: those that we write have some dozens."""
+
+
 def is_playable(script: Script) -> bool:
-    """Whether each client in it exists, and each act is known."""
+    """Whether each client in it exists, each act is known, and it comes to an end."""
     people = range(len(script.users))
     return (
-        bool(script.users)
+        0 < len(script.users) <= _MOST
+        and len(script.acts) <= _MOST
+        and 0 <= script.intervals <= _MOST
+        and all(0 <= act.at <= _MOST for act in script.acts)
         and all(number in people for number in script.inside)
         and all(
             act.who == NOBODY if act.what in ACTS_OF_THE_SERVER else act.who in people and act.what in ACTS

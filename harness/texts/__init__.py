@@ -10,9 +10,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from lab.legible import one_line, text_of
+from lab.legible import legible, one_line, text_of
 
 LANGUAGES = ("en", "fr")
+MARK = "| "
+"""What stands before each line that a program has printed."""
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 _QUANTITY = re.compile(r"\{(\w+)\}[ \u00a0](?:s|ms|%|MiB|Mio)(?!\w)")
 """A field before a unit: a number that is measured, and nothing that a program has said."""
@@ -22,6 +24,10 @@ class _Lenient(string.Formatter):
     """Fills in a text; what is missing shows as its name, because a report must never fail.
 
     `{count:room|rooms}` is the word that goes with that many: in French, 0 is singular, too.
+
+    What is filled in may come from outside: it is legible, and stays in its line. `{output:lines}` may have
+    several, and each is marked, so that none looks like one of ours. `{why:said}` is a text of ours that was
+    filled in before.
     """
 
     def __init__(self, ones: tuple[str, ...]) -> None:
@@ -35,8 +41,12 @@ class _Lenient(string.Formatter):
             one, many = format_spec.split("|")
             return one if str(value) in self._ones else many
         if isinstance(value, os.PathLike):
-            value = one_line(text_of(os.fsencode(value)))
-        return super().format_field(value, format_spec)
+            value = text_of(os.fsencode(value))
+        if format_spec == "lines":
+            return "\n".join(f"\0{one_line(line)}" for line in legible(str(value)).split("\n"))
+        if format_spec == "said":
+            return legible(str(value))
+        return one_line(super().format_field(value, format_spec))
 
 
 class Texts:
@@ -59,7 +69,9 @@ class Texts:
         for name in _QUANTITY.findall(found):
             if _DECIMAL.fullmatch(str(params.get(name))):
                 params[name] = self.number(str(params[name]))
-        return _Lenient(("0", "1") if self.language == "fr" else ("1",)).format(found, **params)
+        ones = ("0", "1") if self.language == "fr" else ("1",)
+        filled: str = _Lenient(ones).format(found, **params)
+        return filled.replace("\n\0", f"\n{MARK}").replace("\0", "")
 
     def number(self, text: str) -> str:
         """A number as this language writes it."""

@@ -6,7 +6,7 @@ from math import inf
 
 from harness.checkers import delivery, errors, lifecycle, ordering, pages, replay, timestamps
 from harness.checkers.catalogue import Anomaly
-from harness.history.frames import Flaw
+from harness.history.frames import MAX_DEPTH, Flaw
 from harness.history.index import HistoryIndex, ReceivedFrame
 from harness.verdict.outcome import Text
 from harness.verdict.steps import STEP_OF_FRAME
@@ -64,14 +64,15 @@ def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
             "expected": flaw.expected,
             "actual": flaw.actual,
             "count": counts[step],
+            "depth": MAX_DEPTH,
         }
         found[step] = Anomaly("malformed_frame", params, [received.event], _kind_of_flaw(flaw))
     return found
 
 
 def _kind_of_flaw(flaw: Flaw) -> str:
-    """What to look for: a wrong time, an unknown code, too long a frame, a number in quotes, or anything."""
-    if flaw.expected in ("millis", "code", "small"):
+    """What to look for: a wrong time, an unknown code, too large a frame, a number in quotes, or anything."""
+    if flaw.expected in ("millis", "code", "small", "plain"):
         return flaw.expected
     is_number = flaw.expected in ("whole", "number", "seconds") and flaw.actual.strip('"').isdigit()
     return "quoted" if is_number and flaw.actual.startswith('"') else ""

@@ -103,14 +103,10 @@ def _oddity(first: str | bytes) -> str:
         return "first_bom"
     if "\0" in first:
         return "first_nul"
-    if _is_json(first):
-        return "first_no_type"
-    return "first_repr" if first.lstrip().startswith(("{'", "b'")) else "first_not_json"
-
-
-def _is_json(text: str) -> bool:
     try:
-        frames.decode(text)
+        frames.decode(first)
+    except frames.TooMuch:
+        return "first_too_much"
     except ValueError:
-        return False
-    return True
+        return "first_repr" if first.lstrip().startswith(("{'", "b'")) else "first_not_json"
+    return "first_no_type"

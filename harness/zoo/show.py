@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from harness.running.fork_pool import ForkPoolError
 from harness.running.worker import cancel_on_sigterm
+from harness.texts import texts
 from harness.texts.console import echo
+from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, overall
 from harness.zoo.matrix import Play, Row, play_all
 from harness.zoo.table import Table
@@ -31,7 +33,7 @@ def play_and_show(plays: Sequence[Play], jobs: int, seed: int) -> int:
         echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except (RuntimeError, ForkPoolError) as error:
-        echo(f"the kit itself failed; please report this:\n{error}", err=True)
+        echo(told(str(error), texts()), err=True)
         return EXIT_DEFECT
     finally:
         table.end()

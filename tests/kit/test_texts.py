@@ -155,3 +155,33 @@ def test_a_missing_field_does_not_break_a_report() -> None:
     """A text that lacks a field shows the field's name, and raises nothing."""
     assert "{seconds}" in texts("en").say("proof.started")
     assert texts("en").say("no.such.text") == "no.such.text"
+
+
+HOSTILE = "x\x1b[2J\x9b31m\r\n  ✓ 9.9 \u202e\u2066\u200b\u2028\u3164\ufffe\0 {who}"
+OBEYED = set("\x1b\x9b\r\u202e\u2066\u200b\u2028\u3164\ufffe\0")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_filled_in_is_legible(language: str) -> None:
+    """Whatever comes from outside into a text steers no terminal, and begins no line but a marked one."""
+    said = texts(language)
+    for key, text in said.keys().items():
+        names = fields(text)
+        for value in (HOSTILE, ValueError(HOSTILE), [HOSTILE], Path(HOSTILE.replace("\0", ""))):
+            filled = said.say(key, **dict.fromkeys(names, value))
+            assert not OBEYED & set(filled), key
+            forged = [line for line in filled.splitlines() if line.startswith("  ✓ 9.9")]
+            assert not forged or ":said}" in text, key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_only_few_texts_hold_others(language: str) -> None:
+    """What is taken as it is are texts that were filled in before."""
+    found = [key for key, text in texts(language).keys().items() if ":said}" in text]
+    assert found == ["anomaly.no_start.says_component"]
+
+
+def test_lines_of_a_program_are_marked() -> None:
+    """Each of them, also an empty one, and those that look like ours; they are told apart from our own."""
+    said = texts("en").say("anomaly.server_died.says", code=1, output="one\n  ✓ 1.1\n\n| two")
+    assert said.splitlines()[1:] == ["| one", "|   ✓ 1.1", "| ", "| | two"]

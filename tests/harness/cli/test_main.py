@@ -281,7 +281,7 @@ def test_hanging_component_is_located(tmp_path: Path) -> None:
     done = chatlab("check", "1", "--submission", str(folder))
     assert done.returncode == 1
     assert "server_hung" in done.stdout
-    assert f'pubsub.py", line {line} in publish' in " ".join(done.stdout.split())
+    assert f'pubsub.py", line {line} in publish' in " ".join(done.stdout.replace("| ", "").split())
 
 
 @pytest.mark.live

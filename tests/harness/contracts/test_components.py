@@ -426,7 +426,7 @@ def test_what_a_nested_call_calls_is_one_level_deeper(tmp_path: Path) -> None:
 
 # --- odd answers --------------------------------------------------------------------------------------
 
-_ODD_ANSWERS = """
+_ODD_ANSWERS = '''
 import sys
 import tempfile
 from pathlib import Path
@@ -436,16 +436,35 @@ component, answer, path = sys.argv[1:]
 text, cls = Path(answer).read_text(encoding="utf-8"), INTERFACES[component].__name__
 contract = running.contract_of(component)
 contract.SIZES, contract.PLAYS, running.MOST_TRIES = range(2, 8, 2), 4, 0
+odd_ones = """
+def numbered(number):
+    from lab.protocol import Message
+    return Message("i", "room", "user", "content", number, 1)
+
+
+class Worse(Exception):
+    def __str__(self):
+        raise ValueError
+    __repr__ = __str__
+
+
+def raises():
+    raise Worse
+
+
+"""
+values = "None", "5", "'text'", "[None]", "{}", "object()", "float('nan')", "[[]]", "True"
+hostile = "numbered([[]])", "[numbered([[]]), numbered(10**5000)]", "raises()"
 for method in contract.STEPS:
-    for odd in ("None", "5", "'text'", "[None]", "{}", "object()", "float('nan')", "[[]]", "True"):
+    for odd in (*values, *hostile):
         if method != cls:
             kind = "async def" if f"async def {method}(" in text else "def"
-            odd_method = f"{kind} odd(self, *args):\\n    return {odd}\\n\\n\\n"
+            odd_method = f"{odd_ones}{kind} odd(self, *args):\\n    return {odd}\\n\\n\\n"
             changed = f"{text}\\n\\n{odd_method}{cls}.{method} = odd\\n"
             Path(path).write_text(changed, encoding="utf-8")
             found = running.play_contract(component, path, Path(path).parent)
             assert found.defect == "", (method, odd, found.defect)
-"""
+'''
 
 
 @pytest.mark.parametrize("component", CONTRACTS)

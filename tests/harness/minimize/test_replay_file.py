@@ -42,3 +42,51 @@ def test_no_path_of_this_machine_is_stored(
     again = replay_file.read(file)
     assert replay_file.changes(again) == [], "the files are found again"
     assert replay_file.files(again.target)
+
+
+DEEP = "[" * 900 + "]" * 900
+DEEPER = "[" * 100_000 + "]" * 100_000
+_RECEIVED = '[{"type":"received","at":0.0,"client":"a","conn":1,"size":1,"frame":'
+HOSTILE = {
+    "a frame that is nested 900 deep": {"history": _RECEIVED + DEEP + "}]"},
+    "a frame that is nested 100,000 deep": {"history": _RECEIVED + DEEPER + "}]"},
+    "a number of 4000 digits": {"history": _RECEIVED + "9" * 4000 + "}]"},
+    "a seed of 5000 digits": {"case": f'{{"exercise":1,"seed":{"9" * 5000}}}'},
+    "an enormous play": {"case": '{"exercise":2,"seed":"1","size":1000000000000000000}'},
+    "no play at all": {"case": '{"exercise":2,"seed":"1","size":0}'},
+    "an enormous exercise": {"case": f'{{"exercise":{2**63},"seed":"1"}}'},
+    "a scene without end": {
+        "case": '{"exercise":2,"seed":"1","script":{"users":["a"],"inside":[0],"acts":[],'
+        '"intervals":999999999}}'
+    },
+    "a scene in a million years": {
+        "case": '{"exercise":2,"seed":"1","script":{"users":["a"],"inside":[0],'
+        '"acts":[{"at":1e300,"who":0,"what":"say"}]}}'
+    },
+    "nested 100,000 deep": {"versions": DEEPER},
+    "half a character": {"versions": '{"python":"\\ud800"}', "history": DEEPER},
+}
+"""What stands in a replay file in place of what we have written: it may come from anybody."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_that_cannot_be_played_is_told(name: str, tmp_path: Path) -> None:
+    """Whatever is in it: it is no failure of the kit, and takes no time."""
+    right = {
+        "format": str(replay_file.FORMAT),
+        "anomaly": '"lost"',
+        "case": '{"exercise":1,"seed":"1"}',
+        "target": '{"label":"x","command":["python","-m","lab"],"cwd":"."}',
+        "versions": "{}",
+        "files": "{}",
+        "digest": '"d"',
+    }
+    (tmp_path / "right.json").write_text(_as_object(right))
+    assert replay_file.read(tmp_path / "right.json").case.exercise == 1
+    (tmp_path / "wrong.json").write_text(_as_object(right | HOSTILE[name]))
+    with pytest.raises(replay_file.BadReplay):
+        replay_file.read(tmp_path / "wrong.json")
+
+
+def _as_object(fields: dict[str, str]) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"

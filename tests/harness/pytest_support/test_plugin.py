@@ -37,6 +37,8 @@ OUTCOMES = {"2.1": "passed", "2.2": "failed", "2.3": "inconclusive", "2.4": "ski
 
 
 async def play(exercise, target, seed, *, contract=None, skip_slow=False, progress=None):
+    if os.environ.get("RAISES"):
+        raise KeyError("oops")
     steps = []
     for step in steps_of(exercise):
         outcome = Outcome(OUTCOMES.get(step, "passed"))
@@ -205,11 +207,25 @@ def test_of_several_runs_the_worst_counts(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_kit_is_no_failure(tmp_path: Path) -> None:
-    """If the kit itself fails, all steps are errors, and none is a failure."""
-    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, DEFECT="1")
-    assert code == 1
+    """If the kit itself fails, all steps are errors, and none is a failure; and so says the exit code."""
+    env = {"TMPDIR": str(tmp_path)}
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", fake=True, DEFECT="1", **env)
+    assert code == 70
     assert counts(said) == {"error": 5}
     assert "Traceback of ours" in said
+    assert ".py:" not in said
+    (kept,) = tmp_path.glob("chatlab-failed-*")
+    assert kept.read_text() == "Traceback of ours\n"
+
+
+def test_a_play_that_raises_is_no_failure(tmp_path: Path) -> None:
+    """The same for an error that nobody expects: a sentence, and no traceback; also with xdist."""
+    env = {"TMPDIR": str(tmp_path), "RAISES": "1"}
+    code, said = run(tmp_path, "--lab-solutions", "--lab-exercises=1", "-n1", fake=True, **env)
+    assert code == 70, said
+    assert counts(said) == {"error": 5}
+    assert "KeyError: 'oops'" in said
+    assert "Traceback" not in said
 
 
 def test_a_play_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:

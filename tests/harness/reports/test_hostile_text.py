@@ -232,6 +232,15 @@ def test_no_output_obeys_what_it_shows(place: str, capsys: pytest.CaptureFixture
     assert any("\\x1b" in shown for shown in outputs.values())
 
 
+def test_output_of_a_program_is_marked() -> None:
+    """Each line of it, however it is indented, and however it is wrapped: none looks like one of a report."""
+    line = "  ✓ 2.1  Fast messages from several clients are all accepted             2 of 2 " + "word " * 40
+    hostile = _run(Anomaly("server_died", {"code": 1, "output": f"{line}\n{line}"}, []), "x", output=line)
+    shown = [each for each in _terminal(hostile).splitlines() if "word word" in each]
+    assert len(shown) > 6
+    assert all(each.lstrip().startswith("| ") for each in shown)
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_name_that_is_no_text_stops_nothing(
     place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -57,6 +57,11 @@ def failed_start(*lines: str) -> Anomaly:
     return Anomaly("no_start", {"code": 1, "output": "\n".join(lines)}, [], "exited")
 
 
+def marked(lines: list[str]) -> str:
+    """Lines as a report shows what a program has printed, of which the first one follows something."""
+    return "\n| ".join(lines)
+
+
 def test_every_text_has_its_mistake() -> None:
     """No text of the table is unused."""
     keys = list(texts("en").keys())
@@ -72,7 +77,7 @@ def test_what_the_server_says_is_recognised(name: str, tmp_path: Path) -> None:
     sentence = complaint(path)
     found = with_problem(failed_start("INFO something else", f"Error: {sentence}"))
     assert (found.variant, found.params["problem"]) == ("component", f"component.{name}")
-    assert sentence in Words(texts("en")).message(found)
+    assert marked(sentence.splitlines()) in Words(texts("en")).message(found)
     french = Words(texts("fr")).message(found)
     assert "inutilisable" in french
     assert str(path) in french
@@ -92,7 +97,7 @@ def test_a_syntax_error_keeps_its_lines(tmp_path: Path) -> None:
     path.write_text(SYNTAX_ERROR, encoding="utf-8")
     sentence = complaint(path)
     said = Words(texts("fr")).message(failed_start(*f"Error: {sentence}".splitlines()))
-    assert said.splitlines()[2:] == sentence.splitlines()[1:]
+    assert said.splitlines()[2:] == [f"| {line}" for line in sentence.splitlines()[1:]]
     assert f"{path}, ligne 3\u00a0: SyntaxError: " in said
 
 
@@ -106,10 +111,10 @@ def test_a_syntax_error_keeps_its_lines(tmp_path: Path) -> None:
     ],
 )
 def test_what_other_servers_print_is_left_alone(lines: list[str]) -> None:
-    """Their last lines are shown as they are, with the usual advice."""
+    """Their last lines are shown as they are, each with a mark, with the usual advice."""
     anomaly = failed_start(*lines)
     assert with_problem(anomaly) is anomaly
-    assert "\n".join(lines) in Words(texts("fr")).message(anomaly)
+    assert marked(["", *lines]) in Words(texts("fr")).message(anomaly)
 
 
 def test_other_findings_are_left_alone() -> None:
