@@ -38,8 +38,8 @@ class Turns:
     """Where those wait who have more to be read or obeyed than one slice and one frame.
 
     One of them goes on in each turn of the event loop; between any two, the loop does everything else. Who
-    has spent least goes first: so somebody who sends a few frames at once passes all who flood the server. The
-    connections of a server share it.
+    has spent least goes first: so somebody who sends a few frames at once passes all who flood the server.
+    The connections of a server share it.
     """
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from harness.reports.charts import percentile
 from lab.protocol import Message
 from lab.store import MessageStore
 from tests.stress.canary import RHYTHM, Canary
-from tests.stress.flooder import ARCHIVE, FLOODS, HALL, Flood
+from tests.stress.flooder import ALL, ARCHIVE, FLOODS, HALL, Flood
 from tests.stress.process import MIB, ROOT, Server
 
 CANARY_SECONDS = 0.25
@@ -118,7 +118,7 @@ async def main() -> int:
     given = parser.parse_args()
     print(f"{'flood':34}  said  median     p99  max ms health   stop  before  peak MiB log")
     all_good = True
-    for each in FLOODS:
+    for each in [*FLOODS, Flood(ALL, b"", members=200, archive=500)]:
         if given.words and not any(word in each.name for word in given.words):
             continue
         folder = Path(tempfile.mkdtemp(prefix="chatlab-flood-"))
