@@ -100,6 +100,7 @@ class Intake:
         self._is_held = False  # by frames that the session has not obeyed yet
         self._is_overdrawn = False
         self._flooding_since = 0.0
+        self._is_over = False  # it was a flood: nothing is read any more
 
     @property
     def is_waiting(self) -> bool:
@@ -133,7 +134,7 @@ class Intake:
 
     @property
     def _may_read(self) -> bool:
-        return not self._is_held and not self._is_overdrawn
+        return not (self._is_held or self._is_overdrawn or self._is_over)
 
     def _read_slice(self, data: bytes) -> int:
         frames = self._read(data)
@@ -189,7 +190,7 @@ class Intake:
         if not self._waiting:
             self._flooding_since = 0.0
         elif loop.time() - self._flooding_since > FLOOD_SECONDS:
+            self._is_over = True
             self.drop()
-            self._is_held = True
             self._on_flood()
         self._wait_for_turn()

@@ -162,9 +162,7 @@ class ChatServer(Hub):
         """The answer to its HTTP request; None if it asks for a WebSocket and can have one."""
         assert isinstance(connection, Connection)
         self._arriving.pop(connection, None)
-        if (
-            connection.protocol.eof_sent
-        ):  # what came right after the request was no WebSocket: that is the end
+        if connection.protocol.eof_sent:  # what came right behind the request was no WebSocket
             connection.transport.abort()
             await connection.wait_closed()
             return None

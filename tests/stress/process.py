@@ -17,8 +17,6 @@ START_SECONDS = 10.0
 """Within which a server that was started says where it listens."""
 STOP_SECONDS = 8.0
 """Within which a server that was asked to stop has ended: its own 5 seconds, and a busy machine."""
-HARMLESS = "WARNING asyncio socket.send() raised exception."
-"""What asyncio says after five writes to a connection that was just reset: pongs, or answers to one read."""
 MIB = 1024 * 1024
 ROOT = Path(__file__).parent.parent.parent
 
@@ -96,10 +94,9 @@ class Server:
         self._process = None
         return code
 
-    def log(self, harmless: bool = False) -> str:
+    def log(self) -> str:
         """What all its processes wrote to standard error; it is set to write warnings and worse."""
-        lines = self._log.read_text(errors="replace").splitlines(keepends=True)
-        return "".join([line for line in lines if harmless or not line.rstrip().endswith(HARMLESS)])
+        return self._log.read_text(errors="replace")
 
     def memory(self) -> int:
         """Its resident memory now, in bytes."""

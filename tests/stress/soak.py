@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
+from random import Random, random
 from subprocess import DEVNULL
 
 from lab.protocol import MAX_SEQUENCE, SYSTEM
@@ -65,8 +65,8 @@ class Soak:
         self.doors = asyncio.Event()  # set while the server runs and no client has to disconnect
         self.inside = 0
 
-    async def run(self) -> None:
-        """Play it. Raises AssertionError, in a group."""
+    async def run(self) -> Tally:
+        """Play it; returns what has happened. Raises AssertionError, in a group."""
         self.server.start()
         self.doors.set()
         try:
@@ -84,6 +84,7 @@ class Soak:
             await self._audit(whole=True)
             assert self.server.stop() == 0
             assert not self.server.log(), self.server.log()[-5000:]
+            return self.tally
         finally:
             self.server.kill()
 
@@ -154,6 +155,19 @@ class Soak:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
             print(f"{time.monotonic() - began:5.0f} s  {self.inside} inside, {self.tally}", flush=True)
+
+
+class Kills(Soak):
+    """Short lives alone, each of which is ended by SIGKILL."""
+
+    def __init__(self, folder: Path, kills: int, seed: int) -> None:
+        super().__init__(folder, 60.0 + kills * 20.0, seed)
+        self._kills = kills
+
+    async def _lives(self) -> None:
+        for _ in range(self._kills):
+            await asyncio.sleep(SHORT * random())
+            await self._kill()
 
 
 class Visitor:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stress.sizes import SEED, SOAK_SECONDS
-from tests.stress.soak import Soak
+from tests.stress.sizes import KILLS, SEED, SOAK_SECONDS
+from tests.stress.soak import Kills, Soak, Tally
 
 pytestmark = pytest.mark.stress
 
@@ -23,8 +23,16 @@ async def test_soak(tmp_path: Path) -> None:
     Between warm-up and end of a long life memory grows by no more than `GROWTH`, descriptors and threads not.
     """
     print(f"\nseed {SEED}: {SOAK_SECONDS} s")
-    soak = Soak(tmp_path, SOAK_SECONDS, SEED)
-    await soak.run()
-    tally = soak.tally
+    assert _least(await Soak(tmp_path, SOAK_SECONDS, SEED).run()) > 0
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+async def test_kills(tmp_path: Path) -> None:
+    """However often the server is killed while all floods go on, nothing that somebody received is lost."""
+    print(f"\nseed {SEED}: {KILLS} kills")
+    assert _least(await Kills(tmp_path, KILLS, SEED).run()) > 0
+
+
+def _least(tally: Tally) -> int:
     print(tally)
-    assert min(tally.said, tally.heard, tally.visits, tally.kills, tally.read_back) > 0, tally
+    return min(tally.said, tally.heard, tally.visits, tally.kills, tally.read_back)
