@@ -17,21 +17,25 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import ConnectionClosed, ProtocolError
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event
 from websockets.sync.client import ClientConnection
 
 from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
+from harness.judged.bounds import MAX_CONTROLS
 from harness.load.record import Recorder
 from harness.worlds.dialling import dial_blocking
 from harness.worlds.library_errors import NotOpened, violation_of
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
-PATIENCE = 30.0
+PATIENCE = 15.0
 """Seconds to wait for an answer."""
+
+_TURN = 100
+"""Frames of a connection after which others have their turn."""
 
 Measure = Callable[[str, float, int, str | None], None]
 """Called with everything that was timed: its name, seconds, bytes, and an error if there was one."""
@@ -48,9 +52,21 @@ class _Connection(ClientConnection):
     """
 
     on_text: Callable[[str], None]
+    _frames = _controls = 0
 
     def process_event(self, event: Event) -> None:
         """Handle unfragmented text frames here; leave all other events to the library."""
+        self._frames += 1
+        if self._frames % _TURN == 0:
+            time.sleep(0)  # lets others have their turn: where data are always there, nobody else would
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
+            self._controls += 1
+            if self._controls == MAX_CONTROLS:
+                words = "too many control frames"
+                self.protocol.fail(CloseCode.POLICY_VIOLATION, words)
+                self.protocol.parser_exc = ProtocolError(words)
+                with suppress(OSError):
+                    self.socket.shutdown(socket.SHUT_RDWR)
         if isinstance(event, Frame) and event.opcode is Opcode.TEXT and event.fin:
             with suppress(UnicodeDecodeError):
                 self.on_text(bytes(event.data).decode())
@@ -186,7 +202,12 @@ class Chatter:
             self._recorder.defect = traceback.format_exc()
 
     def _handle(self, conn: int, text: str | bytes) -> None:
-        match self._recorder.hear(self.name, conn, text):
+        meaning = self._recorder.hear(self.name, conn, text)
+        if self._recorder.flooded:
+            self.finished = True
+            self.reset()
+            return
+        match meaning:
             case Message() as message if message.user != SYSTEM:
                 self._note(message)
                 self._time_delivery(message, len(text))

@@ -5,7 +5,6 @@ A scenario, played in a world, leaves a history; checkers turn the history into 
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,9 +16,11 @@ from random import Random
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
+from harness.judged.bounds import CERTAIN_SECONDS, LONGEST_TIMEOUT, PLAY_SECONDS
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
 from harness.running.direct_calls import add_contract
+from harness.running.limit import limited
 from harness.running.run import Run
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
@@ -38,10 +39,6 @@ SoFar = Callable[[], Run]
 """What is certain in the middle of a play."""
 Begun = Callable[[SoFar], None]
 """Is called once when a play has begun."""
-MAX_SECONDS = 150.0
-"""No exercise takes longer, apart from waiting for a server's own long timeouts."""
-CERTAIN_SECONDS = 14.0
-"""The same once a failure is certain, in the live world."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
     defect = ""
     try:
         try:
-            await _with_limit(prepared, world)
+            await limited(_all_of_it(prepared, world), world, partial(_most_seconds, world, prepared))
         except PlayStopped:
             with suppress(PlayStopped):
                 await world.check_end()  # the server's end may be the reason
@@ -185,27 +182,14 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
     )
 
 
-async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
-    """Play to the end, with a time limit that depends on this server's intervals."""
-
-    async def all_of_it() -> None:
-        await prepared.play(world)
-        await world.settle()
-
-    task = asyncio.create_task(all_of_it(), name="plays")
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=1.0)
-            if world.now() > _most_seconds(world, prepared):
-                raise PlayStopped
-        await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def _all_of_it(prepared: PreparedRun, world: ServedWorld) -> None:
+    await prepared.play(world)
+    await world.settle()
 
 
-def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> float:
-    """How long a play may take: its server's own timeouts may be long."""
-    is_certain = world.most_vain < inf and (world.vain or world.is_broken)
-    most = CERTAIN_SECONDS if is_certain else MAX_SECONDS
-    return most + prepared.timeouts * world.timeout + prepared.intervals * world.heartbeat
+def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> tuple[float, bool]:
+    """How long a play may take, and whether that is news: its server's own timeouts may be long."""
+    is_certain = world.most_vain < inf and (world.vain > 0 or world.is_broken)
+    most = CERTAIN_SECONDS if is_certain else PLAY_SECONDS
+    own = prepared.timeouts * min(world.timeout, LONGEST_TIMEOUT) + prepared.intervals * world.heartbeat
+    return most + own, not is_certain

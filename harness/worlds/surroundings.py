@@ -103,6 +103,8 @@ class Surroundings(ABC):
         """Seconds that were waited in vain: once there are some, a failure is certain."""
         self.most_vain = inf
         """Seconds of them after which nothing more is waited for."""
+        self.longest_wait = inf
+        """Seconds after which one wait is in vain, however much has come meanwhile."""
         self.quiet = inf
         """Seconds without a frame that is due, after which we look whether new clients are accepted."""
         self.pace = Pace(timeline)
@@ -157,7 +159,7 @@ class Surroundings(ABC):
         limit = self.patience if patience is None else patience
         self.pace.begin()
         while left:
-            if waited > limit:
+            if waited > limit or in_all > max(self.longest_wait, 3 * limit):
                 await self._in_vain(limit, may_hang=may_hang)
                 return False
             self.check_server()
