@@ -54,7 +54,7 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
         elif event.what == "slow":
             found.append(Anomaly("server_slow", params, [event], "" if "due" in params else "in_all"))
         elif event.what == "unbounded":
-            how = next((each for each in ("waiting", "processes") if each in params), "")
+            how = next((each for each in ("waiting", "processes", "written") if each in params), "")
             found.append(Anomaly("unbounded_memory", params, [*_sent_before(index, event.at), event], how))
         elif event.what == "outlived":
             how = event.detail.get("why") or ("" if event.detail["left"] else "connections")

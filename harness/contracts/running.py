@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
 from harness.contracts.result import Breach, Played
-from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES
+from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
@@ -300,7 +300,7 @@ class _Series:
         elif stuck.why == "ended":
             self.ended("call_ends", "", "")
         else:
-            taken = stuck.why if stuck.why in ("memory", "processes") else ""
+            taken = stuck.why if stuck.why in ("memory", "processes", "files") else ""
             variant = taken or ("" if stuck.where else "unknown")
             self.ended("call_hangs", variant, stuck.where)
         self._watched.answer(self.result)
@@ -334,7 +334,7 @@ class _Series:
             self.result.plays += 1  # this one, which does not come to its end
             self.result.calls += self._stage.calls.made if self._stage else 0
             counts = {"mebibytes": CONTRACT_MEMORY // 2**20, "calls": MOST_CALLS, "waiting": MOST_WAITING}
-            counts["processes"] = PROCESSES
+            counts |= {"processes": PROCESSES, "written": WRITTEN // 2**20}
             params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))
 

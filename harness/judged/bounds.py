@@ -51,6 +51,8 @@ PROCESSES = 24
 """Processes that simulated code, or a component that is called directly, may have beside its own."""
 LARGEST_FILE = 100 * MIB
 """Bytes that a simulated play may write into one file; the largest writes a fifth."""
+WRITTEN = 600 * MIB
+"""Bytes that the process of some simulated plays may write, into whatever files: they lie in memory."""
 
 # --- how long it is waited for, in seconds ------------------------------------------------------------
 
@@ -60,6 +62,10 @@ PLAY_SECONDS = 45.0
 """For an exercise in the live world, apart from the server's own timeouts."""
 CERTAIN_SECONDS = 14.0
 """The same once a failure is certain."""
+HURRIED_SECONDS = 9.0
+"""The same where an earlier exercise of the same server was stopped in the middle."""
+HURRIED_READY_SECONDS = 5.0
+"""For its start, likewise."""
 LONGEST_TIMEOUT = 60.0
 """The longest timeout of a server that is waited for: the protocol's own."""
 DOCTOR_SECONDS = 30.0

@@ -29,6 +29,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def written_by(pid: int) -> int:
+    """Bytes that a process has written, into whatever; 0 if that is not known."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/io").read_text().partition("wchar: ")[2].split()[0])
+    return 0
+
+
 def memory_of(pid: int) -> int:
     """Bytes of memory that a process takes; 0 if that is not known."""
     try:

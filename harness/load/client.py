@@ -104,6 +104,7 @@ class Chatter:
         self._ws: ClientConnection | None = None
         self._open = False
         self._conn = 0
+        self._asked: tuple[str, float, str] | None = None  # what, since when, in which room
 
     @property
     def is_open(self) -> bool:
@@ -162,6 +163,11 @@ class Chatter:
             self._end("reset")
             with suppress(OSError):
                 self._ws.socket.shutdown(socket.SHUT_RDWR)
+
+    def conclude(self, patience: float) -> None:
+        """The load is over: note what was asked so many seconds ago, and was not answered."""
+        if self._asked is not None and self._recorder.now() - self._asked[1] > patience:
+            self._give_up(*self._asked)
 
     def close(self) -> None:
         """Close the connection properly, and for good."""
@@ -305,7 +311,9 @@ class Chatter:
         answered = self._pending[key] = threading.Event()
         began = self._recorder.now()
         self._send(frame)
+        self._asked = key.partition(" ")[0], began, frame["room"]
         came = answered.wait(PATIENCE)
+        self._asked = None
         self._pending.pop(key, None)
         if not came:
             self._give_up(key.partition(" ")[0], began, frame["room"])

@@ -169,7 +169,7 @@ class Conductor:
         if self.users is None or not self._running:
             return
         self._running = False
-        self.users.end()
+        self.users.end(PATIENCE)
         pieces = pack(self.users.recorder.finish())
         for number, piece in enumerate(pieces):
             self.runner.send_message("lab_record", {"number": number, "of": len(pieces), "data": piece})
@@ -260,7 +260,7 @@ class Conductor:
     def _gather(self) -> list[Recording]:
         """The records of all processes, without those that have not arrived after a while."""
         if self.users is not None:
-            self.users.end()
+            self.users.end(PATIENCE)
             return [self.users.recorder.finish()]
         self.say("gathering", count=len(self._workers))
         self._order("record")

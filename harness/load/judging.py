@@ -196,5 +196,5 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
         yield Text("lag", {"lag": round(result.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
     elif stall > STALL_LIMIT:
         yield Text("stalled", {"seconds": round(stall, 1)})
-    if not result.messages:
+    if not result.messages and not result.findings.anomalies:  # else these are why
         yield Text("nothing_said")

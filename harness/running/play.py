@@ -16,7 +16,7 @@ from random import Random
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
-from harness.judged.bounds import CERTAIN_SECONDS, LONGEST_TIMEOUT, PLAY_SECONDS
+from harness.judged.bounds import CERTAIN_SECONDS, HURRIED_SECONDS, LONGEST_TIMEOUT, PLAY_SECONDS
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
 from harness.running.direct_calls import add_contract
@@ -88,16 +88,21 @@ async def play(
     *,
     contract: Played | None = None,
     skip_slow: bool = False,
+    is_hurried: bool = False,
     progress: Callable[[Event], None] | None = None,
     begun: Begun | None = None,
 ) -> Run:
     """Play an exercise in the live world; `contract` is what direct calls of its component have shown.
 
+    Where another exercise of the same server had to be stopped, less is waited for (`is_hurried`).
+
     `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
     on the steps that are over, for as long as it goes on.
     """
     world = LiveWorld(target, exercise, seed)
-    world.skip_slow = skip_slow
+    world.skip_slow, world.is_hurried = skip_slow, is_hurried
+    if is_hurried:
+        world.slow_seconds /= 2
     world.is_broken = contract is not None and bool(contract.found)
     if progress:
         world.on_step = progress
@@ -190,6 +195,7 @@ async def _all_of_it(prepared: PreparedRun, world: ServedWorld) -> None:
 def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> tuple[float, bool]:
     """How long a play may take, and whether that is news: its server's own timeouts may be long."""
     is_certain = world.most_vain < inf and (world.vain > 0 or world.is_broken)
-    most = CERTAIN_SECONDS if is_certain else PLAY_SECONDS
+    certain = HURRIED_SECONDS if world.is_hurried else CERTAIN_SECONDS
+    most = certain if is_certain else PLAY_SECONDS
     own = prepared.timeouts * min(world.timeout, LONGEST_TIMEOUT) + prepared.intervals * world.heartbeat
     return most + own, not is_certain

@@ -6,7 +6,7 @@ import contextlib
 from random import Random
 
 from harness.history.events import Called, Server, digest
-from harness.judged.bounds import PLAY_MEMORY, PROCESSES
+from harness.judged.bounds import PLAY_MEMORY, PROCESSES, WRITTEN
 from harness.judged.targets import Target
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
@@ -103,6 +103,8 @@ def _end_of(stuck: Stuck, world: SimWorld) -> Server:
             return Server(now, "unbounded", {"waiting": MOST_WAITING, "output": [stuck.where]})
         case "memory":
             return Server(now, "unbounded", {"mebibytes": PLAY_MEMORY // 2**20, "output": [stuck.where]})
+        case "files":
+            return Server(now, "unbounded", {"written": WRITTEN // 2**20, "output": [stuck.where]})
         case "processes":
             return Server(now, "unbounded", {"processes": PROCESSES, "output": [stuck.where]})
     if starts[-1:] == ["started"]:

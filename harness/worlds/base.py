@@ -33,6 +33,8 @@ class World(Surroundings):
         """Whether steps that wait for long timeouts are left out."""
         self.longest_timeout = inf
         """Seconds of the server's own timeout that are waited for at the most."""
+        self.is_hurried = False
+        """Whether another play of the same server had to be stopped."""
         self.is_broken = False
         """Whether a failure is certain before anything is played: then less is waited for."""
         self.on_step: Callable[[Event], None] = lambda event: None

@@ -21,7 +21,7 @@ from harness.history import events as history
 from harness.history.index import DYING_SECONDS
 from harness.history.printed import Output
 from harness.judged import machine_limits
-from harness.judged.bounds import MUCH_OUTPUT, REFERENCE_MEMORY, SERVER_MEMORY
+from harness.judged.bounds import HURRIED_READY_SECONDS, MUCH_OUTPUT, REFERENCE_MEMORY, SERVER_MEMORY
 from harness.judged.own_code import methods_of, own_code
 from harness.judged.programs import windows_script
 from harness.judged.targets import CommandNotFound, Target
@@ -266,8 +266,8 @@ class ServedWorld(World):
     async def _wait_ready(self, process: Process | None) -> None:
         """Return when a client that connects is sent `connected`; else record what happened instead."""
         began = last = self.now()
-        waited = 0.0
-        while waited <= READY_SECONDS:
+        waited, most = 0.0, HURRIED_READY_SECONDS if self.is_hurried else READY_SECONDS
+        while waited <= most:
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
                 self._reported.add(process.pid)
@@ -283,7 +283,7 @@ class ServedWorld(World):
             if process is None and found["why"] in _FINAL and waited > 1.0:
                 break
         more = await self._why_not_ready(process, str(found["why"]))
-        self._event("not_ready", **{"seconds": READY_SECONDS, **found, **more})
+        self._event("not_ready", **{"seconds": most, **found, **more})
         raise PlayStopped
 
     async def _look(self, seconds: float = greeting.SECONDS) -> dict[str, object]:

@@ -103,6 +103,7 @@ class Surroundings(ABC):
         """Seconds that were waited in vain: once there are some, a failure is certain."""
         self.most_vain = inf
         """Seconds of them after which nothing more is waited for."""
+        self.slow_seconds = SLOW_SECONDS
         self.longest_wait = inf
         """Seconds after which one wait is in vain, however much has come meanwhile."""
         self.quiet = inf
@@ -174,7 +175,7 @@ class Surroundings(ABC):
                 if not is_probed and self.pace.quiet > self.quiet:
                     is_probed = True
                     await self.check_alive()  # which it does not have to be for as long as our patience lasts
-                if in_all > SLOW_SECONDS > waited and due - left < SMALL_PART * due < MANY / 10:
+                if in_all > self.slow_seconds > waited and due - left < SMALL_PART * due < MANY / 10:
                     self.too_slow(in_all, due - left, due)
             less = int(remaining())
             if less < left:

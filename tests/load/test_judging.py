@@ -251,6 +251,16 @@ def test_a_limit_of_this_machine_leaves_a_load_open() -> None:
     assert [reason.key for reason in result.reasons] == ["own_limit"]
 
 
+def test_requests_that_nobody_answered_are_why_a_load_is_silent() -> None:
+    """Then it is no doubt: the server has brought it about."""
+    story = Story(2)
+    story.recorders[0].add(GaveUp(story.clock, "user0", story.conns[0], "presence", 8.0, "room1-run"))
+    result = verdict(story)
+    assert result.outcome is Outcome.FAILED
+    assert names(result) == {"unanswered_request"}
+    assert result.reasons == []
+
+
 def test_a_silent_load_shows_nothing() -> None:
     """A load in which nobody sent anything is inconclusive, and so is one without clients."""
     assert verdict(Story(3)).outcome is Outcome.INCONCLUSIVE

@@ -30,8 +30,15 @@ import psutil
 from msgspec import Struct
 
 import lab
-from harness.judged.bounds import BLOCKED_SECONDS, BUSY_SECONDS, PLAY_MEMORY, PROCESSES, STILL_SECONDS
-from harness.judged.families import descendants, memory_of
+from harness.judged.bounds import (
+    BLOCKED_SECONDS,
+    BUSY_SECONDS,
+    PLAY_MEMORY,
+    PROCESSES,
+    STILL_SECONDS,
+    WRITTEN,
+)
+from harness.judged.families import descendants, memory_of, written_by
 from harness.worlds.sim.source_locations import is_library, place_at
 
 TICK = 0.025
@@ -64,8 +71,8 @@ _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>
 class Stuck(Struct, frozen=True):
     """A process that did not go on: in which turn, why (`busy`, `blocked`), and where in the code.
 
-    Or it took too much (`memory`, `processes`); or (`ended`) it was ended in that turn, with this exit code;
-    or (`late`) it went on for too long.
+    Or it took too much (`memory`, `processes`, `files`); or (`ended`) it was ended in that turn, with this
+    exit code; or (`late`) it went on for too long.
     """
 
     turn: int
@@ -221,6 +228,8 @@ class Watch:
         if len(below) > PROCESSES:
             return "processes"
         memory += sum(max(0, memory_of(pid) - self._before) for pid in below)
+        if sum(map(written_by, (self._pid, *below))) > WRITTEN:
+            return "files"
         if (self.turns.is_judged or below) and memory - self._before > self._memory:
             return "memory"
         times = process.cpu_times()
