@@ -14,6 +14,14 @@ MIB = 1024 * 1024
 
 MAX_EVENTS = 60_000
 """Events, and messages in pages of history, after which a server counts as flooding: a run has 10,000."""
+SIMULATED_EVENTS = 30_000
+"""The same in a simulated play: the largest has 4,000."""
+FEW_EVENTS = 6_000
+"""The same in a small one, which has 2,000 at the most."""
+MORE_EVENTS = 100
+"""More of them for each heartbeat interval that it lasts."""
+MAX_DELIVERIES = 20_000_000
+"""Deliveries that a process of a load keeps (240 MB): with more its history is incomplete, and not judged."""
 MAX_BYTES = 500 * MIB
 """Bytes of frames, likewise: a run has a hundred mebibytes."""
 MAX_VALUES = 3_000_000
@@ -56,6 +64,8 @@ WRITTEN = 600 * MIB
 
 # --- how long it is waited for, in seconds ------------------------------------------------------------
 
+MOST_VAIN = 12.0
+"""Of waits in vain, after which a play ends: one of six, one of three, and some short ones."""
 LONGEST_WAIT = 20.0
 """For one thing in a live play, however much comes meanwhile: a replay of a whole history takes one."""
 PLAY_SECONDS = 45.0

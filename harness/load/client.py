@@ -71,7 +71,8 @@ class _Connection(ClientConnection):
             with suppress(UnicodeDecodeError):
                 self.on_text(bytes(event.data).decode())
                 return
-        super().process_event(event)
+        with suppress(EOFError):  # the connection has ended, and this is discarded
+            super().process_event(event)
 
 
 class Chatter:

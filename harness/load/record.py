@@ -25,12 +25,17 @@ from harness.history import events as history
 from harness.history import frames
 from harness.history.events import Event
 from harness.history.frames import Meaning
-from harness.judged.bounds import BYTES_PER_MESSAGE, FRAME_BYTES, MAX_VALUES, OWN_MEMORY, WEIGH_EVERY
+from harness.judged.bounds import (
+    BYTES_PER_MESSAGE,
+    FRAME_BYTES,
+    MAX_DELIVERIES,
+    MAX_VALUES,
+    OWN_MEMORY,
+    WEIGH_EVERY,
+)
 from harness.judged.families import memory_of
 from lab.protocol import SYSTEM, Message
 
-MAX_DELIVERIES = 20_000_000
-"""Deliveries that one process keeps (240 MB). Beyond that the history is incomplete, and is not judged."""
 PIECE = 512 * 1024
 """Bytes in one piece of a recording when it is sent to another process."""
 _MAX_ODD = 200

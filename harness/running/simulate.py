@@ -6,7 +6,7 @@ import contextlib
 from random import Random
 
 from harness.history.events import Called, Server, digest
-from harness.judged.bounds import PLAY_MEMORY, PROCESSES, WRITTEN
+from harness.judged.bounds import FEW_EVENTS, MORE_EVENTS, PLAY_MEMORY, PROCESSES, WRITTEN
 from harness.judged.targets import Target
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
@@ -20,10 +20,6 @@ from harness.worlds.sim.watchdog import Stuck, Turns
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
-FEW_EVENTS = 6_000
-"""Events after which a server counts as flooding in a small play, which has 2,000 at the most."""
-MORE_EVENTS = 100
-"""More of them for each heartbeat interval that it lasts."""
 QUICK = 1 / 3
 """The share of small plays with short heartbeat intervals, in which one second is already slow."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.history import events as history
 from harness.judged import environment
-from harness.judged.bounds import LONGEST_TIMEOUT, LONGEST_WAIT
+from harness.judged.bounds import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_VAIN
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
@@ -25,8 +25,6 @@ _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER for 0 seconds: closing discards what was not sent, and resets the connection."""
 WEIGH_EVERY = 0.1
 """Seconds between two looks at a server's memory."""
-MOST_VAIN = 12.0
-"""Seconds of waits in vain after which a play ends: one of six, one of three, and some short ones."""
 QUIET = 2.0
 """Seconds in which nothing came that is due, after which we look whether the server still accepts clients.
 
