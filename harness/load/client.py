@@ -34,6 +34,8 @@ from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 PATIENCE = 15.0
 """Seconds to wait for an answer."""
 
+MAX_FRAGMENTS = 1000
+"""Fragments of one message, which nobody needs."""
 _TURN = 100
 """Frames of a connection after which others have their turn."""
 
@@ -52,27 +54,39 @@ class _Connection(ClientConnection):
     """
 
     on_text: Callable[[str], None]
-    _frames = _controls = 0
+    _frames = _controls = _fragments = 0
 
     def process_event(self, event: Event) -> None:
-        """Handle unfragmented text frames here; leave all other events to the library."""
+        """Handle unfragmented text frames here; leave all others to the library, unless they do not end."""
         self._frames += 1
         if self._frames % _TURN == 0:
             time.sleep(0)  # lets others have their turn: where data are always there, nobody else would
-        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
-            self._controls += 1
-            if self._controls == MAX_CONTROLS:
-                words = "too many control frames"
-                self.protocol.fail(CloseCode.POLICY_VIOLATION, words)
-                self.protocol.parser_exc = ProtocolError(words)
-                with suppress(OSError):
-                    self.socket.shutdown(socket.SHUT_RDWR)
-        if isinstance(event, Frame) and event.opcode is Opcode.TEXT and event.fin:
-            with suppress(UnicodeDecodeError):
-                self.on_text(bytes(event.data).decode())
+        if isinstance(event, Frame):
+            if event.opcode is Opcode.TEXT and event.fin:
+                with suppress(UnicodeDecodeError):
+                    self.on_text(bytes(event.data).decode())
+                    return
+            if self._is_too_much(event):
                 return
-        with suppress(EOFError):  # the connection has ended, and this is discarded
-            super().process_event(event)
+        super().process_event(event)
+
+    def _is_too_much(self, frame: Frame) -> bool:
+        """Whether control frames or fragments come without end; then the connection is ended.
+
+        The library ends it, too, by and by, but closes the socket while its own thread reads there.
+        """
+        self._controls += frame.opcode in CTRL_OPCODES
+        self._fragments = 0 if frame.fin else self._fragments + 1
+        many = self._controls > MAX_CONTROLS
+        if not many and self._fragments < MAX_FRAGMENTS:
+            return False
+        if self.protocol.parser_exc is None:
+            words = "too many control frames" if many else "incomplete fragmented message"
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, words)
+            self.protocol.parser_exc = ProtocolError(words)
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+        return True
 
 
 class Chatter:
