@@ -88,8 +88,10 @@ STILL_SECONDS = 20.0
 """In which a simulation takes no turn, whoever's it is: the judged code keeps our own from going on."""
 CONTRACT_BUSY_SECONDS = 1.5
 """Of processor time in one direct call, after which it counts as an endless loop: it takes milliseconds."""
-CONTRACT_SECONDS = 30.0
+CONTRACT_SECONDS = 60.0
 """After which the direct calls of a component are ended: they take less than one, and have limits within."""
+CONTRACT_PROCESSOR_SECONDS = 15.0
+"""Of processor time, likewise."""
 LOAD_SETTLE_SECONDS = 20.0
 """For what is under way at the end of a load; or as long as the load has lasted, if that was longer."""
 LONGEST_SETTLE_SECONDS = 120.0

@@ -32,7 +32,13 @@ from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server, shortened
 from harness.judged import targets
-from harness.judged.bounds import CONTRACT_BUSY_SECONDS, CONTRACT_MEMORY, CONTRACT_SECONDS, LARGEST_FILE
+from harness.judged.bounds import (
+    CONTRACT_BUSY_SECONDS,
+    CONTRACT_MEMORY,
+    CONTRACT_PROCESSOR_SECONDS,
+    CONTRACT_SECONDS,
+    LARGEST_FILE,
+)
 from harness.judged.families import children
 from harness.judged.keeper import adopt_orphans
 from harness.judged.process import end_with_parent, in_memory
@@ -174,7 +180,12 @@ class _Parent:
     def _fork(self, number: int, job: Job) -> _Child:
         """Let a child play a job."""
         reader, writer = os.pipe()
-        limits = (CONTRACT_BUSY_SECONDS, CONTRACT_MEMORY, CONTRACT_SECONDS)
+        limits = (
+            CONTRACT_BUSY_SECONDS,
+            CONTRACT_MEMORY,
+            CONTRACT_SECONDS,
+            CONTRACT_PROCESSOR_SECONDS,
+        )
         watch = Watch(*limits if isinstance(job, ContractJob) else (), is_again=job.until is not None)
         pid = os.fork()
         if pid == 0:

@@ -118,11 +118,12 @@ class Watch:
         busy: float = BUSY_SECONDS,
         memory: int = PLAY_MEMORY,
         seconds: float = inf,
+        processor: float = inf,
         *,
         is_again: bool = False,
     ) -> None:
         self.turns = Turns()
-        self._deadline = time.monotonic() + seconds
+        self._deadline, self._processor = time.monotonic() + seconds, processor
         self._busy = busy
         self._memory = memory * (MORE_MEMORY if is_again else 1.0)
         self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the child lives
@@ -234,6 +235,8 @@ class Watch:
             return "memory"
         times = process.cpu_times()
         used = times.user + times.system
+        if used > self._processor:
+            return "late"
         if turn != self._turn or not self.turns.is_judged:
             self._turn, self._used, self._slept = turn, used, 0.0
         elif used - self._used >= self._busy:
