@@ -225,7 +225,7 @@ class Watch:
         self._last = turn
         if self._still > STILL_SECONDS:
             return "late"
-        below = descendants(self._pid)
+        below = [pid for pid in descendants(self._pid) if memory_of(pid)]  # and has not ended
         if len(below) > PROCESSES:
             return "processes"
         memory += sum(max(0, memory_of(pid) - self._before) for pid in below)
