@@ -75,7 +75,7 @@ CERTAIN_SECONDS = 14.0
 HURRIED_SECONDS = 9.0
 """The same where an earlier exercise of the same server was stopped in the middle."""
 HURRIED_READY_SECONDS = 5.0
-"""For its start, likewise."""
+"""For its start, and for one thing that is waited for, likewise."""
 LONGEST_TIMEOUT = 60.0
 """The longest timeout of a server that is waited for: the protocol's own."""
 DOCTOR_SECONDS = 30.0

@@ -16,7 +16,13 @@ from random import Random
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
-from harness.judged.bounds import CERTAIN_SECONDS, HURRIED_SECONDS, LONGEST_TIMEOUT, PLAY_SECONDS
+from harness.judged.bounds import (
+    CERTAIN_SECONDS,
+    HURRIED_READY_SECONDS,
+    HURRIED_SECONDS,
+    LONGEST_TIMEOUT,
+    PLAY_SECONDS,
+)
 from harness.judged.machine_limits import AT_THE_END
 from harness.judged.targets import Target
 from harness.running.direct_calls import add_contract
@@ -103,6 +109,7 @@ async def play(
     world.skip_slow, world.is_hurried = skip_slow, is_hurried
     if is_hurried:
         world.slow_seconds /= 2
+        world.longest_wait = HURRIED_READY_SECONDS
     world.is_broken = contract is not None and bool(contract.found)
     if progress:
         world.on_step = progress

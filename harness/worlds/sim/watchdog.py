@@ -173,9 +173,9 @@ class Watch:
             return None
         if not why:
             return None
-        if why in ("memory", "processes"):  # they would go on while we ask
-            self._kill(descendants(self._pid))
-        turn, where = self.turns.last, self._where()
+        others = descendants(self._pid) if why in ("memory", "processes") else []
+        self._kill(others)  # they would go on while we ask, and more would come
+        turn, where = self.turns.last, self._where(1 if others else _LOOKS)
         self.kill()
         return Stuck(turn, why, where)
 
@@ -245,12 +245,12 @@ class Watch:
             self._slept += passed
         return "blocked" if self._slept >= BLOCKED_SECONDS else ""
 
-    def _where(self) -> str:
+    def _where(self, looks: int) -> str:
         """Let it write down where it is; returns the innermost place that is no library's.
 
         Where it begins something again and again, it is now in its own code and then in the simulation's.
         """
-        for _ in range(_LOOKS):
+        for _ in range(looks):
             place = _own_place(self._written_down())
             if place:
                 return place
