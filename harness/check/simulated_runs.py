@@ -73,6 +73,8 @@ class Simulated(OneWorld):
 
     async def _recall(self, pool: ForkPool, run: Run) -> None:
         """Play a run again to have its history, which is not kept of so many."""
+        if not run.digest:
+            return  # its process has died
         assert run.case is not None
         again = await pool.recall(self.options.chosen[run.exercise], run.case, run.digest)
         if again.digest == run.digest:

@@ -52,9 +52,9 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
         elif event.what == "blocked":
             found.append(Anomaly("server_blocked", params, [event], "" if params["output"] else "somewhere"))
         elif event.what == "slow":
-            found.append(Anomaly("server_slow", params, [event]))
+            found.append(Anomaly("server_slow", params, [event], "" if "due" in params else "in_all"))
         elif event.what == "unbounded":
-            how = "waiting" if "waiting" in params else ""
+            how = next((each for each in ("waiting", "processes", "written") if each in params), "")
             found.append(Anomaly("unbounded_memory", params, [*_sent_before(index, event.at), event], how))
         elif event.what == "outlived":
             how = event.detail.get("why") or ("" if event.detail["left"] else "connections")

@@ -43,15 +43,18 @@ def _look_at(target: Target, terminal: Terminal, command: str) -> int:
     from harness.reports.ending import interrupted
     from harness.running.worker import cancel_on_sigterm
 
-    async def asked() -> Examination:
+    examined: list[Examination] = []
+
+    async def ask() -> None:
         cancel_on_sigterm()
-        return await examine(target)
+        examined.append(await examine(target))  # no result of a task: asyncio would write it as text
 
     try:
         with terminal.waiting(terminal.texts.say("doctor.asking", server=target.label)):
-            found = asyncio.run(asked())
+            asyncio.run(ask())
     except (KeyboardInterrupt, asyncio.CancelledError):
         return interrupted(terminal.texts)
+    (found,) = examined
     show(found, terminal, command)
     if found.limit is not None:
         return EXIT_CODES[Outcome.INCONCLUSIVE]

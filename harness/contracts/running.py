@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
 from harness.contracts.result import Breach, Played
+from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
@@ -37,16 +38,12 @@ from lab.loader import INTERFACES, ComponentError
 
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
-BUSY_SECONDS = 1.5
-"""Seconds of processor time after which a play counts as an endless loop: it should take milliseconds."""
 MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component: after that, no further plan is played."""
 REAL_SECONDS = 4.0
 """The same for plays in real time."""
 MORE_SECONDS = 2.0
 """The same once a breach was found: it is certain, and more of them help little."""
-MOST_MEMORY = 150 * 1024 * 1024
-"""Bytes that the plays of a component may take."""
 MOST_CALLS = 100_000
 """Calls in one play, those of others included, after which one of them counts as an endless loop."""
 SHOWN_CALLS = 12
@@ -303,7 +300,8 @@ class _Series:
         elif stuck.why == "ended":
             self.ended("call_ends", "", "")
         else:
-            variant = "memory" if stuck.why == "memory" else "" if stuck.where else "unknown"
+            taken = stuck.why if stuck.why in ("memory", "processes", "files") else ""
+            variant = taken or ("" if stuck.where else "unknown")
             self.ended("call_hangs", variant, stuck.where)
         self._watched.answer(self.result)
 
@@ -335,7 +333,8 @@ class _Series:
         if step not in self._found:
             self.result.plays += 1  # this one, which does not come to its end
             self.result.calls += self._stage.calls.made if self._stage else 0
-            counts = {"mebibytes": MOST_MEMORY // 2**20, "calls": MOST_CALLS, "waiting": MOST_WAITING}
+            counts = {"mebibytes": CONTRACT_MEMORY // 2**20, "calls": MOST_CALLS, "waiting": MOST_WAITING}
+            counts |= {"processes": PROCESSES, "written": WRITTEN // 2**20}
             params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))
 

@@ -6,6 +6,7 @@ answers to each type of frame, and the first frame that breaks the protocol.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -15,8 +16,10 @@ from harness.checkers import errors, lifecycle, timestamps
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import History, Opened, Received
 from harness.history.index import HistoryIndex
+from harness.judged.bounds import DOCTOR_SECONDS
 from harness.judged.targets import Target
 from harness.reports.excerpt import contents, is_telling
+from harness.running.limit import limited
 from harness.verdict.any_history import first_flaw, leniencies
 from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import Text
@@ -109,18 +112,8 @@ async def examine(target: Target) -> Examination:
     world = LiveWorld(target, exercise=0, seed="1")
     answers: list[Answer] = []
     try:
-        try:
-            await world.start_server()
-            other = await world.client("bob")
-            await other.join(world.name(ROOM))
-            client = await world.client("ada")
-            for question in questions(world.name(ROOM), world.tag()):
-                if not client.is_open:
-                    client = await world.client("ada")
-                    await client.join(world.name(ROOM))
-                answers.append(await _ask(world, question, client, other))
-        except PlayStopped:
-            pass
+        with suppress(PlayStopped):
+            await limited(_ask_all(world, answers), world, lambda: (DOCTOR_SECONDS, True))
         index = HistoryIndex(world.history, world.readings)
         trouble = [
             *lifecycle.server(index, 0.0, inf),
@@ -138,6 +131,18 @@ async def examine(target: Target) -> Examination:
         )
     finally:
         await world.close()
+
+
+async def _ask_all(world: LiveWorld, answers: list[Answer]) -> None:
+    await world.start_server()
+    other = await world.client("bob")
+    await other.join(world.name(ROOM))
+    client = await world.client("ada")
+    for question in questions(world.name(ROOM), world.tag()):
+        if not client.is_open:
+            client = await world.client("ada")
+            await client.join(world.name(ROOM))
+        answers.append(await _ask(world, question, client, other))
 
 
 def _spellings(index: HistoryIndex) -> list[Text]:

@@ -7,6 +7,9 @@ from harness.history.events import Received
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 
+SHOWN = 20
+"""Frames that are shown of an answer; it has some."""
+
 
 def show(found: Examination, terminal: Terminal, command: str) -> None:
     """Print all answers, the spellings, and what is wrong; `command` is what judges the same server."""
@@ -40,7 +43,9 @@ def _answer(answer: Answer, terminal: Terminal, words: Words) -> None:
     terminal.line(f"  {mark} {say(f'doctor.{question.key}')}", style)
     for who, owed, got in (("asker", question.owed, answer.got), ("other", question.others, answer.others)):
         if got or owed:
-            heard = "; ".join(_frame(event, words) for event in got) or say("doctor.nothing")
+            told = [_frame(event, words) for event in got[:SHOWN]]
+            told += [say("doctor.more", count=len(got) - SHOWN)] * (len(got) > SHOWN)
+            heard = "; ".join(told) or say("doctor.nothing")
             terminal.block(f"{say(f'doctor.{who}')} {heard}", 6, "dim")
         missing = [kind for kind in owed if kind not in answer.kinds(got)]
         if missing:

@@ -22,6 +22,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.checkers import lifecycle
 from harness.judged.environment import IN_CLASS, names_passed
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED
@@ -115,7 +116,9 @@ class Grade(Struct):
         return [step for _, part in sorted(self.parts.items()) for step in part.open_steps]
 
 
-async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
+async def judge(
+    folder: Path, exercise: int, rules: Rules, texts: Texts, *, is_hurried: bool = False
+) -> tuple[Part, str]:
     """Judge one exercise of the submission in `folder`, whatever state it is in.
 
     Returns the result and, if not all steps passed, an HTML page that shows what happened.
@@ -123,7 +126,7 @@ async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tupl
     began = time.monotonic()
     shown = ""
     try:
-        part, shown = await _judge(folder, exercise, rules, texts)
+        part, shown = await _judge(folder, exercise, rules, texts, is_hurried)
     except (OSError, WorkerKilled) as error:  # by this machine
         part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=str(error)))
     except Exception:
@@ -132,7 +135,9 @@ async def judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tupl
     return part, shown
 
 
-async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tuple[Part, str]:
+async def _judge(
+    folder: Path, exercise: int, rules: Rules, texts: Texts, is_hurried: bool
+) -> tuple[Part, str]:
     try:
         target = submission(folder, exercise, rules.together)
     except Unclear as error:
@@ -150,7 +155,8 @@ async def _judge(folder: Path, exercise: int, rules: Rules, texts: Texts) -> tup
     try:
         for number in range(rules.runs):
             seed = str(rules.seed + number)
-            job = Job(exercise, target, seed, skip_slow=False, contract=contract)
+            hurried = is_hurried and not target.uses
+            job = Job(exercise, target, seed, skip_slow=False, contract=contract, is_hurried=hurried)
             async with asyncio.timeout(rules.deadline):
                 runs.append(await run_in_process(job))
     except TimeoutError:
@@ -263,12 +269,20 @@ async def grade(
     for exercise in exercises:
         if exercise not in mark.parts:
             progress(exercise)
-            mark.parts[exercise], shown = await judge(folder, exercise, rules, texts)
+            hurried = any(map(_was_stopped, mark.parts.values()))
+            mark.parts[exercise], shown = await judge(folder, exercise, rules, texts, is_hurried=hurried)
             keep_page(exercise, shown)
     # Computed at the end: a server may have written to its folder.
     mark.fingerprint = fingerprint(folder, rules)
     mark.sum_up()
     return mark
+
+
+def _was_stopped(part: Part) -> bool:
+    """Whether a play had to be stopped in the middle, or could not begin."""
+    steps = part.report.get("steps", [])
+    found = {anomaly["name"] for step in steps for anomaly in step["anomalies"]}
+    return not found.isdisjoint({"not_reached", *lifecycle.ENDINGS.values()})
 
 
 _HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)

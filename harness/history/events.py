@@ -210,6 +210,8 @@ History = list[Event]
 
 LONG = 300
 """Characters that are kept of a text in a history that is only displayed."""
+MANY = 2_000
+"""Values that are kept of a frame there: a page of history has some hundreds."""
 
 
 def shortened(history: History) -> History:
@@ -226,15 +228,20 @@ def shortened(history: History) -> History:
 
 
 def cut(value: Any) -> Any:
-    """A frame with its long texts cut, for display."""
-    match value:
-        case str() if len(value) > LONG:
-            return f"{value[: LONG // 2]}…{value[-LONG // 2 :]}"
-        case dict():
-            return {key: cut(each) for key, each in value.items()}
-        case list():
-            return [cut(each) for each in value]
-    return value
+    """A frame with its long texts cut, and without its last values if there are very many, for display."""
+    left = iter(range(MANY))
+
+    def of(value: Any) -> Any:
+        match value:
+            case str() if len(value) > LONG:
+                return f"{value[: LONG // 2]}…{value[-LONG // 2 :]}"
+            case dict():  # a value is taken first: what ends with the shorter one loses nothing
+                return {of(key): of(each) for _, (key, each) in zip(left, value.items(), strict=False)}
+            case list():
+                return [of(each) for _, each in zip(left, value, strict=False)]
+        return value
+
+    return of(value)
 
 
 def digest(history: History) -> str:

@@ -164,6 +164,8 @@ MIN_INTERVAL, MAX_INTERVAL = 0.01, 600.0
 
 SHORT = 4096
 """Characters up to which a received text is cached, for the other clients that receive it."""
+_MANY = 400
+"""Commas from which on it is not: it would be far larger here than as text."""
 _CACHE_SIZE = 2048
 """How many texts are cached."""
 
@@ -238,7 +240,17 @@ def hear(text: str | bytes) -> tuple[Any, Reading]:
 
     Members of a room receive the same text, which is read once: the result is shared, so do not change it.
     """
-    return _read_cached(text) if isinstance(text, str) and len(text) <= SHORT else _read_text(text)
+    return _read_cached(text) if isinstance(text, str) and is_small(text) else _read_text(text)
+
+
+def is_small(text: str | bytes) -> bool:
+    """Whether a frame is kept as it is, also when it has been read."""
+    return len(text) <= SHORT and values_in(text) <= _MANY
+
+
+def values_in(text: str | bytes) -> int:
+    """About how many values are in a frame."""
+    return text.count(",") if isinstance(text, str) else 0
 
 
 def _read_text(text: str | bytes) -> tuple[Any, Reading]:

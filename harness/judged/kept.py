@@ -17,6 +17,7 @@ from typing import IO
 import psutil
 
 from harness.judged import keeper
+from harness.judged.families import descendants
 
 _A_MOMENT = 0.2
 _SECONDS = 30.0
@@ -121,6 +122,10 @@ class Kept:
             return psutil.Process(self._keeper.pid).children(recursive=True)
         return []
 
+    def below(self) -> list[int]:
+        """The process ids of what is left of it, as far as they are known at once."""
+        return descendants(self._keeper.pid)
+
     def close(self) -> None:
         """Let go of it. What is left, if anything, is killed."""
         self.exit_code  # noqa: B018 - it reads what the keeper has said, which is gone after this
@@ -181,6 +186,10 @@ class KeptOnWindows:
             for each in (program, *program.children(recursive=True)):
                 self._known.setdefault(each.pid, each)
         return list(self._known.values())
+
+    def below(self) -> list[int]:
+        """See Kept."""
+        return []
 
     def close(self) -> None:
         """See Kept."""

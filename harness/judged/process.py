@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.judged.families import memory_of
 from harness.judged.kept import Kept, KeptOnWindows
 from harness.judged.listeners import is_listened_on
 from harness.judged.machine_limits import AT_START, limit_of, room_in
@@ -105,10 +106,8 @@ class ServerProcess:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the program takes which was started; 0 if that is not known."""
-        with contextlib.suppress(psutil.Error):
-            return int(psutil.Process(self.pid).memory_info().rss)
-        return 0
+        """Bytes of memory that it takes, and all that it started; 0 if that is not known."""
+        return sum(map(memory_of, {self.pid, *self._kept.below()}))
 
     @property
     def is_serving(self) -> bool:

@@ -17,21 +17,27 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import ConnectionClosed, ProtocolError
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event
 from websockets.sync.client import ClientConnection
 
 from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
+from harness.judged.bounds import MAX_CONTROLS
 from harness.load.record import Recorder
 from harness.worlds.dialling import dial_blocking
 from harness.worlds.library_errors import NotOpened, violation_of
 from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, SYSTEM, Message
 
-PATIENCE = 30.0
+PATIENCE = 15.0
 """Seconds to wait for an answer."""
+
+MAX_FRAGMENTS = 1000
+"""Fragments of one message, which nobody needs."""
+_TURN = 100
+"""Frames of a connection after which others have their turn."""
 
 Measure = Callable[[str, float, int, str | None], None]
 """Called with everything that was timed: its name, seconds, bytes, and an error if there was one."""
@@ -48,14 +54,39 @@ class _Connection(ClientConnection):
     """
 
     on_text: Callable[[str], None]
+    _frames = _controls = _fragments = 0
 
     def process_event(self, event: Event) -> None:
-        """Handle unfragmented text frames here; leave all other events to the library."""
-        if isinstance(event, Frame) and event.opcode is Opcode.TEXT and event.fin:
-            with suppress(UnicodeDecodeError):
-                self.on_text(bytes(event.data).decode())
+        """Handle unfragmented text frames here; leave all others to the library, unless they do not end."""
+        self._frames += 1
+        if self._frames % _TURN == 0:
+            time.sleep(0)  # lets others have their turn: where data are always there, nobody else would
+        if isinstance(event, Frame):
+            if event.opcode is Opcode.TEXT and event.fin:
+                with suppress(UnicodeDecodeError):
+                    self.on_text(bytes(event.data).decode())
+                    return
+            if self._is_too_much(event):
                 return
         super().process_event(event)
+
+    def _is_too_much(self, frame: Frame) -> bool:
+        """Whether control frames or fragments come without end; then the connection is ended.
+
+        The library ends it, too, by and by, but closes the socket while its own thread reads there.
+        """
+        self._controls += frame.opcode in CTRL_OPCODES
+        self._fragments = 0 if frame.fin else self._fragments + 1
+        many = self._controls > MAX_CONTROLS
+        if not many and self._fragments < MAX_FRAGMENTS:
+            return False
+        if self.protocol.parser_exc is None:
+            words = "too many control frames" if many else "incomplete fragmented message"
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, words)
+            self.protocol.parser_exc = ProtocolError(words)
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+        return True
 
 
 class Chatter:
@@ -88,6 +119,7 @@ class Chatter:
         self._ws: ClientConnection | None = None
         self._open = False
         self._conn = 0
+        self._asked: tuple[str, float, str] | None = None  # what, since when, in which room
 
     @property
     def is_open(self) -> bool:
@@ -147,6 +179,11 @@ class Chatter:
             with suppress(OSError):
                 self._ws.socket.shutdown(socket.SHUT_RDWR)
 
+    def conclude(self, patience: float) -> None:
+        """The load is over: note what was asked so many seconds ago, and was not answered."""
+        if self._asked is not None and self._recorder.now() - self._asked[1] > patience:
+            self._give_up(*self._asked)
+
     def close(self) -> None:
         """Close the connection properly, and for good."""
         self.finished = True
@@ -186,7 +223,12 @@ class Chatter:
             self._recorder.defect = traceback.format_exc()
 
     def _handle(self, conn: int, text: str | bytes) -> None:
-        match self._recorder.hear(self.name, conn, text):
+        meaning = self._recorder.hear(self.name, conn, text)
+        if self._recorder.flooded:
+            self.finished = True
+            self.reset()
+            return
+        match meaning:
             case Message() as message if message.user != SYSTEM:
                 self._note(message)
                 self._time_delivery(message, len(text))
@@ -284,7 +326,9 @@ class Chatter:
         answered = self._pending[key] = threading.Event()
         began = self._recorder.now()
         self._send(frame)
+        self._asked = key.partition(" ")[0], began, frame["room"]
         came = answered.wait(PATIENCE)
+        self._asked = None
         self._pending.pop(key, None)
         if not came:
             self._give_up(key.partition(" ")[0], began, frame["room"])

@@ -16,6 +16,7 @@ from typing import Any
 
 from locust.runners import MasterRunner, WorkerRunner
 
+from harness.judged.bounds import LOAD_SETTLE_SECONDS, LONGEST_SETTLE_SECONDS
 from harness.load import report
 from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
@@ -29,8 +30,6 @@ QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
 PATIENCE = 6.0
 """Seconds without any progress after which we stop waiting for what is missing."""
-LONGEST = 120.0
-"""Seconds after which we stop waiting in any case: a server may send without end."""
 RECORD_PATIENCE = 15.0
 """Seconds without a piece of any record after which we stop waiting for the rest."""
 POLL = 0.1
@@ -113,6 +112,9 @@ class Conductor:
         while self._talking and self.options.lab_run == run:
             time.sleep(POLL)
             now = time.monotonic()
+            if self.users is not None and self.users.recorder.flooded:
+                self.runner.quit()  # which has it judged
+                return
             if not self.plays:
                 self._workers |= {client.id for client in self.runner.clients.all}
             if stormy and now >= storm_at:
@@ -168,7 +170,7 @@ class Conductor:
         if self.users is None or not self._running:
             return
         self._running = False
-        self.users.end()
+        self.users.end(PATIENCE)
         pieces = pack(self.users.recorder.finish())
         for number, piece in enumerate(pieces):
             self.runner.send_message("lab_record", {"number": number, "of": len(pieces), "data": piece})
@@ -194,7 +196,7 @@ class Conductor:
         passed = time.monotonic() - self._began
         self._talking = False
         self.say("settling")
-        self._settle()
+        self._settle(min(max(LOAD_SETTLE_SECONDS, passed), LONGEST_SETTLE_SECONDS))
         recordings = self._gather()
         self._running = False
         defects = [each["traceback"] for each in self.runner.exceptions.values()]
@@ -229,8 +231,8 @@ class Conductor:
         hosts = {recording.host for recording in recordings}
         return self._offsets if len(hosts) > 1 else {}
 
-    def _settle(self) -> None:
-        """Wait until everything expected has arrived, as long as there is progress."""
+    def _settle(self, longest: float) -> None:
+        """Wait until everything expected has arrived, while there is progress, for so many seconds."""
         self._status.clear()
         self._order("quiet")
         began = progress = calm = time.monotonic()
@@ -245,7 +247,7 @@ class Conductor:
                 progress = now
             last = (awaited, heard)
             settled = not awaited and now - calm > QUIET
-            if settled or now - progress > PATIENCE or now - began > LONGEST:
+            if settled or now - progress > PATIENCE or now - began > longest:
                 return
 
     def _awaited(self) -> tuple[int, int]:
@@ -259,7 +261,7 @@ class Conductor:
     def _gather(self) -> list[Recording]:
         """The records of all processes, without those that have not arrived after a while."""
         if self.users is not None:
-            self.users.end()
+            self.users.end(PATIENCE)
             return [self.users.recorder.finish()]
         self.say("gathering", count=len(self._workers))
         self._order("record")

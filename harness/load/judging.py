@@ -48,6 +48,8 @@ class Load(Struct):
     seconds: float
     missing: int = 0
     """Processes whose record did not arrive."""
+    flooded: int = 0
+    """Bytes of different frames that came to processes which stopped reading, since they were too many."""
     objective: float | None = None
     """The objective for the 99th percentile of delivery times: it must not exceed this."""
 
@@ -91,7 +93,8 @@ def judging(
     merged = Merged(recordings, offsets)
     findings = Findings()
     complete = not load.missing and all(recording.complete for recording in recordings)
-    if complete:
+    load.flooded = sum(recording.different for recording in recordings if recording.flooded)
+    if complete and not load.flooded:
         yield from _find(merged, findings)
     yield _result(load, recordings, merged, findings, complete)
 
@@ -175,7 +178,9 @@ def _longest_stall(merged: Merged) -> float:
 
 
 def _failures(result: Result) -> Iterator[Text]:
-    """A missed objective, if the load processes themselves were fast enough for a verdict."""
+    """A flood, or a missed objective, if the load processes themselves were fast enough for a verdict."""
+    if result.load.flooded:
+        yield Text("flooding", {"mebibytes": result.load.flooded >> 20, "messages": result.messages})
     objective, worst = result.load.objective, percentile(result.times["delivery"], 99)
     if objective is not None and worst > objective and result.lag <= LAG_LIMIT:
         yield Text("slow", {"p99": f"{worst * 1000:.1f}", "objective": f"{objective * 1000:g}"})
@@ -191,5 +196,5 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
         yield Text("lag", {"lag": round(result.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
     elif stall > STALL_LIMIT:
         yield Text("stalled", {"seconds": round(stall, 1)})
-    if not result.messages:
+    if not result.messages and not result.findings.anomalies:  # else these are why
         yield Text("nothing_said")

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
+from harness.judged.bounds import LOAD_END_SECONDS, LOAD_SETTLE_SECONDS, LONGEST_SETTLE_SECONDS
 from harness.judged.machine_limits import few_files
 from harness.judged.targets import ROOT, Target
 from harness.load.options import PARENT, Options
@@ -37,6 +38,8 @@ from lab.command import EXIT_INTERRUPTED
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
+RECORD_SECONDS = 0.1
+"""Seconds more for the start and the verdict, for each user: a thousand of them say and hear much."""
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
 """Seconds that servers are told: about as in life, and yet several heartbeats in a minute."""
 
@@ -95,9 +98,15 @@ class Launch:
             await world.start_server()
             if not self.interrupts:
                 await self._start_locust(self._address(world), result)
-            while self.locust is not None and self.locust.returncode is None:
+            latest = world.now() + self._most_seconds()
+            while self.locust is not None and self.locust.returncode is None and world.now() < latest:
                 world.check_server()
                 await asyncio.sleep(POLL)
+            if self.locust is not None and self.locust.returncode is None:
+                self._kill_locust()
+                await self.locust.wait()
+                echo(self.texts.say("load.no_end"), err=True)
+                return EXIT_CODES[Outcome.INCONCLUSIVE]
         except PlayStopped:
             await self._stop_locust()
         ended = self._report_server(world)
@@ -109,6 +118,14 @@ class Launch:
             echo(Words(self.texts).text("doubt", limit), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
         return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
+
+    def _most_seconds(self) -> float:
+        """How long a load may take in all. On Locust's page, whoever started it ends it."""
+        if self.asked.web_port is not None:
+            return inf
+        seconds = self.asked.seconds
+        settle = min(max(LOAD_SETTLE_SECONDS, seconds), LONGEST_SETTLE_SECONDS)
+        return seconds + settle + LOAD_END_SECONDS + RECORD_SECONDS * self.asked.users
 
     def _lacks_files(self) -> bool:
         """Whether the system allows too few connections to one process: Locust or our server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -46,6 +47,8 @@ def add_options(parser: Any) -> None:
 def set_up(environment: Any, **_: Any) -> None:
     """Once for each process, before any test."""
     console.prepare()
+    # It logs a traceback when a socket that it writes to has been closed; how connections end is recorded.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     if environment.parsed_options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner

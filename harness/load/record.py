@@ -9,6 +9,7 @@ all processes, and turns deliveries into events again where a checker needs them
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 import uuid
@@ -24,10 +25,17 @@ from harness.history import events as history
 from harness.history import frames
 from harness.history.events import Event
 from harness.history.frames import Meaning
+from harness.judged.bounds import (
+    BYTES_PER_MESSAGE,
+    FRAME_BYTES,
+    MAX_DELIVERIES,
+    MAX_VALUES,
+    OWN_MEMORY,
+    WEIGH_EVERY,
+)
+from harness.judged.families import memory_of
 from lab.protocol import SYSTEM, Message
 
-MAX_DELIVERIES = 20_000_000
-"""Deliveries that one process keeps (240 MB). Beyond that the history is incomplete, and is not judged."""
 PIECE = 512 * 1024
 """Bytes in one piece of a recording when it is sent to another process."""
 _MAX_ODD = 200
@@ -76,6 +84,10 @@ class Recording(Struct):
     complete: bool
     defect: str = ""
     """A traceback, if the kit itself failed."""
+    flooded: bool = False
+    """Whether the server sent so much more than the users have said that nothing more was read."""
+    different: int = 0
+    """Bytes of the different frames that came."""
 
 
 def this_host() -> str:
@@ -141,6 +153,11 @@ class Recorder:
         self._conns = 0
         self._odd = 0
         self._complete = True
+        self.flooded = False
+        """Whether the server has sent so much that nothing more is read."""
+        self._said = 0
+        self._different = self._values = self._unweighed = 0
+        self._before = memory_of(os.getpid())
 
     def now(self) -> float:
         """Seconds on a clock that all processes of this machine share."""
@@ -153,6 +170,7 @@ class Recorder:
 
     def add(self, event: Event) -> None:
         """Keep an event."""
+        self._said += isinstance(event, history.Sent)
         self._events.append(event)
 
     def hear(self, client: str, conn: int, text: str | bytes) -> Meaning | None:
@@ -160,10 +178,13 @@ class Recorder:
 
         Members of a room receive the same bytes, so nearly always the result is in the cache.
         """
+        if self.flooded:
+            return None
         at = self.now()
         known = self._readings.get(text) if isinstance(text, str) else None
         if known is None:
             known = self._read(at, client, conn, text)
+            self._weigh(len(text), frames.values_in(text))
         meaning, index, columns = known
         if isinstance(meaning, Message):
             if self.heard >= MAX_DELIVERIES:
@@ -200,6 +221,28 @@ class Recorder:
             self._readings[text] = meaning, index, columns
         return meaning, index, columns
 
+    def _weigh(self, size: int, values: int) -> None:
+        """See whether a frame that is like none before is one too many, by its bytes and by our memory."""
+        self._different += size
+        self._values += values
+        self._unweighed += size + FRAME_BYTES
+        if self._unweighed < WEIGH_EVERY:
+            return
+        self._unweighed = 0
+        own = BYTES_PER_MESSAGE * self._said
+        grown = memory_of(os.getpid()) - self._before
+        self.flooded = grown > OWN_MEMORY + own or self._values > MAX_VALUES + own
+        if self.flooded:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop what came: nobody will judge it."""
+        self._messages.clear()
+        self._pages.clear()
+        self._readings.clear()
+        self._live, self._notices = _Columns(), _Columns()
+        self._events = [event for event in self._events if not isinstance(event, history.Received)]
+
     def _keep_whole(self, event: history.Received) -> None:
         self._odd += 1
         if self._odd <= _MAX_ODD:
@@ -223,6 +266,8 @@ class Recorder:
             self.lags.tobytes(),
             self._complete,
             self.defect,
+            self.flooded,
+            self._different,
         )
 
 

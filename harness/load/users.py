@@ -66,8 +66,10 @@ class Users:
         here = [person for person in self.people if not person.finished]
         return sum(len(p.unanswered) + (not (p.settled and p.is_open)) for p in here)
 
-    def end(self) -> None:
-        """Stop measuring how late this process is."""
+    def end(self, patience: float) -> None:
+        """Note who has waited in vain for so many seconds, and stop measuring how late this process is."""
+        for person in self.people:
+            person.conclude(patience)
         self._over.set()
 
     def _watch(self) -> None:

@@ -16,6 +16,7 @@ import struct
 import sys
 from functools import partial
 from types import TracebackType
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct, field
@@ -27,12 +28,15 @@ from harness.judged.environment import of_server
 from harness.judged.targets import Target
 from harness.running.run import Case, Run
 from harness.texts.problem import Problem
+from harness.verdict.judge import without_verdict
+from harness.verdict.outcome import Text
 from harness.worlds.sim.watchdog import Stuck
 
 LENGTH = struct.Struct("!I")
 """The header of a message: the number of bytes that follow."""
 DROP_ALL = b"drop"
 """The message that is no job: end all that are played, and forget those that wait."""
+_ENDED = "the process that plays simulations has ended"
 _NO_RANDOM_ADDRESSES = 0x0040000
 """ADDR_NO_RANDOMIZE, for `personality` of Linux."""
 CLEAN_UP_SECONDS = 10.0
@@ -50,6 +54,11 @@ class SimJob(Struct, tag="sim"):
     cases: list[Case]
     lean: bool = True
     with_calls: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many results it has."""
+        return len(self.cases)
 
     @property
     def until(self) -> Stuck | None:
@@ -70,6 +79,8 @@ class ContractJob(Struct, tag="contract"):
     environment: dict[str, str] = field(default_factory=dict)
     until: Stuck | None = None
     """Where it was stuck when it was played before."""
+    count: ClassVar[int] = 1
+    """How many results it has."""
 
     def again(self, done: int, stuck: Stuck) -> ContractJob:
         """The same, up to where a child was stuck."""
@@ -110,6 +121,7 @@ class ForkPool:
         self._same_addresses = same_addresses and sys.platform == "linux"
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._jobs = 0
+        self._ended: ForkPoolError | None = None  # why nothing is played any more
 
     async def __aenter__(self) -> ForkPool:
         self._process = await asyncio.create_subprocess_exec(
@@ -157,11 +169,14 @@ class ForkPool:
             waiting.cancel()
 
     async def play(self, job: SimJob) -> list[Run]:
-        """Play a job; return a run for each of its cases. Raises ForkPoolError if its process dies."""
+        """Play a job; return a run for each of its cases: without a verdict if its process has died."""
         runs: list[Run] = []
         while len(runs) < len(job.cases):  # a play that hung has ended its child early
             part = replace(job, cases=job.cases[len(runs) :])
-            runs += from_json(await self._ask(part), list[Run])
+            try:
+                runs += from_json(await self._ask(part), list[Run])
+            except ForkPoolError as error:
+                return [*runs, *(_unplayed(case, job.target, error) for case in part.cases)]
         return runs
 
     async def call(self, job: ContractJob) -> Played:
@@ -179,7 +194,7 @@ class ForkPool:
     async def recall(self, target: Target, case: Case, digest: str) -> Run:
         """Play a case again whose history had this digest; return the run with its history and calls.
 
-        Without calls if recording them changes what happens. Raises ForkPoolError if its process dies.
+        Without calls if recording them changes what happens.
         """
         job = SimJob(target, [case], lean=False, with_calls=True)
         (run,) = await self.play(job)
@@ -189,6 +204,8 @@ class ForkPool:
 
     async def _ask(self, job: Job) -> bytes:
         assert self._process.stdin is not None
+        if self._ended is not None:
+            raise self._ended
         self._jobs += 1
         number = self._jobs
         self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -214,9 +231,29 @@ class ForkPool:
                 else:
                     waiting.set_result(bytes(results))
         except (asyncio.IncompleteReadError, ConnectionError):
+            code = await self._process.wait()
+            self._ended = CrashError(signal.Signals(-code).name) if code < 0 else ForkPoolError(_ENDED)
             for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_exception(ForkPoolError("the process that plays simulations has ended"))
+                    waiting.set_exception(self._ended)
+
+
+def _unplayed(case: Case, target: Target, error: ForkPoolError) -> Run:
+    """What is known of a case whose process has died: nothing. The other cases have their verdicts."""
+    component, defect = target.component, ""
+    steps = without_verdict(case.exercise, component)
+    match error:
+        case CrashError():
+            why = Text(error.key.replace("ui.", ""), error.params)
+        case LateError():
+            why = Text("late", {"seconds": str(error)})
+        case _:
+            why, defect = Text("kit_failed"), str(error)
+    steps = [replace(step, receipt=why) for step in steps]
+    return Run(
+        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], defect,
+        component=component, case=case,
+    )  # fmt: skip
 
 
 def _before_start(same_addresses: bool) -> None:

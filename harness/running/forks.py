@@ -32,6 +32,15 @@ from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server, shortened
 from harness.judged import targets
+from harness.judged.bounds import (
+    CONTRACT_BUSY_SECONDS,
+    CONTRACT_MEMORY,
+    CONTRACT_PROCESSOR_SECONDS,
+    CONTRACT_SECONDS,
+    LARGEST_FILE,
+)
+from harness.judged.families import children
+from harness.judged.keeper import adopt_orphans
 from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import DROP_ALL, LENGTH, ContractJob, Job, SimJob, packed
 from harness.running.run import Case, Run
@@ -50,13 +59,11 @@ from harness.worlds.sim.watchdog import (
 from harness.worlds.sim.world import SimWorld
 from lab.legible import text_of
 
-CONTRACT_SECONDS = 60.0
-"""Seconds after which a contract is ended: it takes less than one, and has limits of its own."""
-LARGEST_FILE = 100 * 1024 * 1024
-"""Bytes that a play may write into one file; the largest writes a fifth."""
 _TIME_ZONE = "LAB-5:30"
 """Far from UTC (5:30 hours ahead), so that a component that takes local time for UTC is found."""
-_exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulated program
+_exit = os._exit  # the real one, also inside of a simulated program
+_REAP_SECONDS = 2.0
+"""Seconds for which what a child has left is ended, again and again."""
 
 
 class _Child(Struct):
@@ -79,6 +86,8 @@ class _Child(Struct):
             return "late", f"{CONTRACT_SECONDS:g} s"
         if code < 0 or code in DISARMED:
             return "crash", DISARMED.get(code) or signal.Signals(-code).name
+        if not error:  # nobody but the judged code would end the process in the middle of a play
+            return "crash", f"os._exit({code})"
         return "defect", text_of(error) or "a play has just ended"
 
 
@@ -117,6 +126,7 @@ class _Parent:
                         self._read_from(key.fd)
                 for child in self._children.values():
                     child.stuck = child.stuck or child.watch.look()
+                self._end_orphans()
             return True
         finally:
             self._drop_all()
@@ -131,6 +141,18 @@ class _Parent:
             child.watch.wait()  # else it could still write to the folder that is removed next
             child.watch.close()
         self._children.clear()
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """End what a child has started and let go of: we are the parent of such processes."""
+        ours = {child.watch.pid for child in self._children.values()}
+        deadline = time.monotonic() + _REAP_SECONDS
+        while (left := set(children(os.getpid())) - ours) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
     def _take_jobs(self) -> None:
         data = os.read(0, 1 << 16)
@@ -158,7 +180,12 @@ class _Parent:
     def _fork(self, number: int, job: Job) -> _Child:
         """Let a child play a job."""
         reader, writer = os.pipe()
-        limits = (contracts.BUSY_SECONDS, contracts.MOST_MEMORY, CONTRACT_SECONDS)
+        limits = (
+            CONTRACT_BUSY_SECONDS,
+            CONTRACT_MEMORY,
+            CONTRACT_SECONDS,
+            CONTRACT_PROCESSOR_SECONDS,
+        )
         watch = Watch(*limits if isinstance(job, ContractJob) else (), is_again=job.until is not None)
         pid = os.fork()
         if pid == 0:
@@ -182,11 +209,14 @@ class _Parent:
         del self._children[reader]
         code = child.watch.wait()
         results, error = _results_in(child.written)
-        if code and code not in DISARMED and not error and child.stuck is None:
+        count = len(child.results) + len(results)
+        is_answered = count >= child.job.count or (code == 0 and len(results) > 0)
+        if not is_answered and code not in DISARMED and not error and child.stuck is None:
             child.stuck = child.watch.ended(code)
         child.watch.close()
-        if code == 0:  # also if it seemed to be stuck a moment before
-            self._answer(b'[%d,"","",[%b]]' % (child.number, b",".join([*child.results, *results])))
+        if is_answered:  # however it ended then, or seemed to be stuck
+            found = [*child.results, *results][: child.job.count]
+            self._answer(b'[%d,"","",[%b]]' % (child.number, b",".join(found)))
         elif child.stuck is not None and child.stuck.why != "late" and child.tries < MOST_TRIES:
             again = self._fork(child.number, child.job.again(len(results), child.stuck))
             again.results, again.tries = [*child.results, *results], 1 if results else child.tries + 1
@@ -249,12 +279,6 @@ def _play_contract(job: ContractJob, watch: Watch, answer: Callable[[Played], No
     time.tzset()
     sys.dont_write_bytecode = True
     folder = Path(tempfile.mkdtemp(dir=SimWorld.disk))
-    ours = _getpid()
-
-    def count(turn: int, is_judged: bool) -> None:
-        if _getpid() != ours:
-            _exit(0)  # the component has made a copy of this process, which would play and answer, too
-        watch.turns.count(turn, is_judged)
 
     def answer_and_exit(played: Played) -> None:
         """Answer where the component will not let us go on."""
@@ -264,9 +288,9 @@ def _play_contract(job: ContractJob, watch: Watch, answer: Callable[[Played], No
             _exit(CLOSED)
         _exit(0)
 
-    watched = contracts.Watched(count, job.until, answer_and_exit)
+    watched = contracts.Watched(watch.turns.count, job.until, answer_and_exit)
     played = contracts.play_contract(job.component, job.where, folder, watched=watched)
-    count(0, is_judged=False)
+    watch.turns.count(0, is_judged=False)
     answer(played)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -327,6 +351,7 @@ def main() -> None:
     """Play the jobs that are read from standard input."""
     end_with_parent(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
+    adopt_orphans()
     parent = _Parent(int(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder

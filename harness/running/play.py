@@ -5,7 +5,6 @@ A scenario, played in a world, leaves a history; checkers turn the history into 
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,9 +16,17 @@ from random import Random
 from harness.contracts.result import Played
 from harness.history.events import Event, Step
 from harness.history.index import HistoryIndex
+from harness.judged.bounds import (
+    CERTAIN_SECONDS,
+    HURRIED_READY_SECONDS,
+    HURRIED_SECONDS,
+    LONGEST_TIMEOUT,
+    PLAY_SECONDS,
+)
 from harness.judged.machine_limits import AT_THE_END, limit_of
 from harness.judged.targets import Target
 from harness.running.direct_calls import add_contract
+from harness.running.limit import limited
 from harness.running.run import Run, kit_failed
 from harness.scenarios import script
 from harness.scenarios.catalogue import SCENARIOS
@@ -38,10 +45,6 @@ SoFar = Callable[[], Run]
 """What is certain in the middle of a play."""
 Begun = Callable[[SoFar], None]
 """Is called once when a play has begun."""
-MAX_SECONDS = 150.0
-"""No exercise takes longer, apart from waiting for a server's own long timeouts."""
-CERTAIN_SECONDS = 14.0
-"""The same once a failure is certain, in the live world."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,19 @@ async def play(
     *,
     contract: Played | None = None,
     skip_slow: bool = False,
+    is_hurried: bool = False,
     progress: Callable[[Event], None] | None = None,
     begun: Begun | None = None,
 ) -> Run:
     """Play an exercise in the live world; `contract` is what direct calls of its component have shown.
 
+    Where another exercise of the same server had to be stopped, less is waited for (`is_hurried`).
+
     `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
     on the steps that are over, for as long as it goes on.
     """
     try:
-        return await _played(exercise, target, seed, contract, skip_slow, progress, begun)
+        return await _played(exercise, target, seed, contract, skip_slow, is_hurried, progress, begun)
     except Exception as error:
         if limit_of(error):
             raise  # it is this machine that lacks something
@@ -113,11 +119,15 @@ async def _played(
     seed: str,
     contract: Played | None,
     skip_slow: bool,
+    is_hurried: bool,
     progress: Callable[[Event], None] | None,
     begun: Begun | None,
 ) -> Run:
     world = LiveWorld(target, exercise, seed)
-    world.skip_slow = skip_slow
+    world.skip_slow, world.is_hurried = skip_slow, is_hurried
+    if is_hurried:
+        world.slow_seconds /= 2
+        world.longest_wait = HURRIED_READY_SECONDS
     world.is_broken = contract is not None and bool(contract.found)
     if progress:
         world.on_step = progress
@@ -157,7 +167,7 @@ async def play_in(world: ServedWorld, prepared: PreparedRun) -> Run:
     defect = ""
     try:
         try:
-            await _with_limit(prepared, world)
+            await limited(_all_of_it(prepared, world), world, partial(_most_seconds, world, prepared))
         except PlayStopped:
             with suppress(PlayStopped):
                 await world.check_end()  # the server's end may be the reason
@@ -213,27 +223,15 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
     )
 
 
-async def _with_limit(prepared: PreparedRun, world: ServedWorld) -> None:
-    """Play to the end, with a time limit that depends on this server's intervals."""
-
-    async def all_of_it() -> None:
-        await prepared.play(world)
-        await world.settle()
-
-    task = asyncio.create_task(all_of_it(), name="plays")
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=1.0)
-            if world.now() > _most_seconds(world, prepared):
-                raise PlayStopped
-        await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def _all_of_it(prepared: PreparedRun, world: ServedWorld) -> None:
+    await prepared.play(world)
+    await world.settle()
 
 
-def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> float:
-    """How long a play may take: its server's own timeouts may be long."""
-    is_certain = world.most_vain < inf and (world.vain or world.is_broken)
-    most = CERTAIN_SECONDS if is_certain else MAX_SECONDS
-    return most + prepared.timeouts * world.timeout + prepared.intervals * world.heartbeat
+def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> tuple[float, bool]:
+    """How long a play may take, and whether that is news: its server's own timeouts may be long."""
+    is_certain = world.most_vain < inf and (world.vain > 0 or world.is_broken)
+    certain = HURRIED_SECONDS if world.is_hurried else CERTAIN_SECONDS
+    most = certain if is_certain else PLAY_SECONDS
+    own = prepared.timeouts * min(world.timeout, LONGEST_TIMEOUT) + prepared.intervals * world.heartbeat
+    return most + own, not is_certain

@@ -6,6 +6,7 @@ import contextlib
 from random import Random
 
 from harness.history.events import Called, Server, digest
+from harness.judged.bounds import FEW_EVENTS, MORE_EVENTS, PLAY_MEMORY, PROCESSES, WRITTEN
 from harness.judged.targets import Target
 from harness.running.play import judged, play_in, prepared_exercise, prepared_script
 from harness.running.run import Case, Run
@@ -15,14 +16,10 @@ from harness.worlds.sim import modules
 from harness.worlds.sim.latency_model import CAMPUS, LatencyModel
 from harness.worlds.sim.observed import observed
 from harness.worlds.sim.simulator import MOST_WAITING, Endless, Simulator, TurnReached
-from harness.worlds.sim.watchdog import MOST_MEMORY, Stuck, Turns
+from harness.worlds.sim.watchdog import Stuck, Turns
 from harness.worlds.sim.world import NEW_YEAR, SimWorld
 from lab import command as _  # noqa: F401 - the reference server is imported once, and not in every run
 
-FEW_EVENTS = 6_000
-"""Events after which a server counts as flooding in a small play, which has 2,000 at the most."""
-MORE_EVENTS = 100
-"""More of them for each heartbeat interval that it lasts."""
 QUICK = 1 / 3
 """The share of small plays with short heartbeat intervals, in which one second is already slow."""
 
@@ -101,7 +98,11 @@ def _end_of(stuck: Stuck, world: SimWorld) -> Server:
         case "waiting":
             return Server(now, "unbounded", {"waiting": MOST_WAITING, "output": [stuck.where]})
         case "memory":
-            return Server(now, "unbounded", {"mebibytes": MOST_MEMORY // 2**20, "output": [stuck.where]})
+            return Server(now, "unbounded", {"mebibytes": PLAY_MEMORY // 2**20, "output": [stuck.where]})
+        case "files":
+            return Server(now, "unbounded", {"written": WRITTEN // 2**20, "output": [stuck.where]})
+        case "processes":
+            return Server(now, "unbounded", {"processes": PROCESSES, "output": [stuck.where]})
     if starts[-1:] == ["started"]:
         why = {"why": "not_listening", "seconds": READY_SECONDS, "output": [stuck.where]}
         return Server(now, "not_ready", why)

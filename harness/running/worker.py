@@ -38,6 +38,8 @@ class Job(Struct):
     """What direct calls of its component have shown."""
     keep: bool = False
     """Whether its history is wanted even if it passes."""
+    is_hurried: bool = False
+    """Whether another exercise of the same server had to be stopped."""
 
 
 class WorkerKilled(RuntimeError, Problem):  # noqa: N818 - named for what it says
@@ -96,7 +98,14 @@ async def _main() -> None:
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
     job = from_json(sys.stdin.buffer.read(), Job)
-    run = await play(job.exercise, job.target, job.seed, contract=job.contract, skip_slow=job.skip_slow)
+    run = await play(
+        job.exercise,
+        job.target,
+        job.seed,
+        contract=job.contract,
+        skip_slow=job.skip_slow,
+        is_hurried=job.is_hurried,
+    )
     is_wanted = job.keep or run.outcome is not Outcome.PASSED
     run.history = shortened(run.history) if is_wanted else []
     sys.stdout.buffer.write(to_json(run))

@@ -104,6 +104,12 @@ async def play(plan: Plan, world: World) -> None:
 
     if world.skip_slow and world.timeout > SLOW_TIMEOUT:
         return
+    if world.timeout > world.longest_timeout:
+        world.note("too_long_timeout", [world.timeout, world.longest_timeout])
+        for step in ("3.3", "3.4"):
+            with world.step(step):
+                pass
+        return
     if world.timeout > SLOW_TIMEOUT:
         world.announce_wait(WATCHED * world.timeout)
     with world.step("3.3"):
@@ -299,6 +305,11 @@ def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]
     if "3.3" not in index.steps and index.finished("3.2"):
         left_out = StepCheck([], Text("slow_left_out"), skipped=Text("slow_left_out"))
         return {"3.3": left_out, "3.4": left_out}
+    if index.notes["too_long_timeout"]:
+        seconds, most = index.notes["too_long_timeout"][0]
+        doubt = Text("too_long_timeout", {"seconds": f"{seconds:g}", "most": f"{most:g}"})
+        unknown = StepCheck([], Text("nothing"), doubt)
+        return {"3.3": unknown, "3.4": unknown}
     listener, asker = people["listener"], people["asker"]
     storm = presence.too_many_heartbeats(index, [listener, asker], listener.heartbeat)
     if not index.notes["watched_until"]:

@@ -10,6 +10,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from math import inf
 
 from harness.history import events as history
 from harness.history.events import Event
@@ -30,6 +31,10 @@ class World(Surroundings):
         """Whether the world can stop and start the server."""
         self.skip_slow = False
         """Whether steps that wait for long timeouts are left out."""
+        self.longest_timeout = inf
+        """Seconds of the server's own timeout that are waited for at the most."""
+        self.is_hurried = False
+        """Whether another play of the same server had to be stopped."""
         self.is_broken = False
         """Whether a failure is certain before anything is played: then less is waited for."""
         self.on_step: Callable[[Event], None] = lambda event: None

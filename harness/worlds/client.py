@@ -27,6 +27,8 @@ from lab.protocol import HEARTBEAT_INTERVAL, MAX_FRAME, MAX_PAGE, OFFLINE_TIMEOU
 
 QUIET = 0.3
 """Seconds without a frame after which a server that answers no `presence` counts as done."""
+LONGEST_QUIET = 5.0
+"""Seconds after which it does in any case."""
 SEND_PATIENCE = 10.0
 """Seconds for which a server may refuse to read what a client sends."""
 
@@ -59,6 +61,9 @@ class Client:
         self.notices: list[Message] = []
         self.presence_frames: list[frames.PresenceFrame] = []
         self.pages: list[frames.History] = []
+        self.pages_ahead = 0
+        """Pages that went on where the last one in their room had ended, since it was last joined."""
+        self._reached: dict[str, int] = {}
         self.errors = 0
         self.heartbeats = 0
         self._ws: Connection | None = None
@@ -178,8 +183,8 @@ class Client:
         self.received += 1
         excerpt = None if frame is not None else repr(text[:200])
         page = reading.meaning if isinstance(reading.meaning, frames.History) else None
-        world.timeline.heard(size, len(page.messages) if page else 0)
-        if size > frames.SHORT and page is None and not isinstance(reading.meaning, Message):
+        world.timeline.heard(size, frames.values_in(text), len(page.messages) if page else 0)
+        if not frames.is_small(text) and page is None and not isinstance(reading.meaning, Message):
             frame = history.cut(frame)  # nobody needs more of it, and there may be many
         world.record(history.Received(world.now(), self.name, self.conn, frame, size, excerpt))
         world.readings.append(reading)
@@ -198,6 +203,7 @@ class Client:
                     raw["content"] = world.same(message.content)
                     self._remember(message)
                 self.pages.append(page)
+                self._note_progress(page)
             case frames.PresenceFrame() as presence_frame:
                 self.presence_frames.append(presence_frame)
             case frames.Connected() as connected:
@@ -206,6 +212,13 @@ class Client:
                 self.errors += 1
             case frames.Heartbeat():
                 self.heartbeats += 1
+
+    def _note_progress(self, page: frames.History) -> None:
+        """See whether a page goes on where the last one has ended, or repeats what came."""
+        reached = page.messages[-1].sequence if page.messages else 0
+        if reached > self._reached.get(page.room, 0):
+            self._reached[page.room] = reached
+            self.pages_ahead += 1
 
     def _remember(self, message: Message) -> None:
         if message.sequence > self.newest[message.room]:
@@ -250,6 +263,7 @@ class Client:
         if since is not None or self.writes_nulls:
             frame["since"] = since
         self._inside.add(room)
+        self._reached.pop(room, None)
         await self._send(frame)
         await self.fence()
         self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
@@ -314,7 +328,8 @@ class Client:
                 raise Gone
             self.world.fences = False
         seen, quiet_since = self.received, self.world.now()
-        while self.world.now() - quiet_since < QUIET and self.is_open:
+        latest = quiet_since + LONGEST_QUIET
+        while self.world.now() - quiet_since < QUIET and self.world.now() < latest and self.is_open:
             await self.world.pause(QUIET / 10)
             if self.received != seen:
                 seen, quiet_since = self.received, self.world.now()
@@ -338,8 +353,8 @@ class Client:
             return None
 
         def missing() -> int:
-            # A long replay may come before the answer: each of its pages is progress.
-            return 0 if answer() or not self.is_open else MANY - len(self.pages)
+            # A long replay may come before the answer: each of its pages is progress, if it brings something.
+            return 0 if answer() or not self.is_open else MANY - self.pages_ahead
 
         await self.world.until(missing)
         return answer()

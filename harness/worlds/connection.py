@@ -17,11 +17,12 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.messages import MAX_FRAGMENTS
-from websockets.exceptions import TooManyFragments
-from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.exceptions import ProtocolError, TooManyFragments
+from websockets.frames import CTRL_OPCODES, DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, Protocol, State
 
 from harness.history.faults import FaultKind, Way
+from harness.judged.bounds import MAX_CONTROLS
 from harness.worlds.library_errors import violation_of
 
 _WHOLE_TEXT = 0x81
@@ -43,6 +44,7 @@ class Connection(ClientConnection):
         self._need = 0  # bytes that the frame has, as far as is known
         self._room = _room(self.protocol)  # bytes that the payload of the next frame may have
         self._parts: list[Frame] = []  # of a message in fragments
+        self._controls = 0  # control frames that have come
         self._is_over = False  # no message is given out any more: all bytes go to the library
         self.inbound = self.outbound = Way.FLOWS
 
@@ -174,6 +176,11 @@ class Connection(ClientConnection):
         return head[0] & _OPCODE not in _OPCODES or head[1] >= _MASKED or size > self._room
 
     def _hand_over(self, frame: bytes) -> None:
+        self._controls += frame[0] & _OPCODE in CTRL_OPCODES
+        if self._controls > MAX_CONTROLS:
+            words = "too many control frames"
+            self._fail(CloseCode.POLICY_VIOLATION, words, ProtocolError(words))
+            return
         super().data_received(frame)
         self._room = _room(self.protocol)
         if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:

@@ -22,12 +22,11 @@ from websockets.exceptions import WebSocketException
 from websockets.sync import client as blocking
 from websockets.uri import parse_uri
 
+from harness.judged.bounds import LARGEST_FRAME
 from harness.judged.targets import as_user
 from harness.worlds.connection import Connection
 from harness.worlds.library_errors import NotOpened, why_not_opened
 
-MAX_FRAME = 8 * 1024 * 1024
-"""Bytes: larger frames than the contract allows are read, so that they can be reported."""
 NARROW = 4096
 """Bytes that the system buffers for a client that does not read."""
 _CLOSE_SECONDS = 1.0
@@ -36,7 +35,7 @@ _OPTIONS: dict[str, Any] = {
     "proxy": None,
     "compression": None,
     "ping_interval": None,
-    "max_size": MAX_FRAME,
+    "max_size": LARGEST_FRAME,
     "max_queue": None,
     "close_timeout": _CLOSE_SECONDS,
     "user_agent_header": None,

@@ -46,6 +46,7 @@ _VIOLATIONS = {
     "expected a continuation frame": "fragments",
     "unexpected continuation frame": "fragments",
     "incomplete fragmented message": "fragments",
+    "too many control frames": "pings",
     "close frame too short": "close_frame",
     "invalid status code": "close_frame",
 }

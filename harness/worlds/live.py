@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.history import events as history
 from harness.judged import environment
+from harness.judged.bounds import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_VAIN
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
@@ -24,8 +25,6 @@ _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER for 0 seconds: closing discards what was not sent, and resets the connection."""
 WEIGH_EVERY = 0.1
 """Seconds between two looks at a server's memory."""
-MOST_VAIN = 12.0
-"""Seconds of waits in vain after which a play ends: one of six, one of three, and some short ones."""
 QUIET = 2.0
 """Seconds in which nothing came that is due, after which we look whether the server still accepts clients.
 
@@ -51,9 +50,14 @@ class LiveWorld(ServedWorld):
         timeline = Timeline(secrets.token_hex(3))
         timeline.record(history.Began(0.0, exercise, seed, timeline.nonce, self.kind, time.time()))
         super().__init__(target, timeline)
-        self.most_vain, self.quiet = MOST_VAIN, QUIET
+        self._bound()
         self._epoch = time.time() - self.now()
         self._watch = asyncio.create_task(self._watch_machine(), name="watches the machine")
+
+    def _bound(self) -> None:
+        """Wait for so long, and no longer: here, waiting takes time."""
+        self.most_vain, self.quiet = MOST_VAIN, QUIET
+        self.longest_wait, self.longest_timeout = LONGEST_WAIT, LONGEST_TIMEOUT
 
     async def moment(self) -> float:
         """Let some milliseconds pass; a longer time, when this process did not run, does not count."""
@@ -157,4 +161,4 @@ class _SecondLiveWorld(LiveWorld):
 
     def __init__(self, first: LiveWorld) -> None:
         ServedWorld.__init__(self, first.target, first.timeline, first)
-        self.most_vain, self.quiet = MOST_VAIN, QUIET
+        self._bound()

@@ -21,6 +21,7 @@ from harness.history import events as history
 from harness.history.index import DYING_SECONDS
 from harness.history.printed import Output
 from harness.judged import machine_limits
+from harness.judged.bounds import HURRIED_READY_SECONDS, MUCH_OUTPUT, REFERENCE_MEMORY, SERVER_MEMORY
 from harness.judged.own_code import methods_of, own_code
 from harness.judged.programs import windows_script
 from harness.judged.targets import CommandNotFound, Target
@@ -38,12 +39,6 @@ from harness.worlds.torn import Sizes, Watch, sizes
 READY_SECONDS = 10.0
 _READS = 32
 """Times that the rest of a server's output is read, when it has ended."""
-MUCH_OUTPUT = 16 * 1024 * 1024
-"""Bytes of output above which a server prints too much, which is noted."""
-MOST_MEMORY = 400 * 1024 * 1024
-"""Bytes that the reference server may take, with whatever component: mostly it takes a tenth."""
-MOST_MEMORY_OF_OTHERS = 2 * 1024 * 1024 * 1024
-"""Bytes that another server may take, whose language we do not know."""
 WRITE_SECONDS = 1.0
 """Seconds within which a server stores what it received, if it ever does."""
 GONE_SECONDS = 2.0
@@ -271,8 +266,8 @@ class ServedWorld(World):
     async def _wait_ready(self, process: Process | None) -> None:
         """Return when a client that connects is sent `connected`; else record what happened instead."""
         began = last = self.now()
-        waited = 0.0
-        while waited <= READY_SECONDS:
+        waited, most = 0.0, HURRIED_READY_SECONDS if self.is_hurried else READY_SECONDS
+        while waited <= most:
             if process is not None and process.exit_code is not None:
                 self._check_refused(process)
                 self._reported.add(process.pid)
@@ -288,7 +283,7 @@ class ServedWorld(World):
             if process is None and found["why"] in _FINAL and waited > 1.0:
                 break
         more = await self._why_not_ready(process, str(found["why"]))
-        self._event("not_ready", **{"seconds": READY_SECONDS, **found, **more})
+        self._event("not_ready", **{"seconds": most, **found, **more})
         raise PlayStopped
 
     async def _look(self, seconds: float = greeting.SECONDS) -> dict[str, object]:
@@ -445,7 +440,7 @@ class ServedWorld(World):
     @property
     def most_memory(self) -> int:
         """Bytes that the server may take."""
-        return MOST_MEMORY if self.target.component else MOST_MEMORY_OF_OTHERS
+        return REFERENCE_MEMORY if self.target.component else SERVER_MEMORY
 
     def has_outgrown(self, process: Process) -> bool:
         """Whether it takes more memory than a chat needs. (A simulated one is watched from outside.)"""
@@ -508,6 +503,10 @@ class ServedWorld(World):
         """Record that so little came of what was due in this time, and raise PlayStopped."""
         self._event("slow", seconds=round(seconds, 1), came=came, due=due)
         raise PlayStopped
+
+    def takes_too_long(self, seconds: float) -> None:
+        """Record that all that is done here was not over after so many seconds."""
+        self._event("slow", seconds=round(seconds, 1))
 
     async def check_blocked(self) -> None:
         """If the server does not even greet a new client, record where it is, and raise PlayStopped."""

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import inf
+from time import process_time
 from typing import Any
 
 from harness.history import events as history
@@ -103,6 +104,9 @@ class Surroundings(ABC):
         """Seconds that were waited in vain: once there are some, a failure is certain."""
         self.most_vain = inf
         """Seconds of them after which nothing more is waited for."""
+        self.slow_seconds = SLOW_SECONDS
+        self.longest_wait = inf
+        """Seconds after which one wait is in vain, however much has come meanwhile."""
         self.quiet = inf
         """Seconds without a frame that is due, after which we look whether new clients are accepted."""
         self.pace = Pace(timeline)
@@ -153,11 +157,13 @@ class Surroundings(ABC):
         """
         due = left = int(remaining())
         waited = in_all = 0.0
+        busy = process_time()
         is_probed = False
         limit = self.patience if patience is None else patience
         self.pace.begin()
         while left:
-            if waited > limit:
+            used = process_time() - busy  # a flood keeps us from waiting, and counts as that
+            if waited > limit or max(in_all, used) > max(self.longest_wait, 3 * limit):
                 await self._in_vain(limit, may_hang=may_hang)
                 return False
             self.check_server()
@@ -172,7 +178,7 @@ class Surroundings(ABC):
                 if not is_probed and self.pace.quiet > self.quiet:
                     is_probed = True
                     await self.check_alive()  # which it does not have to be for as long as our patience lasts
-                if in_all > SLOW_SECONDS > waited and due - left < SMALL_PART * due < MANY / 10:
+                if in_all > self.slow_seconds > waited and due - left < SMALL_PART * due < MANY / 10:
                     self.too_slow(in_all, due - left, due)
             less = int(remaining())
             if less < left:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from harness.history import events as history
 from harness.history.events import Event, History
 from harness.history.frames import Reading
+from harness.judged.bounds import FRAME_BYTES, MAX_BYTES, MAX_EVENTS, MAX_VALUES, OWN_MEMORY, WEIGH_EVERY
+from harness.judged.families import memory_of
 
-MAX_EVENTS = 60_000
-"""Events, and messages in pages of history, after which a server counts as flooding: a run has 10,000."""
-MAX_BYTES = 500 * 1024 * 1024
-"""Bytes of frames, likewise: a run has a hundred mebibytes."""
+_BLOWN_UP = 100
+"""Bytes here that one byte of JSON may become at most: what is more, others than the server have made."""
 _LONG = 1024
 """Characters above which one copy of a text is kept for all frames that contain it."""
 
@@ -32,7 +33,9 @@ class Timeline:
         self.frames = 0
         """Frames that have come, to all clients."""
         self._messages = 0
-        self._bytes = 0
+        self._bytes = self._values = 0
+        self._unweighed = 0
+        self._memory = self._before = self._weight()
         self.flooded = False
         """Whether the server sent so much that nothing more is read."""
         self._asides: list[tuple[int, Event]] = []  # each with the number of events before it
@@ -54,14 +57,30 @@ class Timeline:
     def record(self, event: Event) -> None:
         """Add an event to the history. A server that sends without end is recorded once."""
         self.history.append(event)
-        if len(self.history) + self._messages > self.most_events or self._bytes > MAX_BYTES:
+        is_many = len(self.history) + self._messages > self.most_events or self._values > MAX_VALUES
+        if is_many or self._bytes > MAX_BYTES or self._is_heavy:
             self._flooded()
 
-    def heard(self, size: int, messages: int = 0) -> None:
-        """A frame of so many bytes has come, with so many messages in a page of history."""
+    def heard(self, size: int, values: int = 0, messages: int = 0) -> None:
+        """A frame of so many bytes and values has come, with so many messages in a page of history."""
         self.frames += 1
         self._bytes += size
+        self._values += values
         self._messages += messages
+        self._unweighed += size + FRAME_BYTES
+        if self._unweighed > WEIGH_EVERY:
+            self._unweighed = 0
+            self._memory = self._weight()
+
+    @property
+    def _is_heavy(self) -> bool:
+        """Whether what came has taken too much of our memory, by the last look."""
+        grown = self._memory - self._before
+        return OWN_MEMORY < grown < _BLOWN_UP * self._bytes + FRAME_BYTES * self.frames
+
+    def _weight(self) -> int:
+        """Bytes that this process has."""
+        return memory_of(os.getpid())
 
     def _flooded(self) -> None:
         if not self.flooded:

@@ -221,6 +221,25 @@ def test_missing_record_is_inconclusive() -> None:
     assert [reason.key for reason in result.reasons] == ["missing"]
 
 
+def test_a_flood_fails_a_load_and_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot come from what was said is the server's doing: nothing more is read, nor judged."""
+    monkeypatch.setattr("harness.load.record.MAX_VALUES", 1000)
+    monkeypatch.setattr("harness.load.record.WEIGH_EVERY", 10_000)
+    story = Story(2)
+    monkeypatch.setattr("harness.load.record.BYTES_PER_MESSAGE", 1000)
+    story = chat(people=2)
+    (recorder,) = story.recorders
+    for kind, is_flood in (("one", False), ("two", True), ("three", True)):
+        story.hear(0, {"type": kind, "data": [0] * 4000})
+        assert recorder.flooded is is_flood
+    recording = recorder.finish()
+    assert recording.different < 30_000
+    assert (recording.messages, recording.pages, recording.live) == ([], [], [])
+    result = verdict(story)
+    assert result.outcome is Outcome.FAILED
+    assert [reason.key for reason in result.reasons][:1] == ["flooding"]
+
+
 def test_a_limit_of_this_machine_leaves_a_load_open() -> None:
     """A user that found no open file to connect with is no finding."""
     story = chat()
@@ -230,6 +249,16 @@ def test_a_limit_of_this_machine_leaves_a_load_open() -> None:
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.findings.anomalies == []
     assert [reason.key for reason in result.reasons] == ["own_limit"]
+
+
+def test_requests_that_nobody_answered_are_why_a_load_is_silent() -> None:
+    """Then it is no doubt: the server has brought it about."""
+    story = Story(2)
+    story.recorders[0].add(GaveUp(story.clock, "user0", story.conns[0], "presence", 8.0, "room1-run"))
+    result = verdict(story)
+    assert result.outcome is Outcome.FAILED
+    assert names(result) == {"unanswered_request"}
+    assert result.reasons == []
 
 
 def test_a_silent_load_shows_nothing() -> None:

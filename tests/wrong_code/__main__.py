@@ -14,23 +14,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from harness.judged.targets import find_folder
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from harness.zoo.animals import ANIMALS
 from tests.wrong_code.cases import components, servers
+from tests.wrong_code.measured import CHATLAB, play
 
 SECONDS = {"live": 30.0, "sim": 10.0}
 """Seconds that an exercise may take, with its small scene."""
@@ -55,7 +51,7 @@ class Measured:
 
     name: str
     world: str
-    exit: int
+    exit: int | None
     seconds: float
     mebibytes: int
     outcome: str
@@ -112,44 +108,10 @@ def measure(case: Case, world: str, most: float) -> Measured:
             (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / path).write_text(text, encoding="utf-8")
         words = ["check", str(case.exercise), *case.options, "--world", world, "--seed", "1"]
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("chatlab"), *words, "--json", "verdict.json"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=(Path(folder) / "output.txt").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-        memory = 0
-        while process.poll() is None:
-            time.sleep(0.1)
-            memory = max(memory, _memory(process.pid))
-            if time.monotonic() - began > most:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        seconds = time.monotonic() - began
+        played = play([*CHATLAB, *words, "--json", "verdict.json"], Path(folder), most)
         outcome, says = _verdict(Path(folder))
-    code = process.wait()
-    return Measured(case.name, world, code, round(seconds, 1), memory // 2**20, outcome, says)
-
-
-def _memory(pid: int) -> int:
-    """Bytes of a process and all below it; what several share counts once."""
-    found = 0
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for each in family:
-        try:
-            text = Path(f"/proc/{each.pid}/smaps_rollup").read_text(encoding="ascii")
-        except OSError:
-            continue
-        found += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
-    return found
+    memory = played.ours + played.judged
+    return Measured(case.name, world, played.exit, played.seconds, memory, outcome, says)
 
 
 def _verdict(folder: Path) -> tuple[str, str]:
@@ -192,7 +154,7 @@ def main() -> int:
                 found.append(each)
                 mark = "!" if _is_over(each) else " "
                 print(
-                    f"{mark}{each.world:4} {each.seconds:6.1f} s {each.mebibytes:5} MB  exit {each.exit:3}  "
+                    f"{mark}{each.world:4} {each.seconds:6.1f} s {each.mebibytes:5} MB  exit {each.exit!s:4} "
                     f"{each.outcome:12} {each.name:50} {each.says}",
                     flush=True,
                 )

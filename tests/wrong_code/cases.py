@@ -23,16 +23,21 @@ def answer(component: str) -> str:
     return (ROOT / "solutions" / EXERCISES[number] / f"{component}.py").read_text(encoding="utf-8")
 
 
+def changed(text: str, changes: list[dict[str, str]], name: str) -> str:
+    """A text with other words in some places."""
+    for change in changes:
+        assert change["was"] in text, f"{name}: {change['was']!r} is not there (any more)"
+        text = text.replace(change["was"], change["now"])
+    return text
+
+
 def components() -> dict[str, tuple[str, str]]:
     """By a name, the component and its source code. The stubs are among them."""
     found = {}
     for case in _CASES["components"]:
-        component, text = case["component"], answer(case["component"])
+        component = case["component"]
         name = f"{component}: {case['what']}"
-        for change in case["changes"]:
-            assert change["was"] in text, f"{name}: {change['was']!r} is not there (any more)"
-            text = text.replace(change["was"], change["now"])
-        found[name] = component, text
+        found[name] = component, changed(answer(component), case["changes"], name)
     for number, component in COMPONENTS.items():
         stub = ROOT / "exercises" / EXERCISES[number] / f"{component}.py"
         found[f"{component}: the stub"] = component, stub.read_text(encoding="utf-8")

@@ -63,6 +63,8 @@ def _without_pytest(name: str) -> ModuleType:
 
 time_machine = _without_pytest("time_machine")
 
+_posix = sys.modules.get("posix")
+"""Where `os` has most of its functions from."""
 _MONOTONIC = [
     getattr(time, name) for name in ("CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME")
     if hasattr(time, name)
@@ -97,6 +99,8 @@ class StdlibPatches:
             clock.time_ns = self._time_of_day
             for place, name, new in self._replacements():
                 stack.enter_context(mock.patch.object(place, name, new))
+                if place is os and hasattr(_posix, name):
+                    stack.enter_context(mock.patch.object(_posix, name, new))
             stack.enter_context(_generator_hooks())
             stack.enter_context(_own_random(self._simulator.seed))
             stack.enter_context(_own_logging())

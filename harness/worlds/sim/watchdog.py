@@ -12,9 +12,11 @@ one.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import faulthandler
+import json
 import mmap
 import os
 import re
@@ -28,16 +30,19 @@ import psutil
 from msgspec import Struct
 
 import lab
+from harness.judged.bounds import (
+    BLOCKED_SECONDS,
+    BUSY_SECONDS,
+    PLAY_MEMORY,
+    PROCESSES,
+    STILL_SECONDS,
+    WRITTEN,
+)
+from harness.judged.families import descendants, memory_of, written_by
 from harness.worlds.sim.source_locations import is_library, place_at
 
 TICK = 0.025
 """Seconds between two looks."""
-BUSY_SECONDS = 2.0
-"""Seconds of processor time in one turn after which it counts as an endless loop."""
-BLOCKED_SECONDS = 8.0
-"""Seconds in one turn for which it sleeps, likewise: it waits for something outside of the simulation."""
-MOST_MEMORY = 200 * 1024 * 1024
-"""Bytes that a play may take in addition: the largest takes half of that."""
 MORE_MEMORY = 1.4
 """The same for a play up to where another one had taken too much, by which factor."""
 MOST_TRIES = 3
@@ -45,10 +50,13 @@ MOST_TRIES = 3
 CLOSED = 99
 """The exit code of a child that cannot answer, since the judged code has closed descriptors not its own."""
 CHANGED = 98
-"""The exit code of a child whose judged code has changed Python's builtins, so that ours failed."""
+"""The exit code of a child whose judged code has changed Python's own modules, so that ours failed."""
 DISARMED = {CLOSED: "os.close", CHANGED: "builtins"}
 """What the judged code has done, by these exit codes."""
-_BUILTINS = dict(vars(builtins))
+_OWN = (builtins, asyncio, asyncio.BaseEventLoop, asyncio.Task, asyncio.Event, os, time, json)
+"""What of Python's own our code relies on most, where it plays."""
+_BEFORE = [dict(vars(each)) for each in _OWN]
+_exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulated program
 _HIGH = 900
 """The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
 _SIGNAL = getattr(signal, "SIGUSR1", None)
@@ -61,9 +69,10 @@ _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>
 
 
 class Stuck(Struct, frozen=True):
-    """A process that did not go on: in which turn, why (`busy`, `blocked`, `memory`), and where in the code.
+    """A process that did not go on: in which turn, why (`busy`, `blocked`), and where in the code.
 
-    Or (`ended`) it was ended in that turn, with this exit code; or (`late`) it went on for too long.
+    Or it took too much (`memory`, `processes`, `files`); or (`ended`) it was ended in that turn, with this
+    exit code; or (`late`) it went on for too long.
     """
 
     turn: int
@@ -77,9 +86,16 @@ class Turns:
 
     def __init__(self) -> None:
         self._numbers = memoryview(mmap.mmap(-1, 16)).cast("Q")
+        self.owner = 0
+        """The process whose turns these are."""
 
     def count(self, turn: int, is_judged: bool) -> None:
-        """In the child: a turn begins; `is_judged` if it is of the judged code, and not of our own."""
+        """In the child: a turn begins; `is_judged` if it is of the judged code, and not of our own.
+
+        A copy of the child that the judged code has made ends here: it would play, and answer, too.
+        """
+        if self.owner and _getpid() != self.owner:
+            _exit(0)
         self._numbers[0] = turn
         self._numbers[1] = is_judged
 
@@ -100,13 +116,14 @@ class Watch:
     def __init__(
         self,
         busy: float = BUSY_SECONDS,
-        memory: int = MOST_MEMORY,
+        memory: int = PLAY_MEMORY,
         seconds: float = inf,
+        processor: float = inf,
         *,
         is_again: bool = False,
     ) -> None:
         self.turns = Turns()
-        self._deadline = time.monotonic() + seconds
+        self._deadline, self._processor = time.monotonic() + seconds, processor
         self._busy = busy
         self._memory = memory * (MORE_MEMORY if is_again else 1.0)
         self._places: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the child lives
@@ -115,13 +132,20 @@ class Watch:
         self._before = 0
         """Bytes that the process had when its play began: it may play several, one after the other."""
         self._turn, self._used, self._slept, self._looked = -1, 0.0, 0.0, 0.0
+        self._last, self._still = -1, 0.0
 
     def is_watched(self) -> None:
         """In the child: be ready to say where its code is. What it starts is in its group, and is killed."""
+        self.turns.owner = _getpid()
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         if _SIGNAL is not None:
             faulthandler.register(_SIGNAL, self._places, all_threads=False, chain=False)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._pid
 
     def begin(self, pid: int) -> None:
         """In the parent: this is the child."""
@@ -141,20 +165,34 @@ class Watch:
             if status == psutil.STATUS_ZOMBIE:
                 self.kill()  # what it has started may live on, and hold the pipe for its answer
                 return None
-            why = self._why_stuck(self._process, is_asleep=status == psutil.STATUS_SLEEPING)
+            if status == psutil.STATUS_STOPPED:  # who else but the judged code would stop it?
+                why = "blocked"
+            else:
+                why = self._why_stuck(self._process, is_asleep=status == psutil.STATUS_SLEEPING)
         except psutil.Error:  # it has ended
             return None
         if not why:
             return None
-        where = self._where()
+        others = descendants(self._pid) if why in ("memory", "processes") else []
+        self._kill(others)  # they would go on while we ask, and more would come
+        turn, where = self.turns.last, self._where(1 if others else _LOOKS)
         self.kill()
-        return Stuck(self.turns.last, why, where)
+        return Stuck(turn, why, where)
 
     def kill(self) -> None:
         """In the parent: end the child, and all that it has started."""
+        if not self._pid:
+            return
+        below = descendants(self._pid)  # those that have left its group, too
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._pid:
-                os.killpg(self._pid, signal.SIGKILL)
+            os.killpg(self._pid, signal.SIGKILL)
+        self._kill(below)
+
+    @staticmethod
+    def _kill(pids: list[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait(self) -> int:
         """In the parent: wait for the child's end, and end what it has started; its exit code."""
@@ -183,10 +221,22 @@ class Watch:
         passed, self._looked = min(now - self._looked, 2 * TICK), now
         if turn < self._turn:
             self._before = memory
-        if self.turns.is_judged and memory - self._before > self._memory:
+        self._still = 0.0 if turn != self._last else self._still + passed
+        self._last = turn
+        if self._still > STILL_SECONDS:
+            return "late"
+        below = [pid for pid in descendants(self._pid) if memory_of(pid)]  # and has not ended
+        if len(below) > PROCESSES:
+            return "processes"
+        memory += sum(max(0, memory_of(pid) - self._before) for pid in below)
+        if sum(map(written_by, (self._pid, *below))) > WRITTEN:
+            return "files"
+        if (self.turns.is_judged or below) and memory - self._before > self._memory:
             return "memory"
         times = process.cpu_times()
         used = times.user + times.system
+        if used > self._processor:
+            return "late"
         if turn != self._turn or not self.turns.is_judged:
             self._turn, self._used, self._slept = turn, used, 0.0
         elif used - self._used >= self._busy:
@@ -195,12 +245,12 @@ class Watch:
             self._slept += passed
         return "blocked" if self._slept >= BLOCKED_SECONDS else ""
 
-    def _where(self) -> str:
+    def _where(self, looks: int) -> str:
         """Let it write down where it is; returns the innermost place that is no library's.
 
         Where it begins something again and again, it is now in its own code and then in the simulation's.
         """
-        for _ in range(_LOOKS):
+        for _ in range(looks):
             place = _own_place(self._written_down())
             if place:
                 return place
@@ -222,10 +272,13 @@ class Watch:
 
 
 def has_changed_python() -> bool:
-    """Whether builtins such as `len` are others than at the start; they are restored."""
-    now = vars(builtins)
-    changed = [name for name, value in _BUILTINS.items() if name != "_" and now.get(name) is not value]
-    now.update({name: _BUILTINS[name] for name in changed})
+    """Whether Python's own functions, such as `len`, are others than at the start; builtins are restored."""
+    changed = [
+        each
+        for each, before in zip(_OWN, _BEFORE, strict=True)
+        if any(name != "_" and vars(each).get(name) is not value for name, value in before.items())
+    ]
+    vars(builtins).update({name: value for name, value in _BEFORE[0].items() if name != "_"})
     return bool(changed)
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from harness.history.events import Began, Event
 from harness.history.raised import Raised
 from harness.judged import environment
+from harness.judged.bounds import SIMULATED_EVENTS as MAX_EVENTS
 from harness.judged.process import in_memory
 from harness.judged.targets import CommandNotFound, Target, python_program
 from harness.verdict.causes import LONG_BLOCK, Cause, in_order
@@ -40,8 +41,6 @@ from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 
 NEW_YEAR = 1_767_225_600.0
 """The time of day at which every run begins: 2026-01-01, in seconds since the Unix epoch."""
-MAX_EVENTS = 30_000
-"""Events, and messages in pages, after which a server counts as flooding: the largest play has 4,000."""
 LONGEST_INTERVAL = 0.5
 """The longest time in seconds between two checks of what is waited for, when nothing happens."""
 
@@ -57,6 +56,10 @@ class SimTimeline(Timeline):
     """A timeline on which no two events are at one time: code takes no time here."""
 
     _last = 0.0
+
+    def _weight(self) -> int:
+        """Nothing: the process that plays is watched from outside, and one seed is to be one history."""
+        return 0
 
     def now(self) -> float:
         """Seconds since the run began: a little more at each call."""

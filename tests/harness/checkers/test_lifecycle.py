@@ -306,6 +306,7 @@ VIOLATIONS = (
     "opcode",
     "control",
     "fragments",
+    "pings",
     "close_frame",
     "not_utf8",
     "too_large",

@@ -243,16 +243,24 @@ _LIVES_ON = "(open({seen!r}, 'a').write(f'{{os.getpid()}} '), time.sleep(1000))"
 
 
 @pytest.mark.parametrize(
-    "does",
-    ["os.fork()", f"os.fork() or {_LIVES_ON}", f"os.fork() or (os.closerange(3, 5000), {_LIVES_ON})"],
+    ("does", "breaches"),
+    [
+        ("os.fork()", set()),
+        (f"os.fork() or {_LIVES_ON}", {"call_hangs/processes"}),
+        (f"os.fork() or (os.closerange(3, 5000), {_LIVES_ON})", {"call_hangs/processes"}),
+    ],
     ids=["goes on", "sleeps", "sleeps apart"],
 )
-def test_copies_of_its_process_neither_answer_nor_live_on(does: str, tmp_path: Path) -> None:
-    """Whatever they do: the verdict is that of the first, and none is left."""
+def test_copies_of_its_process_neither_answer_nor_live_on(
+    does: str, breaches: set[str], tmp_path: Path
+) -> None:
+    """Whatever they do: the verdict is that of the first, unless too many live, and none is left."""
     seen = tmp_path / "seen"
     seen.touch()
     found = directly("pubsub", _pubsub_with(tmp_path, f"import os, time; {does.format(seen=str(seen))}"))
-    assert (found.defect, found.lacking, breaches_in(found)) == ("", "", [])
+    assert found.defect == ""
+    assert found.lacking in ("", "crash" if breaches else "")
+    assert {f"{each.name}/{each.variant}" for each in found.found} <= breaches
     deadline = time.monotonic() + 30
     for pid in map(int, seen.read_text().split()):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

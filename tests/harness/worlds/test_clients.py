@@ -198,6 +198,42 @@ def test_waits_in_vain_end_a_play(stage: Stage) -> None:
         stage.play(scene)
 
 
+def test_progress_that_brings_nothing_new_is_none(stage: Stage, tmp_path: Path) -> None:
+    """Pages that repeat what came, or are empty, are waited for no longer than silence; new ones are."""
+    text = ECHO.replace(
+        "await ws.send(text)",
+        """if "fence" in text: continue
+            for number in (1, 2, 3, 3, 3, 3, 3, 3):
+                page = [{"id": "i", "room": "r", "user": "u", "content": "c", "sequence": number}]
+                page[0]["timestamp"] = 1767225600000
+                data = {"room": "r", "messages": page if number < 3 else [], "last": 9, "more": True}
+                await ws.send(json.dumps({"type": "history", "data": data}))""",
+    )
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        alice = await world.client("alice")
+        await alice.send({"type": "history"})
+        assert await world.until(lambda: 8 - len(alice.pages))
+        assert alice.pages_ahead == 2
+
+    stage.play(scene, server_file(tmp_path, text))
+
+
+def test_one_wait_is_bounded_however_much_comes(stage: Stage) -> None:
+    """It is in vain then, as it is after silence."""
+
+    async def scene(world: ServedWorld) -> None:
+        await world.start_server()
+        world.longest_wait = 0.3
+        left = iter(range(10**9, 0, -1))  # each look sees progress
+        began = world.now()
+        assert not await world.until(lambda: next(left), 0.1)
+        assert world.now() - began < 5
+
+    stage.play(scene)
+
+
 def test_a_flooded_client_stops_reading(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

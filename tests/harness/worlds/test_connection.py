@@ -405,6 +405,16 @@ async def test_a_ping_between_two_fragments_is_answered() -> None:
     assert heard == ["hä", "next"]
 
 
+async def test_pings_without_end_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few thousand are answered; then it is the server that breaks the rules, and nothing more is read."""
+    monkeypatch.setattr("harness.worlds.connection.MAX_CONTROLS", 3)
+    ws, heard = await ours()
+    ws.data_received(frame(PING) * 3 + text("one") + frame(PING) * 9 + text("two"))
+    assert heard == ["one"]
+    assert [opcode for opcode, _ in sent(ws)] == [PONG, PONG, PONG, CLOSE]
+    assert (ws.violation, ws.end_code, ws.is_lost) == (("pings", ""), 1008, True)
+
+
 async def test_a_pong_ends_the_wait_for_it() -> None:
     """The library's own pings work."""
     ws, _ = await ours()

@@ -1,0 +1,1 @@
+"""Servers and components that mean harm, and a runner that plays each by every command."""
