@@ -279,8 +279,14 @@ async def grade(
 
 
 def _was_stopped(part: Part) -> bool:
-    """Whether a play had to be stopped in the middle, or could not begin."""
+    """Whether a play had to be stopped, or could not begin, and no step of it passed.
+
+    Only then is less waited for in the next one: a server that can do something is not to get fewer points
+    for that because of what it did in another exercise.
+    """
     steps = part.report.get("steps", [])
+    if any(step["verdict"] == Outcome.PASSED for step in steps):
+        return False
     found = {anomaly["name"] for step in steps for anomaly in step["anomalies"]}
     return not found.isdisjoint({"not_reached", *lifecycle.ENDINGS.values()})
 

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.grading.grade import Grade, Part, Rules, fingerprint, grade, is_complete
+from harness.grading.grade import Grade, Part, Rules, _was_stopped, fingerprint, grade, is_complete
 from harness.grading.register import Register
 from harness.running.run import Run
 from harness.running.worker import Job
@@ -378,3 +378,19 @@ async def test_runs_that_are_alike_are_one_block(tmp_path: Path, monkeypatch: py
     assert log.count("Exercise 3: Presence") == 2
     assert "Exercise 3: 3 more alike (passed), seeds 2, 4, 5." in log
     assert "5 runs: 4 passed, 1 failed (seed 3)" in log
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "found", "stopped"),
+    [
+        (["failed", "failed"], "no_start", True),
+        (["passed", "failed"], "server_died", False),
+        (["failed", "failed"], "gap", False),
+    ],
+)
+def test_less_is_waited_for_only_where_nothing_passed(verdicts: list[str], found: str, stopped: bool) -> None:
+    """A server that can do something has as much time in the next exercise as if it were judged alone."""
+    steps = [{"verdict": each, "anomalies": []} for each in verdicts]
+    steps[-1]["anomalies"] = [{"name": found}]  # type: ignore[list-item]
+    part = Part(Outcome.FAILED, 0, 10, 1.0, report={"steps": steps})
+    assert _was_stopped(part) is stopped
