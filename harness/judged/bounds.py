@@ -37,8 +37,11 @@ WEIGH_EVERY = 2 * MIB
 """Bytes that are heard, each frame counted as `FRAME_BYTES` more, between two looks at our memory."""
 FRAME_BYTES = 2048
 """About what the shortest frame takes here."""
-LARGEST_FRAME = 2 * MIB
-"""Bytes: frames up to this are read although the protocol allows less, so that they can be reported."""
+LARGEST_FRAME = 8 * MIB
+"""Bytes: frames up to this are read although the protocol allows less, so that they can be reported.
+
+A page of a hundred of the longest messages, which nobody has cut, has six.
+"""
 
 MAX_CONTROLS = 5_000
 """Pings, pongs and close frames on one connection: answering them keeps us from all else."""

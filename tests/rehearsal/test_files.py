@@ -96,6 +96,7 @@ def test_one_port() -> None:
     port = Config().port
     assert SERVER.stage.exposed == SERVER.ports == [port]
     assert SERVER.stage.environment["PORT"] == SERVER.environment["PORT"] == str(port)
+    assert SERVER.stage.environment["HEALTH_PORT"] == SERVER.environment["HEALTH_PORT"] != str(port)
     assert SERVER.published == [("127.0.0.1", str(port), port)]
 
 
@@ -133,7 +134,7 @@ async def _health(port: int) -> int:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
-        env={**os.environ, "PORT": str(port)},
+        env={**os.environ, "HEALTH_PORT": str(port)},
         stderr=asyncio.subprocess.DEVNULL,
     )
     return await process.wait()

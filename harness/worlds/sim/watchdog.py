@@ -55,7 +55,7 @@ DISARMED = {CLOSED: "os.close", CHANGED: "builtins"}
 """What the judged code has done, by these exit codes."""
 _OWN = (builtins, asyncio, asyncio.BaseEventLoop, asyncio.Task, asyncio.Event, os, time, json)
 """What of Python's own our code relies on most, where it plays."""
-_BEFORE = [dict(vars(each)) for each in _OWN]
+_BEFORE = [{name: value for name, value in vars(each).items() if callable(value)} for each in _OWN]
 _exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulated program
 _HIGH = 900
 """The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
@@ -276,9 +276,9 @@ def has_changed_python() -> bool:
     changed = [
         each
         for each, before in zip(_OWN, _BEFORE, strict=True)
-        if any(name != "_" and vars(each).get(name) is not value for name, value in before.items())
+        if any(vars(each).get(name) is not value for name, value in before.items())
     ]
-    vars(builtins).update({name: value for name, value in _BEFORE[0].items() if name != "_"})
+    vars(builtins).update(_BEFORE[0])
     return bool(changed)
 
 

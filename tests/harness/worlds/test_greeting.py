@@ -128,7 +128,7 @@ ROWS: dict[str, tuple[Conduct, str, str]] = {
     "a long ping": (sends(frame(PING, b"x" * 200)), "violation", "ping 125 bytes"),
     "a fragment of nothing": (sends(frame(CONT, b"x")), "violation", "fragments (code 1002)"),
     "an impossible code": (sends(closing(999)), "violation", "close frame with an invalid code"),
-    "far too much": (sends(frame(TEXT, b"", size=1 << 40)), "violation", "2 MiB (code 1009)"),
+    "far too much": (sends(frame(TEXT, b"", size=1 << 40)), "violation", "8 MiB (code 1009)"),
 }
 """What a server does; the reason that is recorded; and what the report must say, in this order."""
 
