@@ -150,7 +150,7 @@ class Connection(ServerConnection):
         If too much waits then, the client is disconnected.
         """
         posted, self._posted = self._posted, []
-        if self._disconnecting or self.state is not State.OPEN or self.transport.is_closing():
+        if self._disconnecting or self.state is not State.OPEN:
             self._drop_queue()
         elif piece := self.queue.put(posted, not self.paused and self.send_in_progress is None):
             self.transport.write(piece)  # otherwise the queue has kept all of it
@@ -284,11 +284,10 @@ class Connection(ServerConnection):
     def send_data(self) -> None:
         """Write what the library has to send, such as pongs, in one call."""
         waiting = self.protocol.writes  # the library's own list; an empty piece stands for the end
-        if self.transport.is_closing():  # asyncio would log a warning for each write
-            waiting.clear()
-        elif len(waiting) > 1 and b"" not in waiting:
+        if len(waiting) > 1 and b"" not in waiting:
             waiting[:] = [b"".join(waiting)]
-        super().send_data()
+        if waiting:
+            super().send_data()
 
     def _close_flood(self) -> None:
         self.disconnect(CloseCode.POLICY_VIOLATION, "you send far more than this server takes")

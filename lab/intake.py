@@ -94,6 +94,7 @@ class Intake:
     ) -> None:
         self._turns, self._source, self._read, self._on_flood = turns, source, read, on_flood
         self._budget = budget
+        self._loop = asyncio.get_running_loop()
         self._waiting = b""
         self._at = 0  # how much of it has been read
         self._is_in_turns = False
@@ -112,8 +113,8 @@ class Intake:
         if self._waiting:
             self._waiting = self._waiting[self._at :] + data
             self._at = 0
-        elif len(data) <= SLICE and self._may_read:
-            self._read_slice(data)  # this is what happens mostly
+        elif len(data) <= SLICE and self._may_read:  # this is what happens mostly
+            self._read_slice(data)
         else:
             self._waiting = data
             self._source.pause_reading()
@@ -153,7 +154,8 @@ class Intake:
     def release(self) -> None:
         """Go on reading."""
         self._is_held = False
-        self._wait_for_turn()
+        if self._waiting:
+            self._wait_for_turn()
 
     @property
     def _spent(self) -> float:
@@ -161,7 +163,7 @@ class Intake:
 
     async def turn(self) -> None:
         """Wait until it is this connection's turn to have another frame obeyed."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[None] = self._loop.create_future()
         self._turns.call(self._spent, lambda: None if turn.done() else turn.set_result(None))
         await turn  # it is done if we were cancelled
 
@@ -173,23 +175,21 @@ class Intake:
 
     def spend(self, cost: float) -> None:
         """Take so many units from the budget. If that overdraws it, read nothing until it is balanced."""
-        loop = asyncio.get_running_loop()
-        self._budget.spend(cost, loop.time())
+        self._budget.spend(cost, self._loop.time())
         if self._budget.tokens < 0 and not self._is_overdrawn:
             self._is_overdrawn = True
-            self._flooding_since = self._flooding_since or loop.time()
-            loop.call_later(self._budget.seconds_to_zero, self._earn)
+            self._flooding_since = self._flooding_since or self._loop.time()
+            self._loop.call_later(self._budget.seconds_to_zero, self._earn)
 
     def _earn(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._budget.spend(0, loop.time())
+        self._budget.spend(0, self._loop.time())
         if self._budget.tokens < 0:  # it has answered some more frames meanwhile
-            loop.call_later(self._budget.seconds_to_zero, self._earn)
+            self._loop.call_later(self._budget.seconds_to_zero, self._earn)
             return
         self._is_overdrawn = False
         if not self._waiting:
             self._flooding_since = 0.0
-        elif loop.time() - self._flooding_since > FLOOD_SECONDS:
+        elif self._loop.time() - self._flooding_since > FLOOD_SECONDS:
             self._is_over = True
             self.drop()
             self._on_flood()

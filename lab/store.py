@@ -81,6 +81,7 @@ class MessageStore:
     def __init__(self, data_dir: Path) -> None:
         self._path = Path(data_dir) / FILE
         self._wal = self._path.with_name("messages.db-wal")
+        self._names = [str(self._path), str(self._wal)]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._queue: _Saves = []
         self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
@@ -250,7 +251,7 @@ class MessageStore:
         The system lets us write into files that were removed or replaced, where nobody will find it again.
         """
         try:
-            return [(each.st_dev, each.st_ino) for each in (os.stat(self._path), os.stat(self._wal))]
+            return [(each.st_dev, each.st_ino) for each in map(os.stat, self._names)]
         except FileNotFoundError:
             return []
 
