@@ -41,17 +41,17 @@ def keep_if_damaged(database: Path) -> None:
             db.execute("SELECT count(*) FROM sqlite_master").fetchall()  # this makes SQLite read the log
             (page,) = db.execute("PRAGMA page_size").fetchone()
             lost = transactions_after(journal, page, _frames_read(database))
+        if not lost:
+            return
         copy = journal.with_name(f"{journal.name}.damaged-{time.time_ns()}")
-        if lost:
-            shutil.copyfile(journal, copy)
+        shutil.copyfile(journal, copy)
     except (OSError, sqlite3.DatabaseError):
         return
-    if lost:
-        log.warning(
-            "the journal of %s is damaged. Its last %d transactions cannot be read, and the numbers of their "
-            "messages will be given again. A copy of the journal is in %s",
-            *(database, lost, copy),
-        )
+    log.warning(
+        "the journal of %s is damaged. Its last %d transactions cannot be read, and the numbers of their "
+        "messages will be given again. A copy of the journal is in %s",
+        *(database, lost, copy),
+    )
 
 
 def _frames_read(database: Path) -> int:

@@ -53,6 +53,14 @@ class TokenBucket:
         self.tokens = min(self.burst, self.tokens + (now - self._at) * self.rate) - cost
         self._at = now
 
+    def take(self, now: float) -> float:
+        """Take one token and return 0.0; without one, return the seconds until it is there."""
+        self.spend(1, now)
+        wait = self.seconds_to_zero
+        if wait > 0:
+            self.tokens += 1
+        return wait
+
     @property
     def seconds_to_zero(self) -> float:
         """How long it takes until a debt is paid."""
@@ -67,10 +75,7 @@ class RateLimit:
 
     def take(self, now: float, id: str | None = None) -> None:
         """Take a token, or raise BadFrame; `id` is that of the chat message which is refused."""
-        bucket = self._bucket
-        bucket.spend(1, now)
-        if bucket.tokens < 0:
-            wait = bucket.seconds_to_zero
-            bucket.spend(-1, now)  # what is refused costs nothing
-            reason = f"more than {bucket.rate:g} frames a second; send this one again in {wait:.3f} s"
+        wait = self._bucket.take(now)
+        if wait:
+            reason = f"more than {self._bucket.rate:g} frames a second; send this one again in {wait:.3f} s"
             raise BadFrame(ErrorCode.RATE_LIMITED, reason, id)

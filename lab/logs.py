@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import Counter
 
 from lab.legible import both_ends, legible, one_line
 from lab.limits import TokenBucket
@@ -51,22 +52,19 @@ class FloodFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kinds: dict[tuple[str, int], tuple[TokenBucket, list[int]]] = {}
+        self._buckets: dict[tuple[str, int], TokenBucket] = {}
+        self._left_out: Counter[tuple[str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log it."""
         kind = (record.pathname, record.lineno)
-        if kind not in self._kinds:
-            self._kinds[kind] = (TokenBucket(_RATE, _BURST, record.created), [0])
-        bucket, left_out = self._kinds[kind]
-        bucket.spend(1, record.created)
-        if bucket.tokens < 0:
-            bucket.spend(-1, record.created)
-            left_out[0] += 1
+        if kind not in self._buckets:
+            self._buckets[kind] = TokenBucket(_RATE, _BURST, record.created)
+        if self._buckets[kind].take(record.created):
+            self._left_out[kind] += 1
             return False
-        if left_out[0]:
-            record.msg, record.args = f"{record.getMessage()} (and {left_out[0]:,} lines like this)", None
-            left_out[0] = 0
+        if left_out := self._left_out.pop(kind, 0):
+            record.msg, record.args = f"{record.getMessage()} (and {left_out:,} lines like this)", None
         return True
 
 

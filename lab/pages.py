@@ -71,9 +71,8 @@ class Pages:
 
     def answer_health(self, connection: ServerConnection, request: Request) -> Response:
         """The answer on the second port."""
-        if request.path not in ("/healthz", "/metrics"):
-            return connection.respond(HTTPStatus.NOT_FOUND, "There are /healthz and /metrics.\n")
-        return self.answer(connection, request) or connection.respond(HTTPStatus.NOT_FOUND, "")
+        page = self.answer(connection, request) if request.path in ("/healthz", "/metrics") else None
+        return page or connection.respond(HTTPStatus.NOT_FOUND, "There are /healthz and /metrics.\n")
 
     def _find(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body."""
