@@ -17,7 +17,7 @@ import struct
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.stress.link import BINARY, CONTINUATION, PING, TEXT, asking, handshake, reset, wire
 
@@ -149,7 +149,8 @@ class Attacker:
     left: memoryview | None = None
     tail: bytes = b""
     again_at: float = 0.0
-    came: bool = field(default=False)
+    came: bool = False
+    """Whether the server has sent anything."""
 
     def begin(self) -> None:
         """Connect, without waiting for anything."""
@@ -157,12 +158,9 @@ class Attacker:
         self.sock.setblocking(False)
         self.sock.connect_ex(("127.0.0.1", self.port))
         first = handshake("flooder") if self.flood.opens else b""
-        self.left, self.came, self.tail = memoryview(first + self.flood.first + self._next()), False, b""
+        self.left, self.came, self.tail = memoryview(first + self.flood.first + self.flood.block), False, b""
         self.seen["connections"] += 1
         self.chooser.register(self.sock, self._wanted(), self)
-
-    def _next(self) -> bytes:
-        return self.flood.block
 
     def _wanted(self) -> int:
         reading = selectors.EVENT_READ if self.flood.reads or not self.came else 0
@@ -215,7 +213,7 @@ class Attacker:
             self.left = None
             self.chooser.modify(self.sock, self._wanted(), self)
         else:
-            self.left = memoryview(self._next())
+            self.left = memoryview(self.flood.block)
 
     def end(self) -> None:
         """Reset the connection."""

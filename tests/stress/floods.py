@@ -20,8 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from harness.reports.charts import percentile
 from lab.protocol import Message
 from lab.store import MessageStore
@@ -134,5 +132,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    psutil.Process().nice(0)
     sys.exit(asyncio.run(main()))

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random, random
+from random import Random
 from subprocess import DEVNULL
 
 from lab.protocol import MAX_SEQUENCE, SYSTEM
@@ -162,11 +162,11 @@ class Kills(Soak):
 
     def __init__(self, folder: Path, kills: int, seed: int) -> None:
         super().__init__(folder, 60.0 + kills * 20.0, seed)
-        self._kills = kills
+        self._kills, self._chance = kills, Random(f"{seed} kills")
 
     async def _lives(self) -> None:
         for _ in range(self._kills):
-            await asyncio.sleep(SHORT * random())
+            await asyncio.sleep(SHORT * self._chance.random())
             await self._kill()
 
 
