@@ -26,6 +26,7 @@ from msgspec import Struct
 from harness.contracts.result import Breach
 from harness.history.calls import Calls, said_by
 from harness.history.events import Called
+from harness.history.frames import INTEGERS
 from harness.worlds.sim.host import Host
 from harness.worlds.sim.source_locations import raised_where, waits_where
 from lab.legible import both_ends
@@ -188,15 +189,12 @@ def _is_missed(error: BaseException, thing: object) -> bool:
     return said_by(error) == "list.remove(x): x not in list" and not isinstance(thing, str)
 
 
-_NUMBERS = range(-(2**63), 2**64)
-
-
 def is_message(value: object) -> bool:
     """Whether it is a message with a number that can be compared and written; all else may be anything."""
     if not isinstance(value, Message):
         return False
     number = value.sequence
-    return number in _NUMBERS if isinstance(number, int) else isinstance(number, float | str | None)
+    return number in INTEGERS if isinstance(number, int) else isinstance(number, float | str | None)
 
 
 def one_line(error: BaseException) -> str:

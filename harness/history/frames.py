@@ -155,7 +155,7 @@ class _Fields:
 
 def _as_integer(value: Any) -> Any:
     """A value in which 3.0 is 3. A float with more bits than an integer may have stays one."""
-    is_one = isinstance(value, float) and value.is_integer() and int(value) in _BITS
+    is_one = isinstance(value, float) and value.is_integer() and int(value) in INTEGERS
     return int(value) if is_one else value
 
 
@@ -171,7 +171,7 @@ _CACHE_SIZE = 2048
 
 MAX_DEPTH = 64
 """How deep a frame may be nested. A few levels are in use; what is far deeper, we could not copy or print."""
-_BITS = range(-(2**63), 2**64)
+INTEGERS = range(-(2**63), 2**64)
 """Integers that a frame may hold: no file of ours, and few other programs, can keep longer ones."""
 
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
@@ -229,7 +229,7 @@ def is_too_much(value: Any) -> bool:
     level: list[dict[str, Any] | list[Any]] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         inside = [each for some in level for each in (some.values() if isinstance(some, dict) else some)]
-        if any(isinstance(each, int) and each not in _BITS for each in inside):
+        if any(isinstance(each, int) and each not in INTEGERS for each in inside):
             return True
         level = [each for each in inside if isinstance(each, dict | list)]
     return bool(level)

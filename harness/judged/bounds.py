@@ -76,7 +76,7 @@ PLAY_SECONDS = 45.0
 CERTAIN_SECONDS = 14.0
 """The same once a failure is certain."""
 HURRIED_SECONDS = 9.0
-"""The same where an earlier exercise of the same server was stopped in the middle."""
+"""The same where an earlier exercise of the same server was stopped, and no step of it passed."""
 HURRIED_READY_SECONDS = 5.0
 """For its start, and for one thing that is waited for, likewise."""
 LONGEST_TIMEOUT = 60.0
@@ -95,9 +95,11 @@ CONTRACT_SECONDS = 60.0
 """After which the direct calls of a component are ended: they take less than one, and have limits within."""
 CONTRACT_PROCESSOR_SECONDS = 15.0
 """Of processor time, likewise."""
-LOAD_SETTLE_SECONDS = 20.0
-"""For what is under way at the end of a load; or as long as the load has lasted, if that was longer."""
-LONGEST_SETTLE_SECONDS = 120.0
-"""The same, however long the load has lasted."""
+_LOAD_SETTLE, _LONGEST_SETTLE = 20.0, 120.0
 LOAD_END_SECONDS = 25.0
 """For the verdict on a load, and the end of its processes, beyond what settling may take."""
+
+
+def load_settle_seconds(lasted: float) -> float:
+    """For what is under way at the end of a load: as long as it has lasted, within bounds."""
+    return min(max(_LOAD_SETTLE, lasted), _LONGEST_SETTLE)

@@ -16,7 +16,7 @@ from typing import Any
 
 from locust.runners import MasterRunner, WorkerRunner
 
-from harness.judged.bounds import LOAD_SETTLE_SECONDS, LONGEST_SETTLE_SECONDS
+from harness.judged.bounds import load_settle_seconds
 from harness.load import report
 from harness.load.judging import Load, Result, judging
 from harness.load.record import Recording, pack, unpack
@@ -196,7 +196,7 @@ class Conductor:
         passed = time.monotonic() - self._began
         self._talking = False
         self.say("settling")
-        self._settle(min(max(LOAD_SETTLE_SECONDS, passed), LONGEST_SETTLE_SECONDS))
+        self._settle(load_settle_seconds(passed))
         recordings = self._gather()
         self._running = False
         defects = [each["traceback"] for each in self.runner.exceptions.values()]

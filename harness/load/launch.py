@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
-from harness.judged.bounds import LOAD_END_SECONDS, LOAD_SETTLE_SECONDS, LONGEST_SETTLE_SECONDS
+from harness.judged.bounds import LOAD_END_SECONDS, load_settle_seconds
 from harness.judged.machine_limits import few_files
 from harness.judged.targets import ROOT, Target
 from harness.load.options import PARENT, Options
@@ -124,8 +124,7 @@ class Launch:
         if self.asked.web_port is not None:
             return inf
         seconds = self.asked.seconds
-        settle = min(max(LOAD_SETTLE_SECONDS, seconds), LONGEST_SETTLE_SECONDS)
-        return seconds + settle + LOAD_END_SECONDS + RECORD_SECONDS * self.asked.users
+        return seconds + load_settle_seconds(seconds) + LOAD_END_SECONDS + RECORD_SECONDS * self.asked.users
 
     def _lacks_files(self) -> bool:
         """Whether the system allows too few connections to one process: Locust or our server."""

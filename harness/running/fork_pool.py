@@ -26,7 +26,7 @@ from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
-from harness.running.run import Case, Run
+from harness.running.run import Case, Run, nothing_known
 from harness.texts.problem import Problem
 from harness.verdict.judge import without_verdict
 from harness.verdict.outcome import Text
@@ -240,20 +240,16 @@ class ForkPool:
 
 def _unplayed(case: Case, target: Target, error: ForkPoolError) -> Run:
     """What is known of a case whose process has died: nothing. The other cases have their verdicts."""
-    component, defect = target.component, ""
-    steps = without_verdict(case.exercise, component)
+    run = nothing_known(case.exercise, target, case.seed, "sim", case)
     match error:
         case CrashError():
             why = Text(error.key.replace("ui.", ""), error.params)
         case LateError():
             why = Text("late", {"seconds": str(error)})
         case _:
-            why, defect = Text("kit_failed"), str(error)
-    steps = [replace(step, receipt=why) for step in steps]
-    return Run(
-        case.exercise, case.seed, "sim", target.label, 0.0, steps, [], [], 0.0, [], defect,
-        component=component, case=case,
-    )  # fmt: skip
+            why, run.defect = Text("kit_failed"), str(error)
+    run.steps = [replace(step, receipt=why) for step in without_verdict(case.exercise, run.component)]
+    return run
 
 
 def _before_start(same_addresses: bool) -> None:

@@ -100,43 +100,30 @@ async def play(
 ) -> Run:
     """Play an exercise in the live world; `contract` is what direct calls of its component have shown.
 
-    Where another exercise of the same server had to be stopped, less is waited for (`is_hurried`).
+    Where another exercise of the same server came to nothing, less is waited for (`is_hurried`).
 
     `progress` is called with an event when a step begins and ends; `begun` once, with what tells the verdict
     on the steps that are over, for as long as it goes on.
     """
     try:
-        return await _played(exercise, target, seed, contract, skip_slow, is_hurried, progress, begun)
+        world = LiveWorld(target, exercise, seed)
+        world.skip_slow, world.is_hurried = skip_slow, is_hurried
+        if is_hurried:
+            world.slow_seconds /= 2
+            world.longest_wait = HURRIED_READY_SECONDS
+        world.is_broken = contract is not None and bool(contract.found)
+        if progress:
+            world.on_step = progress
+        prepared = prepared_exercise(exercise, seed, FULL, target.component)
+        if begun:
+            begun(partial(_so_far, world, prepared, contract))
+        run = await play_in(world, prepared)
+        add_contract(run, contract)
+        return run
     except Exception as error:
         if limit_of(error):
             raise  # it is this machine that lacks something
         return kit_failed(exercise, target, seed, LiveWorld.kind, traceback.format_exc())
-
-
-async def _played(
-    exercise: int,
-    target: Target,
-    seed: str,
-    contract: Played | None,
-    skip_slow: bool,
-    is_hurried: bool,
-    progress: Callable[[Event], None] | None,
-    begun: Begun | None,
-) -> Run:
-    world = LiveWorld(target, exercise, seed)
-    world.skip_slow, world.is_hurried = skip_slow, is_hurried
-    if is_hurried:
-        world.slow_seconds /= 2
-        world.longest_wait = HURRIED_READY_SECONDS
-    world.is_broken = contract is not None and bool(contract.found)
-    if progress:
-        world.on_step = progress
-    prepared = prepared_exercise(exercise, seed, FULL, target.component)
-    if begun:
-        begun(partial(_so_far, world, prepared, contract))
-    run = await play_in(world, prepared)
-    add_contract(run, contract)
-    return run
 
 
 def _so_far(world: ServedWorld, prepared: PreparedRun, contract: Played | None) -> Run:

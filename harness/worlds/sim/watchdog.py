@@ -225,10 +225,10 @@ class Watch:
         self._last = turn
         if self._still > STILL_SECONDS:
             return "late"
-        below = [pid for pid in descendants(self._pid) if memory_of(pid)]  # and has not ended
+        below = {pid: size for pid in descendants(self._pid) if (size := memory_of(pid))}  # 0: it has ended
         if len(below) > PROCESSES:
             return "processes"
-        memory += sum(max(0, memory_of(pid) - self._before) for pid in below)
+        memory += sum(max(0, size - self._before) for size in below.values())
         if sum(map(written_by, (self._pid, *below))) > WRITTEN:
             return "files"
         if (self.turns.is_judged or below) and memory - self._before > self._memory:
@@ -273,13 +273,13 @@ class Watch:
 
 def has_changed_python() -> bool:
     """Whether Python's own functions, such as `len`, are others than at the start; builtins are restored."""
-    changed = [
-        each
+    has_changed = any(
+        vars(each).get(name) is not value
         for each, before in zip(_OWN, _BEFORE, strict=True)
-        if any(vars(each).get(name) is not value for name, value in before.items())
-    ]
+        for name, value in before.items()
+    )
     vars(builtins).update(_BEFORE[0])
-    return bool(changed)
+    return has_changed
 
 
 def out_of_the_way(descriptor: int) -> int:

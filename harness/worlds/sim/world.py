@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from harness.history.events import Began, Event
 from harness.history.raised import Raised
 from harness.judged import environment
-from harness.judged.bounds import SIMULATED_EVENTS as MAX_EVENTS
+from harness.judged.bounds import SIMULATED_EVENTS
 from harness.judged.process import in_memory
 from harness.judged.targets import CommandNotFound, Target, python_program
 from harness.verdict.causes import LONG_BLOCK, Cause, in_order
@@ -99,7 +99,7 @@ class SimWorld(ServedWorld):
 
     def _new_timeline(self) -> SimTimeline:
         timeline = SimTimeline(Random(f"{self._seed}/nonce").randbytes(3).hex())
-        timeline.most_events = MAX_EVENTS
+        timeline.most_events = SIMULATED_EVENTS
         start = self.simulator.start
         timeline.record(Began(0.0, self._exercise, self._seed, timeline.nonce, self.kind, start))
         return timeline

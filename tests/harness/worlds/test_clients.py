@@ -238,8 +238,8 @@ def test_a_flooded_client_stops_reading(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a server sends without end, only so many events are kept, and the connection counts as ended."""
-    for module in ("timeline", "sim.world"):
-        monkeypatch.setattr(f"harness.worlds.{module}.MAX_EVENTS", 100)
+    for name in ("timeline.MAX_EVENTS", "sim.world.SIMULATED_EVENTS"):
+        monkeypatch.setattr(f"harness.worlds.{name}", 100)
     text = ECHO.replace("await ws.send(text)", "while True: await ws.send(text)")
 
     async def scene(world: ServedWorld) -> None:
