@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,31 @@ from lab.hub import Components
 from lab.intake import SLICE, Intake, Turns
 from lab.interfaces import Member
 from lab.limits import Limits, TokenBucket
-from lab.protocol import History
+from lab.protocol import History, Presence, Status
 from lab.sequencer import Sequencer
-from tests.lab.helpers import PATIENCE, PING, TEXT, Mute, dial, eventually, fill, message, serving, wire
+from lab.server import ChatServer
+from lab.session import Session
+from tests.lab.helpers import (
+    PATIENCE,
+    PING,
+    PONG,
+    TEXT,
+    Mute,
+    dial,
+    eventually,
+    fill,
+    message,
+    serving,
+    unwire,
+    wire,
+)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ChatServer]:
+    """A server without clients."""
+    async with serving(tmp_path) as server:
+        yield server
 
 
 class Fake:
@@ -180,6 +203,101 @@ async def test_a_flood_waits_for_the_others(tmp_path: Path, flood: bytes) -> Non
         sending.cancel()
 
 
+async def test_one_frame_of_a_client_is_obeyed_in_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a hundred frames that arrive in one piece, no two are obeyed in the same turn of the event loop."""
+    turn, obeyed = 0, []
+
+    async def obey(self: Session, text: str | bytes) -> None:
+        obeyed.append(turn)
+
+    monkeypatch.setattr(Session, "_obey", obey)
+    async with serving(tmp_path) as server, Mute(server.port, "ada") as ada:
+        await ada.write(wire(TEXT, b"{}") * 100)
+        async with asyncio.timeout(PATIENCE):
+            while len(obeyed) < 100:
+                turn += 1
+                await asyncio.sleep(0)
+    assert len(set(obeyed)) == 100
+
+
+@pytest.mark.parametrize(("size", "waits"), [(100, False), (20_000, True)])
+async def test_a_long_frame_waits_for_its_turn(tmp_path: Path, size: int, waits: bool) -> None:
+    """What takes long to decode comes when nobody else's turn is due; what is short comes at once."""
+    async with serving(tmp_path) as server, dial(server, "ada") as ada:
+        await ada.join()
+        turns = _turns_of(server)
+        await ada.say("x" * size)
+        await ada.until(lambda frame: frame["type"] == "message")
+        assert bool(turns) is waits
+
+
+async def test_a_join_waits_for_its_turn(tmp_path: Path) -> None:
+    """It is news to a whole room, so it waits if others do; if nobody waits, it costs no turn."""
+    async with serving(tmp_path) as server, dial(server, "ada") as ada:
+        turns = _turns_of(server)
+        await ada.send("join", room="alone")
+        await ada.until(lambda frame: frame["type"] == "presence" and frame["data"]["full"])
+        assert turns == []
+        others_wait = True
+
+        def wait_again() -> None:
+            if others_wait:
+                server.turns.call(0, wait_again)
+
+        wait_again()
+        await ada.send("join", room="busy")
+        await ada.until(lambda frame: frame["type"] == "presence" and frame["data"]["full"])
+        others_wait = False
+        assert len(turns) == 1
+
+
+def _turns_of(server: ChatServer) -> list[None]:
+    """One for each time from now on that the only client waits for its turn."""
+    (session,) = server._sessions.values()
+    intake = session.connection.intake
+    turns: list[None] = []
+    wait = intake.turn
+
+    async def turn() -> None:
+        turns.append(None)
+        await wait()
+
+    intake.turn = turn  # type: ignore[method-assign]
+    return turns
+
+
+@pytest.mark.parametrize(("ask", "least"), [("presence", 10), ("history", 60)])
+async def test_long_answers_count(tmp_path: Path, ask: str, least: int) -> None:
+    """The answer to a question takes from the budget by what it costs, and not only the question."""
+    await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 31)])
+    async with serving(tmp_path) as server, dial(server, "ada") as ada:
+        everybody = [Presence(f"user{number}", Status.ONLINE, 1) for number in range(320)]
+        server.presence.in_room = lambda room, now: everybody  # type: ignore[method-assign]
+        (session,) = server._sessions.values()
+        budget = session.connection.budget
+        budget.spend(0, asyncio.get_running_loop().time())
+        budget.rate, before = 1e-9, budget.tokens  # so that nothing is gained meanwhile
+        await ada.send(ask, room="r")
+        await ada.until(lambda frame: frame["type"] == ask)
+        assert least < before - budget.tokens < 2 * least
+
+
+async def test_the_answers_to_pings_are_one_write(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred pings that arrive together cost one system call, and are answered in their order."""
+    async with Mute(server.port, "ada") as ada:
+        await eventually(lambda: server._sessions)
+        (session,) = server._sessions.values()
+        writes: list[bytes] = []
+        monkeypatch.setattr(session.connection.transport, "write", writes.append, raising=False)
+        await ada.write(b"".join(wire(PING, bytes([number])) for number in range(100)))
+        await eventually(lambda: writes)
+        assert [unwire(each) for each in writes] == [[(PONG, bytes([number])) for number in range(100)]]
+
+
 async def test_unread_frames_cost_little_memory(tmp_path: Path) -> None:
     """Of frames of 1 MiB, one waits for its session, and the others stay in the sockets."""
     frame = wire(TEXT, json.dumps({"type": "heartbeat", "x": "x" * 1_000_000}).encode())
@@ -235,6 +353,25 @@ async def test_a_replay_ends_with_its_member(tmp_path: Path) -> None:
         assert Watched.pages < 20
         assert len(server.pubsub.members("r")) == 1
         assert [each for each in await bob.settle() if "ada" in str(each)] == []
+
+
+class Hasty(Sequencer):
+    """A sequencer that subscribes its member first, and then waits for it for ever."""
+
+    async def attach(self, room_name: str, member: Member, since: int | None) -> None:
+        """See `interfaces.Sequencer`."""
+        self._pubsub.subscribe(room_name, member)
+        await asyncio.Event().wait()
+
+
+async def test_a_join_that_is_cancelled_leaves_nobody_in_the_room(tmp_path: Path) -> None:
+    """Whatever the sequencer had done by then."""
+    async with serving(tmp_path, Components(sequencer=Hasty)) as server:
+        async with Mute(server.port, "ada") as ada:
+            await ada.send("join", room="r", since=0)
+            await eventually(lambda: server.pubsub.members("r"))
+        await eventually(lambda: not server._sessions)
+        assert server.pubsub.rooms() == []
 
 
 async def test_stalled_replays_share_their_memory(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -443,3 +444,23 @@ async def test_a_cancelled_worker_keeps_no_caller_waiting() -> None:
     assert all(each.cancelled() for each in done)
     store.open.set()
     assert (await asyncio.wait_for(sequencer.accept(draft("next")), PATIENCE)).sequence == 1
+
+
+async def test_a_page_is_not_kept_while_its_reader_is_waited_for() -> None:
+    """A page may have megabytes, and the reader may take minutes."""
+    held: list[int] = []
+
+    class Counting(Listener):
+        """Counts what refers to the page that it was sent last."""
+
+        last: ServerFrame | None = None
+
+        def send(self, frame: ServerFrame) -> None:
+            self.last = frame
+
+        async def drain(self) -> None:
+            held.append(sys.getrefcount(self.last))
+
+    store = SlowStore(already=350)
+    await Sequencer(store, PubSub()).attach("r", Counting(store), 0)
+    assert held == [2, 2, 2], "more than the member's own reference, and the one of the count"

@@ -241,3 +241,29 @@ def test_a_store_that_was_refused_keeps_no_file_open(tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert [path for path in still_open if path.startswith(str(tmp_path))] == []
+
+
+async def test_a_save_waits_for_one_page_at_most(tmp_path: Path) -> None:
+    """However many replays read at the same time, messages are saved in between."""
+    done: list[str] = []
+
+    class Noting(MessageStore):
+        """Notes what its thread does."""
+
+        def _select(self, where: str, *values: str | int) -> list[Message]:
+            done.append("page")
+            return super()._select(where, *values)
+
+        def _commit(self, messages: list[Message]) -> None:
+            done.append("commit")
+            super()._commit(messages)
+
+    store = Noting(tmp_path)
+    reads = [asyncio.create_task(store.page("r", 0, 100)) for _ in range(10)]
+    reads += [asyncio.create_task(store.newest("r", 50)) for _ in range(10)]
+    await asyncio.sleep(0)
+    await store.save([message(1)])
+    await asyncio.gather(*reads)
+    store.close()
+    assert done.index("commit") <= 2
+    assert done.count("page") == 20
