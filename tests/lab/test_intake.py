@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.lab.helpers import (
     PONG,
     TEXT,
     Mute,
+    clocked,
     dial,
     eventually,
     fill,
@@ -244,7 +246,7 @@ async def test_a_join_waits_for_its_turn(tmp_path: Path) -> None:
 
         def wait_again() -> None:
             if others_wait:
-                server.turns.call(0, wait_again)
+                server.turns.call(math.inf, wait_again)
 
         wait_again()
         await ada.send("join", room="busy")
@@ -315,6 +317,28 @@ async def test_unread_frames_cost_little_memory(tmp_path: Path) -> None:
         assert len(session.connection.intake._waiting) <= 64 * 1024
         busy.set()
         await asyncio.wait_for(sending, PATIENCE)
+
+
+async def test_who_is_left_unread_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that has sent more than we read may have gone on sending: meanwhile it is not timed out."""
+    busy = asyncio.Event()
+
+    async def obey(self: Session, text: str | bytes) -> None:
+        await busy.wait()
+
+    monkeypatch.setattr(Session, "_obey", obey)
+    async with clocked(tmp_path, offline_timeout=100.0) as server, Mute(server.port, "ada") as ada:
+        await eventually(lambda: server._sessions)
+        (session,) = server._sessions.values()
+        await ada.write(wire(TEXT, b"{}") * 2000)
+        await eventually(lambda: session.connection.intake.is_waiting)
+        for _ in range(3):
+            await server.look_after(99)
+        assert server.presence.is_connected(session.id)
+        busy.set()
+        await eventually(lambda: not session.connection.intake.is_waiting)
+        await server.look_after(101)
+        assert not server.presence.is_connected(session.id)
 
 
 # --- replays -------------------------------------------------------------------------------------------
