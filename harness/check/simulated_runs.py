@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 
 from harness.check.files import write_replay
@@ -38,14 +36,12 @@ class Simulated(OneWorld):
     async def play(self) -> list[list[Run]]:
         """The runs; those that are worth it are shown when all were played."""
         async with ForkPool(self.options.jobs) as pool:
-            began = time.monotonic()
             with self.terminal.waiting(self._progress(0)) as tell:
                 played = await self._all_runs(pool, lambda done: tell(self._progress(done)))
                 for exercise in self.options.chosen:
                     await self._play_large(pool, _of(exercise, played))
             # The search for a small scene may take as long as it took to find the failure.
-            seconds = (time.monotonic() - began) / len(self.options.chosen)
-            self._for_a_scene = max(MOST_SECONDS * _load(), seconds)
+            self._for_a_scene = max(MOST_SECONDS, pool.spent / len(self.options.chosen))
             for number, runs in enumerate(played):
                 for run in runs:
                     self.show(number, run)
@@ -149,8 +145,3 @@ class Simulated(OneWorld):
 def _of(exercise: int, played: list[list[Run]]) -> list[Run]:
     """The runs of one exercise."""
     return [run for runs in played for run in runs if run.exercise == exercise]
-
-
-def _load() -> float:
-    """How many processes compete for each core of this machine; 1.0 if there are fewer."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

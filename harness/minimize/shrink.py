@@ -29,7 +29,9 @@ SCENES = 20
 MOST = 600
 """Scenes that are tried in all."""
 MOST_SECONDS = 4.0
-"""Seconds in which they are tried, unless more are given."""
+"""Seconds in which they are tried, if the cores do nothing else, unless more are given."""
+_BUSY_MACHINE = 3.0
+"""How many times as long it may take where other programs have a share, or a server sleeps."""
 AT_ONCE = 10
 """Scenes that one child plays."""
 
@@ -44,18 +46,6 @@ def anomalies_of(run: Run) -> list[str]:
     return list(dict.fromkeys(anomaly.name for anomaly in found))
 
 
-class _Smallest(Struct):
-    """The smallest case found so far that fails by the anomaly `name`, and the digest of its history."""
-
-    case: Case | None = None
-    digest: str = ""
-    name: str = ""
-
-    def take(self, run: Run, name: str) -> None:
-        """Take a run in its place."""
-        self.case, self.digest, self.name = run.case, run.digest, name
-
-
 async def shrink(
     pool: ForkPool,
     target: Target,
@@ -66,51 +56,83 @@ async def shrink(
     """The smallest run found that fails as this one does, with its history; None if no small scene does.
 
     `progress` is called with the number of scenes played so far. After so many seconds, the smallest one that
-    was found by then is enough.
+    was found by then is enough. What is counted is what the plays cost (`ForkPool.spent`), so that other
+    programs on the machine seldom have a say in which scene is found.
     """
     names = [name for name in anomalies_of(run) if name != "not_reached"]
     if not names or names[0] == "no_start":  # nothing is smaller than a start
         return None
-    smallest = _Smallest()
+    search = _Search(pool, target, run, names, pool.spent + seconds)
     try:
-        async with asyncio.timeout(seconds):
-            await _search(pool, target, run, names, progress, smallest)
-            await _without_acts(pool, target, smallest)
+        async with asyncio.timeout(seconds * _BUSY_MACHINE):
+            await search.over_sizes(progress)
+            await search.without_acts()
     except TimeoutError:
         pool.drop_all()
-    return await pool.recall(target, smallest.case, smallest.digest) if smallest.case else None
+    return await pool.recall(target, search.smallest, search.digest) if search.smallest else None
 
 
-async def _search(
-    pool: ForkPool,
-    target: Target,
-    run: Run,
-    names: list[str],
-    progress: Callable[[int], None],
-    smallest: _Smallest,
-) -> None:
-    """Find a scene that fails by the first of these anomalies, or if there is none, by another one."""
-    played = 0
-    for people, messages, faults in islice(_sizes(run.exercise), MOST // SCENES):
-        cases = [_case(run, people, messages, faults, number) for number in range(SCENES)]
-        runs = await _play(pool, target, cases)
-        played += len(runs)
-        progress(played)
-        for each in runs:
-            found = anomalies_of(each)
-            shared = [name for name in names if name in found]
-            is_better = smallest.case is None or names[0] in shared
-            if shared and is_better and await _is_fair(pool, each):
-                smallest.take(each, shared[0])
-                if shared[0] == names[0]:
-                    return
+class _Search(Struct):
+    """The search for a small scene that fails by one of these anomalies, if possible by the first."""
 
+    pool: ForkPool
+    target: Target
+    run: Run
+    names: list[str]
+    until: float
+    """What the pool may have spent by then."""
+    smallest: Case | None = None
+    """The smallest case found so far."""
+    digest: str = ""
+    """That of its history."""
+    name: str = ""
+    """The anomaly by which it fails."""
 
-async def _is_fair(pool: ForkPool, run: Run) -> bool:
-    """Whether the reference server passes the scene: if not, the scene is wrong, not the server."""
-    assert run.case is not None
-    (other,) = await pool.play(SimJob(reference(), [replace(run.case, until=None)]))
-    return not anomalies_of(other)
+    async def over_sizes(self, progress: Callable[[int], None]) -> None:
+        """Find a scene that fails by the first of the anomalies, or if there is none, by another one."""
+        played = 0
+        for people, messages, faults in islice(_sizes(self.run.exercise), MOST // SCENES):
+            runs = await self._play(
+                [_case(self.run, people, messages, faults, number) for number in range(SCENES)]
+            )
+            played += len(runs)
+            progress(played)
+            for each in runs:
+                found = anomalies_of(each)
+                shared = [name for name in self.names if name in found]
+                is_better = self.smallest is None or self.names[0] in shared
+                if shared and is_better and await self._is_fair(each):
+                    self._take(each, shared[0])
+                    if shared[0] == self.names[0]:
+                        return
+
+    async def without_acts(self) -> None:
+        """Leave out all that the smallest case does not need."""
+        while self.smallest is not None:
+            fewer = [replace(self.smallest, script=less, until=None) for less in _less(self.smallest)]
+            for each in await self._play(fewer):
+                if self.name in anomalies_of(each) and await self._is_fair(each):
+                    self._take(each, self.name)
+                    break
+            else:
+                return
+
+    def _take(self, run: Run, name: str) -> None:
+        self.smallest, self.digest, self.name = run.case, run.digest, name
+
+    async def _is_fair(self, run: Run) -> bool:
+        """Whether the reference server passes the scene: if not, the scene is wrong, not the server."""
+        assert run.case is not None
+        (other,) = await self.pool.play(SimJob(reference(), [replace(run.case, until=None)]))
+        return not anomalies_of(other)
+
+    async def _play(self, cases: list[Case]) -> list[Run]:
+        """Play them; raises TimeoutError if the search has taken its time."""
+        if self.pool.spent >= self.until:
+            raise TimeoutError
+        parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
+        runs = await side_by_side(*(self.pool.play(SimJob(self.target, part)) for part in parts))
+        return [run for part in runs for run in part]
 
 
 def _sizes(exercise: int) -> Iterator[tuple[int, int, int]]:
@@ -124,24 +146,6 @@ def _case(run: Run, people: int, messages: int, faults: int, number: int) -> Cas
     seed = f"{run.seed}/{people}-{messages}-{faults}-{number}"
     scenes = SCENARIOS[run.exercise].SCENES
     return Case(run.exercise, seed, script=script.plan(Random(seed), scenes, people, messages, faults))
-
-
-async def _play(pool: ForkPool, target: Target, cases: list[Case]) -> list[Run]:
-    parts = [cases[start : start + AT_ONCE] for start in range(0, len(cases), AT_ONCE)]
-    runs = await side_by_side(*(pool.play(SimJob(target, part)) for part in parts))
-    return [run for part in runs for run in part]
-
-
-async def _without_acts(pool: ForkPool, target: Target, smallest: _Smallest) -> None:
-    """Leave out all that the smallest case does not need."""
-    while smallest.case is not None:
-        fewer = [replace(smallest.case, script=less, until=None) for less in _less(smallest.case)]
-        for each in await _play(pool, target, fewer):
-            if smallest.name in anomalies_of(each) and await _is_fair(pool, each):
-                smallest.take(each, smallest.name)
-                break
-        else:
-            return
 
 
 def _less(case: Case) -> list[Script]:

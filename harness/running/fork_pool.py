@@ -118,6 +118,7 @@ class ForkPool:
 
     def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
         self._at_once = at_once
+        self._spent = 0.0
         self._same_addresses = same_addresses and sys.platform == "linux"
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._jobs = 0
@@ -160,6 +161,14 @@ class ForkPool:
     def pid(self) -> int:
         """The parent of the processes that play: see forks.py."""
         return self._process.pid
+
+    @property
+    def spent(self) -> float:
+        """Seconds that the jobs done so far would have taken if they had had all cores to themselves.
+
+        It is processor time, which hardly grows when other programs compete for the cores.
+        """
+        return self._spent / self._at_once
 
     def drop_all(self) -> None:
         """End all jobs that are played or wait; for whoever awaits one, it is cancelled."""
@@ -220,8 +229,9 @@ class ForkPool:
         try:
             while True:
                 (size,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
-                number, failure, text, results = msgspec.json.decode(
-                    await self._process.stdout.readexactly(size), type=tuple[int, str, str, msgspec.Raw]
+                number, self._spent, failure, text, results = msgspec.json.decode(
+                    await self._process.stdout.readexactly(size),
+                    type=tuple[int, float, str, str, msgspec.Raw],
                 )
                 waiting = self._waiting.get(number)
                 if waiting is None or waiting.done():

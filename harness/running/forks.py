@@ -216,16 +216,22 @@ class _Parent:
         child.watch.close()
         if is_answered:  # however it ended then, or seemed to be stuck
             found = [*child.results, *results][: child.job.count]
-            self._answer(b'[%d,"","",[%b]]' % (child.number, b",".join(found)))
+            self._answer(b'[%d,%f,"","",[%b]]' % (child.number, _spent(), b",".join(found)))
         elif child.stuck is not None and child.stuck.why != "late" and child.tries < MOST_TRIES:
             again = self._fork(child.number, child.job.again(len(results), child.stuck))
             again.results, again.tries = [*child.results, *results], 1 if results else child.tries + 1
         else:
-            self._answer(to_json([child.number, *child.failure(code, error), []]))
+            self._answer(to_json([child.number, _spent(), *child.failure(code, error), []]))
 
     def _answer(self, message: bytes) -> None:
         sys.stdout.buffer.write(packed(message))
         sys.stdout.buffer.flush()
+
+
+def _spent() -> float:
+    """Seconds of processor time that all children have taken which have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _results_in(written: bytearray) -> tuple[list[bytes], bytes]:

@@ -65,6 +65,9 @@ class MadeUpPool:
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
         self.cases: list[Case] = []
+        self.costs = 0.0
+        """What `spent` grows by for each case that is played."""
+        self.spent = 0.0
 
     def __call__(self, at_once: int) -> MadeUpPool:
         """Made like a ForkPool."""
@@ -81,6 +84,7 @@ class MadeUpPool:
     async def play(self, job: SimJob) -> list[Run]:
         """The runs of a job."""
         self.cases += job.cases
+        self.spent += self.costs * len(job.cases)
         return [made_up(case.exercise, case.seed, self._verdict(case), case) for case in job.cases]
 
     async def recall(self, target: object, case: Case, digest: str) -> Run:

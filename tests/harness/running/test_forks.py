@@ -37,7 +37,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, written: bytes, code: int, stuck: Stu
     while parent._children:
         parent._read_from(reader)
     (answer,) = answers
-    _, failure, text, runs = msgspec.json.decode(answer)
+    _, _, failure, text, runs = msgspec.json.decode(answer)
     return (0 if failure else len(runs)), text
 
 
