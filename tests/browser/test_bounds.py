@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,12 +28,26 @@ IN_SIGHT = """[...document.querySelectorAll("#log .message")].filter((item) => {
 }).map((item) => [Number(item.dataset.sequence), Math.round(item.getBoundingClientRect().top)])"""
 
 
+Serve = Callable[..., FakeServer]
+
+
 @pytest.fixture
-def fake() -> Iterator[FakeServer]:
+def serve() -> Iterator[Serve]:
+    """Starts a server of the test's, which ends with the test."""
+    with ExitStack() as stack:
+
+        def start(**values: int) -> FakeServer:
+            server = FakeServer(**values)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def fake(serve: Serve) -> FakeServer:
     """A server of the test's, without messages."""
-    server = FakeServer()
-    yield server
-    server.stop()
+    return serve()
 
 
 def limit(page: Page, **values: float) -> None:
@@ -119,101 +133,89 @@ def drawn(page: Page) -> None:
     )
 
 
-def test_a_huge_room(tab: OpenTab) -> None:
+def test_a_huge_room(serve: Serve, tab: OpenTab) -> None:
     """With 100,000 messages and 10,000 people the page holds little and a message is sent in under 100 ms."""
-    server = FakeServer(past=100_000, replayed=100_000, others=10_000)
-    try:
-        ada = tab(server.url, "ada")
-        eventually(lambda: last_shown(ada) == 100_000)
-        assert ada.locator("#who").text_content() == "10,001 here"
-        assert ada.evaluate(ELEMENTS) < 5000
-        assert heap(ada) < 100
-        assert min(send_time(ada, f"hello {number}") for number in range(5)) < 100
-        ada.locator("#log").press("Home")
-        eventually(lambda: 1 in dict(in_sight(ada)))
-        ada.locator("#log").press("End")
-        eventually(lambda: 100_005 in dict(in_sight(ada)))
-        ada.locator("#newest").wait_for(state="hidden")
-        ada.locator("#more").click()
-        eventually(lambda: ada.locator("#people li").count() == 200)
-    finally:
-        server.stop()
+    server = serve(past=100_000, replayed=100_000, others=10_000)
+    ada = tab(server.url, "ada")
+    eventually(lambda: last_shown(ada) == 100_000)
+    assert ada.locator("#who").text_content() == "10,001 here"
+    assert ada.evaluate(ELEMENTS) < 5000
+    assert heap(ada) < 100
+    assert min(send_time(ada, f"hello {number}") for number in range(5)) < 100
+    ada.locator("#log").press("Home")
+    eventually(lambda: 1 in dict(in_sight(ada)))
+    ada.locator("#log").press("End")
+    eventually(lambda: 100_005 in dict(in_sight(ada)))
+    ada.locator("#newest").wait_for(state="hidden")
+    ada.locator("#more").click()
+    eventually(lambda: ada.locator("#people li").count() == 200)
 
 
-def test_all_of_a_long_room_can_be_read(tab: OpenTab) -> None:
+def test_all_of_a_long_room_can_be_read(serve: Serve, tab: OpenTab) -> None:
     """Who scrolls up through 700 messages and down again sees each one, in order, and nothing jumps."""
-    server = FakeServer(past=700, replayed=700)
-    try:
-        ada = tab(server.url, "ada")
-        eventually(lambda: last_shown(ada) == 700)
-        assert walk(ada, -450, 1) == list(range(1, 701))
-        assert walk(ada, 450, 700) == list(range(1, 701))
-        ada.locator("#newest").wait_for(state="hidden")
-    finally:
-        server.stop()
+    server = serve(past=700, replayed=700)
+    ada = tab(server.url, "ada")
+    eventually(lambda: last_shown(ada) == 700)
+    assert walk(ada, -450, 1) == list(range(1, 701))
+    assert walk(ada, 450, 700) == list(range(1, 701))
+    ada.locator("#newest").wait_for(state="hidden")
 
 
-def test_a_flood_while_one_reads_moves_nothing(tab: OpenTab) -> None:
+def test_a_flood_while_one_reads_moves_nothing(serve: Serve, tab: OpenTab) -> None:
     """Who scrolls up while messages rush in is not drawn down again, and what is read stays where it stands,
     also when the memory is used up. Then they can go on reading without a gap, or go to the newest.
     """
-    server = FakeServer(past=300, replayed=300)
-    try:
-        ada = tab(server.url, "ada")
-        eventually(lambda: last_shown(ada) == 300)
-        limit(ada, memory=2 * 500 * 355)  # for 500 messages in each of two rooms
-        ada.evaluate("location.hash = 'red,blue'")
-        ada.locator("#log").hover()
-        eventually(lambda: len(server.asked) == 2)
-        ada.mouse.wheel(0, -30)  # little is enough to go no longer with the end
-        ada.locator("#newest").wait_for()
-        ada.locator("#newest").click()
-        ada.locator("#newest").wait_for(state="hidden")
-        ada.locator("#log").hover()
-        with flood(server):
-            eventually(lambda: ada.locator("#newest").is_visible() or ada.mouse.wheel(0, -60))
-        ada.wait_for_timeout(200)  # a wheel goes on turning
-        before = in_sight(ada)
-        server.talk(900)
-        server.send(frame("presence", room="red", users=[person("eve")]))  # comes after them
-        ada.locator("#people li:has-text('eve')").wait_for()
-        assert in_sight(ada) == before
-        assert not any(asked["type"] == "history" for asked in server.asked)
-        assert walk(ada, 450, server.newest) == list(range(before[0][0], server.newest + 1))
-        assert len([asked for asked in server.asked if asked["type"] == "history"]) > 3
-        ada.locator("#newest").wait_for(state="hidden")
+    server = serve(past=300, replayed=300)
+    ada = tab(server.url, "ada")
+    eventually(lambda: last_shown(ada) == 300)
+    limit(ada, memory=2 * 500 * 355)  # for 500 messages in each of two rooms
+    ada.evaluate("location.hash = 'red,blue'")
+    ada.locator("#log").hover()
+    eventually(lambda: len(server.asked) == 2)
+    ada.mouse.wheel(0, -30)  # little is enough to go no longer with the end
+    ada.locator("#newest").wait_for()
+    ada.locator("#newest").click()
+    ada.locator("#newest").wait_for(state="hidden")
+    ada.locator("#log").hover()
+    with flood(server):
+        eventually(lambda: ada.locator("#newest").is_visible() or ada.mouse.wheel(0, -60))
+    ada.wait_for_timeout(200)  # a wheel goes on turning
+    before = in_sight(ada)
+    server.talk(900)
+    server.send(frame("presence", room="red", users=[person("eve")]))  # comes after them
+    ada.locator("#people li:has-text('eve')").wait_for()
+    assert in_sight(ada) == before
+    assert not any(asked["type"] == "history" for asked in server.asked)
+    assert walk(ada, 450, server.newest) == list(range(before[0][0], server.newest + 1))
+    assert len([asked for asked in server.asked if asked["type"] == "history"]) > 3
+    ada.locator("#newest").wait_for(state="hidden")
 
-        ada.evaluate("document.querySelector('#log').scrollTop -= 3000")
-        ada.locator("#newest").wait_for()
-        server.talk(1500)
-        ada.locator("#newest").click()
-        eventually(lambda: server.newest in dict(in_sight(ada)))
-        assert ada.locator("#log .message").count() == 100
-        say(ada, "still here")
-        eventually(lambda: last_shown(ada) == server.newest)
-        ada.locator("#older").click()
-        eventually(lambda: ada.locator("#log .message").count() == 201)
-    finally:
-        server.stop()
+    ada.evaluate("document.querySelector('#log').scrollTop -= 3000")
+    ada.locator("#newest").wait_for()
+    server.talk(1500)
+    ada.locator("#newest").click()
+    eventually(lambda: server.newest in dict(in_sight(ada)))
+    assert ada.locator("#log .message").count() == 100
+    say(ada, "still here")
+    eventually(lambda: last_shown(ada) == server.newest)
+    ada.locator("#older").click()
+    eventually(lambda: ada.locator("#log .message").count() == 201)
 
 
-def test_a_selection_stays_whole(tab: OpenTab) -> None:
+def test_a_selection_stays_whole(serve: Serve, tab: OpenTab) -> None:
     """What is selected stays selected, and can be copied, when one scrolls many screens on."""
-    server = FakeServer(past=700, replayed=700)
-    try:
-        ada = tab(server.url, "ada")
-        eventually(lambda: last_shown(ada) == 700)
-        ada.evaluate("getSelection().selectAllChildren(document.querySelector('[data-sequence=\"699\"]'))")
-        walk(ada, -450, 300)
-        ada.locator("#log").hover()
-        ada.evaluate(
-            """() => { const log = document.querySelector("#log");
-               getSelection().extend(document.elementFromPoint(600, 300), 0); }"""
-        )
-        drawn(ada)
-        assert ada.evaluate("getSelection().toString()").count("and a few words more") > 380
-    finally:
-        server.stop()
+    server = serve(past=700, replayed=700)
+    ada = tab(server.url, "ada")
+    eventually(lambda: last_shown(ada) == 700)
+    ada.evaluate("getSelection().selectAllChildren(document.querySelector('[data-sequence=\"699\"]'))")
+    walk(ada, -450, 300)
+    ada.locator("#log").hover()
+    ada.evaluate(
+        """() => { const log = document.querySelector("#log");
+           getSelection().extend(document.elementFromPoint(600, 300), 0); }"""
+    )
+    drawn(ada)
+    assert ada.evaluate("getSelection().toString()").count("and a few words more") > 380
 
 
 def test_a_soak_leaves_the_heap_flat(fake: FakeServer, tab: OpenTab) -> None:

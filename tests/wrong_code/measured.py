@@ -33,8 +33,8 @@ _LINGER = 1.0
 """Seconds for processes to end that were told to, when the command itself has."""
 _RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What a terminal takes for a command, or what changes the order of letters."""
-_TRACE = re.compile(r"^[ E|]*Traceback \(most recent call last\)", re.MULTILINE)
-"""A traceback of the kit's own; before lines of a server's stands their time, or more."""
+_TRACE = re.compile(r"^[ E]*(\+ Exception Group )?Traceback \(most recent call last\)", re.MULTILINE)
+"""A traceback of the kit's own; before lines of a server's stands their time, or `|`."""
 
 
 @dataclass
