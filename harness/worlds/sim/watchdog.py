@@ -60,6 +60,8 @@ _exit, _getpid = os._exit, os.getpid  # the real ones, also inside of a simulate
 _HIGH = 900
 """The least number of the descriptor for answers: code that closes `range(3, 256)` shall not close it."""
 _SIGNAL = getattr(signal, "SIGUSR1", None)
+_END_SECONDS = 3.0
+"""For which a process may live on when it has answered: ending takes some milliseconds."""
 _DUMP_SECONDS = 0.5
 """Seconds in which a process writes down where it is."""
 _LOOKS = 10
@@ -195,12 +197,22 @@ class Watch:
                 os.kill(pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """In the parent: wait for the child's end, and end what it has started; its exit code."""
-        if hasattr(os, "waitid"):  # macOS has it since Python 3.13: before, a copy that closed the pipe stays
-            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-            self.kill()  # the child is not reaped yet, so its number is not another's
+        """In the parent, when it has answered: wait for its end, and end what it has started; its exit code.
+
+        If it lives on, its answer was not its own end: the judged code has closed the pipe (`CLOSED`).
+        """
+        deadline = time.monotonic() + _END_SECONDS
+        while self._is_alive() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        lives_on = self._is_alive()
+        self.kill()  # the child is not reaped yet, so its number is not another's
         _, status = os.waitpid(self._pid, 0)
-        return os.waitstatus_to_exitcode(status)
+        return CLOSED if lives_on else os.waitstatus_to_exitcode(status)
+
+    def _is_alive(self) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return self._process is not None and self._process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def ended(self, code: int) -> Stuck | None:
         """What to say of a child that has just ended in the middle of a play: who else but the judged code

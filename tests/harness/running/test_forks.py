@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
+import signal
 
 import msgspec
+import psutil
 import pytest
 
 from harness.judged import targets
 from harness.running import forks
 from harness.running.fork_pool import SimJob, packed
 from harness.running.run import Case
+from harness.worlds.sim import watchdog
 from harness.worlds.sim.watchdog import CLOSED, Stuck, Watch, _own_place
 from lab import protocol
 
@@ -56,6 +59,22 @@ def test_a_child_without_runs_says_why(
 ) -> None:
     """An error of ours is its text; what the judged code did to its process is named."""
     assert ended(monkeypatch, written, code, None) == (0, error)
+
+
+def test_a_child_that_closes_its_pipe_and_lives_on_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more can come from it, and the judged code has closed what is not its own."""
+    monkeypatch.setattr(watchdog, "_END_SECONDS", 0.05)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, 256)
+        signal.pause()
+    os.close(writer)
+    watch = Watch()
+    watch.begin(pid)
+    assert os.read(reader, 1) == b""
+    assert watch.wait() == CLOSED
+    assert not psutil.pid_exists(pid)
 
 
 def test_the_place_where_it_is_stuck_is_the_students() -> None:
