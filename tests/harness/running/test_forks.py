@@ -74,6 +74,8 @@ def test_a_child_that_closes_its_pipe_and_lives_on_is_ended(monkeypatch: pytest.
     watch.begin(pid)
     assert os.read(reader, 1) == b""
     assert watch.wait() == CLOSED
+    watch.close()
+    os.close(reader)
     assert not psutil.pid_exists(pid)
 
 
