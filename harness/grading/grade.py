@@ -279,18 +279,20 @@ async def grade(
 
 
 def _was_stopped(part: Part) -> bool:
-    """Whether a play had to be stopped, or could not begin, and no step of it passed.
+    """Whether a play had to be stopped, or could not begin, and no step of it passed but its start.
 
     Only then is less waited for in the next one: a server that can do something is not to get fewer points
     for that because of what it did in another exercise.
     """
     steps = part.report.get("steps", [])
-    if any(step["verdict"] == Outcome.PASSED for step in steps):
+    if any(step["verdict"] == Outcome.PASSED and step["step"] != _START for step in steps):
         return False
     found = {anomaly["name"] for step in steps for anomaly in step["anomalies"]}
     return not found.isdisjoint({"not_reached", *lifecycle.ENDINGS.values()})
 
 
+_START = "1.1"
+"""The step that asks for no more than a start."""
 _HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)
 
 

@@ -76,7 +76,10 @@ PLAY_SECONDS = 45.0
 CERTAIN_SECONDS = 14.0
 """The same once a failure is certain."""
 HURRIED_SECONDS = 9.0
-"""The same where an earlier exercise of the same server was stopped, and no step of it passed."""
+"""The same where an earlier exercise of the same server was stopped, and it did nothing but start.
+
+Then this is all, whatever its own timeouts are.
+"""
 HURRIED_READY_SECONDS = 5.0
 """For its start, and for one thing that is waited for, likewise."""
 LONGEST_TIMEOUT = 60.0

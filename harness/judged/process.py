@@ -275,7 +275,7 @@ class ServerProcess:
         with self._log.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(file.tell() - KEPT_OUTPUT, 0))
-            return file.read()
+            return file.read(KEPT_OUTPUT)  # and no more: it may grow as fast as we read
 
 
 def _short(line: str) -> str:

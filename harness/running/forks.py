@@ -31,6 +31,7 @@ from harness.contracts import running as contracts
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Server, shortened
+from harness.history.source_files import guard_tracebacks
 from harness.judged import targets
 from harness.judged.bounds import (
     CONTRACT_BUSY_SECONDS,
@@ -262,6 +263,7 @@ def _play_and_exit(job: Job, writer: int, watch: Watch) -> None:
                 end_with_parent(signal.SIGKILL)
                 _redirect_to_devnull()
                 watch.is_watched()
+                guard_tracebacks()
                 _limit_files()
                 if isinstance(job, ContractJob):
                     _play_contract(job, watch, answer)

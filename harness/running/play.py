@@ -218,7 +218,8 @@ async def _all_of_it(prepared: PreparedRun, world: ServedWorld) -> None:
 def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> tuple[float, bool]:
     """How long a play may take, and whether that is news: its server's own timeouts may be long."""
     is_certain = world.most_vain < inf and (world.vain > 0 or world.is_broken)
-    certain = HURRIED_SECONDS if world.is_hurried else CERTAIN_SECONDS
-    most = certain if is_certain else PLAY_SECONDS
+    if is_certain and world.is_hurried:
+        return HURRIED_SECONDS, False
+    most = CERTAIN_SECONDS if is_certain else PLAY_SECONDS
     own = prepared.timeouts * min(world.timeout, LONGEST_TIMEOUT) + prepared.intervals * world.heartbeat
     return most + own, not is_certain

@@ -7,11 +7,9 @@ distinct one once, in the order of time.
 from __future__ import annotations
 
 import ast
-import linecache
 from collections.abc import Callable, Iterable
 from functools import cache
 from math import inf
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +17,7 @@ from msgspec.structs import replace
 from harness.checkers.catalogue import Anomaly
 from harness.history.printed import Seen
 from harness.history.raised import Frame, Raised, Unawaited, own_frame, raised_in, unawaited_in
+from harness.history.source_files import line_of, source_of
 
 LONG_BLOCK = 1.0
 """Seconds for which one call may block the event loop, before that is a mistake."""
@@ -183,7 +182,7 @@ def _dropped(forgotten: Unawaited, files: Iterable[str]) -> Frame:
         awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
         calls = [node for node in nodes if isinstance(node, ast.Call) and id(node) not in awaited]
         lines = [call.lineno for call in calls if getattr(call.func, "attr", "") == name]
-        found += [Frame(file, line, "", linecache.getline(file, line).strip()) for line in lines]
+        found += [Frame(file, line, "", line_of(file, line)) for line in lines]
     return found[0] if len(found) == 1 else forgotten.frame
 
 
@@ -207,6 +206,6 @@ def _functions(file: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def _tree(file: str) -> ast.Module | None:
     try:
-        return ast.parse(Path(file).read_bytes())
-    except (OSError, ValueError, SyntaxError, RecursionError):
+        return ast.parse(source_of(file))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None

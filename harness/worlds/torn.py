@@ -21,6 +21,8 @@ from msgspec import Struct
 _WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 """How SQLite's write-ahead logs begin (https://www.sqlite.org/fileformat2.html#walformat)."""
 _WAL_SUFFIX = "-wal"
+_MOST_TORN = 64 * 1024 * 1024
+"""Bytes of a file's new end that is looked at, and torn: many times what a run has."""
 
 
 class Size(Struct, frozen=True):
@@ -94,7 +96,7 @@ class Watch:
         was = self._before.get(path)
         start = was.size if was is not None else 0
         moved = was.inode != size.inode if was is not None else self._moves.may_be(path)
-        if moved or size.size - start < 2:
+        if moved or not 2 <= size.size - start <= _MOST_TORN:
             return False
         with path.open("rb") as file:
             if path.name.endswith(_WAL_SUFFIX) and file.read(4) in _WAL:
@@ -102,7 +104,7 @@ class Watch:
                 database = path.with_name(path.name.removesuffix(_WAL_SUFFIX))
                 return now.get(database) == self._before.get(database)
             file.seek(start)
-            return is_text(file.read())
+            return is_text(file.read(size.size - start))
 
 
 def is_text(data: bytes) -> bool:

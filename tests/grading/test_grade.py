@@ -384,13 +384,16 @@ async def test_runs_that_are_alike_are_one_block(tmp_path: Path, monkeypatch: py
     ("verdicts", "found", "stopped"),
     [
         (["failed", "failed"], "no_start", True),
-        (["passed", "failed"], "server_died", False),
+        (["passed", "failed"], "server_died", True),
+        (["passed", "passed", "failed"], "server_died", False),
         (["failed", "failed"], "gap", False),
     ],
 )
-def test_less_is_waited_for_only_where_nothing_passed(verdicts: list[str], found: str, stopped: bool) -> None:
+def test_less_is_waited_for_only_where_it_does_nothing(
+    verdicts: list[str], found: str, stopped: bool
+) -> None:
     """A server that can do something has as much time in the next exercise as if it were judged alone."""
-    steps = [{"verdict": each, "anomalies": []} for each in verdicts]
+    steps = [{"step": f"1.{n}", "verdict": each, "anomalies": []} for n, each in enumerate(verdicts, 1)]
     steps[-1]["anomalies"] = [{"name": found}]  # type: ignore[list-item]
     part = Part(Outcome.FAILED, 0, 10, 1.0, report={"steps": steps})
     assert _was_stopped(part) is stopped

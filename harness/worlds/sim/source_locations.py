@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import sysconfig
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Any
 
+from harness.history.source_files import line_of
 from lab import legible
 
 _FOLDERS = [Path(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -89,6 +89,6 @@ def waits_where(coroutine: Any) -> tuple[str, str]:
 
 def place_at(filename: str, line: int, function: str) -> str:
     """A place with its source code: "server.py, line 12, in say: …"."""
-    source = linecache.getline(filename, line).strip()
+    source = line_of(filename, line)
     place = f"{Path(filename).name}, line {line}, in {function}"
     return f"{place}: {source}" if source else place

@@ -22,7 +22,7 @@ import pytest
 from harness.judged import process as process_module
 from harness.judged.kept import Kept
 from harness.judged.listeners import is_listened_on
-from harness.judged.process import ServerProcess, free_port
+from harness.judged.process import KEPT_OUTPUT, ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
@@ -336,6 +336,13 @@ def test_output_is_kept_short(start: Start) -> None:
     assert (start.folder / "log.txt").stat().st_size < 100_000
     assert process.tail()[-1] == "\\x1b[2Jend"
     assert process.printed > 5_000_000
+
+
+def test_the_end_of_output_without_end_is_read_once() -> None:
+    """However fast it grows: what is read has a bound."""
+    process = ServerProcess.__new__(ServerProcess)
+    process._log = Path("/dev/zero")
+    assert len(process._tail_bytes()) == KEPT_OUTPUT
 
 
 def test_unknown_program_is_named(tmp_path: Path) -> None:
