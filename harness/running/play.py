@@ -110,6 +110,7 @@ async def play(
         world.skip_slow, world.is_hurried = skip_slow, is_hurried
         if is_hurried:
             world.slow_seconds /= 2
+            world.patience /= 2
             world.longest_wait = HURRIED_READY_SECONDS
         world.is_broken = contract is not None and bool(contract.found)
         if progress:
