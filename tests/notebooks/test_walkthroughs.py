@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.history.events import Stalled
 from lab.loader import load
 from tests.extras import needs_module
 
@@ -76,6 +78,20 @@ def test_reader_predicts_before_each_play(name: str) -> None:
     for word in ("right = await", "wrong = await"):
         place = next(n for n, cell in enumerate(cells) if word in "".join(cell["source"]))
         assert "**Predict" in "".join(cells[place - 1]["source"])
+
+
+@pytest.mark.parametrize(("stalls", "plays"), [(0, 1), (2, 3), (9, 5)])
+def test_a_scene_is_played_again_if_the_machine_was_held_up(stalls: int, plays: int) -> None:
+    """What it shows would be the machine's doing; but it is not played for ever."""
+    perform, played = runpy.run_path(str(FOLDER / "stage.py"))["perform"], []
+
+    async def play(scene: object, target: object) -> list[object]:
+        played.append(scene)
+        return [Stalled(1.0, 0.5)] if len(played) <= stalls else []
+
+    perform.__globals__["_play"] = play
+    assert len(asyncio.run(perform(None))) == (plays <= stalls)
+    assert len(played) == plays
 
 
 @pytest.mark.parametrize("file", COMPONENTS)
