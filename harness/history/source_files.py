@@ -33,8 +33,7 @@ def source_of(file: str) -> bytes:
 
 def line_of(file: str, number: int) -> str:
     """A line without the blanks around it; empty if there is none."""
-    guard_tracebacks()
-    return linecache.getline(file, number).strip()
+    return linecache.getline(file, number).strip() if _may_be_read(file) else ""
 
 
 def guard_tracebacks() -> None:
@@ -43,6 +42,9 @@ def guard_tracebacks() -> None:
 
 
 def _lines_of(filename: str, module_globals: dict[str, object] | None = None) -> list[str]:
-    if "\0" in filename or (os.path.lexists(filename) and not is_source(filename)):
-        return []
-    return _read_lines(filename, module_globals)
+    return _read_lines(filename, module_globals) if _may_be_read(filename) else []
+
+
+def _may_be_read(file: str) -> bool:
+    """Whether it is source code, or nothing that the system knows: `linecache` may have it from elsewhere."""
+    return "\0" not in file and (is_source(file) or not os.path.lexists(file))

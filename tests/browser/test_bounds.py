@@ -133,11 +133,17 @@ def drawn(page: Page) -> None:
     )
 
 
+def in_room_of(past: int, serve: Serve, tab: OpenTab, others: int = 0) -> tuple[FakeServer, Page]:
+    """A server with so many messages, and the page of ada, who has been sent them all."""
+    server = serve(past=past, replayed=past, others=others)
+    ada = tab(server.url, "ada")
+    eventually(lambda: last_shown(ada) == past)
+    return server, ada
+
+
 def test_a_huge_room(serve: Serve, tab: OpenTab) -> None:
     """With 100,000 messages and 10,000 people the page holds little and a message is sent in under 100 ms."""
-    server = serve(past=100_000, replayed=100_000, others=10_000)
-    ada = tab(server.url, "ada")
-    eventually(lambda: last_shown(ada) == 100_000)
+    _, ada = in_room_of(100_000, serve, tab, others=10_000)
     assert ada.locator("#who").text_content() == "10,001 here"
     assert ada.evaluate(ELEMENTS) < 5000
     assert heap(ada) < 100
@@ -153,9 +159,7 @@ def test_a_huge_room(serve: Serve, tab: OpenTab) -> None:
 
 def test_all_of_a_long_room_can_be_read(serve: Serve, tab: OpenTab) -> None:
     """Who scrolls up through 700 messages and down again sees each one, in order, and nothing jumps."""
-    server = serve(past=700, replayed=700)
-    ada = tab(server.url, "ada")
-    eventually(lambda: last_shown(ada) == 700)
+    _, ada = in_room_of(700, serve, tab)
     assert walk(ada, -450, 1) == list(range(1, 701))
     assert walk(ada, 450, 700) == list(range(1, 701))
     ada.locator("#newest").wait_for(state="hidden")
@@ -165,9 +169,7 @@ def test_a_flood_while_one_reads_moves_nothing(serve: Serve, tab: OpenTab) -> No
     """Who scrolls up while messages rush in is not drawn down again, and what is read stays where it stands,
     also when the memory is used up. Then they can go on reading without a gap, or go to the newest.
     """
-    server = serve(past=300, replayed=300)
-    ada = tab(server.url, "ada")
-    eventually(lambda: last_shown(ada) == 300)
+    server, ada = in_room_of(300, serve, tab)
     limit(ada, memory=2 * 500 * 355)  # for 500 messages in each of two rooms
     ada.evaluate("location.hash = 'red,blue'")
     ada.locator("#log").hover()
@@ -204,9 +206,7 @@ def test_a_flood_while_one_reads_moves_nothing(serve: Serve, tab: OpenTab) -> No
 
 def test_a_selection_stays_whole(serve: Serve, tab: OpenTab) -> None:
     """What is selected stays selected, and can be copied, when one scrolls many screens on."""
-    server = serve(past=700, replayed=700)
-    ada = tab(server.url, "ada")
-    eventually(lambda: last_shown(ada) == 700)
+    _, ada = in_room_of(700, serve, tab)
     ada.evaluate("getSelection().selectAllChildren(document.querySelector('[data-sequence=\"699\"]'))")
     walk(ada, -450, 300)
     ada.locator("#log").hover()
