@@ -42,12 +42,16 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     child = start(program, harness)
     leave_to_the_server()
+    poll = (
+        select.poll()
+    )  # `select.select` takes no descriptor above 1,023, and the harness may have thousands
+    for descriptor in (woken, harness):
+        poll.register(descriptor, select.POLLIN)
     is_ending = False
     while reap(child, harness):
         if is_ending:
             send(child, signal.SIGKILL)
-        waits_for, at_most = ([woken], AGAIN) if is_ending else ([woken, harness], None)
-        ready, _, _ = select.select(waits_for, [], [], at_most)
+        ready = [descriptor for descriptor, _ in poll.poll(1000 * AGAIN if is_ending else None)]
         if woken in ready and set(os.read(woken, 4096)) - {signal.SIGCHLD}:
             is_ending = True  # we are asked to end
         if harness in ready:
@@ -55,6 +59,8 @@ def main() -> None:
             is_ending |= signal.SIGKILL in asked
             for signal_number in asked:
                 send(child, signal_number)
+            if is_ending:
+                poll.unregister(harness)  # nothing more is asked of us
 
 
 def start(program: list[str], harness: int) -> int:

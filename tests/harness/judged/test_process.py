@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gc
 import os
 import signal
@@ -24,6 +25,7 @@ from harness.judged.kept import Kept
 from harness.judged.listeners import is_listened_on
 from harness.judged.process import KEPT_OUTPUT, ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
+from lab.command import allow_files
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live1")]
 
@@ -295,6 +297,19 @@ def test_exit_codes_are_those_of_the_program(start: Start) -> None:
         process = start.program(["sh", "-c", command])
         until(partial(attrgetter("is_gone"), process))
         assert process.exit_code == code
+
+
+def test_a_server_starts_whatever_number_its_socket_has(start: Start) -> None:
+    """Who has a thousand clients and starts a server gives it a descriptor that `select` cannot wait for."""
+    assert allow_files(1200) >= 1200
+    with contextlib.ExitStack() as opened:
+        for _ in range(1030):
+            opened.enter_context(open(os.devnull))
+        process = start("itself")
+        pid_of_listener(process)
+    assert process.exit_code is None
+    process.kill()
+    assert process.is_gone
 
 
 def _leave_an_old_connection(port: int) -> None:
