@@ -37,7 +37,7 @@ EXIT_INTERRUPTED = 130
 
 _OWN_FILES = 50
 """Files that the server has open besides its connections, at the most."""
-_COLLECT_AFTER = 20_000
+_COLLECT_AFTER = 10_000
 """New objects after which Python looks for cyclic garbage; its own default is 700."""
 _SWITCH_SECONDS = 0.0005
 """How long a thread that has the interpreter may keep it while another wants it; the default is 0.005."""
@@ -222,10 +222,10 @@ def _stay_responsive() -> None:
     """Have Python hold up the event loop, and the store's thread, for less time than its defaults allow.
 
     *Garbage.* Nearly all of our objects are freed as soon as nothing refers to them; the collector is there
-    for cycles, such as a connection that has ended. To find them it looks at all objects, and meanwhile
-    nobody is served: 60 to 110 ms with a thousand connections. How often it does so follows from how many new
-    objects it finds alive. The answer to one question for the presence of a full room has a thousand, and so
-    a few clients that went on asking had everybody stopped three times a second.
+    for cycles. To find them it looks at all objects, and meanwhile nobody is served: 60 to 110 ms with a
+    thousand connections. How often it does so follows from how many new objects it finds alive. The answer
+    to one question for the presence of a full room has a thousand, and so a few clients that went on asking
+    had everybody stopped three times a second.
 
     *Threads.* Only one thread at a time has the interpreter. The store's gives it back for each call into
     SQLite, and wants it again some fifteen times for one commit; a busy event loop gives it up after the

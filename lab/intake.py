@@ -168,8 +168,13 @@ class Intake:
         await turn  # it is done if we were cancelled
 
     def drop(self) -> None:
-        """The connection has ended: forget what waits."""
+        """Forget what waits."""
         self._waiting, self._at = b"", 0
+
+    def end(self) -> None:
+        """The connection has ended: forget it, and what waits."""
+        self.drop()
+        self._read, self._on_flood = (lambda data: 0), (lambda: None)
 
     # The budget.
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
+import logging
 import re
 import select
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from lab import fanout
+from lab.fanout import Connection
 from lab.hub import Components, Config
 from lab.interfaces import Change, Draft
 from lab.presence import PresenceManager
@@ -522,6 +526,46 @@ async def test_two_tabs_that_are_cut_at_once_are_announced_once(tmp_path: Path) 
             await eventually(lambda: server.figures()["chatlab_connections"] == 1)
             received = [(each["room"], each["content"]) for each in notices(await bob.settle())]
             assert sorted(received) == [("r", "ada left"), ("s", "ada left")]
+
+
+@pytest.mark.parametrize("kind", ["silence", "half a request", "a page", "a chat", "a chat that is cut"])
+async def test_what_has_ended_needs_no_garbage_collector(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A connection that has ended is freed at once, however it ended, and the library's part of it too."""
+    kept: list[weakref.ref[object]] = []
+    made = Connection.connection_made
+
+    def made_and_noted(connection: Connection, transport: asyncio.BaseTransport) -> None:
+        made(connection, transport)
+        kept.extend([weakref.ref(connection), weakref.ref(connection.protocol)])
+
+    monkeypatch.setattr(Connection, "connection_made", made_and_noted)
+    monkeypatch.setattr(logging.getLogger("websockets.server"), "disabled", True)  # pytest keeps what it logs
+    gc.collect()
+    gc.disable()
+    try:
+        await _come_and_go(server, kind)
+        await eventually(lambda: kept and not any(each() for each in kept))
+    finally:
+        gc.enable()
+
+
+async def _come_and_go(server: ChatServer, kind: str) -> None:
+    if kind.startswith("a chat"):
+        async with dial(server, "ada") as ada:
+            await ada.join("r")
+            if kind == "a chat that is cut":
+                ada.socket.transport.abort()
+        return
+    requests = {"silence": b"", "half a request": b"GET / HTTP/1.1\r\n", "a page": b"GET / HTTP/1.1\r\n\r\n"}
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(requests[kind])
+    if kind == "a page":
+        await reader.read()
+    else:
+        await eventually(lambda: server._arriving)
+    writer.transport.abort()
 
 
 async def test_an_empty_room_needs_no_memory(server: ChatServer) -> None:
