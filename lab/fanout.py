@@ -190,9 +190,7 @@ class Connection(ServerConnection):
             return
         self._is_awaiting_reader = True
         for other in self.replays.enter(self, self.queue.replay_bytes):
-            other.disconnect(
-                CloseCode.TRY_AGAIN_LATER, "too many wait for old messages: come back with `since`"
-            )
+            other.disconnect(CloseCode.TRY_AGAIN_LATER, "too many read old messages: come back with `since`")
         while not self._drained.is_set():
             before = self._sent_bytes
             with contextlib.suppress(TimeoutError):
@@ -320,8 +318,7 @@ class Connection(ServerConnection):
         """
         self.on_sign_of_life = self.on_made = self.on_lost = _nothing
         self.protocol.parser.close()
-        for error in (self.protocol.handshake_exc, self.protocol.parser_exc):
+        failed = self.protocol.handshake_exc
+        for error in (failed, failed and failed.__cause__, self.protocol.parser_exc):
             if error:  # its traceback leads to the library's objects, which keep the error
                 error.__traceback__ = None
-                if error.__cause__:
-                    error.__cause__.__traceback__ = None

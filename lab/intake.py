@@ -167,13 +167,9 @@ class Intake:
         self._turns.call(self._spent, lambda: None if turn.done() else turn.set_result(None))
         await turn  # it is done if we were cancelled
 
-    def drop(self) -> None:
-        """Forget what waits."""
-        self._waiting, self._at = b"", 0
-
     def end(self) -> None:
         """The connection has ended: forget it, and what waits."""
-        self.drop()
+        self._waiting, self._at = b"", 0
         self._read, self._on_flood = (lambda data: 0), (lambda: None)
 
     # The budget.
@@ -195,7 +191,6 @@ class Intake:
         if not self._waiting:
             self._flooding_since = 0.0
         elif self._loop.time() - self._flooding_since > FLOOD_SECONDS:
-            self._is_over = True
-            self.drop()
+            self._is_over, self._waiting, self._at = True, b"", 0
             self._on_flood()
         self._wait_for_turn()

@@ -65,7 +65,8 @@ def transactions_after(journal: Path, page: int, frames: int) -> int:
 
     Raises OSError.
     """
-    size_of_all, size_of_frame = journal.stat().st_size, _FRAME.size + page
+    size_of_frame = _FRAME.size + page
+    end = journal.stat().st_size - size_of_frame + 1
     with journal.open("rb") as file:
         header = file.read(_HEADER.size)
         first = file.read(_FRAME.size)
@@ -74,9 +75,7 @@ def transactions_after(journal: Path, page: int, frames: int) -> int:
         # If the log's own header is damaged, SQLite has read nothing. Then the first frame tells the salts.
         salts = _HEADER.unpack(header)[4:6] if _is_whole(header) else _FRAME.unpack(first)[2:4]
         ended = 0
-        for at in range(
-            _HEADER.size + frames * size_of_frame, size_of_all - size_of_frame + 1, size_of_frame
-        ):
+        for at in range(_HEADER.size + frames * size_of_frame, end, size_of_frame):
             file.seek(at)
             _, size, *own = _FRAME.unpack(file.read(_FRAME.size))[:4]
             ended += tuple(own) == salts and size > 0

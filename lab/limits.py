@@ -67,15 +67,11 @@ class TokenBucket:
         return max(-self.tokens / self.rate, 0.0)
 
 
-class RateLimit:
+class RateLimit(TokenBucket):
     """How often a client may do something: each time takes a token, and without one it is refused."""
 
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._bucket = TokenBucket(rate, burst, now)
-
-    def take(self, now: float, id: str | None = None) -> None:
+    def take_or_refuse(self, now: float, id: str | None = None) -> None:
         """Take a token, or raise BadFrame; `id` is that of the chat message which is refused."""
-        wait = self._bucket.take(now)
-        if wait:
-            reason = f"more than {self._bucket.rate:g} frames a second; send this one again in {wait:.3f} s"
+        if wait := self.take(now):
+            reason = f"more than {self.rate:g} frames a second; send this one again in {wait:.3f} s"
             raise BadFrame(ErrorCode.RATE_LIMITED, reason, id)

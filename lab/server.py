@@ -86,9 +86,8 @@ class ChatServer(Hub):
                 write_limit=TRANSPORT_BUFFER,
             )
             if self.config.health_port:
-                self._health_door = await open_health_door(
-                    self.config.host, self.config.health_port, self.pages
-                )
+                where = self.config.host, self.config.health_port
+                self._health_door = await open_health_door(*where, self.pages)
         except BaseException:
             if self._listener:
                 self._listener.close()

@@ -157,7 +157,7 @@ class Session:
         published again, and no echo comes. Then its sender, who asks since it lost the echo, is told alone.
         """
         words = frame.data
-        self._rate.take(self._hub.now(), words.id)
+        self._rate.take_or_refuse(self._hub.now(), words.id)
         if words.room not in self._rooms:
             reason = f"join the room `{words.room}` before you speak in it"
             raise BadFrame(ErrorCode.NOT_JOINED, reason, words.id)
@@ -192,7 +192,7 @@ class Session:
         9. Wait until the client has taken its replay, before its next frame is read.
         """
         room = frame.room
-        self._rate.take(self._hub.now())
+        self._rate.take_or_refuse(self._hub.now())
         if room in self._rooms:  # it is answered again, and nothing changes
             self._hub.pubsub.subscribe(room, self)  # nor does this: twice is the same as once
             self._send_presence(room)
@@ -239,7 +239,7 @@ class Session:
 
     def _leave(self, frame: protocol.Leave) -> None:
         room = frame.room
-        self._rate.take(self._hub.now())
+        self._rate.take_or_refuse(self._hub.now())
         if room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
         del self._rooms[room]

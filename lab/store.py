@@ -86,9 +86,8 @@ class MessageStore:
         self._queue: _Saves = []
         self._queued = self._queued_bytes = 0  # messages in the queue, and the memory of their contents
         self._is_committing = False
-        self._next_page = (
-            asyncio.Lock()
-        )  # pages are long: one at a time, so that a commit waits for one at most
+        # Pages are long: one at a time, so that a commit waits for one at most.
+        self._next_page = asyncio.Lock()
         self._is_damaged = False
         self._folder_lock, self._db = self._with_errors_explained(self._open)
         self._opened_files = self._files()
@@ -229,9 +228,8 @@ class MessageStore:
         """Call in the store's own thread, after all calls before it, while the event loop goes on."""
         loop = asyncio.get_running_loop()
         try:
-            return loop.run_in_executor(
-                self._thread, partial(self._with_errors_explained, function, *arguments)
-            )
+            call = partial(self._with_errors_explained, function, *arguments)
+            return loop.run_in_executor(self._thread, call)
         except RuntimeError as error:  # the thread has ended
             raise self._error("the store is closed") from error
 

@@ -24,7 +24,7 @@ def allowed(limit: RateLimit, frames: int, now: float) -> int:
     count = 0
     for _ in range(frames):
         with contextlib.suppress(BadFrame):
-            limit.take(now)
+            limit.take_or_refuse(now)
             count += 1
     return count
 
@@ -41,11 +41,11 @@ def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
 def test_a_refusal_has_the_waiting_time_and_the_message_s_id() -> None:
     """After the time given in the refusal, the frame is accepted."""
     limit = RateLimit(4.0, 1.0, 0.0)
-    limit.take(0.0)
+    limit.take_or_refuse(0.0)
     with pytest.raises(BadFrame, match=r"more than 4 frames a second; .* in 0\.250 s") as refused:
-        limit.take(0.0, "m1")
+        limit.take_or_refuse(0.0, "m1")
     assert (refused.value.code, refused.value.id) == (ErrorCode.RATE_LIMITED, "m1")
-    limit.take(0.25)
+    limit.take_or_refuse(0.25)
 
 
 def test_the_defaults_are_within_the_contract() -> None:
