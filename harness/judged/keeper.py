@@ -42,9 +42,8 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     child = start(program, harness)
     leave_to_the_server()
-    poll = (
-        select.poll()
-    )  # `select.select` takes no descriptor above 1,023, and the harness may have thousands
+    # `select.select` takes no descriptor above 1,023, and the harness may have thousands.
+    poll = select.poll()
     for descriptor in (woken, harness):
         poll.register(descriptor, select.POLLIN)
     is_ending = False
