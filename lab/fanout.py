@@ -190,7 +190,7 @@ class Connection(ServerConnection):
             return
         self._is_awaiting_reader = True
         for other in self.replays.enter(self, self.queue.replay_bytes):
-            other.disconnect(CloseCode.TRY_AGAIN_LATER, "too many read old messages: come back with `since`")
+            other.disconnect(CloseCode.TRY_AGAIN_LATER, "too many replays wait: come back with `since`")
         while not self._drained.is_set():
             before = self._sent_bytes
             with contextlib.suppress(TimeoutError):
@@ -314,7 +314,7 @@ class Connection(ServerConnection):
         """Undo what makes cycles, so that all of it is freed as soon as nobody needs it.
 
         What refers to itself is freed by the garbage collector alone, which stops everybody: for 300 ms at a
-        time, while somebody opened and cut a thousand connections a second.
+        time, while somebody opened and cut four thousand connections a second.
         """
         self.on_sign_of_life = self.on_made = self.on_lost = _nothing
         self.protocol.parser.close()

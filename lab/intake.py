@@ -154,8 +154,7 @@ class Intake:
     def release(self) -> None:
         """Go on reading."""
         self._is_held = False
-        if self._waiting:
-            self._wait_for_turn()
+        self._wait_for_turn()
 
     @property
     def _spent(self) -> float:

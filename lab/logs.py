@@ -58,8 +58,9 @@ class FloodFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log it."""
         kind = (record.pathname, record.lineno)
-        bucket = self._buckets.setdefault(kind, TokenBucket(_RATE, _BURST, record.created))
-        if bucket.take(record.created):
+        if kind not in self._buckets:
+            self._buckets[kind] = TokenBucket(_RATE, _BURST, record.created)
+        if self._buckets[kind].take(record.created):
             self._left_out[kind] += 1
             return False
         if left_out := self._left_out.pop(kind, 0):
