@@ -12,6 +12,7 @@ from harness import version
 from harness.cli.bench import bench
 from harness.cli.check import check
 from harness.cli.doctor import doctor
+from harness.cli.export import export
 from harness.cli.grade import grade
 from harness.cli.hint import hint
 from harness.cli.load import load
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, backup, check, replay, doctor, hint, grade, load, zoo, bench):
+for _command in (serve, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
     cli.add_command(_command)
 
 

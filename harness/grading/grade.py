@@ -23,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.checkers import lifecycle
+from harness.grading.result import HAS_VERDICT, Grade, Mark, Part
 from harness.judged.environment import IN_CLASS, names_passed
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED
@@ -59,63 +60,6 @@ class Rules(Struct, frozen=True):
     """The environment variables that a server may see."""
 
 
-class Part(Struct):
-    """The result of one exercise. `verdict` is inconclusive as long as any step is."""
-
-    verdict: Outcome
-    points: int
-    of: int
-    seconds: float
-    failed_steps: list[str] = []
-    open_steps: list[str] = []
-    problem: str = ""
-    """Why there was nothing to judge or no verdict, or what went wrong first."""
-    log: str = ""
-    """The report that the author would see."""
-    report: dict[str, Any] = {}
-    kit_failed: bool = False
-    """Whether the kit itself failed on the way, which says nothing about the submission."""
-
-
-class Grade(Struct):
-    """The grade of one submission, with the results of its exercises by their numbers."""
-
-    name: str
-    fingerprint: str
-    verdict: Outcome = Outcome.SKIPPED
-    points: int = 0
-    of: int = 0
-    parts: dict[int, Part] = {}
-
-    def sum_up(self) -> None:
-        """Update the sums. There is no final grade as long as any step is open."""
-        parts = self.parts.values()
-        self.points, self.of = sum(part.points for part in parts), sum(part.of for part in parts)
-        verdicts = {part.verdict for part in parts}
-        order = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.PASSED)
-        self.verdict = next((each for each in order if each in verdicts), Outcome.SKIPPED)
-
-    @property
-    def kit_failed(self) -> bool:
-        """Whether the kit itself failed in any of them."""
-        return any(part.kit_failed for part in self.parts.values())
-
-    @property
-    def seconds(self) -> float:
-        """How long it took to judge."""
-        return round(sum(part.seconds for part in self.parts.values()), 1)
-
-    @property
-    def failed_steps(self) -> list[str]:
-        """Steps that failed, of all exercises."""
-        return [step for _, part in sorted(self.parts.items()) for step in part.failed_steps]
-
-    @property
-    def open_steps(self) -> list[str]:
-        """Steps without a verdict."""
-        return [step for _, part in sorted(self.parts.items()) for step in part.open_steps]
-
-
 async def judge(
     folder: Path, exercise: int, rules: Rules, texts: Texts, *, is_hurried: bool = False
 ) -> tuple[Part, str]:
@@ -146,8 +90,10 @@ async def _judge(
     except BadTarget as error:
         problem = texts.say("grade.nothing", why=error.said_in(texts))
         is_whole_server = os.path.lexists(folder / NAME)
-        possible = _possible(exercise, None if is_whole_server else _alone(exercise, rules))
-        return Part(Outcome.FAILED, 0, possible, 0.0, problem=problem, log=problem + "\n"), ""
+        component = None if is_whole_server else _alone(exercise, rules)
+        possible = _possible(exercise, component)
+        steps = _steps(exercise, component, Outcome.FAILED, problem)
+        return Part(Outcome.FAILED, 0, possible, 0.0, steps, problem, problem + "\n"), ""
     # Python must not write `.pyc` files into what was handed in.
     target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
     contract = await called_alone(exercise, target)
@@ -211,26 +157,43 @@ def _part(summary: Summary, texts: Texts) -> Part:
         terminal.block(sentence, 0)
     said = report(summary, texts)
     points, of = summary.points
-    still_open = [step.step for step in summary.steps if step.outcome is Outcome.INCONCLUSIVE]
+    steps = [_mark(step) for step in said["steps"]]
+    is_open = any(mark.verdict is Outcome.INCONCLUSIVE for mark in steps)
     verdict = Outcome.PASSED if summary.outcome is Outcome.SKIPPED else summary.outcome
     return Part(
         # An open step leaves the verdict open, even if another step failed.
-        Outcome.INCONCLUSIVE if still_open else verdict,
+        Outcome.INCONCLUSIVE if is_open else verdict,
         points,
         of,
         0.0,
-        [step.step for step in summary.steps if step.outcome is Outcome.FAILED],
-        still_open,
-        next((f"{s['step']}: {s['anomalies'][0]['title']}" for s in said["steps"] if s["anomalies"]), ""),
+        steps,
+        next((f"{mark.step}: {mark.said[0]}" for mark in steps if mark.anomalies), ""),
         text.getvalue(),
         said,
     )
 
 
+def _mark(step: dict[str, Any]) -> Mark:
+    """The mark for a step of a report."""
+    found = step["anomalies"]
+    said = [anomaly["title"] for anomaly in found]
+    if not found and step["verdict"] == Outcome.INCONCLUSIVE:
+        said = [step["receipt"]]
+    names = [anomaly["name"] for anomaly in found]
+    verdict = Outcome(step["verdict"])
+    return Mark(step["step"], verdict, step["points"], step["of"], step["title"], said, names)
+
+
+def _steps(exercise: int, component: str | None, verdict: Outcome, why: str) -> list[Mark]:
+    """The marks of an exercise that was not played."""
+    return [Mark(step, verdict, 0, points_for(step, component), "", [why]) for step in steps_of(exercise)]
+
+
 def _open(exercise: int, component: str | None, problem: str) -> Part:
     """A part without a verdict on any step of its exercise."""
-    steps, possible = steps_of(exercise), _possible(exercise, component)
-    return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, [], steps, problem, problem + "\n")
+    steps = _steps(exercise, component, Outcome.INCONCLUSIVE, problem)
+    possible = _possible(exercise, component)
+    return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, steps, problem, problem + "\n")
 
 
 def _failed(exercise: int, component: str | None, details: str, texts: Texts) -> Part:
@@ -265,15 +228,14 @@ async def grade(
     there is nothing to show.
     """
     kept = known.parts if known else {}
-    mark = Grade(name, "", parts={n: part for n, part in kept.items() if part.verdict in _HAS_VERDICT})
+    mark = Grade(name, parts={n: part for n, part in kept.items() if part.verdict in HAS_VERDICT})
     for exercise in exercises:
         if exercise not in mark.parts:
             progress(exercise)
             hurried = any(map(_was_stopped, mark.parts.values()))
             mark.parts[exercise], shown = await judge(folder, exercise, rules, texts, is_hurried=hurried)
+            mark.parts[exercise].fingerprint = fingerprint(folder, rules)
             keep_page(exercise, shown)
-    # Computed at the end: a server may have written to its folder.
-    mark.fingerprint = fingerprint(folder, rules)
     mark.sum_up()
     return mark
 
@@ -293,15 +255,6 @@ def _was_stopped(part: Part) -> bool:
 
 _START = "1.1"
 """The step that asks for no more than a start."""
-_HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)
-
-
-def is_complete(mark: Grade | None, exercises: list[int]) -> bool:
-    """Whether a grade has a verdict on all of these exercises."""
-    parts = mark.parts if mark else {}
-    return all(number in parts and parts[number].verdict in _HAS_VERDICT for number in exercises)
-
-
 # --- when a grade is still valid --------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.grading.grade import Grade
+from harness.grading.result import Grade, number
 from harness.texts import Texts
 from harness.texts.console import flash
 from harness.verdict.steps import EXERCISES
@@ -10,7 +10,7 @@ from harness.verdict.steps import EXERCISES
 
 def line_of(mark: Grade, said: Texts) -> str:
     """A grade in one line."""
-    points = said.say("ui.score", points=mark.points, of=mark.of)
+    points = said.say("ui.score", points=number(mark.points), of=number(mark.of))
     seconds = said.say("ui.seconds", seconds=f"{mark.seconds:.1f}")
     parts = [said.say(f"outcome.{mark.verdict}"), points, seconds]
     parts += [f"{said.say('outcome.failed')}: {', '.join(mark.failed_steps)}"] if mark.failed_steps else []

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.grading.grade import Grade, Rules, fingerprint
+from harness.grading.grade import Rules, fingerprint
+from harness.grading.result import Grade, number
 from harness.history.as_json import from_json
 from harness.judged.environment import SCRATCH
 from harness.texts import Texts
@@ -93,7 +94,9 @@ class Register:
             kept = from_json(self._file(folder, "json").read_bytes(), Grade)
         except (OSError, msgspec.DecodeError):
             return None
-        return kept if kept.fingerprint == fingerprint(folder, rules) else None
+        now = fingerprint(folder, rules)
+        kept.parts = {n: part for n, part in kept.parts.items() if part.fingerprint == now}
+        return kept
 
     def keep(self, folder: Path, mark: Grade, said: Texts) -> None:
         """Write the log, then the grade: so a submission with a grade has a log."""
@@ -104,7 +107,7 @@ class Register:
             if page.exists():
                 parts.append(said.say("ui.page", path=page.name))
         verdict = said.say(f"outcome.{mark.verdict}")
-        parts.append(said.say("grade.total", points=mark.points, of=mark.of, verdict=verdict))
+        parts.append(said.say("grade.total", points=number(mark.points), of=number(mark.of), verdict=verdict))
         _write(self._file(folder, "log"), legible("\n\n".join(parts)) + "\n")
         _write(self._file(folder, "json"), _as_text(mark))
 
@@ -131,9 +134,9 @@ class Register:
                 [
                     cell(mark.name),
                     str(mark.verdict),
-                    mark.points,
-                    mark.of,
-                    *(mark.parts[n].points if n in mark.parts else "" for n in EXERCISES),
+                    number(mark.points),
+                    number(mark.of),
+                    *(number(mark.parts[n].points) if n in mark.parts else "" for n in EXERCISES),
                     " ".join(mark.failed_steps),
                     " ".join(mark.open_steps),
                     mark.seconds,

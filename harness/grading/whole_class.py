@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from harness.grading.grade import Grade, Rules, grade, is_complete
+from harness.grading.grade import Rules, grade
 from harness.grading.progress import Progress, line_of
 from harness.grading.register import Register, name_of
+from harness.grading.result import Grade, is_complete
 from harness.running.worker import cancel_on_sigterm
 from harness.texts import Texts
 from harness.texts.console import echo

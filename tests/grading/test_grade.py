@@ -20,8 +20,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.grading.grade import Grade, Part, Rules, _was_stopped, fingerprint, grade, is_complete
+from harness.grading.grade import Rules, _was_stopped, fingerprint, grade
 from harness.grading.register import Register
+from harness.grading.result import Grade, Part, is_complete
 from harness.running.run import Run
 from harness.running.worker import Job
 from harness.texts import texts
@@ -311,7 +312,7 @@ def test_a_mark_is_only_given_for_complete_results() -> None:
 
     def mark(*verdicts: Outcome) -> Outcome:
         parts = {number: Part(verdict, 5, 8, 1.0) for number, verdict in enumerate(verdicts, start=1)}
-        grade = Grade("ada", "", parts=parts)
+        grade = Grade("ada", parts=parts)
         grade.sum_up()
         assert (grade.points, grade.of) == (5 * len(verdicts), 8 * len(verdicts))
         return grade.verdict

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.grade import Grade
 from harness.grading.register import Register, cell, name_of
+from harness.grading.result import Grade
 from harness.texts import texts
 
 AS_THEY_ARE = (
@@ -69,7 +69,7 @@ def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     """It begins with a byte order mark, is UTF-8, has a line for each, and texts are in quotation marks."""
     names = [*AS_THEY_ARE, *WITH_APOSTROPHE, *WITH_ESCAPES]
     register = Register(tmp_path)
-    register.write_table([Grade(name, "") for name in names])
+    register.write_table([Grade(name) for name in names])
     raw = register.table.read_bytes()
     assert raw.startswith(b'\xef\xbb\xbf"submission"')
     rows = list(csv.reader(raw.decode("utf-8-sig").splitlines()))
@@ -89,7 +89,7 @@ def test_results_are_kept_under_any_name(tmp_path: Path, raw: bytes) -> None:
     folder = tmp_path / os.fsdecode(raw)
     folder.mkdir()
     register = Register(tmp_path / "marks")
-    mark = Grade(name_of(folder), "")
+    mark = Grade(name_of(folder))
     register.keep(folder, mark, texts("en"))
     register.keep_page(folder, 3, "<p>\udce9")
     register.write_table([mark])

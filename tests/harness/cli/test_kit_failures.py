@@ -17,7 +17,8 @@ from harness.check import live_runs, worlds_asked
 from harness.check.options import Options
 from harness.cli.main import main
 from harness.grading import grade as grading
-from harness.grading.grade import Grade, Part, Rules
+from harness.grading.grade import Rules
+from harness.grading.result import Grade, Part
 from harness.history.events import Began
 from harness.judged import targets
 from harness.reports.terminal import Terminal
@@ -199,7 +200,7 @@ def test_a_page_that_fails_costs_no_points(monkeypatch: pytest.MonkeyPatch, tmp_
     assert not _judged(monkeypatch, tmp_path).kit_failed
     monkeypatch.setattr(grading, "page", _raise(StopIteration()))
     part = _judged(monkeypatch, tmp_path)
-    assert (part.verdict, part.failed_steps, part.kit_failed) == (Outcome.FAILED, ["2.2"], True)
+    assert (part.verdict, part.steps_with(Outcome.FAILED), part.kit_failed) == (Outcome.FAILED, ["2.2"], True)
     assert "The kit itself failed" in part.log
 
 
@@ -212,4 +213,4 @@ def test_a_submission_that_breaks_the_kit_stops_nobody_else(
     part = _judged(monkeypatch, tmp_path)
     assert (part.verdict, part.kit_failed) == (Outcome.INCONCLUSIVE, True)
     assert part.problem.startswith("No verdict, because judging failed: The kit itself failed")
-    assert Grade("ada", "", parts={2: part}).kit_failed
+    assert Grade("ada", parts={2: part}).kit_failed

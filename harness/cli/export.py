@@ -1,0 +1,10 @@
+"""`chatlab export`: marks for portals, and folders to hand out."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def export() -> None:
+    """Write marks in the form of a portal, or a folder to hand out or to upload."""
