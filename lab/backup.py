@@ -16,7 +16,8 @@ import click
 
 from lab.command import run_command
 from lab.interfaces import StoreError
-from lab.store import FILE, explained
+from lab.journal import FILE
+from lab.store import explained
 
 
 def back_up(data_dir: Path, target: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`chatlab grade FOLDER`: a class, one submission after the other."""
+"""`chatlab grade`: judge the submissions of a class."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli import options
+from harness.cli import class_options, options
 from harness.cli.usage import told, wrong_usage
-from harness.judged.submissions import OF_ARCHIVES
+from harness.judged.isolation import WISHES
 from harness.texts import Texts, texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
@@ -19,7 +19,11 @@ from harness.verdict.steps import EXERCISES, numbers_in
 from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from harness.grading.grade import Rules
+    from harness.grading.fingerprints import Rules
+    from harness.grading.hand_ins.listing import Listing
+    from harness.grading.register import Register
+    from harness.grading.whole_class import Asked
+    from harness.judged.isolation import Kind
 
 
 @click.command()
@@ -29,10 +33,29 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder for grades.csv and the reports.  [default: FOLDER-grades, beside FOLDER]",
 )
+@click.option("--list", "is_list", is_flag=True, help="Show what would be judged, and judge nothing.")
 @click.option("--exercises", metavar="1,3", help="Only these exercises.  [default: all]")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this submission; * stands for anything.")
+@click.option("--skip", multiple=True, metavar="NAME", help="Not this one.")
+@click.option(
+    "--again",
+    multiple=True,
+    is_flag=False,
+    flag_value=class_options.ALL,
+    metavar="[NAME]",
+    help="Judge this one anew although it has a grade; without a name, everybody.",
+)
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="NAME:2=FILE",
+    help="Take this file of a submission for an exercise; - for none.",
+)
 @options.together("Judge all four components of a submission at once.")
 @options.seed("The same for everybody.", default=1)
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="The worst counts.")
+@options.jobs("Submissions at a time, each on cores of its own.  [default: as many as there are cores]")
 @click.option(
     "--deadline",
     type=click.FloatRange(1, 86400),
@@ -41,64 +64,157 @@ if TYPE_CHECKING:
     help="Seconds for each run of an exercise.",
 )
 @click.option(
+    "--isolation",
+    type=click.Choice(WISHES),
+    default="auto",
+    show_default=True,
+    help="Keep judged code from marks and answers: by bubblewrap, by the best there is, or not at all.",
+)
+@click.option(
+    "--show",
+    "shows",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path, resolve_path=True),
+    metavar="PATH",
+    help="Let isolated servers see this file or folder, too, such as that of a language's tools.",
+)
+@click.option(
     "--env",
     "variables",
     metavar="NAME",
     multiple=True,
     help="Let servers see this environment variable, too; can be given several times.",
 )
-@click.option("--again", is_flag=True, help="Judge everybody anew, also who has a grade already.")
+@click.option("--bom/--no-bom", default=True, show_default=True, help="Begin grades.csv as Excel wants it.")
 @options.language
 def grade(
     folder: Path,
     out: Path | None,
+    is_list: bool,
     exercises: str | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    again: tuple[str, ...],
+    maps: tuple[str, ...],
     together: bool,
     seed: int,
     runs: int,
+    jobs: int | None,
     deadline: float,
+    isolation: str,
+    shows: tuple[Path, ...],
     variables: tuple[str, ...],
-    again: bool,
+    bom: bool,
     lang: str,
 ) -> int:
-    """Judge each subfolder of FOLDER as a submission, and write grades.csv.
+    """Judge what a class has handed in, and write grades.csv.
 
-    A submission is laid out like exercises/, or has a submission.toml that starts a whole server. Who has
-    a grade keeps it, unless the files or these options have changed: stop this at any time, and call it
-    again. Exit code 0: everybody has a mark; 2: somebody's is open, because a step was inconclusive or
-    did not end in time; 70: the kit itself failed in somebody's.
+    FOLDER holds folders, archives or files, one or several of each student, as they are or as Moodle, Canvas
+    and Gradescope export them; an export may also be given as it came, as one archive. Who has a grade keeps
+    it, unless the code or these options have changed: stop this at any time, and call it again. Exit code 0:
+    everybody has a mark; 2: somebody's is open, because a step was inconclusive, or somebody has to look at
+    what was handed in; 70: the kit itself failed in somebody's.
     """
     # Imported late: `chatlab --help` needs none of it.
-    from harness.grading.grade import Rules
+    from harness.grading.fingerprints import Rules
+    from harness.grading.register import Busy, Register
     from harness.judged.environment import IN_CLASS
 
-    numbers = _numbers(exercises)
-    folders = _submissions(folder, texts(lang))
-    place = out or folder.absolute().with_name(f"{folder.absolute().name}-grades")
+    said, numbers = texts(lang), _numbers(exercises)
+    place = out or _beside(folder)
     if place.resolve().is_relative_to(folder.resolve()):
         raise wrong_usage("out_inside", path=place)
-    rules = Rules(seed, runs, together, deadline, (*IN_CLASS, *variables))
-    return _run(folders, numbers, rules, place, texts(lang), again)
+    kind = "none" if is_list else _isolation(isolation, said)
+    rules = Rules(
+        seed, runs, together, deadline, (*IN_CLASS, *variables), kind, tuple(str(path) for path in shows)
+    )
+    try:
+        register = Register(place, with_mark=bom)
+        with register.in_use() as scratch:
+            listing = _listing(folder, scratch, said)
+            asked = _asked(listing, numbers, rules, jobs, only, skip, again, maps)
+            if is_list:
+                return _show(listing, asked, scratch, said)
+            return _run(listing, asked, register, scratch, said)
+    except Busy as error:
+        raise click.UsageError(said.say("grade.busy", place=place)) from error
+    except OSError as error:
+        raise wrong_usage("out_not_written", path=place, why=error.strerror or error) from error
 
 
-def _submissions(folder: Path, said: Texts) -> list[Path]:
-    """The subfolders of a class. Raises click.UsageError if it is none."""
-    if not folder.is_dir():
+def _beside(folder: Path) -> Path:
+    """The folder for the results of a class."""
+    from harness.grading.hand_ins.portals import without_suffix
+
+    whole = folder.absolute()
+    return whole.with_name(f"{without_suffix(whole.name)}-grades")
+
+
+def _isolation(wish: str, said: Texts) -> Kind:
+    """How code is isolated; if it is not by the best means, that is told, and why."""
+    from harness.judged.isolation_trial import NoIsolation, find_isolation
+
+    try:
+        kind, problem = find_isolation(wish)
+    except NoIsolation as error:
+        raise told(error) from error
+    if kind != "bubblewrap":
+        why = f" {problem.said_in(said)}" if problem else ""
+        echo(said.say(f"grade.isolation_{kind}") + why, err=True)
+    return kind
+
+
+def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
+    """What a class has handed in. Raises click.UsageError if the folder is none of a class."""
+    from harness.grading.hand_ins import listing
+    from harness.grading.hand_ins.portals import is_archive
+    from harness.grading.hand_ins.unpack import TooMuch
+
+    if not folder.is_dir() and not (folder.is_file() and is_archive(folder.name)):
         raise wrong_usage("no_class", path=folder)
-    if (folder / "submission.toml").exists() or any((folder / slug).exists() for slug in EXERCISES.values()):
+    if any((folder / name).exists() for name in ("submission.toml", *EXERCISES.values())):
         raise wrong_usage("one_submission", path=folder)
     try:
-        all_of_them = sorted(folder.iterdir())
+        inside = folder if folder.is_dir() else listing.unpacked(folder, scratch)
+        found = listing.hand_ins_of(inside)
+    except TooMuch as error:
+        raise wrong_usage("class_too_large", path=folder, most=error) from error
     except OSError as error:
         raise wrong_usage("class_unreadable", path=folder, why=error.strerror) from error
-    there = [each for each in all_of_them if each.name[0] != "." and each.name not in OF_ARCHIVES]
-    folders = [each for each in there if each.is_dir()]
-    if not folders:
+    if listing.is_one_submission(found):
+        raise wrong_usage("one_submission", path=folder)
+    if not found.hand_ins:
         raise wrong_usage("no_submission", path=folder)
-    others = [each.name for each in there if not each.is_dir()]
-    if others:
-        echo(said.say("grade.no_folder", names=", ".join(others)), err=True)
-    return folders
+    for other in found.others:
+        echo(said.say(f"grade.{other.key}", **other.params), err=True)
+    return found
+
+
+def _asked(
+    listing: Listing,
+    numbers: list[int],
+    rules: Rules,
+    jobs: int | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    again: tuple[str, ...],
+    maps: tuple[str, ...],
+) -> Asked:
+    """What is asked for, with names that are those of submissions."""
+    from harness.grading.whole_class import Asked
+    from harness.running.cores import cores_here
+
+    hand_ins = listing.hand_ins
+    wanted = class_options.named(only or (class_options.ALL,), hand_ins, "--only")
+    left_out = class_options.named(skip, hand_ins, "--skip")
+    return Asked(
+        numbers,
+        rules,
+        jobs or len(cores_here()),
+        lambda name: wanted(name) and not left_out(name),
+        class_options.named(again, hand_ins, "--again"),
+        class_options.mapped(maps, hand_ins),
+    )
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -108,24 +224,34 @@ def _numbers(text: str | None) -> list[int]:
         raise told(error) from error
 
 
-def _run(folders: list[Path], numbers: list[int], rules: Rules, place: Path, said: Texts, again: bool) -> int:
+def _show(listing: Listing, asked: Asked, scratch: Path, said: Texts) -> int:
+    """Show what would be judged."""
+    from harness.grading.preview import preview
+
+    is_clear = True
+    for name, lines, is_known in preview(listing.hand_ins, asked, scratch, said):
+        is_clear &= is_known
+        echo("\n".join([name, *(f"  {line}" for line in lines)]))
+    return EXIT_CODES[Outcome.PASSED if is_clear else Outcome.INCONCLUSIVE]
+
+
+def _run(listing: Listing, asked: Asked, register: Register, scratch: Path, said: Texts) -> int:
     """Grade everybody, say how many have a mark, and return the exit code."""
-    from harness.grading.register import Busy, Register
-    from harness.grading.whole_class import grade_class
+    from harness.grading.whole_class import KitChanged, grade_class
 
     try:
-        register = Register(place)
-        with register.in_use():
-            grades = asyncio.run(grade_class(folders, numbers, rules, register, said, again))
+        grades = asyncio.run(grade_class(listing.hand_ins, asked, register, scratch, said))
     except (KeyboardInterrupt, asyncio.CancelledError):
         echo(said.say("grade.interrupted"), err=True)
         return EXIT_INTERRUPTED
-    except Busy as error:
-        raise click.UsageError(said.say("grade.busy", place=place)) from error
-    except OSError as error:
-        raise wrong_usage("out_not_written", path=place, why=error.strerror or error) from error
-    still_open = sum(each.verdict is Outcome.INCONCLUSIVE for each in grades)
+    except KitChanged as error:
+        echo(said.say("grade.kit_changed", name=error), err=True)
+        return EXIT_DEFECT
     echo(said.say("grade.done", n=len(grades), file=register.table))
+    nothing = [mark.name for mark in grades if mark.verdict is Outcome.FAILED and not mark.points]
+    if nothing:
+        echo(said.say("grade.no_points", count=len(nothing), names=", ".join(nothing)))
+    still_open = sum(each.verdict is Outcome.INCONCLUSIVE for each in grades)
     if still_open:
         echo(said.say("grade.open", count=still_open))
     if any(each.kit_failed for each in grades):

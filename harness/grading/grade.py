@@ -1,4 +1,4 @@
-"""Judges one submission: each exercise in a process of its own, within a deadline.
+"""Judges one submission: each exercise in a process of its own, isolated, and within a deadline.
 
 So a submission can harm only that process and the servers that it starts, and the other submissions are
 judged nevertheless.
@@ -7,34 +7,31 @@ judged nevertheless.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import replace
-
 from harness.checkers import lifecycle
-from harness.grading.result import HAS_VERDICT, Grade, Mark, Part
-from harness.judged.environment import IN_CLASS, names_passed
+from harness.contracts.result import Played
+from harness.grading.fingerprints import Rules, fingerprint
+from harness.grading.paths import run_without_paths, without_paths
+from harness.grading.result import Grade, Mark, Part
+from harness.grading.staging import Staged, for_direct_calls, target_of
+from harness.judged.environment import names_passed
+from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submission_toml import NAME
-from harness.judged.submissions import INSTALLED
-from harness.judged.targets import ROOT, BadTarget, Unclear, submission
+from harness.judged.targets import Target
 from harness.reports.alike import Alike
 from harness.reports.counts import frequency
 from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
-from harness.running.direct_calls import called_alone
+from harness.running.direct_calls import all_called_directly
 from harness.running.run import Run
 from harness.running.worker import Job, WorkerKilled, run_in_process
 from harness.texts import LANGUAGES, Texts
@@ -42,76 +39,88 @@ from harness.texts.defect import told
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
-_LARGE = 1024 * 1024
-"""Bytes above which a file counts by its size alone."""
-_READ = 64 * 1024 * 1024
-"""Bytes that are read of a submission to see whether it has changed; of what is beyond, the sizes count."""
 
+class Submission:
+    """The copy of a submission that is judged; copies of the kit are made below `place`."""
 
-class Rules(Struct, frozen=True):
-    """How a class is judged: the same for all submissions."""
+    def __init__(self, staged: Staged, rules: Rules, place: Path, cores: list[int]) -> None:
+        self.staged, self.rules, self.place, self.cores = staged, rules, place, cores
+        self._targets: dict[int, Target | BadTarget] = {}
+        self._calls: asyncio.Task[Mapping[int, Played | None]] | None = None
 
-    seed: int
-    runs: int
-    together: bool
-    deadline: float
-    """Seconds for each run of an exercise."""
-    passed: tuple[str, ...] = IN_CLASS
-    """The environment variables that a server may see."""
+    def target(self, exercise: int) -> Target | BadTarget:
+        """What is judged in an exercise, or why there is nothing to judge."""
+        if exercise not in self._targets:
+            try:
+                self._targets[exercise] = target_of(self.staged, exercise, self.rules, self.place)
+            except BadTarget as error:
+                self._targets[exercise] = error
+        return self._targets[exercise]
+
+    def fingerprint(self, exercise: int) -> str:
+        """What the verdict on an exercise rests on."""
+        target = self.target(exercise)
+        judged = target if isinstance(target, Target) else None
+        return fingerprint(judged, self.staged.folder, exercise, self.rules)
+
+    def call_directly(self, exercises: list[int]) -> None:
+        """Begin to call the components of these exercises."""
+        chosen = {n: target for n in exercises if isinstance(target := self.target(n), Target)}
+        setting = for_direct_calls(self.staged, self.rules, self.place, self.cores)
+        self._calls = asyncio.create_task(all_called_directly(chosen, setting=setting))
+
+    async def contract(self, exercise: int) -> Played | None:
+        """What direct calls of an exercise's component have shown."""
+        return None if self._calls is None else (await self._calls).get(exercise)
+
+    async def close(self) -> None:
+        """End what is still going on."""
+        if self._calls is not None:
+            self._calls.cancel()
+            await asyncio.gather(self._calls, return_exceptions=True)
 
 
 async def judge(
-    folder: Path, exercise: int, rules: Rules, texts: Texts, *, is_hurried: bool = False
+    given: Submission, exercise: int, texts: Texts, *, is_hurried: bool = False
 ) -> tuple[Part, str]:
-    """Judge one exercise of the submission in `folder`, whatever state it is in.
+    """Judge one exercise of a submission, whatever state it is in.
 
     Returns the result and, if not all steps passed, an HTML page that shows what happened.
     """
-    began = time.monotonic()
+    began, rests_on = time.monotonic(), given.fingerprint(exercise)  # before the code can change its files
     shown = ""
     try:
-        part, shown = await _judge(folder, exercise, rules, texts, is_hurried)
+        part, shown = await _judge(given, exercise, texts, is_hurried)
     except (OSError, WorkerKilled) as error:  # by this machine
-        part = _open(exercise, _alone(exercise, rules), texts.say("grade.crashed", why=str(error)))
+        part = _open(exercise, _alone(exercise, given.rules), texts.say("grade.crashed", why=str(error)))
     except Exception:
-        part = _failed(exercise, _alone(exercise, rules), traceback.format_exc(), texts)
-    part.seconds = round(time.monotonic() - began, 1)
+        part = _failed(exercise, _alone(exercise, given.rules), traceback.format_exc(), texts)
+    part.seconds, part.fingerprint = round(time.monotonic() - began, 1), rests_on
     return part, shown
 
 
-async def _judge(
-    folder: Path, exercise: int, rules: Rules, texts: Texts, is_hurried: bool
-) -> tuple[Part, str]:
-    try:
-        target = submission(folder, exercise, rules.together)
-    except Unclear as error:
-        why = texts.say("grade.unclear", why=error.said_in(texts))
-        return _open(exercise, _alone(exercise, rules), why), ""
-    except BadTarget as error:
-        problem = texts.say("grade.nothing", why=error.said_in(texts))
-        is_whole_server = os.path.lexists(folder / NAME)
-        component = None if is_whole_server else _alone(exercise, rules)
-        possible = _possible(exercise, component)
-        steps = _steps(exercise, component, Outcome.FAILED, problem)
-        return Part(Outcome.FAILED, 0, possible, 0.0, steps, problem, problem + "\n"), ""
-    # Python must not write `.pyc` files into what was handed in.
-    target = replace(target, passed=rules.passed, env={"PYTHONDONTWRITEBYTECODE": "1"})
-    contract = await called_alone(exercise, target)
+async def _judge(given: Submission, exercise: int, texts: Texts, is_hurried: bool) -> tuple[Part, str]:
+    rules, target = given.rules, given.target(exercise)
+    if isinstance(target, BadTarget):
+        return _nothing(given, exercise, target, texts), ""
+    contract = await given.contract(exercise)
     runs: list[Run] = []
     try:
         for number in range(rules.runs):
             seed = str(rules.seed + number)
             hurried = is_hurried and not target.uses
-            job = Job(exercise, target, seed, skip_slow=False, contract=contract, is_hurried=hurried)
+            job = Job(exercise, target, seed, False, contract, is_hurried=hurried, cores=given.cores)
             async with asyncio.timeout(rules.deadline):
-                runs.append(await run_in_process(job))
+                run = await run_in_process(job)
+            runs.append(run_without_paths(run, given.staged, given.place))
     except TimeoutError:
         why = texts.say("grade.deadline", seconds=f"{rules.deadline:g}")
         return _open(exercise, target.component, why), ""
     defect = next((run.defect for run in runs if run.defect), "")
     if defect:
         return _failed(exercise, target.component, defect, texts), ""
-    summary = Summary(rules.seed, "live", target.label, sum(run.seconds for run in runs), [[r] for r in runs])
+    label = runs[0].target
+    summary = Summary(rules.seed, "live", label, sum(run.seconds for run in runs), [[r] for r in runs])
     unknown = _unknown_program(runs)
     if unknown is not None:
         return _open(exercise, target.component, texts.say("grade.not_here", program=unknown)), ""
@@ -122,11 +131,23 @@ async def _judge(
     if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
         return part, ""
     try:
-        return part, page([summary], texts, _command(folder, exercise, rules, texts.language))
+        return part, page([summary], texts, _command(given.staged.name, exercise, rules, texts.language))
     except Exception:  # the verdict does not need it
         part.kit_failed = True
         part.log += "\n" + told(traceback.format_exc(), texts) + "\n"
         return part, ""
+
+
+def _nothing(given: Submission, exercise: int, problem: BadTarget, texts: Texts) -> Part:
+    """The result where nothing can be judged: open if a person has to look, else no points."""
+    said = without_paths(problem.said_in(texts), given.staged, given.place)
+    is_whole_server = bool(list(given.staged.folder.rglob(NAME)))
+    component = None if is_whole_server else _alone(exercise, given.rules)
+    if isinstance(problem, Unclear):
+        return _open(exercise, component, texts.say("grade.unclear", why=said))
+    why = texts.say("grade.nothing", why=said)
+    steps = _steps(exercise, component, Outcome.FAILED, why)
+    return Part(Outcome.FAILED, 0, _possible(exercise, component), 0.0, steps, why, why + "\n")
 
 
 def _unknown_program(runs: list[Run]) -> str | None:
@@ -137,9 +158,9 @@ def _unknown_program(runs: list[Run]) -> str | None:
     return None
 
 
-def _command(folder: Path, exercise: int, rules: Rules, language: str) -> str:
+def _command(name: str, exercise: int, rules: Rules, language: str) -> str:
     """The command that plays the same again, to be run in the submission's parent folder."""
-    command = f"chatlab check {exercise} --submission {shlex.quote(os.fsdecode(folder.name))}"
+    command = f"chatlab check {exercise} --submission {shlex.quote(name)}"
     command += " --together" if rules.together else ""
     command += f" --runs {rules.runs}" if rules.runs > 1 else ""
     command += f" --lang {language}" if language != LANGUAGES[0] else ""
@@ -213,31 +234,28 @@ def _possible(exercise: int, component: str | None) -> int:
 
 
 async def grade(
-    folder: Path,
-    name: str,
+    given: Submission,
     exercises: list[int],
-    rules: Rules,
+    mark: Grade,
     texts: Texts,
-    known: Grade | None,
     progress: Callable[[int], None],
-    keep_page: Callable[[int, str], None],
-) -> Grade:
-    """The grade of the submission in `folder`; exercises that `known` has a verdict on are not played again.
+    keep: Callable[[int, str], None],
+) -> None:
+    """Judge exercises of a submission, and put what comes of it into its grade.
 
-    `progress` is called with each exercise as it begins, and `keep_page` with its page, which is empty if
-    there is nothing to show.
+    `progress` is called with each exercise as it begins, and `keep` with it and its page, which is empty if
+    there is nothing to show, as soon as there is a verdict.
     """
-    kept = known.parts if known else {}
-    mark = Grade(name, parts={n: part for n, part in kept.items() if part.verdict in HAS_VERDICT})
-    for exercise in exercises:
-        if exercise not in mark.parts:
+    given.call_directly(exercises)
+    try:
+        for exercise in exercises:
             progress(exercise)
             hurried = any(map(_was_stopped, mark.parts.values()))
-            mark.parts[exercise], shown = await judge(folder, exercise, rules, texts, is_hurried=hurried)
-            mark.parts[exercise].fingerprint = fingerprint(folder, rules)
-            keep_page(exercise, shown)
-    mark.sum_up()
-    return mark
+            mark.parts[exercise], shown = await judge(given, exercise, texts, is_hurried=hurried)
+            mark.sum_up()
+            keep(exercise, shown)
+    finally:
+        await given.close()
 
 
 def _was_stopped(part: Part) -> bool:
@@ -255,43 +273,3 @@ def _was_stopped(part: Part) -> bool:
 
 _START = "1.1"
 """The step that asks for no more than a start."""
-# --- when a grade is still valid --------------------------------------------------------------------
-
-
-def fingerprint(folder: Path, rules: Rules) -> str:
-    """A hash that changes with the files of a submission, with the rules, and with the kit.
-
-    Of large files only the size counts, and of links where they lead; what tools have installed does not.
-    """
-    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)}"
-    digest = hashlib.sha256(f"{_kit()} {how}".encode())
-    left = _READ
-    for path in _files(folder):
-        with suppress(OSError):  # a file that we cannot read, the server cannot read either
-            name = os.fsencode(path.relative_to(folder))
-            if path.is_symlink():
-                digest.update(name + b" -> " + os.fsencode(os.readlink(path)))
-            elif path.is_file():
-                size = path.stat().st_size
-                is_read = size <= min(_LARGE, left)
-                left -= size if is_read else 0
-                digest.update(name + f" {size} ".encode() + (path.read_bytes() if is_read else b""))
-    return digest.hexdigest()[:16]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files and links below a folder."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - INSTALLED)
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        yield from (Path(place, name) for name in sorted([*files, *links]))
-
-
-@cache
-def _kit() -> str:
-    """A hash of the kit's code: in a clone, it changes without the version."""
-    digest = hashlib.sha256()
-    for package in ("lab", "harness"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.grading.result import Grade, number
 from harness.texts import Texts
-from harness.texts.console import flash
+from harness.texts.console import echo, flash
 from harness.verdict.steps import EXERCISES
 
 
@@ -19,15 +19,41 @@ def line_of(mark: Grade, said: Texts) -> str:
 
 
 class Progress:
-    """Which exercise is being played, on a line that is overwritten, where there is a terminal."""
+    """Who is being judged, and how long the rest will take: a line that is overwritten, in a terminal."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, of: int, said: Texts) -> None:
+        self._of, self._said = of, said
+        self._left = self._jobs = 0
+        self._lasted: list[float] = []
+        self._now: dict[int, str] = {}
 
-    def show(self, exercise: int) -> None:
-        """Say which exercise begins."""
-        flash(f"{self._place}: {EXERCISES[exercise]} …")
+    def begin(self, left: int, jobs: int) -> None:
+        """So many are to be judged, so many at once."""
+        self._left, self._jobs = left, jobs
+
+    def show(self, slot: int, name: str, exercise: int) -> None:
+        """Show that one of the jobs begins with an exercise of a submission."""
+        self._now[slot] = f"{name}: {EXERCISES[exercise]}"
+        rest = f"   {self._rest()}" if self._lasted else ""
+        flash(f"{', '.join(self._now[each] for each in sorted(self._now))} …{rest}")
+
+    def done(self, seconds: float) -> None:
+        """Take note of how long one has taken."""
+        self._left -= 1
+        self._lasted.append(seconds)
+
+    def say(self, count: int, line: str, name: str) -> None:
+        """Print the line of one that has a grade."""
+        flash()
+        echo(f"[{count}/{self._of}] {name}: {line}")
 
     def end(self) -> None:
-        """Clear the line."""
+        """Clear the line that is overwritten."""
         flash()
+
+    def _rest(self) -> str:
+        """How long the rest will take, as far as those tell that are done."""
+        seconds = self._left * sum(self._lasted) / len(self._lasted) / max(self._jobs, 1)
+        if seconds < 90:
+            return self._said.say("grade.seconds_left", seconds=f"{seconds:.0f}")
+        return self._said.say("grade.minutes_left", minutes=f"{seconds / 60:.0f}")

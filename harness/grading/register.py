@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from io import StringIO
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from harness.grading.grade import Rules, fingerprint
 from harness.grading.result import Grade, number
+from harness.grading.table import cell, hash_of, is_edited, notes_in, table_of, text_in
 from harness.history.as_json import from_json
 from harness.judged.environment import SCRATCH
 from harness.texts import Texts
-from harness.verdict.steps import EXERCISES
-from lab.legible import legible, one_line, text_of
+from lab.legible import legible
 
 if sys.platform != "win32":
     import fcntl
@@ -31,19 +27,6 @@ if sys.platform != "win32":
 _SCRATCH = "chatlab-grade-"
 _LONG = 120
 """Bytes to which a submission's name is cut in the names of its result files."""
-_BYTE_ORDER_MARK = "\ufeff"
-"""Without it, Excel takes the file for one in the encoding of the computer's language."""
-_CALCULATED = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", *" \u00a0\u202f", "'")
-"""Beginnings of formulas, also in full width and after spaces; and the apostrophe itself, so that a text is
-always what is left without the first one."""
-_WHOLE_NUMBER = re.compile("0|[1-9][0-9]{0,10}")
-_WORDS = (
-    "e h am pm jan january janv janvier feb february févr février fevrier mar march mars apr april avr avril "
-    "may mai jun june juin jul july juil juillet aug august août aout sep sept september septembre oct "
-    "october octobre nov november novembre dec december déc décembre"
-).replace(" ", "|")
-_CHANGED = re.compile(rf"(?=.*\d)[\d\W_]*(({_WORDS})[\d\W_]*)?|true|false|vrai|faux", re.IGNORECASE)
-"""What a spreadsheet takes for a number, a date or a time, and shows as it likes: 007, 1E5, 3-4, MARCH1."""
 
 
 class Busy(Exception):  # noqa: N818 - named for what it says
@@ -51,18 +34,26 @@ class Busy(Exception):  # noqa: N818 - named for what it says
 
 
 class Register:
-    """The results in the folder `place`. Raises OSError if that cannot be made."""
+    """The results in the folder `place`. Raises OSError if that cannot be made.
 
-    def __init__(self, place: Path) -> None:
+    `with_mark`, the table begins with a byte order mark.
+    """
+
+    def __init__(self, place: Path, *, with_mark: bool = True) -> None:
+        self._with_mark = with_mark
         place.mkdir(parents=True, exist_ok=True)
         self._place = place
+        self._hash = place / ".grades.csv.sha256"
+        """What the table was when it was written last: another one has been edited."""
+        self._written: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        """The grades that were written or read: what their files were then, and what is in them."""
         self.table = place / "grades.csv"
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Lock the folder, and make a place for the data of servers; those of a killed run are removed.
+    def in_use(self) -> Iterator[Path]:
+        """Lock the folder, and make a place for copies and the data of servers, which is given.
 
-        Raises Busy.
+        What a killed run has left of such a place is removed. Raises Busy.
         """
         lock = self._place / ".lock"
         with lock.open("a+", encoding="utf-8", errors="surrogateescape") as file:
@@ -77,103 +68,121 @@ class Register:
                 shutil.rmtree(left, ignore_errors=True)
             # Not in our folder: names of sockets must be short, and servers make some beside their data.
             scratch = tempfile.mkdtemp(prefix=_SCRATCH)
+            os.chmod(scratch, 0o711)  # code that runs as another user finds its own folders in it
             file.truncate(0)
             file.write(scratch)
             file.flush()
             os.environ[SCRATCH] = scratch
             try:
-                yield
+                yield Path(scratch)
             finally:
                 del os.environ[SCRATCH]
                 shutil.rmtree(scratch, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
-    def known(self, folder: Path, rules: Rules) -> Grade | None:
-        """The grade that a submission already has, if its files and the rules have not changed."""
+    # --- grades -----------------------------------------------------------------------------------
+
+    def known(self, key: str) -> Grade | None:
+        """The grade that a submission already has, for better or worse: whether it is valid is not asked."""
+        path = self._file(key, "json")
         try:
-            kept = from_json(self._file(folder, "json").read_bytes(), Grade)
-        except (OSError, msgspec.DecodeError):
+            text = path.read_text(encoding="utf-8")
+            kept = from_json(text.encode(), Grade)
+        except (OSError, UnicodeError, msgspec.DecodeError):
             return None
-        now = fingerprint(folder, rules)
-        kept.parts = {n: part for n, part in kept.parts.items() if part.fingerprint == now}
+        self._written[path] = (_state(path), text)
         return kept
 
-    def keep(self, folder: Path, mark: Grade, said: Texts) -> None:
+    def keep(self, key: str, mark: Grade, said: Texts) -> None:
         """Write the log, then the grade: so a submission with a grade has a log."""
         parts = []
         for exercise, part in sorted(mark.parts.items()):
             parts.append(part.log.strip("\n"))
-            page = self._page(folder, exercise)
+            page = self._page(key, exercise)
             if page.exists():
                 parts.append(said.say("ui.page", path=page.name))
         verdict = said.say(f"outcome.{mark.verdict}")
-        parts.append(said.say("grade.total", points=number(mark.points), of=number(mark.of), verdict=verdict))
-        _write(self._file(folder, "log"), legible("\n\n".join(parts)) + "\n")
-        _write(self._file(folder, "json"), _as_text(mark))
+        total = said.say("grade.total", points=number(mark.points), of=number(mark.of), verdict=verdict)
+        parts += [*mark.remarks, total]
+        _write(self._file(key, "log"), legible("\n\n".join(parts)) + "\n")
+        path, text = self._file(key, "json"), _as_text(mark)
+        _write(path, text)
+        self._written[path] = (_state(path), text)
 
-    def keep_page(self, folder: Path, exercise: int, page: str) -> None:
+    def keep_page(self, key: str, exercise: int, page: str) -> None:
         """Write the page that shows what went wrong in an exercise; if it is empty, remove an old page."""
-        path = self._page(folder, exercise)
+        path = self._page(key, exercise)
         if page:
             _write(path, page)
         else:
             path.unlink(missing_ok=True)
 
-    def write_table(self, grades: Iterable[Grade]) -> None:
-        """Write grades.csv, one line for each submission that has a grade."""
-        text = StringIO()
-        text.write(_BYTE_ORDER_MARK)
-        rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        names = [f"ex{number}" for number in EXERCISES]
-        rows.writerow(
-            ["submission", "verdict", "points", "of", *names, "failed", "open", "seconds", "problem"]
-        )
-        for mark in grades:
-            problems = dict.fromkeys(part.problem for _, part in sorted(mark.parts.items()) if part.problem)
-            rows.writerow(
-                [
-                    cell(mark.name),
-                    str(mark.verdict),
-                    number(mark.points),
-                    number(mark.of),
-                    *(number(mark.parts[n].points) if n in mark.parts else "" for n in EXERCISES),
-                    " ".join(mark.failed_steps),
-                    " ".join(mark.open_steps),
-                    mark.seconds,
-                    cell(" | ".join(problems)),
-                ]
-            )
-        _write(self.table, text.getvalue())
+    def repaired(self) -> list[str]:
+        """The names of grades' files that somebody else has changed meanwhile: they are written anew."""
+        found: list[str] = []
+        for path, (state, text) in self._written.items():
+            if _state(path) != state:
+                found.append(path.stem)
+                _write(path, text)
+                self._written[path] = (_state(path), text)
+        return found
 
-    def _page(self, folder: Path, exercise: int) -> Path:
-        return self._file(folder, f"ex{exercise}.html")
+    def _page(self, key: str, exercise: int) -> Path:
+        return self._file(key, f"ex{exercise}.html")
 
-    def _file(self, folder: Path, kind: str) -> Path:
-        """The file for a submission, under its folder's name; one that leaves no room for more is cut.
+    def _file(self, key: str, kind: str) -> Path:
+        """The file for a submission, under its name; one that leaves no room for more is cut.
 
         Names are cut as bytes: they are the same in whatever encoding this system reads them.
         """
-        name = os.fsencode(folder.name)
+        name = os.fsencode(key)
         if len(name) > _LONG:
             start = name[:_LONG].decode("utf-8", "ignore").encode()
             name = start + f"-{hashlib.sha256(name).hexdigest()[:8]}".encode()
         return self._place / os.fsdecode(name + f".{kind}".encode())
 
+    # --- the table --------------------------------------------------------------------------------
+
+    def take_notes(self, grades: Iterable[Grade]) -> Path | None:
+        """Take over what people have written into the table's notes.
+
+        If they have changed more than that, the copy is returned that was made: the table is written anew.
+        """
+        text, grades = text_in(self.table), list(grades)
+        if not text:
+            return None
+        as_written, notes = table_of(grades), notes_in(text)
+        for mark in grades:
+            mark.note = notes.get(cell(mark.name), "")
+        with suppress(OSError):
+            if self._hash.read_text() == hash_of(text):
+                return None
+        if not is_edited(text, as_written):
+            return None
+        copy = next(
+            path for n in range(1, 10_000) if not (path := self._place / f"grades-edited-{n}.csv").exists()
+        )
+        shutil.copy2(self.table, copy)
+        return copy
+
+    def write_table(self, grades: Iterable[Grade]) -> None:
+        """Write grades.csv, one line for each submission that has a grade."""
+        text = table_of(grades, with_mark=self._with_mark)
+        _write(self.table, text)
+        _write(self._hash, hash_of(text))
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes with a file, and cannot be set back; zeros if it is not there."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return about.st_ino, about.st_ctime_ns, about.st_size
+
 
 def _as_text(mark: Grade) -> str:
     return json.dumps(msgspec.to_builtins(mark), indent=2, ensure_ascii=False) + "\n"
-
-
-def name_of(folder: Path) -> str:
-    """A submission's name as text in one line, even if it is not UTF-8, as from archives of other systems."""
-    return one_line(text_of(os.fsencode(folder.name)))
-
-
-def cell(text: str) -> str:
-    """A text for a table, with an apostrophe before what a spreadsheet would calculate or change."""
-    text = one_line(text)
-    is_kept = _WHOLE_NUMBER.fullmatch(text) or not _CHANGED.fullmatch(text)
-    return text if is_kept and not text.startswith(_CALCULATED) else f"'{text}"
 
 
 def _write(path: Path, content: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from harness.grading.hand_ins.author import Author as Author
 from harness.verdict.outcome import Outcome
 
 HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)
@@ -50,17 +51,6 @@ class Part(Struct):
     def steps_with(self, verdict: Outcome) -> list[str]:
         """The numbers of the steps that have a verdict."""
         return [mark.step for mark in self.steps if mark.verdict is verdict]
-
-
-class Author(Struct, frozen=True):
-    """Who handed it in, as far as the portal says; empty where it does not."""
-
-    identifier: str = ""
-    """Moodle's participant number, Canvas's user id, or Gradescope's SID."""
-    full_name: str = ""
-    email: str = ""
-    handed_in: str = ""
-    """When, as ISO 8601."""
 
 
 class Grade(Struct):

@@ -1,43 +1,162 @@
-"""Grades the submissions of a class, one after the other; what is done stays done."""
+"""Grades the submissions of a class, some of them at once; what is done stays done.
+
+Time is judged, so two plays must not hold each other up: each of the jobs that go on at once has processor
+cores of its own, on which its harness and its server run, and nothing else of ours.
+"""
 
 from __future__ import annotations
 
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from harness.grading.grade import Rules, grade
+from msgspec import Struct
+
+from harness.grading.fingerprints import Rules, hash_of_kit
+from harness.grading.grade import Submission, grade
+from harness.grading.hand_ins.listing import HandIn
 from harness.grading.progress import Progress, line_of
-from harness.grading.register import Register, name_of
+from harness.grading.register import Register
 from harness.grading.result import Grade, is_complete
+from harness.grading.staging import left_out, stage
+from harness.running.cores import own_cores
+from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
 from harness.texts import Texts
 from harness.texts.console import echo
+from harness.verdict.outcome import Outcome
+
+
+class KitChanged(Exception):  # noqa: N818 - named for what it says
+    """Somebody has changed the kit's own files while it judged; the text says who was judged then."""
+
+
+class Asked(Struct, frozen=True):
+    """What a class is graded on: the exercises, whom, and how many at once."""
+
+    exercises: list[int]
+    rules: Rules
+    jobs: int = 1
+    is_chosen: Callable[[str], bool] = lambda name: True
+    """Whether a submission of this name is judged; the others keep what they have."""
+    is_again: Callable[[str], bool] = lambda name: False
+    """Whether it is judged although it has a grade."""
+    mapped: Mapping[str, dict[int, str]] = {}
+    """Files that somebody has named, by submission and exercise."""
 
 
 async def grade_class(
-    folders: list[Path], numbers: list[int], rules: Rules, register: Register, said: Texts, again: bool
+    hand_ins: Collection[HandIn], asked: Asked, register: Register, place: Path, said: Texts
 ) -> list[Grade]:
-    """The grades of these submissions, one after the other; who has one already keeps it, unless `again`."""
+    """The grades of these submissions; who has one already keeps it. Copies are made below `place`."""
     cancel_on_sigterm()
-    grades = {folder: None if again else register.known(folder, rules) for folder in folders}
+    grading = _Grading(hand_ins, asked, register, place, said)
+    await grading.run()
+    return grading.grades
 
-    def there_are() -> list[Grade]:
-        return [each for each in grades.values() if each is not None]
 
-    # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
-    register.write_table(there_are())
-    for count, (folder, known) in enumerate(grades.items(), start=1):
-        name = name_of(folder)
-        place = f"[{count}/{len(folders)}] {name}"
-        if known is not None and is_complete(known, numbers):
-            echo(f"{place}: {line_of(known, said)}, {said.say('grade.kept')}")
-            continue
-        progress = Progress(place)
-        keep_page = partial(register.keep_page, folder)
-        mark = await grade(folder, name, numbers, rules, said, known, progress.show, keep_page)
-        progress.end()
-        grades[folder] = mark
-        register.keep(folder, mark, said)
-        register.write_table(there_are())
-        echo(f"{place}: {line_of(mark, said)}")
-    return there_are()
+class _Grading:
+    """The grading of a class under way."""
+
+    def __init__(
+        self, hand_ins: Collection[HandIn], asked: Asked, register: Register, place: Path, said: Texts
+    ) -> None:
+        self._asked, self._register, self._place, self._said = asked, register, place, said
+        self._marks = {each: register.known(each.key) or Grade(each.name) for each in hand_ins}
+        self._waiting: list[tuple[int, HandIn]] = []
+        self._progress = Progress(len(hand_ins), said)
+        self._kit = hash_of_kit()
+
+    @property
+    def grades(self) -> list[Grade]:
+        """The grades of all who have one."""
+        return [mark for mark in self._marks.values() if mark.parts]
+
+    async def run(self) -> None:
+        """Judge all that is to be judged."""
+        copy = self._register.take_notes(self._marks.values())
+        if copy is not None:
+            echo(self._said.say("grade.edited", copy=copy, table=self._register.table), err=True)
+        for count, hand_in in enumerate(self._marks, start=1):
+            self._look_at(count, hand_in)
+        # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
+        self._register.write_table(self.grades)
+        self._progress.begin(len(self._waiting), self._asked.jobs)
+        try:
+            await side_by_side(*(self._slot(number) for number in range(self._asked.jobs)))
+        finally:
+            self._progress.end()
+
+    def _look_at(self, count: int, hand_in: HandIn) -> None:
+        """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
+        mark, asked = self._marks[hand_in], self._asked
+        mark.name, mark.author = hand_in.name, hand_in.author
+        if not asked.is_chosen(hand_in.name):
+            return
+        is_again = asked.is_again(hand_in.name)
+        if not is_again and mark.parts:
+            with self._copy_of(hand_in, 0) as given:
+                self._drop_changed(mark, given)
+        for exercise in asked.exercises:
+            part = mark.parts.get(exercise)
+            if part is not None and (is_again or part.verdict is Outcome.INCONCLUSIVE):
+                del mark.parts[exercise]
+        mark.sum_up()
+        if is_complete(mark, asked.exercises):
+            self._progress.say(
+                count, f"{line_of(mark, self._said)}, {self._said.say('grade.kept')}", mark.name
+            )
+        else:
+            self._waiting.append((count, hand_in))
+
+    def _drop_changed(self, mark: Grade, given: Submission) -> None:
+        """Drop verdicts on what has changed since; those that nobody asks for now stay, and that is told."""
+        changed = [n for n, part in mark.parts.items() if part.fingerprint != given.fingerprint(n)]
+        for exercise in changed:
+            if exercise in self._asked.exercises:
+                del mark.parts[exercise]
+        stays = sorted(set(changed) & set(mark.parts))
+        if stays:
+            exercises = ", ".join(map(str, stays))
+            echo(self._said.say("grade.changed", name=mark.name, exercises=exercises), err=True)
+
+    async def _slot(self, slot: int) -> None:
+        """Judge one submission after the other."""
+        while self._waiting:
+            await self._judge(*self._waiting.pop(0), slot)
+
+    async def _judge(self, count: int, hand_in: HandIn, slot: int) -> None:
+        mark, said = self._marks[hand_in], self._said
+        began = time.monotonic()
+        with self._copy_of(hand_in, slot) as given:
+            mark.isolation = self._asked.rules.isolation
+            mark.remarks = left_out(given.staged, said)
+            missing = [n for n in self._asked.exercises if n not in mark.parts]
+            show = partial(self._progress.show, slot, mark.name)
+            await grade(given, missing, mark, said, show, partial(self._keep, hand_in, mark))
+        self._progress.done(time.monotonic() - began)
+        self._progress.say(count, line_of(mark, said), mark.name)
+
+    @contextmanager
+    def _copy_of(self, hand_in: HandIn, slot: int) -> Iterator[Submission]:
+        """The copy of a submission, which is there for as long as this is entered."""
+        asked, folder = self._asked, self._place / f"job-{slot}"
+        folder.mkdir(mode=0o711)
+        try:
+            staged = stage(hand_in, folder, slot, asked.mapped.get(hand_in.key, {}))
+            yield Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, hand_in: HandIn, mark: Grade, exercise: int, page: str) -> None:
+        """Write what is known now."""
+        self._register.keep_page(hand_in.key, exercise, page)
+        for name in self._register.repaired():
+            mark.attention.append(self._said.say("grade.repaired", name=name))
+        self._register.keep(hand_in.key, mark, self._said)
+        self._register.write_table(self.grades)
+        if self._asked.rules.isolation != "bubblewrap" and hash_of_kit() != self._kit:
+            raise KitChanged(mark.name)

@@ -1,6 +1,6 @@
 """Keeps the processes of one server together: their parent, which the harness starts as a program of its own.
 
-    python -I -S keeper.py DESCRIPTOR PROGRAM ARGUMENT…
+    python -I -S keeper.py DESCRIPTOR LIMITS PROGRAM ARGUMENT…
 
 A server may be started by a wrapper, detach itself, or leave processes behind. On Linux, all of them are
 descendants of this process all the same: it adopts those whose own parent ends (PR_SET_CHILD_SUBREAPER). So
@@ -10,6 +10,9 @@ the harness is killed: then the other end of the socket DESCRIPTOR closes, and i
 To that socket it writes a line for each thing that happens: `started PID`; `runs PID` or, if the program
 could not be run, `failed ERRNO`; `ended CODE`. A byte that it reads there is the number of a signal for all
 processes; after SIGKILL, it kills until none is left.
+
+LIMITS is what the program may take, such as `NOFILE=4096,user=61300`: limits of `resource`, and the user that
+it runs as; `-` stands for none.
 
 It imports nothing of the kit, and little of Python: each start of a server waits for it.
 """
@@ -22,6 +25,7 @@ import select
 import signal
 import sys
 
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 AGAIN = 0.02
 """Seconds after which what could not be killed, or was started meanwhile, is killed again."""
@@ -29,8 +33,9 @@ AGAIN = 0.02
 
 def main() -> None:
     """Start the program, and stay until all of its processes have ended."""
-    harness, program = int(sys.argv[1]), sys.argv[2:]
+    harness, limits, program = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     os.set_inheritable(harness, False)
+    close_to_others()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # programs inherit what our caller blocks
     adopt_orphans()
     leave_no_core_files()
@@ -40,7 +45,7 @@ def main() -> None:
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    child = start(program, harness)
+    child = start(program, harness, limits)
     leave_to_the_server()
     # `select.select` takes no descriptor above 1,023, and the harness may have thousands.
     poll = select.poll()
@@ -62,7 +67,7 @@ def main() -> None:
                 poll.unregister(harness)  # nothing more is asked of us
 
 
-def start(program: list[str], harness: int) -> int:
+def start(program: list[str], harness: int, limits: str) -> int:
     """Run the program in a session of its own, so that a signal to its group reaches it and no other."""
     failure, fails = os.pipe()
     told, tells = os.pipe()
@@ -78,6 +83,7 @@ def start(program: list[str], harness: int) -> int:
             os.setsid()
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and programs inherit that
                 signal.signal(number, signal.SIG_DFL)
+            limit(limits)
             os.execv(program[0], program)
         except OSError as error:
             os.write(fails, str(error.errno).encode())
@@ -90,6 +96,23 @@ def start(program: list[str], harness: int) -> int:
     tell(harness, f"failed {errno.decode()}" if errno else f"runs {child}")
     os.close(failure)
     return child
+
+
+def limit(limits: str) -> None:
+    """Let this process, and all that it starts, take no more than that."""
+    import resource
+
+    for name, _, value in (each.partition("=") for each in limits.split(",") if "=" in each):
+        if name == "user":
+            os.setgroups([])
+            os.setgid(int(value))
+            os.setuid(int(value))
+            continue
+        kind = getattr(resource, f"RLIMIT_{name}", None)
+        if kind is not None:  # not every system has all of them
+            _, most = resource.getrlimit(kind)
+            bound = int(value) if most == resource.RLIM_INFINITY else min(int(value), most)
+            resource.setrlimit(kind, (bound, bound))
 
 
 def reap(child: int, harness: int) -> bool:
@@ -141,6 +164,14 @@ def adopt_orphans() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def close_to_others() -> None:
+    """Let no other process of our user read our memory, or open our files by way of /proc."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 def leave_no_core_files() -> None:

@@ -17,7 +17,9 @@ from typing import IO
 import psutil
 
 from harness.judged import keeper
-from harness.judged.families import descendants
+from harness.judged.bubblewrap import wrapped
+from harness.judged.families import children, descendants
+from harness.judged.isolation import Isolation
 
 _A_MOMENT = 0.2
 _SECONDS = 30.0
@@ -29,10 +31,22 @@ _ending: list[subprocess.Popen[bytes]] = []
 class Kept:
     """A program in a session of its own, below a keeper. Raises OSError if the system cannot start it."""
 
-    def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
+    def __init__(
+        self,
+        program: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        output: IO[bytes],
+        isolation: Isolation | None = None,
+        writes: Sequence[str] = (),
+    ) -> None:
         self._exit_code: int | None = None
         self._keeper_says, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *program]
+        limits = isolation.limits() if isolation else "-"
+        command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), limits, *program]
+        self._is_apart = isolation is not None and isolation.kind == "bubblewrap"
+        if isolation is not None and self._is_apart:
+            command = wrapped(isolation, command, writes)
         try:
             self._keeper = subprocess.Popen(
                 command,
@@ -57,7 +71,7 @@ class Kept:
         for line in lines:
             match line:
                 case ["started", pid]:
-                    self.pid = int(pid)
+                    self.pid = self._seen_from_here(int(pid))
                 case ["failed", number]:
                     self.close()
                     self._keeper.wait()
@@ -65,6 +79,17 @@ class Kept:
         if not self.pid:
             raise OSError(errno.ENOMEM, f"the keeper of a server ended with {self._keeper.wait()}")
         self._keeper_says.setblocking(False)
+
+    def _seen_from_here(self, pid: int) -> int:
+        """The number that a process has here which has this one for the keeper."""
+        if not self._is_apart:
+            return pid
+        return next((each for each in self.below() if _innermost(each) == pid), 0)
+
+    @property
+    def _root(self) -> int:
+        """The keeper's own process: bubblewrap, which started it, is another one."""
+        return next(iter(children(self._keeper.pid)), 0) if self._is_apart else self._keeper.pid
 
     def _next_line(self) -> list[str]:
         line, deadline = b"", time.monotonic() + _SECONDS
@@ -119,12 +144,12 @@ class Kept:
     def processes(self) -> list[psutil.Process]:
         """What is left of it."""
         with contextlib.suppress(psutil.Error):
-            return psutil.Process(self._keeper.pid).children(recursive=True)
+            return psutil.Process(self._root).children(recursive=True) if self._root else []
         return []
 
     def below(self) -> list[int]:
         """The process ids of what is left of it, as far as they are known at once."""
-        return descendants(self._keeper.pid)
+        return descendants(self._root) if self._root else []
 
     def close(self) -> None:
         """Let go of it. What is left, if anything, is killed."""
@@ -135,10 +160,25 @@ class Kept:
         _ending[:] = [each for each in (*_ending, self._keeper) if each.poll() is None]
 
 
+def _innermost(pid: int) -> int:
+    """The number that a process has in its own namespace; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/status").read_text().partition("NSpid:")[2].splitlines()[0].split()[-1])
+    return 0
+
+
 class KeptOnWindows:
     """The same where no process adopts others: the program, and what is below it while it runs."""
 
-    def __init__(self, program: Sequence[str], cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> None:
+    def __init__(
+        self,
+        program: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        output: IO[bytes],
+        isolation: Isolation | None = None,
+        writes: Sequence[str] = (),
+    ) -> None:
         flags: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         self._program = subprocess.Popen(
             list(program),

@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 
 from harness.judged.families import memory_of
+from harness.judged.isolation import Isolation
 from harness.judged.kept import Kept, KeptOnWindows
 from harness.judged.listeners import is_listened_on
 from harness.judged.machine_limits import AT_START, limit_of, room_in
@@ -75,7 +76,13 @@ class ServerProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, port: int = 0
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        log: Path,
+        port: int = 0,
+        isolation: Isolation | None = None,
     ) -> None:
         program = program_of(command, cwd, env.get("PATH"))
         self._log = log
@@ -88,7 +95,8 @@ class ServerProcess:
         # Appending, so that what is written after we cut the file short begins at its start again.
         with log.open("ab") as output:
             try:
-                self._kept = KEPT([program, *command[1:]], cwd, env, output)
+                writes = [str(log.parent)]
+                self._kept = KEPT([program, *command[1:]], cwd, env, output, isolation, writes)
             except OSError as error:
                 if limit_of(error):
                     raise

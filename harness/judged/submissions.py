@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from harness.judged.candidates import Candidates
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submission_toml import NAME, Settings
 from harness.judged.submission_toml import read as read_toml
+from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
+_HANDOUTS = Path(__file__).resolve().parents[2] / "exercises"
 INSTALLED = frozenset({".git", ".chatlab", "node_modules", "__pycache__", ".venv", "venv"})
 """Folders of tools, which hold nothing that a student has written."""
 OF_ARCHIVES = frozenset({"__MACOSX"})
@@ -27,7 +30,7 @@ OF_ARCHIVES = frozenset({"__MACOSX"})
 _NOT_THEIRS = INSTALLED | OF_ARCHIVES
 _OURS = {"lab", "harness", "solutions", "notebooks", "tests"}
 """Folders of the kit in which there are files of the same names as students'."""
-_DEPTH = 4
+_DEPTH = 8
 """How many folders down a submission may lie in what was handed in."""
 _FOLDERS = 2000
 """Folders that are looked into at most."""
@@ -46,6 +49,8 @@ class Submission:
             raise BadTarget("target.no_folder", path=handed_in)
         self._handed_in = handed_in.absolute()
         self.folder = self._home()
+        self.remarks: list[Text] = []
+        """What is to be told of where something was found."""
 
     def settings(self) -> Settings | None:
         """What its `submission.toml` says, if it has one. Raises BadTarget."""
@@ -59,7 +64,7 @@ class Submission:
         """The file of an exercise. Raises BadTarget if there is none, or if it is not clear which it is."""
         path = component_in(self.folder, exercise)
         if not os.path.lexists(path):
-            path = self._elsewhere(path)
+            path = self._elsewhere(path, COMPONENTS[exercise])
         self._check(path)
         return path
 
@@ -97,19 +102,25 @@ class Submission:
             if folder.is_relative_to(self.folder) and not _OURS & set(inside):
                 yield from (each for each in _entries(folder) if os.path.isfile(each))
 
-    def _elsewhere(self, wanted: Path) -> Path:
-        """The file of this name, if it is in a folder of another name, and is the only one."""
+    def _elsewhere(self, wanted: Path, component: str) -> Path:
+        """The file of a component that is not where it belongs, if it is clear which one that is."""
         files = list(self._files())
-        same = [each for each in files if each.name == wanted.name]
-        if len(same) == 1:
-            return same[0]
-        if same:
-            raise Unclear("target.several", path=shown(self.folder), there=_listed(same))
+        candidates = Candidates(files, _HANDOUTS)
+        found = candidates.of(component)
+        if len(found) > 1:
+            raise Unclear("target.several", path=shown(self.folder), there=_listed(found))
+        if found:
+            if found[0].name != wanted.name:
+                self.remarks.append(Text("found_by_class", {"path": shown(found[0]), "wanted": wanted.name}))
+            return found[0]
         near = [each for each in files if re.match(rf"{wanted.stem}[\W_].*py(\.txt)?$", each.name, re.I)]
         if near:
             raise Unclear("target.near_component", path=shown(wanted), near=_listed(near))
         if not any(is_submission(each) for each in self._folders):
             self._check_names(files)
+        unknown = candidates.not_accounted_for()
+        if unknown:
+            raise Unclear("target.not_found_among", path=shown(wanted), there=_listed(unknown))
         raise BadTarget("target.no_component", path=shown(wanted))
 
     def _check_names(self, files: list[Path]) -> None:

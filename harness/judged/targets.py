@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
 from harness.judged.commands import words_of
+from harness.judged.isolation import Isolation
 from harness.judged.problems import BadTarget, CommandNotFound, Unclear
 from harness.judged.programs import python_program
 from harness.judged.submissions import Submission, check_readable, component_in, has_components, shown
@@ -64,6 +65,8 @@ class Target(Struct, frozen=True):
     """The files of the components that are the student's, by their names: these are called directly, too."""
     remarks: tuple[Text, ...] = ()
     """What a report has to say of how it was found."""
+    isolation: Isolation | None = None
+    """How its code is kept from the rest of the machine; None if it is whoever calls who wrote it."""
 
     @property
     def is_our_server(self) -> bool:
@@ -131,7 +134,8 @@ def submission(folder: Path, exercise: int, together: bool, label: str | None = 
         name = label or f"{shown(found.folder)}: {settings.command}"
         return Target(name, settings.words, str(found.folder), remarks=settings.remarks)
     files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
-    return _with_components(files, exercise, together, label)
+    target = _with_components(files, exercise, together, label)
+    return replace(target, remarks=tuple(found.remarks))
 
 
 def _with_components(files: dict[int, Path], exercise: int, together: bool, label: str | None) -> Target:

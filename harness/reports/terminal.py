@@ -47,7 +47,7 @@ _STYLES = {
     Outcome.INCONCLUSIVE: "yellow",
     Outcome.SKIPPED: "dim",
 }
-_OF_TARGET = ("installed_copy", "unread_keys", "unread_build")
+_OF_TARGET = ("installed_copy", "unread_keys", "unread_build", "found_by_class")
 """Notes on what was judged, which stand at the head of a report."""
 EVIDENCE = 6
 """Events that are shown of each finding."""

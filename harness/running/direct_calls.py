@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from harness.contracts.result import Played
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
-from harness.running.fork_pool import ContractJob, ForkPool
+from harness.running.fork_pool import ContractJob, ForkPool, PoolSetting
 from harness.running.run import Run, nothing_known
 from harness.running.tasks import side_by_side
 from harness.verdict.causes import with_contract
@@ -36,8 +36,11 @@ async def all_called_directly(
     chosen: Mapping[int, Target],
     at_once: int = 1,
     tell: Callable[[int, Played | None], None] = lambda exercise, played: None,
+    setting: PoolSetting | None = None,
 ) -> Mapping[int, Played | None]:
     """The results for these exercises, `at_once` at a time; `tell` is called with each when it is there.
+
+    The `setting` is that of the processes in which they are called.
 
     Systems without `os.fork`, which cannot simulate either (see `--world sim`), are not supported.
     """
@@ -55,7 +58,7 @@ async def all_called_directly(
         found[exercise] = await called_directly(pool, exercise, chosen[exercise])
         tell(exercise, found[exercise])
 
-    async with ForkPool(at_once) as pool:
+    async with ForkPool(at_once, setting=setting or PoolSetting()) as pool:
         await side_by_side(*(one(exercise) for exercise in components))
     return found
 

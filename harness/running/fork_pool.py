@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import signal
 import struct
 import sys
@@ -24,8 +25,11 @@ from msgspec.structs import replace
 
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
+from harness.judged.bubblewrap import wrapped
 from harness.judged.environment import of_server
+from harness.judged.isolation import Isolation
 from harness.judged.targets import Target
+from harness.running.cores import stay_on
 from harness.running.run import Case, Run, nothing_known
 from harness.texts.problem import Problem
 from harness.verdict.judge import without_verdict
@@ -109,6 +113,18 @@ class LateError(ForkPoolError):
 _FAILURES = {"crash": CrashError, "late": LateError, "defect": ForkPoolError}
 
 
+class PoolSetting(Struct, frozen=True):
+    """Where a pool's processes run: in what isolation, with which environment variables beside ours."""
+
+    isolation: Isolation | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    cores: list[int] = field(default_factory=list)
+    """The processor cores that they run on; all of them if there is none."""
+
+
+_AS_WE_ARE = PoolSetting()
+
+
 class ForkPool:
     """Plays jobs in child processes, `at_once` of them in parallel. Use it as an async context.
 
@@ -116,7 +132,10 @@ class ForkPool:
     ensure that the histories are the same nevertheless.
     """
 
-    def __init__(self, at_once: int, *, same_addresses: bool = True) -> None:
+    def __init__(
+        self, at_once: int, *, same_addresses: bool = True, setting: PoolSetting = _AS_WE_ARE
+    ) -> None:
+        self._setting = setting
         self._at_once = at_once
         self._spent = 0.0
         self._same_addresses = same_addresses and sys.platform == "linux"
@@ -125,16 +144,16 @@ class ForkPool:
         self._ended: ForkPoolError | None = None  # why nothing is played any more
 
     async def __aenter__(self) -> ForkPool:
+        command = [sys.executable, "-P", "-m", "harness.running.forks", str(self._at_once)]
+        isolation = self._setting.isolation
+        if isolation is not None and isolation.kind == "bubblewrap":
+            command = wrapped(isolation, command)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "harness.running.forks",
-            str(self._at_once),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**of_server({}), "PYTHONHASHSEED": "0", "TZ": "UTC"},
-            preexec_fn=partial(_before_start, self._same_addresses),
+            env={**of_server(self._setting.environment), "PYTHONHASHSEED": "0", "TZ": "UTC"},
+            preexec_fn=partial(_before_start, self._same_addresses, self._setting),
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")
         return self
@@ -262,9 +281,14 @@ def _unplayed(case: Case, target: Target, error: ForkPoolError) -> Run:
     return run
 
 
-def _before_start(same_addresses: bool) -> None:
+def _before_start(same_addresses: bool, setting: PoolSetting) -> None:
     """In the child: leave Ctrl-C to the parent, and turn off address randomization if possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stay_on(setting.cores)
+    if setting.isolation is not None and setting.isolation.kind == "user":
+        os.setgroups([])
+        os.setgid(setting.isolation.user)
+        os.setuid(setting.isolation.user)
     if not same_addresses:
         return
     with contextlib.suppress(OSError, AttributeError):

@@ -16,8 +16,10 @@ from msgspec import Struct
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
 from harness.history.events import shortened
+from harness.judged import keeper, own_network
 from harness.judged.process import end_with_parent
 from harness.judged.targets import Target
+from harness.running.cores import stay_on
 from harness.running.play import play
 from harness.running.run import Run, kit_failed
 from harness.texts.problem import Problem
@@ -40,6 +42,8 @@ class Job(Struct):
     """Whether its history is wanted even if it passes."""
     is_hurried: bool = False
     """Whether another exercise of the same server had to be stopped."""
+    cores: list[int] = []
+    """The processor cores that it runs on; all of them if there is none."""
 
 
 class WorkerKilled(RuntimeError, Problem):  # noqa: N818 - named for what it says
@@ -98,6 +102,10 @@ async def _main() -> None:
     cancel_on_sigterm()
     end_with_parent(signal.SIGTERM)  # even if the parent cannot send it any more
     job = from_json(sys.stdin.buffer.read(), Job)
+    stay_on(job.cores)
+    if job.target.isolation is not None and job.target.isolation.kind == "bubblewrap":
+        own_network.enter()  # the server shares it
+    keeper.close_to_others()  # what is judged may be a process of our user
     run = await play(
         job.exercise,
         job.target,

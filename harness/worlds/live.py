@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.history import events as history
 from harness.judged import environment
 from harness.judged.bounds import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_VAIN
+from harness.judged.isolation import give_to
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
@@ -86,7 +87,9 @@ class LiveWorld(ServedWorld):
         settings = {**environment.own_managers(managers), **self._settings()}
         env = environment.of_server(settings, self.target.passed)
         log = self._folder / f"output-{self._starts}.txt"
-        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port)
+        isolation = self.target.isolation
+        give_to(isolation, [self._folder])
+        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port, isolation)
 
     async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> socket.socket:
         return await connected_socket(host, port, timeout, narrow=narrow)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.grading.fingerprints import Rules
+from harness.grading.grade import Submission
+from harness.grading.hand_ins.listing import HandIn
+from harness.grading.staging import stage
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,8 +47,12 @@ def _with_presence(old: str, new: str) -> Author:
 
 
 def _whole_server(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "submission.toml").write_text(f"run = '\"{sys.executable}\" -P -m lab'\n")
+    """The reference server by another name, as if somebody had written it: a server of its own."""
+    shutil.copytree(ROOT / "lab", folder / "chat", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (folder / "chat").glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"\blab(?=\.\w|\s+import)", "chat", source), encoding="utf-8")
+    (folder / "submission.toml").write_text(f"run = '\"{sys.executable}\" -m chat'\n")
 
 
 def _empty(folder: Path) -> None:
@@ -69,6 +78,14 @@ CLASS: dict[str, Author] = {
     "kim-empty": _empty,
     "lea-whole-kit": lambda folder: _right(folder / "exercises"),
 }
+
+
+def submission_of(folder: Path, place: Path, rules: Rules) -> Submission:
+    """A submission's copy, and what is judged of it."""
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "job-0").mkdir(parents=True)
+    hand_in = HandIn(folder.name, ((folder, folder.name),))
+    return Submission(stage(hand_in, place / "job-0", 0, {}), rules, place / "kits", [])
 
 
 def make(folder: Path, names: list[str] | None = None) -> Path:

@@ -20,7 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.grading.grade import Rules, _was_stopped, fingerprint, grade
+from harness.grading.fingerprints import Rules
+from harness.grading.grade import _was_stopped, grade
 from harness.grading.register import Register
 from harness.grading.result import Grade, Part, is_complete
 from harness.running.run import Run
@@ -28,7 +29,7 @@ from harness.running.worker import Job
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import steps_of
-from tests.grading.classroom import CLASS, ROOT, make
+from tests.grading.classroom import CLASS, ROOT, make, submission_of
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 RULES = Rules(1, 1, False, 300.0)
@@ -262,49 +263,6 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
     assert "cannot be read: Permission denied" in said.output
 
 
-def test_a_grade_belongs_to_its_files_and_rules(tmp_path: Path) -> None:
-    """The fingerprint changes with any file and any rule; not with what tools installed, or a check wrote."""
-    (tmp_path / "a.py").write_text("one")
-    before = fingerprint(tmp_path, RULES)
-    for folder in ("node_modules", ".chatlab"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "x.js").write_text("x")
-    assert fingerprint(tmp_path, RULES) == before
-    assert fingerprint(tmp_path, Rules(2, 1, False, 300.0)) != before
-    assert fingerprint(tmp_path, Rules(1, 1, False, 400.0)) == before, (
-        "a verdict does not rest on the deadline"
-    )
-    other = tmp_path.parent / f"{tmp_path.name}-elsewhere"
-    other.mkdir()
-    (tmp_path / "link").symlink_to(other)
-    linked = fingerprint(tmp_path, RULES)
-    assert linked != before
-    (other / "b.py").write_text("behind a link")
-    assert fingerprint(tmp_path, RULES) == linked, "nothing is read that lies elsewhere"
-    (tmp_path / "link").unlink()
-    (tmp_path / "a.py").write_text("two")
-    assert fingerprint(tmp_path, RULES) != before
-
-
-def test_little_is_read_to_see_whether_a_grade_is_valid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No pipe, no link out of the folder or in a circle, no large file, and of many files only the first."""
-    monkeypatch.setattr("harness.grading.grade._READ", 10)
-    os.mkfifo(tmp_path / "pipe")
-    for name, leads in (("all", "/"), ("again", "."), ("gone", "nowhere")):
-        (tmp_path / name).symlink_to(leads)
-    with (tmp_path / "dump.bin").open("wb") as file:
-        file.truncate(20 * 1024**3)
-    for name in ("first.py", "second.py"):
-        (tmp_path / name).write_text("one, two")
-    before = fingerprint(tmp_path, RULES)
-    (tmp_path / "second.py").write_text("two, one")
-    assert fingerprint(tmp_path, RULES) == before, "its size counts"
-    (tmp_path / "first.py").write_text("two, one")
-    assert fingerprint(tmp_path, RULES) != before
-
-
 def test_a_mark_is_only_given_for_complete_results() -> None:
     """As long as a step or an exercise is open, so is the mark;
     otherwise it passed with all points, or failed.
@@ -338,15 +296,14 @@ async def test_a_failed_step_does_not_close_an_open_one(
     monkeypatch.setattr("harness.grading.grade.run_in_process", play)
     CLASS["ada-right"](tmp_path / "ada")
     shown: list[tuple[int, str]] = []
-    mark = await grade(
-        tmp_path / "ada",
-        "ada",
+    mark = Grade("ada")
+    await grade(
+        submission_of(tmp_path / "ada", tmp_path / "scratch", RULES),
         [3],
-        RULES,
+        mark,
         texts("en"),
-        None,
         progress=lambda exercise: None,
-        keep_page=lambda exercise, page: shown.append((exercise, page)),
+        keep=lambda exercise, page: shown.append((exercise, page)),
     )
     ((exercise, page),) = shown
     assert exercise == 3
@@ -365,16 +322,9 @@ async def test_runs_that_are_alike_are_one_block(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("harness.grading.grade.run_in_process", play)
     CLASS["ada-right"](tmp_path / "ada")
-    mark = await grade(
-        tmp_path / "ada",
-        "ada",
-        [3],
-        Rules(1, 5, False, 300.0),
-        texts("en"),
-        None,
-        progress=lambda exercise: None,
-        keep_page=lambda exercise, page: None,
-    )
+    mark, rules = Grade("ada"), Rules(1, 5, False, 300.0)
+    given = submission_of(tmp_path / "ada", tmp_path / "scratch", rules)
+    await grade(given, [3], mark, texts("en"), lambda exercise: None, lambda exercise, page: None)
     log = mark.parts[3].log
     assert log.count("Exercise 3: Presence") == 2
     assert "Exercise 3: 3 more alike (passed), seeds 2, 4, 5." in log

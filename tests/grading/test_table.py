@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.register import Register, cell, name_of
+from harness.grading.hand_ins.listing import hand_ins_of
+from harness.grading.register import Register
 from harness.grading.result import Grade
+from harness.grading.table import cell
 from harness.texts import texts
 
 AS_THEY_ARE = (
@@ -74,7 +76,7 @@ def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert raw.startswith(b'\xef\xbb\xbf"submission"')
     rows = list(csv.reader(raw.decode("utf-8-sig").splitlines()))
     assert [row[0] for row in rows[1:]] == [cell(name) for name in names]
-    assert {len(row) for row in rows} == {12}
+    assert {len(row) for row in rows} == {17}
     assert b'"a;b"' in raw
 
 
@@ -86,15 +88,16 @@ LONG = "李" * 80 + "é"
 )
 def test_results_are_kept_under_any_name(tmp_path: Path, raw: bytes) -> None:
     """A name may be long, or no text: it has a log, a grade and a page all the same."""
-    folder = tmp_path / os.fsdecode(raw)
-    folder.mkdir()
+    folder = tmp_path / "class" / os.fsdecode(raw)
+    folder.mkdir(parents=True)
     register = Register(tmp_path / "marks")
-    mark = Grade(name_of(folder))
-    register.keep(folder, mark, texts("en"))
-    register.keep_page(folder, 3, "<p>\udce9")
+    (hand_in,) = hand_ins_of(tmp_path / "class").hand_ins
+    mark = Grade(hand_in.name)
+    register.keep(hand_in.key, mark, texts("en"))
+    register.keep_page(hand_in.key, 3, "<p>\udce9")
     register.write_table([mark])
     kept = sorted(path.name for path in (tmp_path / "marks").iterdir())
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert all(len(os.fsencode(name)) < 160 for name in kept)
     if len(raw) < 100:
         assert {os.fsencode(name) for name in kept} >= {raw + b".json", raw + b".log", raw + b".ex3.html"}

@@ -17,7 +17,7 @@ from harness.check import live_runs, worlds_asked
 from harness.check.options import Options
 from harness.cli.main import main
 from harness.grading import grade as grading
-from harness.grading.grade import Rules
+from harness.grading.fingerprints import Rules
 from harness.grading.result import Grade, Part
 from harness.history.events import Began
 from harness.judged import targets
@@ -31,6 +31,7 @@ from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
+from tests.grading.classroom import submission_of
 from tests.harness.check.checks import made_up, options
 
 ERRORS: dict[str, Callable[[], Exception]] = {
@@ -184,14 +185,11 @@ def _judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Part:
     async def run_in_process(job: Job) -> Run:
         return made_up(job.exercise, job.seed, "reorder")
 
-    async def called_alone(*_: object) -> None:
-        return None
-
     monkeypatch.setattr(grading, "run_in_process", run_in_process)
-    monkeypatch.setattr(grading, "called_alone", called_alone)
     (tmp_path / "ada").mkdir(exist_ok=True)
     (tmp_path / "ada" / "sequencer.py").write_text("")
-    part, _ = asyncio.run(grading.judge(tmp_path / "ada", 2, Rules(1, 1, False, 9.0), texts("en")))
+    given = submission_of(tmp_path / "ada", tmp_path / "scratch", Rules(1, 1, False, 9.0))
+    part, _ = asyncio.run(grading.judge(given, 2, texts("en")))
     return part
 
 

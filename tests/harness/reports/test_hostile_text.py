@@ -19,8 +19,8 @@ from rich.console import Console
 from harness.checkers.catalogue import Anomaly
 from harness.doctor.examine import Answer, Examination, Question
 from harness.doctor.show import show
-from harness.grading.register import cell
 from harness.grading.result import Part
+from harness.grading.table import cell
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Closed, Event, GaveUp, Opened, Printed, Received, Server
 from harness.load import report as load_report

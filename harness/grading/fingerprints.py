@@ -1,0 +1,97 @@
+"""When a verdict is still valid: as long as all that it rests on is the same.
+
+Of what was handed in, that is the code of one exercise: a file that comes for another one, or what a system
+or an author leaves beside it, changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from harness.judged.environment import IN_CLASS
+from harness.judged.isolation import Kind
+from harness.judged.submissions import INSTALLED
+from harness.judged.targets import ROOT, Target
+from harness.verdict.steps import COMPONENTS
+
+_LARGE = 1024 * 1024
+"""Bytes above which a file counts by its size alone."""
+_READ = 64 * 1024 * 1024
+"""Bytes that are read of a submission to see whether it has changed; of what is beyond, the sizes count."""
+_NO_CODE = re.compile(r".*\.(md|pdf|docx?|odt|png|jpe?g|gif|svg|pyc|log)|\..*|readme.*|licen[sc]e.*", re.I)
+"""Names of files that change nothing about what code does."""
+
+
+class Rules(Struct, frozen=True):
+    """How a class is judged: the same for all submissions."""
+
+    seed: int
+    runs: int
+    together: bool
+    deadline: float
+    """Seconds for each run of an exercise."""
+    passed: tuple[str, ...] = IN_CLASS
+    """The environment variables that a server may see."""
+    isolation: Kind = "none"
+    shows: tuple[str, ...] = ()
+    """Folders that servers see in their isolation, beside those of the system."""
+
+
+def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules) -> str:
+    """A hash of what the verdict on an exercise rests on: the code, the rules, and the kit.
+
+    `target` is what is judged of the submission in `folder`; None if there is nothing to judge.
+    """
+    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)} {rules.isolation} {exercise}"
+    digest = hashlib.sha256(f"{_kit()} {how}".encode())
+    component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
+    left = _READ
+    for path in _files_of(folder, component):
+        with suppress(OSError):  # a file that we cannot read, the server cannot read either
+            name, size = os.fsencode(path.relative_to(folder)), path.stat().st_size
+            is_read = size <= min(_LARGE, left)
+            left -= size if is_read else 0
+            digest.update(name + f" {size} ".encode() + (path.read_bytes() if is_read else b""))
+    return digest.hexdigest()[:16]
+
+
+def _files_of(folder: Path, component: str | None) -> Iterator[Path]:
+    """The files that are judged: of a component, itself and what it may import; else all of them."""
+    if component is None:
+        yield from (path for path in _files(folder) if not _NO_CODE.fullmatch(path.name))
+        return
+    yield (own := Path(component))
+    source = own.read_text(encoding="utf-8", errors="replace")
+    for path in _files(own.parent):
+        is_of_another = path.stem in COMPONENTS.values() and not re.search(rf"\b{path.stem}\b", source)
+        if path != own and not is_of_another and not _NO_CODE.fullmatch(path.name):
+            yield path
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, but for those that tools have installed."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - INSTALLED)
+        yield from (Path(place, name) for name in sorted(files))
+
+
+@cache
+def _kit() -> str:
+    return hash_of_kit()
+
+
+def hash_of_kit() -> str:
+    """A hash of the kit's code as it is now: in a clone, it changes without the version."""
+    digest = hashlib.sha256()
+    for package in ("lab", "harness"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

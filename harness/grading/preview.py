@@ -1,0 +1,44 @@
+"""What would be judged of each submission, for whoever wants to know before it takes its time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from harness.grading.grade import Submission
+from harness.grading.hand_ins.listing import HandIn
+from harness.grading.paths import without_paths
+from harness.grading.staging import left_out, stage
+from harness.grading.whole_class import Asked
+from harness.judged.targets import BadTarget
+from harness.reports.words import Words
+from harness.texts import Texts
+
+
+def preview(
+    hand_ins: Collection[HandIn], asked: Asked, place: Path, said: Texts
+) -> Iterator[tuple[str, list[str], bool]]:
+    """The name of each submission, lines on what would be judged, and whether that is all clear."""
+    for hand_in in hand_ins:
+        if asked.is_chosen(hand_in.name):
+            folder = place / "listed"
+            folder.mkdir(mode=0o711)
+            try:
+                staged = stage(hand_in, folder, 0, asked.mapped.get(hand_in.key, {}))
+                yield hand_in.name, *_lines(Submission(staged, asked.rules, place / "kits", []), asked, said)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lines(given: Submission, asked: Asked, said: Texts) -> tuple[list[str], bool]:
+    lines, is_clear = left_out(given.staged, said), given.staged.problem is None
+    for exercise in asked.exercises:
+        target = given.target(exercise)
+        if isinstance(target, BadTarget):
+            is_clear = False
+            text = target.said_in(said)
+        else:
+            text = " ".join([target.label, *(Words(said).text("note", each) for each in target.remarks)])
+        lines.append(f"{exercise}: {without_paths(text, given.staged, given.place)}")
+    return lines, is_clear

@@ -1,0 +1,109 @@
+"""Bubblewrap (https://github.com/containers/bubblewrap): a program in namespaces of its own.
+
+It sees a list of folders, and nothing else: so nothing has to be thought of that it should not see, such as
+the marks of last year in somebody's home. The list is what programs need: the system, Python and its
+libraries, and where PATH and the like say that other languages are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from harness.judged import keeper
+from harness.judged.bounds import MIB
+from harness.judged.isolation import Isolation
+
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store"),
+    *("/run/current-system", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
+    *("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/protocols"),
+    *("/etc/services", "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/ssl", "/etc/pki"),
+    *("/etc/ca-certificates", "/etc/crypto-policies", "/etc/java", "/etc/java-11-openjdk"),
+    *("/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/dotnet", "/etc/erlang", "/etc/php"),
+)
+"""What programs need of a system: of /etc only what no secret is in."""
+_TOOLS = (
+    *("JAVA_HOME", "GOROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "NODE_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"),
+    *("CARGO_HOME", "RUSTUP_HOME", "DOTNET_ROOT", "NVM_DIR", "DENO_DIR", "BUN_INSTALL", "GEM_HOME"),
+    *("GEM_PATH", "PYENV_ROOT", "ASDF_DATA_DIR", "MISE_DATA_DIR", "SDKMAN_DIR", "VOLTA_HOME", "FNM_DIR"),
+    *("RBENV_ROOT", "M2_HOME", "MAVEN_HOME", "GRADLE_USER_HOME", "PNPM_HOME", "LD_LIBRARY_PATH"),
+)
+"""Variables that name the folders of languages' tools."""
+_TEMPORARY = 512 * MIB
+"""Bytes of its own /tmp, which lies in memory."""
+
+
+def wrapped(isolation: Isolation, command: Sequence[str], writes: Sequence[str] = ()) -> list[str]:
+    """The command that runs another one in namespaces of its own, as their first process; `writes` are
+    folders that are its own, beside those of the isolation.
+
+    It keeps the network of whoever runs it. (`own_network.py` gives that one a network of its own.)
+    """
+    words = [program() or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    words += ["--unshare-cgroup-try", "--hostname", "lab", "--as-pid-1", "--die-with-parent"]
+    if os.getuid() == 0:  # else it would keep what root may do
+        words += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(_TEMPORARY), "--tmpfs", "/tmp"]
+    shown = [*_shown(), *isolation.shows]
+    for path in _outermost(shown):
+        words += ["--ro-bind", path, path]
+    for path in isolation.hides:
+        if any(Path(path).is_relative_to(each) for each in shown):
+            words += ["--tmpfs", path]
+    words += ["--ro-bind", keeper.__file__, keeper.__file__]
+    for path in (*isolation.writes, *writes):
+        words += ["--bind", path, path]
+    return [*words, "--", *command]
+
+
+def program() -> str | None:
+    """Bubblewrap's program, if it is installed."""
+    return shutil.which("bwrap")
+
+
+def _outermost(paths: Sequence[str]) -> list[str]:
+    """Those of the paths that are there, and do not lie in another of them."""
+    found: list[str] = []
+    for path in sorted({os.path.abspath(path) for path in paths if os.path.exists(path)}):
+        if not any(Path(path).is_relative_to(each) for each in found):
+            found.append(path)
+    return found
+
+
+@cache
+def _shown() -> tuple[str, ...]:
+    return (*_SYSTEM, *_python(), *_places(os.environ))
+
+
+def _python() -> Iterator[str]:
+    """Where our Python is, and its libraries, which a submission may use, too."""
+    yield from (sys.prefix, sys.base_prefix, os.path.realpath(sys.executable))
+    yield from (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    yield from [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+
+
+def _places(given: Mapping[str, str]) -> Iterator[str]:
+    """Where the tools of other languages are."""
+    for name in _TOOLS:
+        yield from (place for place in given.get(name, "").split(os.pathsep) if _is_tools(place))
+    for place in given.get("PATH", os.defpath).split(os.pathsep):
+        if place and os.path.isabs(place):
+            yield from (place, os.path.realpath(place))
+            # node lies in …/node/bin, and needs …/node/lib.
+            above = {os.path.dirname(each) for each in (place, os.path.realpath(place))}
+            yield from (each for each in above if os.path.basename(place) == "bin" and _is_tools(each))
+
+
+def _is_tools(place: str) -> bool:
+    """Whether a folder can be one of tools alone: no home is, nor what the current folder lies in."""
+    if not os.path.isabs(place):
+        return False
+    path = Path(os.path.realpath(place))
+    return not any(Path(os.path.realpath(each)).is_relative_to(path) for each in (Path.home(), Path.cwd()))
