@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from harness.grading.exports.marks import Entry, entries, reasons, without_places
+from harness.grading.exports.marks import Entry, entries, reasons, title_of, without_places
 from harness.grading.register import cell
 from harness.grading.result import Grade, number
 from harness.texts import Texts
@@ -34,7 +34,7 @@ def _failures(grade: Grade, said: Texts) -> list[str]:
         if entry.mark.is_hidden:
             hidden[category(entry, said)] = None
         else:
-            why = (reasons(grade, entry, said) or [""])[0]
+            why = (reasons(grade, entry, said) or [title_of(entry.mark, said)])[0]
             steps.setdefault(why, []).append(entry.mark.step)
     lines = [said.say("export.failed", steps=", ".join(names), why=why) for why, names in steps.items()]
     return lines + [said.say("export.failed_hidden", what=what) for what in hidden]

@@ -45,8 +45,6 @@ def filled(data: bytes, grades: Sequence[Grade], said: Texts, *, is_scaled: bool
     """Write the marks into the worksheet `data`; if asked for, scaled to its maximum. Raises Problem."""
     sheet = Sheet(data)
     columns = _columns(sheet)
-    if is_scaled and columns.maximum is None:
-        raise Problem("usage.export.no_maximum")
     numbers = [row for row in range(1, len(sheet.rows)) if sheet.cell(row, columns.identifier)]
     authors = [author_of(grade, (_participant(grade.author.identifier),)) for grade in grades]
     pairs = pairs_of(grades, authors, [_person(sheet, columns, row) for row in numbers])
@@ -96,8 +94,11 @@ class _Writer:
         self._replaced = 0
 
     def write(self, row: int, grade: Grade) -> None:
+        """Write a mark and a comment into a row. Raises Problem if there is nothing to scale it to."""
         maximum = _number(self._sheet.cell(row, self._columns.maximum))
         points = grade.points
+        if maximum is None and self._is_scaled:
+            raise Problem("usage.export.no_maximum")
         if maximum is not None and grade.of != maximum:
             if self._is_scaled:
                 points = grade.points / grade.of * maximum if grade.of else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -79,8 +80,8 @@ def paired(rows: Sequence[Person], grades: Sequence[Person]) -> dict[int, int]:
 
 def _unique(keys: dict[int, str]) -> dict[str, int]:
     """Whom each key is of, if it is of one person only."""
-    seen = list(keys.values())
-    return {key: number for number, key in keys.items() if key and seen.count(key) == 1}
+    seen = Counter(keys.values())
+    return {key: number for number, key in keys.items() if key and seen[key] == 1}
 
 
 def _is_doubtful(kind: int, row: Person, grade: Person, telling: Sequence[int]) -> bool:

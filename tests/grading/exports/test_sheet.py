@@ -71,7 +71,7 @@ def test_what_an_encoding_lacks() -> None:
 
 def test_a_quotation_mark_that_is_never_closed() -> None:
     """A broken file is read in time that grows with its length only, and kept."""
-    data = b'a,b\n' + b'"x,' * 20_000
+    data = b"a,b\n" + b'"x,' * 20_000
     assert Sheet(data).to_bytes() == data
 
 
