@@ -121,7 +121,7 @@ def test_the_default_is_not_written_over_the_worksheet(
         (["moodle", "marks", "--worksheet", "none.csv"], "none.csv cannot be read"),
         (["moodle", "marks", "--worksheet", "marks"], "marks cannot be read"),
         (["moodle", "marks", "--worksheet", "book.csv"], "book.csv: this is no grading worksheet"),
-        (["moodle", "marks", "--worksheet", "none.csv", "--lang", "fr"], "none.csv ne peut pas être lu"),
+        (["moodle", "marks", "--worksheet", "none.csv", "--lang", "fr"], "none.csv est illisible"),
         (["moodle", "marks"], "Missing option '--worksheet'"),
         (
             ["canvas", "marks", "--gradebook", "sheet.csv", "--assignment", "x"],
