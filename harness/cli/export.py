@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
+from harness.cli import export_marks
+
 
 @click.group()
 def export() -> None:
     """Write marks in the form of a portal, or a folder to hand out or to upload."""
+
+
+for _command in export_marks.COMMANDS:
+    export.add_command(_command)
