@@ -16,8 +16,7 @@ import click
 
 from lab.command import run_command
 from lab.interfaces import StoreError
-from lab.journal import FILE
-from lab.store import explained
+from lab.store import FILE, explained
 
 
 def back_up(data_dir: Path, target: Path) -> tuple[int, int]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from lab import interfaces, protocol
 from lab.fanout import FrameCache
-from lab.journal import FILE, keep_if_damaged
+from lab.journal import keep_if_damaged
 from lab.limits import Limits
 from lab.presence import PresenceManager
 from lab.pubsub import PubSub
 from lab.sequencer import Sequencer
-from lab.store import MessageStore
+from lab.store import FILE, MessageStore
 
 log = logging.getLogger("lab.hub")
 

@@ -22,8 +22,6 @@ from pathlib import Path
 
 log = logging.getLogger("lab.journal")
 
-FILE = "messages.db"
-"""The name of the store's file, in the data folder."""
 _HEADER = struct.Struct(">8I")  # magic number, version, page size, sequence, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page number, size of the file or 0, two salts, two checksums
 _MAGIC = (0x377F0682, 0x377F0683)

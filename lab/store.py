@@ -39,11 +39,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab.interfaces import StoreError
-from lab.journal import FILE
 from lab.protocol import Message
 
 T = TypeVar("T")
 
+FILE = "messages.db"
+"""The name of the file, in the data folder."""
 MAX_WAITING = 10_000
 """Messages that may be queued while others are being committed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
