@@ -71,7 +71,7 @@ class Submission:
 
     async def contract(self, exercise: int) -> Played | None:
         """What direct calls of an exercise's component have shown."""
-        return None if self._calls is None else (await self._calls).get(exercise)
+        return None if self._calls is None else (await asyncio.shield(self._calls)).get(exercise)
 
     async def close(self) -> None:
         """End what is still going on."""
@@ -103,9 +103,10 @@ async def _judge(given: Submission, exercise: int, texts: Texts, is_hurried: boo
     rules, target = given.rules, given.target(exercise)
     if isinstance(target, BadTarget):
         return _nothing(given, exercise, target, texts), ""
-    contract = await given.contract(exercise)
     runs: list[Run] = []
     try:
+        async with asyncio.timeout(rules.deadline):
+            contract = await given.contract(exercise)
         for number in range(rules.runs):
             seed = str(rules.seed + number)
             hurried = is_hurried and not target.uses

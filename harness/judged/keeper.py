@@ -166,12 +166,12 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def close_to_others() -> None:
-    """Let no other process of our user read our memory, or open our files by way of /proc."""
+def close_to_others(*, is_closed: bool = True) -> None:
+    """Let no other process of our user read our memory, or open our files by way of /proc; or let them."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0 if is_closed else 1)
 
 
 def leave_no_core_files() -> None:

@@ -8,12 +8,14 @@ users first (see network_namespaces(7) and user_namespaces(7)).
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import socket
 import struct
 import sys
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1

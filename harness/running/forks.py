@@ -41,7 +41,7 @@ from harness.judged.bounds import (
     LARGEST_FILE,
 )
 from harness.judged.families import children
-from harness.judged.keeper import adopt_orphans
+from harness.judged.keeper import adopt_orphans, close_to_others
 from harness.judged.process import end_with_parent, in_memory
 from harness.running.fork_pool import DROP_ALL, LENGTH, ContractJob, Job, SimJob, packed
 from harness.running.run import Case, Run
@@ -258,6 +258,7 @@ def _play_and_exit(job: Job, writer: int, watch: Watch) -> None:
                 file.flush()
 
             try:
+                close_to_others(is_closed=False)  # who watches it looks at what it does
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 end_with_parent(signal.SIGKILL)
@@ -360,6 +361,7 @@ def main() -> None:
     end_with_parent(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
     adopt_orphans()
+    close_to_others()  # what our children play is not to write what they answer
     parent = _Parent(int(sys.argv[1]))
     with tempfile.TemporaryDirectory(prefix="chatlab-", dir=in_memory()) as folder:
         SimWorld.disk = folder

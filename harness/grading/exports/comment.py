@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 
 from harness.grading.exports.marks import Entry, entries, reasons, title_of, without_places
-from harness.grading.register import cell
 from harness.grading.result import Grade, number
+from harness.grading.table import cell
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 

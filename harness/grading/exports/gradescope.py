@@ -9,8 +9,8 @@ from io import StringIO
 
 from harness.grading.exports.filled import has_mark
 from harness.grading.exports.marks import Entry, entries, title_of
-from harness.grading.register import cell
 from harness.grading.result import Grade, Mark, number
+from harness.grading.table import cell
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 
