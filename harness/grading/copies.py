@@ -85,17 +85,16 @@ class NearCopies(Struct):
 
 
 class _Function(Struct, frozen=True):
-    """A function without what its stub has: a character for each token, and the line of each."""
+    """A function without what its stub has: a character for each token, and the lines of its statement."""
 
     text: str
-    lines: list[int]
+    lines: list[tuple[int, int]]
 
 
 class _File(Struct, frozen=True):
     """A component without what its stub has."""
 
     owner: str
-    is_given: bool
     functions: list[_Function]
     runs: frozenset[str]
     """All runs of `_RUN` tokens; a shorter function is one by itself."""
@@ -112,39 +111,43 @@ def near_copies(sources: Mapping[str, Mapping[str, str]]) -> NearCopies:
     """
     if importlib.util.find_spec("rapidfuzz") is None:
         return NearCopies(is_possible=False)
-    found: list[Pair] = []
-    for exercise, component in COMPONENTS.items():
-        paths = {
-            name: path.format(slug=EXERCISES[exercise], component=component) for name, path in _GIVEN.items()
-        }
-        stub = _stub_runs(_read(f"exercises/{EXERCISES[exercise]}/{component}.py"))
-        given = [_file(name, _read(path), stub, is_given=True) for name, path in paths.items()]
-        files = [
-            _file(student, parts[component], stub, is_given=False)
-            for student, parts in sorted(sources.items())
-            if component in parts
-        ]
-        found += _pairs(component, given, files)
+    found = [
+        pair
+        for exercise, component in COMPONENTS.items()
+        for pair in _pairs(component, *_files(exercise, component, sources))
+    ]
     long = {(pair.one, pair.other) for pair in found if not pair.is_short}
     kept = [pair for pair in found if pair.is_given or not pair.is_short or (pair.one, pair.other) in long]
     return NearCopies(sorted(kept, key=lambda pair: (-pair.similarity, -pair.common, pair.one, pair.other)))
+
+
+def _files(
+    exercise: int, component: str, sources: Mapping[str, Mapping[str, str]]
+) -> tuple[list[_File], list[_File]]:
+    """What everybody can read of a component, and what was handed in."""
+    slug = EXERCISES[exercise]
+    stub = _stub_runs(_read(f"exercises/{slug}/{component}.py"))
+    paths = {name: path.format(slug=slug, component=component) for name, path in _GIVEN.items()}
+    given = [_file(name, _read(path), stub) for name, path in paths.items()]
+    handed_in = sorted((student, parts) for student, parts in sources.items() if component in parts)
+    return given, [_file(student, parts[component], stub) for student, parts in handed_in]
 
 
 def _pairs(component: str, given: list[_File], files: list[_File]) -> Iterator[Pair]:
     resembles: dict[str, set[str]] = {}
     for answer in given:
         for file in files:
-            if (pair := _compared(component, file, answer)) is not None:
+            if (pair := _compared(component, file, answer, is_given=True)) is not None:
                 resembles.setdefault(file.owner, set()).add(answer.owner)
                 yield pair
     for one, other in combinations(files, 2):
-        if resembles.get(one.owner, set()).isdisjoint(resembles.get(other.owner, ())):
-            pair = _compared(component, one, other)
+        if not resembles.get(one.owner, set()) & resembles.get(other.owner, set()):
+            pair = _compared(component, one, other, is_given=False)
             if pair is not None:
                 yield pair
 
 
-def _compared(component: str, one: _File, other: _File) -> Pair | None:
+def _compared(component: str, one: _File, other: _File, *, is_given: bool) -> Pair | None:
     """The two as a pair, if they resemble each other enough."""
     fewest = min(len(one.runs), len(other.runs))
     # Most pairs end here: what follows takes a hundred times as long.
@@ -154,7 +157,7 @@ def _compared(component: str, one: _File, other: _File) -> Pair | None:
     other_lines, other_common = _common(other, one)
     in_runs = (common + other_common) / (one.size + other.size)
     similarity = 1.0 if _texts(one) == _texts(other) else min((in_runs + _by_function(one, other)) / 2, 0.99)
-    pair = Pair(component, one.owner, other.owner, other.is_given, similarity, common, lines, other_lines)
+    pair = Pair(component, one.owner, other.owner, is_given, similarity, common, lines, other_lines)
     return pair if similarity >= (_SAME if pair.is_short else SIMILAR) else None
 
 
@@ -168,7 +171,7 @@ def sentences(pair: Pair, texts: Texts, names: Mapping[str, str] | None = None) 
     who = {"component": pair.component, "one": one}
     if pair.is_given:
         other = texts.say(f"copies.{pair.other}")
-    percent = int(100 * pair.similarity)
+    percent = round(100 * pair.similarity)
     degree = "exact" if pair.is_exact else "similar"
     where = {"lines": _told(pair.lines), "other_lines": _told(pair.other_lines)}
     found = [
@@ -202,7 +205,7 @@ def _runs(text: str, length: int) -> Iterator[str]:
         yield text[start : start + length]
 
 
-def _file(owner: str, source: str, stub: frozenset[str], *, is_given: bool) -> _File:
+def _file(owner: str, source: str, stub: frozenset[str]) -> _File:
     functions = []
     for run in runs_of(source):
         text = _text(run.tokens)
@@ -212,7 +215,7 @@ def _file(owner: str, source: str, stub: frozenset[str], *, is_given: bool) -> _
             functions.append(_Function("".join(text[place] for place in own), lines))
     functions = sorted(functions, key=lambda each: -len(each.text))[:_FUNCTIONS]
     runs = frozenset(run for each in functions for run in _runs(each.text, _RUN))
-    return _File(owner, is_given, functions, runs)
+    return _File(owner, functions, runs)
 
 
 # --- similarity -------------------------------------------------------------------------------------
@@ -233,18 +236,17 @@ def _covered(text: str, runs: frozenset[str], length: int) -> list[bool]:
 
 def _common(one: _File, other: _File) -> tuple[list[tuple[int, int]], int]:
     """The stretches of lines of the first in which there are runs that both have, and their tokens."""
-    lines: set[int] = set()
+    statements: set[tuple[int, int]] = set()
     count = 0
     for each in one.functions:
         covered = _covered(each.text, other.runs, _RUN)
         count += sum(covered)
-        lines.update(line for line, is_common in zip(each.lines, covered, strict=True) if is_common)
+        statements.update(where for where, is_common in zip(each.lines, covered, strict=True) if is_common)
     stretches: list[tuple[int, int]] = []
-    for line in sorted(lines):
-        if stretches and line <= stretches[-1][1] + 2:  # a line between may be empty, or a signature
-            stretches[-1] = (stretches[-1][0], line)
-        else:
-            stretches.append((line, line))
+    for first, last in sorted(statements):
+        if stretches and first <= stretches[-1][1] + 2:  # a line between may be empty, or a signature
+            first, last = stretches[-1][0], max(last, stretches.pop()[1])
+        stretches.append((first, last))
     return stretches, count
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-_MOST = 100_000
+_MOST = 50_000
 """Characters that are read of a file; a component has about 3,000."""
 _CHOSEN = "n"
 """Stands for each name that its author could have chosen otherwise."""
@@ -39,18 +39,17 @@ class _Line(Struct):
 
 
 class Run(Struct):
-    """The tokens of a function, or of all that is outside of functions, with the line of each."""
+    """The tokens of a function, or of all that is outside of functions; and where the statement of each is."""
 
-    name: str
     tokens: list[str]
-    lines: list[int]
+    lines: list[tuple[int, int]]
 
 
 def runs_of(source: str) -> list[Run]:
     """The runs of a file. One that Python cannot read is taken as far as it can be read."""
     lines = [line for line in _logical_lines(source[:_MOST]) if not _is_docstring(line)]
     imported = _imported(lines)
-    found = [Run("", [], [])]
+    found = [Run([], [])]
     open_at: int | None = None  # how deep the function is indented that we are in
     own = ""
     for line in lines:
@@ -60,15 +59,15 @@ def runs_of(source: str) -> list[Run]:
             open_at, own = None, ""
         tokens = line.tokens
         if is_function := _is_function(tokens):
-            name, first, tokens = _without_signature(tokens)
+            first, tokens = _without_signature(tokens)
             if open_at is None:
                 open_at, own = line.depth, first
-                found.append(Run(name, [], []))
+                found.append(Run([], []))
         run = found[0] if open_at is None else found[-1]
         tokens = tokens if is_function else _without_annotation(tokens)
         neutral = _neutral(tokens, own, imported) if tokens else []
         run.tokens += neutral
-        run.lines += [line.first] * len(neutral)
+        run.lines += [(line.first, line.last)] * len(neutral)
     return [run for run in found if run.tokens]
 
 
@@ -88,12 +87,12 @@ def _logical_lines(source: str) -> Iterator[_Line]:
                 if line.tokens:
                     yield line
                 line = _Line(0, [], 0, 0)
-            elif (kind in _KEPT and not inside) or kind.endswith("STRING_END"):
+            elif not inside and (kind in _KEPT or kind.endswith("STRING_END")):
                 line.first = line.first or token.start[0]
                 line.last, line.depth = token.end[0], depth
                 is_name = kind in ("NAME", "OP", "NUMBER")
                 line.tokens.append(token.string if is_name else '"')
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, ValueError):  # ValueError: lone surrogates, since 3.12
         pass
     if line.tokens:
         yield line
@@ -105,21 +104,19 @@ def _is_docstring(line: _Line) -> bool:
 
 def _imported(lines: list[_Line]) -> dict[str, str]:
     """The names that are imported, with what they are called where they come from."""
-    found = {}
+    found: dict[str, str] = {}
     for line in lines:
         if line.tokens[0] not in ("import", "from"):
             continue
-        names = [token for token in line.tokens if token.isidentifier() or token in ",;"]
-        if names[0] == "from":
-            names = names[names.index("import") :] if "import" in names else []
-        for before, name, after in zip(names, names[1:], [*names[2:], ","], strict=False):
+        names = [token for token in line.tokens if token.isidentifier()]
+        names = names[names.index("import") + 1 :] if "import" in names else []
+        old = ""
+        for before, name in zip(["", *names], names, strict=False):
             if before == "as":
-                continue
-            if after != "as":
-                found[name] = name
-            elif len(names) > names.index(name) + 2:
-                found[names[names.index(name) + 2]] = name
-    return {new: old for new, old in found.items() if new not in ",;" and not keyword.iskeyword(new)}
+                found[name] = old
+            elif name != "as":
+                found[name] = old = name
+    return found
 
 
 # --- making neutral ---------------------------------------------------------------------------------
@@ -129,18 +126,19 @@ def _is_function(tokens: list[str]) -> bool:
     return tokens[0] == "def" or tokens[:2] == ["async", "def"]
 
 
-def _without_signature(tokens: list[str]) -> tuple[str, str, list[str]]:
-    """The name of a function, its first parameter, and what stands in the same line after its colon."""
+def _without_signature(tokens: list[str]) -> tuple[str, list[str]]:
+    """The first parameter of a function, and what stands in the same line after its colon."""
     rest = tokens[tokens.index("def") + 1 :]
     end = _outside(rest, ":")
-    return rest[0] if rest else "", next(iter(rest[2:3]), ""), rest[end + 1 :]
+    return next(iter(rest[2:3]), ""), rest[end + 1 :]
 
 
 def _without_annotation(tokens: list[str]) -> list[str]:
     """A line without the annotation of what is assigned; of a mere declaration, nothing is left."""
     colon = _outside(tokens, ":")
-    is_target = all(token == "." or _is_chosen(token) for token in tokens[:colon])
-    if colon == len(tokens) or not is_target or tokens[0] in ("else", "try", "finally"):
+    target = tokens[:colon]
+    is_target = all(token == "." if place % 2 else _is_chosen(token) for place, token in enumerate(target))
+    if colon == len(tokens) or not is_target:
         return tokens
     assigned = _outside(tokens, "=")
     return tokens[:colon] + tokens[assigned:] if assigned < len(tokens) else []

@@ -230,7 +230,7 @@ def test_lines_are_those_of_the_files() -> None:
 def test_what_is_told(language: str) -> None:
     """Both are named, with their lines; what is asked for is to look, and nobody is accused."""
     said = texts(language)
-    pair = Pair("store", "ann", "ben", False, 0.876, 300, [(3, 9), (12, 12)], [(4, 10)])
+    pair = Pair("store", "ann", "ben", False, 0.872, 300, [(3, 9), (12, 12)], [(4, 10)])
     told = " ".join(sentences(pair, said, {"ben": "Ben\u202e"}))
     for words in ("87", "store", "ann", "Ben\\u202e", "3–9, 12", "4–10"):
         assert words in told
@@ -260,6 +260,9 @@ def test_names_and_layout_are_neutral() -> None:
     first, second = ([run.tokens for run in runs_of(each)][-1] for each in (one, other))
     assert first == second
     assert runs_of(one.replace("dumps", "loads"))[-1].tokens != first
+    assert [
+        run.tokens[0] for run in runs_of("def f(x):\n    match x:\n        case y:\n            pass\n")
+    ] == ["n"]
 
 
 def test_a_class_of_sixty_takes_seconds() -> None:
