@@ -8,7 +8,7 @@ from statistics import median
 
 from harness.grading.class_findings import findings
 from harness.grading.copies import NearCopies, sentences
-from harness.grading.heat_map import heat_map, in_order, linked
+from harness.grading.heat_map import heat_map, in_order, linked, short_name
 from harness.grading.result import HAS_VERDICT, Grade, number
 from harness.reports.markup import marked_up, safe
 from harness.reports.svg import Drawing, Sheet
@@ -191,7 +191,7 @@ def _copies(grades: Mapping[str, Grade], copies: NearCopies | None, texts: Texts
         return f"{heading}\n<p>{marked_up(texts.say('copies.not_installed'))}</p>"
     if not copies.pairs:
         return f"{heading}\n<p>{safe(texts.say('class_page.no_copies'))}</p>"
-    names = {stem: grade.name for stem, grade in grades.items()}
+    names = {stem: short_name(grade.name) for stem, grade in grades.items()}
     items = []
     for pair in copies.pairs[:_PAIRS]:
         first, *more = [marked_up(each) for each in sentences(pair, texts, names)]

@@ -28,7 +28,7 @@ from harness.texts import Texts
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 SIMILAR = 0.65
-"""Independent components were at most 0.5 similar, copies with two statements more in each function 0.8."""
+"""Independent components were at most 0.5 similar, copies with two statements more in each function 0.78."""
 _SHORT = 150
 """Common tokens below which chance is a good explanation: independent lists of members were 0.74 similar."""
 _SAME = 0.95

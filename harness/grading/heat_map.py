@@ -55,11 +55,16 @@ def in_order(grades: Mapping[str, Grade]) -> list[tuple[str, Grade]]:
     return sorted(grades.items(), key=lambda each: (each[1].name.casefold(), each[0]))
 
 
+def short_name(name: str) -> str:
+    """A name in one line, of a length that a page can hold."""
+    return both_ends(one_line(name), _LONGEST)
+
+
 def named(grade: Grade) -> str:
     """A student as HTML. Names that are written from right to left do not turn what follows them."""
-    full = one_line(grade.author.full_name)
-    told = f"{one_line(grade.name)} ({full})" if full and full != grade.name else one_line(grade.name)
-    return f"<bdi>{safe(both_ends(told, _LONGEST))}</bdi>"
+    full = grade.author.full_name
+    told = f"{grade.name} ({full})" if full and full != grade.name else grade.name
+    return f"<bdi>{safe(short_name(told))}</bdi>"
 
 
 def linked(stem: str, grade: Grade, files: Collection[str]) -> str:

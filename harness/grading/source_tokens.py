@@ -39,7 +39,7 @@ class _Line(Struct):
 
 
 class Run(Struct):
-    """The tokens of a function, or of all that is outside of functions; and where the statement of each is."""
+    """The tokens of a function, or of all that is outside of functions, and where its statements are."""
 
     tokens: list[str]
     lines: list[tuple[int, int]]
