@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
+from harness.cli.export_kits import KITS
+
 
 @click.group()
 def export() -> None:
     """Write marks in the form of a portal, or a folder to hand out or to upload."""
+
+
+for _kit in KITS:
+    export.add_command(_kit)
