@@ -89,7 +89,7 @@ def student_kit(place: Path, with_reference: bool, with_notebooks: bool, lang: s
     type=click.Choice(_UNTIL),
     default="published",
     show_default=True,
-    help="Until grades are published, or work is due; or it is never shown.",
+    help="Until grades are published, or work is due; or never, which Gradescope means for steps without points.",
 )
 @click.option(
     "--time-limit",

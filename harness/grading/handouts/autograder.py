@@ -176,7 +176,9 @@ class Judge:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="chatlab-", ignore_cleanup_errors=True) as name:
             work = Path(name)
-            handed_in = shutil.copytree(self._place.submission, work / "submission", symlinks=True)
+            handed_in = work / "submission"
+            with suppress(shutil.Error):  # pipes and the like are left out
+                shutil.copytree(self._place.submission, handed_in, symlinks=True)
             self._give_away(work)
             with tempfile.TemporaryFile() as log:
                 code = self._run(exercise, work, log, seconds)
@@ -192,7 +194,7 @@ class Judge:
         """Run the check, and return its exit code; None if it took too long."""
         command = [*self._command, "check", str(exercise), "--submission", "submission"]
         command += ["--json", "verdict.json", "--seed", str(self._settings["seed"])]
-        command += ["--lang", self._settings["language"], *self._settings["options"]]
+        command += self._settings["options"]
         process = subprocess.Popen(
             command,
             cwd=work,
@@ -278,7 +280,11 @@ def judge_all(place: Place, settings: dict[str, Any], results: Results) -> None:
         left = settings["seconds"] - results.seconds()
         share = left / (len(exercises) - number)  # what one does not need, the others have
         if share > _GRACE:
-            results.plays[exercise] = judge.judge(exercise, share - _GRACE)
+            try:
+                results.plays[exercise] = judge.judge(exercise, share - _GRACE)
+            except Exception:  # the other exercises are judged nevertheless
+                say(traceback.format_exc())
+                results.plays[exercise] = Play(problem=results.say("broken"))
             results.write()
     for exercise, first in list(results.plays.items()):
         left = settings["seconds"] - results.seconds() - _GRACE
@@ -308,7 +314,8 @@ def main() -> int:
         say(traceback.format_exc())
         for exercise in settings["exercises"]:
             results.plays.setdefault(exercise, Play(problem=results.say("broken")))
-    results.write()
+    with suppress(OSError):  # the disk is full, perhaps: what was written before is there as a whole
+        results.write()
     return 0
 
 
@@ -325,12 +332,14 @@ def _without_settings(place: Place) -> int:
 
 
 def _told_to_end(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the results are written now, and once is enough
     raise Ended
 
 
 def say(text: str) -> None:
     """Tell the instructor: students are not shown what is printed."""
-    print(legible(text), file=sys.stdout, flush=True)
+    with suppress(OSError, ValueError):  # nobody may read it any more
+        print(legible(text), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from harness.grading.handouts.bundle import Bundle, template
 from harness.grading.handouts.kit import judging_kit
 from harness.grading.handouts.project import project
 from harness.history.source_files import source_of
-from harness.texts import Texts
+from harness.texts import LANGUAGES, Texts
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
 VISIBILITY = {"published": "after_published", "due": "after_due_date", "never": "hidden"}
@@ -65,11 +65,11 @@ def settings(wishes: Wishes, words: Texts) -> dict[str, Any]:
     return {
         "version": project().version,
         "command": [".venv/bin/chatlab"],
-        "options": ["--together"] if wishes.together else [],
+        "options": ["--together"] * wishes.together
+        + ["--lang", words.language] * (words.language != LANGUAGES[0]),
         "exercises": list(wishes.exercises),
         "seed": wishes.seed,
         "seconds": wishes.minutes * 60 - _END,
-        "language": words.language,
         "user": _USER,
         "steps": [
             _step(exercise, step, wishes, words)

@@ -27,7 +27,7 @@ class Course(Struct, frozen=True):
 
 def github(course: Course, words: Texts) -> str:
     """A workflow of GitHub Actions: a step for each exercise, and the points of all in the end."""
-    options = (" --together" if course.together else "") + f" --lang {words.language}"
+    options = " --together" * course.together + f" --lang {words.language}"
     steps = "".join(
         template(
             "github/exercise.yml",
