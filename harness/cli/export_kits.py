@@ -89,7 +89,7 @@ def student_kit(place: Path, with_reference: bool, with_notebooks: bool, lang: s
     type=click.Choice(_UNTIL),
     default="published",
     show_default=True,
-    help="Until grades are published, or work is due; or never, which Gradescope means for steps without points.",
+    help="Until grades are published, or work is due; or never, which is meant for steps without points.",
 )
 @click.option(
     "--time-limit",
@@ -138,8 +138,8 @@ def github(place: Path, exercises: str | None, together: bool, kit: str, lang: s
     """Write a workflow of GitHub Actions, for the repositories of students.
 
     It is FILE_OR_FOLDER if that ends in .yml, else .github/workflows/classroom.yml in that folder. Each
-    exercise is played once; the points of all steps are in the summary of the run, and in the form that
-    GitHub Classroom reads.
+    exercise is played once; the points of all steps are in the summary of the run. It uses no action of
+    GitHub Classroom, which has ended.
     """
     from harness.grading.handouts.pipelines import GITHUB_FILE, github
 

@@ -26,7 +26,11 @@ class Course(Struct, frozen=True):
 
 
 def github(course: Course, words: Texts) -> str:
-    """A workflow of GitHub Actions: a step for each exercise, and the points of all in the end."""
+    """A workflow of GitHub Actions: a step for each exercise, and the points of all in the end.
+
+    The actions of GitHub Classroom are deprecated, since it has ended; what its reporter wrote (see
+    https://github.com/classroom-resources/autograding-grading-reporter) is two notices, which need no action.
+    """
     options = " --together" * course.together + f" --lang {words.language}"
     steps = "".join(
         template(

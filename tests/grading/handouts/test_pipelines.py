@@ -66,7 +66,7 @@ def test_the_workflow_plays_each_exercise_once(
 
 
 def test_the_points_are_summed_up(tmp_path: Path) -> None:
-    """In the summary of the run, and in the notices that GitHub Classroom reads; without a verdict, none."""
+    """In the summary of the run, and in the notices that GitHub Classroom read; without a verdict, none."""
     (step,) = [each for each in steps_of(github(COURSES[0], texts())) if each.get("name") == "Points"]
     (tmp_path / "verdicts").mkdir()
     judged = [
