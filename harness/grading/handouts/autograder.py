@@ -27,6 +27,8 @@ _SPARE = 1.3
 """An exercise is judged again only if so many times what it took is left."""
 _LOG = 100_000
 """Bytes of a check's output that the instructor is shown."""
+_BLANKS = "\n\t\u00a0\u202f"
+"""What is not printable, and does no harm: French has no-break spaces."""
 _PASSED, _OPEN = "passed", "inconclusive"
 
 
@@ -146,7 +148,7 @@ class Results:
 
 def legible(text: str) -> str:
     """The text without characters that nobody sees, or that steer a terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+    return "".join(char if char.isprintable() or char in _BLANKS else "?" for char in text)
 
 
 def write(file: Path, content: dict[str, Any]) -> None:

@@ -266,6 +266,12 @@ def test_the_folder_has_what_gradescope_asks_for(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=tmp_path)
 
 
+def test_text_is_legible() -> None:
+    """No-break spaces, accents and lines stay; what steers a terminal, or turns a text around, does not."""
+    assert autograder.legible("é\u00a0: 1\u202fs\n\tx") == "é\u00a0: 1\u202fs\n\tx"
+    assert autograder.legible("\x1b[2J\u202e\r\u200b\0") == "?[2J????"
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_words_of_the_driver_can_be_filled_in(language: str) -> None:
     """Each with the fields that the driver has for it."""
