@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.cli import export_marks
+from harness.cli.export_kits import KITS
 
 
 @click.group()
@@ -14,3 +15,5 @@ def export() -> None:
 
 for _command in export_marks.COMMANDS:
     export.add_command(_command)
+for _kit in KITS:
+    export.add_command(_kit)

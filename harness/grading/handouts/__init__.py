@@ -1,0 +1,1 @@
+"""What is handed out to a class, or uploaded to a portal: `chatlab export student-kit` and its neighbours."""

@@ -1,0 +1,85 @@
+"""The part of the kit that is handed out: it judges, without the answers and what is for teachers."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.grading.handouts.bundle import Bundle
+from harness.grading.handouts.project import constraints, licence, pyproject
+from harness.grading.handouts.sealed import sealed
+from harness.judged.targets import ROOT
+from harness.verdict.steps import COMPONENTS
+
+COMMANDS_LEFT_OUT = ("bench", "export", "grade", "zoo")
+"""Commands for teachers and for those who build the kit."""
+_LEFT_OUT = (
+    *("harness/bench", "harness/grading", "harness/zoo", "harness/greeter.py", "harness/picture.py"),
+    # Pages about all of the harness: they name what is not here.
+    *("harness/README.md", "harness/DECISIONS.md"),
+)
+_PROGRAMS = ("chatlab_entry.py", "chatlab_fixtures.py", "chatlab_pytest.py")
+"""The modules of harness/entry_points: a wheel has them at its top."""
+_COMMAND = "harness/cli/main.py"
+
+
+def judging_kit(*, with_reference: bool) -> Bundle:
+    """What it takes to run `chatlab check`: lab, harness and how to install them.
+
+    Unless `with_reference`, the reference's own components, which are answers, are packed (see sealed.py).
+    """
+    bundle = Bundle()
+    for folder in ("lab", "harness"):
+        for path in files_below(ROOT / folder):
+            name = path.relative_to(ROOT).as_posix()
+            if not is_left_out(name):
+                bundle.add(name, path.read_bytes())
+    for name in _PROGRAMS:
+        here = ROOT / "harness" / "entry_points" / name
+        bundle.add(f"harness/entry_points/{name}", (here if here.is_file() else ROOT / name).read_bytes())
+    bundle.add(_COMMAND, without_commands(bundle.files[_COMMAND].decode(), COMMANDS_LEFT_OUT))
+    for exercise, component in COMPONENTS.items():
+        name = f"lab/{component}.py"
+        if not with_reference:
+            bundle.add(name, sealed(bundle.files[name].decode(), component, exercise))
+    bundle.add("pyproject.toml", pyproject())
+    bundle.add("constraints.txt", constraints())
+    if licence():
+        bundle.add("LICENSE", licence())
+    return bundle
+
+
+def is_left_out(path: str) -> bool:
+    """Whether a file of the kit is not handed out, by its path from the kit's folder."""
+    place, _, name = path.rpartition("/")
+    if place == "harness/cli" and name.removesuffix(".py").partition("_")[0] in COMMANDS_LEFT_OUT:
+        return True
+    return any(path == each or path.startswith(f"{each}/") for each in _LEFT_OUT)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files in a folder that belong to the kit: no caches, and nothing hidden."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if each[0] != "." and each != "__pycache__")
+        for name in sorted(files):
+            if name[0] != "." and not name.endswith(".pyc"):
+                yield Path(place, name)
+
+
+def without_commands(source: str, names: tuple[str, ...]) -> str:
+    """The module that lists the commands, without some of them: their imports, and their places in the list.
+
+    So no command is listed that cannot be run, and the kit itself needs no code for missing parts.
+    """
+    lines = source.splitlines(keepends=True)
+    for node in reversed(ast.parse(source).body):
+        first, last = node.lineno - 1, node.end_lineno
+        if isinstance(node, ast.ImportFrom) and any(node.module == f"harness.cli.{each}" for each in names):
+            del lines[first:last]
+        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple):
+            kept = [ast.unparse(each) for each in node.iter.elts if ast.unparse(each) not in names]
+            body = lines[node.body[0].lineno - 1 : last]
+            lines[first:last] = [f"for {ast.unparse(node.target)} in ({', '.join(kept)}):\n", *body]
+    return "".join(lines)
