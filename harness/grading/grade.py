@@ -57,6 +57,10 @@ class Submission:
                 self._targets[exercise] = error
         return self._targets[exercise]
 
+    def give_up(self, exercise: int, why: BadTarget) -> None:
+        """Judge nothing in an exercise."""
+        self._targets[exercise] = why
+
     def fingerprint(self, exercise: int) -> str:
         """What the verdict on an exercise rests on."""
         target = self.target(exercise)

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Register:
         self._place = place
         self._hash = place / ".grades.csv.sha256"
         """What the table was when it was written last: another one has been edited."""
+        self._begun = place / ".judging.json"
         self._written: dict[Path, tuple[tuple[int, int, int], str]] = {}
         """The grades that were written or read: what their files were then, and what is in them."""
         self.table = place / "grades.csv"
@@ -78,6 +79,7 @@ class Register:
             finally:
                 del os.environ[SCRATCH]
                 shutil.rmtree(scratch, ignore_errors=True)
+                self._begun.unlink(missing_ok=True)
                 lock.unlink(missing_ok=True)
 
     # --- grades -----------------------------------------------------------------------------------
@@ -140,6 +142,17 @@ class Register:
             start = name[:_LONG].decode("utf-8", "ignore").encode()
             name = start + f"-{hashlib.sha256(name).hexdigest()[:8]}".encode()
         return self._place / os.fsdecode(name + f".{kind}".encode())
+
+    def note_begun(self, now: Iterable[str], ended: Mapping[str, int]) -> None:
+        """Take note of what is being judged: if we are ended in the middle, it may be the reason."""
+        _write(self._begun, json.dumps({name: ended.get(name, 0) + 1 for name in now}))
+
+    def were_begun(self) -> dict[str, int]:
+        """What was being judged when a grading was ended in the middle, and how often that was so."""
+        try:
+            return from_json(self._begun.read_bytes(), dict[str, int])
+        except (OSError, msgspec.DecodeError):
+            return {}
 
     # --- the table --------------------------------------------------------------------------------
 

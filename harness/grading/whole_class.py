@@ -22,12 +22,16 @@ from harness.grading.progress import Progress, line_of
 from harness.grading.register import Register
 from harness.grading.result import Grade, is_complete
 from harness.grading.staging import left_out, stage
+from harness.judged.problems import Unclear
 from harness.running.cores import own_cores
 from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import Outcome
+
+_MOST_ENDS = 2
+"""How often the grading may end in the middle of something before that is left to a person."""
 
 
 class KitChanged(Exception):  # noqa: N818 - named for what it says
@@ -69,6 +73,8 @@ class _Grading:
         self._waiting: list[tuple[int, HandIn]] = []
         self._progress = Progress(len(hand_ins), said)
         self._kit = hash_of_kit()
+        self._now: dict[int, str] = {}
+        """Who is being judged, by the jobs."""
 
     @property
     def grades(self) -> list[Grade]:
@@ -84,11 +90,13 @@ class _Grading:
             self._look_at(count, hand_in)
         # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
         self._register.write_table(self.grades)
+        self._ended = self._register.were_begun()
         self._progress.begin(len(self._waiting), self._asked.jobs)
         try:
             await side_by_side(*(self._slot(number) for number in range(self._asked.jobs)))
         finally:
             self._progress.end()
+            self._register.note_begun([], self._ended)
 
     def _look_at(self, count: int, hand_in: HandIn) -> None:
         """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
@@ -129,16 +137,29 @@ class _Grading:
             await self._judge(*self._waiting.pop(0), slot)
 
     async def _judge(self, count: int, hand_in: HandIn, slot: int) -> None:
-        mark, said = self._marks[hand_in], self._said
+        mark, said, asked = self._marks[hand_in], self._said, self._asked
         began = time.monotonic()
         with self._copy_of(hand_in, slot) as given:
-            mark.isolation = self._asked.rules.isolation
+            mark.isolation = asked.rules.isolation
             mark.remarks = left_out(given.staged, said)
-            missing = [n for n in self._asked.exercises if n not in mark.parts]
+            missing = [n for n in asked.exercises if n not in mark.parts]
+            times = self._ended.get(hand_in.name, 0)
+            if times >= _MOST_ENDS and asked.rules.isolation != "bubblewrap":
+                for exercise in missing:
+                    given.give_up(exercise, Unclear("grade.ends_us", times=times))
+            self._note(slot, hand_in.name)
             show = partial(self._progress.show, slot, mark.name)
             await grade(given, missing, mark, said, show, partial(self._keep, hand_in, mark))
+        self._note(slot, None)
         self._progress.done(time.monotonic() - began)
         self._progress.say(count, line_of(mark, said), mark.name)
+
+    def _note(self, slot: int, name: str | None) -> None:
+        """Take note of whom one of the jobs judges now, in case that this ends the whole grading."""
+        self._now.pop(slot, None)
+        if name is not None:
+            self._now[slot] = name
+        self._register.note_begun(self._now.values(), self._ended)
 
     @contextmanager
     def _copy_of(self, hand_in: HandIn, slot: int) -> Iterator[Submission]:
@@ -159,4 +180,4 @@ class _Grading:
         self._register.keep(hand_in.key, mark, self._said)
         self._register.write_table(self.grades)
         if self._asked.rules.isolation != "bubblewrap" and hash_of_kit() != self._kit:
-            raise KitChanged(mark.name)
+            raise KitChanged(", ".join(sorted(self._now.values())))

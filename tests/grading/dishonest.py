@@ -13,10 +13,6 @@ from tests.grading.classroom import ROOT
 
 Author = Callable[[Path], None]
 
-_METHODS = {
-    1: "subscribe unsubscribe publish members rooms",
-    3: "connected seen joined left lost sweep in_room is_connected last_seen forget",
-}
 _STUB = (ROOT / "exercises" / "ex1_chat" / "pubsub.py").read_text(encoding="utf-8")
 
 
@@ -74,27 +70,26 @@ for _path in _all("{name}"):
             subscribe = _module.PubSub.subscribe
         break
 """
-_FORGE = f"""
+_FORGE = """
 import os, sys
 _own = os.getpid()
 def _forge():
-    sys.path.insert(0, {str(ROOT)!r})
     pid = os.getppid()
     for _ in range(6):
         for number in range(40):
             try:
-                if "pipe" in os.readlink(f"/proc/{{pid}}/fd/{{number}}"):
-                    with open(f"/proc/{{pid}}/fd/{{number}}", "wb") as file:
-                        file.write(b'{{"exercise": 1, "forged": true}}')
+                if "pipe" in os.readlink(f"/proc/{pid}/fd/{number}"):
+                    with open(f"/proc/{pid}/fd/{number}", "wb") as file:
+                        file.write(b'{"exercise": 1, "forged": true}')
             except OSError:
                 pass
         try:
-            pid = int(open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[1])
+            pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             break
 _forge()
 """
-_EDIT_MARKS = f"""
+_EDIT_MARKS = """
 import glob, json, os
 for _place in ("/*/", "/*/*/", "/*/*/*/", "/*/*/*/*/", os.getcwd() + "/", os.getcwd() + "/../"):
     for _path in glob.glob(_place + "*-grades/*.json"):
@@ -135,11 +130,8 @@ _kill()
 """
 _TO_SOLUTIONS = "from solutions.ex1_chat import pubsub as right\n"
 _NEW = """
-class _Wrapped(PubSub):
-    def __new__(cls, *args):
-        from lab.pubsub import PubSub as Right
-        return Right()
-PubSub.__new__ = _Wrapped.__new__
+import importlib
+PubSub.__new__ = lambda cls: importlib.import_module("lab.pubsub").PubSub()
 """
 _MODULES = """
 import sys
