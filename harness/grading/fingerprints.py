@@ -45,12 +45,13 @@ class Rules(Struct, frozen=True):
     """Folders that servers see in their isolation, beside those of the system."""
 
 
-def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules) -> str:
+def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules, named: str = "") -> str:
     """A hash of what the verdict on an exercise rests on: the code, the rules, and the kit.
 
-    `target` is what is judged of the submission in `folder`; None if there is nothing to judge.
+    `target` is what is judged of the submission in `folder`; None if there is nothing to judge. `named` is
+    the file that a person has named for it, if any.
     """
-    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)} {rules.isolation} {exercise}"
+    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)} {rules.isolation} {exercise} {named}"
     digest = hashlib.sha256(f"{_kit()} {how}".encode())
     component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
     left = _READ

@@ -65,7 +65,8 @@ class Submission:
         """What the verdict on an exercise rests on."""
         target = self.target(exercise)
         judged = target if isinstance(target, Target) else None
-        return fingerprint(judged, self.staged.folder, exercise, self.rules)
+        named = self.staged.mapped.get(exercise, "")
+        return fingerprint(judged, self.staged.folder, exercise, self.rules, named)
 
     def call_directly(self, exercises: list[int]) -> None:
         """Begin to call the components of these exercises."""

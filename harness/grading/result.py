@@ -66,6 +66,8 @@ class Grade(Struct):
     parts: dict[int, Part] = {}
     checks: list[Mark] = []
     """The results of tests of the rubric's own."""
+    mapped: dict[int, str] = {}
+    """The files that a person has named for exercises, by `--map`."""
     late_days: int = 0
     penalty: float = 0
     """Points that were taken off for being late."""

@@ -102,6 +102,7 @@ class _Grading:
         """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
         mark, asked = self._marks[hand_in], self._asked
         mark.name, mark.author = hand_in.name, hand_in.author
+        mark.mapped |= asked.mapped.get(hand_in.key, {})
         if not asked.is_chosen(hand_in.name):
             return
         is_again = asked.is_again(hand_in.name)
@@ -167,7 +168,7 @@ class _Grading:
         asked, folder = self._asked, self._place / f"job-{slot}"
         folder.mkdir(mode=0o711)
         try:
-            staged = stage(hand_in, folder, slot, asked.mapped.get(hand_in.key, {}))
+            staged = stage(hand_in, folder, slot, self._marks[hand_in].mapped)
             yield Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -27,8 +27,8 @@ class Candidates:
     """The files of a submission, and what is in them."""
 
     def __init__(self, files: Sequence[Path], handouts: Path) -> None:
-        self._files = list(files)
-        self._sources = {path: _source(path) for path in self._files[:_MOST] if _may_be_python(path)}
+        self.files = list(files)
+        self._sources = {path: _source(path) for path in self.files[:_MOST] if _may_be_python(path)}
         self._handouts = handouts
 
     def of(self, component: str) -> list[Path]:
@@ -39,10 +39,10 @@ class Candidates:
         """
         name = INTERFACES[component].__name__.encode()
         wanted = f"{component}.py"
-        by_name = [path for path in self._files if path.name.casefold() == wanted]
+        by_name = [path for path in self.files if path.name.casefold() == wanted]
         by_class = [path for path, source in self._sources.items() if name in _CLASS.findall(source)]
         found = _different(by_class or by_name, self._sources)
-        changed = [path for path in found if not self._is_handout(path, component)]
+        changed = [path for path in found if self.has_answer(path, component)]
         found = changed or found
         named = [path for path in found if path.name == wanted]
         return named if len(named) == 1 else found
@@ -58,7 +58,7 @@ class Candidates:
         }
         return [
             path
-            for path in self._files
+            for path in self.files
             if path.name.lower().endswith(_CODE)
             and not _TESTS.fullmatch(path.name)
             and path.stem.casefold() not in COMPONENTS.values()
@@ -66,11 +66,13 @@ class Candidates:
             and classes.isdisjoint(_CLASS.findall(self._sources.get(path, b"")))
         ]
 
-    def _is_handout(self, path: Path, component: str) -> bool:
-        """Whether a file is the one that was handed out."""
+    def has_answer(self, path: Path, component: str) -> bool:
+        """Whether a file is something else than what was handed out, and not without the class."""
         exercise = next(number for number, each in COMPONENTS.items() if each == component)
         handout = self._handouts / EXERCISES[exercise] / f"{component}.py"
-        return _plain(_source(handout)) == _plain(self._sources.get(path, b"-"))
+        source = self._sources.get(path, b"")
+        is_handout = _plain(_source(handout)) == _plain(source)
+        return not is_handout and INTERFACES[component].__name__.encode() in _CLASS.findall(source)
 
 
 def _may_be_python(path: Path) -> bool:

@@ -62,9 +62,14 @@ class Submission:
 
     def component(self, exercise: int) -> Path:
         """The file of an exercise. Raises BadTarget if there is none, or if it is not clear which it is."""
-        path = component_in(self.folder, exercise)
+        path, component = component_in(self.folder, exercise), COMPONENTS[exercise]
         if not os.path.lexists(path):
-            path = self._elsewhere(path, COMPONENTS[exercise])
+            path = self._elsewhere(path, component)
+        elif os.path.isfile(path) and not self._candidates.has_answer(path, component):
+            better = [each for each in self._candidates.of(component) if each != path]
+            if len(better) > 1:
+                raise Unclear("target.several", path=shown(self.folder), there=_listed([path, *better]))
+            path = self._taken(better[0], path) if better else path
         self._check(path)
         return path
 
@@ -91,9 +96,10 @@ class Submission:
         homes = [each for each in found if each.name != "solutions"] or [
             each for each in found if not os.path.isdir(each.parent / "lab")
         ]
-        if len(homes) > 1:
+        if len(homes) > 1 and any(os.path.lexists(each / NAME) for each in homes):
             raise Unclear("target.several", path=shown(self._handed_in), there=_listed(homes))
-        return homes[0] if homes else self._handed_in
+        # Of several with components, these are looked for one by one: they may be the same.
+        return homes[0] if len(homes) == 1 else self._handed_in
 
     def _files(self) -> Iterator[Path]:
         """The files of the submission that are not the kit's."""
@@ -102,26 +108,32 @@ class Submission:
             if folder.is_relative_to(self.folder) and not _OURS & set(inside):
                 yield from (each for each in _entries(folder) if os.path.isfile(each))
 
+    @cached_property
+    def _candidates(self) -> Candidates:
+        return Candidates(list(self._files()), _HANDOUTS)
+
     def _elsewhere(self, wanted: Path, component: str) -> Path:
         """The file of a component that is not where it belongs, if it is clear which one that is."""
-        files = list(self._files())
-        candidates = Candidates(files, _HANDOUTS)
-        found = candidates.of(component)
+        files, found = self._candidates.files, self._candidates.of(component)
         if len(found) > 1:
             raise Unclear("target.several", path=shown(self.folder), there=_listed(found))
         if found:
-            if found[0].name != wanted.name:
-                self.remarks.append(Text("found_by_class", {"path": shown(found[0]), "wanted": wanted.name}))
-            return found[0]
+            return self._taken(found[0], wanted)
         near = [each for each in files if re.match(rf"{wanted.stem}[\W_].*py(\.txt)?$", each.name, re.I)]
         if near:
             raise Unclear("target.near_component", path=shown(wanted), near=_listed(near))
         if not any(is_submission(each) for each in self._folders):
             self._check_names(files)
-        unknown = candidates.not_accounted_for()
+        unknown = self._candidates.not_accounted_for()
         if unknown:
             raise Unclear("target.not_found_among", path=shown(wanted), there=_listed(unknown))
         raise BadTarget("target.no_component", path=shown(wanted))
+
+    def _taken(self, found: Path, wanted: Path) -> Path:
+        """A file that is taken for the one that is wanted; that is told, unless it has its name."""
+        if found.name != wanted.name or os.path.lexists(wanted):
+            self.remarks.append(Text("found_by_class", {"path": shown(found), "wanted": wanted.name}))
+        return found
 
     def _check_names(self, files: list[Path]) -> None:
         """Raise Unclear where nothing is there but an archive, or what was meant to be `submission.toml`."""

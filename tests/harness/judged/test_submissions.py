@@ -49,12 +49,14 @@ LAYOUTS = {
     "called solutions": Layout(below("solutions"), "ada/solutions/ex1_chat/pubsub.py"),
     "the kit's solutions alone": Layout((*below("solutions"), "lab/pubsub.py"), "there is no ada/ex1_chat"),
     "a copy beside": Layout(
-        (*below("exercises"), *below("exercises copy")), "ada/exercises, ada/exercises copy", unclear=True
+        (*below("exercises"), *below("exercises copy")),
+        "are ada/exercises/ex1_chat/pubsub.py, ada/exercises copy/ex1_chat/pubsub.py",
+        unclear=True,
     ),
     "a portal's numbers": Layout(
         ("ex1_chat/pubsub (1).py", *FOUR[1:]), "but ada/ex1_chat/pubsub (1).py", unclear=True
     ),
-    "other capitals": Layout(("ex1_chat/PubSub.py",), "but ada/ex1_chat/PubSub.py", unclear=True),
+    "other capitals": Layout(("ex1_chat/PubSub.py",), "ada/ex1_chat/PubSub.py"),
     "all in one folder": Layout(("pubsub.py", "sequencer.py"), "ada/pubsub.py"),
     "short names": Layout(("ex1/pubsub.py", "ex2/sequencer.py"), "ada/ex1/pubsub.py"),
     "one short name": Layout(("Ex1_Chat/pubsub.py", *FOUR[1:]), "ada/Ex1_Chat/pubsub.py"),
