@@ -147,7 +147,7 @@ class _Grading:
             times = self._ended.get(hand_in.name, 0)
             if times >= _MOST_ENDS and asked.rules.isolation != "bubblewrap":
                 for exercise in missing:
-                    given.give_up(exercise, Unclear("grade.ends_us", times=times))
+                    given.give_up(exercise, Unclear("target.ends_us", times=times))
             self._note(slot, hand_in.name)
             show = partial(self._progress.show, slot, mark.name)
             await grade(given, missing, mark, said, show, partial(self._keep, hand_in, mark))

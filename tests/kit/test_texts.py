@@ -96,6 +96,7 @@ PROBLEMS = {
     "BadTarget": "",
     "BadReplay": "",
     "CommandNotFound": "",
+    "NoIsolation": "",
     "Problem": "",
     "Unclear": "",
     "wrong_usage": "usage.",
@@ -122,7 +123,8 @@ def test_every_problem_has_a_text() -> None:
             assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed"}
     used |= {*by_say, "usage.settings_handed_in", "usage.seed"}
-    assert {key for key in known if key.startswith(("usage.", "target.", "program.", "replay."))} == used
+    tables = ("usage.", "target.", "program.", "replay.", "isolation.")
+    assert {key for key in known if key.startswith(tables)} == {key for key in used if key.startswith(tables)}
 
 
 def test_a_sentence_is_recognised() -> None:
