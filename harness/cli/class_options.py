@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from harness.cli.usage import wrong_usage
-from harness.grading.hand_ins.listing import HandIn
+from harness.submissions.listing import HandIn
 from harness.verdict.steps import EXERCISES
 
 ALL = "*"

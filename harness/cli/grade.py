@@ -19,11 +19,11 @@ from harness.verdict.steps import EXERCISES, numbers_in
 from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from harness.grading.fingerprints import Rules
-    from harness.grading.hand_ins.listing import Listing
     from harness.grading.register import Register
     from harness.grading.whole_class import Asked
     from harness.judged.isolation import Kind
+    from harness.submissions.fingerprints import Rules
+    from harness.submissions.listing import Listing
 
 
 @click.command()
@@ -116,9 +116,9 @@ def grade(
     what was handed in; 70: the kit itself failed in somebody's.
     """
     # Imported late: `chatlab --help` needs none of it.
-    from harness.grading.fingerprints import Rules
     from harness.grading.register import Busy, Register
     from harness.judged.environment import IN_CLASS
+    from harness.submissions.fingerprints import Rules
 
     said, numbers = texts(lang), _numbers(exercises)
     place = out or _beside(folder)
@@ -144,7 +144,7 @@ def grade(
 
 def _beside(folder: Path) -> Path:
     """The folder for the results of a class."""
-    from harness.grading.hand_ins.portals import without_suffix
+    from harness.submissions.portals import without_suffix
 
     whole = folder.absolute()
     return whole.with_name(f"{without_suffix(whole.name)}-grades")
@@ -166,9 +166,9 @@ def _isolation(wish: str, said: Texts) -> Kind:
 
 def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
     """What a class has handed in. Raises click.UsageError if the folder is none of a class."""
-    from harness.grading.hand_ins import listing
-    from harness.grading.hand_ins.portals import is_archive
-    from harness.grading.hand_ins.unpack import TooMuch
+    from harness.submissions import listing
+    from harness.submissions.portals import is_archive
+    from harness.submissions.unpack import TooMuch
 
     if not folder.is_dir() and not (folder.is_file() and is_archive(folder.name)):
         raise wrong_usage("no_class", path=folder)

@@ -22,6 +22,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--lab-solutions": {"action": "store_true", "help": "Judge the model answers."},
     "--lab-reference": {"action": "store_true", "help": "Judge the reference server."},
     "--lab-together": {"action": "store_true", "help": "Use all four components of a submission at once."},
+    "--lab-isolation": {
+        "choices": ("auto", "required", "none"),
+        "default": "auto",
+        "help": "Keep the code of a submission from the rest of the machine.",
+    },
     "--lab-exercises": {"metavar": "1,3", "help": "Only these exercises; alone, it judges your exercises/."},
     "--lab-seed": {"type": int, "metavar": "N", "help": "Play the plan of this seed again."},
     "--lab-runs": {"type": int, "default": 1, "metavar": "N", "help": "Play each N times; the worst counts."},

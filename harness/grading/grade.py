@@ -10,79 +10,30 @@ import asyncio
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from harness.checkers import lifecycle
-from harness.contracts.result import Played
-from harness.grading.fingerprints import Rules, fingerprint
-from harness.grading.paths import run_without_paths, without_paths
 from harness.grading.result import Grade, Mark, Part
-from harness.grading.staging import Staged, for_direct_calls, target_of
 from harness.judged.environment import names_passed
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submission_toml import NAME
-from harness.judged.targets import Target
 from harness.reports.alike import Alike
 from harness.reports.counts import frequency
 from harness.reports.jsonreport import report
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
-from harness.running.direct_calls import all_called_directly
 from harness.running.run import Run
 from harness.running.worker import Job, WorkerKilled, run_in_process
+from harness.submissions.fingerprints import Rules
+from harness.submissions.paths import run_without_paths, without_paths
+from harness.submissions.submission import Submission
 from harness.texts import LANGUAGES, Texts
 from harness.texts.defect import told
 from harness.verdict.outcome import Outcome
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
-
-
-class Submission:
-    """The copy of a submission that is judged; copies of the kit are made below `place`."""
-
-    def __init__(self, staged: Staged, rules: Rules, place: Path, cores: list[int]) -> None:
-        self.staged, self.rules, self.place, self.cores = staged, rules, place, cores
-        self._targets: dict[int, Target | BadTarget] = {}
-        self._calls: asyncio.Task[Mapping[int, Played | None]] | None = None
-
-    def target(self, exercise: int) -> Target | BadTarget:
-        """What is judged in an exercise, or why there is nothing to judge."""
-        if exercise not in self._targets:
-            try:
-                self._targets[exercise] = target_of(self.staged, exercise, self.rules, self.place)
-            except BadTarget as error:
-                self._targets[exercise] = error
-        return self._targets[exercise]
-
-    def give_up(self, exercise: int, why: BadTarget) -> None:
-        """Judge nothing in an exercise."""
-        self._targets[exercise] = why
-
-    def fingerprint(self, exercise: int) -> str:
-        """What the verdict on an exercise rests on."""
-        target = self.target(exercise)
-        judged = target if isinstance(target, Target) else None
-        named = self.staged.mapped.get(exercise, "")
-        return fingerprint(judged, self.staged.folder, exercise, self.rules, named)
-
-    def call_directly(self, exercises: list[int]) -> None:
-        """Begin to call the components of these exercises."""
-        chosen = {n: target for n in exercises if isinstance(target := self.target(n), Target)}
-        setting = for_direct_calls(self.staged, self.rules, self.place, self.cores)
-        self._calls = asyncio.create_task(all_called_directly(chosen, setting=setting))
-
-    async def contract(self, exercise: int) -> Played | None:
-        """What direct calls of an exercise's component have shown."""
-        return None if self._calls is None else (await asyncio.shield(self._calls)).get(exercise)
-
-    async def close(self) -> None:
-        """End what is still going on."""
-        if self._calls is not None:
-            self._calls.cancel()
-            await asyncio.gather(self._calls, return_exceptions=True)
 
 
 async def judge(

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.grading.grade import Submission
-from harness.grading.hand_ins.listing import HandIn
-from harness.grading.paths import without_paths
-from harness.grading.staging import left_out, stage
 from harness.grading.whole_class import Asked
 from harness.judged.targets import BadTarget
 from harness.reports.words import Words
+from harness.submissions.listing import HandIn
+from harness.submissions.paths import without_paths
+from harness.submissions.staging import left_out, stage
+from harness.submissions.submission import Submission
 from harness.texts import Texts
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.grading.hand_ins.author import Author as Author
+from harness.submissions.author import Author as Author
 from harness.verdict.outcome import Outcome
 
 HAS_VERDICT = (Outcome.PASSED, Outcome.FAILED)

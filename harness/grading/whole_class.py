@@ -15,17 +15,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.grading.fingerprints import Rules, hash_of_kit
-from harness.grading.grade import Submission, grade
-from harness.grading.hand_ins.listing import HandIn
+from harness.grading.grade import grade
 from harness.grading.progress import Progress, line_of
 from harness.grading.register import Register
 from harness.grading.result import Grade, is_complete
-from harness.grading.staging import left_out, stage
 from harness.judged.problems import Unclear
 from harness.running.cores import own_cores
 from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
+from harness.submissions.fingerprints import Rules, hash_of_kit
+from harness.submissions.listing import HandIn
+from harness.submissions.staging import left_out, stage
+from harness.submissions.submission import Submission
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import Outcome

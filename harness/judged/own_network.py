@@ -14,9 +14,6 @@ import struct
 import sys
 from pathlib import Path
 
-if sys.platform != "win32":
-    import fcntl
-
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _REQUEST = struct.Struct("16sH14x")
@@ -27,6 +24,8 @@ def enter() -> None:
     """Leave the machine's network for a new one. Call it before there is any thread. Raises OSError."""
     if sys.platform != "linux":
         raise OSError("only Linux has network namespaces")
+    import fcntl  # Windows has none, and imports this module nevertheless
+
     user, group = os.getuid(), os.getgid()
     try:
         _unshare(_CLONE_NEWNET)  # as root; then nothing else changes

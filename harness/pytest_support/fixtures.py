@@ -34,12 +34,12 @@ from harness.history.index import HistoryIndex
 from harness.judged import targets
 from harness.judged.targets import Target
 from harness.pytest_support import options
+from harness.pytest_support.handed_in import all_together
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import Texts
 from harness.verdict.any_history import anomalies_in
 from harness.verdict.judge import limit_of_machine
-from harness.verdict.steps import EXERCISES
 from harness.worlds.client import Client
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import Gone, PlayStopped
@@ -279,7 +279,7 @@ async def started(config: pytest.Config, loop_scope: str) -> AsyncIterator[Failu
 
 def _target(config: pytest.Config) -> Target:
     if options.is_asked_for(config):
-        return options.target_of(config, min(EXERCISES), together=True)
+        return all_together(config)
     return targets.reference()
 
 

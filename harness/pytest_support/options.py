@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.judged import targets
-from harness.judged.targets import Target
+from harness.judged.targets import BadTarget, Target
+from harness.submissions.submission import Submission
 from harness.texts import Texts, texts
 from lab.legible import legible
 
@@ -36,6 +37,27 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
         )
     except targets.BadTarget as error:
         raise pytest.UsageError(legible(error.said_in(words_of(config)))) from error
+
+
+def targets_of(
+    config: pytest.Config, exercises: list[int], given: Submission | None
+) -> dict[int, Target | BadTarget]:
+    """The same for some exercises of what was handed in; where something is missing, why it cannot be judged.
+
+    Raises pytest.UsageError if that is so in all of them.
+    """
+    found: dict[int, Target | BadTarget] = {}
+    for exercise in exercises:
+        try:
+            found[exercise] = target_of(config, exercise)
+        except pytest.UsageError as error:
+            if not isinstance(error.__cause__, BadTarget) or not config.getoption("--lab-submission"):
+                raise
+            found[exercise] = error.__cause__
+    problems = [each for each in found.values() if isinstance(each, BadTarget)]
+    if len(problems) == len(found) and problems:
+        raise pytest.UsageError(legible(problems[0].said_in(words_of(config))))
+    return {exercise: given.target(exercise) for exercise in found} if given else found
 
 
 def words_of(config: pytest.Config) -> Texts:

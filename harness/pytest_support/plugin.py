@@ -23,8 +23,9 @@ from typing import Any
 
 import pytest
 
-from harness.judged.targets import Target
+from harness.judged.targets import BadTarget, Target, Unclear
 from harness.pytest_support import options
+from harness.pytest_support.handed_in import handed_in, isolation_of
 from harness.pytest_support.plays import NotKept, Plays
 from harness.reports.jsonreport import receipt
 from harness.reports.summary import Summary
@@ -33,11 +34,14 @@ from harness.reports.words import Words
 from harness.running.direct_calls import called_alone
 from harness.running.play import play
 from harness.running.run import Run
+from harness.running.worker import Job, run_in_process
+from harness.submissions.paths import run_without_paths, without_paths
+from harness.submissions.submission import Submission
 from harness.texts import Texts, texts
 from harness.texts.defect import told
 from harness.texts.problem import Problem
 from harness.verdict.outcome import EXIT_DEFECT, Outcome, StepResult
-from harness.verdict.steps import EXERCISES, numbers_in, points_for, steps_of
+from harness.verdict.steps import COMPONENTS, EXERCISES, numbers_in, points_for, steps_of
 from lab.legible import legible, one_line
 
 
@@ -67,14 +71,17 @@ class _Course:
     """The exercises that are judged, and on which servers."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.words = options.words_of(config)
+        self.config, self.words = config, options.words_of(config)
         self.exercises = _exercises(config.getoption("--lab-exercises"), self.words)
-        self.targets = {number: options.target_of(config, number) for number in self.exercises}
         shared = getattr(config, "workerinput", {})  # by a worker of xdist, with those beside it
         self.seed: int = shared.get("lab_seed", config.getoption("--lab-seed"))
         if self.seed is None:
             self.seed = random.SystemRandom().randrange(1_000_000)
         self.folder: str = shared.get("lab_plays") or _temporary_folder(config)
+        self.isolation = isolation_of(config)
+        together = config.getoption("--lab-together")
+        self.given = handed_in(config, Path(self.folder), self.isolation, together=together)
+        self.targets = options.targets_of(config, self.exercises, self.given)
         named_files = config.args_source is pytest.Config.ArgsSource.ARGS and bool(config.args)
         self.is_collected = bool(config.getoption("--lab-exercises")) or not named_files
         if not named_files:
@@ -82,8 +89,11 @@ class _Course:
 
     def pytest_report_header(self) -> str:
         """What is judged, for the header of pytest's report."""
-        labels = dict.fromkeys(target.label for target in self.targets.values())
-        return one_line(self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed))
+        labels = dict.fromkeys(each.label for each in self.targets.values() if isinstance(each, Target))
+        said = self.words.say("pytest.judging", targets=", ".join(labels), seed=self.seed)
+        if self.config.getoption("--lab-submission"):
+            said += self.words.say("pytest.isolation", kind=self.isolation)
+        return one_line(said)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -91,6 +101,7 @@ class _Course:
         plays = Plays(Path(self.folder))
         for number, target in self.targets.items():
             exercise = Exercise.of(session, number, target, self.seed, plays)
+            exercise.given = self.given
             items.extend(exercise.collect())
 
     @pytest.hookimpl(wrapper=True)
@@ -162,12 +173,16 @@ class Exercise(pytest.Collector):
     """An exercise, judged on one server; its steps are the items."""
 
     number: int
-    target: Target
+    target: Target | BadTarget
     seed: int
     plays: Plays
+    given: Submission | None = None
+    """What is judged in isolation, in a process of its own."""
 
     @classmethod
-    def of(cls, session: pytest.Session, number: int, target: Target, seed: int, plays: Plays) -> Exercise:
+    def of(
+        cls, session: pytest.Session, number: int, target: Target | BadTarget, seed: int, plays: Plays
+    ) -> Exercise:
         """The exercise of this number."""
         name = EXERCISES[number]
         exercise: Exercise = cls.from_parent(session, name=name, nodeid=name, path=session.path / name)
@@ -189,17 +204,29 @@ class Exercise(pytest.Collector):
         return self.plays.of(self.number, self._play)
 
     def _play(self) -> list[Run]:
-        return asyncio.run(self._plays())
+        runs = asyncio.run(self._plays())
+        for run in runs:
+            run.history = []
+        return runs
 
     async def _plays(self) -> list[Run]:
-        skip_slow, runs = self.config.getoption("--lab-skip-slow"), []
+        assert isinstance(self.target, Target), "nothing else is played"
+        skip_slow, given = self.config.getoption("--lab-skip-slow"), self.given
+        seeds = [str(self.seed + n) for n in range(self.config.getoption("--lab-runs"))]
+        if given is not None:
+            return await self._apart(given, self.target, seeds, skip_slow)
         contract = await called_alone(self.number, self.target)
-        for n in range(self.config.getoption("--lab-runs")):
-            seed = str(self.seed + n)
-            run = await play(self.number, self.target, seed, contract=contract, skip_slow=skip_slow)
-            run.history = []
-            runs.append(run)
-        return runs
+        return [
+            await play(self.number, self.target, seed, contract=contract, skip_slow=skip_slow)
+            for seed in seeds
+        ]
+
+    async def _apart(self, given: Submission, target: Target, seeds: list[str], skip_slow: bool) -> list[Run]:
+        """The plays of a submission that is isolated: in processes that have a network of their own."""
+        given.call_directly([self.number])
+        contract = await given.contract(self.number)
+        jobs = [Job(self.number, target, seed, skip_slow, contract) for seed in seeds]
+        return [run_without_paths(await run_in_process(job), given.staged, given.place) for job in jobs]
 
 
 class Step(pytest.Item):
@@ -210,7 +237,7 @@ class Step(pytest.Item):
     def mark(self) -> None:
         """Add markers: for selection with `-m`, against pytest-timeout, and for the groups of xdist."""
         exercise = self._exercise
-        self.add_marker(pytest.mark.course(self.step, points_for(self.step, exercise.target.component)))
+        self.add_marker(pytest.mark.course(self.step, self._possible))
         if self.config.pluginmanager.hasplugin("timeout"):
             # A play has limits of its own. One from outside would kill it before it can explain a failure.
             self.add_marker(pytest.mark.timeout(0))
@@ -224,6 +251,14 @@ class Step(pytest.Item):
 
     def setup(self) -> None:
         """Play the exercise if that was not done yet. No verdict is an error: pytest reports it from here."""
+        target = self._exercise.target
+        if isinstance(target, BadTarget):
+            self.user_properties += [("chat-lab step", self.step), ("points", 0), ("of", self._possible)]
+            is_open = isinstance(target, Unclear)
+            self.user_properties.append(("verdict", str(Outcome.INCONCLUSIVE if is_open else Outcome.FAILED)))
+            if is_open:
+                raise NoVerdict(self._nothing(target))
+            return
         try:
             runs = self._exercise.runs()
         except NotKept as error:
@@ -243,9 +278,23 @@ class Step(pytest.Item):
             pytest.skip(self._receipt())
 
     def runtest(self) -> None:
-        """Fail if the step did."""
+        """Fail if the step did, or if nothing was handed in for it."""
+        if isinstance(self._exercise.target, BadTarget):
+            raise StepFailed(self._nothing(self._exercise.target))
         if self._result.outcome is Outcome.FAILED:
             raise StepFailed(self._explanation())
+
+    @property
+    def _possible(self) -> int:
+        """The points of the step; where nothing was handed in, a component was."""
+        target = self._exercise.target
+        component = target.component if isinstance(target, Target) else COMPONENTS[self._exercise.number]
+        return points_for(self.step, component)
+
+    def _nothing(self, problem: BadTarget) -> str:
+        """Why nothing is judged."""
+        said, given = problem.said_in(options.words_of(self.config)), self._exercise.given
+        return without_paths(said, given.staged, given.place) if given else said
 
     def _note_properties(self, runs: list[Run]) -> None:
         """Add properties to JUnit's XML besides the outcome."""

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.grading.fingerprints import Rules
-from harness.grading.grade import Submission
-from harness.grading.hand_ins.listing import HandIn
-from harness.grading.staging import stage
+from harness.submissions.fingerprints import Rules
+from harness.submissions.listing import HandIn
+from harness.submissions.staging import stage
+from harness.submissions.submission import Submission
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 ROOT = Path(__file__).parent.parent.parent

@@ -20,12 +20,12 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.grading.fingerprints import Rules
 from harness.grading.grade import _was_stopped, grade
 from harness.grading.register import Register
 from harness.grading.result import Grade, Part, is_complete
 from harness.running.run import Run
 from harness.running.worker import Job
+from harness.submissions.fingerprints import Rules
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import steps_of

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.hand_ins.listing import hand_ins_of
 from harness.grading.register import Register
 from harness.grading.result import Grade
 from harness.grading.table import cell
+from harness.submissions.listing import hand_ins_of
 from harness.texts import texts
 
 AS_THEY_ARE = (

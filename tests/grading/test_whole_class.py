@@ -20,9 +20,10 @@ from harness.grading import grade as grading
 from harness.grading import whole_class
 from harness.running.run import Run
 from harness.running.worker import Job
+from harness.submissions import submission as submissions
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import points_for, steps_of
-from tests.grading.hand_ins.test_layouts import SOURCES, laid_out, write
+from tests.harness.submissions.test_layouts import SOURCES, laid_out, write
 
 Verdict = Callable[[Job], Outcome]
 
@@ -82,7 +83,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Class:
         return {}
 
     monkeypatch.setattr(grading, "run_in_process", made.play)
-    monkeypatch.setattr(grading, "all_called_directly", no_calls)
+    monkeypatch.setattr(submissions, "all_called_directly", no_calls)
     for name in ("ada", "bob"):
         write(made.folder, laid_out(f"{name}/"))
     return made

@@ -22,6 +22,7 @@ LAYERS = (
     ),
     ("harness.reports",),
     ("harness.minimize",),
+    ("harness.submissions",),
     ("harness.running",),
     ("harness.scenarios",),
     ("harness.contracts",),

@@ -17,7 +17,6 @@ from harness.check import live_runs, worlds_asked
 from harness.check.options import Options
 from harness.cli.main import main
 from harness.grading import grade as grading
-from harness.grading.fingerprints import Rules
 from harness.grading.result import Grade, Part
 from harness.history.events import Began
 from harness.judged import targets
@@ -26,6 +25,7 @@ from harness.running import play as playing
 from harness.running.play import PreparedRun
 from harness.running.run import Run
 from harness.running.worker import Job
+from harness.submissions.fingerprints import Rules
 from harness.texts import texts
 from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_DEFECT, Outcome

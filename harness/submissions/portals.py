@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from harness.grading.hand_ins.author import Author
+from harness.submissions.author import Author
 from harness.verdict.steps import COMPONENTS
 
 _MOODLE = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.grading.staging import Staged
+from harness.submissions.staging import Staged
 from harness.history.as_json import from_json, to_json
 from harness.judged.targets import ROOT
 from harness.running.run import Run

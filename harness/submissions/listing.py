@@ -10,8 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.grading.hand_ins.author import Author
-from harness.grading.hand_ins.portals import (
+from harness.submissions.author import Author
+from harness.submissions.portals import (
     OTHER_SUFFIXES,
     SUFFIXES,
     Owner,
@@ -19,7 +19,7 @@ from harness.grading.hand_ins.portals import (
     submitters,
     without_suffix,
 )
-from harness.grading.hand_ins.unpack import Unpacking, is_litter
+from harness.submissions.unpack import Unpacking, is_litter
 from harness.judged.bounds import MIB
 from harness.judged.submissions import INSTALLED
 from harness.verdict.outcome import Text

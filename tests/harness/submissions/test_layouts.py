@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.fingerprints import Rules
-from harness.grading.grade import Submission
-from harness.grading.hand_ins.listing import hand_ins_of
-from harness.grading.paths import without_paths
-from harness.grading.staging import stage
+from harness.submissions.fingerprints import Rules
+from harness.submissions.submission import Submission
+from harness.submissions.listing import hand_ins_of
+from harness.submissions.paths import without_paths
+from harness.submissions.staging import stage
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.targets import Target
 from harness.verdict.steps import COMPONENTS, EXERCISES

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from harness.grading.hand_ins.portals import OTHER_SUFFIXES, is_archive, without_suffix
+from harness.submissions.portals import OTHER_SUFFIXES, is_archive, without_suffix
 from harness.judged.bounds import MIB
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED, OF_ARCHIVES

@@ -9,10 +9,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.grading.fingerprints import Rules
-from harness.grading.hand_ins.listing import HandIn
-from harness.grading.hand_ins.unpack import TooMuch, Unpacking
-from harness.grading.kit_copy import ALL, OF_THE_KIT, copy_of_kit
+from harness.submissions.fingerprints import Rules
+from harness.submissions.listing import HandIn
+from harness.submissions.unpack import TooMuch, Unpacking
+from harness.submissions.kit_copy import ALL, OF_THE_KIT, copy_of_kit
 from harness.judged.isolation import Isolation, give_to, user_of
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import component_in
@@ -84,6 +84,7 @@ def target_of(staged: Staged, exercise: int, rules: Rules, place: Path) -> Targe
         if staged.left_out and not os.path.lexists(component_in(staged.folder, exercise)):
             raise Unclear("target.left_out", path=staged.name) from None
         raise
+    target = replace(target, label=target.label.replace(f"{staged.folder.parent}/", ""))
     if target.is_our_server and not target.uses:
         raise BadTarget("target.runs_reference", command=target.label)
     component = None if not target.uses else ALL if rules.together else COMPONENTS[exercise]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.grading.hand_ins import unpack
-from harness.grading.hand_ins.unpack import TooMuch, Unpacking
-from tests.grading.hand_ins.test_layouts import tarred, write, zipped
+from harness.submissions import unpack
+from harness.submissions.unpack import TooMuch, Unpacking
+from tests.harness.submissions.test_layouts import tarred, write, zipped
 
 
 def copied(tmp_path: Path, name: str, content: bytes) -> Unpacking:

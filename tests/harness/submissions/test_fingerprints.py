@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from harness.grading import fingerprints
-from harness.grading.fingerprints import Rules
+from harness.submissions import fingerprints
+from harness.submissions.fingerprints import Rules
 from tests.grading.classroom import CLASS, submission_of
 
 RULES = Rules(1, 1, False, 300.0)
