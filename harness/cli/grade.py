@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from harness.cli import class_options, options
 from harness.cli.usage import told, wrong_usage
@@ -20,6 +21,7 @@ from lab.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.grading.register import Register
+    from harness.grading.rubric import Rubric
     from harness.grading.whole_class import Asked
     from harness.judged.isolation import Kind
     from harness.submissions.fingerprints import Rules
@@ -34,7 +36,14 @@ if TYPE_CHECKING:
     help="Folder for grades.csv and the reports.  [default: FOLDER-grades, beside FOLDER]",
 )
 @click.option("--list", "is_list", is_flag=True, help="Show what would be judged, and judge nothing.")
-@click.option("--exercises", metavar="1,3", help="Only these exercises.  [default: all]")
+@click.option("--exercises", metavar="1,3", help="Only these exercises.  [default: all of the rubric]")
+@click.option(
+    "--rubric",
+    "rubric_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What steps are worth, what is hidden, what being late costs: see harness/grading/README.md.",
+)
 @click.option("--only", multiple=True, metavar="NAME", help="Only this submission; * stands for anything.")
 @click.option("--skip", multiple=True, metavar="NAME", help="Not this one.")
 @click.option(
@@ -92,6 +101,7 @@ def grade(
     out: Path | None,
     is_list: bool,
     exercises: str | None,
+    rubric_file: Path | None,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     again: tuple[str, ...],
@@ -120,19 +130,21 @@ def grade(
     from harness.judged.environment import IN_CLASS
     from harness.submissions.fingerprints import Rules
 
-    said, numbers = texts(lang), _numbers(exercises)
+    said, rubric = texts(lang), _rubric(rubric_file)
+    numbers = _numbers(exercises) if exercises else list(rubric.exercises)
     place = out or _beside(folder)
     if place.resolve().is_relative_to(folder.resolve()):
         raise wrong_usage("out_inside", path=place)
     kind = "none" if is_list else _isolation(isolation, said)
-    rules = Rules(
-        seed, runs, together, deadline, (*IN_CLASS, *variables), kind, tuple(str(path) for path in shows)
-    )
+    passed, shown = (*IN_CLASS, *variables), tuple(str(path) for path in shows)
+    rules = Rules(seed, runs, together, deadline, passed, kind, shown, rubric.hidden)
     try:
         register = Register(place, with_mark=bom)
         with register.in_use() as scratch:
             listing = _listing(folder, scratch, said)
             asked = _asked(listing, numbers, rules, jobs, only, skip, again, maps)
+            folder_of_rubric = rubric_file.parent if rubric_file else Path()
+            asked = replace(asked, rubric=rubric, rubric_place=folder_of_rubric)
             if is_list:
                 return _show(listing, asked, scratch, said)
             return _run(listing, asked, register, scratch, said)
@@ -217,9 +229,19 @@ def _asked(
     )
 
 
-def _numbers(text: str | None) -> list[int]:
+def _rubric(path: Path | None) -> Rubric:
+    """The rubric in a file, or that of the kit. Raises click.UsageError."""
+    from harness.grading.rubric import BadRubric, Rubric, read
+
     try:
-        return numbers_in(text, "--exercises") if text else list(EXERCISES)
+        return read(path) if path else Rubric()
+    except BadRubric as error:
+        raise told(error) from error
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return numbers_in(text, "--exercises")
     except Problem as error:
         raise told(error) from error
 
@@ -248,6 +270,7 @@ def _run(listing: Listing, asked: Asked, register: Register, scratch: Path, said
         echo(said.say("grade.kit_changed", name=error), err=True)
         return EXIT_DEFECT
     echo(said.say("grade.done", n=len(grades), file=register.table))
+    echo(said.say("grade.class_page", file=register.table.with_name("class.html")))
     nothing = [mark.name for mark in grades if mark.verdict is Outcome.FAILED and not mark.points]
     if nothing:
         echo(said.say("grade.no_points", count=len(nothing), names=", ".join(nothing)))

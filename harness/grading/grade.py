@@ -10,9 +10,11 @@ import asyncio
 import shlex
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Any
+
+from msgspec import structs
 
 from harness.checkers import lifecycle
 from harness.grading.result import Grade, Mark, Part
@@ -81,14 +83,15 @@ async def _judge(given: Submission, exercise: int, texts: Texts, is_hurried: boo
     unknown = _unknown_program(runs)
     if unknown is not None:
         return _open(exercise, target.component, texts.say("grade.not_here", program=unknown)), ""
-    part = _part(summary, texts)
+    part = _part(summary, texts, rules.hidden)
     if not target.uses:
         names = ", ".join(names_passed(rules.passed))
         part.log += "\n" + texts.say("grade.environment", names=names) + "\n"
-    if summary.outcome in (Outcome.PASSED, Outcome.SKIPPED):
+    shown = _without(summary, rules.hidden)
+    if shown.outcome in (Outcome.PASSED, Outcome.SKIPPED):
         return part, ""
     try:
-        return part, page([summary], texts, _command(given.staged.name, exercise, rules, texts.language))
+        return part, page([shown], texts, _command(given.staged.name, exercise, rules, texts.language))
     except Exception:  # the verdict does not need it
         part.kit_failed = True
         part.log += "\n" + told(traceback.format_exc(), texts) + "\n"
@@ -124,14 +127,25 @@ def _command(name: str, exercise: int, rules: Rules, language: str) -> str:
     return f"{command} --seed {rules.seed}"
 
 
-def _part(summary: Summary, texts: Texts) -> Part:
+def _without(summary: Summary, hidden: Sequence[str]) -> Summary:
+    """A summary without the steps that are hidden from the author."""
+    if not hidden:
+        return summary
+    runs = [
+        [structs.replace(run, steps=[step for step in run.steps if step.step not in hidden]) for run in some]
+        for some in summary.runs
+    ]
+    return Summary(summary.seed, summary.world, summary.target, summary.seconds, runs)
+
+
+def _part(summary: Summary, texts: Texts, hidden: Sequence[str] = ()) -> Part:
     text = StringIO()
     terminal = Terminal(texts, out=text)
-    alike = Alike()
-    for (run,) in summary.runs:
+    alike, shown = Alike(), _without(summary, hidden)
+    for (run,) in shown.runs:
         if alike.is_new(run):
             terminal.run(run)
-    for sentence in (*alike.folded(texts), *frequency(summary, texts)):
+    for sentence in (*alike.folded(texts), *frequency(shown, texts)):
         terminal.block(sentence, 0)
     said = report(summary, texts)
     points, of = summary.points
@@ -159,12 +173,14 @@ def _mark(step: dict[str, Any]) -> Mark:
         said = [step["receipt"]]
     names = [anomaly["name"] for anomaly in found]
     verdict = Outcome(step["verdict"])
-    return Mark(step["step"], verdict, step["points"], step["of"], step["title"], said, names)
+    of = step["of"]
+    return Mark(step["step"], verdict, step["points"], of, step["title"], said, names, kit_of=of)
 
 
 def _steps(exercise: int, component: str | None, verdict: Outcome, why: str) -> list[Mark]:
     """The marks of an exercise that was not played."""
-    return [Mark(step, verdict, 0, points_for(step, component), "", [why]) for step in steps_of(exercise)]
+    worth = {step: points_for(step, component) for step in steps_of(exercise)}
+    return [Mark(step, verdict, 0, of, "", [why], kit_of=of) for step, of in worth.items()]
 
 
 def _open(exercise: int, component: str | None, problem: str) -> Part:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from harness.grading.class_page import class_page
+from harness.grading.copies import NearCopies
+from harness.grading.kept_grades import kept_grades
 from harness.grading.result import Grade, number
 from harness.grading.table import cell, hash_of, is_edited, notes_in, table_of, text_in
 from harness.history.as_json import from_json
@@ -105,7 +108,19 @@ class Register:
                 parts.append(said.say("ui.page", path=page.name))
         verdict = said.say(f"outcome.{mark.verdict}")
         total = said.say("grade.total", points=number(mark.points), of=number(mark.of), verdict=verdict)
-        parts += [*mark.remarks, total]
+        hidden = [
+            said.say(
+                "grade.hidden",
+                exercise=exercise,
+                verdict=said.say(f"outcome.{step.verdict}"),
+                points=number(step.points),
+                of=number(step.of),
+            )
+            for exercise, part in sorted(mark.parts.items())
+            for step in part.steps
+            if step.is_hidden
+        ]
+        parts += [*hidden, *mark.remarks, total]
         _write(self._file(key, "log"), legible("\n\n".join(parts)) + "\n")
         path, text = self._file(key, "json"), _as_text(mark)
         _write(path, text)
@@ -128,6 +143,15 @@ class Register:
                 _write(path, text)
                 self._written[path] = (_state(path), text)
         return found
+
+    def write_page(self, copies: NearCopies, said: Texts) -> None:
+        """Write the page that shows the class."""
+        names = os.listdir(self._place)
+        _write(self._place / "class.html", class_page(kept_grades(self._place), said, names, copies))
+
+    def stem_of(self, key: str) -> str:
+        """What the names of a submission's result files begin with."""
+        return self._file(key, "json").stem
 
     def _page(self, key: str, exercise: int) -> Path:
         return self._file(key, f"ex{exercise}.html")

@@ -27,6 +27,8 @@ class Mark(Struct):
     """The names of what went wrong in the catalogue of anomalies, in the same order."""
     is_hidden: bool = False
     """Whether its author is told no more of it than what kind of thing it asks for."""
+    kit_of: float = 0
+    """What it is worth in the kit, whatever a rubric says."""
 
 
 class Part(Struct):
@@ -68,6 +70,8 @@ class Grade(Struct):
     """The results of tests of the rubric's own."""
     mapped: dict[int, str] = {}
     """The files that a person has named for exercises, by `--map`."""
+    checks_rest_on: str = ""
+    """A hash of these tests."""
     late_days: int = 0
     penalty: float = 0
     """Points that were taken off for being late."""

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from harness.grading.copies import near_copies, sentences
 from harness.grading.grade import grade
+from harness.grading.own_checks import hash_of, judge_by
 from harness.grading.progress import Progress, line_of
 from harness.grading.register import Register
 from harness.grading.result import Grade, is_complete
+from harness.grading.rubric import Rubric
 from harness.judged.problems import Unclear
 from harness.running.cores import own_cores
 from harness.running.tasks import side_by_side
@@ -51,6 +54,9 @@ class Asked(Struct, frozen=True):
     """Whether it is judged although it has a grade."""
     mapped: Mapping[str, dict[int, str]] = {}
     """Files that somebody has named, by submission and exercise."""
+    rubric: Rubric = Rubric()
+    rubric_place: Path = Path()
+    """The folder of the rubric, in which the tests lie that it names."""
 
 
 async def grade_class(
@@ -74,6 +80,9 @@ class _Grading:
         self._waiting: list[tuple[int, HandIn]] = []
         self._progress = Progress(len(hand_ins), said)
         self._kit = hash_of_kit()
+        checks = asked.rubric.checks
+        self._checks = hash_of(checks, asked.rubric_place) if checks else ""
+        self._sources: dict[str, dict[str, str]] = {}
         self._now: dict[int, str] = {}
         """Who is being judged, by the jobs."""
 
@@ -98,6 +107,21 @@ class _Grading:
         finally:
             self._progress.end()
             self._register.note_begun([], self._ended)
+            self._end()
+
+    def _end(self) -> None:
+        """Compare what was handed in, and write the page of the class."""
+        copies, stems = near_copies(self._sources), {}
+        for hand_in, mark in self._marks.items():
+            stems[self._register.stem_of(hand_in.key)] = hand_in, mark
+        for pair in copies.pairs:
+            hand_in, mark = stems[pair.one]
+            told = " ".join(sentences(pair, self._said, {pair.one: mark.name}))
+            if pair.is_given and told not in mark.attention:
+                mark.attention.append(told)
+                self._register.keep(hand_in.key, mark, self._said)
+        self._register.write_table(self.grades)
+        self._register.write_page(copies, self._said)
 
     def _look_at(self, count: int, hand_in: HandIn) -> None:
         """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
@@ -114,8 +138,10 @@ class _Grading:
             part = mark.parts.get(exercise)
             if part is not None and (is_again or part.verdict is Outcome.INCONCLUSIVE):
                 del mark.parts[exercise]
-        mark.sum_up()
-        if is_complete(mark, asked.exercises):
+        asked.rubric.apply(mark, self._said)
+        if mark.parts:
+            self._register.keep(hand_in.key, mark, self._said)
+        if is_complete(mark, asked.exercises) and mark.checks_rest_on == self._checks:
             self._progress.say(
                 count, f"{line_of(mark, self._said)}, {self._said.say('grade.kept')}", mark.name
             )
@@ -149,9 +175,16 @@ class _Grading:
             if times >= _MOST_ENDS and asked.rules.isolation != "bubblewrap":
                 for exercise in missing:
                     given.give_up(exercise, Unclear("target.ends_us", times=times))
+            is_unknown = asked.rubric.is_lateness_unknown(mark, is_late=hand_in.is_late)
+            mark.attention = [said.say("grade.late_unknown")] if is_unknown else []
             self._note(slot, hand_in.name)
             show = partial(self._progress.show, slot, mark.name)
             await grade(given, missing, mark, said, show, partial(self._keep, hand_in, mark))
+            if asked.rubric.checks:
+                place = asked.rubric_place
+                mark.checks = [await judge_by(each, place, given, said) for each in asked.rubric.checks]
+                mark.checks_rest_on = self._checks
+                self._write(hand_in, mark)
         self._note(slot, None)
         self._progress.done(time.monotonic() - began)
         self._progress.say(count, line_of(mark, said), mark.name)
@@ -170,7 +203,9 @@ class _Grading:
         folder.mkdir(mode=0o711)
         try:
             staged = stage(hand_in, folder, slot, self._marks[hand_in].mapped)
-            yield Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
+            given = Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
+            self._sources[self._register.stem_of(hand_in.key)] = given.sources(asked.exercises)
+            yield given
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -179,7 +214,12 @@ class _Grading:
         self._register.keep_page(hand_in.key, exercise, page)
         for name in self._register.repaired():
             mark.attention.append(self._said.say("grade.repaired", name=name))
-        self._register.keep(hand_in.key, mark, self._said)
-        self._register.write_table(self.grades)
+        self._write(hand_in, mark)
         if self._asked.rules.isolation != "bubblewrap" and hash_of_kit() != self._kit:
             raise KitChanged(", ".join(sorted(self._now.values())))
+
+    def _write(self, hand_in: HandIn, mark: Grade) -> None:
+        """Write a grade with its points, and the table."""
+        self._asked.rubric.apply(mark, self._said)
+        self._register.keep(hand_in.key, mark, self._said)
+        self._register.write_table(self.grades)

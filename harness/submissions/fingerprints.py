@@ -43,6 +43,8 @@ class Rules(Struct, frozen=True):
     isolation: Kind = "none"
     shows: tuple[str, ...] = ()
     """Folders that servers see in their isolation, beside those of the system."""
+    hidden: tuple[str, ...] = ()
+    """Steps of which authors are told no more than whether they passed."""
 
 
 def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules, named: str = "") -> str:
@@ -52,6 +54,7 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
     the file that a person has named for it, if any.
     """
     how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)} {rules.isolation} {exercise} {named}"
+    how += f" {sorted(rules.hidden)}"
     digest = hashlib.sha256(f"{_kit()} {how}".encode())
     component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
     left = _READ

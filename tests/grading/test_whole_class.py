@@ -46,7 +46,7 @@ class Class:
 
     async def play(self, job: Job) -> Run:
         """What is played instead."""
-        name = job.target.label.partition("/job-")[2].split("/")[1]
+        name = job.target.label.partition("/")[0]
         self.played.append(f"{name} {job.exercise}")
         await asyncio.sleep(0)
         self.meanwhile()

@@ -95,6 +95,7 @@ def test_every_receipt_and_bad_frame_has_a_text() -> None:
 PROBLEMS = {
     "BadTarget": "",
     "BadReplay": "",
+    "BadRubric": "",
     "CommandNotFound": "",
     "NoIsolation": "",
     "Problem": "",
