@@ -98,7 +98,11 @@ class Watch:
         moved = was.inode != size.inode if was is not None else self._moves.may_be(path)
         if moved or not 2 <= size.size - start <= _MOST_TORN:
             return False
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:  # it was renamed since we looked
+            return False
+        with file:
             if path.name.endswith(_WAL_SUFFIX) and file.read(4) in _WAL:
                 # While the log is copied into the database, the database is not whole without it.
                 database = path.with_name(path.name.removesuffix(_WAL_SUFFIX))

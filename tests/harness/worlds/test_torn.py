@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.worlds import torn
 from harness.worlds.torn import Watch
 
 
@@ -47,6 +48,16 @@ def test_a_renamed_file_is_left_alone(tmp_path: Path) -> None:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / "temporary").rename(tmp_path / name)
         assert names(watch) == []
+
+
+def test_a_file_may_vanish_while_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of a store that renames each file when it is written."""
+    with Watch(tmp_path) as watch:
+        (tmp_path / "message.tmp").write_text("hello")
+        there = torn.sizes(tmp_path)
+        (tmp_path / "message.tmp").unlink()
+        monkeypatch.setattr(torn, "sizes", lambda folder: there)
+        assert watch.grown() == []
 
 
 def test_a_rename_is_seen_among_very_many(tmp_path: Path) -> None:
