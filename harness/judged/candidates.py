@@ -39,7 +39,7 @@ class Candidates:
         """
         name = INTERFACES[component].__name__.encode()
         wanted = f"{component}.py"
-        by_name = [path for path in self.files if path.name.casefold() == wanted]
+        by_name = [path for path in self._sources if path.name.casefold() == wanted]
         by_class = [path for path, source in self._sources.items() if name in _CLASS.findall(source)]
         found = _different(by_class or by_name, self._sources)
         changed = [path for path in found if self.has_answer(path, component)]
@@ -76,7 +76,7 @@ class Candidates:
 
 
 def _may_be_python(path: Path) -> bool:
-    return path.name.lower().endswith((".py", ".py.txt"))
+    return path.name.endswith(".py")
 
 
 def _source(path: Path) -> bytes:

@@ -181,6 +181,8 @@ def _of_tar(source: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
 def _safe(name: str) -> str:
     """A name for a file of ours: text in one line, not too long."""
     name = one_line(text_of(os.fsencode(name))).replace("\0", "").replace("/", "_") or "_"
+    if name.lower().endswith((".py", ".py.txt")):  # else Python does not take it for a program
+        name = name[: name.lower().rindex(".py")] + ".py"
     while len(name.encode()) > _LONGEST_NAME:
         stem, dot, suffix = name.rpartition(".")
         name = f"{stem[:-1]}{dot}{suffix}" if dot and stem and len(suffix) < 10 else name[:-1]
