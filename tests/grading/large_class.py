@@ -51,11 +51,10 @@ def _usual(count: int) -> dict[str, dict[str, bytes]]:
     """Model answers with one usual mistake each."""
     of = {component: n for n, component in COMPONENTS.items()}
     wrong = [animal for animal in ANIMALS.values() if animal.component]
-    step = max(len(wrong) // max(count, 1), 1)
     answers = {_path(n): (ROOT / "solutions" / _path(n)).read_bytes() for n in COMPONENTS}
     return {
         f"usual-{k:03}-{animal.name}"[:60]: answers | {_path(of[animal.component]): animal.source.encode()}
-        for k, animal in enumerate(islice(wrong[::step], count))
+        for k, animal in enumerate(islice(cycle(wrong[::3] + wrong[1::3] + wrong[2::3]), count))
     }
 
 
