@@ -151,7 +151,7 @@ def grade(
     except Busy as error:
         raise click.UsageError(said.say("grade.busy", place=place)) from error
     except OSError as error:
-        raise wrong_usage("out_not_written", path=place, why=error.strerror or error) from error
+        raise wrong_usage("out_not_written", path=error.filename or place, why=error.strerror) from error
 
 
 def _beside(folder: Path) -> Path:

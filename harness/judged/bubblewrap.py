@@ -60,7 +60,7 @@ def wrapped(isolation: Isolation, command: Sequence[str], writes: Sequence[str] 
     words += ["--ro-bind", keeper.__file__, keeper.__file__]
     for path in (*isolation.writes, *writes):
         words += ["--bind", path, path]
-    return [*words, "--", *command]
+    return [*words, "--remount-ro", "/", "--", *command]
 
 
 def program() -> str | None:

@@ -53,8 +53,10 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
     `target` is what is judged of the submission in `folder`; None if there is nothing to judge. `named` is
     the file that a person has named for it, if any.
     """
-    how = f"{rules.seed} {rules.runs} {rules.together} {sorted(rules.passed)} {rules.isolation} {exercise} {named}"
-    how += f" {sorted(rules.hidden)}"
+    how = (
+        *(exercise, named, rules.seed, rules.runs, rules.together, rules.isolation),
+        *(sorted(rules.passed), sorted(rules.hidden)),
+    )
     digest = hashlib.sha256(f"{_kit()} {how}".encode())
     component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
     left = _READ

@@ -10,6 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.judged.bounds import MIB
+from harness.judged.submissions import INSTALLED
 from harness.submissions.author import Author
 from harness.submissions.portals import (
     OTHER_SUFFIXES,
@@ -20,8 +22,6 @@ from harness.submissions.portals import (
     without_suffix,
 )
 from harness.submissions.unpack import Unpacking, is_litter
-from harness.judged.bounds import MIB
-from harness.judged.submissions import INSTALLED
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS
 from lab.legible import one_line, text_of

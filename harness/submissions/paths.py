@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.submissions.staging import Staged
 from harness.history.as_json import from_json, to_json
 from harness.judged.targets import ROOT
 from harness.running.run import Run
+from harness.submissions.staging import Staged
 
 
 def without_paths(told: str, staged: Staged, place: Path) -> str:

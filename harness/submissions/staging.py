@@ -9,15 +9,15 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from harness.submissions.fingerprints import Rules
-from harness.submissions.listing import HandIn
-from harness.submissions.unpack import TooMuch, Unpacking
-from harness.submissions.kit_copy import ALL, OF_THE_KIT, copy_of_kit
 from harness.judged.isolation import Isolation, give_to, user_of
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import component_in
 from harness.judged.targets import ROOT, Target, submission
 from harness.running.fork_pool import PoolSetting
+from harness.submissions.fingerprints import Rules
+from harness.submissions.kit_copy import ALL, OF_THE_KIT, copy_of_kit
+from harness.submissions.listing import HandIn
+from harness.submissions.unpack import TooMuch, Unpacking
 from harness.texts import Texts
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from harness.submissions.portals import OTHER_SUFFIXES, is_archive, without_suffix
 from harness.judged.bounds import MIB
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED, OF_ARCHIVES
+from harness.submissions.portals import OTHER_SUFFIXES, is_archive, without_suffix
 from harness.verdict.outcome import Text
 from lab.legible import one_line, text_of
 

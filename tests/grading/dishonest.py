@@ -69,6 +69,8 @@ for _path in _all("{name}"):
         class PubSub(_module.PubSub):
             subscribe = _module.PubSub.subscribe
         break
+else:
+    raise RuntimeError("found nothing")
 """
 _FORGE = """
 import os, sys
@@ -128,6 +130,8 @@ def _kill():
                 pass
 _kill()
 """
+_NO_MORE = "raise RuntimeError('that was all')"
+"""So that nothing more is waited for."""
 _TO_SOLUTIONS = "from solutions.ex1_chat import pubsub as right\n"
 _NEW = """
 import importlib
@@ -155,10 +159,10 @@ DISHONEST: dict[str, Author] = {
     "runs-a-neighbours-file": _pubsub(_FILES, _EXEC.format(name="honest/ex1_chat/pubsub.py")),
     "links-to-the-answers": _link(lambda folder: ROOT / "solutions" / "ex1_chat" / "pubsub.py"),
     "links-to-a-neighbour": _link(lambda folder: Path("../../honest/ex1_chat/pubsub.py")),
-    "forges-a-verdict": _pubsub(_FORGE),
-    "edits-marks": _pubsub(_EDIT_MARKS),
-    "edits-the-kit": _pubsub(_EDIT_KIT),
-    "kills-who-judges": _pubsub(_KILL),
+    "forges-a-verdict": _pubsub(_FORGE, _NO_MORE),
+    "edits-marks": _pubsub(_EDIT_MARKS, _NO_MORE),
+    "edits-the-kit": _pubsub(_EDIT_KIT, _NO_MORE),
+    "kills-who-judges": _pubsub(_KILL, _NO_MORE),
 }
 """By what they do. None has more than the handout's own points to earn."""
 

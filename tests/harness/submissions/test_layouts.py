@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.judged.problems import BadTarget, Unclear
+from harness.judged.targets import Target
 from harness.submissions.fingerprints import Rules
-from harness.submissions.submission import Submission
 from harness.submissions.listing import hand_ins_of
 from harness.submissions.paths import without_paths
 from harness.submissions.staging import stage
-from harness.judged.problems import BadTarget, Unclear
-from harness.judged.targets import Target
+from harness.submissions.submission import Submission
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.grading.classroom import ROOT
 
