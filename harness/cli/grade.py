@@ -180,7 +180,6 @@ def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
     """What a class has handed in. Raises click.UsageError if the folder is none of a class."""
     from harness.submissions import listing
     from harness.submissions.portals import is_archive
-    from harness.submissions.unpack import TooMuch
 
     if not folder.is_dir() and not (folder.is_file() and is_archive(folder.name)):
         raise wrong_usage("no_class", path=folder)
@@ -189,8 +188,8 @@ def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
     try:
         inside = folder if folder.is_dir() else listing.unpacked(folder, scratch)
         found = listing.hand_ins_of(inside)
-    except TooMuch as error:
-        raise wrong_usage("class_too_large", path=folder, most=error) from error
+    except listing.CannotUnpack as error:
+        raise wrong_usage("class_not_unpacked", path=folder, problem=error) from error
     except OSError as error:
         raise wrong_usage("class_unreadable", path=folder, why=error.strerror) from error
     if listing.is_one_submission(found):

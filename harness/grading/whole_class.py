@@ -6,10 +6,10 @@ cores of its own, on which its harness and its server run, and nothing else of o
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -28,13 +28,14 @@ from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
 from harness.submissions.fingerprints import Rules, hash_of_kit
 from harness.submissions.listing import HandIn
-from harness.submissions.staging import left_out, stage
+from harness.submissions.staging import left_out, stage_meanwhile
 from harness.submissions.submission import Submission
+from harness.submissions.unpack import remove
 from harness.texts import Texts
 from harness.texts.console import echo
 from harness.verdict.outcome import Outcome
 
-_MOST_ENDS = 2
+_MOST_ENDS = 3
 """How often the grading may end in the middle of something before that is left to a person."""
 
 
@@ -97,7 +98,7 @@ class _Grading:
         if copy is not None:
             echo(self._said.say("grade.edited", copy=copy, table=self._register.table), err=True)
         for count, hand_in in enumerate(self._marks, start=1):
-            self._look_at(count, hand_in)
+            await self._look_at(count, hand_in)
         # Every grade that is kept is in the table from the start, and stays there if this is interrupted.
         self._register.write_table(self.grades)
         self._ended = self._register.were_begun()
@@ -123,7 +124,7 @@ class _Grading:
         self._register.write_table(self.grades)
         self._register.write_page(copies, self._said)
 
-    def _look_at(self, count: int, hand_in: HandIn) -> None:
+    async def _look_at(self, count: int, hand_in: HandIn) -> None:
         """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
         mark, asked = self._marks[hand_in], self._asked
         mark.name, mark.author = hand_in.name, hand_in.author
@@ -132,7 +133,7 @@ class _Grading:
             return
         is_again = asked.is_again(hand_in.name)
         if not is_again and mark.parts:
-            with self._copy_of(hand_in, 0) as given:
+            async with self._copy_of(hand_in, 0) as given:
                 self._drop_changed(mark, given)
         for exercise in asked.exercises:
             part = mark.parts.get(exercise)
@@ -167,12 +168,12 @@ class _Grading:
     async def _judge(self, count: int, hand_in: HandIn, slot: int) -> None:
         mark, said, asked = self._marks[hand_in], self._said, self._asked
         began = time.monotonic()
-        with self._copy_of(hand_in, slot) as given:
+        async with self._copy_of(hand_in, slot) as given:
             mark.isolation = asked.rules.isolation
             mark.remarks = left_out(given.staged, said)
             missing = [n for n in asked.exercises if n not in mark.parts]
             times = self._ended.get(hand_in.name, 0)
-            if times >= _MOST_ENDS and asked.rules.isolation != "bubblewrap":
+            if times >= _MOST_ENDS:
                 for exercise in missing:
                     given.give_up(exercise, Unclear("target.ends_us", times=times))
             is_unknown = asked.rubric.is_lateness_unknown(mark, is_late=hand_in.is_late)
@@ -196,18 +197,18 @@ class _Grading:
             self._now[slot] = name
         self._register.note_begun(self._now.values(), self._ended)
 
-    @contextmanager
-    def _copy_of(self, hand_in: HandIn, slot: int) -> Iterator[Submission]:
+    @asynccontextmanager
+    async def _copy_of(self, hand_in: HandIn, slot: int) -> AsyncIterator[Submission]:
         """The copy of a submission, which is there for as long as this is entered."""
-        asked, folder = self._asked, self._place / f"job-{slot}"
-        folder.mkdir(mode=0o711)
+        asked, folder = self._asked, Path(tempfile.mkdtemp(prefix=f"job-{slot}-", dir=self._place))
+        folder.chmod(0o711)
         try:
-            staged = stage(hand_in, folder, slot, self._marks[hand_in].mapped)
+            staged = await stage_meanwhile(hand_in, folder, slot, self._marks[hand_in].mapped)
             given = Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
             self._sources[self._register.stem_of(hand_in.key)] = given.sources(asked.exercises)
             yield given
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     def _keep(self, hand_in: HandIn, mark: Grade, exercise: int, page: str) -> None:
         """Write what is known now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import site
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,21 +37,33 @@ _TOOLS = (
     *("RBENV_ROOT", "M2_HOME", "MAVEN_HOME", "GRADLE_USER_HOME", "PNPM_HOME", "LD_LIBRARY_PATH"),
 )
 """Variables that name the folders of languages' tools."""
+_ROOTS = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi")
+"""What root can write to in /proc, whatever namespace it is in."""
+_PARTS = (
+    *("bin", "lib", "lib64", "libexec", "include", "pkg", "versions", "registry", "toolchains"),
+    *("candidates", "installs", "shims", "store", "plugins"),
+)
+"""What is shown of a folder right in somebody's home, such as ~/.cargo: there may be secrets beside it."""
 _TEMPORARY = 512 * MIB
 """Bytes of its own /tmp, which lies in memory."""
 
 
-def wrapped(isolation: Isolation, command: Sequence[str], writes: Sequence[str] = ()) -> list[str]:
-    """The command that runs another one in namespaces of its own, as their first process; `writes` are
-    folders that are its own, beside those of the isolation.
+def wrapped(isolation: Isolation, command: Sequence[str], *, has_network: bool = True) -> list[str]:
+    """The command that runs another one in namespaces of its own, as their first process.
 
-    It keeps the network of whoever runs it. (`own_network.py` gives that one a network of its own.)
+    It has the network of whoever runs it, or none. (`own_network.py` gives that one a network of its own.)
     """
     words = [program() or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     words += ["--unshare-cgroup-try", "--hostname", "lab", "--as-pid-1", "--die-with-parent"]
-    if os.getuid() == 0:  # else it would keep what root may do
+    words += [] if has_network else ["--unshare-net"]
+    words += ["--disable-userns"] if _has("--disable-userns") else []
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for place in ("/tmp", "/dev/shm"):
+        words += ["--size", str(_TEMPORARY), "--tmpfs", place]
+    if os.getuid() == 0:  # else it would keep what root may do, and the files that are root's
         words += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(_TEMPORARY), "--tmpfs", "/tmp"]
+        for place in _ROOTS:
+            words += ["--ro-bind-try", place, place]
     shown = [*_shown(), *isolation.shows]
     for path in _outermost(shown):
         words += ["--ro-bind", path, path]
@@ -58,9 +71,16 @@ def wrapped(isolation: Isolation, command: Sequence[str], writes: Sequence[str] 
         if any(Path(path).is_relative_to(each) for each in shown):
             words += ["--tmpfs", path]
     words += ["--ro-bind", keeper.__file__, keeper.__file__]
-    for path in (*isolation.writes, *writes):
+    for path in isolation.writes:
         words += ["--bind", path, path]
     return [*words, "--remount-ro", "/", "--", *command]
+
+
+@cache
+def _has(option: str) -> bool:
+    """Whether this version of bubblewrap knows an option."""
+    done = subprocess.run([program() or "bwrap", "--help"], capture_output=True, text=True)
+    return option in done.stdout + done.stderr
 
 
 def program() -> str | None:
@@ -92,18 +112,21 @@ def _python() -> Iterator[str]:
 def _places(given: Mapping[str, str]) -> Iterator[str]:
     """Where the tools of other languages are."""
     for name in _TOOLS:
-        yield from (place for place in given.get(name, "").split(os.pathsep) if _is_tools(place))
+        for place in given.get(name, "").split(os.pathsep):
+            yield from _tools(place)
     for place in given.get("PATH", os.defpath).split(os.pathsep):
         if place and os.path.isabs(place):
             yield from (place, os.path.realpath(place))
             # node lies in …/node/bin, and needs …/node/lib.
-            above = {os.path.dirname(each) for each in (place, os.path.realpath(place))}
-            yield from (each for each in above if os.path.basename(place) == "bin" and _is_tools(each))
+            for each in {place, os.path.realpath(place)}:
+                yield from _tools(os.path.dirname(each)) if os.path.basename(each) == "bin" else ()
 
 
-def _is_tools(place: str) -> bool:
-    """Whether a folder can be one of tools alone: no home is, nor what the current folder lies in."""
+def _tools(place: str) -> Iterator[str]:
+    """What is shown of a folder of tools. A home is none, nor is what the current folder lies in."""
     if not os.path.isabs(place):
-        return False
-    path = Path(os.path.realpath(place))
-    return not any(Path(os.path.realpath(each)).is_relative_to(path) for each in (Path.home(), Path.cwd()))
+        return
+    path, home = Path(os.path.realpath(place)), Path(os.path.realpath(Path.home()))
+    if any(Path(os.path.realpath(each)).is_relative_to(path) for each in (home, Path.cwd())):
+        return
+    yield from [place] if path.parent != home else (os.path.join(place, part) for part in _PARTS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from harness.judged.bounds import MIB
 
@@ -74,6 +75,17 @@ def give_to(isolation: Isolation | None, folders: Sequence[Path]) -> None:
         for place, _, files in os.walk(folder):
             for path in (place, *(os.path.join(place, name) for name in files)):
                 os.chown(path, isolation.user, isolation.user, follow_symlinks=False)
+
+
+def with_own_folders(isolation: Isolation | None, folders: Sequence[Path]) -> Isolation | None:
+    """The same for code that has these folders for its own; what lies beside them stays ours."""
+    if isolation is None:
+        return None
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        folder.parent.chmod(0o711)
+    give_to(isolation, folders)
+    return replace(isolation, writes=(*isolation.writes, *map(str, folders)))
 
 
 def _threads_of_ours() -> int:

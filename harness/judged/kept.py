@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import psutil
 
@@ -36,9 +35,8 @@ class Kept:
         program: Sequence[str],
         cwd: Path,
         env: Mapping[str, str],
-        output: IO[bytes],
+        output: int,
         isolation: Isolation | None = None,
-        writes: Sequence[str] = (),
     ) -> None:
         self._exit_code: int | None = None
         self._keeper_says, theirs = socket.socketpair()
@@ -46,7 +44,7 @@ class Kept:
         command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), limits, *program]
         self._is_apart = isolation is not None and isolation.kind == "bubblewrap"
         if isolation is not None and self._is_apart:
-            command = wrapped(isolation, command, writes)
+            command = wrapped(isolation, command)
         try:
             self._keeper = subprocess.Popen(
                 command,
@@ -175,9 +173,8 @@ class KeptOnWindows:
         program: Sequence[str],
         cwd: Path,
         env: Mapping[str, str],
-        output: IO[bytes],
+        output: int,
         isolation: Isolation | None = None,
-        writes: Sequence[str] = (),
     ) -> None:
         flags: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         self._program = subprocess.Popen(

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -85,22 +86,20 @@ class ServerProcess:
         isolation: Isolation | None = None,
     ) -> None:
         program = program_of(command, cwd, env.get("PATH"))
-        self._log = log
         self._before = 0  # bytes of the output that came before the file's first one
         self._read = 0  # how many of all its bytes were read
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._port = port
         self._data = env.get("DATA_DIR")
         self._processes: dict[int, psutil.Process] = {}
-        # Appending, so that what is written after we cut the file short begins at its start again.
-        with log.open("ab") as output:
-            try:
-                writes = [str(log.parent)]
-                self._kept = KEPT([program, *command[1:]], cwd, env, output, isolation, writes)
-            except OSError as error:
-                if limit_of(error):
-                    raise
-                raise not_started(command, program, error) from error
+        self._log = _opened(log)
+        weakref.finalize(self, os.close, self._log)
+        try:
+            self._kept = KEPT([program, *command[1:]], cwd, env, self._log, isolation)
+        except OSError as error:
+            if limit_of(error):
+                raise
+            raise not_started(command, program, error) from error
 
     @property
     def pid(self) -> int:
@@ -243,34 +242,31 @@ class ServerProcess:
 
     def trim_output(self) -> None:
         """Cut the output file short if it has grown large."""
-        size = self._log.stat().st_size
+        size = self._size
         if size > _MAX_OUTPUT:
             tail = self._tail_bytes()
             self._before += size - len(tail)
-            with self._log.open("r+b") as file:
-                file.truncate(0)
-            with self._log.open("ab") as file:
-                file.write(tail)
+            os.ftruncate(self._log, 0)
+            os.write(self._log, tail)
 
     @property
     def printed(self) -> int:
         """About how many bytes it has printed."""
-        return self._before + self._log.stat().st_size
+        return self._before + self._size
+
+    @property
+    def _size(self) -> int:
+        return os.fstat(self._log).st_size
 
     def new_output(self) -> tuple[str, int]:
         """Some of what it printed since the last call, and before it, how many bytes nobody could read.
 
-        Empty if there is nothing new, or the program has removed the file.
+        Empty if there is nothing new.
         """
-        try:
-            if self.printed <= self._read:
-                return "", 0
-            begin = max(self._read, self._before)
-            with self._log.open("rb") as file:
-                file.seek(begin - self._before)
-                data = file.read(_AT_ONCE)
-        except FileNotFoundError:
+        if self.printed <= self._read:
             return "", 0
+        begin = max(self._read, self._before)
+        data = os.pread(self._log, _AT_ONCE, begin - self._before)
         lost, self._read = begin - self._read, begin + len(data)
         return self._decoder.decode(data), lost
 
@@ -280,10 +276,17 @@ class ServerProcess:
         return [_short(legible(line.rstrip())) for line in text.splitlines() if line.strip()][-lines:]
 
     def _tail_bytes(self) -> bytes:
-        with self._log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - KEPT_OUTPUT, 0))
-            return file.read(KEPT_OUTPUT)  # and no more: it may grow as fast as we read
+        # And no more than that: it may grow as fast as we read.
+        return os.pread(self._log, KEPT_OUTPUT, max(self._size - KEPT_OUTPUT, 0))
+
+
+def _opened(log: Path) -> int:
+    """A descriptor for the output, by which alone it is read and written: others may move what has its name.
+
+    It appends, so that what is written after we cut the file short begins at its start again.
+    """
+    no_links = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | no_links, 0o600)
 
 
 def _short(line: str) -> str:

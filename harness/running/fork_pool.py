@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 import signal
 import struct
 import sys
@@ -25,6 +24,7 @@ from msgspec.structs import replace
 
 from harness.contracts.result import Played
 from harness.history.as_json import from_json, to_json
+from harness.judged import keeper
 from harness.judged.bubblewrap import wrapped
 from harness.judged.environment import of_server
 from harness.judged.isolation import Isolation
@@ -118,6 +118,8 @@ class PoolSetting(Struct, frozen=True):
 
     isolation: Isolation | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] | None = None
+    """The names of our variables that they see; None for all."""
     cores: list[int] = field(default_factory=list)
     """The processor cores that they run on; all of them if there is none."""
 
@@ -147,12 +149,16 @@ class ForkPool:
         command = [sys.executable, "-P", "-m", "harness.running.forks", str(self._at_once)]
         isolation = self._setting.isolation
         if isolation is not None and isolation.kind == "bubblewrap":
-            command = wrapped(isolation, command)
+            command = wrapped(isolation, command, has_network=False)
         self._process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**of_server(self._setting.environment), "PYTHONHASHSEED": "0", "TZ": "UTC"},
+            env={
+                **of_server(self._setting.environment, self._setting.passed),
+                "PYTHONHASHSEED": "0",
+                "TZ": "UTC",
+            },
             preexec_fn=partial(_before_start, self._same_addresses, self._setting),
         )
         self._reader = asyncio.create_task(self._read(), name="reads runs")
@@ -285,10 +291,8 @@ def _before_start(same_addresses: bool, setting: PoolSetting) -> None:
     """In the child: leave Ctrl-C to the parent, and turn off address randomization if possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stay_on(setting.cores)
-    if setting.isolation is not None and setting.isolation.kind == "user":
-        os.setgroups([])
-        os.setgid(setting.isolation.user)
-        os.setuid(setting.isolation.user)
+    if setting.isolation is not None:
+        keeper.limit(setting.isolation.limits())
     if not same_addresses:
         return
     with contextlib.suppress(OSError, AttributeError):

@@ -19,9 +19,9 @@ from harness.submissions.portals import (
     Owner,
     owner_of,
     submitters,
-    without_suffix,
 )
-from harness.submissions.unpack import Unpacking, is_litter
+from harness.submissions.unpack import Task, copied_apart, is_litter
+from harness.texts.problem import Problem
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS
 from lab.legible import one_line, text_of
@@ -29,6 +29,8 @@ from lab.legible import one_line, text_of
 _METADATA = "submission_metadata.yml"
 _MOST_BYTES = 16 * 1024 * MIB
 """Bytes of a class that comes as one archive."""
+_SECONDS = 600.0
+"""In which it must be unpacked."""
 _PROGRAMS = (".py", ".py.txt", *SUFFIXES, *OTHER_SUFFIXES)
 """Ends of names of files that are somebody's."""
 
@@ -46,6 +48,10 @@ class HandIn(Struct, frozen=True):
     def name(self) -> str:
         """Its name as text in one line."""
         return one_line(text_of(os.fsencode(self.key)))
+
+
+class CannotUnpack(Problem):
+    """The archive of a class cannot be unpacked; the text says why."""
 
 
 class Listing(Struct, frozen=True):
@@ -91,11 +97,14 @@ def is_one_submission(listing: Listing) -> bool:
 def unpacked(archive: Path, place: Path) -> Path:
     """The folder of a class that came as one archive, such as a portal's export, unpacked below `place`.
 
-    Archives in it are left as they are: each is somebody's. Raises TooMuch, OSError.
+    Archives in it are left as they are: each is somebody's. Raises CannotUnpack.
     """
-    copy = Unpacking(place / "class", deepest=1, most_bytes=_MOST_BYTES)
-    copy.take(archive, archive.name)
-    return place / "class" / without_suffix(archive.name)
+    folder = place / "class"
+    task = Task(str(folder), [(os.fsencode(archive), archive.name)], 1, _MOST_BYTES, _SECONDS)
+    copied = copied_apart(task)
+    if copied.problem is not None:
+        raise CannotUnpack(f"left_out.{copied.problem.key}", **copied.problem.params)
+    return folder
 
 
 def _inner(folder: Path) -> Path:
@@ -119,7 +128,7 @@ def _name(owned: list[tuple[Path, Owner]]) -> str:
 
 def _hand_in(owned: list[tuple[Path, Owner]], *, is_alone: bool) -> HandIn:
     author = owned[0][1].author
-    key = _name(owned)
+    key = _name(owned).replace("/", "_").replace("\0", "")
     if not is_alone:  # two people of one name
         key += f"_{author.identifier or owned[0][0].name}"
     sources = tuple((path, owner.rest or path.name) for path, owner in owned)

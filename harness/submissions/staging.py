@@ -17,7 +17,7 @@ from harness.running.fork_pool import PoolSetting
 from harness.submissions.fingerprints import Rules
 from harness.submissions.kit_copy import ALL, OF_THE_KIT, copy_of_kit
 from harness.submissions.listing import HandIn
-from harness.submissions.unpack import TooMuch, Unpacking
+from harness.submissions.unpack import Copied, Task, copied_apart, copied_meanwhile
 from harness.texts import Texts
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS
@@ -46,20 +46,30 @@ class Staged(Struct, frozen=True):
 
 def stage(hand_in: HandIn, place: Path, slot: int, mapped: dict[int, str]) -> Staged:
     """Copy what was handed in to a new folder below `place`, which is removed with it."""
-    name = re.sub(r"[^\w.@+ -]", "_", hand_in.name).strip() or "_"
+    name, task = _prepared(hand_in, place)
+    return _staged(name, task, copied_apart(task), slot, mapped)
+
+
+async def stage_meanwhile(hand_in: HandIn, place: Path, slot: int, mapped: dict[int, str]) -> Staged:
+    """The same while other things go on."""
+    name, task = _prepared(hand_in, place)
+    return _staged(name, task, await copied_meanwhile(task), slot, mapped)
+
+
+def _prepared(hand_in: HandIn, place: Path) -> tuple[str, Task]:
+    """The name of a copy, and what is to be copied."""
+    name = re.sub(r"[^\w.@+ -]", "_", hand_in.name).strip()
+    name = name if name.strip(". ") and name != "home" else f"_{name}_"
     while len(name.encode()) > _LONGEST:
         name = name[:-1]
-    copy = Unpacking(place / name)
     (place / "home").mkdir()
-    problem = None
-    try:
-        for source, called in hand_in.sources:
-            copy.take(source, called, is_alone=len(hand_in.sources) == 1)
-    except TooMuch as error:
-        problem = Text("too_much", {"most": str(error)})
-    except OSError as error:
-        problem = Text("unreadable", {"why": str(error.strerror)})
-    return Staged(name, copy.folder, slot, tuple(copy.left_out), problem, mapped)
+    (place / name).mkdir()
+    sources = [(os.fsencode(source), called) for source, called in hand_in.sources]
+    return name, Task(str(place / name), sources)
+
+
+def _staged(name: str, task: Task, copied: Copied, slot: int, mapped: dict[int, str]) -> Staged:
+    return Staged(name, Path(task.folder), slot, tuple(copied.left_out), copied.problem, mapped)
 
 
 def left_out(staged: Staged, said: Texts) -> list[str]:
@@ -104,7 +114,7 @@ def for_direct_calls(staged: Staged, rules: Rules, place: Path, cores: list[int]
         ),
         user=user_of(staged.slot),
     )
-    return PoolSetting(isolation, {"PYTHONPATH": _python_path(kit, rules)}, cores)
+    return PoolSetting(isolation, {"PYTHONPATH": _python_path(kit, rules)}, rules.passed, cores)
 
 
 def isolated(target: Target, staged: Staged, rules: Rules, kit: Path) -> Target:

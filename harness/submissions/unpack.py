@@ -7,16 +7,25 @@ written: what tools have installed, and what systems leave beside files.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import msgspec
+from msgspec import Struct
+
+from harness.history.as_json import from_json, to_json
 from harness.judged.bounds import MIB
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED, OF_ARCHIVES
@@ -27,11 +36,16 @@ from lab.legible import one_line, text_of
 MOST_BYTES = 1024 * MIB
 """Bytes of one submission, unpacked."""
 MOST_FILES = 100_000
+_DEEPEST_FOLDER = 100
 _DEEPEST = 3
 """Archives in one another."""
 _LONGEST_NAME = 120
 """Bytes of one name: longer ones are cut."""
 _CHUNK = MIB
+_MEMORY = 1024 * MIB
+"""Bytes of memory for all of it."""
+_TOLD = 50
+"""Things left out that are told."""
 _LITTER = {".ds_store", "thumbs.db", "desktop.ini", ".gitignore", ".gitattributes"}
 _CORRUPT = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError)
 """What the libraries raise for archives that are damaged, encrypted, or of a kind that they do not know."""
@@ -56,7 +70,7 @@ class Unpacking:
         """What was left out, and why."""
         self._bytes = 0
         self._files = 0
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, source: Path, name: str, *, is_alone: bool = False) -> None:
         """Copy a folder, or a file as `name`, or unpack an archive. Raises TooMuch, OSError.
@@ -78,8 +92,9 @@ class Unpacking:
     ) -> None:
         """Copy what is in a folder of those below `top`; `above` are the real paths that it lies in."""
         real = os.path.realpath(source)
-        if real in above:
-            return  # a link in a circle
+        if real in above or len(above) > _DEEPEST_FOLDER:
+            return  # a link in a circle, or nothing that somebody has made by hand
+        self._count()
         target.mkdir(exist_ok=True)
         for entry in sorted(os.scandir(source), key=lambda each: each.name):
             path, skipped = Path(entry.path), INSTALLED - {"node_modules"} if keeps_libraries else INSTALLED
@@ -97,7 +112,7 @@ class Unpacking:
     def _file(self, source: Path, target: Path, depth: int) -> None:
         """Copy a file, or unpack it beside where it would lie."""
         if is_archive(source.name):
-            self._archive(source, target.with_name(without_suffix(target.name)), depth)
+            self._archive(source, target.with_name(_safe(without_suffix(target.name))), depth)
             return
         if source.name.lower().endswith(OTHER_SUFFIXES):
             self._leave("archive", source.name)
@@ -106,9 +121,9 @@ class Unpacking:
 
     def _write(self, file: IO[bytes], target: Path, mode: int) -> None:
         """Write a file of ours, as far as the bounds allow: the bytes count that come, not those promised."""
-        self._files += 1
-        if self._files > MOST_FILES:
-            raise TooMuch(f"{MOST_FILES:,}")
+        self._count()
+        if not target.resolve().is_relative_to(self.folder.resolve()):
+            raise OSError(errno.EPERM, "leads out")  # no name should; this is the last gate
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             return  # an archive with a file and a folder of one name
@@ -119,6 +134,12 @@ class Unpacking:
                     raise TooMuch(f"{self._most_bytes // MIB:,} MiB")
                 copy.write(data)
         target.chmod(0o755 if mode & 0o111 else 0o644)
+
+    def _count(self) -> None:
+        """Count a file or a folder. Raises TooMuch."""
+        self._files += 1
+        if self._files > MOST_FILES:
+            raise TooMuch(f"{MOST_FILES:,}")
 
     def _leave(self, key: str, name: object, **more: object) -> None:
         self.left_out.append(Text(key, {"name": one_line(str(name)), **more}))
@@ -154,7 +175,7 @@ class Unpacking:
                 with file:
                     self._write(file, place, mode)
                 if is_archive(place.name) and depth + 1 < self._deepest:
-                    self._archive(place, place.with_name(without_suffix(place.name)), depth + 1)
+                    self._archive(place, place.with_name(_safe(without_suffix(place.name))), depth + 1)
                     place.unlink()
                 elif is_archive(place.name):
                     self._leave("deep", place.name)
@@ -180,7 +201,8 @@ def _of_tar(source: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
 
 def _safe(name: str) -> str:
     """A name for a file of ours: text in one line, not too long."""
-    name = one_line(text_of(os.fsencode(name))).replace("\0", "").replace("/", "_") or "_"
+    name = one_line(text_of(name.encode(errors="surrogateescape"))).replace("\0", "").replace("/", "_")
+    name = name if name.strip(". ") else "_"  # "..zip" without its suffix would be the folder above
     if name.lower().endswith((".py", ".py.txt")):  # else Python does not take it for a program
         name = name[: name.lower().rindex(".py")] + ".py"
     while len(name.encode()) > _LONGEST_NAME:
@@ -191,4 +213,107 @@ def _safe(name: str) -> str:
 
 def remove(folder: Path) -> None:
     """Remove a copy, whatever its code has made of it."""
+    for place, folders, _ in os.walk(folder):
+        for name in folders:  # some may not be entered
+            path = os.path.join(place, name)
+            with suppress(OSError):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- in a process of its own ----------------------------------------------------------------------
+
+
+class Task(Struct):
+    """What to copy, and where to; `deepest` archives in one another are unpacked."""
+
+    folder: str
+    sources: list[tuple[bytes, str]]
+    """The paths, and what each is called."""
+    deepest: int = _DEEPEST
+    most_bytes: int = MOST_BYTES
+    seconds: float = 60.0
+
+
+class Copied(Struct):
+    """What came of it: what was left out, and why it could not be copied, if so."""
+
+    left_out: list[Text] = []
+    problem: Text | None = None
+
+
+_COMMAND = (sys.executable, "-P", "-m", "harness.submissions.unpack")
+
+
+def copied_apart(task: Task) -> Copied:
+    """Copy in a process with bounds of its own: archives may be made to take all time and memory."""
+    try:
+        done = subprocess.run(_COMMAND, input=to_json(task), capture_output=True, timeout=task.seconds)
+    except subprocess.TimeoutExpired:
+        return _too_slow(task)
+    return _answered(done.stdout)
+
+
+async def copied_meanwhile(task: Task) -> Copied:
+    """The same while other things go on."""
+    process = await asyncio.create_subprocess_exec(
+        *_COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(task.seconds):
+            output, _ = await process.communicate(to_json(task))
+    except TimeoutError:
+        return _too_slow(task)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return _answered(output)
+
+
+def _too_slow(task: Task) -> Copied:
+    return Copied(problem=Text("too_slow", {"seconds": f"{task.seconds:g}"}))
+
+
+def _answered(output: bytes) -> Copied:
+    """What the process has answered; nothing if its bounds have ended it."""
+    try:
+        return from_json(output, Copied)
+    except msgspec.DecodeError:
+        return Copied(problem=Text("too_much", {"most": f"{_MEMORY // MIB} MiB"}))
+
+
+def _do(task: Task) -> Copied:
+    copy = Unpacking(Path(task.folder), deepest=task.deepest, most_bytes=task.most_bytes)
+    problem = None
+    try:
+        for source, name in task.sources:
+            copy.take(Path(os.fsdecode(source)), name, is_alone=len(task.sources) == 1)
+    except TooMuch as error:
+        problem = Text("too_much", {"most": str(error)})
+    except OSError as error:
+        problem = Text("unreadable", {"why": error.strerror or str(error)})
+    except MemoryError:
+        problem = Text("too_much", {"most": f"{_MEMORY // MIB} MiB"})
+    except Exception as error:  # whatever a library makes of what somebody has handed in
+        problem = Text("unreadable", {"why": f"{type(error).__name__}: {error}"[:200]})
+    return Copied(copy.left_out[:_TOLD], problem)
+
+
+def main() -> None:
+    """Copy what is asked for on standard input, and answer on standard output."""
+    task = from_json(sys.stdin.buffer.read(), Task)
+    if sys.platform != "win32":
+        import resource
+
+        for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, int(task.seconds))):
+            resource.setrlimit(kind, (most, most))
+    sys.stdout.buffer.write(to_json(_do(task)))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.history import events as history
 from harness.judged import environment
 from harness.judged.bounds import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_VAIN
-from harness.judged.isolation import give_to
+from harness.judged.isolation import with_own_folders
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import Target
 from harness.worlds.connection import Connection
@@ -87,8 +87,7 @@ class LiveWorld(ServedWorld):
         settings = {**environment.own_managers(managers), **self._settings()}
         env = environment.of_server(settings, self.target.passed)
         log = self._folder / f"output-{self._starts}.txt"
-        isolation = self.target.isolation
-        give_to(isolation, [self._folder])
+        isolation = with_own_folders(self.target.isolation, [self.data, managers])
         return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port, isolation)
 
     async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> socket.socket:

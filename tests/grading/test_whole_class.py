@@ -229,8 +229,8 @@ def test_a_kit_that_is_changed_meanwhile_ends_the_grading(
     assert "changed while bob was judged" in result.output
 
 
-def test_what_ends_the_grading_twice_is_left_to_a_person(course: Class) -> None:
-    """Where code is not isolated, it may kill who judges it: the third call goes on without it."""
+def test_what_ends_the_grading_again_and_again_is_left_to_a_person(course: Class) -> None:
+    """Where code is not isolated, it may kill who judges it: the fourth call goes on without it."""
 
     class KilledError(BaseException):
         pass
@@ -241,7 +241,7 @@ def test_what_ends_the_grading_twice_is_left_to_a_person(course: Class) -> None:
 
     course.meanwhile = kill
     begun = course.results / ".judging.json"
-    for times in (1, 2):
+    for times in (1, 2, 3):
         with pytest.raises(KilledError):
             course.grade("--exercises", 1)
         begun.parent.mkdir(exist_ok=True)
@@ -249,7 +249,7 @@ def test_what_ends_the_grading_twice_is_left_to_a_person(course: Class) -> None:
     result = course.grade("--exercises", 1)
     assert result.exit_code == 2
     assert course.played == ["bob 1"]
-    assert "the grading was ended 2 times while this was judged" in result.output
+    assert "the grading was ended 3 times while this was judged" in result.output
 
 
 def test_a_class_may_come_as_one_archive(course: Class, tmp_path: Path) -> None:

@@ -95,9 +95,9 @@ for number in (signal.SIGKILL, signal.SIGSTOP):
         os.kill(1, number)
     except OSError:
         pass
-for name in ("fd", "mem", "environ"):
+for name in ("mem", "environ", *(f"fd/{n}" for n in range(9))):
     try:
-        os.listdir("/proc/1/fd") if name == "fd" else open(f"/proc/1/{name}").read(1)
+        open(f"/proc/1/{name}", "rb").read(1)
         print("reached", name)
     except OSError:
         pass
@@ -160,6 +160,39 @@ for name in ("NOFILE", "FSIZE", "DATA", "CPU", "NPROC", "CORE"):
     assert limits[:4] == [4096, 1 << 30, 4 << 30, 600]
     assert 0 < limits[4] < 10_000
     assert limits[5] == 0
+
+
+def test_its_output_stays_ours(tmp_path: Path) -> None:
+    """It cannot put a link in its place, by which we would read or write a file of ours."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "data").mkdir()
+    secret, log = tmp_path / "secret.txt", tmp_path / "log" / "output.txt"
+    secret.write_text("a mark")
+    code = f"""import os
+print("hello", flush=True)
+for place in ({str(log)!r}, {str(log.with_name("output-2.txt"))!r}):
+    try:
+        os.path.lexists(place) and os.unlink(place)
+        os.symlink({str(secret)!r}, place)
+    except OSError as error:
+        print(error.errno)"""
+    isolation = replace(APART, writes=(str(log.parent / "data"),))
+    command = [sys.executable, "-c", code]
+    process = ServerProcess(command, log.parent / "data", {"PATH": os.environ["PATH"]}, log, 0, isolation)
+    deadline = time.monotonic() + 30
+    while not process.is_gone:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.tail() == ["hello"]
+    assert sorted(path.name for path in log.parent.iterdir()) == ["data", "output.txt"]
+    assert not log.is_symlink()
+    assert secret.read_text() == "a mark"
+    log.unlink()
+    log.symlink_to(secret)
+    assert process.tail()[0] == "hello"
+    with pytest.raises(OSError, match="symbolic links"):
+        ServerProcess(command, log.parent / "data", {"PATH": os.environ["PATH"]}, log, 0, isolation)
 
 
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import pytest
 from harness.judged import process as process_module
 from harness.judged.kept import Kept
 from harness.judged.listeners import is_listened_on
-from harness.judged.process import KEPT_OUTPUT, ServerProcess, free_port
+from harness.judged.process import KEPT_OUTPUT, ServerProcess, _opened, free_port
 from harness.judged.targets import CommandNotFound
 from lab.command import allow_files
 
@@ -356,8 +356,9 @@ def test_output_is_kept_short(start: Start) -> None:
 def test_the_end_of_output_without_end_is_read_once() -> None:
     """However fast it grows: what is read has a bound."""
     process = ServerProcess.__new__(ServerProcess)
-    process._log = Path("/dev/zero")
-    assert len(process._tail_bytes()) == KEPT_OUTPUT
+    with open("/dev/zero", "rb") as endless:
+        process._log = endless.fileno()
+        assert len(process._tail_bytes()) == KEPT_OUTPUT
 
 
 def test_unknown_program_is_named(tmp_path: Path) -> None:
@@ -375,7 +376,8 @@ def test_output_is_read_once_as_it_comes(tmp_path: Path) -> None:
     """Also after its file was cut short; what was lost by that is counted."""
     log = tmp_path / "output.txt"
     process = ServerProcess.__new__(ServerProcess)
-    process._log, process._before, process._read = log, 0, 0
+    log.touch()
+    process._log, process._before, process._read = _opened(log), 0, 0
     process._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     log.write_bytes("é".encode()[:1])
     assert process.new_output() == ("", 0)
@@ -390,6 +392,7 @@ def test_output_is_read_once_as_it_comes(tmp_path: Path) -> None:
     assert lost + len(text) == 5 * 1024 * 1024 + 4
     log.unlink()
     assert process.new_output() == ("", 0)
+    os.close(process._log)
 
 
 def test_a_keeper_that_takes_its_time_is_reaped_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

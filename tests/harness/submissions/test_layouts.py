@@ -210,14 +210,14 @@ def test_a_class_is_listed_by_its_students(tmp_path: Path) -> None:
 
 
 def test_gradescope_says_who_it_was(tmp_path: Path) -> None:
-    """By its metadata, in the folder of its export."""
+    """By its metadata, in the folder of its export; a name is no path."""
     export = tmp_path / "class" / "assignment_9_export"
     write(export, laid_out("submission_7/"))
     (export / "submission_metadata.yml").write_text(
-        "---\nsubmission_7:\n  :submitters:\n  - :name: Ada Lovelace\n    :sid: '007'\n"
+        "---\nsubmission_7:\n  :submitters:\n  - :name: Ada ../Lovelace\n    :sid: '007'\n"
         "    :email: ada@example.org\n  :created_at: 2026-11-01 10:00:00.000000000 Z\n  :score: 0.0\n"
     )
     (hand_in,) = hand_ins_of(tmp_path / "class").hand_ins
-    assert hand_in.name == "Ada Lovelace"
+    assert hand_in.name == "Ada .._Lovelace"
     assert (hand_in.author.identifier, hand_in.author.email) == ("007", "ada@example.org")
     assert hand_in.author.handed_in.startswith("2026-11-01")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.submissions import unpack
-from harness.submissions.unpack import TooMuch, Unpacking
+from harness.submissions.unpack import Task, TooMuch, Unpacking, copied_apart
 from tests.harness.submissions.test_layouts import tarred, write, zipped
 
 
@@ -137,3 +137,61 @@ def test_what_tools_have_installed_stays_behind(tmp_path: Path) -> None:
         copy = Unpacking(tmp_path / "job" / name)
         copy.take(tmp_path / name, name)
         assert files_in(copy.folder) == there
+
+
+def _bad_names() -> bytes:
+    """A zip that says that a name is UTF-8 which is not."""
+    return zipped({"éé.py": b"1"}).replace("éé".encode(), b"\xff\xff\xff\xff")
+
+
+def _negative() -> bytes:
+    """A tar with a file of a negative size, at which Python's reader goes back and for ever on."""
+    data = bytearray(tarred({"__MACOSX/x": b""}, "w")[:512])
+    data[124:136] = (-512 & (1 << 96) - 1).to_bytes(12, "big")
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data)
+    return bytes(data) + bytes(1024)
+
+
+HOSTILE = {
+    "a name that becomes the folder above": zipped({"...zip": zipped({"out.py": b"1"})}),
+    "the same twice": zipped({"...zip": zipped({"...zip": zipped({"out.py": b"1"})})}),
+    "a name that becomes the folder itself": zipped({"..zip": zipped({"out.py": b"1"})}),
+    "a name that is not UTF-8": _bad_names(),
+    "a negative size": _negative(),
+    "a very long path": zipped({"a/" * 700 + "x.py": b"1"}),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("name", ["ada.zip", "..zip", "...zip"])
+def test_no_archive_leads_out_or_ends_the_class(tmp_path: Path, case: str, name: str) -> None:
+    """Whatever a library makes of it: there is an answer, and nothing outside of the copy."""
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / name).write_bytes(HOSTILE[case])
+    place = tmp_path / "a" / "b" / "job"
+    place.mkdir(parents=True)
+    sources = [(os.fsencode(tmp_path / "class" / name), name)]
+    copied_apart(Task(str(place / "ada"), sources, seconds=4.0))
+    assert {path.split("/")[0] for path in files_in(place)} <= {"ada"}
+    assert files_in(tmp_path / "a") == {f"b/job/{path}" for path in files_in(place)}
+
+
+def test_links_that_multiply_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each folder with two links to the next one: folders count, too."""
+    monkeypatch.setattr(unpack, "MOST_FILES", 200)
+    for n in range(20):
+        (tmp_path / "handed" / f"{n}").mkdir(parents=True)
+        for link in ("a", "b"):
+            (tmp_path / "handed" / f"{n}" / link).symlink_to(f"../{n + 1}")
+    with pytest.raises(TooMuch):
+        Unpacking(tmp_path / "job").take(tmp_path / "handed", "handed")
+
+
+def test_a_copy_is_removed_whatever_its_code_has_made_of_it(tmp_path: Path) -> None:
+    """Also folders that nobody may enter."""
+    closed = tmp_path / "job" / "closed"
+    (closed / "inside").mkdir(parents=True)
+    closed.chmod(0)
+    unpack.remove(tmp_path / "job")
+    assert not (tmp_path / "job").exists()
