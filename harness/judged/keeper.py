@@ -7,9 +7,9 @@ descendants of this process all the same: it adopts those whose own parent ends 
 what it is the parent of is what is left of the server, and it ends when nothing is left. This also holds if
 the harness is killed: then the other end of the socket DESCRIPTOR closes, and it kills all that is left.
 
-To that socket it writes a line for each thing that happens: `started PID`; `runs PID` or, if the program
-could not be run, `failed ERRNO`; `ended CODE`. A byte that it reads there is the number of a signal for all
-processes; after SIGKILL, it kills until none is left.
+To that socket it writes a line for each thing that happens: `started PID`, after which it waits for a byte;
+`runs PID` or, if the program could not be run, `failed ERRNO`; `ended CODE`. Each byte that it reads there
+afterwards is the number of a signal for all processes; after SIGKILL, it kills until none is left.
 
 LIMITS is what the program may take, such as `NOFILE=4096,user=61300`: limits of `resource`, and the user that
 it runs as; `-` stands for none.
@@ -90,6 +90,8 @@ def start(program: list[str], harness: int, limits: str) -> int:
         finally:
             os._exit(127)
     tell(harness, f"started {child}")
+    with contextlib.suppress(OSError):
+        os.read(harness, 1)  # the harness has looked at it: afterwards it may end at once
     for end in (fails, told, tells):
         os.close(end)
     errno = os.read(failure, 16)

@@ -65,11 +65,11 @@ class Kept:
         self._keeper_says.settimeout(_A_MOMENT)
         self.pid = 0
         """The process id of the program."""
-        lines = self._next_line(), self._next_line()  # the second is empty if the program killed the keeper
-        for line in lines:
-            match line:
+        for _ in range(2):  # the second line is empty if the program killed the keeper
+            match self._next_line():
                 case ["started", pid]:
                     self.pid = self._seen_from_here(int(pid))
+                    self._keeper_says.send(b"\0")
                 case ["failed", number]:
                     self.close()
                     self._keeper.wait()
