@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from harness.cli import class_options, options
-from harness.cli.usage import told, wrong_usage
+from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.isolation import WISHES
 from harness.texts import Texts, texts
 from harness.texts.console import echo
@@ -215,13 +215,15 @@ def _asked(
     from harness.grading.whole_class import Asked
     from harness.running.cores import cores_here
 
-    hand_ins = listing.hand_ins
+    hand_ins, cores = listing.hand_ins, len(cores_here())
+    if jobs is not None and jobs > cores:
+        echo(asked_words().say("grade.few_cores", jobs=jobs, cores=cores), err=True)
     wanted = class_options.named(only or (class_options.ALL,), hand_ins, "--only")
     left_out = class_options.named(skip, hand_ins, "--skip")
     return Asked(
         numbers,
         rules,
-        jobs or len(cores_here()),
+        min(jobs or cores, cores),
         lambda name: wanted(name) and not left_out(name),
         class_options.named(again, hand_ins, "--again"),
         class_options.mapped(maps, hand_ins),

@@ -113,9 +113,12 @@ def _nothing(given: Submission, exercise: int, problem: BadTarget, texts: Texts)
 def _unknown_program(runs: list[Run]) -> str | None:
     """A program that this machine lacks, and the author's perhaps has: so that is no zero."""
     for anomaly in (anomaly for run in runs for step in run.steps for anomaly in step.anomalies):
-        if anomaly.name == "no_start" and anomaly.params.get("problem") == "program.unknown":
+        if anomaly.name == "no_start" and anomaly.params.get("problem") in _NOT_HERE:
             return str(anomaly.params["program"])
     return None
+
+
+_NOT_HERE = ("program.unknown", "program.not_shown")
 
 
 def _command(name: str, exercise: int, rules: Rules, language: str) -> str:

@@ -32,7 +32,7 @@ from harness.submissions.staging import left_out, stage_meanwhile
 from harness.submissions.submission import Submission
 from harness.submissions.unpack import remove
 from harness.texts import Texts
-from harness.texts.console import echo
+from harness.texts.console import echo, flash
 from harness.verdict.outcome import Outcome
 
 _MOST_ENDS = 3
@@ -108,11 +108,13 @@ class _Grading:
         finally:
             self._progress.end()
             self._register.note_begun([], self._ended)
-            self._end()
+        self._end()
 
     def _end(self) -> None:
         """Compare what was handed in, and write the page of the class."""
+        flash(self._said.say("grade.comparing"))
         copies, stems = near_copies(self._sources), {}
+        flash()
         for hand_in, mark in self._marks.items():
             stems[self._register.stem_of(hand_in.key)] = hand_in, mark
         for pair in copies.pairs:
@@ -130,6 +132,7 @@ class _Grading:
         mark.name, mark.author = hand_in.name, hand_in.author
         mark.mapped |= asked.mapped.get(hand_in.key, {})
         if not asked.is_chosen(hand_in.name):
+            asked.rubric.apply(mark, self._said)
             return
         is_again = asked.is_again(hand_in.name)
         if not is_again and mark.parts:
@@ -140,9 +143,8 @@ class _Grading:
             if part is not None and (is_again or part.verdict is Outcome.INCONCLUSIVE):
                 del mark.parts[exercise]
         asked.rubric.apply(mark, self._said)
-        if mark.parts:
-            self._register.keep(hand_in.key, mark, self._said)
         if is_complete(mark, asked.exercises) and mark.checks_rest_on == self._checks:
+            self._register.keep(hand_in.key, mark, self._said)
             self._progress.say(
                 count, f"{line_of(mark, self._said)}, {self._said.say('grade.kept')}", mark.name
             )

@@ -29,6 +29,7 @@ from harness.judged.isolation import Isolation
 from harness.judged.kept import Kept, KeptOnWindows
 from harness.judged.listeners import is_listened_on
 from harness.judged.machine_limits import AT_START, limit_of, room_in
+from harness.judged.problems import CommandNotFound
 from harness.judged.programs import not_started, program_of
 from lab.legible import legible, text_of
 
@@ -99,6 +100,8 @@ class ServerProcess:
         except OSError as error:
             if limit_of(error):
                 raise
+            if error.errno == errno.ENOENT and isolation is not None and isolation.kind == "bubblewrap":
+                raise CommandNotFound("program.not_shown", program=program) from error
             raise not_started(command, program, error) from error
 
     @property

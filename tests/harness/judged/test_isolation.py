@@ -16,7 +16,7 @@ from harness.judged import bubblewrap
 from harness.judged.isolation import Isolation
 from harness.judged.isolation_trial import NoIsolation, find_isolation
 from harness.judged.process import ServerProcess
-from harness.judged.targets import ROOT
+from harness.judged.targets import ROOT, CommandNotFound
 
 APART = Isolation("bubblewrap", hides=tuple(str(ROOT / name) for name in ("lab", "harness", "solutions")))
 
@@ -149,6 +149,25 @@ except OSError as error:
     lines = done.stdout.splitlines()
     assert "lo" in lines[0], done.stderr
     assert lines[1] == "101", "the network is unreachable"
+
+
+def test_a_program_that_it_does_not_see_is_told(tmp_path: Path) -> None:
+    """With what to do; and it runs once its folder is shown."""
+    (tmp_path / "tools").mkdir()
+    tool = tmp_path / "tools" / "mine"
+    tool.write_text("#!/bin/sh\necho hello\n")
+    tool.chmod(0o755)
+    log = tmp_path / "output.txt"
+    with pytest.raises(CommandNotFound, match="--show"):
+        ServerProcess([str(tool)], tmp_path / "tools", {"PATH": os.environ["PATH"]}, log, 0, APART)
+    shown = replace(APART, shows=(str(tool.parent),))
+    process = ServerProcess([str(tool)], tool.parent, {"PATH": os.environ["PATH"]}, log, 0, shown)
+    deadline = time.monotonic() + 30
+    while not process.is_gone:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.tail() == ["hello"]
 
 
 def test_limits_hold(tmp_path: Path) -> None:
