@@ -84,7 +84,7 @@ def test_no_service_runs_as_root(name: str) -> None:
 def test_extras_exist() -> None:
     """An image is built with an extra that the kit has."""
     extras = {service.raw["build"].get("args", {}).get("EXTRA") for service in SERVICES.values()}
-    assert extras - {None} == {"load", "notebooks"}
+    assert extras - {None} == {"grading", "load", "notebooks"}
     assert extras - {None} <= set(PROJECT["project"]["optional-dependencies"])
 
 

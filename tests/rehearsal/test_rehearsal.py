@@ -163,6 +163,8 @@ def test_grade(folder: Path) -> None:
     assert points["ada"] > points["bob"] == 0
     assert set(contents(grades)) == {
         "grades.csv",
+        ".grades.csv.sha256",
+        "class.html",
         "ada.json",
         "ada.log",
         "bob.json",
