@@ -1,4 +1,4 @@
-"""A class of twelve submissions, and how each must be graded."""
+"""A class of nine submissions, and how each must be graded."""
 
 from __future__ import annotations
 
@@ -24,13 +24,9 @@ def _right(folder: Path) -> None:
         shutil.copytree(ROOT / "solutions" / slug, folder / slug)
 
 
-def _with_stub(exercise: int) -> Author:
-    def write(folder: Path) -> None:
-        _right(folder)
-        shutil.rmtree(folder / EXERCISES[exercise])
-        shutil.copytree(ROOT / "exercises" / EXERCISES[exercise], folder / EXERCISES[exercise])
-
-    return write
+def _stubs(folder: Path) -> None:
+    for slug in EXERCISES.values():
+        shutil.copytree(ROOT / "exercises" / slug, folder / slug)
 
 
 def _with_presence(old: str, new: str) -> Author:
@@ -64,10 +60,7 @@ _LEFT = "    def left(self, connection: str, room: str, now: float) -> list[Chan
 
 CLASS: dict[str, Author] = {
     "ada-right": _right,
-    "bea-stub-1": _with_stub(1),
-    "carl-stub-2": _with_stub(2),
-    "dora-stub-3": _with_stub(3),
-    "emil-stub-4": _with_stub(4),
+    "bea-stubs": _stubs,
     "fay-syntax-error": _with_presence(_SWEEP, _SWEEP.replace(":\n", "\n")),
     "gus-endless-loop": _with_presence(_LEFT, _LEFT + "        while True:\n            pass\n"),
     "hana-output-flood": _with_presence(_SWEEP, _SWEEP + "        print('x' * 10_000_000)\n"),

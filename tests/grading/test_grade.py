@@ -60,10 +60,7 @@ def hidden_in(folder: Path) -> list[str]:
 
 EXPECTED = {
     "ada-right": ("passed", "37", ""),
-    "bea-stub-1": ("failed", "29", "1.3 1.4 1.5"),
-    "carl-stub-2": ("failed", "29", "2.2 2.3 2.4"),
-    "dora-stub-3": ("failed", "27", "3.1 3.2 3.3 3.4"),
-    "emil-stub-4": ("failed", "28", "4.2 4.3 4.4 4.5"),
+    "bea-stubs": ("failed", "2", "1.3 1.4 1.5 2.2 2.3 2.4 3.1 3.2 3.3 3.4 4.2 4.3 4.4 4.5"),
     "fay-syntax-error": ("failed", "27", "3.1 3.2 3.3 3.4"),
     "gus-endless-loop": ("failed", "29", "3.2 3.3 3.4"),
     "hana-output-flood": ("passed", "37", ""),
@@ -76,10 +73,10 @@ EXPECTED = {
 
 @pytest.mark.extra
 @pytest.mark.timeout(600)
-def test_a_class_of_twelve(tmp_path: Path) -> None:
+def test_a_class_of_nine(tmp_path: Path) -> None:
     """Right ones, stubs, a crash, a hang, a flood, a whole server and an empty one: each gets its mark."""
     make(tmp_path / "class")
-    code, said = chatlab("grade", "class", cwd=tmp_path)
+    code, said = chatlab("grade", "class", "--jobs", "1", cwd=tmp_path)  # other tests play meanwhile
     assert "Traceback" not in said
     rows = table(tmp_path / "class-grades")
     found = {name: (row["verdict"], row["points"], row["failed"]) for name, row in rows.items()}
