@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.judged.bounds import MIB
-from harness.judged.submissions import INSTALLED
+from harness.judged.submissions import INSTALLED, is_submission
 from harness.submissions.author import Author
 from harness.submissions.portals import (
     OTHER_SUFFIXES,
@@ -104,6 +104,10 @@ def unpacked(archive: Path, place: Path) -> Path:
     copied = copied_apart(task)
     if copied.problem is not None:
         raise CannotUnpack(f"left_out.{copied.problem.key}", **copied.problem.params)
+    while (inside := list(folder.iterdir())) and len(inside) == 1 and inside[0].is_dir():
+        if is_submission(inside[0]):
+            break
+        folder = inside[0]
     return folder
 
 

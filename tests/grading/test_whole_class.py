@@ -253,11 +253,11 @@ def test_what_ends_the_grading_again_and_again_is_left_to_a_person(course: Class
 
 
 def test_a_class_may_come_as_one_archive(course: Class, tmp_path: Path) -> None:
-    """As a portal exports it; the archives in it are somebody's each."""
+    """As a portal exports it, or with a folder around it; the archives in it are somebody's each."""
     whole = tmp_path / "export"
     write(whole, {"cleo.py": SOURCES[1]})
     shutil.make_archive(str(whole / "dan"), "zip", course.folder / "ada")
-    shutil.make_archive(str(tmp_path / "all"), "zip", whole)
+    shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "export")
     course.folder = tmp_path / "all.zip"
     course.results = tmp_path / "all-grades"
     course.grade("--exercises", 1)
