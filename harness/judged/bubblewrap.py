@@ -40,10 +40,16 @@ _TOOLS = (
 _ROOTS = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi")
 """What root can write to in /proc, whatever namespace it is in."""
 _PARTS = (
-    *("bin", "lib", "lib64", "libexec", "include", "pkg", "versions", "registry", "toolchains"),
-    *("candidates", "installs", "shims", "store", "plugins"),
+    *("bin", "lib", "lib64", "include", "pkg", "versions", "registry", "toolchains"),
+    *("candidates", "installs", "shims", "store", "plugins", "libexec", "settings.toml"),
 )
 """What is shown of a folder right in somebody's home, such as ~/.cargo: there may be secrets beside it."""
+_USUAL = {
+    **{"RUSTUP_HOME": ".rustup", "CARGO_HOME": ".cargo", "ASDF_DATA_DIR": ".asdf", "VOLTA_HOME": ".volta"},
+    **{"MISE_DATA_DIR": ".local/share/mise", "NVM_DIR": ".nvm", "SDKMAN_DIR": ".sdkman", "GOPATH": "go"},
+    **{"PYENV_ROOT": ".pyenv", "RBENV_ROOT": ".rbenv", "BUN_INSTALL": ".bun", "DENO_DIR": ".cache/deno"},
+}
+"""Where tools look in a home if these variables are not set; isolated code has another home."""
 _TEMPORARY = 512 * MIB
 """Bytes of its own /tmp, which lies in memory."""
 
@@ -54,7 +60,7 @@ def wrapped(isolation: Isolation, command: Sequence[str], *, has_network: bool =
     It has the network of whoever runs it, or none. (`own_network.py` gives that one a network of its own.)
     """
     words = [program() or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    words += ["--unshare-cgroup-try", "--hostname", "lab", "--as-pid-1", "--die-with-parent"]
+    words += ["--unshare-cgroup-try", "--hostname", "localhost", "--as-pid-1", "--die-with-parent"]
     words += [] if has_network else ["--unshare-net"]
     words += ["--disable-userns"] if _has("--disable-userns") else []
     words += ["--proc", "/proc", "--dev", "/dev"]
@@ -97,9 +103,15 @@ def _outermost(paths: Sequence[str]) -> list[str]:
     return found
 
 
+def tool_homes() -> dict[str, str]:
+    """The variables that name the homes of tools, for code that has another home than ours."""
+    usual = {name: Path.home() / place for name, place in _USUAL.items() if name not in os.environ}
+    return {name: str(place) for name, place in usual.items() if place.is_dir()}
+
+
 @cache
 def _shown() -> tuple[str, ...]:
-    return (*_SYSTEM, *_python(), *_places(os.environ))
+    return (*_SYSTEM, *_python(), *_places({**os.environ, **tool_homes()}))
 
 
 def _python() -> Iterator[str]:

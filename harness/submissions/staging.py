@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.judged.bubblewrap import tool_homes
 from harness.judged.isolation import Isolation, give_to, user_of
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import component_in
@@ -122,6 +123,7 @@ def isolated(target: Target, staged: Staged, rules: Rules, kit: Path) -> Target:
     environment = {"PYTHONPATH": _python_path(kit, rules), "PYTHONDONTWRITEBYTECODE": "1"}
     if rules.isolation != "none":
         environment |= {"HOME": str(staged.home), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/tmp")}
+        environment |= tool_homes()
     own = (str(staged.folder), str(staged.home))
     isolation = Isolation(
         rules.isolation,
