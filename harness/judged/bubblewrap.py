@@ -45,9 +45,18 @@ _PARTS = (
 )
 """What is shown of a folder right in somebody's home, such as ~/.cargo: there may be secrets beside it."""
 _USUAL = {
-    **{"RUSTUP_HOME": ".rustup", "CARGO_HOME": ".cargo", "ASDF_DATA_DIR": ".asdf", "VOLTA_HOME": ".volta"},
-    **{"MISE_DATA_DIR": ".local/share/mise", "NVM_DIR": ".nvm", "SDKMAN_DIR": ".sdkman", "GOPATH": "go"},
-    **{"PYENV_ROOT": ".pyenv", "RBENV_ROOT": ".rbenv", "BUN_INSTALL": ".bun", "DENO_DIR": ".cache/deno"},
+    "RUSTUP_HOME": ".rustup",
+    "CARGO_HOME": ".cargo",
+    "ASDF_DATA_DIR": ".asdf",
+    "VOLTA_HOME": ".volta",
+    "MISE_DATA_DIR": ".local/share/mise",
+    "NVM_DIR": ".nvm",
+    "SDKMAN_DIR": ".sdkman",
+    "GOPATH": "go",
+    "PYENV_ROOT": ".pyenv",
+    "RBENV_ROOT": ".rbenv",
+    "BUN_INSTALL": ".bun",
+    "DENO_DIR": ".cache/deno",
 }
 """Where tools look in a home if these variables are not set; isolated code has another home."""
 _TEMPORARY = 512 * MIB
