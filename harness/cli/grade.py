@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -126,7 +127,6 @@ def grade(
     what was handed in; 70: the kit itself failed in somebody's.
     """
     # Imported late: `chatlab --help` needs none of it.
-    from harness.grading.register import Busy, Register
     from harness.judged.environment import IN_CLASS
     from harness.submissions.fingerprints import Rules
 
@@ -137,19 +137,29 @@ def grade(
         raise wrong_usage("out_inside", path=place)
     kind = "none" if is_list else _isolation(isolation, said)
     passed, shown = (*IN_CLASS, *variables), tuple(str(path) for path in shows)
-    rules = Rules(seed, runs, together, deadline, passed, kind, shown, rubric.hidden)
+    rules = Rules(seed, runs, together, deadline, passed, kind, shown, hidden=rubric.hidden)
+    with TemporaryDirectory(prefix="chatlab-class-", ignore_cleanup_errors=True) as unpacked:
+        listing = _listing(folder, Path(unpacked), said)
+        asked = _asked(listing, numbers, rules, jobs, only, skip, again, maps)
+        asked = replace(asked, rubric=rubric, rubric_place=rubric_file.parent if rubric_file else Path())
+        _check_lateness(listing, rubric, said)
+        if is_list:
+            return _show(listing, asked, Path(unpacked), said)
+        return _grade(listing, asked, place, bom, said)
+
+
+def _grade(listing: Listing, asked: Asked, place: Path, bom: bool, said: Texts) -> int:
+    """Grade a class into a folder of results."""
+    from harness.grading.register import Busy, Register
+
     try:
         register = Register(place, with_mark=bom)
         with register.in_use() as scratch:
-            listing = _listing(folder, scratch, said)
-            asked = _asked(listing, numbers, rules, jobs, only, skip, again, maps)
-            folder_of_rubric = rubric_file.parent if rubric_file else Path()
-            asked = replace(asked, rubric=rubric, rubric_place=folder_of_rubric)
-            if is_list:
-                return _show(listing, asked, scratch, said)
             return _run(listing, asked, register, scratch, said)
     except Busy as error:
         raise click.UsageError(said.say("grade.busy", place=place)) from error
+    except BrokenPipeError:
+        raise  # nobody reads what we print
     except OSError as error:
         raise wrong_usage("out_not_written", path=error.filename or place, why=error.strerror) from error
 
@@ -186,7 +196,7 @@ def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
     if any((folder / name).exists() for name in ("submission.toml", *EXERCISES.values())):
         raise wrong_usage("one_submission", path=folder)
     try:
-        inside = folder if folder.is_dir() else listing.unpacked(folder, scratch)
+        inside, left_out = (folder, []) if folder.is_dir() else listing.unpacked(folder, scratch)
         found = listing.hand_ins_of(inside)
     except listing.CannotUnpack as error:
         raise wrong_usage("class_not_unpacked", path=folder, problem=error) from error
@@ -198,6 +208,8 @@ def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
         raise wrong_usage("no_submission", path=folder)
     for other in found.others:
         echo(said.say(f"grade.{other.key}", **other.params), err=True)
+    for other in left_out:
+        echo(said.say(f"left_out.{other.key}", **other.params), err=True)
     return found
 
 
@@ -230,6 +242,19 @@ def _asked(
     )
 
 
+def _check_lateness(listing: Listing, rubric: Rubric, said: Texts) -> None:
+    """Tell what of a rubric's late days has no effect."""
+    names = {each.name for each in listing.hand_ins}
+    nobody = sorted(set(rubric.late.days) - names)
+    if nobody:
+        echo(said.say("grade.no_such_late", names=", ".join(nobody)), err=True)
+    dated = {each.name for each in listing.hand_ins if each.author.handed_in} | set(rubric.late.days)
+    undated = sorted(names - dated)
+    if rubric.late.due is not None and undated:
+        shown = ", ".join(undated[:5]) + (", …" if len(undated) > 5 else "")
+        echo(said.say("grade.no_date", names=shown), err=True)
+
+
 def _rubric(path: Path | None) -> Rubric:
     """The rubric in a file, or that of the kit. Raises click.UsageError."""
     from harness.grading.rubric import BadRubric, Rubric, read
@@ -251,11 +276,12 @@ def _show(listing: Listing, asked: Asked, scratch: Path, said: Texts) -> int:
     """Show what would be judged."""
     from harness.grading.preview import preview
 
-    is_clear = True
+    count = unclear = 0
     for name, lines, is_known in preview(listing.hand_ins, asked, scratch, said):
-        is_clear &= is_known
+        count, unclear = count + 1, unclear + (not is_known)
         echo("\n".join([name, *(f"  {line}" for line in lines)]))
-    return EXIT_CODES[Outcome.PASSED if is_clear else Outcome.INCONCLUSIVE]
+    echo(said.say("grade.listed", n=count, unclear=unclear))
+    return EXIT_CODES[Outcome.INCONCLUSIVE if unclear else Outcome.PASSED]
 
 
 def _run(listing: Listing, asked: Asked, register: Register, scratch: Path, said: Texts) -> int:

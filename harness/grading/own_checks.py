@@ -14,11 +14,13 @@ from pathlib import Path
 from harness.grading.result import Mark
 from harness.grading.rubric import Check
 from harness.running.worker import CLEAN_UP_SECONDS
+from harness.submissions.paths import without_paths
 from harness.submissions.submission import Submission
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 from lab.legible import text_of
 
+_FAILED_AT_START = 'failed on setup with "Failed: '
 _SAID = 300
 """Characters of what a failed test says."""
 
@@ -46,14 +48,19 @@ async def judge_by(check: Check, place: Path, given: Submission, said: Texts) ->
         except (OSError, ElementTree.ParseError):
             mark.said = [said.say("grade.crashed", why=_last(output))]
             return mark
-    failed = [each for each in cases if each.find("failure") is not None]
-    broken = [each for each in cases if each.find("error") is not None]
+    errors = [each for each in cases if each.find("error") is not None]
+    # A server that does not start fails while a test is set up, which pytest takes for an error.
+    at_start = [each for each in errors if _FAILED_AT_START in _told(each)]
+    broken = [each for each in errors if each not in at_start]
+    failed = [*at_start, *(each for each in cases if each.find("failure") is not None)]
     if not cases or broken:
-        mark.said = [said.say("grade.crashed", why=_told(broken[0]) if broken else _last(output))]
+        why = _told(broken[0]) if broken else _last(output)
+        mark.said = [said.say("grade.crashed", why=without_paths(why, given.staged, given.place))]
         return mark
     mark.verdict = Outcome.FAILED if failed else Outcome.PASSED
     mark.points = 0 if failed else check.points
-    mark.said = [f"{each.get('name')}: {_told(each)}" for each in failed]
+    said_of = {each.get("name", ""): without_paths(_told(each), given.staged, given.place) for each in failed}
+    mark.said = [f"{name}: {text.replace(_FAILED_AT_START, '')}" for name, text in said_of.items()]
     return mark
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from harness.grading.class_page import class_page
 from harness.grading.copies import NearCopies
+from harness.grading.course_points import course_points
 from harness.grading.kept_grades import kept_grades
 from harness.grading.result import Grade, number
 from harness.grading.table import cell, hash_of, is_edited, notes_in, table_of, text_in
@@ -120,7 +121,7 @@ class Register:
             for step in part.steps
             if step.is_hidden
         ]
-        parts += [*hidden, *mark.remarks, total]
+        parts += [*hidden, *course_points(mark, said), *mark.remarks, total]
         _write(self._file(key, "log"), legible("\n\n".join(parts)) + "\n")
         path, text = self._file(key, "json"), _as_text(mark)
         _write(path, text)

@@ -30,6 +30,7 @@ class Late(Struct, frozen=True, forbid_unknown_fields=True):
     """What being late costs, for each day that has begun."""
 
     due: datetime | None = None
+    """In the time zone of this machine, if it names none."""
     points: float = 0
     percent: float = 0
     """Of the points that can be had."""
@@ -62,19 +63,18 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
     def apply(self, mark: Grade, said: Texts) -> None:
         """Give a grade its points, from its verdicts."""
         for exercise, part in mark.parts.items():
-            if exercise in self.exercises:
-                self._weigh(part, said)
+            self._weigh(part, said, counts=exercise in self.exercises)
         mark.late_days = self._days(mark)
         of = sum(part.of for part in mark.parts.values()) + sum(check.of for check in mark.checks)
         per_day = self.late.points + self.late.percent / 100 * of
         mark.penalty = round(mark.late_days * per_day, 2)
         mark.sum_up()
 
-    def _weigh(self, part: Part, said: Texts) -> None:
+    def _weigh(self, part: Part, said: Texts, *, counts: bool) -> None:
         failed = set(part.steps_with(Outcome.FAILED))
         lacking = sorted(failed & set(self.required))
         for step in part.steps:
-            step.of = self.points.get(step.step, step.kit_of)
+            step.of = self.points.get(step.step, step.kit_of) if counts else 0
             is_earned = step.verdict is Outcome.PASSED and not lacking
             step.points = step.of if is_earned else 0
             step.is_hidden = step.step in self.hidden
@@ -113,8 +113,12 @@ def read(path: Path) -> Rubric:
             raise BadRubric("rubric.no_step", path=path, step=step)
     if not set(rubric.exercises) <= set(EXERCISES) or not rubric.exercises:
         raise BadRubric("rubric.no_exercise", path=path, numbers=", ".join(map(str, EXERCISES)))
-    if any(points < 0 for points in (*rubric.points.values(), rubric.late.points, rubric.late.percent)):
+    checks = [check.points for check in rubric.checks]
+    late = (rubric.late.points, rubric.late.percent, *rubric.late.days.values())
+    if not all(0 <= points < math.inf for points in (*rubric.points.values(), *checks, *late)):
         raise BadRubric("rubric.negative", path=path)
+    if rubric.late.points and rubric.late.percent:
+        raise BadRubric("rubric.both", path=path)
     for check in rubric.checks:
         if not (path.parent / check.file).is_file():
             raise BadRubric("rubric.no_file", path=path, file=check.file)

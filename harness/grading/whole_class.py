@@ -22,18 +22,19 @@ from harness.grading.progress import Progress, line_of
 from harness.grading.register import Register
 from harness.grading.result import Grade, is_complete
 from harness.grading.rubric import Rubric
+from harness.grading.suspicious import same_files, suspicious_words
 from harness.judged.problems import Unclear
 from harness.running.cores import own_cores
 from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
-from harness.submissions.fingerprints import Rules, hash_of_kit
+from harness.submissions.fingerprints import Rules, hash_of_kit, is_same_code
 from harness.submissions.listing import HandIn
 from harness.submissions.staging import left_out, stage_meanwhile
 from harness.submissions.submission import Submission
 from harness.submissions.unpack import remove
 from harness.texts import Texts
 from harness.texts.console import echo, flash
-from harness.verdict.outcome import Outcome
+from harness.verdict.steps import EXERCISES
 
 _MOST_ENDS = 3
 """How often the grading may end in the middle of something before that is left to a person."""
@@ -78,7 +79,7 @@ class _Grading:
     ) -> None:
         self._asked, self._register, self._place, self._said = asked, register, place, said
         self._marks = {each: register.known(each.key) or Grade(each.name) for each in hand_ins}
-        self._waiting: list[tuple[int, HandIn]] = []
+        self._waiting: list[tuple[int, HandIn, list[int]]] = []
         self._progress = Progress(len(hand_ins), said)
         self._kit = hash_of_kit()
         checks = asked.rubric.checks
@@ -119,67 +120,83 @@ class _Grading:
             stems[self._register.stem_of(hand_in.key)] = hand_in, mark
         for pair in copies.pairs:
             hand_in, mark = stems[pair.one]
-            told = " ".join(sentences(pair, self._said, {pair.one: mark.name}))
-            if pair.is_given and told not in mark.attention:
-                mark.attention.append(told)
-                self._register.keep(hand_in.key, mark, self._said)
+            if pair.is_given:
+                self._attend(hand_in, mark, " ".join(sentences(pair, self._said, {pair.one: mark.name})))
+        for stem, component, others in same_files(self._sources):
+            hand_in, mark = stems[stem]
+            names = ", ".join(stems[each][1].name for each in others)
+            told = self._said.say("grade.same_file", component=component, others=names)
+            self._attend(hand_in, mark, told)
         self._register.write_table(self.grades)
         self._register.write_page(copies, self._said)
+
+    def _attend(self, hand_in: HandIn, mark: Grade, told: str) -> None:
+        """Have the instructor look at something."""
+        if told not in mark.attention:
+            mark.attention.append(told)
+            self._register.keep(hand_in.key, mark, self._said)
 
     async def _look_at(self, count: int, hand_in: HandIn) -> None:
         """See what a submission's grade is worth: verdicts on code that has changed are dropped."""
         mark, asked = self._marks[hand_in], self._asked
         mark.name, mark.author = hand_in.name, hand_in.author
         mark.mapped |= asked.mapped.get(hand_in.key, {})
+        if not asked.rubric.checks:
+            mark.checks, mark.checks_rest_on = [], ""
+        asked.rubric.apply(mark, self._said)
+        if mark.parts:
+            self._register.keep(hand_in.key, mark, self._said)
         if not asked.is_chosen(hand_in.name):
-            asked.rubric.apply(mark, self._said)
             return
-        is_again = asked.is_again(hand_in.name)
+        is_again, changed = asked.is_again(hand_in.name), list[int]()
         if not is_again and mark.parts:
             async with self._copy_of(hand_in, 0) as given:
-                self._drop_changed(mark, given)
-        for exercise in asked.exercises:
-            part = mark.parts.get(exercise)
-            if part is not None and (is_again or part.verdict is Outcome.INCONCLUSIVE):
-                del mark.parts[exercise]
-        asked.rubric.apply(mark, self._said)
-        if is_complete(mark, asked.exercises) and mark.checks_rest_on == self._checks:
-            self._register.keep(hand_in.key, mark, self._said)
+                changed = self._changed(mark, given)
+        missing = [n for n in asked.exercises if is_again or not is_complete(mark, [n]) or n in changed]
+        if not missing and mark.checks_rest_on == self._checks:
             self._progress.say(
                 count, f"{line_of(mark, self._said)}, {self._said.say('grade.kept')}", mark.name
             )
         else:
-            self._waiting.append((count, hand_in))
+            self._waiting.append((count, hand_in, missing))
 
-    def _drop_changed(self, mark: Grade, given: Submission) -> None:
-        """Drop verdicts on what has changed since; those that nobody asks for now stay, and that is told."""
-        changed = [n for n, part in mark.parts.items() if part.fingerprint != given.fingerprint(n)]
-        for exercise in changed:
-            if exercise in self._asked.exercises:
-                del mark.parts[exercise]
-        stays = sorted(set(changed) & set(mark.parts))
-        if stays:
-            exercises = ", ".join(map(str, stays))
+    def _changed(self, mark: Grade, given: Submission) -> list[int]:
+        """The exercises whose verdicts are not valid any more.
+
+        Those that nobody asks for now keep theirs; if it is their code that has changed, that is told.
+        """
+        now = {n: given.fingerprint(n) for n in mark.parts}
+        changed = [n for n, part in mark.parts.items() if part.fingerprint != now[n]]
+        others = [
+            n
+            for n in changed
+            if n not in self._asked.exercises and not is_same_code(mark.parts[n].fingerprint, now[n])
+        ]
+        if others:
+            exercises = ", ".join(map(str, sorted(others)))
             echo(self._said.say("grade.changed", name=mark.name, exercises=exercises), err=True)
+        return changed
 
     async def _slot(self, slot: int) -> None:
         """Judge one submission after the other."""
         while self._waiting:
             await self._judge(*self._waiting.pop(0), slot)
 
-    async def _judge(self, count: int, hand_in: HandIn, slot: int) -> None:
+    async def _judge(self, count: int, hand_in: HandIn, missing: list[int], slot: int) -> None:
         mark, said, asked = self._marks[hand_in], self._said, self._asked
         began = time.monotonic()
         async with self._copy_of(hand_in, slot) as given:
             mark.isolation = asked.rules.isolation
             mark.remarks = left_out(given.staged, said)
-            missing = [n for n in asked.exercises if n not in mark.parts]
             times = self._ended.get(hand_in.name, 0)
             if times >= _MOST_ENDS:
                 for exercise in missing:
                     given.give_up(exercise, Unclear("target.ends_us", times=times))
             is_unknown = asked.rubric.is_lateness_unknown(mark, is_late=hand_in.is_late)
             mark.attention = [said.say("grade.late_unknown")] if is_unknown else []
+            words = suspicious_words(given.sources(list(EXERCISES)).values())
+            if words:
+                mark.attention.append(said.say("grade.mentions", words=", ".join(words)))
             self._note(slot, hand_in.name)
             show = partial(self._progress.show, slot, mark.name)
             await grade(given, missing, mark, said, show, partial(self._keep, hand_in, mark))
@@ -207,7 +224,7 @@ class _Grading:
         try:
             staged = await stage_meanwhile(hand_in, folder, slot, self._marks[hand_in].mapped)
             given = Submission(staged, asked.rules, self._place / "kits", own_cores(slot, asked.jobs))
-            self._sources[self._register.stem_of(hand_in.key)] = given.sources(asked.exercises)
+            self._sources[self._register.stem_of(hand_in.key)] = given.sources(list(EXERCISES))
             yield given
         finally:
             remove(folder)

@@ -123,19 +123,44 @@ def at_url(url: str) -> Target:
     return Target(url, url=url)
 
 
-def submission(folder: Path, exercise: int, together: bool, label: str | None = None) -> Target:
+def submission(
+    folder: Path, exercise: int, together: bool, label: str | None = None, *, is_partial: bool = False
+) -> Target:
     """What was handed in as a folder: laid out like `exercises/`, or with a `submission.toml`.
 
-    Raises BadTarget if it is neither.
+    With `is_partial`, it is all components that are there, and the reference's for the others. Raises
+    BadTarget if it is neither.
     """
     found = Submission(folder)
     settings = found.settings()
     if settings is not None:
         name = label or f"{shown(found.folder)}: {settings.command}"
-        return Target(name, settings.words, str(found.folder), remarks=settings.remarks)
-    files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
+        target = Target(name, settings.words, str(found.folder), remarks=settings.remarks)
+        if target.is_our_server:
+            raise BadTarget("target.runs_reference", command=settings.command)
+        return target
+    if is_partial:
+        files = _those_there(found)
+    else:
+        files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
     target = _with_components(files, exercise, together, label)
     return replace(target, remarks=tuple(found.remarks))
+
+
+def _those_there(found: Submission) -> dict[int, Path]:
+    """The components that were handed in. Raises BadTarget if there is none, or if one is not clear."""
+    files: dict[int, Path] = {}
+    missing: BadTarget | None = None
+    for number in EXERCISES:
+        try:
+            files[number] = found.component(number)
+        except Unclear:
+            raise
+        except BadTarget as error:
+            missing = missing or error
+    if missing is not None and not files:
+        raise missing
+    return files
 
 
 def _with_components(files: dict[int, Path], exercise: int, together: bool, label: str | None) -> Target:
@@ -157,6 +182,7 @@ def choose(
     folder: Path | None = None,
     of_solutions: bool = False,
     together: bool = False,
+    is_partial: bool = False,
 ) -> Target:
     """The target that the options of a command name: without any, the student's own files in `exercises/`.
 
@@ -171,7 +197,7 @@ def choose(
     if url is not None:
         return at_url(url)
     if folder is not None:
-        return submission(folder, exercise, together)
+        return submission(folder, exercise, together, is_partial=is_partial)
     if of_solutions:
         label = "solutions --together" if together else f"solutions/{EXERCISES[exercise]}"
         return submission(find_folder("solutions"), exercise, together, label)

@@ -9,10 +9,11 @@ import pytest
 
 from harness.judged.isolation import Kind
 from harness.judged.isolation_trial import NoIsolation, find_isolation
-from harness.judged.targets import Target
+from harness.judged.targets import BadTarget, Target
 from harness.pytest_support.options import target_of, words_of
 from harness.submissions.fingerprints import Rules
 from harness.submissions.listing import HandIn
+from harness.submissions.paths import without_paths
 from harness.submissions.staging import Staged, stage
 from harness.submissions.submission import Submission
 from harness.verdict.steps import EXERCISES
@@ -33,12 +34,14 @@ def isolation_of(config: pytest.Config) -> Kind:
     return kind
 
 
-def handed_in(config: pytest.Config, place: Path, kind: Kind, *, together: bool = False) -> Submission | None:
+def handed_in(
+    config: pytest.Config, place: Path, kind: Kind, *, together: bool = False, is_partial: bool = False
+) -> Submission | None:
     """The copy of the submission, below `place`; None if it is judged where it lies."""
     if kind == "none":
         return None
     folder = Path(config.getoption("--lab-submission")).absolute()
-    rules = Rules(0, 1, together, _DEADLINE, isolation=kind)
+    rules = Rules(0, 1, together, _DEADLINE, isolation=kind, is_partial=is_partial)
     job = place / "job"
     if job.exists():  # another process of this session has made it
         copy = next(each for each in job.iterdir() if each.name != "home")
@@ -51,7 +54,7 @@ def handed_in(config: pytest.Config, place: Path, kind: Kind, *, together: bool 
 
 
 def all_together(config: pytest.Config) -> Target:
-    """The server with all components of the submission, for tests of one's own.
+    """The server with all components that were handed in, for tests of one's own.
 
     It has no network of its own, since pytest's process, in which the clients are, has none either. Raises
     pytest.UsageError.
@@ -59,11 +62,16 @@ def all_together(config: pytest.Config) -> Target:
     if _GIVEN not in config.stash:
         folder = TemporaryDirectory(prefix="chat-lab-submission-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
-        config.stash[_GIVEN] = handed_in(config, Path(folder.name), isolation_of(config), together=True)
+        kind = isolation_of(config)
+        config.stash[_GIVEN] = handed_in(config, Path(folder.name), kind, together=True, is_partial=True)
     given = config.stash[_GIVEN]
-    target = given.target(min(EXERCISES)) if given else None
-    # Where something is wrong, this says what.
-    return target if isinstance(target, Target) else target_of(config, min(EXERCISES), together=True)
+    if given is None:
+        return target_of(config, min(EXERCISES), together=True)
+    target = given.target(min(EXERCISES))
+    if isinstance(target, BadTarget):
+        said = target.said_in(words_of(config))
+        pytest.fail(legible(without_paths(said, given.staged, given.place)), pytrace=False)
+    return target
 
 
 _GIVEN = pytest.StashKey[Submission | None]()

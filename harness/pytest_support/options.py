@@ -34,6 +34,7 @@ def target_of(config: pytest.Config, exercise: int, *, together: bool = False) -
             folder=Path(folder) if folder is not None else None,
             of_solutions=config.getoption("--lab-solutions"),
             together=together or config.getoption("--lab-together"),
+            is_partial=together,
         )
     except targets.BadTarget as error:
         raise pytest.UsageError(legible(error.said_in(words_of(config)))) from error

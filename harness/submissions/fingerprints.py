@@ -43,6 +43,8 @@ class Rules(Struct, frozen=True):
     isolation: Kind = "none"
     shows: tuple[str, ...] = ()
     """Folders that servers see in their isolation, beside those of the system."""
+    is_partial: bool = False
+    """Whether all components that are there are judged at once, with the reference's for the others."""
     hidden: tuple[str, ...] = ()
     """Steps of which authors are told no more than whether they passed."""
 
@@ -53,11 +55,12 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
     `target` is what is judged of the submission in `folder`; None if there is nothing to judge. `named` is
     the file that a person has named for it, if any.
     """
+    hidden = [step for step in rules.hidden if step.startswith(f"{exercise}.")]
     how = (
         *(exercise, named, rules.seed, rules.runs, rules.together, rules.isolation),
-        *(sorted(rules.passed), sorted(rules.hidden)),
+        *(sorted(rules.passed), sorted(hidden)),
     )
-    digest = hashlib.sha256(f"{_kit()} {how}".encode())
+    digest = hashlib.sha256()
     component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
     left = _READ
     for path in _files_of(folder, component):
@@ -66,7 +69,13 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
             is_read = size <= min(_LARGE, left)
             left -= size if is_read else 0
             digest.update(name + f" {size} ".encode() + (path.read_bytes() if is_read else b""))
-    return digest.hexdigest()[:16]
+    rest = hashlib.sha256(f"{_kit()} {how}".encode())
+    return f"{digest.hexdigest()[:16]}-{rest.hexdigest()[:16]}"
+
+
+def is_same_code(one: str, other: str) -> bool:
+    """Whether two fingerprints are of the same code, whatever the rules and the kit."""
+    return one.partition("-")[0] == other.partition("-")[0]
 
 
 def _files_of(folder: Path, component: str | None) -> Iterator[Path]:

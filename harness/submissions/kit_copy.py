@@ -10,36 +10,36 @@ from __future__ import annotations
 
 import importlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from harness.judged.targets import ROOT
 from lab.loader import INTERFACES
 
-ALL = "all"
-"""All four components: where they are judged together, or called directly."""
 _EMPTY = ("solutions", "exercises")
 _EMPTY_FOR_SERVERS = (*_EMPTY, "lab", "harness")
 OF_THE_KIT = ("lab", "harness", "solutions", "exercises", "notebooks", "tests")
 """The folders of a kit that is isolated from what it judges."""
 
 
-def copy_of_kit(place: Path, component: str | None) -> Path:
-    """The folder with the copy for a component (or `ALL`), or for a whole server (None); it is made below
-    `place` if it is not there yet.
+def copy_of_kit(place: Path, components: Collection[str]) -> Path:
+    """The folder with the copy for some components, or for a whole server, which has none of ours.
+
+    It is made below `place` if it is not there yet.
     """
-    folder = place / (component or "none")
+    folder = place / ("-".join(sorted(components)) or "none")
     if folder.exists():
         return folder
     new = place / f"{folder.name}.new"
-    for name in _EMPTY if component else _EMPTY_FOR_SERVERS:
+    for name in _EMPTY if components else _EMPTY_FOR_SERVERS:
         (new / name).mkdir(parents=True)
         (new / name / "__init__.py").write_text('"""Not here: this code is being judged."""\n')
-    if component:
+    if components:
         # With the times of the files, so that Python takes what it has compiled already.
         shutil.copytree(ROOT / "lab", new / "lab", copy_function=shutil.copy2)
-        for each in INTERFACES if component == ALL else (component,):
-            (new / "lab" / f"{each}.py").write_text(_instead_of(each))
-            for compiled in (new / "lab" / "__pycache__").glob(f"{each}.*"):
+        for component in components:
+            (new / "lab" / f"{component}.py").write_text(_instead_of(component))
+            for compiled in (new / "lab" / "__pycache__").glob(f"{component}.*"):
                 compiled.unlink()
     new.rename(folder)
     return folder

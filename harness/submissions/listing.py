@@ -94,10 +94,11 @@ def is_one_submission(listing: Listing) -> bool:
     return bool(names) and set(names) <= components
 
 
-def unpacked(archive: Path, place: Path) -> Path:
+def unpacked(archive: Path, place: Path) -> tuple[Path, list[Text]]:
     """The folder of a class that came as one archive, such as a portal's export, unpacked below `place`.
 
-    Archives in it are left as they are: each is somebody's. Raises CannotUnpack.
+    Archives in it are left as they are: each is somebody's. What was left out is told by the second value.
+    Raises CannotUnpack.
     """
     folder = place / "class"
     task = Task(str(folder), [(os.fsencode(archive), archive.name)], 1, _MOST_BYTES, _SECONDS)
@@ -108,7 +109,7 @@ def unpacked(archive: Path, place: Path) -> Path:
         if is_submission(inside[0]):
             break
         folder = inside[0]
-    return folder
+    return folder, copied.left_out
 
 
 def _inner(folder: Path) -> Path:

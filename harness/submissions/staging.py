@@ -16,12 +16,12 @@ from harness.judged.submissions import component_in
 from harness.judged.targets import ROOT, Target, submission
 from harness.running.fork_pool import PoolSetting
 from harness.submissions.fingerprints import Rules
-from harness.submissions.kit_copy import ALL, OF_THE_KIT, copy_of_kit
+from harness.submissions.kit_copy import OF_THE_KIT, copy_of_kit
 from harness.submissions.listing import HandIn
 from harness.submissions.unpack import Copied, Task, copied_apart, copied_meanwhile
 from harness.texts import Texts
 from harness.verdict.outcome import Text
-from harness.verdict.steps import COMPONENTS
+from lab.loader import INTERFACES
 
 _LONGEST = 60
 """Bytes of the name of a copy, which stands in reports."""
@@ -88,7 +88,7 @@ def target_of(staged: Staged, exercise: int, rules: Rules, place: Path) -> Targe
         raise Unclear(f"left_out.{staged.problem.key}", **staged.problem.params)
     _move_mapped(staged, exercise)
     try:
-        target = submission(staged.folder, exercise, rules.together)
+        target = submission(staged.folder, exercise, rules.together, is_partial=rules.is_partial)
     except Unclear:
         raise
     except BadTarget:
@@ -96,15 +96,12 @@ def target_of(staged: Staged, exercise: int, rules: Rules, place: Path) -> Targe
             raise Unclear("target.left_out", path=staged.name) from None
         raise
     target = replace(target, label=target.label.replace(f"{staged.folder.parent}/", ""))
-    if target.is_our_server and not target.uses:
-        raise BadTarget("target.runs_reference", command=target.label)
-    component = None if not target.uses else ALL if rules.together else COMPONENTS[exercise]
-    return isolated(target, staged, rules, copy_of_kit(place, component))
+    return isolated(target, staged, rules, copy_of_kit(place, target.uses))
 
 
 def for_direct_calls(staged: Staged, rules: Rules, place: Path, cores: list[int]) -> PoolSetting:
     """How the components of a submission are called directly: beside the harness, which calls them."""
-    kit = copy_of_kit(place, ALL)
+    kit = copy_of_kit(place, INTERFACES)
     parts = ("zoo", "bench", "load", "grading")
     isolation = Isolation(
         rules.isolation,

@@ -101,7 +101,7 @@ class Unpacking:
             if is_litter(entry.name) or entry.name in skipped:
                 continue
             if entry.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(top):
-                self._leave("link", path.relative_to(source), leads=os.readlink(path))
+                self._leave("link", path.relative_to(source))
             elif entry.is_dir():
                 self._folder(path, target / _safe(entry.name), top, keeps_libraries, (*above, real))
             elif entry.is_file():
@@ -141,7 +141,7 @@ class Unpacking:
         if self._files > MOST_FILES:
             raise TooMuch(f"{MOST_FILES:,}")
 
-    def _leave(self, key: str, name: object, **more: object) -> None:
+    def _leave(self, key: str, name: object, **more: str) -> None:
         self.left_out.append(Text(key, {"name": one_line(str(name)), **more}))
 
     # --- archives ---------------------------------------------------------------------------------

@@ -205,12 +205,13 @@ def test_other_edits_are_told_and_kept_aside(course: Class) -> None:
 
 def test_grades_that_somebody_changes_meanwhile_are_written_anew(course: Class) -> None:
     """And whoever was judged then is named."""
-    course.grade("--only", "ada", "--exercises", 1)
+    for _ in range(2):  # the second call writes it as it stays
+        course.grade("--only", "ada", "--exercises", 1)
     grade = course.results / "ada.json"
     before = grade.read_bytes()
 
     def change() -> None:
-        grade.write_bytes(before.replace(b'"points": 8', b'"points": 1'))
+        grade.write_bytes(before.replace(b'"points": 8.0', b'"points": 1.0'))
 
     course.meanwhile = change
     course.grade("--only", "bob", "--exercises", 1)
@@ -262,6 +263,62 @@ def test_a_class_may_come_as_one_archive(course: Class, tmp_path: Path) -> None:
     course.results = tmp_path / "all-grades"
     course.grade("--exercises", 1)
     assert sorted(course.played) == ["cleo 1", "dan 1"]
+
+
+def test_an_interrupted_second_judging_takes_nothing_away(course: Class) -> None:
+    """What was not judged anew yet keeps its mark, in the table, too."""
+    course.grade("--exercises", 1)
+
+    def interrupt() -> None:
+        raise asyncio.CancelledError
+
+    course.meanwhile = interrupt
+    assert course.grade("--exercises", 1, "--again").exit_code == 130
+    assert {name: row["ex1"] for name, row in course.rows().items()} == {"ada": "8", "bob": "8"}
+
+
+def test_a_refused_call_leaves_nothing(course: Class, tmp_path: Path) -> None:
+    """No folder for results, least of all in the class."""
+    before = sorted(path.name for path in (tmp_path, course.folder) for path in path.iterdir())
+    for folder in (course.folder / "ada", tmp_path / "nowhere", course.folder / "ada" / "ex1_chat"):
+        course.folder, whole = folder, course.folder
+        assert course.grade().exit_code == 64
+        course.folder = whole
+    assert course.grade("--list", "--exercises", 1).exit_code == 0
+    assert sorted(path.name for path in (tmp_path, course.folder) for path in path.iterdir()) == before
+
+
+def test_the_same_file_twice_is_told(course: Class) -> None:
+    """Byte for byte, if it is neither the handout nor the answer; and what a component has no use for."""
+    mine = SOURCES[1] + b"\n# mine, and sys.modules\n"
+    for name in ("ada", "bob"):
+        write(course.folder, {f"{name}/{COMPONENT[1]}": mine})
+    course.grade("--exercises", 1)
+    assert "the same file as that of bob" in course.rows()["ada"]["attention"]
+    assert "Its code mentions sys.modules" in course.rows()["bob"]["attention"]
+
+
+def test_a_rubric_gives_points_and_judges_nothing(course: Class, tmp_path: Path) -> None:
+    """It is applied to all, whoever is chosen; what it leaves out has no points; the log explains them."""
+    course.outcome = lambda job: Outcome.FAILED if job.exercise == 2 else Outcome.PASSED
+    course.grade("--exercises", "1,2")
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(
+        'exercises = [1]\nhidden = ["1.5"]\n[points]\n"1.4" = 10\n[late]\npoints = 1.5\n'
+        "[late.days]\nada = 2\nnobody = 1\n"
+    )
+    said = course.grade("--rubric", rubric, "--only", "ada").output
+    assert course.played == ["ada 1"], "since a hidden step changes its report"
+    assert "late days to nobody, and nobody has handed in by that name" in said
+    rows = course.rows()
+    assert (rows["ada"]["points"], rows["ada"]["of"], rows["ada"]["penalty"]) == ("11", "14", "3")
+    assert (rows["bob"]["points"], rows["bob"]["of"]) == ("14", "14")
+    log = (course.results / "ada.log").read_text()
+    assert "1.4  passed, 10 of 10" in log
+    assert "late by 2 days: 3 points less" in log
+    assert "Exercise 1 has a hidden test: passed, 2 of 2 points." in log
+    course.grade("--exercises", "1,2")
+    assert course.rows()["ada"]["of"] == "18"
 
 
 def test_no_result_names_a_folder_of_this_machine(course: Class, tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ ODD: dict[str, tuple[Files | Callable[[Path], None], str]] = {
     "a notebook": ({"ada/answers.ipynb": b"{}"}, "answers.ipynb"),
     "another class": ({"ada/rooms.py": b"class Rooms: pass"}, "rooms.py"),
     "an archive that cannot be unpacked": ({"ada/work.rar": b"Rar!"}, "there is only an archive"),
-    "a damaged zip": ({"ada.zip": b"PK\x03\x04 nothing"}, "not all that was handed in"),
-    "a link to the answers": (_link, "not all that was handed in"),
+    "a damaged zip": ({"ada.zip": b"PK\x03\x04 nothing"}, "had to be left out"),
+    "a link to the answers": (_link, "had to be left out"),
 }
 """What cannot be judged before a person has looked: files, and words of the sentence that says so."""
 
