@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import options
-from harness.cli.usage import told, wrong_usage
+from harness.cli.usage import asked_words, told, wrong_usage
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
@@ -164,6 +165,7 @@ def _problems_told(path: Path | None = None) -> Iterator[None]:
 def _grades_in(place: Path) -> dict[str, Grade]:
     """The grades in a folder, at least one. Raises click.UsageError."""
     from harness.grading.kept_grades import kept_grades
+    from harness.grading.result import number
 
     try:
         grades = kept_grades(place)
@@ -171,6 +173,10 @@ def _grades_in(place: Path) -> dict[str, Grade]:
         raise told(Problem("target.unreadable_file", path=place, why=error.strerror)) from error
     if not grades:
         raise told(Problem("usage.export.no_grades", path=place))
+    possible = Counter(number(mark.of) for mark in grades.values())
+    if len(possible) > 1:
+        counts = ", ".join(f"{of} ({count})" for of, count in sorted(possible.items()))
+        echo(asked_words().say("export.uneven", counts=counts), err=True)
     return grades
 
 
