@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import options
-from harness.cli.usage import asked_words, told, wrong_usage
+from harness.cli.usage import told, wrong_usage
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
@@ -58,6 +58,7 @@ def moodle(place: Path, worksheet: Path, out: str | None, scale: bool, lang: str
         result = filled(content, list(grades.values()), texts(lang), is_scaled=scale)
     _write(file, result.data)
     _tell_filled(file, result, lang)
+    _tell_uneven(grades, lang)
 
 
 @click.command()
@@ -91,6 +92,7 @@ def canvas(place: Path, gradebook: Path, assignment: str, out: str | None, lang:
         result = filled(content, list(grades.values()), texts(lang), assignment)
     _write(file, result.data)
     _tell_filled(file, result, lang)
+    _tell_uneven(grades, lang)
 
 
 @click.command("gradescope-csv")
@@ -165,7 +167,6 @@ def _problems_told(path: Path | None = None) -> Iterator[None]:
 def _grades_in(place: Path) -> dict[str, Grade]:
     """The grades in a folder, at least one. Raises click.UsageError."""
     from harness.grading.kept_grades import kept_grades
-    from harness.grading.result import number
 
     try:
         grades = kept_grades(place)
@@ -173,10 +174,6 @@ def _grades_in(place: Path) -> dict[str, Grade]:
         raise told(Problem("target.unreadable_file", path=place, why=error.strerror)) from error
     if not grades:
         raise told(Problem("usage.export.no_grades", path=place))
-    possible = Counter(number(mark.of) for mark in grades.values())
-    if len(possible) > 1:
-        counts = ", ".join(f"{of} ({count})" for of, count in sorted(possible.items()))
-        echo(asked_words().say("export.uneven", counts=counts), err=True)
     return grades
 
 
@@ -215,6 +212,16 @@ def _tell_filled(file: Path, filled: Filled, lang: str) -> None:
             echo(say(f"export.{key}", count=len(names), names=", ".join(names)))
     for note in filled.notes:
         echo(note)
+
+
+def _tell_uneven(grades: Mapping[str, Grade], lang: str) -> None:
+    """Tell it if marks are out of different points: some may not have been judged on all exercises yet."""
+    from harness.grading.result import number
+
+    possible = Counter(number(mark.of) for mark in grades.values())
+    if len(possible) > 1:
+        counts = ", ".join(f"{of} ({count})" for of, count in sorted(possible.items()))
+        echo(texts(lang).say("export.uneven", counts=counts), err=True)
 
 
 def _tell_written(file: Path, grades: Mapping[str, Grade], lang: str) -> None:

@@ -161,7 +161,7 @@ def _grade(listing: Listing, asked: Asked, place: Path, bom: bool, said: Texts) 
     except BrokenPipeError:
         raise  # nobody reads what we print
     except OSError as error:
-        raise wrong_usage("out_not_written", path=error.filename or place, why=error.strerror) from error
+        raise wrong_usage("results_not_written", path=error.filename or place, why=error.strerror) from error
 
 
 def _beside(folder: Path) -> Path:

@@ -60,6 +60,8 @@ def test_a_worksheet_is_filled_in() -> None:
         "Not written, because no row is certainly theirs: a\\x1b[31m\\n.",
         "In the table, but without a submission: Bob =1+1.",
         "Marks are out of 4 points, and the worksheet's maximum is 5: --scale converts them.",
+        "Not everybody can have the same points, so marks may not compare; possible points, and how many have"
+        " them: 4 (2), 5 (1).",
     ]
     assert Path("sheet.csv").read_text(encoding="utf-8") == ENGLISH
     assert "Failed: 1.4: A message was lost" in Path("marks/moodle.csv").read_text(encoding="utf-8")
