@@ -25,7 +25,7 @@ def _is_withheld(step: Mark) -> bool:
 
 
 def _line(step: Mark, said: Texts) -> str:
-    is_told = not step.is_hidden and (_is_withheld(step) or not step.kit_of or not step.title)
+    is_told = not step.is_hidden and (_is_withheld(step) or not step.title)
     why = f": {step.said[0]}" if is_told and step.said else ""
     return said.say(
         "grade.course_step",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -13,14 +14,17 @@ from pathlib import Path
 
 from harness.grading.result import Mark
 from harness.grading.rubric import Check
+from harness.judged.problems import BadTarget, Unclear
 from harness.running.worker import CLEAN_UP_SECONDS
 from harness.submissions.paths import without_paths
 from harness.submissions.submission import Submission
 from harness.texts import Texts
 from harness.verdict.outcome import Outcome
+from harness.verdict.steps import EXERCISES
 from lab.legible import text_of
 
 _FAILED_AT_START = 'failed on setup with "Failed: '
+_OF_PYTEST = re.compile(r"[^\s'\"]*chat-lab-submission-[^/]*/job/")
 _SAID = 300
 """Characters of what a failed test says."""
 
@@ -35,6 +39,12 @@ async def judge_by(check: Check, place: Path, given: Submission, said: Texts) ->
     """The result of the tests in a file: passed if all of them pass."""
     name = check.name or Path(check.file).stem
     mark = Mark(name, Outcome.INCONCLUSIVE, 0, check.points, is_hidden=check.hidden, kit_of=check.points)
+    problems = [each for n in EXERCISES if isinstance(each := given.target(n), BadTarget)]
+    if len(problems) == len(EXERCISES):
+        unclear = next((each for each in problems if isinstance(each, Unclear)), None)
+        mark.verdict = Outcome.INCONCLUSIVE if unclear else Outcome.FAILED
+        mark.said = [_plain((unclear or problems[0]).said_in(said), given)]
+        return mark
     with tempfile.TemporaryDirectory(dir=given.staged.folder.parent) as folder:
         report = Path(folder) / "report.xml"
         try:
@@ -55,11 +65,11 @@ async def judge_by(check: Check, place: Path, given: Submission, said: Texts) ->
     failed = [*at_start, *(each for each in cases if each.find("failure") is not None)]
     if not cases or broken:
         why = _told(broken[0]) if broken else _last(output)
-        mark.said = [said.say("grade.crashed", why=without_paths(why, given.staged, given.place))]
+        mark.said = [said.say("grade.crashed", why=_plain(why, given))]
         return mark
     mark.verdict = Outcome.FAILED if failed else Outcome.PASSED
     mark.points = 0 if failed else check.points
-    said_of = {each.get("name", ""): without_paths(_told(each), given.staged, given.place) for each in failed}
+    said_of = {each.get("name", ""): _plain(_told(each), given) for each in failed}
     mark.said = [f"{name}: {text.replace(_FAILED_AT_START, '')}" for name, text in said_of.items()]
     return mark
 
@@ -93,6 +103,11 @@ async def _run(check: Check, place: Path, given: Submission, report: Path) -> st
 
 def _wish(given: Submission) -> str:
     return "required" if given.rules.isolation == "bubblewrap" else "auto"
+
+
+def _plain(text: str, given: Submission) -> str:
+    """A text without folders of this machine: of the copy, and of the one that pytest has made of it."""
+    return _OF_PYTEST.sub("", without_paths(text, given.staged, given.place))
 
 
 def _told(case: ElementTree.Element) -> str:
