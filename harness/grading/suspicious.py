@@ -24,10 +24,10 @@ def suspicious_words(sources: Iterable[str]) -> list[str]:
 def same_files(sources: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, list[str]]]:
     """Students, with a component and who else has the very same file: not what was handed out or answered."""
     for number, component in COMPONENTS.items():
-        known = {
-            (ROOT / folder / EXERCISES[number] / f"{component}.py").read_text(encoding="utf-8").strip()
-            for folder in ("exercises", "solutions")
-        }
+        given = [
+            ROOT / folder / EXERCISES[number] / f"{component}.py" for folder in ("exercises", "solutions")
+        ]
+        known = {path.read_text(encoding="utf-8").strip() for path in given if path.is_file()}
         groups: dict[str, list[str]] = {}
         for student, files in sources.items():
             if (source := files.get(component, "").strip()) and source not in known:
