@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from harness.judged.bounds import MIB
 from harness.judged.submissions import INSTALLED, is_submission
 from harness.submissions.author import Author
+from harness.submissions.copying import Task, copied_apart
 from harness.submissions.portals import (
     OTHER_SUFFIXES,
     SUFFIXES,
@@ -20,7 +21,7 @@ from harness.submissions.portals import (
     owner_of,
     submitters,
 )
-from harness.submissions.unpack import Task, copied_apart, is_litter
+from harness.submissions.unpack import is_litter
 from harness.texts.problem import Problem
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS

@@ -15,10 +15,10 @@ from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import component_in
 from harness.judged.targets import ROOT, Target, submission
 from harness.running.fork_pool import PoolSetting
+from harness.submissions.copying import Copied, Task, copied_apart, copied_meanwhile
 from harness.submissions.fingerprints import Rules
 from harness.submissions.kit_copy import OF_THE_KIT, copy_of_kit
 from harness.submissions.listing import HandIn
-from harness.submissions.unpack import Copied, Task, copied_apart, copied_meanwhile
 from harness.texts import Texts
 from harness.verdict.outcome import Text
 from lab.loader import INTERFACES

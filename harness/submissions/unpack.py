@@ -7,13 +7,10 @@ written: what tools have installed, and what systems leave beside files.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -22,10 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import msgspec
-from msgspec import Struct
-
-from harness.history.as_json import from_json, to_json
 from harness.judged.bounds import MIB
 from harness.judged.submission_toml import NAME
 from harness.judged.submissions import INSTALLED, OF_ARCHIVES
@@ -37,15 +30,11 @@ MOST_BYTES = 1024 * MIB
 """Bytes of one submission, unpacked."""
 MOST_FILES = 100_000
 _DEEPEST_FOLDER = 100
-_DEEPEST = 3
+DEEPEST = 3
 """Archives in one another."""
 _LONGEST_NAME = 120
 """Bytes of one name: longer ones are cut."""
 _CHUNK = MIB
-_MEMORY = 1024 * MIB
-"""Bytes of memory for all of it."""
-_TOLD = 50
-"""Things left out that are told."""
 _LITTER = {".ds_store", "thumbs.db", "desktop.ini", ".gitignore", ".gitattributes"}
 _CORRUPT = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError)
 """What the libraries raise for archives that are damaged, encrypted, or of a kind that they do not know."""
@@ -63,7 +52,7 @@ def is_litter(name: str) -> bool:
 class Unpacking:
     """The copy of one submission in a folder."""
 
-    def __init__(self, folder: Path, *, deepest: int = _DEEPEST, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, *, deepest: int = DEEPEST, most_bytes: int = MOST_BYTES) -> None:
         self.folder = folder
         self._deepest, self._most_bytes = deepest, most_bytes
         self.left_out: list[Text] = []
@@ -220,100 +209,3 @@ def remove(folder: Path) -> None:
                 if not os.path.islink(path):
                     os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-# --- in a process of its own ----------------------------------------------------------------------
-
-
-class Task(Struct):
-    """What to copy, and where to; `deepest` archives in one another are unpacked."""
-
-    folder: str
-    sources: list[tuple[bytes, str]]
-    """The paths, and what each is called."""
-    deepest: int = _DEEPEST
-    most_bytes: int = MOST_BYTES
-    seconds: float = 60.0
-
-
-class Copied(Struct):
-    """What came of it: what was left out, and why it could not be copied, if so."""
-
-    left_out: list[Text] = []
-    problem: Text | None = None
-
-
-_COMMAND = (sys.executable, "-P", "-m", "harness.submissions.unpack")
-
-
-def copied_apart(task: Task) -> Copied:
-    """Copy in a process with bounds of its own: archives may be made to take all time and memory."""
-    try:
-        done = subprocess.run(_COMMAND, input=to_json(task), capture_output=True, timeout=task.seconds)
-    except subprocess.TimeoutExpired:
-        return _too_slow(task)
-    return _answered(done.stdout)
-
-
-async def copied_meanwhile(task: Task) -> Copied:
-    """The same while other things go on."""
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(task.seconds):
-            output, _ = await process.communicate(to_json(task))
-    except TimeoutError:
-        return _too_slow(task)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return _answered(output)
-
-
-def _too_slow(task: Task) -> Copied:
-    return Copied(problem=Text("too_slow", {"seconds": f"{task.seconds:g}"}))
-
-
-def _answered(output: bytes) -> Copied:
-    """What the process has answered; nothing if its bounds have ended it."""
-    try:
-        return from_json(output, Copied)
-    except msgspec.DecodeError:
-        return Copied(problem=Text("too_much", {"most": f"{_MEMORY // MIB} MiB"}))
-
-
-def _do(task: Task) -> Copied:
-    copy = Unpacking(Path(task.folder), deepest=task.deepest, most_bytes=task.most_bytes)
-    problem = None
-    try:
-        for source, name in task.sources:
-            copy.take(Path(os.fsdecode(source)), name, is_alone=len(task.sources) == 1)
-    except TooMuch as error:
-        problem = Text("too_much", {"most": str(error)})
-    except OSError as error:
-        problem = Text("unreadable", {"why": error.strerror or str(error)})
-    except MemoryError:
-        problem = Text("too_much", {"most": f"{_MEMORY // MIB} MiB"})
-    except Exception as error:  # whatever a library makes of what somebody has handed in
-        problem = Text("unreadable", {"why": f"{type(error).__name__}: {error}"[:200]})
-    return Copied(copy.left_out[:_TOLD], problem)
-
-
-def main() -> None:
-    """Copy what is asked for on standard input, and answer on standard output."""
-    task = from_json(sys.stdin.buffer.read(), Task)
-    if sys.platform != "win32":
-        import resource
-
-        for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, int(task.seconds))):
-            resource.setrlimit(kind, (most, most))
-    sys.stdout.buffer.write(to_json(_do(task)))
-
-
-if __name__ == "__main__":
-    main()

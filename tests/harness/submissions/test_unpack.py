@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.submissions import unpack
-from harness.submissions.unpack import Task, TooMuch, Unpacking, copied_apart
+from harness.submissions.copying import Task, copied_apart
+from harness.submissions.unpack import TooMuch, Unpacking
 from tests.harness.submissions.test_layouts import tarred, write, zipped
 
 
