@@ -10,12 +10,14 @@ import signal
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from pathlib import Path
 
 from harness.grading.result import Mark
 from harness.grading.rubric import Check
 from harness.judged.problems import BadTarget, Unclear
-from harness.running.worker import CLEAN_UP_SECONDS
+from harness.running.cores import stay_on
+from harness.running.worker import end
 from harness.submissions.paths import without_paths
 from harness.submissions.submission import Submission
 from harness.texts import Texts
@@ -86,23 +88,18 @@ async def _run(check: Check, place: Path, given: Submission, report: Path) -> st
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=partial(stay_on, given.cores),
     )
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.send_signal(signal.SIGINT)
-        try:
-            async with asyncio.timeout(CLEAN_UP_SECONDS):
-                await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process, signal.SIGINT)
         raise
     return text_of(output)
 
 
 def _wish(given: Submission) -> str:
-    return "required" if given.rules.isolation == "bubblewrap" else "auto"
+    return {"bubblewrap": "required", "user": "auto", "none": "none"}[given.rules.isolation]
 
 
 def _plain(text: str, given: Submission) -> str:

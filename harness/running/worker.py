@@ -70,15 +70,7 @@ async def run_in_process(job: Job) -> Run:
     try:
         output, errors = await process.communicate(to_json(job))
     except asyncio.CancelledError:
-        # It cleans up after itself; we read what it still writes, or it would block for ever.
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(CLEAN_UP_SECONDS):
-                await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process, signal.SIGTERM)
         raise
     try:
         return from_json(output, Run)
@@ -87,6 +79,18 @@ async def run_in_process(job: Job) -> Run:
             raise WorkerKilled(signal.Signals(-(process.returncode or 0)).name) from error
         said = text_of(errors) or "the worker returned nothing"
         return kit_failed(job.exercise, job.target, job.seed, "live", said)
+
+
+async def end(process: asyncio.subprocess.Process, number: int) -> None:
+    """Ask a process of ours to end, by a signal; it is killed if it takes too long to clean up."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+    try:
+        async with asyncio.timeout(CLEAN_UP_SECONDS):
+            await process.communicate()  # we read what it still writes, or it would block for ever
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def cancel_on_sigterm() -> None:
