@@ -9,7 +9,8 @@ from harness.verdict.outcome import Outcome
 
 def course_points(mark: Grade, said: Texts) -> list[str]:
     """A text with the points of each step, and what was taken off; none if all is as in the kit."""
-    steps = [step for _, part in sorted(mark.parts.items()) for step in part.steps]
+    counted = [part for _, part in sorted(mark.parts.items()) if part.is_counted]
+    steps = [step for part in counted for step in part.steps]
     is_usual = all(step.of == step.kit_of and not _is_withheld(step) for step in steps)
     if is_usual and not mark.checks and not mark.penalty:
         return []

@@ -50,6 +50,9 @@ class Part(Struct):
     fingerprint: str = ""
     """A hash of all that it rests on: it is valid for as long as that stays the same."""
 
+    is_counted: bool = True
+    """Whether the rubric counts this exercise."""
+
     def steps_with(self, verdict: Outcome) -> list[str]:
         """The numbers of the steps that have a verdict."""
         return [mark.step for mark in self.steps if mark.verdict is verdict]
@@ -86,7 +89,7 @@ class Grade(Struct):
 
     def sum_up(self) -> None:
         """Update the sums. There is no final grade as long as any step is open."""
-        parts = self.parts.values()
+        parts = [part for part in self.parts.values() if part.is_counted]
         earned = sum(part.points for part in parts) + sum(mark.points for mark in self.checks)
         self.points = max(earned - self.penalty, 0)
         self.of = sum(part.of for part in parts) + sum(mark.of for mark in self.checks)
@@ -115,7 +118,8 @@ class Grade(Struct):
         return self._steps_with(Outcome.INCONCLUSIVE)
 
     def _steps_with(self, verdict: Outcome) -> list[str]:
-        of_exercises = [s for _, part in sorted(self.parts.items()) for s in part.steps_with(verdict)]
+        counted = [part for _, part in sorted(self.parts.items()) if part.is_counted]
+        of_exercises = [step for part in counted for step in part.steps_with(verdict)]
         return of_exercises + [mark.step for mark in self.checks if mark.verdict is verdict]
 
 

@@ -63,18 +63,19 @@ class Rubric(Struct, frozen=True, forbid_unknown_fields=True):
     def apply(self, mark: Grade, said: Texts) -> None:
         """Give a grade its points, from its verdicts."""
         for exercise, part in mark.parts.items():
-            self._weigh(part, said, counts=exercise in self.exercises)
+            part.is_counted = exercise in self.exercises
+            self._weigh(part, said)
         mark.late_days = self._days(mark)
-        of = sum(part.of for part in mark.parts.values()) + sum(check.of for check in mark.checks)
-        per_day = self.late.points + self.late.percent / 100 * of
+        mark.sum_up()
+        per_day = self.late.points + self.late.percent / 100 * mark.of
         mark.penalty = round(mark.late_days * per_day, 2)
         mark.sum_up()
 
-    def _weigh(self, part: Part, said: Texts, *, counts: bool) -> None:
+    def _weigh(self, part: Part, said: Texts) -> None:
         failed = set(part.steps_with(Outcome.FAILED))
         lacking = sorted(failed & set(self.required))
         for step in part.steps:
-            step.of = self.points.get(step.step, step.kit_of) if counts else 0
+            step.of = self.points.get(step.step, step.kit_of)
             is_earned = step.verdict is Outcome.PASSED and not lacking
             step.points = step.of if is_earned else 0
             step.is_hidden = step.step in self.hidden

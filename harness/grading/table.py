@@ -46,7 +46,10 @@ def table_of(grades: Iterable[Grade], *, with_mark: bool = True) -> str:
                 str(mark.verdict),
                 number(mark.points),
                 number(mark.of),
-                *(number(mark.parts[n].points) if n in mark.parts else "" for n in EXERCISES),
+                *(
+                    number(part.points) if (part := mark.parts.get(n)) and part.is_counted else ""
+                    for n in EXERCISES
+                ),
                 " ".join(mark.failed_steps),
                 " ".join(mark.open_steps),
                 mark.seconds,
