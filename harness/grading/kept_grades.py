@@ -13,7 +13,8 @@ from harness.history.as_json import from_json
 def kept_grades(place: Path) -> dict[str, Grade]:
     """The grades in a folder of results, by the stems of their files' names, in their order.
 
-    They have the exercises that the rubric counts. A file that is no grade is left out. Raises OSError if the folder cannot be read.
+    They have the exercises that the rubric counts. A file that is no grade is left out. Raises OSError if the
+    folder cannot be read.
     """
     found: dict[str, Grade] = {}
     for path in sorted(each for each in place.iterdir() if each.suffix == ".json"):
