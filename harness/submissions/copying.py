@@ -84,7 +84,8 @@ def _answered(output: bytes) -> Copied:
         return Copied(problem=Text("too_much", {"most": f"{_MEMORY // MIB} MiB"}))
 
 
-def _do(task: Task) -> Copied:
+def copied(task: Task) -> Copied:
+    """Copy what is asked for, in this process."""
     copy = Unpacking(Path(task.folder), deepest=task.deepest, most_bytes=task.most_bytes)
     problem = None
     try:
@@ -109,7 +110,7 @@ def main() -> None:
 
         for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, int(task.seconds))):
             resource.setrlimit(kind, (most, most))
-    sys.stdout.buffer.write(to_json(_do(task)))
+    sys.stdout.buffer.write(to_json(copied(task)))
 
 
 if __name__ == "__main__":

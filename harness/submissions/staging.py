@@ -19,6 +19,7 @@ from harness.submissions.copying import Copied, Task, copied_apart, copied_meanw
 from harness.submissions.fingerprints import Rules
 from harness.submissions.kit_copy import OF_THE_KIT, copy_of_kit
 from harness.submissions.listing import HandIn
+from harness.submissions.unpack import encodable
 from harness.texts import Texts
 from harness.verdict.outcome import Text
 from lab.loader import INTERFACES
@@ -60,7 +61,7 @@ async def stage_meanwhile(hand_in: HandIn, place: Path, slot: int, mapped: dict[
 def _prepared(hand_in: HandIn, place: Path) -> tuple[str, Task]:
     """The name of a copy, and what is to be copied."""
     name = re.sub(r"[^\w.@+ -]", "_", hand_in.name).strip()
-    name = name if name.strip(". ") and name != "home" else f"_{name}_"
+    name = encodable(name if name.strip(". ") and name != "home" else f"_{name}_")
     while len(name.encode()) > _LONGEST:
         name = name[:-1]
     (place / "home").mkdir()

