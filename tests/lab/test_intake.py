@@ -402,7 +402,7 @@ async def test_stalled_replays_share_their_memory(tmp_path: Path) -> None:
     """What waits for readers of old messages is bounded for all together: who waits longest has to go."""
     await fill(tmp_path, [message(number, content="x" * 60_000) for number in range(1, 301)])
     async with serving(tmp_path) as server:
-        server.replays._most = 6_000_000
+        server.replays._most = 2_000_000
         readers = [Mute(server.port, f"user{number}") for number in range(4)]
         for each in readers:
             await each.__aenter__()
@@ -410,7 +410,7 @@ async def test_stalled_replays_share_their_memory(tmp_path: Path) -> None:
             for each in readers:
                 await each.send("join", room="r", since=0)
             await eventually(lambda: len(server._sessions) < 4)
-            await eventually(lambda: sum(server.replays._sizes.values()) <= 6_000_000)
+            await eventually(lambda: sum(server.replays._sizes.values()) <= 2_000_000)
         finally:
             for each in readers:
                 await each.__aexit__(None, None, None)
