@@ -287,7 +287,8 @@ def test_a_model_answer_is_judged(tmp_path: Path) -> None:
     """By the kit itself: exercise 1 has its 8 points, and a student's file is written to by nobody."""
     made = Autograder(tmp_path, {1: []})
     made.settings["command"] = [sys.executable, "-P", "-m", "harness.cli.main"]
-    shutil.copytree(ROOT / "solutions" / "ex1_chat", made.place.submission / "ex1_chat")
+    (made.place.submission / "ex1_chat").mkdir()
+    shutil.copy(ROOT / "solutions" / "ex1_chat" / "pubsub.py", made.place.submission / "ex1_chat")
     (made.place.submission / "pubsub.py").unlink()
     final = made.judge()
     assert final["output"] == "8 of 8 points."
