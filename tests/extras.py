@@ -8,6 +8,8 @@ import shutil
 
 import pytest
 
+from harness.judged.isolation_trial import NoIsolation, find_isolation
+
 
 def needs_module(name: str, extra: str) -> None:
     """Skip the test (in CI: fail it) unless the module of an extra is installed."""
@@ -22,6 +24,14 @@ def needs_program(*names: str, hint: str) -> str:
         _missing(f"there is no {' or '.join(names)}: {hint}")
     assert found is not None
     return found
+
+
+def needs_isolation() -> None:
+    """Skip the test (in CI: fail it) unless code can be isolated by bubblewrap."""
+    try:
+        find_isolation("required")
+    except NoIsolation as error:
+        _missing(str(error))
 
 
 def _missing(reason: str) -> None:

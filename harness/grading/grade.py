@@ -101,13 +101,11 @@ async def _judge(given: Submission, exercise: int, texts: Texts, is_hurried: boo
 def _nothing(given: Submission, exercise: int, problem: BadTarget, texts: Texts) -> Part:
     """The result where nothing can be judged: open if a person has to look, else no points."""
     said = without_paths(problem.said_in(texts), given.staged, given.place)
-    is_whole_server = bool(list(given.staged.folder.rglob(NAME)))
+    is_whole_server = any(given.staged.folder.rglob(NAME))
     component = None if is_whole_server else _alone(exercise, given.rules)
     if isinstance(problem, Unclear):
         return _open(exercise, component, texts.say("grade.unclear", why=said))
-    why = texts.say("grade.nothing", why=said)
-    steps = _steps(exercise, component, Outcome.FAILED, why)
-    return Part(Outcome.FAILED, 0, _possible(exercise, component), 0.0, steps, why, why + "\n")
+    return _unplayed(exercise, component, Outcome.FAILED, texts.say("grade.nothing", why=said))
 
 
 def _unknown_program(runs: list[Run]) -> str | None:
@@ -180,17 +178,16 @@ def _mark(step: dict[str, Any]) -> Mark:
     return Mark(step["step"], verdict, step["points"], of, step["title"], said, names, kit_of=of)
 
 
-def _steps(exercise: int, component: str | None, verdict: Outcome, why: str) -> list[Mark]:
-    """The marks of an exercise that was not played."""
-    worth = {step: points_for(step, component) for step in steps_of(exercise)}
-    return [Mark(step, verdict, 0, of, "", [why], kit_of=of) for step, of in worth.items()]
-
-
 def _open(exercise: int, component: str | None, problem: str) -> Part:
     """A part without a verdict on any step of its exercise."""
-    steps = _steps(exercise, component, Outcome.INCONCLUSIVE, problem)
-    possible = _possible(exercise, component)
-    return Part(Outcome.INCONCLUSIVE, 0, possible, 0.0, steps, problem, problem + "\n")
+    return _unplayed(exercise, component, Outcome.INCONCLUSIVE, problem)
+
+
+def _unplayed(exercise: int, component: str | None, verdict: Outcome, problem: str) -> Part:
+    """The part of an exercise that was not played, with the same verdict on all of its steps."""
+    worth = {step: points_for(step, component) for step in steps_of(exercise)}
+    steps = [Mark(step, verdict, 0, of, "", [problem], kit_of=of) for step, of in worth.items()]
+    return Part(verdict, 0, sum(worth.values()), 0.0, steps, problem, problem + "\n")
 
 
 def _failed(exercise: int, component: str | None, details: str, texts: Texts) -> Part:
@@ -203,10 +200,6 @@ def _failed(exercise: int, component: str | None, details: str, texts: Texts) ->
 def _alone(exercise: int, rules: Rules) -> str | None:
     """The component that is judged, if it is judged alone."""
     return None if rules.together else COMPONENTS[exercise]
-
-
-def _possible(exercise: int, component: str | None) -> int:
-    return sum(points_for(step, component) for step in steps_of(exercise))
 
 
 async def grade(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -88,8 +89,12 @@ def with_own_folders(isolation: Isolation | None, folders: Sequence[Path]) -> Is
     return replace(isolation, writes=(*isolation.writes, *map(str, folders)))
 
 
+@cache
 def _threads_of_ours() -> int:
-    """How many threads our user has on this machine, which older systems count against the limit, too."""
+    """How many threads our user has on this machine, which older systems count against the limit, too.
+
+    Once in a process: each start of a server waits for it.
+    """
     if sys.platform != "linux":
         return _PROCESSES
     count, user = 0, os.getuid()

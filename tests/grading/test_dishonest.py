@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.grading.kept_grades import kept_grades
-from harness.judged.isolation_trial import NoIsolation, find_isolation
 from harness.submissions.fingerprints import hash_of_kit
 from harness.verdict.outcome import Outcome
+from tests.extras import needs_isolation
 from tests.grading.dishonest import DISHONEST, make
 
 CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
@@ -23,12 +22,7 @@ OPEN = {"links-to-the-answers", "links-to-a-neighbour"}
 @pytest.mark.live
 def test_nobody_is_paid_for_a_trick(tmp_path: Path) -> None:
     """With bubblewrap: each has no points, the honest one beside them has all, and the kit is as it was."""
-    try:
-        find_isolation("required")
-    except NoIsolation as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    needs_isolation()
     make(tmp_path / "class")
     before = hash_of_kit()
     done = subprocess.run(

@@ -17,6 +17,7 @@ from harness.judged.isolation import Isolation
 from harness.judged.isolation_trial import NoIsolation, find_isolation
 from harness.judged.process import ServerProcess
 from harness.judged.targets import ROOT, CommandNotFound
+from tests.extras import needs_isolation
 
 APART = Isolation("bubblewrap", hides=tuple(str(ROOT / name) for name in ("lab", "harness", "solutions")))
 
@@ -24,12 +25,16 @@ APART = Isolation("bubblewrap", hides=tuple(str(ROOT / name) for name in ("lab",
 @pytest.fixture(autouse=True)
 def _is_there() -> None:
     """Bubblewrap, which CI has."""
-    try:
-        find_isolation("required")
-    except NoIsolation as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    needs_isolation()
+
+
+def ended(process: ServerProcess) -> None:
+    """Wait until nothing of it is left, and let go of it."""
+    deadline = time.monotonic() + 30
+    while not process.is_gone:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
 
 
 def printed(tmp_path: Path, code: str, isolation: Isolation = APART) -> str:
@@ -39,11 +44,7 @@ def printed(tmp_path: Path, code: str, isolation: Isolation = APART) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": "/tmp"}
     log = tmp_path / "log" / "output.txt"
     process = ServerProcess([sys.executable, "-c", code], tmp_path / "log", environment, log, 0, shown)
-    deadline = time.monotonic() + 30
-    while not process.is_gone:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
+    ended(process)
     return log.read_text()
 
 
@@ -162,11 +163,7 @@ def test_a_program_that_it_does_not_see_is_told(tmp_path: Path) -> None:
         ServerProcess([str(tool)], tmp_path / "tools", {"PATH": os.environ["PATH"]}, log, 0, APART)
     shown = replace(APART, shows=(str(tool.parent),))
     process = ServerProcess([str(tool)], tool.parent, {"PATH": os.environ["PATH"]}, log, 0, shown)
-    deadline = time.monotonic() + 30
-    while not process.is_gone:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
+    ended(process)
     assert process.tail() == ["hello"]
 
 
@@ -198,11 +195,7 @@ for place in ({str(log)!r}, {str(log.with_name("output-2.txt"))!r}):
     isolation = replace(APART, writes=(str(log.parent / "data"),))
     command = [sys.executable, "-c", code]
     process = ServerProcess(command, log.parent / "data", {"PATH": os.environ["PATH"]}, log, 0, isolation)
-    deadline = time.monotonic() + 30
-    while not process.is_gone:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
+    ended(process)
     assert process.tail() == ["hello"]
     assert sorted(path.name for path in log.parent.iterdir()) == ["data", "output.txt"]
     assert not log.is_symlink()
