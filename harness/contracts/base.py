@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from os import getpid  # the real one: a simulated host has a number of its own
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from harness.contracts.node.errors import NodeError
 from harness.contracts.result import Breach
 from harness.history.calls import Calls, said_by
 from harness.history.events import Called
@@ -68,6 +70,8 @@ class Stage:
         """The simulated host that it is played on."""
         self.folder = folder
         """Where files can be made; the caller removes it."""
+        self.pid = getpid()
+        """The process that the component runs in."""
         self.before_call: Callable[[], None] = lambda: None
         """Called when a call begins, and is in the history."""
         self.never = NEVER_REALLY if host is None else NEVER
@@ -150,7 +154,8 @@ class Stage:
 
         `unknown` is what the call was given and is not there, so that it has nothing to do but return `owed`.
         """
-        shown, where = self.calls.raised(error), raised_where(error)
+        shown = self.calls.raised(error)
+        where = error.place if isinstance(error, NodeError) else raised_where(error)
         variant = variant or next((key for key, text in _ERRORS if text.search(shown)), "")
         params = {"call": call, "error": shown, "where": where}
         missed = next((each for each in unknown if _is_missed(error, each)), None)
@@ -184,6 +189,8 @@ def _hidden_method(instance: object) -> str:
 
 def _is_missed(error: BaseException, thing: object) -> bool:
     """Whether it was raised because this is not in a dictionary, a set or a list."""
+    if isinstance(error, NodeError):
+        return error.is_of_undefined
     if isinstance(error, KeyError):
         return len(error.args) == 1 and type(error.args[0]) is type(thing) and error.args[0] == thing
     return said_by(error) == "list.remove(x): x not in list" and not isinstance(thing, str)

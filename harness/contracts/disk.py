@@ -26,6 +26,7 @@ try:
     from resource import setrlimit as _setrlimit
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+_prlimit: Any = getattr(resource, "prlimit", None)  # Linux has it
 
 _TURNS = 5
 """Iterations of the event loop before a write by another thread."""
@@ -88,22 +89,48 @@ class Watch:
 
 
 @contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """A context in which no file of this process can grow beyond the largest one in `folder`.
+def full(folder: Path, pid: int = 0) -> Iterator[None]:
+    """A context in which no file of a process, this one by default, can grow beyond the largest in `folder`.
 
     The system enforces it, for code in C too, much like a full disk. On a system without such a limit,
     nothing happens.
     """
-    if resource is None:
+    limit = _limit_of(pid)
+    if limit is None:
         yield
         return
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    soft, hard = _getrlimit(resource.RLIMIT_FSIZE)
-    _setrlimit(resource.RLIMIT_FSIZE, (max(sizes, default=0), hard))
+    soft, hard = limit()
+    limit((max(sizes, default=0), hard))
     try:
         yield
     finally:
-        _setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with suppress(ProcessLookupError):  # it was ended meanwhile
+            limit((soft, hard))
+
+
+def _limit_of(pid: int) -> Callable[..., tuple[int, int]] | None:
+    """Gets and sets how large the files of a process may grow; None where that cannot be done."""
+    if resource is None or (pid and _prlimit is None):
+        return None
+    if pid:
+        return lambda *limits: _prlimit(pid, resource.RLIMIT_FSIZE, *limits)
+
+    def own(*limits: tuple[int, int]) -> tuple[int, int]:
+        before = _getrlimit(resource.RLIMIT_FSIZE)
+        for each in limits:
+            _setrlimit(resource.RLIMIT_FSIZE, each)
+        return before
+
+    return own
+
+
+_watches: list[Watch] = []
+
+
+def current() -> Watch | None:
+    """The watch of this moment, for writes that another process tells us of."""
+    return _watches[-1] if _watches else None
 
 
 @contextmanager
@@ -150,6 +177,8 @@ def watched(watch: Watch) -> Iterator[None]:
         for name in _AFTERWARDS:
             if hasattr(os, name):
                 patches.enter_context(mock.patch.object(os, name, afterwards(getattr(os, name))))
+        _watches.append(watch)
+        patches.callback(_watches.remove, watch)
         yield
 
 

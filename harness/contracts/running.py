@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,6 +26,9 @@ from msgspec.structs import replace
 
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
+from harness.contracts.node.channel import Channel, find_node
+from harness.contracts.node.component import NodeComponent
+from harness.contracts.node.errors import Ended, NodeError
 from harness.contracts.result import Breach, Played
 from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
 from harness.verdict.causes import LONG_BLOCK
@@ -86,6 +90,8 @@ class Subject:
     folder: Path
     seed: str = ""
     watched: Watched = _UNWATCHED
+    channel: Channel | None = None
+    """The Node process that runs it; None if it is in Python."""
 
 
 def play_contract(
@@ -101,6 +107,8 @@ def play_contract(
     Files are made in `folder`, and not always removed. The same file and seed give the same result.
     """
     subject = Subject(component, where, folder, seed, watched)
+    if where.endswith(".js"):
+        return _play_in_node(subject)
     played = play_in_virtual_time(subject)
     is_race_hidden = played.threads > 1 and not played.found
     if is_race_hidden or (played.lacking not in ("", "crash") and not played.found):
@@ -108,11 +116,21 @@ def play_contract(
     return played
 
 
+def _play_in_node(subject: Subject) -> Played:
+    """Play a compiled component, in a Node process of its own."""
+    channel = Channel(find_node())
+    try:
+        return play_in_virtual_time(replace_in(subject, channel=channel))
+    finally:
+        channel.close()
+
+
 def play_in_virtual_time(subject: Subject) -> Played:
     """Play it on a simulated host. If the component does what is not simulated, the result is `lacking`."""
     began = perf_counter()
     simulator = Simulator(f"contract/{subject.component}/{subject.seed}", NEW_YEAR)
-    series = _Series(subject, process_time, MOST_SECONDS)
+    channel = subject.channel
+    series = _Series(subject, lambda: process_time() + (channel.cpu if channel else 0.0), MOST_SECONDS)
 
     async def main() -> Host:
         host = series.host = simulator.host("component")
@@ -133,7 +151,7 @@ def play_in_virtual_time(subject: Subject) -> Played:
     elif not series.is_over:
         series.ended("call_ends", "", "")
     result.threads = host.most_threads
-    result.output = host.lines()[-12:]
+    result.output = channel.printed() if channel else host.lines()[-12:]
     result.seconds = perf_counter() - began
     return result
 
@@ -188,9 +206,13 @@ class _Series:
     def run(self) -> None:
         """Play until each step has a breach, all plans were played, or the time is over."""
         try:
-            self._component = Component(self.result.component, self._subject.where)
+            self._component = self._loaded()
         except ComponentError as error:
             self.result.problem = str(error)
+            self.is_over = True
+            return
+        except Ended as ended:
+            self._has_ended(ended)
             self.is_over = True
             return
         try:
@@ -209,6 +231,15 @@ class _Series:
             told = [str(each.params.get("where")) for each in self._found.values()]
             places = [where for where in self._slept if where not in told]
             self.result.notes += [("sleeps", {"where": where}) for where in places[:1]]
+
+    def _loaded(self) -> Component | NodeComponent:
+        """The component. Raises ComponentError, or Ended."""
+        name, where, channel = self.result.component, self._subject.where, self._subject.channel
+        if channel is None:
+            return Component(name, where)
+        channel.on_unhandled = self._unhandled
+        channel.play(self._subject.seed, self._subject.folder)
+        return NodeComponent(channel, name, where)
 
     def _plans(self) -> Iterator[Plan]:
         for size in self._contract.SIZES:
@@ -233,6 +264,8 @@ class _Series:
         self._blocked = (0, ""), 0.0
         if self.host is not None:
             self.host.on_block = self.blocked
+        if self._subject.channel is not None:
+            self._begin_in_node(self._subject.channel, plan, stage)
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -260,10 +293,36 @@ class _Series:
                 self.ended("call_ends", "loop", "")  # who else would stop our event loop, or close it?
         except asyncio.CancelledError:
             self.ended("call_ends", "loop", "")
+        except Ended as ended:
+            self._has_ended(ended)
         self.result.plays += 1
         self.result.calls += stage.calls.made
         collect_much_garbage()
         return stage
+
+    def _begin_in_node(self, channel: Channel, plan: Plan, stage: Stage) -> None:
+        if channel.ended is not None:
+            return
+        stage.pid, host = channel.pid, stage.host
+        if host is not None:
+            channel.on_synced = lambda inode, size: host.synced.update({inode: size})
+        channel.play(plan.seed, stage.folder)
+
+    def _has_ended(self, ended: Ended) -> None:
+        """Node runs no more: nothing else is played."""
+        self._hangs = True
+        if ended.why == "ended":
+            self.ended("call_ends", "", ended.place)
+        else:
+            variant = "memory" if ended.why == "memory" else "" if ended.place else "unknown"
+            self.ended("call_hangs", variant, ended.place)
+
+    def _unhandled(self, error: NodeError) -> None:
+        """Record that nobody handles a rejection: it ends a server."""
+        if self._stage is not None:
+            call, step, duty = self._last_call()
+            params = {"call": call, "where": error.place, "error": self._stage.calls.raised(error)}
+            self._stage.breach(step, "call_ends", duty, "unhandled", **params)
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
         """The same breach, in a minimal play; what is not needed for it is no part of its variant either."""
@@ -365,4 +424,4 @@ def _is_from_contract(error: BaseException) -> bool:
 
 def _is_from_component(error: BaseException) -> bool:
     """Whether the traceback contains code that is neither a library's nor the harness's."""
-    return any(not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+    return isinstance(error, NodeError) or any(not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__))

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from errno import ENAMETOOLONG
+from errno import ENAMETOOLONG, ENOENT
 from os import getpid  # the real one: a simulated host has a number of its own
 from pathlib import Path
 from random import Random
@@ -325,7 +325,7 @@ class _Play:
             case "full":
                 # A save may raise; if it returns, it has saved. After that, the store is not judged.
                 self._is_full = True
-                with full(self._data):
+                with full(self._data, self._stage.pid if self._stage.pid != getpid() else 0):
                     is_back = await self._save_all(act.saves)
                 if is_back:
                     with contextlib.suppress(Exception):
@@ -437,7 +437,7 @@ class _Play:
     async def _close(self) -> None:
         await self._call("4.2", "close", self._store.close)
         with contextlib.suppress(psutil.Error):
-            mine = [Path(each.path) for each in psutil.Process(getpid()).open_files()]
+            mine = [Path(each.path) for each in psutil.Process(self._stage.pid).open_files()]
             still_open = [path.name for path in mine if path.is_relative_to(self._data)]
             if still_open and not self._is_over:
                 self._stage.breach(
@@ -462,7 +462,7 @@ class _Play:
                 self._stage.notes.append(("long_names", {"letters": MAX_NAME}))
             else:
                 duty = f"MessageStore.{'__init__' if shown else method}"
-                is_no_folder = not self._data.exists() and type(error).__name__ in _NO_FOLDER
+                is_no_folder = not self._data.exists() and _is_no_folder(error)
                 self._stage.raised(
                     step, duty, what, error, "no_folder" if is_no_folder else "",
                     unknown=self._unknown(method, args), owed=_NOTHING.get(method, ""),
@@ -827,8 +827,6 @@ def _copy_folder(folder: Path, path: Path) -> None:
 
 _UNREAD = {"store_missing": "store_missing_unread", "store_last": "store_last_unread"}
 """These mistakes, where nothing at all is there after a restart."""
-_NO_FOLDER = ("FileNotFoundError", "OperationalError")
-"""Exceptions, SQLite's too, of whoever opens a file in a folder that does not exist."""
 _RAISED = object()
 
 
@@ -862,6 +860,12 @@ def _likely_mistake(method: str, got: Any, owed: Any) -> str:
     if sorted(numbers, key=str) == sorted(due, key=str):
         return "store_disorder"
     return "store_missing" if set(due) - set(numbers) else "store_too_many"
+
+
+def _is_no_folder(error: BaseException) -> bool:
+    """Whether somebody has opened a file in a folder that does not exist; SQLite says so in its own way."""
+    is_missing = isinstance(error, OSError) and error.errno == ENOENT
+    return is_missing or type(error).__name__ == "OperationalError"
 
 
 def _difference(got: Message, owed: Message) -> dict[str, str]:

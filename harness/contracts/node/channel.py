@@ -1,0 +1,438 @@
+"""The Node process that runs a component, and the turns that we take with it: see `__init__.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from os import read as _read  # the real ones, also on a simulated host
+from os import write as _write
+from pathlib import Path
+from select import POLLIN
+from select import poll as _poll
+from typing import Any
+
+import msgspec
+import psutil
+
+from harness.contracts import disk
+from harness.contracts.node.errors import Ended, NodeError, error_of
+from harness.contracts.node.values import Decoder, encoded
+from harness.history.source_files import line_of
+from lab.interfaces import StoreError
+
+_HERE = Path(__file__).parent
+_HEAP = 192
+"""Mebibytes that the component's objects may take in Node."""
+BUSY_SECONDS = 2.0
+"""Of processor time in one turn, after which it is an endless loop: a turn takes milliseconds."""
+BLOCKED_SECONDS = 6.0
+"""For which it may sleep in one turn, likewise."""
+_LOOK_SECONDS = 0.1
+_PIECE = 256 * 1024
+_LARGEST = 64 * 1024 * 1024
+"""Bytes of one message: the component's values have limits of their own."""
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Channel:
+    """A Node process and what we know of it. `node` is the program; `now` is the time of day, in seconds."""
+
+    def __init__(self, node: str) -> None:
+        self.cpu = 0.0
+        """Seconds of processor time that it has taken."""
+        self.ended: Ended | None = None
+        self.on_unhandled: Callable[[NodeError], None] = lambda error: None
+        """Called with each rejection that nobody handles: it ends a server."""
+        self.on_synced: Callable[[int, int], None] = lambda inode, size: None
+        """Called with an inode, and how many bytes of it are safe."""
+        self.decode = Decoder(lambda number: self._stand_ins[number])
+        self.is_reacting: Callable[[Any], bool] = lambda thing: bool(getattr(thing, "reactions", ()))
+        """Whether a member calls the component when it is sent something."""
+        self._stand_ins: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}  # of stand-ins, by the `id` of the object
+        self._results: dict[int, Any] = {}
+        self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._callers: dict[int, contextvars.Context] = {}
+        self._errors: list[BaseException] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last = self._depth = self._play = 0
+        self._begin(node)
+
+    # --- the process ------------------------------------------------------------------------------
+
+    def _begin(self, node: str) -> None:
+        theirs, self._output = os.pipe()
+        self._input, ours = os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
+        options = ["--no-warnings", "--experimental-vm-modules", f"--max-old-space-size={_HEAP}"]
+        self._process = subprocess.Popen(
+            ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", node, *options, str(_HERE / "host.mjs")],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=(theirs, ours),
+        )
+        os.close(theirs)
+        os.close(ours)
+        self._lines: deque[bytes] = deque()
+        self._rest: list[bytes] = []  # of a line that has not ended
+        self._size = 0
+        self._watched = psutil.Process(self._process.pid)
+        self._share_a_core()
+        self._poll = _poll()
+        self._poll.register(self._input, POLLIN)
+
+    def _share_a_core(self) -> None:
+        """Run both of us on one processor core: one of us always waits for the other, and is woken faster."""
+        with contextlib.suppress(AttributeError, OSError):  # Linux has it
+            cores = sorted(os.sched_getaffinity(0))
+            chosen = {cores[os.getpid() % len(cores)]}
+            for pid in (0, self._process.pid):
+                os.sched_setaffinity(pid, chosen)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(OSError):
+            os.close(self._output)
+        with contextlib.suppress(OSError):
+            os.close(self._input)
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def printed(self) -> list[str]:
+        """The lines that it has printed, the last ones."""
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), 20_000, max(size - 20_000, 0)).decode(errors="replace")
+        return [line for line in text.split("\n") if line.strip()][-12:]
+
+    # --- what contracts ask for ---------------------------------------------------------------------
+
+    def play(self, seed: str, root: Path) -> None:
+        """Begin a play: all that was made before is gone."""
+        self._stand_ins, self._numbers, self._results, self._futures = {}, {}, {}, {}
+        self._callers, self._errors, self.decode = {}, [], Decoder(lambda number: self._stand_ins[number])
+        self._play += 1
+        self._turn({"op": "play", "seed": hash_of(seed), "root": str(root)})
+
+    def load(self, file: Path, component: str) -> int:
+        """Evaluate the component's module anew; returns its number. Raises NodeError."""
+        return int(self._ask({"op": "load", "file": str(file), "component": component})["items_or_value"])
+
+    def make(self, module: int, args: list[Any]) -> int:
+        """A new instance of its class; returns its number. Raises what the constructor has thrown."""
+        number = self._next()
+        self._ask({"op": "make", "module": module, "args": args, "cwd": os.getcwd()}, number)
+        return number
+
+    def call(self, on: int, method: str, args: list[Any]) -> Any:
+        """Call a method that returns at once. Raises what it has thrown."""
+        return self._ask({"op": "call", "on": on, "method": method, "args": args})
+
+    async def call_later(self, on: int, method: str, args: list[Any]) -> Any:
+        """Call a method that returns a promise, and wait for it."""
+        number = self._next()
+        future = self._futures[number] = asyncio.get_running_loop().create_future()
+        self._turn({"op": "call", "on": on, "method": method, "args": args, "isLater": True, "id": number})
+        return await future
+
+    def array(self, number: int, *, is_cleared: bool = False) -> list[Any]:
+        """What an array that was returned holds now; with `is_cleared`, after it was made empty."""
+        asked = {"op": "array", "array": number, "isCleared": is_cleared}
+        return list(self._ask(asked)["items_or_value"])
+
+    def stand_in(self, kind: str, thing: Any) -> dict[str, Any]:
+        """What stands for an object of ours in a message."""
+        number = self._numbers.get(id(thing))
+        if number is None:
+            number = self._numbers[id(thing)] = len(self._stand_ins) + 1
+            self._stand_ins[number] = thing
+        return {"$": "stand-in", "kind": kind, "id": number}
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self._last += 1
+        return self._last
+
+    def _ask(self, message: dict[str, Any], number: int | None = None) -> Any:
+        """Take a turn, and return the result of what was asked for."""
+        number = number or self._next()
+        self._turn({**message, "id": number})
+        while number not in self._results:
+            self._take()
+        result = self._results.pop(number)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _turn(self, message: dict[str, Any]) -> None:
+        """Send a message, and do what comes back until Node is idle. Within a turn, only send it."""
+        number = message.get("id")
+        if number is not None:
+            self._callers[number] = contextvars.copy_context()
+        self._send(message)
+        if self._depth == 0:
+            self._depth += 1
+            try:
+                while self._take():
+                    pass
+            finally:
+                self._depth -= 1
+
+    def _take(self) -> bool:
+        """Do what the next message says; False if it says that Node is idle."""
+        message = self._receive()
+        match message["do"]:
+            case "idle":
+                self.cpu = message["cpu"]
+                return False
+            case "result":
+                self._result(message)
+            case "tell":
+                self._answer(message)
+            case "call":
+                self._send({"op": "return", **self._answer(message)})
+            case "begin":
+                self._begin_task(message)
+            case "timer":
+                self._set_timer(message)
+            case "wrote":
+                self._wrote(message)
+                self._send({"op": "return"})
+            case "synced":
+                self.on_synced(message["inode"], message["size"])
+            case "unhandled":
+                self.on_unhandled(self._error(message["error"]))
+            case "ended":
+                raise self._has_ended(Ended("ended", message["by"], place_of(message["where"])))
+        return True
+
+    def _result(self, message: dict[str, Any]) -> None:
+        number = message["id"]
+        value: Any
+        if "error" in message:
+            value = self._error(message["error"])
+        else:
+            got = message["value"]
+            is_array = isinstance(got, dict) and got.get("$") == "array"
+            value = {"items_or_value": got["items"] if is_array else got, "array": got["id"] if is_array else None}
+        future = self._futures.pop(number, None)
+        if future is None:
+            self._results[number] = value
+        elif not future.done() and not future.get_loop().is_closed():
+            if isinstance(value, BaseException):
+                future.set_exception(value)
+            else:
+                future.set_result(value)
+
+    # --- what the component asks for ----------------------------------------------------------------
+
+    def _context(self, message: dict[str, Any]) -> contextvars.Context:
+        """That of the call on whose behalf something happens: the recorded calls name it."""
+        return self._callers.get(message["caller"] or 0) or contextvars.copy_context()
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        thing = self._stand_ins[message["on"]]
+        depth, context = self._depth, self._context(message).copy()
+        try:
+            return {"value": context.run(self._served, thing, message["method"], message["args"])}
+        except Exception as error:
+            return {"error": self._told(error)}
+        finally:
+            self._depth = depth
+
+    def _served(self, thing: Any, method: str, args: list[Any]) -> Any:
+        """Call a method of a stand-in for the component: its result, or a coroutine for it."""
+        decode = self.decode
+        match method:
+            case "send":
+                return thing.send(decode.frame(args[0]))
+            case "publish":
+                return thing.publish(decode.value(args[0]), decode.frame(args[1]))
+            case "save":
+                return thing.save(decode.messages(args[0]))
+            case "members":
+                return [self.stand_in("member", each) for each in thing.members(decode.value(args[0]))]
+        return getattr(thing, method)(*(decode.value(each) for each in args))
+
+    def _begin_task(self, message: dict[str, Any]) -> None:
+        play = self._play
+
+        async def serve() -> None:
+            try:
+                value = self._served(self._stand_ins[message["on"]], message["method"], message["args"])
+                answer = {"value": self.encode(await value)}
+            except Exception as error:
+                answer = {"error": self._told(error)}
+            if self.ended is None and self._play == play:
+                self._turn({"op": "settle", "id": message["id"], **answer})
+
+        task = asyncio.get_running_loop().create_task(serve(), context=self._context(message).copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def encode(self, value: Any) -> Any:
+        """A value for the component, which it may give back."""
+        self.decode.keep(value)
+        return encoded(value)
+
+    def _set_timer(self, message: dict[str, Any]) -> None:
+        play = self._play
+
+        def fire() -> None:
+            if self.ended is None and self._play == play:
+                self._turn({"op": "timer", "id": message["id"]})
+
+        with contextlib.suppress(RuntimeError):  # no loop runs between two plays
+            asyncio.get_running_loop().call_later(message["milliseconds"] / 1000, fire)
+
+    def _wrote(self, message: dict[str, Any]) -> None:
+        watch = disk.current()
+        if watch is None:
+            return
+        size, path = message["size"], Path(message["path"])
+        if path.is_relative_to(watch.folder):
+            with watch.lock:
+                watch.look(None if size is None else disk.Written(path, message["start"], size))
+
+    # --- errors -----------------------------------------------------------------------------------
+
+    def _error(self, told: dict[str, Any]) -> BaseException:
+        """The exception for an error of the component's; our own one if it was ours first."""
+        if told.get("id") is not None:
+            return self._errors[told["id"]]
+        return error_of(told, place_of(told["where"]))
+
+    def _told(self, error: Exception) -> dict[str, Any]:
+        """An exception of ours, for the component."""
+        self._errors.append(error)
+        kind = "StoreError" if isinstance(error, StoreError) else type(error).__name__
+        number = error.errno if isinstance(error, OSError) else None
+        code = errno.errorcode.get(number or 0, "")
+        return {
+            "kind": kind,
+            "message": f"{code}: {error.strerror}" if isinstance(error, OSError) and code else str(error),
+            "code": code,
+            "errno": -number if number else None,
+            "id": len(self._errors) - 1,
+        }
+
+    # --- bytes ------------------------------------------------------------------------------------
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self.ended is not None:
+            raise self.ended
+        message["now"] = time.time() * 1000
+        message["isAlone"] = not any(map(self.is_reacting, self._stand_ins.values()))
+        data = memoryview(_encode(message) + b"\n")
+        try:
+            while data:
+                data = data[_write(self._output, data) :]
+        except BrokenPipeError:
+            raise self._has_ended(self._died()) from None
+
+    def _receive(self) -> dict[str, Any]:
+        if self.ended is not None:
+            raise self.ended
+        while not self._lines:
+            self._read_some()
+        line = self._lines.popleft()
+        try:
+            found: dict[str, Any] = _decode(line)
+        except msgspec.DecodeError:  # half of a character
+            found = json.loads(line)
+        return found
+
+    def _read_some(self) -> None:
+        """Read what has come. Raises Ended if it has died, or does not answer any more."""
+        if not self._poll.poll(_LOOK_SECONDS * 1000):
+            self._wait_longer()
+        data = _read(self._input, _PIECE)
+        if not data:
+            raise self._has_ended(self._died())
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*self._rest, lines[0]])
+            self._lines.extend(lines)
+            self._rest, self._size = [rest], len(rest)
+        else:
+            self._rest.append(rest)
+            self._size += len(rest)
+        if self._size > _LARGEST:
+            raise self._has_ended(Ended("memory", f"{self._size} bytes", ""))
+
+    def _wait_longer(self) -> None:
+        """Wait for a turn that takes long. Raises Ended if it is Node that takes its time, not the machine."""
+        used, asleep = self._used(), 0.0
+        while not self._poll.poll(_LOOK_SECONDS * 1000):
+            with contextlib.suppress(psutil.Error):
+                asleep += _LOOK_SECONDS * (self._watched.status() == psutil.STATUS_SLEEPING)
+            if self._used() - used > BUSY_SECONDS or asleep > BLOCKED_SECONDS:
+                raise self._has_ended(Ended("busy", "", self._stuck_where()))
+
+    def _used(self) -> float:
+        """Seconds of processor time that Node has taken."""
+        with contextlib.suppress(psutil.Error):
+            times = self._watched.cpu_times()
+            return float(times.user + times.system)
+        return 0.0
+
+    def _stuck_where(self) -> str:
+        """Where it is, as its own watch has written it down."""
+        return ""
+
+    def _has_ended(self, ended: Ended) -> Ended:
+        self.ended = ended
+        self._process.kill()
+        return ended
+
+    def _died(self) -> Ended:
+        """Why its process has ended by itself."""
+        code = self._process.wait()
+        lines = self.printed()
+        if any("heap out of memory" in line for line in lines):
+            return Ended("memory", f"{_HEAP} MiB", "")
+        by = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return Ended("ended", by, "")
+
+
+def hash_of(seed: str) -> int:
+    """A seed as a number of 32 bits, the same in each process."""
+    number = 2166136261
+    for byte in seed.encode():
+        number = (number ^ byte) * 16777619 % 2**32
+    return number
+
+
+def place_of(where: dict[str, Any] | None) -> str:
+    """A place with its line of code, as for Python: "sequencer.ts, line 12, in accept: …"."""
+    if where is None:
+        return ""
+    place = f"{Path(where['file']).name}, line {where['line']}"
+    name = where.get("name", "").rpartition(".")[2]
+    place += f", in {name}" if name else ""
+    source = line_of(where["file"], where["line"])
+    return f"{place}: {source}" if source else place
+
+
+def find_node() -> str:
+    """The program; "" if it is not on PATH."""
+    return shutil.which("node") or ""
