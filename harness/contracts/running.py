@@ -151,7 +151,7 @@ def play_in_virtual_time(subject: Subject) -> Played:
     elif not series.is_over:
         series.ended("call_ends", "", "")
     result.threads = host.most_threads
-    result.output = channel.printed() if channel else host.lines()[-12:]
+    result.output = [*host.lines(), *(channel.printed() if channel else [])][-12:]
     result.seconds = perf_counter() - began
     return result
 

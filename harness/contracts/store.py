@@ -792,7 +792,8 @@ class _Play:
                 with path.open("rb") as file:
                     file.seek(synced)
                     text = file.read()
-                if is_text(text) and re.search(re.escape(self._saved[-1].user), text.decode()):
+                # Its timestamp, which no other one has: what is being saved may be there, too.
+                if is_text(text) and str(self._saved[-1].timestamp).encode() in text:
                     self._stage.notes.append(("save_not_synced", {"file": path.name}))
                     return
 

@@ -177,6 +177,9 @@ class Channel:
         number = number or self._next()
         self._turn({**message, "id": number})
         while number not in self._results:
+            if self._depth == 0:  # Node is idle
+                name = message.get("method", "the module")
+                raise error_of({"name": "Error", "message": f"`{name}` never returns"}, "")
             self._take()
         result = self._results.pop(number)
         if isinstance(result, BaseException):

@@ -6,7 +6,6 @@ of the course's values by the method's own decoder.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -187,10 +186,9 @@ class NodeMessageStore(_Component):
         """See `lab.interfaces`."""
         return await self._later("find", [room, user, id], "message")
 
-    async def close(self) -> None:
-        """See `lab.interfaces`; in Node it may return a promise."""
-        with contextlib.suppress(StopAsyncIteration):
-            await self._later("close", [])
+    def close(self) -> None:
+        """See `lab.interfaces`. If it returns a promise, that is fulfilled when this returns."""
+        self._now("close", [])
 
 
 CLASSES: dict[str, type[_Component]] = {

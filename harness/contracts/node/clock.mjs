@@ -115,6 +115,7 @@ export function makeClock(send) {
   };
 
   return {
+    isHurried: false,
     modules: {
       "node:timers": { ...globals, promises },
       "node:timers/promises": promises,
@@ -134,6 +135,7 @@ export function makeClock(send) {
     },
     /** Wait as long as a system call takes. */
     async pause() {
+      if (this.isHurried) return;
       const milliseconds = DELAYS[Math.floor(random() * DELAYS.length)];
       if (milliseconds > 0) await sleep(milliseconds);
     },

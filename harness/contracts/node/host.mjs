@@ -212,7 +212,7 @@ const OPERATIONS = {
     }
   },
   make({ id, module, args, cwd }) {
-    if (cwd !== process.cwd()) process.chdir(cwd);
+    process.chdir(cwd); // the last one may not be there any more
     attempt(id, () => {
       const kind = modules.kind(module);
       instances.set(id, new kind(...decoded(args)));
@@ -221,6 +221,7 @@ const OPERATIONS = {
   call({ id, on, method, args, isLater }) {
     attempt(id, () => {
       const instance = instances.get(on);
+      clock.isHurried = method === "close"; // nobody waits for that one, so nothing in it may take time
       const result = callers.run(id, () => instance[method](...decoded(args)));
       const isPromise = typeof result?.then === "function";
       if (!isLater && isPromise && method !== "close") {
@@ -286,7 +287,7 @@ function isAtWork() {
 
 const clock = makeClock(send);
 const files = makeFiles({
-  later: clock.pause,
+  later: () => clock.pause(),
   wrote(path, start, size) {
     send({ do: "wrote", path, start, size });
     answer();
