@@ -80,6 +80,7 @@ class Channel:
         self._process = subprocess.Popen(
             ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", node, *options, str(_HERE / "host.mjs")],
             stdin=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if not name.startswith("NODE_")},
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs, ours),

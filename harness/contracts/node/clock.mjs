@@ -1,7 +1,7 @@
 // Time and chance as the simulation has them: `Date`, timers, `Math.random` and what `node:crypto` makes up.
 
 import crypto from "node:crypto";
-import { AsyncResource } from "node:async_hooks";
+import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Milliseconds that a system call takes; with 0 it is done before anything else happens. */
 const DELAYS = [0, 0, 0.2, 0.5, 1, 2, 5];
@@ -50,7 +50,8 @@ export function makeClock(send) {
     #isAgain;
     constructor(callback, milliseconds, args, isAgain) {
       if (typeof callback !== "function") throw new TypeError("The callback of a timer must be a function");
-      this.#callback = AsyncResource.bind(() => callback(...args));
+      const inItsContext = AsyncLocalStorage.snapshot();
+      this.#callback = () => inItsContext(callback, ...args);
       this.#milliseconds = Math.max(1, Number(milliseconds) || 1);
       this.#isAgain = isAgain;
       this.start();
