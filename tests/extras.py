@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from harness.judged.isolation_trial import NoIsolation, find_isolation
+from harness.typescript.tools import NotReady, Tools, find_tools
 
 
 def needs_module(name: str, extra: str) -> None:
@@ -32,6 +33,15 @@ def needs_isolation() -> None:
         find_isolation("required")
     except NoIsolation as error:
         _missing(str(error))
+
+
+def needs_node() -> Tools:
+    """Node, and the packages that `npm ci` installs; else skip the test (in CI: fail it)."""
+    try:
+        return find_tools()
+    except NotReady as error:
+        _missing(str(error))
+        raise
 
 
 def _missing(reason: str) -> None:

@@ -66,6 +66,16 @@ class Cause(Struct, frozen=True):
         return _KINDS.get(anomaly.name) == self.kind and where.startswith(f"{self.where}:")
 
 
+class Floating(Struct, frozen=True):
+    """A promise in the judged code that nobody waits for; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    source: str
+    """The line of code."""
+
+
 def causes_in(
     seen: Iterable[Seen],
     is_own: Callable[[str], bool],

@@ -28,6 +28,7 @@ LAYERS = (
     ("harness.contracts",),
     ("harness.worlds",),
     ("harness.judged",),
+    ("harness.typescript",),
     ("harness.verdict",),
     ("harness.checkers",),
     ("harness.history",),

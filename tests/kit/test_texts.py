@@ -98,6 +98,8 @@ PROBLEMS = {
     "BadRubric": "",
     "CommandNotFound": "",
     "NoIsolation": "",
+    "NotBuilt": "",
+    "NotReady": "",
     "Problem": "",
     "Unclear": "",
     "wrong_usage": "usage.",
