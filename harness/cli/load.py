@@ -10,11 +10,12 @@ import importlib.util
 import re
 
 import click
+from msgspec.structs import replace
 
 from harness.cli import options
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words
-from harness.judged import targets
+from harness.judged.targets import Target
 from harness.texts import texts
 from lab.command import EXIT_USAGE
 
@@ -101,7 +102,7 @@ def load(
     something was lost, double, out of order or changed, or the p99 is above the objective; 2: the load
     processes were too slow to tell.
     """
-    target = named.targets([1])[1] if named.option else targets.reference()
+    target = _target(named)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))
     # Imported late: `chatlab --help` and wrong usage need none of it.
@@ -124,3 +125,8 @@ def load(
         lang=lang,
     )
     return asyncio.run(Launch(target, asked).run())
+
+
+def _target(named: Named) -> Target:
+    """What is put under load: the reference server, if nothing is named."""
+    return (named if named.option else replace(named, option="--reference", value=True)).targets([1])[1]

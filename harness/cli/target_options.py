@@ -13,6 +13,7 @@ from msgspec import Struct
 from harness.cli.usage import told, wrong_usage
 from harness.judged import targets
 from harness.judged.targets import BadTarget, Target
+from harness.judged.tracks import PYTHON, TRACKS, VARIABLE
 
 
 class _Option(Struct, frozen=True):
@@ -45,11 +46,22 @@ _OPTIONS = {
 }
 
 
+_TRACK = "The language of your files, of the model answers, and of the reference."
+_track_is: dict[str, Any] = {
+    "type": click.Choice(TRACKS),
+    "default": PYTHON,
+    "envvar": VARIABLE,
+    "show_default": True,
+    "show_envvar": True,
+}
+
+
 class Named(Struct, frozen=True):
     """What the options named: the one that was given, and its value; "" if there is none."""
 
     option: str = ""
     value: str | Path | bool = False
+    track: str = PYTHON
 
     def targets(
         self, exercises: Iterable[int], *, together: bool = False, simulated: bool = False
@@ -61,7 +73,9 @@ class Named(Struct, frozen=True):
         option = _OPTIONS[self.option or "--exercises"]
         if together and option.is_whole_server:
             raise wrong_usage("together", option=self.option)
-        named: dict[str, Any] = {option.keyword: self.value} if option.keyword else {}
+        named: dict[str, Any] = {"track": self.track}
+        if option.keyword:
+            named[option.keyword] = self.value
         try:
             chosen = {number: targets.choose(number, together=together, **named) for number in exercises}
             for target in chosen.values() if simulated else ():
@@ -77,20 +91,24 @@ def names_server(
     """Give a command the options of these names, all of them if there is none, as one parameter `named`.
 
     They exclude each other; with `is_needed`, one must be given. `verb` is what the command does to a server.
+    With them comes `--track`, the language of what is the course's own.
     """
     chosen = names or tuple(_OPTIONS)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def with_named(**values: Any) -> Any:
+            track = values.pop("track")
             all_of_them = {name: values.pop(_parameter(name)) for name in chosen}
             given = {name: value for name, value in all_of_them.items() if value not in (None, False)}
             if is_needed and len(given) != 1:
                 raise wrong_usage("one_server", options=", ".join(chosen))
             if len(given) > 1:
                 raise wrong_usage("exclusive", options=", ".join(given))
-            return command(named=Named(*next(iter(given.items()), ())), **values)
+            option, value = next(iter(given.items()), ("", False))
+            return command(named=Named(option, value, track), **values)
 
+        click.option("--track", help=_TRACK, **_track_is)(with_named)
         for name in reversed(chosen):
             option = _OPTIONS[name]
             about = option.help.format(verb=verb)

@@ -128,9 +128,12 @@ def _limit_of(pid: int) -> Callable[..., tuple[int, int]] | None:
 _watches: list[Watch] = []
 
 
-def current() -> Watch | None:
-    """The watch of this moment, for writes that another process tells us of."""
-    return _watches[-1] if _watches else None
+def was_told(path: Path, start: int, size: int | None) -> None:
+    """Another process has written to a file: it has appended so many bytes; None if it did something else."""
+    for watch in _watches[-1:]:
+        if path.is_relative_to(watch.folder):
+            with watch.lock:
+                watch.look(None if size is None else Written(path, start, size))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from unittest import mock
 
 from msgspec.structs import replace
 
+from harness.contracts import disk
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
 from harness.contracts.node.channel import Channel, find_node
@@ -238,7 +239,7 @@ class _Series:
         name, where, channel = self.result.component, self._subject.where, self._subject.channel
         if channel is None:
             return Component(name, where)
-        channel.on_unhandled = self._unhandled
+        channel.on_unhandled, channel.on_wrote = self._unhandled, disk.was_told
         channel.play(self._subject.seed, self._subject.folder)
         return NodeComponent(channel, name, where)
 
@@ -318,11 +319,12 @@ class _Series:
             variant = "memory" if ended.why == "memory" else "" if ended.place else "unknown"
             self.ended("call_hangs", variant, ended.place)
 
-    def _unhandled(self, error: NodeError) -> None:
+    def _unhandled(self, error: BaseException) -> None:
         """Record that nobody handles a rejection: it ends a server."""
         if self._stage is not None:
             call, step, duty = self._last_call()
-            params = {"call": call, "where": error.place, "error": self._stage.calls.raised(error)}
+            where = error.place if isinstance(error, NodeError) else ""
+            params = {"call": call, "where": where, "error": self._stage.calls.raised(error)}
             self._stage.breach(step, "call_ends", duty, "unhandled", **params)
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
@@ -381,9 +383,9 @@ class _Series:
         """The last call of the component, and not one that it has made of a neighbour; its step and duty."""
         history = self._stage.history if self._stage else []
         calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
-        call = calls[-1] if calls else self._subject.where
-        method = _method(call)
-        duty = f"{INTERFACES[self.result.component].__name__}.{method}"
+        call = calls[-1] if calls else Path(self._subject.where).name
+        method, duty = _method(call), INTERFACES[self.result.component].__name__
+        duty += f".{method}" if calls else ""
         return call, self._contract.STEPS.get(method, self._steps[0]), duty
 
     def ended(self, name: str, variant: str, place: str) -> None:
@@ -425,4 +427,6 @@ def _is_from_contract(error: BaseException) -> bool:
 
 def _is_from_component(error: BaseException) -> bool:
     """Whether the traceback contains code that is neither a library's nor the harness's."""
-    return isinstance(error, NodeError) or any(not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+    return isinstance(error, NodeError) or any(
+        not is_library(frame.filename) for frame in traceback.extract_tb(error.__traceback__)
+    )

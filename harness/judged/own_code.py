@@ -20,6 +20,9 @@ def own_code(target: Target) -> Callable[[str], bool]:
     For components these are their files, and what lies beside them; the reference server that runs them is
     the kit's. For a whole server, it is all that is no library.
     """
+    if target.build is not None:
+        own = {*target.build.own.values(), *target.uses.values()}
+        return lambda file: file in own
     files = set(target.uses.values())
     beside = tuple(f"{Path(file).parent}{os.sep}" for file in files)
 

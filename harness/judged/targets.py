@@ -9,16 +9,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from harness.judged import typescript
 from harness.judged.commands import words_of
-from harness.judged.isolation import Isolation
 from harness.judged.problems import BadTarget, CommandNotFound, Unclear
 from harness.judged.programs import python_program
 from harness.judged.submissions import Submission, check_readable, component_in, has_components, shown
+from harness.judged.target import Target
+from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
@@ -45,37 +46,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 """The folder that holds `exercises` and `solutions`, unless they are where the command is given."""
 
 
-class Target(Struct, frozen=True):
-    """How to reach the server that one exercise is judged on. `cwd` and the paths in `uses` are absolute.
+def reference(track: str = PYTHON) -> Target:
+    """The reference server with its own four components; in TypeScript, the server with the model answers.
 
-    `label` says which file, command or address it is, as whoever gave the command knows it. `component` is
-    the exercise's component where only that one is the student's: then only the steps that it can break
-    carry points.
+    Raises BadTarget if the packages of that one are not installed.
     """
-
-    label: str
-    command: tuple[str, ...] | None = None
-    cwd: str = field(default_factory=lambda: str(Path.cwd()))
-    url: str | None = None
-    component: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    passed: tuple[str, ...] | None = None
-    """The names of our environment variables that its server may see; None for all. See `environment.py`."""
-    uses: dict[str, str] = field(default_factory=dict)
-    """The files of the components that are the student's, by their names: these are called directly, too."""
-    remarks: tuple[Text, ...] = ()
-    """What a report has to say of how it was found."""
-    isolation: Isolation | None = None
-    """How its code is kept from the rest of the machine; None if it is whoever calls who wrote it."""
-
-    @property
-    def is_our_server(self) -> bool:
-        """Whether the reference server runs it, with whatever components."""
-        return (python_program(self.command or ("",)) or [])[:2] == ["-m", "lab"]
-
-
-def reference() -> Target:
-    """The reference server with its own four components."""
+    if track == TYPESCRIPT:
+        return replace(typescript.server({}, "reference --track typescript"), uses={})
     return Target("reference", _server_with([]))
 
 
@@ -102,6 +79,8 @@ def check_simulated(target: Target) -> None:
         raise BadTarget("target.no_fork")
     if target.command is None:
         raise BadTarget("target.url_simulated")
+    if target.build is not None:
+        raise BadTarget("target.typescript_simulated")
     if python_program(target.command) is None:
         raise BadTarget("target.not_python", command=repr(shlex.join(target.command)))
 
@@ -183,13 +162,14 @@ def choose(
     of_solutions: bool = False,
     together: bool = False,
     is_partial: bool = False,
+    track: str = PYTHON,
 ) -> Target:
     """The target that the options of a command name: without any, the student's own files in `exercises/`.
 
-    Raises BadTarget if it cannot be judged.
+    A submission tells its track itself. Raises BadTarget if it cannot be judged.
     """
     if of_reference:
-        return reference()
+        return reference(track)
     if server is not None:
         return whole_server(server)
     if server_module is not None:
@@ -198,10 +178,25 @@ def choose(
         return at_url(url)
     if folder is not None:
         return submission(folder, exercise, together, is_partial=is_partial)
+    if of_solutions and track == TYPESCRIPT:
+        label = "solutions --track typescript" + (" --together" if together else "")
+        folder = find_folder("solutions") / "typescript"
+        return typescript.target(typescript.files_in(folder, exercise, together), exercise, together, label)
     if of_solutions:
         label = "solutions --together" if together else f"solutions/{EXERCISES[exercise]}"
         return submission(find_folder("solutions"), exercise, together, label)
+    if track == TYPESCRIPT:
+        return _own_typescript(exercise, together)
     return _own(exercise, together)
+
+
+def _own_typescript(exercise: int, together: bool) -> Target:
+    """The student's own files in TypeScript: in `src` here or above, or in the exercises."""
+    bases = [base / place for base in _here_and_above() for place in ("src", "typescript/src")]
+    home = next((each for each in bases if typescript.has_components(each)), None)
+    folder = home or find_folder("exercises") / "typescript" / "src"
+    files = typescript.files_in(folder, exercise, together)
+    return typescript.target(files, exercise, together, f"{shown(folder)} --together" if together else "")
 
 
 def _own(exercise: int, together: bool) -> Target:

@@ -22,8 +22,10 @@ async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Play
     """The result of calling the exercise's component directly; None if a whole server is judged."""
     component = COMPONENTS[exercise]
     where = target.uses.get(component)
-    if not where:
+    if not where or (target.build is not None and target.build.is_refused):
         return None
+    if target.build is not None:
+        where = target.build.compiled(component)
     return await pool.call(ContractJob(component, where, of_server(target.env, target.passed)))
 
 

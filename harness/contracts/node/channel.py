@@ -25,8 +25,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from harness.contracts import disk
-from harness.contracts.node.errors import Ended, NodeError, error_of
+from harness.contracts.node.errors import Ended, error_of
 from harness.contracts.node.values import Decoder, encoded
 from harness.history.source_files import line_of
 from lab.interfaces import StoreError
@@ -53,8 +52,10 @@ class Channel:
         self.cpu = 0.0
         """Seconds of processor time that it has taken."""
         self.ended: Ended | None = None
-        self.on_unhandled: Callable[[NodeError], None] = lambda error: None
+        self.on_unhandled: Callable[[BaseException], None] = lambda error: None
         """Called with each rejection that nobody handles: it ends a server."""
+        self.on_wrote: Callable[[Path, int, int | None], None] = lambda path, start, size: None
+        """Called after each write: so many bytes were appended; None: another change."""
         self.on_synced: Callable[[int, int], None] = lambda inode, size: None
         """Called with an inode, and how many bytes of it are safe."""
         self.decode = Decoder(lambda number: self._stand_ins[number])
@@ -78,7 +79,7 @@ class Channel:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
         options = ["--no-warnings", "--experimental-vm-modules", f"--max-old-space-size={_HEAP}"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", node, *options, str(_HERE / "host.mjs")],
+            [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours)],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if not name.startswith("NODE_")},
             stdout=self._log,
@@ -237,7 +238,10 @@ class Channel:
         else:
             got = message["value"]
             is_array = isinstance(got, dict) and got.get("$") == "array"
-            value = {"items_or_value": got["items"] if is_array else got, "array": got["id"] if is_array else None}
+            value = {
+                "items_or_value": got["items"] if is_array else got,
+                "array": got["id"] if is_array else None,
+            }
         future = self._futures.pop(number, None)
         if future is None:
             self._results[number] = value
@@ -309,20 +313,15 @@ class Channel:
             asyncio.get_running_loop().call_later(message["milliseconds"] / 1000, fire)
 
     def _wrote(self, message: dict[str, Any]) -> None:
-        watch = disk.current()
-        if watch is None:
-            return
-        size, path = message["size"], Path(message["path"])
-        if path.is_relative_to(watch.folder):
-            with watch.lock:
-                watch.look(None if size is None else disk.Written(path, message["start"], size))
+        self.on_wrote(Path(message["path"]), message["start"], message["size"])
 
     # --- errors -----------------------------------------------------------------------------------
 
     def _error(self, told: dict[str, Any]) -> BaseException:
         """The exception for an error of the component's; our own one if it was ours first."""
         if told.get("id") is not None:
-            return self._errors[told["id"]]
+            known: BaseException = self._errors[told["id"]]
+            return known
         return error_of(told, place_of(told["where"]))
 
     def _told(self, error: Exception) -> dict[str, Any]:
@@ -384,7 +383,7 @@ class Channel:
             raise self._has_ended(Ended("memory", f"{self._size} bytes", ""))
 
     def _wait_longer(self) -> None:
-        """Wait for a turn that takes long. Raises Ended if it is Node that takes its time, not the machine."""
+        """Wait for a turn that takes long. Raises Ended if Node is to blame, and not the machine."""
         used, asleep = self._used(), 0.0
         while not self._poll.poll(_LOOK_SECONDS * 1000):
             with contextlib.suppress(psutil.Error):

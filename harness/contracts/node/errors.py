@@ -40,7 +40,9 @@ def error_of(told: dict[str, Any], place: str) -> NodeError:
     else:
         made = _named(name, NodeError)(message)
     made.place = place
-    made.is_of_undefined = message.startswith(("Cannot read properties of undefined", "Cannot set properties of"))
+    made.is_of_undefined = message.startswith(
+        ("Cannot read properties of undefined", "Cannot set properties of")
+    )
     return made
 
 

@@ -1,7 +1,6 @@
 // Runs a component in simulated time, as told by the contract in Python: see `__init__.py`.
 //
-// The two processes talk on descriptors 3 (to us) and 4 (from us), in lines of JSON.
-// A message to us begins a turn: it calls something, answers something that the component has asked, or
+// The two processes talk in lines of JSON. A message to us begins a turn: it calls something, answers something that the component has asked, or
 // fires a timer. We go on until no promise, no `nextTick` and no system call is left, and say `idle`.
 //
 // What the component calls in a synchronous way (`member.send`) is answered at once: we block until the answer
@@ -16,8 +15,7 @@ import { makeFiles } from "./files.mjs";
 import { Modules } from "./modules.mjs";
 import { whereOf } from "./places.mjs";
 
-const INPUT = 3;
-const OUTPUT = 4;
+const [INPUT, OUTPUT] = process.argv.slice(2).map(Number); // descriptors
 const MOST_VALUES = 20_000; // in one answer
 const DEEPEST = 8;
 const OWN = Symbol("the id of a stand-in");
