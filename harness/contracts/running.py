@@ -119,7 +119,7 @@ def play_contract(
 
 def _play_in_node(subject: Subject) -> Played:
     """Play a compiled component, in a Node process of its own."""
-    channel = Channel(find_node())
+    channel = Channel(find_node(), Path(subject.where).parent)
     try:
         return play_in_virtual_time(replace_in(subject, channel=channel))
     finally:

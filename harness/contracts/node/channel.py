@@ -38,6 +38,7 @@ BUSY_SECONDS = 2.0
 BLOCKED_SECONDS = 6.0
 """For which it may sleep in one turn, likewise."""
 _LOOK_SECONDS = 0.1
+_STUCK = "stuck "
 _PIECE = 256 * 1024
 _LARGEST = 64 * 1024 * 1024
 """Bytes of one message: the component's values have limits of their own."""
@@ -46,9 +47,9 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Channel:
-    """A Node process and what we know of it. `node` is the program; `now` is the time of day, in seconds."""
+    """A Node process and what we know of it. `node` is the program, `folder` that of compiled components."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, folder: Path) -> None:
         self.cpu = 0.0
         """Seconds of processor time that it has taken."""
         self.ended: Ended | None = None
@@ -69,17 +70,17 @@ class Channel:
         self._errors: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = self._depth = self._play = 0
-        self._begin(node)
+        self._begin(node, folder)
 
     # --- the process ------------------------------------------------------------------------------
 
-    def _begin(self, node: str) -> None:
+    def _begin(self, node: str, folder: Path) -> None:
         theirs, self._output = os.pipe()
         self._input, ours = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
         options = ["--no-warnings", "--experimental-vm-modules", f"--max-old-space-size={_HEAP}"]
         self._process = subprocess.Popen(
-            [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours)],
+            [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours), str(folder)],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if not name.startswith("NODE_")},
             stdout=self._log,
@@ -399,7 +400,11 @@ class Channel:
         return 0.0
 
     def _stuck_where(self) -> str:
-        """Where it is, as its own watch has written it down."""
+        """Where it is, as its own thread has written it down (`watch.mjs`)."""
+        for line in reversed(self.printed()):
+            if line.startswith(_STUCK):
+                with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+                    return place_of(_decode(line.removeprefix(_STUCK).encode()))
         return ""
 
     def _has_ended(self, ended: Ended) -> Ended:
