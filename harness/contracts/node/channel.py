@@ -70,6 +70,7 @@ class Channel:
         self._errors: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = self._depth = self._play = 0
+        self._is_in_turn = False
         self._begin(node, folder)
 
     # --- the process ------------------------------------------------------------------------------
@@ -130,6 +131,7 @@ class Channel:
 
     def play(self, seed: str, root: Path) -> None:
         """Begin a play: all that was made before is gone."""
+        self._end_turn()
         self._stand_ins, self._numbers, self._results, self._futures = {}, {}, {}, {}
         self._callers, self._errors, self.decode = {}, [], Decoder(lambda number: self._stand_ins[number])
         self._play += 1
@@ -176,11 +178,14 @@ class Channel:
         return self._last
 
     def _ask(self, message: dict[str, Any], number: int | None = None) -> Any:
-        """Take a turn, and return the result of what was asked for."""
+        """Take a turn, and return the result of what was asked for, as soon as it is there.
+
+        What the component does later in that turn is not done yet when the caller looks at what it did.
+        """
         number = number or self._next()
-        self._turn({**message, "id": number})
+        self._turn({**message, "id": number}, until=number)
         while number not in self._results:
-            if self._depth == 0:  # Node is idle
+            if not self._is_in_turn:
                 name = message.get("method", "the module")
                 raise error_of({"name": "Error", "message": f"`{name}` never returns"}, "")
             self._take()
@@ -189,19 +194,28 @@ class Channel:
             raise result
         return result
 
-    def _turn(self, message: dict[str, Any]) -> None:
-        """Send a message, and do what comes back until Node is idle. Within a turn, only send it."""
+    def _turn(self, message: dict[str, Any], until: int = 0) -> None:
+        """Send a message, and do what comes back until Node is idle. Within a turn, only send it.
+
+        The turn may be left before its end, when there is the result `until`; the next one begins by ending it.
+        """
+        if self._depth == 0:
+            self._end_turn()
         number = message.get("id")
         if number is not None:
             self._callers[number] = contextvars.copy_context()
         self._send(message)
         if self._depth == 0:
-            self._depth += 1
-            try:
-                while self._take():
-                    pass
-            finally:
-                self._depth -= 1
+            self._is_in_turn = True
+            self._end_turn(until)
+
+    def _end_turn(self, until: int = 0) -> None:
+        self._depth += 1
+        try:
+            while self._is_in_turn and not (until and until in self._results):
+                self._is_in_turn = self._take()
+        finally:
+            self._depth -= 1
 
     def _take(self) -> bool:
         """Do what the next message says; False if it says that Node is idle."""
