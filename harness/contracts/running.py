@@ -31,6 +31,7 @@ from harness.contracts.node.channel import Channel, find_node
 from harness.contracts.node.component import NodeComponent
 from harness.contracts.node.errors import Ended, NodeError
 from harness.contracts.result import Breach, Played
+from harness.history.events import Called
 from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
@@ -313,6 +314,8 @@ class _Series:
     def _has_ended(self, ended: Ended) -> None:
         """Node runs no more: nothing else is played."""
         self._hangs = True
+        if self._stage is not None:  # a call that has never returned has no result
+            self._stage.history[:] = [each for each in self._stage.history if not _is_cut_off(each)]
         if ended.why == "ended":
             self.ended("call_ends", "", ended.place)
         else:
@@ -399,6 +402,10 @@ class _Series:
             counts |= {"processes": PROCESSES, "written": WRITTEN // 2**20}
             params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))
+
+
+def _is_cut_off(event: Called) -> bool:
+    return str(event.result).startswith(f"{Ended.__name__}: ")
 
 
 def _method(call: str) -> str:

@@ -39,6 +39,8 @@ BLOCKED_SECONDS = 6.0
 """For which it may sleep in one turn, likewise."""
 _LOOK_SECONDS = 0.1
 _STUCK = "stuck "
+_LOG = 20_000
+"""Bytes of what it has printed that are looked at."""
 _PIECE = 256 * 1024
 _LARGEST = 64 * 1024 * 1024
 """Bytes of one message: the component's values have limits of their own."""
@@ -93,18 +95,23 @@ class Channel:
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []  # of a line that has not ended
         self._size = 0
+        self._cores: set[int] = set()  # that we had before
         self._watched = psutil.Process(self._process.pid)
         self._share_a_core()
         self._poll = _poll()
         self._poll.register(self._input, POLLIN)
 
     def _share_a_core(self) -> None:
-        """Run both of us on one processor core: one of us always waits for the other, and is woken faster."""
+        """Run both of us on one processor core: one of us always waits for the other, and is woken faster.
+
+        Not on a busy machine, where others may have that core.
+        """
         with contextlib.suppress(AttributeError, OSError):  # Linux has it
             cores = sorted(os.sched_getaffinity(0))
-            chosen = {cores[os.getpid() % len(cores)]}
-            for pid in (0, self._process.pid):
-                os.sched_setaffinity(pid, chosen)
+            if os.getloadavg()[0] < len(cores):
+                self._cores = set(cores)
+                for pid in (0, self._process.pid):
+                    os.sched_setaffinity(pid, {cores[os.getpid() % len(cores)]})
 
     @property
     def pid(self) -> int:
@@ -113,6 +120,8 @@ class Channel:
 
     def close(self) -> None:
         """End it."""
+        if self._cores:
+            os.sched_setaffinity(0, self._cores)
         with contextlib.suppress(OSError):
             os.close(self._output)
         with contextlib.suppress(OSError):
@@ -123,9 +132,12 @@ class Channel:
 
     def printed(self) -> list[str]:
         """The lines that it has printed, the last ones."""
+        return [line for line in self._end_of_log() if line.strip()][-12:]
+
+    def _end_of_log(self) -> list[str]:
         size = os.fstat(self._log.fileno()).st_size
-        text = os.pread(self._log.fileno(), 20_000, max(size - 20_000, 0)).decode(errors="replace")
-        return [line for line in text.split("\n") if line.strip()][-12:]
+        text = os.pread(self._log.fileno(), _LOG, max(size - _LOG, 0)).decode(errors="replace")
+        return text.split("\n")
 
     # --- what contracts ask for ---------------------------------------------------------------------
 
@@ -197,7 +209,7 @@ class Channel:
     def _turn(self, message: dict[str, Any], until: int = 0) -> None:
         """Send a message, and do what comes back until Node is idle. Within a turn, only send it.
 
-        The turn may be left before its end, when there is the result `until`; the next one begins by ending it.
+        The turn may be left before its end, once there is the result `until`; the next one ends it first.
         """
         if self._depth == 0:
             self._end_turn()
@@ -415,7 +427,7 @@ class Channel:
 
     def _stuck_where(self) -> str:
         """Where it is, as its own thread has written it down (`watch.mjs`)."""
-        for line in reversed(self.printed()):
+        for line in reversed(self._end_of_log()):
             if line.startswith(_STUCK):
                 with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
                     return place_of(_decode(line.removeprefix(_STUCK).encode()))
@@ -429,8 +441,7 @@ class Channel:
     def _died(self) -> Ended:
         """Why its process has ended by itself."""
         code = self._process.wait()
-        lines = self.printed()
-        if any("heap out of memory" in line for line in lines):
+        if any("heap out of memory" in line for line in self._end_of_log()):
             return Ended("memory", f"{_HEAP} MiB", "")
         by = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return Ended("ended", by, "")

@@ -5,12 +5,13 @@
 
 import fs from "node:fs";
 import { Session } from "node:inspector";
+import { fileURLToPath } from "node:url";
 import { workerData } from "node:worker_threads";
 
 import { original } from "./places.mjs";
 
 const PERIOD = 100; // milliseconds
-const LONG = 1200; // of processor time in one turn
+const LONG = 1000; // of processor time in one turn
 const ASLEEP = 5000; // for which a turn may last without
 const LOOKS = 20; // until the main thread is in the component's own code
 
@@ -25,12 +26,14 @@ function spent() {
   return (user + system) / 1000;
 }
 
-const timer = setInterval(() => {
+let isLooking = false;
+
+setInterval(() => {
   const turn = Atomics.load(turns, 0);
   if (turn !== seen) [seen, began, used] = [turn, performance.now(), spent()];
   const isLong = spent() - used > LONG || performance.now() - began > ASLEEP;
-  if (turn % 2 === 1 && isLong) {
-    clearInterval(timer);
+  if (turn % 2 === 1 && isLong && !isLooking) {
+    isLooking = true; // this timer keeps the thread alive meanwhile
     look();
   }
 }, PERIOD);
@@ -38,7 +41,7 @@ const timer = setInterval(() => {
 function look(left = LOOKS) {
   const files = new Map();
   session.connectToMainThread();
-  session.on("Debugger.scriptParsed", ({ params }) => files.set(params.scriptId, params.url));
+  session.on("Debugger.scriptParsed", ({ params }) => files.set(params.scriptId, pathOf(params.url)));
   session.on("Debugger.paused", ({ params }) => {
     const own = params.callFrames.find(({ location }) => isOwn(files.get(location.scriptId) ?? ""));
     session.post("Debugger.resume");
@@ -47,6 +50,10 @@ function look(left = LOOKS) {
   });
   session.post("Debugger.enable");
   session.post("Debugger.pause");
+}
+
+function pathOf(url) {
+  return url.startsWith("file:") ? fileURLToPath(url) : url;
 }
 
 function isOwn(file) {
