@@ -41,12 +41,11 @@ STEPS = {
 SIZES = range(1, 9)
 PLAYS = 6
 
-ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
+_ALIKE = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
 """Names that look alike: they are different rooms, even as names of files."""
 PROTO = ("__proto__", "constructor")
 """Names that every object in JavaScript has, of rooms, users and ids."""
-_LOOK_ALIKE = len(ROOMS)
-ROOMS += PROTO
+ROOMS = _ALIKE + PROTO
 LONG = "北" * MAX_NAME
 """A room with the longest name there is, of three-byte letters. If the store refuses it, that is a note."""
 USERS = ("ann", "Ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀", "7", "007", "ann ")
@@ -180,7 +179,7 @@ ALWAYS = [
                 Act("ask", method="last", room=room),
             ],
         )
-        for room, name in enumerate(PROTO, start=_LOOK_ALIKE)
+        for room, name in enumerate(PROTO, start=len(_ALIKE))
     ),
     Plan("", [_saved(0), Act("full", [[Words(0, USERS[0], "", "hello")]])]),
     Plan("", [_saved(0), Act("early", [[Words(0, USERS[0], "", "hello")]])]),
