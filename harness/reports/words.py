@@ -40,7 +40,7 @@ _SINCE = ("joined", "after")
 """What can be said of a `since`, or of its absence."""
 _NOTHING = "–"
 """How findings of direct calls write that a list of numbers or names is empty."""
-_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+))?(?P<colon>: )?")
+_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>#$]+))?(?P<colon>: )?")
 """A line of code as causes name it: after a file's name, and often before what stands there."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
@@ -133,9 +133,8 @@ class Words:
         times = "direct" if cause.at is None else "once" if cause.count == 1 else "several"
         times = "first" if cause.kind == "unawaited" and cause.at is not None else times
         often = self.texts.say(f"first.{times}", count=cause.count, at=f"{cause.time:.3f}")
-        is_none = cause.kind == "unusable" and "NoneType" in cause.error  # else it is of another type
         return self.texts.say(
-            f"first.{'unusable_none' if is_none else cause.kind}",
+            f"first.{cause.kind}{_variant_of(cause)}",
             what=excerpt(self.clean(cause.what), width=_LONGEST_ERROR),
             where=self._place(self.clean(cause.where)),
             error=excerpt(self.clean(cause.error), width=_LONGEST_ERROR),
@@ -321,6 +320,14 @@ class Words:
         if not numbers:
             return self.texts.say("event.no_messages")
         return f"{numbers[0]} … {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+
+
+def _variant_of(cause: Cause) -> str:
+    """Which text of its kind a cause has."""
+    if cause.kind == "unusable":
+        error = cause.error
+        return "_none" if "NoneType" in error else "_undefined" if "undefined" in error else ""
+    return "_nowhere" if cause.kind == "unhandled" and not cause.where else ""
 
 
 def _written(value: Any) -> str:
