@@ -188,12 +188,14 @@ def _isolation(wish: str, said: Texts) -> Kind:
 
 def _listing(folder: Path, scratch: Path, said: Texts) -> Listing:
     """What a class has handed in. Raises click.UsageError if the folder is none of a class."""
+    from harness.judged.submissions import looks_like_one
     from harness.submissions import listing
     from harness.submissions.portals import is_archive
 
     if not folder.is_dir() and not (folder.is_file() and is_archive(folder.name)):
         raise wrong_usage("no_class", path=folder)
-    if any((folder / name).exists() for name in ("submission.toml", *EXERCISES.values())):
+    is_laid_out = any((folder / name).exists() for name in ("submission.toml", *EXERCISES.values()))
+    if is_laid_out or looks_like_one(folder):
         raise wrong_usage("one_submission", path=folder)
     try:
         inside, left_out = (folder, []) if folder.is_dir() else listing.unpacked(folder, scratch)

@@ -21,6 +21,7 @@ from harness.grading.result import Grade, Mark, Part
 from harness.judged.environment import names_passed
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submission_toml import NAME
+from harness.judged.submission_toml import read as read_toml
 from harness.reports.alike import Alike
 from harness.reports.counts import frequency
 from harness.reports.jsonreport import report
@@ -101,11 +102,20 @@ async def _judge(given: Submission, exercise: int, texts: Texts, is_hurried: boo
 def _nothing(given: Submission, exercise: int, problem: BadTarget, texts: Texts) -> Part:
     """The result where nothing can be judged: open if a person has to look, else no points."""
     said = without_paths(problem.said_in(texts), given.staged, given.place)
-    is_whole_server = any(given.staged.folder.rglob(NAME))
-    component = None if is_whole_server else _alone(exercise, given.rules)
+    component = None if _is_whole_server(given) else _alone(exercise, given.rules)
     if isinstance(problem, Unclear):
         return _open(exercise, component, texts.say("grade.unclear", why=said))
     return _unplayed(exercise, component, Outcome.FAILED, texts.say("grade.nothing", why=said))
+
+
+def _is_whole_server(given: Submission) -> bool:
+    """Whether a whole server was meant: so it is with a `submission.toml`, unless that only says the track."""
+    for path in given.staged.folder.rglob(NAME):
+        try:
+            return not (settings := read_toml(path, NAME)).track or bool(settings.words)
+        except BadTarget as error:
+            return error.key not in ("target.no_track", "target.track_near")
+    return False
 
 
 def _unknown_program(runs: list[Run]) -> str | None:
@@ -215,6 +225,7 @@ async def grade(
     `progress` is called with each exercise as it begins, and `keep` with it and its page, which is empty if
     there is nothing to show, as soon as there is a verdict.
     """
+    await given.build(exercises)
     given.call_directly(exercises)
     try:
         for exercise in exercises:

@@ -7,7 +7,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from harness.grading.whole_class import Asked
+from harness.judged import typescript
+from harness.judged.found import Found
 from harness.judged.targets import BadTarget
+from harness.judged.tracks import TYPESCRIPT
 from harness.reports.words import Words
 from harness.submissions.listing import HandIn
 from harness.submissions.paths import without_paths
@@ -31,14 +34,25 @@ def preview(
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _found(given: Submission, exercise: int) -> Found | BadTarget:
+    """What would be judged, or why not: nothing is built for that."""
+    found = given.found(exercise)
+    if isinstance(found, Found) and found.track == TYPESCRIPT:
+        try:
+            typescript.check_ready()
+        except BadTarget as error:
+            return error
+    return found
+
+
 def _lines(given: Submission, asked: Asked, said: Texts) -> tuple[list[str], bool]:
     lines, is_clear = left_out(given.staged, said), given.staged.problem is None
     for exercise in asked.exercises:
-        target = given.target(exercise)
-        if isinstance(target, BadTarget):
+        found = _found(given, exercise)
+        if isinstance(found, BadTarget):
             is_clear = False
-            text = target.said_in(said)
+            text = found.said_in(said)
         else:
-            text = " ".join([target.label, *(Words(said).text("note", each) for each in target.remarks)])
+            text = " ".join([found.label, *(Words(said).text("note", each) for each in found.remarks)])
         lines.append(f"{exercise}: {without_paths(text, given.staged, given.place)}")
     return lines, is_clear

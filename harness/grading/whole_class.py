@@ -27,7 +27,7 @@ from harness.judged.problems import Unclear
 from harness.running.cores import own_cores
 from harness.running.tasks import side_by_side
 from harness.running.worker import cancel_on_sigterm
-from harness.submissions.fingerprints import Rules, hash_of_kit, is_same_code
+from harness.submissions.fingerprints import Rules, hash_of_kit, is_same_code, still_holds
 from harness.submissions.listing import HandIn
 from harness.submissions.staging import left_out, stage_meanwhile
 from harness.submissions.submission import Submission
@@ -166,7 +166,7 @@ class _Grading:
         Those that nobody asks for now keep theirs; if it is their code that has changed, that is told.
         """
         now = {n: given.fingerprint(n) for n in mark.parts}
-        changed = [n for n, part in mark.parts.items() if part.fingerprint != now[n]]
+        changed = [n for n, part in mark.parts.items() if not still_holds(part.fingerprint, now[n])]
         others = [
             n
             for n in changed

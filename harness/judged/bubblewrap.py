@@ -85,6 +85,9 @@ def wrapped(isolation: Isolation, command: Sequence[str], *, has_network: bool =
     for path in isolation.hides:
         if any(Path(path).is_relative_to(each) for each in shown):
             words += ["--tmpfs", path]
+            inside = [each for each in isolation.shows if each != path and Path(each).is_relative_to(path)]
+            for each in _outermost(inside):
+                words += ["--ro-bind", each, each]
     words += ["--ro-bind", keeper.__file__, keeper.__file__]
     for path in isolation.writes:
         words += ["--bind", path, path]

@@ -6,6 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
+from harness.judged.tracks import PYTHON, TYPESCRIPT
+from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from lab.loader import INTERFACES
 
@@ -13,49 +17,105 @@ _LARGEST = 1024 * 1024
 """Bytes of a file that is looked into."""
 _MOST = 2000
 """Files that are looked into."""
-_CLASS = re.compile(rb"^class[ \t]+(\w+)", re.MULTILINE)
-_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w., \t]+)", re.MULTILINE)
 _CODE = (
     *(".py", ".txt", ".ipynb", ".js", ".mjs", ".ts", ".go", ".java", ".kt", ".rs", ".rb", ".php", ".c"),
     *(".cpp", ".cs", ".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".xz"),
 )
 """Ends of names that may be those of an answer."""
-_TESTS = re.compile(r"(test_.*|.*_test|conftest|__init__|setup)\.py")
+_TESTS = re.compile(
+    r"(test_.*|.*_test|conftest|__init__|setup)\.py|.*\.(test|spec|config)\.[cm]?[jt]s|.*\.d\.[cm]?ts"
+)
+_EXERCISES = Path(__file__).resolve().parents[2] / "exercises"
+_KITS_MODULES = frozenset(path.stem for path in (_EXERCISES / "typescript" / "src").glob("*.ts"))
+"""The modules of the kit's server in TypeScript, which lie beside the components there."""
+_COMPILED = (".js", ".mjs", ".cjs")
+_BUILT = "dist"
+"""The folder into which TypeScript is compiled: nobody has written the scripts in it."""
+
+
+class Language(Struct, frozen=True):
+    """How files of a track's language are recognised."""
+
+    track: str
+    suffix: str
+    classes: re.Pattern[bytes]
+    imports: re.Pattern[bytes]
+    """Finds the names of the modules that a file imports, in some text."""
+    handouts: dict[str, Path]
+    """The file that was handed out for each component."""
+
+    def is_source(self, name: str) -> bool:
+        """Whether a file of this name is in this language."""
+        return name.endswith(self.suffix) and not name.endswith(".d.ts")
+
+    def file_of(self, component: str) -> str:
+        """The name of a component's file."""
+        return self.handouts[component].name
+
+
+LANGUAGES = {
+    each.track: each
+    for each in (
+        Language(
+            PYTHON,
+            ".py",
+            re.compile(rb"^class[ \t]+(\w+)", re.MULTILINE),
+            re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w., \t]+)", re.MULTILINE),
+            {name: _EXERCISES / EXERCISES[n] / f"{name}.py" for n, name in COMPONENTS.items()},
+        ),
+        Language(
+            TYPESCRIPT,
+            ".ts",
+            re.compile(
+                rb"^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:abstract[ \t]+)?class[ \t]+(\w+)",
+                re.MULTILINE,
+            ),
+            re.compile(rb"""["'`]\.{1,2}/([^"'`\n]+)["'`]"""),
+            {name: _EXERCISES / "typescript" / "src" / each.file for name, each in MODULES.items()},
+        ),
+    )
+}
+"""By their tracks."""
 
 
 class Candidates:
-    """The files of a submission, and what is in them."""
+    """The files of a submission, and what is in them; `built` are those that a compiler has made."""
 
-    def __init__(self, files: Sequence[Path], handouts: Path) -> None:
+    def __init__(self, files: Sequence[Path], built: Sequence[Path] = ()) -> None:
         self.files = list(files)
-        self._sources = {path: _source(path) for path in self.files[:_MOST] if _may_be_python(path)}
-        self._handouts = handouts
+        known = (*(each.suffix for each in LANGUAGES.values()), *_COMPILED)
+        self._sources = {path: _source(path) for path in self.files[:_MOST] if path.name.endswith(known)}
+        self._built = {path: _source(path) for path in built[:_MOST] if path.name.endswith(_COMPILED)}
 
-    def of(self, component: str) -> list[Path]:
+    def of(self, component: str, language: Language) -> list[Path]:
         """The files that may be the one of a component: the only one if that is clear.
 
         Files with its class, else those of its name. Of files that are the same, only one counts, and what
         was handed out and never changed counts only if there is nothing else.
         """
-        name = INTERFACES[component].__name__.encode()
-        wanted = f"{component}.py"
-        by_name = [path for path in self._sources if path.name.casefold() == wanted]
-        by_class = [path for path, source in self._sources.items() if name in _CLASS.findall(source)]
-        found = _different(by_class or by_name, self._sources)
-        changed = [path for path in found if self.has_answer(path, component)]
+        name, wanted = INTERFACES[component].__name__.encode(), language.file_of(component)
+        sources = {path: source for path, source in self._sources.items() if language.is_source(path.name)}
+        by_name = [path for path in sources if path.name.casefold() == wanted]
+        by_class = [path for path, source in sources.items() if name in language.classes.findall(source)]
+        found = _different(by_class or by_name, sources)
+        changed = [path for path in found if self.has_answer(path, component, language)]
         found = changed or found
         named = [path for path in found if path.name == wanted]
         return named if len(named) == 1 else found
 
+    def compiled(self, component: str) -> list[Path]:
+        """JavaScript that was compiled from the file of a component, or is it."""
+        name, module = INTERFACES[component].__name__.encode(), MODULES[component].module
+        classes = LANGUAGES[TYPESCRIPT].classes
+        return [
+            path
+            for path, source in {**self._sources, **self._built}.items()
+            if path.name.endswith(_COMPILED) and (path.stem == module or name in classes.findall(source))
+        ]
+
     def not_accounted_for(self) -> list[Path]:
         """Files that may be an answer, and nobody can tell to what: no component's, and no helper of one."""
-        classes = {each.__name__.encode() for each in INTERFACES.values()}
-        imported = {
-            name.strip(b". \t").rpartition(b".")[2]
-            for source in self._sources.values()
-            for names in _IMPORT.findall(source)
-            for name in re.split(rb",|\bimport\b|\bas\b", names)
-        }
+        imported = self._imported()
         return [
             path
             for path in self.files
@@ -63,20 +123,44 @@ class Candidates:
             and not _TESTS.fullmatch(path.name)
             and path.stem.casefold() not in COMPONENTS.values()
             and path.stem.encode() not in imported
-            and classes.isdisjoint(_CLASS.findall(self._sources.get(path, b"")))
+            and not (path.stem in _KITS_MODULES and path.name.endswith((".ts", *_COMPILED)))
+            and not self._has_class(path)
         ]
 
-    def has_answer(self, path: Path, component: str) -> bool:
-        """Whether a file is something else than what was handed out, and not without the class."""
-        exercise = next(number for number, each in COMPONENTS.items() if each == component)
-        handout = self._handouts / EXERCISES[exercise] / f"{component}.py"
+    def _imported(self) -> set[bytes]:
+        """The names of the modules that any file imports, without their folders."""
+        found: set[bytes] = set()
+        for path, source in self._sources.items():
+            if path.name.endswith(".py"):
+                for names in LANGUAGES[PYTHON].imports.findall(source):
+                    parts = re.split(rb",|\bimport\b|\bas\b", names)
+                    found.update(name.strip(b". \t").rpartition(b".")[2] for name in parts)
+            else:
+                names = LANGUAGES[TYPESCRIPT].imports.findall(source)
+                found.update(re.sub(rb"\.[cm]?[jt]s$", b"", name.rpartition(b"/")[2]) for name in names)
+        return found
+
+    def _has_class(self, path: Path) -> bool:
+        """Whether a file has the class of any component."""
+        wanted = {each.__name__.encode() for each in INTERFACES.values()}
         source = self._sources.get(path, b"")
-        is_handout = _plain(_source(handout)) == _plain(source)
-        return not is_handout and INTERFACES[component].__name__.encode() in _CLASS.findall(source)
+        language = LANGUAGES[PYTHON if path.name.endswith(".py") else TYPESCRIPT]
+        return not wanted.isdisjoint(language.classes.findall(source))
+
+    def is_changed(self, path: Path, component: str, language: Language) -> bool:
+        """Whether a file is something else than what was handed out for a component."""
+        return _plain(_source(language.handouts[component])) != _plain(self._sources.get(path, b""))
+
+    def has_answer(self, path: Path, component: str, language: Language) -> bool:
+        """Whether a file is something else than what was handed out, and not without the class."""
+        found = language.classes.findall(self._sources.get(path, b""))
+        return self.is_changed(path, component, language) and INTERFACES[component].__name__.encode() in found
 
 
-def _may_be_python(path: Path) -> bool:
-    return path.name.endswith(".py")
+def is_built(path: Path, top: Path) -> bool:
+    """Whether a file below a folder is one that a compiler has made of TypeScript."""
+    name = path.name.removesuffix(".map")
+    return _BUILT in path.relative_to(top).parts[:-1] and name.endswith((*_COMPILED, ".ts"))
 
 
 def _source(path: Path) -> bytes:

@@ -74,7 +74,7 @@ def not_started(command: Sequence[str], program: str, error: OSError) -> Command
     return CommandNotFound("program.no_hashbang", program=name, interpreter=_interpreter(head, name) or "sh")
 
 
-def python_program(command: tuple[str, ...]) -> list[str] | None:
+def python_program(command: Sequence[str]) -> list[str] | None:
     """The module (after `-m`) or file that a command runs in Python, and its arguments; else None.
 
     Only such programs can be played in the simulated world.

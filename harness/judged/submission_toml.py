@@ -1,4 +1,6 @@
-"""`submission.toml`, which says how to run a whole server: read as editors of all systems write it."""
+"""`submission.toml`, which says how to run a whole server, or the track of components: read as editors of all
+systems write it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from typing import Any
 from msgspec import Struct
 
 from harness.judged.commands import words_of
-from harness.judged.problems import BadTarget
+from harness.judged.problems import BadTarget, Unclear
+from harness.judged.tracks import PYTHON, TRACKS, TYPESCRIPT
 from harness.verdict.outcome import Text
 
 NAME = "submission.toml"
@@ -22,29 +25,49 @@ _LARGEST = 1024 * 1024
 _CURLY = re.compile("[“”„«»‘’]")
 _MEANT = {"command": "run", "cmd": "run", "start": "run", "exec": "run"}
 """Other names that people give to `run`."""
+_MEANT_TRACKS = {"py": PYTHON, "python3": PYTHON, "ts": TYPESCRIPT, "js": TYPESCRIPT, "node": TYPESCRIPT}
+"""Other names that people give to the tracks."""
+_KEYS = ("run", "track")
 
 
 class Settings(Struct, frozen=True):
-    """What a file says: the words of the command, the command as text, and what else is to be told of it."""
+    """What a file says: the words of the command, the command as text, and what else is to be told of it.
+
+    Without a command, it is about components, and says their `track`.
+    """
 
     words: tuple[str, ...]
     command: str
     remarks: tuple[Text, ...]
+    track: str = ""
 
 
 def read(path: Path, shown: str) -> Settings:
-    """The settings in a file; `shown` is what it is called in sentences. Raises BadTarget."""
+    """The settings in a file; `shown` is what it is called in sentences. Raises BadTarget, Unclear."""
     text = _text(path, shown)
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for what is too long, or too deep
         raise _malformed(text, shown, error) from error
-    if "run" not in table:
+    track = _track(table["track"], shown) if "track" in table else ""
+    if "run" not in table and not track:
         raise _no_run(table, shown)
-    words, command = _words(table["run"], text, shown)
-    others = ", ".join(f"`{key}`" for key in table if key != "run")
-    key = "unread_build" if "build" in table else "unread_keys"
-    return Settings(words, command, (Text(key, {"path": shown, "keys": others}),) if others else ())
+    words, command = _words(table["run"], text, shown) if "run" in table else ((), "")
+    others = ", ".join(f"`{key}`" for key in table if key not in _KEYS)
+    key = "unread_build" if "build" in table and words else "unread_keys"
+    remarks = (Text(key, {"path": shown, "keys": others}),) if others else ()
+    return Settings(words, command, remarks, track)
+
+
+def _track(given: object, shown: str) -> str:
+    """The track that is named. Raises Unclear for any other: what was handed in may be right."""
+    name = str(given).strip().casefold()
+    if isinstance(given, str) and name in TRACKS:
+        return name
+    near = _MEANT_TRACKS.get(name) or next(iter(difflib.get_close_matches(name, TRACKS)), "")
+    if near:
+        raise Unclear("target.track_near", path=shown, given=repr(given), near=near)
+    raise Unclear("target.no_track", path=shown, given=repr(given))
 
 
 def _text(path: Path, shown: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -10,6 +11,9 @@ from harness.judged.isolation import Isolation
 from harness.judged.programs import python_program
 from harness.typescript.components import COMPONENTS
 from harness.verdict.outcome import Text
+
+SERVER, CALLED = "server", "called"
+"""Where a server lies in the folder of its build, and the modules of components that are called directly."""
 
 
 class Built(Struct, frozen=True):
@@ -20,9 +24,19 @@ class Built(Struct, frozen=True):
     """His files by their paths below `src`: the components, and the modules that they import."""
     is_refused: bool = False
 
+    @property
+    def server(self) -> str:
+        """The folder of the server."""
+        return str(Path(self.folder, SERVER))
+
+    @property
+    def called(self) -> str:
+        """The folder of what is called directly."""
+        return str(Path(self.folder, CALLED))
+
     def compiled(self, component: str) -> str:
         """The compiled module of a component."""
-        return str(Path(self.folder, "dist", f"{COMPONENTS[component].module}.js"))
+        return str(Path(self.called, f"{COMPONENTS[component].module}.js"))
 
 
 class Target(Struct, frozen=True):
@@ -53,4 +67,9 @@ class Target(Struct, frozen=True):
     @property
     def is_our_server(self) -> bool:
         """Whether the reference server runs it, with whatever components."""
-        return (python_program(self.command or ("",)) or [])[:2] == ["-m", "lab"]
+        return is_our_server(self.command or ("",))
+
+
+def is_our_server(command: Sequence[str]) -> bool:
+    """Whether a command runs the reference server."""
+    return (python_program(command) or [])[:2] == ["-m", "lab"]

@@ -15,9 +15,10 @@ from websockets.uri import parse_uri
 
 from harness.judged import typescript
 from harness.judged.commands import words_of
+from harness.judged.found import Found, handed_in
 from harness.judged.problems import BadTarget, CommandNotFound, Unclear
 from harness.judged.programs import python_program
-from harness.judged.submissions import Submission, check_readable, component_in, has_components, shown
+from harness.judged.submissions import check_readable, component_in, has_components, shown
 from harness.judged.target import Target
 from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.verdict.outcome import Text
@@ -35,6 +36,7 @@ __all__ = [  # what is judged, and why it cannot be
     "check_simulated",
     "choose",
     "find_folder",
+    "of_found",
     "python_program",
     "reference",
     "submission",
@@ -105,50 +107,32 @@ def at_url(url: str) -> Target:
 def submission(
     folder: Path, exercise: int, together: bool, label: str | None = None, *, is_partial: bool = False
 ) -> Target:
-    """What was handed in as a folder: laid out like `exercises/`, or with a `submission.toml`.
+    """What was handed in as a folder; see `found.py`.
 
     With `is_partial`, it is all components that are there, and the reference's for the others. Raises
-    BadTarget if it is neither.
+    BadTarget if it is none that can be judged.
     """
-    found = Submission(folder)
-    settings = found.settings()
-    if settings is not None:
-        name = label or f"{shown(found.folder)}: {settings.command}"
-        target = Target(name, settings.words, str(found.folder), remarks=settings.remarks)
-        if target.is_our_server:
-            raise BadTarget("target.runs_reference", command=settings.command)
-        return target
-    if is_partial:
-        files = _those_there(found)
+    return of_found(handed_in(folder, exercise, together, label, is_partial=is_partial), exercise, together)
+
+
+def of_found(found: Found, exercise: int, together: bool, place: Path | None = None) -> Target:
+    """The server of what was found; what is built for it is built below `place`. Raises BadTarget."""
+    if found.command:
+        return Target(found.label, found.command, found.folder, remarks=found.remarks)
+    component = None if together else COMPONENTS[exercise]
+    if found.track == TYPESCRIPT:
+        target = typescript.server(found.uses, found.label, component, place)
     else:
-        files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
-    target = _with_components(files, exercise, together, label)
-    return replace(target, remarks=tuple(found.remarks))
-
-
-def _those_there(found: Submission) -> dict[int, Path]:
-    """The components that were handed in. Raises BadTarget if there is none, or if one is not clear."""
-    files: dict[int, Path] = {}
-    missing: BadTarget | None = None
-    for number in EXERCISES:
-        try:
-            files[number] = found.component(number)
-        except Unclear:
-            raise
-        except BadTarget as error:
-            missing = missing or error
-    if missing is not None and not files:
-        raise missing
-    return files
+        words = _server_with(f"{name}={path}" for name, path in found.uses.items())
+        target = Target(found.label, words, component=component, uses=found.uses)
+    return replace(target, remarks=found.remarks)
 
 
 def _with_components(files: dict[int, Path], exercise: int, together: bool, label: str | None) -> Target:
     """The reference server with one component of the student's, or with all."""
-    uses = {COMPONENTS[number]: str(path.resolve()) for number, path in files.items()}
-    if not label:
-        label = ", ".join(shown(path) for path in files.values())
-    words = _server_with(f"{component}={path}" for component, path in uses.items())
-    return Target(label, words, component=None if together else COMPONENTS[exercise], uses=uses)
+    label = label or ", ".join(shown(path) for path in files.values())
+    paths = {number: str(path.resolve()) for number, path in files.items()}
+    return of_found(Found(label, "", paths), exercise, together)
 
 
 def choose(

@@ -6,14 +6,14 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
 from harness.judged.environment import scratch
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import check_readable, shown
-from harness.judged.target import Built, Target
+from harness.judged.target import CALLED, SERVER, Built, Target
 from harness.typescript.build import build
 from harness.typescript.components import COMPONENTS as MODULES
 from harness.typescript.problems import NotReady
@@ -21,7 +21,8 @@ from harness.typescript.tools import ROOT, Tools, find_tools
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 _HERE = ROOT / "harness" / "typescript"
-_WATCH, _NOT_BUILT = _HERE / "watch_loop.mjs", _HERE / "not_built.mjs"
+_WATCH, _NOT_BUILT = "watch_loop.mjs", "not_built.mjs"
+_PROBLEM, _WEB = "problem.txt", "web"
 
 
 def files_in(folder: Path, exercise: int, together: bool) -> dict[int, Path]:
@@ -54,15 +55,45 @@ def target(files: Mapping[int, Path], exercise: int, together: bool, label: str)
     return server(uses, label, None if together else COMPONENTS[exercise])
 
 
-def server(uses: dict[str, str], label: str, component: str | None = None) -> Target:
-    """The kit's server with these components, and our own others. Raises Unclear, likewise."""
+def server(
+    uses: dict[str, str], label: str, component: str | None = None, place: Path | None = None
+) -> Target:
+    """The kit's server with these components, and our own others. Raises Unclear, likewise.
+
+    It is built below `place`, which is there; else where it is removed when we end.
+    """
     tools = _tools()
-    built, problem = _built(tuple((name, path, *_version_of(path)) for name, path in uses.items()))
-    start = [str(_NOT_BUILT), problem] if problem else [str(Path(built.folder, "dist", "index.js"))]
-    options = ["--enable-source-maps", *(["--import", _WATCH.as_uri()] if _WATCH.exists() else [])]
+    versions = tuple((name, path, *_version_of(path)) for name, path in uses.items())
+    built = _built(versions, str(place) if place else None)
+    start = str(Path(built.server, "dist", "index.js"))
+    words = (
+        [str(Path(built.folder, _NOT_BUILT)), str(Path(built.folder, _PROBLEM))]
+        if built.is_refused
+        else [start]
+    )
+    watch = Path(built.folder, _WATCH)
+    options = ["--enable-source-maps", *(["--import", watch.as_uri()] if watch.exists() else [])]
     # What a user has set for Node would change what is judged.
-    env = {"NODE_OPTIONS": "", "WEB_DIR": str(ROOT / "lab" / "web")}
-    return Target(label, (tools.node, *options, *start), component=component, uses=uses, build=built, env=env)
+    env = {"NODE_OPTIONS": "", "WEB_DIR": str(Path(built.folder, _WEB))}
+    return Target(label, (tools.node, *options, *words), component=component, uses=uses, build=built, env=env)
+
+
+def version() -> str:
+    """The major version of Node that servers run on here; empty if it, or what it needs, is not installed."""
+    try:
+        return _tools().version.removeprefix("v").partition(".")[0]
+    except Unclear:
+        return ""
+
+
+def check_ready() -> None:
+    """Raise Unclear if Node, or what it needs, is not installed."""
+    _tools()
+
+
+def packages() -> str:
+    """Where the packages lie that servers import, without links. Raises Unclear, likewise."""
+    return str(_tools().packages.resolve())
 
 
 @cache
@@ -79,14 +110,32 @@ def _version_of(path: str) -> tuple[int, int]:
 
 
 @cache
-def _built(versions: tuple[tuple[str, str, int, int], ...]) -> tuple[Built, str]:
-    """What was built of components, and the file that says why there is nothing; removed when we end."""
-    folder = Path(tempfile.mkdtemp(prefix="chat-lab-build-", dir=scratch()))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = build({name: Path(path) for name, path, *_ in versions}, folder / "server", _tools(), shown=shown)
-    own = {place: str(path.resolve()) for place, path in made.own.items()}
-    problem = ""
+def _built(versions: tuple[tuple[str, str, int, int], ...], place: str | None) -> Built:
+    """What was built of components, in a new folder that everybody may read."""
+    folder = Path(tempfile.mkdtemp(prefix="chat-lab-build-", dir=place or scratch()))
+    if place is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    made = build({name: Path(path) for name, path, *_ in versions}, folder / SERVER, _tools(), shown=shown)
     if made.refused is not None:
-        problem = str(folder / "problem.txt")
-        Path(problem).write_text(made.problem, encoding="utf-8")
-    return Built(str(folder / "server"), own, bool(problem)), problem
+        (folder / _PROBLEM).write_text(made.problem, encoding="utf-8")
+    else:
+        _copy_for_calls(folder, [file.removesuffix(".ts") for file in made.own])
+    # Isolated code sees this folder, and nothing of the kit.
+    for source in (_HERE / _WATCH, _HERE / _NOT_BUILT):
+        if source.exists():
+            shutil.copyfile(source, folder / source.name)
+    shutil.copytree(ROOT / "lab" / "web", folder / _WEB)
+    own = {place: str(path.resolve()) for place, path in made.own.items()}
+    return Built(str(folder), own, made.refused is not None)
+
+
+def _copy_for_calls(folder: Path, own: Collection[str]) -> None:
+    """Copy what is called directly to a folder without the model answers to the other exercises."""
+    others = [each.module for each in MODULES.values() if each.module not in own]
+    dist = str(folder / SERVER / "dist")
+
+    def are_answers(place: str, names: list[str]) -> list[str]:
+        return [name for name in names if place == dist and name.partition(".")[0] in others]
+
+    shutil.copytree(dist, folder / CALLED, ignore=are_answers)

@@ -14,7 +14,7 @@ from harness.pytest_support.options import target_of, words_of
 from harness.submissions.fingerprints import Rules
 from harness.submissions.listing import HandIn
 from harness.submissions.paths import without_paths
-from harness.submissions.staging import Staged, stage
+from harness.submissions.staging import BESIDE, Staged, stage
 from harness.submissions.submission import Submission
 from harness.verdict.steps import EXERCISES
 from lab.legible import legible
@@ -44,7 +44,7 @@ def handed_in(
     rules = Rules(0, 1, together, _DEADLINE, isolation=kind, is_partial=is_partial)
     job = place / "job"
     if job.exists():  # another process of this session has made it
-        copy = next(each for each in job.iterdir() if each.name != "home")
+        copy = next(each for each in job.iterdir() if each.name not in BESIDE)
         staged = Staged(copy.name, copy)
     else:
         place.chmod(0o711)

@@ -16,18 +16,29 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from harness.judged import typescript
 from harness.judged.environment import IN_CLASS
+from harness.judged.found import Found
 from harness.judged.isolation import Kind
 from harness.judged.submissions import INSTALLED
-from harness.judged.targets import ROOT, Target
+from harness.judged.targets import ROOT
+from harness.judged.tracks import TYPESCRIPT
+from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS
 
+_CODE = ("lab/**/*.py", "harness/**/*.py", "harness/**/*.mjs")
 _LARGE = 1024 * 1024
 """Bytes above which a file counts by its size alone."""
 _READ = 64 * 1024 * 1024
 """Bytes that are read of a submission to see whether it has changed; of what is beyond, the sizes count."""
+_NO_NODE = "?"
+"""Instead of a version."""
 _NO_CODE = re.compile(r".*\.(md|pdf|docx?|odt|png|jpe?g|gif|svg|pyc|log)|\..*|readme.*|licen[sc]e.*", re.I)
 """Names of files that change nothing about what code does."""
+
+
+_COMPONENTS = {*COMPONENTS.values(), *(each.module for each in MODULES.values())}
+"""What the names of components' files begin with."""
 
 
 class Rules(Struct, frozen=True):
@@ -49,10 +60,10 @@ class Rules(Struct, frozen=True):
     """Steps of which authors are told no more than whether they passed."""
 
 
-def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules, named: str = "") -> str:
-    """A hash of what the verdict on an exercise rests on: the code, the rules, and the kit.
+def fingerprint(found: Found | None, folder: Path, exercise: int, rules: Rules, named: str = "") -> str:
+    """A hash of what the verdict on an exercise rests on: the code, the rules, the kit, and Node's version.
 
-    `target` is what is judged of the submission in `folder`; None if there is nothing to judge. `named` is
+    `found` is what is judged of the submission in `folder`; None if there is nothing to judge. `named` is
     the file that a person has named for it, if any.
     """
     hidden = [step for step in rules.hidden if step.startswith(f"{exercise}.")]
@@ -61,7 +72,7 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
         *(sorted(rules.passed), sorted(hidden)),
     )
     digest = hashlib.sha256()
-    component = target.uses.get(COMPONENTS[exercise]) if target and not rules.together else None
+    component = found.uses.get(COMPONENTS[exercise]) if found and not rules.together else None
     left = _READ
     for path in _files_of(folder, component):
         with suppress(OSError):  # a file that we cannot read, the server cannot read either
@@ -70,7 +81,15 @@ def fingerprint(target: Target | None, folder: Path, exercise: int, rules: Rules
             left -= size if is_read else 0
             digest.update(name + f" {size} ".encode() + (path.read_bytes() if is_read else b""))
     rest = hashlib.sha256(f"{_kit()} {how}".encode())
-    return f"{digest.hexdigest()[:16]}-{rest.hexdigest()[:16]}"
+    node = f"-node{typescript.version() or _NO_NODE}" if found and found.track == TYPESCRIPT else ""
+    return f"{digest.hexdigest()[:16]}-{rest.hexdigest()[:16]}{node}"
+
+
+def still_holds(kept: str, now: str) -> bool:
+    """Whether the verdict of a fingerprint is still valid. Without Node, no other one can be had."""
+    if now.endswith(f"-node{_NO_NODE}"):
+        return kept.rpartition("-")[0] == now.rpartition("-")[0]
+    return kept == now
 
 
 def is_same_code(one: str, other: str) -> bool:
@@ -86,7 +105,7 @@ def _files_of(folder: Path, component: str | None) -> Iterator[Path]:
     yield (own := Path(component))
     source = own.read_text(encoding="utf-8", errors="replace")
     for path in _files(own.parent):
-        is_of_another = path.stem in COMPONENTS.values() and not re.search(rf"\b{path.stem}\b", source)
+        is_of_another = path.stem in _COMPONENTS and not re.search(rf"\b{path.stem}\b", source)
         if path != own and not is_of_another and not _NO_CODE.fullmatch(path.name):
             yield path
 
@@ -106,7 +125,17 @@ def _kit() -> str:
 def hash_of_kit() -> str:
     """A hash of the kit's code as it is now: in a clone, it changes without the version."""
     digest = hashlib.sha256()
-    for package in ("lab", "harness"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(path.read_bytes())
+    for path in (*(each for pattern in _CODE for each in sorted(ROOT.glob(pattern))), *_of_typescript()):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _of_typescript() -> Iterator[Path]:
+    """What a server in TypeScript is made of, beside what was handed in: without the stubs."""
+    project = ROOT / "exercises" / "typescript"
+    stubs = {each.file for each in MODULES.values()}
+    yield from sorted(path for path in project.glob("src/*.ts") if path.name not in stubs)
+    yield from sorted((ROOT / "solutions" / "typescript").glob("*.ts"))
+    settings = (project / name for name in ("package-lock.json", "package.json", "tsconfig.json"))
+    yield from (path for path in settings if path.exists())
+    yield from sorted((project / "node_modules" / "ws").rglob("*.js"))

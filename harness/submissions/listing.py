@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.judged.bounds import MIB
-from harness.judged.submissions import INSTALLED, is_submission
+from harness.judged.candidates import LANGUAGES
+from harness.judged.submissions import INSTALLED, looks_like_one
 from harness.submissions.author import Author
 from harness.submissions.copying import Task, copied_apart
 from harness.submissions.portals import (
@@ -32,7 +33,7 @@ _MOST_BYTES = 16 * 1024 * MIB
 """Bytes of a class that comes as one archive."""
 _SECONDS = 600.0
 """In which it must be unpacked."""
-_PROGRAMS = (".py", ".py.txt", *SUFFIXES, *OTHER_SUFFIXES)
+_PROGRAMS = (".py", ".py.txt", ".ts", ".ts.txt", *SUFFIXES, *OTHER_SUFFIXES)
 """Ends of names of files that are somebody's."""
 
 
@@ -90,7 +91,7 @@ def hand_ins_of(folder: Path) -> Listing:
 
 def is_one_submission(listing: Listing) -> bool:
     """Whether what was found are the files of one student, and not those of a class."""
-    components = {f"{name}.py" for name in COMPONENTS.values()}
+    components = {language.file_of(name) for language in LANGUAGES.values() for name in COMPONENTS.values()}
     names = [path.name for each in listing.hand_ins for path, _ in each.sources]
     return bool(names) and set(names) <= components
 
@@ -107,7 +108,7 @@ def unpacked(archive: Path, place: Path) -> tuple[Path, list[Text]]:
     if copied.problem is not None:
         raise CannotUnpack(f"left_out.{copied.problem.key}", **copied.problem.params)
     while (inside := list(folder.iterdir())) and len(inside) == 1 and inside[0].is_dir():
-        if is_submission(inside[0]):
+        if looks_like_one(inside[0]):
             break
         folder = inside[0]
     return folder, copied.left_out

@@ -5,7 +5,7 @@
 | Moodle | `Ada Lovelace_12345_assignsubmission_file_` (a folder), the same and `pubsub.py` (a file) |
 | Canvas | `lovelaceada_LATE_12345_67890_pubsub-1.py` |
 | Gradescope | `submission_12345`, a folder that `submission_metadata.yml` tells of |
-| people | `ada`, `ada.zip`, `ada_pubsub.py`, `ada.py` |
+| people | `ada`, `ada.zip`, `ada_pubsub.py`, `ada_pub-sub.ts`, `ada.py` |
 
 Moodle's names are made in mod/assign/locallib.php, Canvas's in its submission downloader.
 """
@@ -29,7 +29,7 @@ _CANVAS = re.compile(
 _CANVAS_AGAIN = re.compile(r"-\d+(?=\.\w+$)")
 """What Canvas adds to the name of a file that is handed in again."""
 _GRADESCOPE = re.compile(r"submission_(?P<id>\d+)")
-_PARTS = "|".join(sorted({*COMPONENTS.values(), "pub_sub", "message_store", "presence_manager"}))
+_PARTS = "|".join(sorted({*COMPONENTS.values(), "pub_sub", "pub-sub", "message_store", "presence_manager"}))
 _PERSONS = re.compile(
     rf"(?P<who>.+?)[\s._-]+(?P<rest>(?:{_PARTS}|ex(?:ercise)?[\s_-]*\d)\b.*)", re.DOTALL | re.IGNORECASE
 )
@@ -37,6 +37,7 @@ SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", "
 """Of archives that can be unpacked."""
 OTHER_SUFFIXES = (".7z", ".rar", ".gz", ".xz", ".bz2", ".zst")
 """Of those that cannot."""
+_SOURCES = (".py.txt", ".py", ".ts.txt", ".ts")
 
 
 class Owner(Struct, frozen=True):
@@ -61,7 +62,7 @@ def owner_of(path: Path, *, is_folder: bool) -> Owner:
         return Owner(found["who"], Author(identifier=found["id"]), rest, bool(found["late"]))
     if is_folder and (found := _GRADESCOPE.fullmatch(name)):
         return Owner(name, Author(), "")
-    if not is_folder and name.endswith((".py", ".py.txt")):
+    if not is_folder and name.endswith(_SOURCES):
         found = _PERSONS.fullmatch(name)
         return Owner(found["who"] if found else stem, Author(), found["rest"] if found else name)
     if not is_folder and (found := _PERSONS.fullmatch(stem)):  # ada_ex1.zip
@@ -72,7 +73,7 @@ def owner_of(path: Path, *, is_folder: bool) -> Owner:
 def without_suffix(name: str) -> str:
     """A file's name without the suffix of an archive or a program."""
     lower = name.lower()
-    for suffix in (*SUFFIXES, *OTHER_SUFFIXES, ".py.txt", ".py"):
+    for suffix in (*SUFFIXES, *OTHER_SUFFIXES, *_SOURCES):
         if lower.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name

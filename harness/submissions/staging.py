@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from harness.judged import typescript
 from harness.judged.bubblewrap import tool_homes
+from harness.judged.candidates import LANGUAGES
+from harness.judged.found import Found, handed_in
 from harness.judged.isolation import Isolation, give_to, user_of
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import component_in
-from harness.judged.targets import ROOT, Target, submission
+from harness.judged.targets import ROOT, Target, of_found
+from harness.judged.tracks import TYPESCRIPT
 from harness.running.fork_pool import PoolSetting
 from harness.submissions.copying import Copied, Task, copied_apart, copied_meanwhile
 from harness.submissions.fingerprints import Rules
@@ -26,6 +31,9 @@ from lab.loader import INTERFACES
 
 _LONGEST = 60
 """Bytes of the name of a copy, which stands in reports."""
+_HOME, _BUILT = "home", "built"
+BESIDE = (_HOME, _BUILT)
+"""What lies beside a copy, in the folder of its job."""
 
 
 class Staged(Struct, frozen=True):
@@ -43,7 +51,12 @@ class Staged(Struct, frozen=True):
     @property
     def home(self) -> Path:
         """What its programs take for their home."""
-        return self.folder.parent / "home"
+        return self.folder.parent / _HOME
+
+    @property
+    def built(self) -> Path:
+        """Where servers are built of it."""
+        return self.folder.parent / _BUILT
 
 
 def stage(hand_in: HandIn, place: Path, slot: int, mapped: dict[int, str]) -> Staged:
@@ -61,11 +74,11 @@ async def stage_meanwhile(hand_in: HandIn, place: Path, slot: int, mapped: dict[
 def _prepared(hand_in: HandIn, place: Path) -> tuple[str, Task]:
     """The name of a copy, and what is to be copied."""
     name = re.sub(r"[^\w.@+ -]", "_", hand_in.name).strip()
-    name = encodable(name if name.strip(". ") and name != "home" else f"_{name}_")
+    name = encodable(name if name.strip(". ") and name not in BESIDE else f"_{name}_")
     while len(name.encode()) > _LONGEST:
         name = name[:-1]
-    (place / "home").mkdir()
-    (place / name).mkdir()
+    for folder in (*BESIDE, name):
+        (place / folder).mkdir()
     sources = [(os.fsencode(source), called) for source, called in hand_in.sources]
     return name, Task(str(place / name), sources)
 
@@ -80,33 +93,46 @@ def left_out(staged: Staged, said: Texts) -> list[str]:
     return [said.say(f"left_out.{each.key}", **each.params) for each in (*problems, *staged.left_out)]
 
 
-def target_of(staged: Staged, exercise: int, rules: Rules, place: Path) -> Target:
-    """What is judged of a submission, isolated; copies of the kit are made below `place`.
-
-    Raises BadTarget, Unclear.
-    """
+def found_of(staged: Staged, exercise: int, rules: Rules) -> Found:
+    """What is judged of a submission, before anything is built. Raises BadTarget, Unclear."""
     if staged.problem is not None:
         raise Unclear(f"left_out.{staged.problem.key}", **staged.problem.params)
     _move_mapped(staged, exercise)
+    named = {number: staged.folder / path for number, path in staged.mapped.items() if path != "-"}
     try:
-        target = submission(staged.folder, exercise, rules.together, is_partial=rules.is_partial)
+        found = handed_in(staged.folder, exercise, rules.together, is_partial=rules.is_partial, named=named)
     except Unclear:
         raise
     except BadTarget:
         if staged.left_out and not os.path.lexists(component_in(staged.folder, exercise)):
             raise Unclear("target.left_out", path=staged.name) from None
         raise
-    target = replace(target, label=target.label.replace(f"{staged.folder.parent}/", ""))
+    return replace(found, label=found.label.replace(f"{staged.folder.parent}/", ""))
+
+
+def target_of(found: Found, staged: Staged, exercise: int, rules: Rules, place: Path) -> Target:
+    """The server of what was found, isolated; copies of the kit are made below `place`.
+
+    Raises BadTarget, Unclear.
+    """
+    target = of_found(found, exercise, rules.together, staged.built)
+    if found.track == TYPESCRIPT:
+        return _isolated_build(target, staged, rules)
     return isolated(target, staged, rules, copy_of_kit(place, target.uses))
 
 
-def for_direct_calls(staged: Staged, rules: Rules, place: Path, cores: list[int]) -> PoolSetting:
-    """How the components of a submission are called directly: beside the harness, which calls them."""
+def for_direct_calls(
+    staged: Staged, rules: Rules, place: Path, cores: list[int], called: Collection[str] = ()
+) -> PoolSetting:
+    """How the components of a submission are called directly: beside the harness, which calls them.
+
+    `called` are the folders of compiled ones. What was built for one exercise has the answers to others.
+    """
     kit = copy_of_kit(place, INTERFACES)
     parts = ("zoo", "bench", "load", "grading")
     isolation = Isolation(
         rules.isolation,
-        shows=(str(kit), str(ROOT / "harness"), str(staged.folder), *rules.shows),
+        shows=(str(kit), str(ROOT / "harness"), str(staged.folder), *called, *rules.shows),
         hides=(
             *(str(ROOT / name) for name in OF_THE_KIT if name != "harness"),
             *(str(ROOT / "harness" / name) for name in parts),
@@ -119,9 +145,7 @@ def for_direct_calls(staged: Staged, rules: Rules, place: Path, cores: list[int]
 def isolated(target: Target, staged: Staged, rules: Rules, kit: Path) -> Target:
     """A target whose code sees its submission, a copy of the kit, and little else."""
     environment = {"PYTHONPATH": _python_path(kit, rules), "PYTHONDONTWRITEBYTECODE": "1"}
-    if rules.isolation != "none":
-        environment |= {"HOME": str(staged.home), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/tmp")}
-        environment |= tool_homes()
+    environment |= _own_places(staged, rules)
     own = (str(staged.folder), str(staged.home))
     isolation = Isolation(
         rules.isolation,
@@ -136,13 +160,36 @@ def isolated(target: Target, staged: Staged, rules: Rules, kit: Path) -> Target:
     return replace(target, passed=rules.passed, env=environment, isolation=isolation, cwd=cwd)
 
 
+def _isolated_build(target: Target, staged: Staged, rules: Rules) -> Target:
+    """A server that was built, and sees that, and the packages that it imports."""
+    assert target.build is not None, "it is in TypeScript"
+    packages = typescript.packages()
+    isolation = Isolation(
+        rules.isolation,
+        shows=(target.build.folder, packages, str(staged.home), *rules.shows),
+        hides=tuple(str(ROOT / name) for name in OF_THE_KIT),
+        user=user_of(staged.slot),
+    )
+    give_to(isolation, [staged.home])
+    environment = {**_own_places(staged, rules), **target.env}
+    return replace(target, passed=rules.passed, env=environment, isolation=isolation, cwd=target.build.folder)
+
+
+def _own_places(staged: Staged, rules: Rules) -> dict[str, str]:
+    """The variables that give isolated code a home of its own."""
+    if rules.isolation == "none":
+        return {}
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), "/tmp")
+    return {"HOME": str(staged.home), **temporary, **tool_homes()}
+
+
 def _python_path(kit: Path, rules: Rules) -> str:
     theirs = os.environ.get("PYTHONPATH", "") if "PYTHONPATH" in rules.passed else ""
     return os.pathsep.join([str(kit), *(os.path.abspath(each) for each in theirs.split(os.pathsep) if each)])
 
 
 def _move_mapped(staged: Staged, exercise: int) -> None:
-    """Put the file that somebody has named for an exercise where it belongs."""
+    """Put the file that somebody has named for an exercise where it belongs: in TypeScript, anywhere."""
     named = staged.mapped.get(exercise)
     if named is None:
         return
@@ -152,6 +199,6 @@ def _move_mapped(staged: Staged, exercise: int) -> None:
     path = staged.folder / named
     if not path.resolve().is_relative_to(staged.folder.resolve()) or not path.is_file():
         raise Unclear("target.mapped_missing", path=named)
-    if path.resolve() != wanted.resolve():
+    if path.resolve() != wanted.resolve() and not LANGUAGES[TYPESCRIPT].is_source(path.name):
         wanted.parent.mkdir(parents=True, exist_ok=True)
         wanted.write_bytes(path.read_bytes())

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.contracts.result import Played
+from harness.judged.found import Found
 from harness.judged.problems import BadTarget
 from harness.judged.targets import Target
+from harness.running.cores import cores_here, stay_on
 from harness.running.direct_calls import all_called_directly
 from harness.submissions.fingerprints import Rules, fingerprint
-from harness.submissions.staging import Staged, for_direct_calls, target_of
+from harness.submissions.staging import Staged, for_direct_calls, found_of, target_of
 
 
 class Submission:
@@ -19,27 +21,55 @@ class Submission:
 
     def __init__(self, staged: Staged, rules: Rules, place: Path, cores: list[int]) -> None:
         self.staged, self.rules, self.place, self.cores = staged, rules, place, cores
+        self._found: dict[int, Found | BadTarget] = {}
         self._targets: dict[int, Target | BadTarget] = {}
         self._calls: asyncio.Task[Mapping[int, Played | None]] | None = None
+
+    def found(self, exercise: int) -> Found | BadTarget:
+        """What was handed in for an exercise, before anything is built; or why there is nothing to judge."""
+        if exercise not in self._found:
+            try:
+                self._found[exercise] = found_of(self.staged, exercise, self.rules)
+            except BadTarget as error:
+                self._found[exercise] = error
+        return self._found[exercise]
 
     def target(self, exercise: int) -> Target | BadTarget:
         """What is judged in an exercise, or why there is nothing to judge."""
         if exercise not in self._targets:
-            try:
-                self._targets[exercise] = target_of(self.staged, exercise, self.rules, self.place)
-            except BadTarget as error:
-                self._targets[exercise] = error
+            self._targets[exercise] = self._made(exercise)
         return self._targets[exercise]
 
+    def _made(self, exercise: int) -> Target | BadTarget:
+        found = self.found(exercise)
+        if isinstance(found, BadTarget):
+            return found
+        try:
+            return target_of(found, self.staged, exercise, self.rules, self.place)
+        except BadTarget as error:
+            return error
+
+    async def build(self, exercises: list[int]) -> None:
+        """Make what is judged in these exercises, on the cores of this job, while others go on."""
+        await asyncio.to_thread(self._build, exercises)
+
+    def _build(self, exercises: list[int]) -> None:
+        before = cores_here()
+        stay_on(self.cores)  # it holds for this thread, and for what that starts
+        try:
+            for exercise in exercises:
+                self.target(exercise)
+        finally:
+            stay_on(before)
+
     def sources(self, exercises: list[int]) -> dict[str, str]:
-        """The sources of its components, by their names."""
-        uses = {
-            name: path
+        """The sources of its components, by their names; those in TypeScript by the names of their files."""
+        return {
+            name: Path(path).read_text("utf-8", "replace")
             for n in exercises
-            if isinstance(target := self.target(n), Target)
-            for name, path in target.uses.items()
+            if isinstance(found := self.found(n), Found)
+            for name, path in found.sources.items()
         }
-        return {name: Path(path).read_text("utf-8", "replace") for name, path in uses.items()}
 
     def give_up(self, exercise: int, why: BadTarget) -> None:
         """Judge nothing in an exercise."""
@@ -47,15 +77,16 @@ class Submission:
 
     def fingerprint(self, exercise: int) -> str:
         """What the verdict on an exercise rests on."""
-        target = self.target(exercise)
-        judged = target if isinstance(target, Target) else None
+        found = self.found(exercise)
+        judged = found if isinstance(found, Found) else None
         named = self.staged.mapped.get(exercise, "")
         return fingerprint(judged, self.staged.folder, exercise, self.rules, named)
 
     def call_directly(self, exercises: list[int]) -> None:
         """Begin to call the components of these exercises."""
         chosen = {n: target for n in exercises if isinstance(target := self.target(n), Target)}
-        setting = for_direct_calls(self.staged, self.rules, self.place, self.cores)
+        called = [target.build.called for target in chosen.values() if target.build]
+        setting = for_direct_calls(self.staged, self.rules, self.place, self.cores, called)
         self._calls = asyncio.create_task(all_called_directly(chosen, setting=setting))
 
     async def contract(self, exercise: int) -> Played | None:

@@ -193,8 +193,9 @@ def _safe(name: str) -> str:
     name = one_line(text_of(name.encode(errors="surrogateescape"))).replace("\0", "").replace("/", "_")
     name = name if name.strip(". ") else "_"  # "..zip" without its suffix would be the folder above
     name = encodable(name)
-    if name.lower().endswith((".py", ".py.txt")):  # else Python does not take it for a program
-        name = name[: name.lower().rindex(".py")] + ".py"
+    for suffix in (".py", ".ts"):
+        if name.lower().endswith((suffix, f"{suffix}.txt")):  # else it is not taken for a program
+            name = name[: name.lower().rindex(suffix)] + suffix
     while len(name.encode()) > _LONGEST_NAME:
         stem, dot, suffix = name.rpartition(".")
         name = f"{stem[:-1]}{dot}{suffix}" if dot and stem and len(suffix) < 10 else name[:-1]

@@ -35,6 +35,8 @@ class Tools(Struct, frozen=True):
 
     node: str
     project: Path = PROJECT
+    version: str = ""
+    """Node's, such as "v20.11.1"."""
 
     @property
     def packages(self) -> Path:
@@ -70,7 +72,7 @@ def find_tools(project: Path = PROJECT) -> Tools:
     if int(found[1]) < OLDEST:
         raise NotReady("typescript.old_node", path=node, version=version, oldest=OLDEST)
     _check_packages(project)
-    return Tools(node, project)
+    return Tools(node, project, version)
 
 
 def _version_of(node: str) -> str:
