@@ -102,7 +102,7 @@ BAD_ROOMS = [
     "%41",
 ]
 IDS = ["x", "\0", "😀", "x" * MAX_ID, "😀" * MAX_ID, "constructor", "\u2028"]
-BAD_IDS = ["", "x" * (MAX_ID + 1), "😀" * (MAX_ID + 1), "\udc00", "a\ud83d", 5, True, [], {}]
+BAD_IDS = ["", "x" * (MAX_ID + 1), "😀" * (MAX_ID + 1), "\udc00", "a\ud83d"]
 CONTENTS = [
     "a",
     " ",
@@ -113,10 +113,11 @@ CONTENTS = [
     "😀" * (MAX_CONTENT // 4),
 ]
 BAD_CONTENTS = [
-    *("", "\ud800", "\ude00\ud83d", "a\udfff", 5, None, ["a"], {"a": "b"}),
+    *("", "\ud800", "\ude00\ud83d", "a\udfff"),
     *("x" * (MAX_CONTENT + 1), "é" * (MAX_CONTENT // 2) + "x", "日" * (MAX_CONTENT // 3 + 1)),
     "😀" * (MAX_CONTENT // 4) + "x",
 ]
+NO_TEXTS: list[Any] = [None, 5, True, [], {}]
 TEXTS = [
     *(text for text, _ in FRAMES),
     *(text for text, *_ in BAD_FRAMES if isinstance(text, str)),
@@ -126,13 +127,13 @@ TEXTS = [
     *(
         json.dumps({"type": kind, "room": room})
         for kind in ("join", "leave", "presence", "history", "heartbeat")
-        for room in [*ROOMS, *BAD_ROOMS, None, 5, True, [], {}]
+        for room in [*ROOMS, *BAD_ROOMS, *NO_TEXTS]
     ),
-    *(say(room=room, content="hi", id="x") for room in [*ROOMS, *BAD_ROOMS, None, 5, []]),
-    *(say(room="r", content=content, id="x") for content in [*CONTENTS, *BAD_CONTENTS]),
-    *(say(room="r", content=content) for content in [*CONTENTS, *BAD_CONTENTS]),
-    *(say(room="r", content="hi", id=id) for id in [*IDS, *BAD_IDS, None]),
-    *(json.dumps({"type": kind}) for kind in [*CLIENT_TYPES, "toString", "__proto__", "", 0, None, [], {}]),
+    *(say(room=room, content="hi", id="x") for room in [*ROOMS, *BAD_ROOMS, *NO_TEXTS]),
+    *(say(room="r", content=content, id="x") for content in [*CONTENTS, *BAD_CONTENTS, *NO_TEXTS]),
+    *(say(room="r", content=content) for content in [*CONTENTS, *BAD_CONTENTS, *NO_TEXTS]),
+    *(say(room="r", content="hi", id=id) for id in [*IDS, *BAD_IDS, *NO_TEXTS]),
+    *(json.dumps({"type": kind}) for kind in [*CLIENT_TYPES, "toString", "__proto__", "", *NO_TEXTS]),
     *(f'{{"type": "message", "data": {data}}}' for data in ("null", "5", '"x"', "[]", "{}")),
     *('\ufeff{"type": "heartbeat"}', '\u00a0{"type": "heartbeat"}', ' \t\r\n{"type": "heartbeat"}\n'),
     *('{"type": "heartbeat",}', "{'type': 'heartbeat'}", '{"type": "heart\nbeat"}', '{"type": "\0"}'),
