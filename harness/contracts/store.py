@@ -124,7 +124,7 @@ class Act(Struct, frozen=True):
 
 def plan(rng: Random, size: int) -> Plan:
     """So many acts: mostly saves, with questions between them."""
-    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), (7, 8, 9, 10), range(_LOOK_ALIKE)))
+    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), (7, 8, 9, 10), range(len(_ALIKE))))
     rooms = rng.sample(alike, rng.randint(1, min(3, len(alike))))
     users = rng.choice((rng.sample(USERS, 2), list(rng.choice(_ALIKE_USERS))))
     acts = []

@@ -174,8 +174,8 @@ function isName(text: string, most: number): boolean {
  * Throws BadFrame for a name that cannot be had. (URLSearchParams would quietly replace what is no UTF-8.)
  */
 export function userIn(url: string): string | undefined {
-  const [, query = ""] = url.split("?", 2);
-  const given = query.split("&").find((pair) => pair === "user" || pair.startsWith("user="));
+  const [, ...query] = url.split("?"); // a name may have a question mark, too
+  const given = query.join("?").split("&").find((pair) => pair === "user" || pair.startsWith("user="));
   if (given === undefined) return undefined;
   const name = decode(given.slice("user=".length));
   if (name !== undefined && isName(name, MAX_NAME) && name !== SYSTEM) return name;
