@@ -104,8 +104,8 @@ def _compile(
 def _check_what_was_read(output: str, staged: Staged, tools: Tools, paths: str) -> None:
     """Raise NotBuilt if the compiler has read a file of this machine's.
 
-    There are many ways to name one (`types=` in a reference, escapes in a name), and errors show what is in it.
-    The list of files comes last; where it was cut off, nothing is told of the errors before it.
+    There are many ways to name one (`types=` in a reference, escapes in a name), and errors show what is in
+    it. The list of files comes last; where it was cut off, nothing is told of the errors before it.
     """
     places = [f"{each.resolve()}{os.sep}" for each in (staged.folder, tools.packages)]
     read = [line for line in output.splitlines() if os.path.isabs(line) and os.path.isfile(line)]

@@ -194,7 +194,7 @@ def test_what_a_component_must_not_import(kit: Kit, line: str, told: str) -> Non
         '/// <reference types="SECRET/marks.js" />\nexport const mark: Marks = 3;',
         '/// <reference types="SECRET/marks.d.ts" />',
         'import type marks from "./\\u002e./../secret/marks.js";\nexport type Mark = marks;',
-        'import marks from "./\\u002e./../secret/marks.json" with { type: "json" };\nexport const x: 3 = marks;',
+        'import marks from "./\\u002e./../secret/marks.json" with { type: "json" };\nexport default marks;',
     ],
 )
 def test_no_file_of_this_machine_is_read(kit: Kit, line: str) -> None:
