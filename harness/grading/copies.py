@@ -1,7 +1,7 @@
 """Which judged components are near copies: of a classmate's, of the model answer, or of the reference.
 
-What is compared are the tokens of `source_tokens`, without those that the stub has already. Of two files
-with n and m tokens left, the similarity is the mean of two shares between 0 and 1:
+What is compared are the tokens of `source_tokens` (or `typescript_tokens`), without those that the stub has
+already. Of two files with n and m tokens left, the similarity is the mean of two shares between 0 and 1:
 
 - *in common runs*: how much of both lies in runs of at least ten tokens that both have. Moving code about,
   or splitting a function, does not change this.
@@ -15,16 +15,18 @@ has the measurements from which the limits below are taken.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from zlib import crc32
 
 from msgspec import Struct
 
-from harness.grading.source_tokens import runs_of
+from harness.grading import source_tokens, typescript_tokens
+from harness.grading.source_tokens import Run
 from harness.judged.targets import ROOT
 from harness.texts import Texts
+from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 SIMILAR = 0.65
@@ -43,14 +45,40 @@ _ALIKE = 0.6
 """Similarity of functions below which they are not each other's."""
 _FUNCTIONS = 200
 """Functions that are compared: the longest ones of a file."""
-_GIVEN = {"model": "solutions/{slug}/{component}.py", "reference": "lab/{component}.py"}
-"""What everybody can read who has the kit."""
+
+
+class _Kind(Struct, frozen=True):
+    """What is compared with each other: a component in one of the two languages."""
+
+    runs_of: Callable[[str], list[Run]]
+    stub: str
+    given: dict[str, str]
+    """What everybody can read who has the kit."""
+
+
+_PYTHON = {
+    component: _Kind(
+        source_tokens.runs_of,
+        f"exercises/{EXERCISES[exercise]}/{component}.py",
+        {"model": f"solutions/{EXERCISES[exercise]}/{component}.py", "reference": f"lab/{component}.py"},
+    )
+    for exercise, component in COMPONENTS.items()
+}
+_TYPESCRIPT = {
+    each.file: _Kind(
+        typescript_tokens.runs_of,
+        f"exercises/typescript/src/{each.file}",
+        {"model": f"solutions/typescript/{each.file}"},
+    )
+    for each in MODULES.values()
+}
 
 
 class Pair(Struct, frozen=True):
     """Two components that resemble each other more than chance explains."""
 
     component: str
+    """Its name or, in TypeScript, that of its file."""
     one: str
     """A student."""
     other: str
@@ -107,14 +135,16 @@ class _File(Struct, frozen=True):
 def near_copies(sources: Mapping[str, Mapping[str, str]]) -> NearCopies:
     """Compare the components of a class, `{student: {component: source}}`, with each other and the answers.
 
+    A component in TypeScript has the name of its file there; nothing is compared between languages.
+
     Two who both resemble the same answer are not named as copies of each other.
     """
     if importlib.util.find_spec("rapidfuzz") is None:
         return NearCopies(is_possible=False)
     found = [
         pair
-        for exercise, component in COMPONENTS.items()
-        for pair in _pairs(component, *_files(exercise, component, sources))
+        for component, kind in {**_PYTHON, **_TYPESCRIPT}.items()
+        for pair in _pairs(component, *_files(kind, component, sources))
     ]
     long = {(pair.one, pair.other) for pair in found if not pair.is_short}
     kept = [pair for pair in found if pair.is_given or not pair.is_short or (pair.one, pair.other) in long]
@@ -122,15 +152,15 @@ def near_copies(sources: Mapping[str, Mapping[str, str]]) -> NearCopies:
 
 
 def _files(
-    exercise: int, component: str, sources: Mapping[str, Mapping[str, str]]
+    kind: _Kind, component: str, sources: Mapping[str, Mapping[str, str]]
 ) -> tuple[list[_File], list[_File]]:
     """What everybody can read of a component, and what was handed in."""
-    slug = EXERCISES[exercise]
-    stub = _stub_runs(_read(f"exercises/{slug}/{component}.py"))
-    paths = {name: path.format(slug=slug, component=component) for name, path in _GIVEN.items()}
-    given = [_file(name, _read(path), stub) for name, path in paths.items()]
     handed_in = sorted((student, parts) for student, parts in sources.items() if component in parts)
-    return given, [_file(student, parts[component], stub) for student, parts in handed_in]
+    if not handed_in:
+        return [], []
+    stub = _stub_runs(kind.runs_of(_read(kind.stub)))
+    given = [_file(name, kind.runs_of(_read(path)), stub) for name, path in kind.given.items()]
+    return given, [_file(student, kind.runs_of(parts[component]), stub) for student, parts in handed_in]
 
 
 def _pairs(component: str, given: list[_File], files: list[_File]) -> Iterator[Pair]:
@@ -194,8 +224,8 @@ def _text(tokens: list[str]) -> str:
     return "".join(chr(0x10000 + crc32(token.encode("utf-8", "replace")) % 0xF0000) for token in tokens)
 
 
-def _stub_runs(source: str) -> frozenset[str]:
-    texts = [_text(run.tokens) for run in runs_of(source)]
+def _stub_runs(stub: list[Run]) -> frozenset[str]:
+    texts = [_text(run.tokens) for run in stub]
     return frozenset(run for text in texts for run in _runs(text, _STUB_RUN))
 
 
@@ -205,9 +235,9 @@ def _runs(text: str, length: int) -> Iterator[str]:
         yield text[start : start + length]
 
 
-def _file(owner: str, source: str, stub: frozenset[str]) -> _File:
+def _file(owner: str, source: list[Run], stub: frozenset[str]) -> _File:
     functions = []
-    for run in runs_of(source):
+    for run in source:
         text = _text(run.tokens)
         own = [place for place, known in enumerate(_covered(text, stub, _STUB_RUN)) if not known]
         if own:

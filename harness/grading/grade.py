@@ -109,7 +109,7 @@ def _nothing(given: Submission, exercise: int, problem: BadTarget, texts: Texts)
 
 
 def _is_whole_server(given: Submission) -> bool:
-    """Whether a whole server was meant: so it is with a `submission.toml`, unless that only says the track."""
+    """Whether a whole server was meant: a `submission.toml` says so, unless it only names the track."""
     for path in given.staged.folder.rglob(NAME):
         try:
             return not (settings := read_toml(path, NAME)).track or bool(settings.words)

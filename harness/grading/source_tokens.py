@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-_MOST = 50_000
+MOST = 50_000
 """Characters that are read of a file; a component has about 3,000."""
 _CHOSEN = "n"
 """Stands for each name that its author could have chosen otherwise."""
@@ -47,7 +47,7 @@ class Run(Struct):
 
 def runs_of(source: str) -> list[Run]:
     """The runs of a file. One that Python cannot read is taken as far as it can be read."""
-    lines = [line for line in _logical_lines(source[:_MOST]) if not _is_docstring(line)]
+    lines = [line for line in _logical_lines(source[:MOST]) if not _is_docstring(line)]
     imported = _imported(lines)
     found = [Run([], [])]
     open_at: int | None = None  # how deep the function is indented that we are in

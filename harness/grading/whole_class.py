@@ -194,7 +194,7 @@ class _Grading:
                     given.give_up(exercise, Unclear("target.ends_us", times=times))
             is_unknown = asked.rubric.is_lateness_unknown(mark, is_late=hand_in.is_late)
             mark.attention = [said.say("grade.late_unknown")] if is_unknown else []
-            words = suspicious_words(self._sources[self._register.stem_of(hand_in.key)].values())
+            words = suspicious_words(self._sources[self._register.stem_of(hand_in.key)])
             if words:
                 mark.attention.append(said.say("grade.mentions", words=", ".join(words)))
             self._note(slot, hand_in.name)

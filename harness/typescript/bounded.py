@@ -17,7 +17,7 @@ from lab.legible import text_of
 
 _MEMORY = 1024 * 1024 * 1024
 """Bytes that it, or each process that it starts, may take: right code needs a tenth."""
-_MOST_OUTPUT = 4 * 1024 * 1024
+MOST_OUTPUT = 4 * 1024 * 1024
 """Bytes of its output that are read."""
 _OF_NODE = ("NODE_", "NPM_", "OXLINT_", "OXC_", "TSGO", "UV_")
 """How the names of variables begin by which a user's own settings would change what these programs do."""
@@ -80,7 +80,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _begin_of(descriptor: int) -> str:
     os.lseek(descriptor, 0, os.SEEK_SET)
-    parts, left = [], _MOST_OUTPUT
+    parts, left = [], MOST_OUTPUT
     while left and (part := os.read(descriptor, left)):
         parts.append(part)
         left -= len(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -71,11 +72,12 @@ def _compile(
     text, asked = conformance.questions(components, types)
     questions = staged.folder / "src" / f"{conformance.MODULE}.ts"
     questions.write_text(text, encoding="utf-8")
-    words = [*tools.compiler, "--project", ".", "--pretty", "false", "--noEmitOnError"]
+    words = [*tools.compiler, "--project", ".", "--pretty", "false", "--noEmitOnError", "--listFiles"]
     done = bounded.run(words, staged.folder, seconds)
     paths = ", ".join(shown(staged.originals[place]) for place in staged.own)
     if done.code is None:
         raise NotBuilt("typescript.compiler_hangs", path=paths, seconds=f"{seconds:.0f}")
+    _check_what_was_read(done.output, staged, tools, paths)
     found = diagnostics_in(done.output)
     own = [each for each in found if each.file in staged.own]
     if own:
@@ -97,6 +99,21 @@ def _compile(
         )
     for each in (questions, *staged.folder.glob(f"dist/{conformance.MODULE}.*")):
         each.unlink()
+
+
+def _check_what_was_read(output: str, staged: Staged, tools: Tools, paths: str) -> None:
+    """Raise NotBuilt if the compiler has read a file of this machine's.
+
+    There are many ways to name one (`types=` in a reference, escapes in a name), and errors show what is in
+    it. The list of files comes last; where it was cut off, nothing is told of the errors before it.
+    """
+    places = [f"{each.resolve()}{os.sep}" for each in (staged.folder, tools.packages)]
+    read = [line for line in output.splitlines() if os.path.isabs(line) and os.path.isfile(line)]
+    elsewhere = [each for each in read if not os.path.realpath(each).startswith(tuple(places))]
+    if elsewhere:
+        raise NotBuilt("typescript.reads_elsewhere", path=paths, read=Path(elsewhere[0]).name)
+    if len(output) >= bounded.MOST_OUTPUT:
+        raise NotBuilt("typescript.compiler_failed", path=paths, why="too many errors")
 
 
 def _not_compiled(own: list[Diagnostic], staged: Staged, shown: Callable[[Path], str]) -> NotBuilt:

@@ -53,7 +53,7 @@ class Token(Struct, frozen=True):
 
 def imports_in(text: str) -> list[Import]:
     """All that a file imports, exports from elsewhere, or refers to; types, too."""
-    tokens = list(_tokens(text))
+    tokens = list(tokens_in(text))
     code = [each for each in tokens if each.kind != "comment"]
     found = [
         Import(reference[1], each.line)
@@ -71,12 +71,12 @@ def imports_in(text: str) -> list[Import]:
 
 def relative_names_in(text: str) -> list[str]:
     """All strings in a file that may name a module beside it, whatever it does with them."""
-    return [each.text for each in _tokens(text) if each.kind == "string" and each.text.startswith("./")]
+    return [each.text for each in tokens_in(text) if each.kind == "string" and each.text.startswith("./")]
 
 
 def classes_in(text: str) -> list[tuple[str, str]]:
     """The classes of a file, with how each is exported: `export`, `default`, or not at all (empty)."""
-    code = [each for each in _tokens(text) if each.kind != "comment"]
+    code = [each for each in tokens_in(text) if each.kind != "comment"]
     found = []
     for at, token in enumerate(code[:-1]):
         if token.text != "class" or token.kind != "word" or code[at + 1].kind != "word":
@@ -94,7 +94,8 @@ def _modifiers(before: list[Token]) -> Iterator[Token]:
         yield each
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens_in(text: str) -> Iterator[Token]:
+    """All tokens of a file, comments too."""
     at, line = 0, 1
     last: Token | None = None
     parentheses: list[bool] = []  # for each that is open, whether a statement comes after it

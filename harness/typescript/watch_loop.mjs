@@ -20,7 +20,8 @@ const MOST_BLOCKS = 40;
 if (isMainThread) {
   count();
 } else if (workerData?.watchedTicks) {
-  watch(workerData.watchedTicks, workerData.long);
+  const inspector = await import("node:inspector").catch(() => undefined); // Node may be built without it
+  if (inspector) watch(inspector.Session, workerData.watchedTicks, workerData.long);
 }
 
 function count() {
@@ -33,7 +34,7 @@ function count() {
   worker.unref();
 }
 
-function watch(ticks, long) {
+function watch(Session, ticks, long) {
   let seen = Atomics.load(ticks, 0);
   let last = performance.now();
   let stood = 0; // milliseconds without a tick
@@ -59,6 +60,7 @@ function watch(ticks, long) {
     stood += passed;
     if (lasted() < long) return;
     looking ??= look(
+      Session,
       // Asked when it has stopped: the system says how long a thread has waited when that is over.
       () => Atomics.load(ticks, 0) === seen && lasted() >= long,
       (frames) => {
@@ -103,7 +105,7 @@ function waitedForProcessor() {
 }
 
 // Has the main thread stop where it is, for a moment. `stop` gives up, so that it never stops elsewhere.
-function look(isStill, found) {
+function look(Session, isStill, found) {
   let session;
   let isStopped = false;
   let tries = 20;
@@ -116,30 +118,29 @@ function look(isStill, found) {
       // it never was connected
     }
   };
-  import("node:inspector")
-    .then(({ Session }) => {
+  try {
+    session = new Session();
+    session.connectToMainThread();
+    session.on("Debugger.paused", ({ params }) => {
       if (isStopped) return;
-      session = new Session();
-      session.connectToMainThread();
-      session.on("Debugger.paused", ({ params }) => {
-        if (isStopped) return;
-        const places = isStill() ? placesOf(params.callFrames, urls) : [];
-        session.post("Debugger.resume");
-        if (places.length > 0 && !places.some(isOwn) && tries > 0) {
-          tries -= 1; // between two microtasks, for instance
-          session.post("Debugger.pause");
-          return;
-        }
-        session.post("Debugger.disable");
-        stop();
-        found(places.length > 0 ? blockOf(places) : undefined);
-      });
-      const urls = new Map();
-      session.on("Debugger.scriptParsed", ({ params }) => urls.set(params.scriptId, params.url));
-      session.post("Debugger.enable");
-      session.post("Debugger.pause");
-    })
-    .catch(stop);
+      const places = isStill() ? placesOf(params.callFrames, urls) : [];
+      session.post("Debugger.resume");
+      if (places.length > 0 && !places.some(isOwn) && tries > 0) {
+        tries -= 1; // between two microtasks, for instance
+        session.post("Debugger.pause");
+        return;
+      }
+      session.post("Debugger.disable");
+      stop();
+      found(places.length > 0 ? blockOf(places) : undefined);
+    });
+    const urls = new Map();
+    session.on("Debugger.scriptParsed", ({ params }) => urls.set(params.scriptId, params.url));
+    session.post("Debugger.enable");
+    session.post("Debugger.pause");
+  } catch {
+    stop();
+  }
   return { stop };
 }
 

@@ -188,6 +188,26 @@ def test_what_a_component_must_not_import(kit: Kit, line: str, told: str) -> Non
     assert kit.build_files(files).problem.startswith("mine/mine.ts, line 2 ")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '/// <reference types="SECRET/marks.js" />\nexport const mark: Marks = 3;',
+        '/// <reference types="SECRET/marks.d.ts" />',
+        'import type marks from "./\\u002e./../secret/marks.js";\nexport type Mark = marks;',
+        'import marks from "./\\u002e./../secret/marks.json" with { type: "json" };\nexport default marks;',
+    ],
+)
+def test_no_file_of_this_machine_is_read(kit: Kit, line: str) -> None:
+    """However it is named, nothing of what is in it is told."""
+    secret = kit.folder / "secret"
+    text = "interface Marks { ada: 20 }\ndeclare const marks: Marks;\nexport default marks;"
+    write(secret / "marks.d.ts", text)
+    write(secret / "marks.json", '{"ada": 20}')
+    problem = kit.build("pubsub", f"{line.replace('SECRET', str(secret))}\n{PUBSUB}").problem
+    assert "names a file outside of the component's folder, marks" in problem
+    assert "ada" not in problem
+
+
 def test_what_a_component_may_import(kit: Kit) -> None:
     """What Node has, by both of its names, and the installed packages."""
     lines = 'import fs from "fs";\nimport { join } from "node:path/posix";\nimport { WebSocket } from "ws";\n'
