@@ -328,7 +328,8 @@ class _Series:
             call, step, duty = self._last_call()
             where = error.place if isinstance(error, NodeError) else ""
             params = {"call": call, "where": where, "error": self._stage.calls.raised(error)}
-            self._stage.breach(step, "call_ends", duty, "unhandled", **params)
+            variant = "unhandled" if where else "unhandled_unknown"
+            self._stage.breach(step, "call_ends", duty, variant, **params)
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
         """The same breach, in a minimal play; what is not needed for it is no part of its variant either."""

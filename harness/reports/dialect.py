@@ -7,6 +7,7 @@ Where a text is about the language itself, and not only its names, there is one 
 from __future__ import annotations
 
 import re
+from errno import errorcode
 
 from harness.judged.tracks import TYPESCRIPT
 from harness.texts import Texts
@@ -25,6 +26,7 @@ _NAME = re.compile(rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w/-
 _CLASSES = re.compile(r"(?<![\w.])(PubSub|Sequencer|MessageStore)\((?=[^)]*\))")
 _PRESENCE = re.compile(r"(?<![\w.])PresenceManager\(([\d.]+), ([\d.]+)\)")
 _NOW = re.compile(r"\bnow=(-?\d+(?:\.\d+)?)")
+_SYSTEM_ERROR = re.compile(r"\bOSError: \[Errno (\d+)\]")
 _BOOLEAN = re.compile(r"(?<=→ )(?:True|False)\b|(?<=` returned )(?:True|False)\b")
 
 
@@ -44,6 +46,7 @@ class Dialect:
         """A text with the names of the track."""
         if not self._is_typescript:
             return text
+        text = _SYSTEM_ERROR.sub(lambda found: f"Error: {errorcode.get(int(found[1]), found[1])}:", text)
         text = _NAME.sub(lambda found: _NAMES[found[0]], text)
         return _BOOLEAN.sub(lambda found: found[0].lower(), _as_called(text))
 

@@ -80,8 +80,9 @@ class Words:
 
     def params(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters of a text; names of bad frames, expectations and problems become words."""
-        is_of_loader = str(params.get("problem")).startswith("component.")  # with the line, and a caret below
-        as_lines = (*_OF_SEVERAL_LINES, "error") if is_of_loader else _OF_SEVERAL_LINES
+        is_of_loader = str(params.get("problem")).startswith(("component.", "typescript."))
+        # With the line, and a caret below.
+        as_lines = (*_OF_SEVERAL_LINES, "error", "errors") if is_of_loader else _OF_SEVERAL_LINES
         said = {key: value if key in as_lines else self.clean(value) for key, value in params.items()}
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
