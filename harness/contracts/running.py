@@ -296,8 +296,12 @@ class _Series:
                 self.ended("call_ends", "loop", "")  # who else would stop our event loop, or close it?
         except asyncio.CancelledError:
             self.ended("call_ends", "loop", "")
-        except Ended as ended:
-            self._has_ended(ended)
+        except Ended:
+            pass  # what is known of it is told below, also where only a task has met it
+        channel = self._subject.channel
+        if channel is not None and channel.ended is not None:
+            stage.breaches.clear()
+            self._has_ended(channel.ended)
         self.result.plays += 1
         self.result.calls += stage.calls.made
         collect_much_garbage()
@@ -308,14 +312,23 @@ class _Series:
             return
         stage.pid, host = channel.pid, stage.host
         if host is not None:
+            channel.on_spent = self._spent
             channel.on_synced = lambda inode, size: host.synced.update({inode: size})
         channel.play(plan.seed, stage.folder)
+
+    def _spent(self, seconds: float, place: str) -> None:
+        """A call of the component has waited busily: meanwhile nothing else happens."""
+        if self.host is not None:
+            self.host.busy_until = max(self.host.busy_until, self.host.simulator.now) + seconds
+        self.blocked(place, seconds)
 
     def _has_ended(self, ended: Ended) -> None:
         """Node runs no more: nothing else is played."""
         self._hangs = True
-        if self._stage is not None:  # a call that has never returned has no result
-            self._stage.history[:] = [each for each in self._stage.history if not _is_cut_off(each)]
+        if self._stage is not None:  # what came after the calls under way is not its own
+            history = self._stage.history
+            cut = next((at for at, each in enumerate(history) if _is_cut_off(each)), len(history))
+            del history[cut:]
         if ended.why == "ended":
             self.ended("call_ends", "", ended.place)
         else:

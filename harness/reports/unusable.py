@@ -1,8 +1,8 @@
 """A server that did not start because it cannot use a component: what it says of that, as data.
 
 The server speaks English only, and so does what is started in its place if it could not be built. The
-sentence is recognised by the texts that `lab/loader.py` and `harness/typescript` fill in, and can then be said
-in the language of the report.
+sentence is recognised by the texts that `lab/loader.py` and `harness/typescript` fill in, and can then be
+said in the language of the report.
 """
 
 from __future__ import annotations

@@ -59,6 +59,8 @@ class Channel:
         """Called with each rejection that nobody handles: it ends a server."""
         self.on_wrote: Callable[[Path, int, int | None], None] = lambda path, start, size: None
         """Called after each write: so many bytes were appended; None: another change."""
+        self.on_spent: Callable[[float, str], None] = lambda seconds, place: None
+        """Called when a turn has waited busily for so many seconds."""
         self.on_synced: Callable[[int, int], None] = lambda inode, size: None
         """Called with an inode, and how many bytes of it are safe."""
         self.decode = Decoder(lambda number: self._stand_ins[number])
@@ -235,6 +237,10 @@ class Channel:
         match message["do"]:
             case "idle":
                 self.cpu = message["cpu"]
+                if message["spent"]["milliseconds"]:
+                    self.on_spent(
+                        message["spent"]["milliseconds"] / 1000, place_of(message["spent"]["where"])
+                    )
                 return False
             case "result":
                 self._result(message)

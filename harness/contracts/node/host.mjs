@@ -205,9 +205,9 @@ let arrays = [];
 
 const OPERATIONS = {
   // A play begins: whatever was under way is forgotten.
-  play({ seed, root }) {
+  play({ seed, root, now }) {
     [standIns, waiting, instances, arrays, numbers] = [new Map(), new Map(), new Map(), [], 0];
-    clock.reset(seed);
+    clock.reset(seed, now);
     files.watch(root);
   },
   async load({ id, file, component }) {
@@ -291,7 +291,7 @@ function isAtWork() {
   return process.getActiveResourcesInfo().some((each) => each.endsWith("Req") || each.startsWith("FSReq"));
 }
 
-const clock = makeClock(send);
+const clock = makeClock(send, () => whereOf(new Error(), modules.folder));
 const files = makeFiles({
   later: () => clock.pause(),
   wrote(path, start, size) {
@@ -323,5 +323,5 @@ for (;;) {
   await perform(message);
   await settled();
   if (++rounds % 20 === 0) ({ user, system } = process.cpuUsage());
-  send({ do: "idle", cpu: (user + system) / 1e6 });
+  send({ do: "idle", cpu: (user + system) / 1e6, spent: clock.spent() });
 }
