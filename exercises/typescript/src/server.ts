@@ -89,7 +89,7 @@ export class ChatServer {
   #figures(): Record<string, number> {
     return {
       chatlab_connections: this.#sessions.size,
-      chatlab_rooms: this.#hub.pubsub.rooms().length,
+      chatlab_rooms: this.#hub.observer.newest.size,
       chatlab_messages_accepted_total: this.#hub.accepted,
     };
   }
@@ -110,7 +110,8 @@ export class ChatServer {
   // Regular duties.
 
   #sendHeartbeats(): void {
-    for (const session of this.#sessions) session.send({ type: "heartbeat" });
+    const frame = { type: "heartbeat" } as const;
+    for (const session of this.#sessions) session.send(frame);
   }
 
   /**
