@@ -27,13 +27,15 @@ import { MessageStore } from "./store.js";
 
 /** How often in a heartbeat interval we look for silent connections. */
 const SWEEPS_PER_INTERVAL = 4;
+/** Milliseconds that a client has for its HTTP request, with which each WebSocket begins, too. */
+const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds that a stop waits for the clients' closing handshakes, and then once more for components. */
 const STOP_TIMEOUT = 1000;
 
 export class ChatServer {
   readonly #hub: Hub;
   readonly #sessions = new Set<Session>();
-  readonly #http = createServer();
+  readonly #http = createServer({ requestTimeout: REQUEST_TIMEOUT, connectionsCheckingInterval: 1000 });
   readonly #websockets: WebSocketServer;
   #timers: NodeJS.Timeout[] = [];
   #sweptAt = 0;

@@ -264,7 +264,8 @@ export class Session implements Member {
       await this.#hub.sequencer.attach(room, this, since);
       if (this.#outbox.isClosed) throw new ConnectionGone();
     } catch (error) {
-      this.#hub.pubsub.unsubscribe(room, this);
+      const what = `could not unsubscribe ${this.user} from ${room}`;
+      attempt(what, () => this.#hub.pubsub.unsubscribe(room, this));
       throw error;
     }
   }
