@@ -1,5 +1,5 @@
-# Two images: `kit` has all of the kit, and the extra that EXTRA names; `server` runs the reference server.
-# docker-compose.yml uses both.
+# Three images: `kit` has all of the kit, and the extra that EXTRA names; `server` runs the reference server, and
+# `typescript` the one in TypeScript with its model answers. docker-compose.yml uses all of them.
 
 FROM python:3.11-slim AS kit
 WORKDIR /kit
@@ -21,6 +21,36 @@ COPY exercises exercises
 COPY solutions solutions
 USER 1000:1000
 CMD ["chatlab", "--help"]
+
+
+# Compiles the server in TypeScript. The lock file names all packages with their checksums, and no script of theirs runs.
+FROM node:24-slim AS typescript-build
+WORKDIR /kit
+COPY exercises/typescript/package.json exercises/typescript/package-lock.json exercises/typescript/.npmrc ./
+RUN npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier
+COPY exercises/typescript/tsconfig.json ./
+COPY exercises/typescript/src src
+COPY solutions/typescript src
+RUN npm run build
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier
+
+
+# Neither the compiler nor npm's own files are of use here.
+FROM node:24-slim AS typescript
+WORKDIR /kit
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8090 DATA_DIR=/data WEB_DIR=/kit/web HOME=/tmp
+RUN install --directory --owner=1000 --group=1000 /data
+COPY lab/web web
+COPY --from=typescript-build /kit/package.json ./
+COPY --from=typescript-build /kit/node_modules node_modules
+COPY --from=typescript-build /kit/dist dist
+USER 1000:1000
+EXPOSE 8090
+VOLUME /data
+HEALTHCHECK --interval=3s --timeout=3s --start-period=10s CMD ["node", "-e", "\
+fetch('http://127.0.0.1:' + process.env.PORT + '/healthz', { signal: AbortSignal.timeout(2000) })\
+.then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "--enable-source-maps", "dist/index.js"]
 
 
 FROM kit AS server

@@ -1,18 +1,28 @@
 # `make check` and `make test` are all that a newcomer needs; both set up .venv first. What needs a browser,
-# Locust or Jupyter sets up more of it: `make test-all`, `make notebooks`.
+# Locust or Jupyter sets up more of it: `make test-all`, `make notebooks`. Nothing but `make check-typescript` and
+# `make packages` asks for Node.
 
 PYTHON ?= python3
 BIN = .venv/bin
+TYPESCRIPT = exercises/typescript
 
-.PHONY: check test test-all lint types unit extra stress notebooks mutants format clean
+.PHONY: check check-typescript packages test test-all lint types unit extra stress notebooks mutants format clean
 
 check: .venv/ready
-	$(BIN)/chatlab check --solutions
+	$(BIN)/chatlab check --solutions --track python
 	@echo
 	@echo "The kit works: these were the model answers. Now it is your turn:"
 	@echo "  1. read exercises/ex1_chat/README.md"
 	@echo "  2. run  $(BIN)/chatlab check 1  (it fails, and says why)"
 	@echo "  3. edit exercises/ex1_chat/pubsub.py until it passes"
+
+check-typescript: .venv/ready $(TYPESCRIPT)/node_modules/.package-lock.json
+	$(BIN)/chatlab check --solutions --track typescript
+	@echo
+	@echo "The TypeScript track works: these were the model answers. Now it is your turn:"
+	@echo "  1. read exercises/ex1_chat/README.md"
+	@echo "  2. run  $(BIN)/chatlab check 1 --track typescript  (it fails, and says why)"
+	@echo "  3. edit $(TYPESCRIPT)/src/pub-sub.ts until it passes"
 
 test: lint types unit
 
@@ -63,5 +73,17 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	$(INSTALL) --editable ".[dev,load,notebooks,browser]"
 	touch .venv/ready-all
 
+# What npm installs, for each package-lock.json; npm writes this file last. Such packages need no scripts of theirs.
+%/node_modules/.package-lock.json: %/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null && npm --version >/dev/null 2>&1 \
+	|| { echo "Install Node.js 20 or newer, with npm, and open a new terminal: here" \
+	    "node is $$(node --version 2>/dev/null || echo missing)" \
+	    "and npm $$(npm --version 2>/dev/null || echo missing)." >&2; exit 1; }
+	cd $* && npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier
+
+# All of them: what the tests ask of Node.
+packages: $(TYPESCRIPT)/node_modules/.package-lock.json tests/servers/javascript/node_modules/.package-lock.json
+
 clean:
+	rm -rf $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist tests/servers/javascript/node_modules
 	rm -rf .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis

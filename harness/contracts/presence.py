@@ -42,8 +42,11 @@ ALIKE = (
     (("ann", "Ann", "cem"), ("red", "Red")),
     (("Éve", "E\u0301ve", "cem"), ("É", "E\u0301")),
     (("ann", "ann ", "cem"), ("ﬁn", "fin")),
+    (("__proto__", "constructor", "toString"), ("__proto__", "constructor")),
 )
 """Users, and rooms, that look alike; `red.x.ann` is ambiguous where names are joined into one key."""
+_PROTO = len(ALIKE) - 1
+"""Those that every object in JavaScript has."""
 PAUSES = (0.0137, 0.1713, 0.4831, 0.7613, 1 - 1e-4, 1 + 1e-4, 1.2651)
 """Parts of the timeout; no sum of a few of them is 1."""
 _WEIGHTS = {
@@ -78,7 +81,7 @@ def plan(rng: Random, size: int) -> Plan:
     """Some connect and join; then so many calls. A call that makes no sense at its turn is skipped."""
     groups = (("c1",), ("c1", "c2"), ("c1", "c3"), ("c1", "c2", "c3"), ("c1", "c3", "c5"), tuple(CONNECTIONS))
     people, intervals = rng.choice(groups), rng.choice(INTERVALS)
-    alike = rng.choice((0, 0, *range(len(ALIKE))))
+    alike = rng.choice((0, 0, *range(_PROTO)))
     rooms = ALIKE[alike][1][: rng.randint(1, 2)]
     acts = [Act("intervals", intervals=intervals, alike=alike)]
     for name in people[:size]:
@@ -130,6 +133,18 @@ ALWAYS = [
             *_arrive(["c1", "c3"], ["red"]),
             Act("pass", seconds=PAUSES[0]),
             Act("seen", "c1"),
+            Act("pass", seconds=PAUSES[-1]),
+        ],
+    ),
+    # Names that every object in JavaScript has.
+    Plan(
+        "",
+        [
+            Act("intervals", alike=_PROTO),
+            *(Act("in_room", room=room) for room in ALIKE[_PROTO][1]),
+            *_arrive(["c1", "c2", "c4"], [*ALIKE[_PROTO][1]]),
+            *(Act("in_room", room=room) for room in ALIKE[_PROTO][1]),
+            Act("lost", "c1"),
             Act("pass", seconds=PAUSES[-1]),
         ],
     ),

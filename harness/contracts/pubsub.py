@@ -22,8 +22,10 @@ STEPS = {"subscribe": "1.3", "members": "1.3", "rooms": "1.3", "publish": "1.4",
 SIZES = range(1, 13)
 PLAYS = 75
 
-ROOMS = ("red", "Red", "blue", "É", "E\u0301", "ﬁn", "fin")
-"""Different rooms, even where their names look alike."""
+ROOMS = ("red", "Red", "blue", "É", "E\u0301", "ﬁn", "fin", "__proto__", "constructor")
+"""Different rooms, even where their names look alike; the last ones every object in JavaScript has."""
+_PROTO = 7
+"""The first of these."""
 _ALIKE = ((0, 1, 2), (0, 1, 2), (3, 4), (5, 6))
 MEMBERS = ("ann", "bob", "cem", "dan", "eva", "fox")
 FRAMES = ("hello", "hi", "hey", "ahoy", "salut", "ciao", "hola", "servus", "moin", "tag", "hej", "yo", "oi")
@@ -90,6 +92,21 @@ ALWAYS = [
             *(Act("publish", number) for number in range(_CROWD)),
             Act("rooms"),
         ],
+    ),
+    *(
+        Plan(
+            "",
+            [
+                Act("members", room),
+                Act("publish", room),
+                *(Act("subscribe", room, number) for number in range(2)),
+                Act("publish", room),
+                Act("rooms"),
+                *(Act("unsubscribe", room, number) for number in range(2)),
+                Act("rooms"),
+            ],
+        )
+        for room in (_PROTO, _PROTO + 1)
     ),
 ]
 

@@ -31,6 +31,7 @@ from harness.contracts.node.channel import Channel, find_node
 from harness.contracts.node.component import NodeComponent
 from harness.contracts.node.errors import Ended, NodeError
 from harness.contracts.result import Breach, Played
+from harness.history.events import Called
 from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
@@ -119,7 +120,7 @@ def play_contract(
 
 def _play_in_node(subject: Subject) -> Played:
     """Play a compiled component, in a Node process of its own."""
-    channel = Channel(find_node())
+    channel = Channel(find_node(), Path(subject.where).parent)
     try:
         return play_in_virtual_time(replace_in(subject, channel=channel))
     finally:
@@ -295,8 +296,12 @@ class _Series:
                 self.ended("call_ends", "loop", "")  # who else would stop our event loop, or close it?
         except asyncio.CancelledError:
             self.ended("call_ends", "loop", "")
-        except Ended as ended:
-            self._has_ended(ended)
+        except Ended:
+            pass  # what is known of it is told below, also where only a task has met it
+        channel = self._subject.channel
+        if channel is not None and channel.ended is not None:
+            stage.breaches.clear()
+            self._has_ended(channel.ended)
         self.result.plays += 1
         self.result.calls += stage.calls.made
         collect_much_garbage()
@@ -307,12 +312,23 @@ class _Series:
             return
         stage.pid, host = channel.pid, stage.host
         if host is not None:
+            channel.on_spent = self._spent
             channel.on_synced = lambda inode, size: host.synced.update({inode: size})
         channel.play(plan.seed, stage.folder)
+
+    def _spent(self, seconds: float, place: str) -> None:
+        """A call of the component has waited busily: meanwhile nothing else happens."""
+        if self.host is not None:
+            self.host.busy_until = max(self.host.busy_until, self.host.simulator.now) + seconds
+        self.blocked(place, seconds)
 
     def _has_ended(self, ended: Ended) -> None:
         """Node runs no more: nothing else is played."""
         self._hangs = True
+        if self._stage is not None:  # what came after the calls under way is not its own
+            history = self._stage.history
+            cut = next((at for at, each in enumerate(history) if _is_cut_off(each)), len(history))
+            del history[cut:]
         if ended.why == "ended":
             self.ended("call_ends", "", ended.place)
         else:
@@ -325,7 +341,8 @@ class _Series:
             call, step, duty = self._last_call()
             where = error.place if isinstance(error, NodeError) else ""
             params = {"call": call, "where": where, "error": self._stage.calls.raised(error)}
-            self._stage.breach(step, "call_ends", duty, "unhandled", **params)
+            variant = "unhandled" if where else "unhandled_unknown"
+            self._stage.breach(step, "call_ends", duty, variant, **params)
 
     def _smaller(self, plan: Plan, breach: Breach) -> Breach:
         """The same breach, in a minimal play; what is not needed for it is no part of its variant either."""
@@ -399,6 +416,10 @@ class _Series:
             counts |= {"processes": PROCESSES, "written": WRITTEN // 2**20}
             params = {"call": call, "where": place, **counts}
             self._keep(Breach(step, name, variant, duty, params, history))
+
+
+def _is_cut_off(event: Called) -> bool:
+    return str(event.result).startswith(f"{Ended.__name__}: ")
 
 
 def _method(call: str) -> str:

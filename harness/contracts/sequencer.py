@@ -139,6 +139,19 @@ ALWAYS = [
         )
         for stored, pages in ((3, 1), (MAX_PAGE + 3, 2))
     ),
+    # Names that every object in JavaScript has.
+    *(
+        Plan(
+            "",
+            [
+                Act("stored", room=name, count=3),
+                *(Act("say", at, name, user=name, id=name) for at in (0.0, 0.1)),
+                *(Act("say", at, name, user=name) for at in (0.0, 0.1)),
+                *(Act("join", at, name, count=count) for at, count in ((0.0, 0), (0.2, None))),
+            ],
+        )
+        for name in ("__proto__", "constructor")
+    ),
     # Many messages without an id.
     Plan("", [Act("say", number / 1000, ROOMS[number % 2]) for number in range(400)]),
 ]
@@ -211,6 +224,7 @@ class _Play:
 
     def __init__(self, plan: Plan, stage: Stage) -> None:
         self._acts: list[Act] = plan.acts
+        self._rooms = dict.fromkeys((*ROOMS, *(act.room for act in self._acts)))
         self._stage = stage
         self._rng = Random(plan.seed)
         self._store = Store(stage, self._rng, is_slow=self._rng.random() < 0.9)
@@ -235,7 +249,7 @@ class _Play:
                 self._store.slow.add(act.count or 0)
             elif act.what == "refuse":
                 self._store.refusals.add(act.count or 0)
-        self._first = {room: self._store.newest_number(room) + 1 for room in ROOMS}
+        self._first = {room: self._store.newest_number(room) + 1 for room in self._rooms}
         phase: list[Act] = []
         for act in [*self._acts, Act("restart")]:
             if act.what != "restart":
@@ -544,7 +558,7 @@ class _Play:
 
     def _check_stored_once(self) -> None:
         """All messages of a user in a room with the same id must be stored as one message."""
-        for room in ROOMS:
+        for room in self._rooms:
             stored: dict[tuple[str, str], Message] = {}
             for message in self._store.after(room, 0):
                 other = stored.setdefault((message.user, message.id), message)

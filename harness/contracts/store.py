@@ -41,8 +41,11 @@ STEPS = {
 SIZES = range(1, 9)
 PLAYS = 6
 
-ROOMS = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
+_ALIKE = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
 """Names that look alike: they are different rooms, even as names of files."""
+PROTO = ("__proto__", "constructor")
+"""Names that every object in JavaScript has, of rooms, users and ids."""
+ROOMS = _ALIKE + PROTO
 LONG = "北" * MAX_NAME
 """A room with the longest name there is, of three-byte letters. If the store refuses it, that is a note."""
 USERS = ("ann", "Ann", "bob", "O'Neil", "a,b\tc", "new\nline", "👩🏽‍🚀", "7", "007", "ann ")
@@ -121,7 +124,7 @@ class Act(Struct, frozen=True):
 
 def plan(rng: Random, size: int) -> Plan:
     """So many acts: mostly saves, with questions between them."""
-    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), (7, 8, 9, 10), range(len(ROOMS))))
+    alike = rng.choice(((0, 1), (2, 3, 4), (5, 6), (7, 8, 9, 10), range(len(_ALIKE))))
     rooms = rng.sample(alike, rng.randint(1, min(3, len(alike))))
     users = rng.choice((rng.sample(USERS, 2), list(rng.choice(_ALIKE_USERS))))
     acts = []
@@ -165,6 +168,19 @@ ALWAYS = [
     # Messages that `find` did not find at first: a sequencer calls it before it saves a message.
     Plan("", [Act("found", [[Words(0, user, id, "hello")]]) for user in USERS[:2] for id in IDS[:6]]),
     Plan("", [Act("found", [[words]]) for by in _GLUE for words in _alike(by)]),
+    *(
+        Plan(
+            "",
+            [
+                Act("ask", method="newest", room=room),
+                Act("found", [[Words(room, name, name, name)]]),
+                *(Act("ask", method=method, room=room, limit=1) for method in ("last", "page", "newest")),
+                Act("close"),
+                Act("ask", method="last", room=room),
+            ],
+        )
+        for room, name in enumerate(PROTO, start=len(_ALIKE))
+    ),
     Plan("", [_saved(0), Act("full", [[Words(0, USERS[0], "", "hello")]])]),
     Plan("", [_saved(0), Act("early", [[Words(0, USERS[0], "", "hello")]])]),
 ]

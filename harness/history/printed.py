@@ -1,4 +1,4 @@
-"""What a server prints, as events: a line each, but a traceback or a warning of Python's as a whole.
+"""What a server prints, as events: a line each, but a traceback or a warning as a whole, Python's or Node's.
 
 A server may print without end. So a history has the first of it, and how much more there was; `Output.seen`
 counts all tracebacks of some megabytes, each distinct one once.
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from harness.history.events import Printed
+from harness.history.raised_by_node import Kind, goes_on, is_whole, key_of, kind_of
 from lab.legible import legible
 
 LAST_LINES = 40
@@ -63,7 +64,7 @@ class Output:
         self.cleaned: Callable[[list[str]], list[str]] = lambda lines: lines
         """Leaves out of a traceback what is ours."""
         self.seen: dict[tuple[str, ...], Seen] = {}
-        """Tracebacks and warnings, by their lines without the last, which says the exception."""
+        """Tracebacks and warnings, by their lines without the one that says the exception."""
         self._last: deque[tuple[float, str]] = deque(maxlen=LAST_LINES)  # with their times
         self.is_reference = False
         """Whether the reference server prints it, which says in several lines why it ends: `Error: …`."""
@@ -73,6 +74,7 @@ class Output:
         self._block: list[str] = []
         self._at = 0.0
         self._is_traceback = self._is_warning = False
+        self._kind = Kind.OTHER  # of what Node may have begun to print
         self._is_group = False
         self._is_ended = False  # the exception was printed: the next line may still belong to it
         self._read = 0
@@ -118,13 +120,14 @@ class Output:
             self._block.append(line)
             return
         is_header = _HEADER.match(line) is not None
-        if is_header and self._is_line and self._at == at:  # it says what failed
+        if is_header and self._is_line and self._at == at and len(self._block) == 1:  # it says what failed
             self._begin_traceback(line)
             self._block.append(line)
             return
         self._end()
         self._at, self._block = at, [line]
         self._is_traceback = self._is_warning = False
+        self._kind = kind_of(line)
         if is_header:
             self._begin_traceback(line)
         else:
@@ -144,7 +147,11 @@ class Output:
         if self._is_warning:
             return line.startswith(("  ", _TRACEMALLOC)) and len(self._block) < _LINES_OF_WARNING
         if self._is_line:
-            return self.is_reference and self._at == at and self._block[0].startswith(_ERROR)
+            if self.is_reference and self._at == at and self._block[0].startswith(_ERROR):
+                return True
+            if _HEADER.match(line) or ("Warning: " in line and _WARNING.match(line)):
+                return False
+            return goes_on(self._kind, self._block, line, at_once=self._at == at)
         if self._is_group:
             return _IN_GROUP.match(line) is not None
         if line.startswith(" ") and not self._is_ended:
@@ -161,6 +168,8 @@ class Output:
         return True
 
     def _end(self) -> None:
+        is_of_node = self._is_line and is_whole(self._kind, self._block)
+        is_one = not self._is_line or is_of_node or self.is_reference
         lines, self._block = self.cleaned(self._block), []
         while lines and not lines[-1].strip():
             lines.pop()
@@ -168,7 +177,15 @@ class Output:
             return
         if self._is_traceback or self._is_warning:
             begin = 1 if self._is_traceback and not _HEADER.match(lines[0]) else 0
-            self._count(lines[begin:])
+            self._count(tuple(lines[begin:-1]), lines[begin:])
+        elif is_of_node and self._kind is not Kind.WARNING:
+            self._count(key_of(self._kind, lines), lines)
+            if self._kind is Kind.BLOCKED:
+                return  # it is ours
+        for each in [lines] if is_one else [[line] for line in lines if line.strip()]:
+            self._show(each)
+
+    def _show(self, lines: list[str]) -> None:
         if lines[0].startswith(_OWN):
             return
         self._last.extend((self._at, line) for line in lines if line.strip())
@@ -180,8 +197,7 @@ class Output:
         self._characters += len(text)
         self._record(Printed(self._at, text, self._is_second))
 
-    def _count(self, lines: list[str]) -> None:
-        key = tuple(lines[:-1])
+    def _count(self, key: tuple[str, ...], lines: list[str]) -> None:
         if key in self.seen:
             self.seen[key].count += 1
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.history.raised import is_no_library
 from harness.judged.targets import ROOT, Target
+from harness.judged.tracks import called
 from lab.loader import INTERFACES
 
 _KIT = tuple(f"{ROOT / name}{os.sep}" for name in ("lab", "harness"))
@@ -39,7 +40,7 @@ def own_code(target: Target) -> Callable[[str], bool]:
 def methods_of(target: Target) -> dict[str, str]:
     """The methods of the judged components: by their names, how they are shown, "Sequencer.accept"."""
     return {
-        method: f"{INTERFACES[component].__name__}.{method}"
+        called(method, target.track): f"{INTERFACES[component].__name__}.{method}"
         for component in target.uses
         for method in vars(INTERFACES[component])
         if not method.startswith("_")

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from harness.judged.isolation import Isolation
 from harness.judged.programs import python_program
+from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.typescript.components import COMPONENTS
 from harness.verdict.outcome import Text
 
@@ -63,6 +64,11 @@ class Target(Struct, frozen=True):
     """What a report has to say of how it was found."""
     isolation: Isolation | None = None
     """How its code is kept from the rest of the machine; None if it is whoever calls who wrote it."""
+
+    @property
+    def track(self) -> str:
+        """The language of its components, as far as it has any."""
+        return TYPESCRIPT if self.build is not None else PYTHON
 
     @property
     def is_our_server(self) -> bool:

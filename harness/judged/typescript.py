@@ -14,10 +14,12 @@ from harness.judged.environment import scratch
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import check_readable, shown
 from harness.judged.target import CALLED, SERVER, Built, Target
-from harness.typescript.build import build
+from harness.typescript.build import Build, build
 from harness.typescript.components import COMPONENTS as MODULES
+from harness.typescript.floating import floating_in
 from harness.typescript.problems import NotReady
 from harness.typescript.tools import ROOT, Tools, find_tools
+from harness.verdict.causes import Floating
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
 _HERE = ROOT / "harness" / "typescript"
@@ -71,11 +73,18 @@ def server(
         if built.is_refused
         else [start]
     )
-    watch = Path(built.folder, _WATCH)
-    options = ["--enable-source-maps", *(["--import", watch.as_uri()] if watch.exists() else [])]
+    options = ["--enable-source-maps", "--import", Path(built.folder, _WATCH).as_uri()]
     # What a user has set for Node would change what is judged.
     env = {"NODE_OPTIONS": "", "WEB_DIR": str(Path(built.folder, _WEB))}
     return Target(label, (tools.node, *options, *words), component=component, uses=uses, build=built, env=env)
+
+
+def floating(target: Target) -> list[Floating]:
+    """The promises in a target's own code that nobody waits for; none if it has none in TypeScript."""
+    if target.build is None or target.build.is_refused:
+        return []
+    own = {place: Path(path) for place, path in target.build.own.items()}
+    return floating_in(Build(Path(target.build.server), None, own), _tools())
 
 
 def version() -> str:
@@ -123,8 +132,7 @@ def _built(versions: tuple[tuple[str, str, int, int], ...], place: str | None) -
         _copy_for_calls(folder, [file.removesuffix(".ts") for file in made.own])
     # Isolated code sees this folder, and nothing of the kit.
     for source in (_HERE / _WATCH, _HERE / _NOT_BUILT):
-        if source.exists():
-            shutil.copyfile(source, folder / source.name)
+        shutil.copyfile(source, folder / source.name)
     shutil.copytree(ROOT / "lab" / "web", folder / _WEB)
     own = {place: str(path.resolve()) for place, path in made.own.items()}
     return Built(str(folder), own, made.refused is not None)

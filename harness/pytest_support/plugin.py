@@ -313,7 +313,7 @@ class Step(pytest.Item):
 
     def _words(self) -> Words:
         """Words in the chosen language, for the run that the verdict comes from."""
-        return Words(options.words_of(self.config), self._run.nonce, self._run.component)
+        return Words.of(self._run, options.words_of(self.config))
 
     def _receipt(self) -> str:
         return one_line(receipt(self._result, self._words()))

@@ -40,7 +40,7 @@ def _words(summary: Summary, step: StepResult, texts: Texts) -> Words:
     for runs in [*summary.runs, summary.unfinished]:
         for run in runs:
             if any(each is step for each in run.steps):
-                return Words(texts, run.nonce, run.component)
+                return Words.of(run, texts)
     return Words(texts)
 
 
@@ -55,7 +55,7 @@ def _causes(summary: Summary, texts: Texts) -> list[dict[str, Any]]:
         {
             "exercise": run.exercise,
             "kind": cause.kind,
-            "message": Words(texts, run.nonce, run.component).first_cause(cause),
+            "message": Words.of(run, texts).first_cause(cause),
             "what": cause.what,
             "where": cause.where,
             "source": cause.source,

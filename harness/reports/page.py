@@ -95,7 +95,7 @@ def _world(summary: Summary, headline: str, texts: Texts) -> str:
         say("ui.seed", seed=summary.seed),
         say("ui.seconds_in_all", seconds=f"{summary.seconds:.1f}"),
     ]
-    runs = [(run, Words(texts, run.nonce, run.component)) for run in summary.shown()]
+    runs = [(run, Words.of(run, texts)) for run in summary.shown()]
     return "\n".join(
         [
             f'<h1 class="{summary.outcome}">{MARKS[summary.outcome]} {safe(headline)}</h1>',

@@ -156,7 +156,7 @@ class Terminal:
 
     def run(self, run: Run) -> None:
         """One exercise: its steps, and below them what failed."""
-        words = Words(self.texts, run.nonce, run.component)
+        words = Words.of(run, self.texts)
         title = self.texts.say(
             "ui.exercise", number=run.exercise, title=self.texts.say(f"exercise.{run.exercise}")
         )
@@ -190,7 +190,7 @@ class Terminal:
 
     def step(self, run: Run, step: StepResult) -> None:
         """A single step of an exercise, and the reasons for its outcome."""
-        words = Words(self.texts, run.nonce, run.component)
+        words = Words.of(run, self.texts)
         if not step.anomalies or is_not_reached(step):
             self._step(step, words)
         self._explain(run, [step], words)
@@ -334,7 +334,7 @@ class Terminal:
 
     def table(self, run: Run) -> None:
         """What happened in a run: when, who, what. The blamed events are marked."""
-        words = Words(self.texts, run.nonce, run.component)
+        words = Words.of(run, self.texts)
         # Compared by `repr`: in a run from another process, the evidence consists of copies of the events.
         guilty = {repr(event) for step in run.steps for each in step.anomalies for event in each.evidence}
         heartbeats = any(each.name == "missing_heartbeat" for step in run.steps for each in step.anomalies)
@@ -369,7 +369,7 @@ class Terminal:
         self.table(run)
         self.line()
         found = [anomaly for step in run.steps for anomaly in step.anomalies]
-        words = Words(self.texts, run.nonce, run.component)
+        words = Words.of(run, self.texts)
         self._first_causes(first_causes(run, run.steps), words, set())
         # The table has shown all the calls already.
         self.anomalies(found, run.nonce, run.component, seen_outside(run.history))
@@ -387,7 +387,7 @@ class Terminal:
             self.line(f"  {say('ui.changed', name=name, was=was, now=now)}")
         if not changed:
             self.block(say("ui.nothing_changed"), 2)
-        words = Words(self.texts, run.nonce, run.component)
+        words = Words.of(run, self.texts)
         different = first_difference(kept.history, run.history) if kept.history else ()
         for key, event in zip(("was", "now"), different, strict=False):
             at, who, what = words.event(event) if event is not None else (0.0, "–", "–")

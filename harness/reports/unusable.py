@@ -1,7 +1,8 @@
 """A server that did not start because it cannot use a component: what it says of that, as data.
 
-The server speaks English only. Its sentence is recognised by the texts that `lab/loader.py` fills in, and can
-then be said in the language of the report.
+The server speaks English only, and so does what is started in its place if it could not be built. The
+sentence is recognised by the texts that `lab/loader.py` and `harness/typescript` fill in, and can then be
+said in the language of the report.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from harness.texts import texts
 
 _BEGINS = "Error: "
 """How the server's last words begin (click puts that before them)."""
+_TABLES = ("typescript", "component")
+"""Where the texts stand that it may say."""
 
 
 def problem_in(text: str) -> tuple[str, dict[str, str]] | None:
     """The key and the parameters of the sentence that ends a text, if it is one of the loader's."""
     _, begins, sentence = f"\n{text}".rpartition(f"\n{_BEGINS}")
-    return texts("en").recognised("component", sentence.rstrip()) if begins else None
+    if not begins:
+        return None
+    said = (texts("en").recognised(table, sentence.rstrip()) for table in _TABLES)
+    return next((found for found in said if found is not None), None)
 
 
 def with_problem(anomaly: Anomaly) -> Anomaly:

@@ -7,14 +7,19 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from harness.checkers.catalogue import INTERFACES, Anomaly
 from harness.checkers.delivery import excerpt
 from harness.history import events as history
 from harness.history.events import Event
 from harness.history.frames import decode
 from harness.history.raised import essence
+from harness.judged.tracks import PYTHON
 from harness.reports.calls import Line, lines_of
+from harness.reports.dialect import Dialect
 from harness.reports.unusable import problem_in, with_problem
+from harness.running.run import Run
 from harness.texts import Texts
 from harness.verdict.causes import Cause
 from harness.verdict.outcome import Text
@@ -40,7 +45,7 @@ _SINCE = ("joined", "after")
 """What can be said of a `since`, or of its absence."""
 _NOTHING = "–"
 """How findings of direct calls write that a list of numbers or names is empty."""
-_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>]+))?(?P<colon>: )?")
+_PLACE = re.compile(r", line (?P<line>\d+)(?:, in (?P<function>[\w.<>#$]+))?(?P<colon>: )?")
 """A line of code as causes name it: after a file's name, and often before what stands there."""
 _RULES_IN_WORDS = ("start", "frames", "limits")
 
@@ -48,10 +53,18 @@ _RULES_IN_WORDS = ("start", "frames", "limits")
 class Words:
     """Text in one language, in which all names are without the run's nonce."""
 
-    def __init__(self, texts: Texts, nonce: str = "", component: str | None = None) -> None:
+    def __init__(
+        self, texts: Texts, nonce: str = "", component: str | None = None, track: str = PYTHON
+    ) -> None:
         self.texts = texts
         self._component = component
+        self._dialect = Dialect(texts, track)
         self._suffix = f"-{nonce}" if nonce else ""
+
+    @classmethod
+    def of(cls, run: Run, texts: Texts) -> Words:
+        """The words for a report of a run."""
+        return cls(texts, run.nonce, run.component, run.track)
 
     def without_nonce(self, text: str) -> str:
         """A text in which all names are without the run's nonce."""
@@ -67,8 +80,9 @@ class Words:
 
     def params(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters of a text; names of bad frames, expectations and problems become words."""
-        is_of_loader = str(params.get("problem")).startswith("component.")  # with the line, and a caret below
-        as_lines = (*_OF_SEVERAL_LINES, "error") if is_of_loader else _OF_SEVERAL_LINES
+        is_of_loader = str(params.get("problem")).startswith(("component.", "typescript."))
+        # With the line, and a caret below.
+        as_lines = (*_OF_SEVERAL_LINES, "error", "errors") if is_of_loader else _OF_SEVERAL_LINES
         said = {key: value if key in as_lines else self.clean(value) for key, value in params.items()}
         if isinstance(said.get("what"), str):
             said["what"] = ", ".join(self._known("bad", each) for each in said["what"].split(", "))
@@ -122,7 +136,8 @@ class Words:
 
     def text(self, table: str, text: Text) -> str:
         """A receipt, doubt or note."""
-        return self.texts.say(f"{table}.{text.key}", **self.params(text.params))
+        key = self._dialect.key(f"{table}.{text.key}")
+        return self._dialect.said(self.texts.say(key, **self.params(text.params)))
 
     def step(self, step: str) -> str:
         """The title of a step."""
@@ -133,27 +148,29 @@ class Words:
         times = "direct" if cause.at is None else "once" if cause.count == 1 else "several"
         times = "first" if cause.kind == "unawaited" and cause.at is not None else times
         often = self.texts.say(f"first.{times}", count=cause.count, at=f"{cause.time:.3f}")
-        is_none = cause.kind == "unusable" and "NoneType" in cause.error  # else it is of another type
-        return self.texts.say(
-            f"first.{'unusable_none' if is_none else cause.kind}",
+        said = self.texts.say(
+            self._dialect.key(f"first.{cause.kind}{_variant_of(cause)}"),
             what=excerpt(self.clean(cause.what), width=_LONGEST_ERROR),
             where=self._place(self.clean(cause.where)),
             error=excerpt(self.clean(cause.error), width=_LONGEST_ERROR),
             seconds=f"{cause.seconds:.1f}",
             often=often,
         )
+        return self._dialect.said(said)
 
     # --- anomalies --------------------------------------------------------------------------------
 
     def title(self, anomaly: Anomaly) -> str:
         """What went wrong, in a few words."""
         key, at_url = f"anomaly.{anomaly.name}.title", f"title_at_url.{anomaly.name}"
-        return self.texts.say(at_url if "url" in anomaly.params and self.texts.has(at_url) else key)
+        is_at_url = "url" in anomaly.params and self.texts.has(at_url)
+        return self._dialect.said(self.texts.say(at_url if is_at_url else key))
 
     def message(self, anomaly: Anomaly) -> str:
         """What happened: who saw what."""
         anomaly = with_problem(anomaly)
-        return self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
+        said = self.texts.say(self._variant(anomaly, "says"), **self.params(anomaly.params))
+        return self._dialect.said(said)
 
     def cause(self, anomaly: Anomaly) -> str:
         """The likely cause; if one component is judged, the cause in that one."""
@@ -161,21 +178,24 @@ class Words:
         key = f"anomaly.{anomaly.name}.cause"
         for own in (f"{key}_{anomaly.variant}_for_{self._component}", f"{key}_for_{self._component}"):
             if self._component and self.texts.has(own):
-                return self.texts.say(own, **self.params(anomaly.params))
-        return self.texts.say(self._variant(anomaly, "cause"), **self.params(anomaly.params))
+                said = self.texts.say(self._dialect.key(own), **self.params(anomaly.params))
+                return self._dialect.said(said)
+        said = self.texts.say(self._variant(anomaly, "cause"), **self.params(anomaly.params))
+        return self._dialect.said(said)
 
     def _variant(self, anomaly: Anomaly, what: str) -> str:
         key = f"anomaly.{anomaly.name}.{what}"
         variant = anomaly.variant
         while variant and not self.texts.has(f"{key}_{variant}"):
             variant = variant.rpartition("_")[0]  # `left_closed` is told as `left`, where it has no own text
-        return f"{key}_{variant}" if variant else key
+        return self._dialect.key(f"{key}_{variant}" if variant else key)
 
     def rule(self, anomaly: Anomaly) -> str:
         """The reference to the broken rule."""
         rule = anomaly.rule
         if rule == INTERFACES:
-            return self.texts.say("ui.rule_interfaces", duty=anomaly.params.get("duty", ""))
+            said = self.texts.say("ui.rule_interfaces", duty=anomaly.params.get("duty", ""))
+            return self._dialect.said(said)
         if rule in _RULES_IN_WORDS:
             return self.texts.say(f"ui.rule_{rule}")
         return self.texts.say("ui.rule", rule=rule)
@@ -190,7 +210,8 @@ class Words:
 
     def calls(self, anomaly: Anomaly) -> list[Line]:
         """The calls that show a breach of a contract."""
-        return lines_of(anomaly.evidence)
+        found = lines_of(anomaly.evidence)
+        return [replace(each, what=self._dialect.said(each.what)) for each in found]
 
     def explained(self, anomaly: Anomaly) -> list[str]:
         """What the codes and errors of a finding mean, a sentence for each."""
@@ -245,7 +266,7 @@ class Words:
                 who = say("event.copy") if is_second else who
                 what = self._printed(event)
             case history.Called(who=caller):
-                who, what = caller or who, self._call(event)
+                who, what = caller or who, self._dialect.said(self._call(event))
             case _:
                 what = type(event).__name__
         return event.at, one_line(who), one_line(what)
@@ -321,6 +342,14 @@ class Words:
         if not numbers:
             return self.texts.say("event.no_messages")
         return f"{numbers[0]} … {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+
+
+def _variant_of(cause: Cause) -> str:
+    """Which text of its kind a cause has."""
+    if cause.kind == "unusable":
+        error = cause.error
+        return "_none" if "NoneType" in error else "_undefined" if "undefined" in error else ""
+    return "_nowhere" if cause.kind == "unhandled" and not cause.where else ""
 
 
 def _written(value: Any) -> str:

@@ -5,6 +5,7 @@ A scenario, played in a world, leaves a history; checkers turn the history into 
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from harness.judged.bounds import (
 )
 from harness.judged.machine_limits import AT_THE_END, limit_of
 from harness.judged.targets import Target
+from harness.judged.typescript import floating
 from harness.running.direct_calls import add_contract
 from harness.running.limit import limited
 from harness.running.run import Run, kit_failed
@@ -34,6 +36,7 @@ from harness.scenarios.common import FULL
 from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
 from harness.verdict.any_history import leniencies
+from harness.verdict.causes import with_floating
 from harness.verdict.judge import judge, without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
 from harness.worlds.base import World
@@ -120,6 +123,8 @@ async def play(
             begun(partial(_so_far, world, prepared, contract))
         run = await play_in(world, prepared)
         add_contract(run, contract)
+        if run.outcome is Outcome.FAILED:
+            run.causes = with_floating(run.causes, await asyncio.to_thread(floating, target))
         return run
     except Exception as error:
         if limit_of(error):
@@ -207,6 +212,7 @@ def judged(world: ServedWorld, prepared: PreparedRun, defect: str = "") -> Run:
         defect=defect,
         nonce=world.nonce,
         component=component,
+        track=world.target.track,
         causes=world.causes(),
     )
 

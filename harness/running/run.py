@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from harness.contracts.result import Played
 from harness.history.events import History
 from harness.judged.targets import Target
+from harness.judged.tracks import PYTHON
 from harness.scenarios.common import MODEST, SMALL
 from harness.scenarios.script import Script
 from harness.texts.seed import written
@@ -55,6 +56,8 @@ class Run(Struct):
     """The suffix of all names in this run."""
     component: str | None = None
     """The component that is judged, if it is not a whole server."""
+    track: str = PYTHON
+    """The language that it is in, or that the whole server's components are in."""
 
     case: Case | None = None
     """What was played, in the simulated world."""
@@ -91,7 +94,9 @@ class Run(Struct):
 def nothing_known(exercise: int, target: Target, seed: str, world: str, case: Case | None = None) -> Run:
     """A run in which nothing was judged, nor played, as far as is known."""
     component, label = target.component, target.label
-    return Run(exercise, seed, world, label, 0.0, [], [], [], 0.0, [], component=component, case=case)
+    run = Run(exercise, seed, world, label, 0.0, [], [], [], 0.0, [], component=component, case=case)
+    run.track = target.track
+    return run
 
 
 def kit_failed(

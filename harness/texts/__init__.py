@@ -84,7 +84,7 @@ class Texts:
         """
         for key, text in self.keys().items():
             if key.startswith(f"{table}.") and (found := _pattern(text).fullmatch(sentence)):
-                return key, found.groupdict()
+                return key, {name: _without_marks(each) for name, each in found.groupdict().items()}
         return None
 
     def list(self, key: str) -> list[str]:
@@ -120,12 +120,25 @@ class Texts:
         return node
 
 
+def _without_marks(text: str) -> str:
+    """What was filled in, without the marks of its lines."""
+    return "\n".join(line.removeprefix(MARK) for line in text.split("\n"))
+
+
 def _pattern(text: str) -> re.Pattern[str]:
     """What a text looks like when it is filled in; `line` is a number."""
-    parts = []
-    for literal, name, _, _ in string.Formatter().parse(text):
+    parts: list[str] = []
+    names: set[str] = set()
+    for literal, name, spec, _ in string.Formatter().parse(text):
         parts.append(re.escape(literal))
-        if name is not None:
+        if name is None:
+            continue
+        if "|" in (spec or ""):  # the word that goes with a number
+            parts.append(f"(?:{'|'.join(map(re.escape, (spec or '').split('|')))})")
+        elif name in names:  # the same once more
+            parts.append(f"(?P={name})")
+        else:
+            names.add(name)
             parts.append(f"(?P<{name}>{'[0-9]+' if name == 'line' else '.+?'})")
     return re.compile("".join(parts), re.DOTALL)
 

@@ -1,12 +1,14 @@
 """First causes: what the judged code did, or forgot, by itself; the rest of a report is what followed.
 
-Exceptions, coroutines that were never awaited, answers of None and calls that block the event loop, each
-distinct one once, in the order of time.
+Exceptions, coroutines that were never awaited, promises that nobody waits for, answers of None and calls that
+block the event loop, each distinct one once, in the order of time.
 """
 
 from __future__ import annotations
 
 import ast
+import os
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from math import inf
@@ -16,13 +18,29 @@ from msgspec.structs import replace
 
 from harness.checkers.catalogue import Anomaly
 from harness.history.printed import Seen
-from harness.history.raised import Frame, Raised, Unawaited, own_frame, raised_in, unawaited_in
+from harness.history.raised import (
+    Blocked,
+    Frame,
+    Raised,
+    Unawaited,
+    blocked_in,
+    heap_in,
+    is_no_library,
+    own_frame,
+    raised_in,
+    unawaited_in,
+)
 from harness.history.source_files import line_of, source_of
 
 LONG_BLOCK = 1.0
 """Seconds for which one call may block the event loop, before that is a mistake."""
 _ANSWERS = ("TypeError", "AttributeError", "ValueError")
 """What the server's own code raises if it cannot use what a component has returned."""
+_NO_PYTHON = (".ts", ".mts", ".js", ".mjs", ".cjs")
+"""How files in the languages of Node end."""
+_LINES_OF_CALL = 6
+"""Lines that a call in these may have, which ends where Node says that it could not go on."""
+_CALL = re.compile(r"\.(\w+)\s*\(")
 _KINDS = {"call_raised": "raised", "call_blocks": "blocks"}
 """Findings of direct calls that are causes, too."""
 
@@ -37,6 +55,9 @@ class Cause(Struct, frozen=True):
     task        an exception that has ended a task, which nobody has looked at, so that the time is not known
     unawaited   a call of an asynchronous method, `what`, that did nothing, since it was not awaited
     blocks      a call that blocked the event loop, for `seconds`
+    unhandled   an error that nobody has caught, for which Node has ended the server; `where` may be empty
+    heap        the memory of Node was full, `what`, for which it has ended the server
+    floating    a promise that nobody waits for, which may be a mistake, and its place
     """
 
     kind: str
@@ -94,7 +115,12 @@ def causes_in(
             continue
         key = cause.kind, cause.what.partition(":")[0], cause.where
         known = found.get(key)
-        found[key] = cause if known is None else replace(known, count=known.count + cause.count)
+        if known is None:
+            found[key] = cause
+        elif cause.kind == "blocks":  # the same place is told of again when more time has passed
+            found[key] = replace(known, seconds=max(known.seconds, cause.seconds))
+        else:
+            found[key] = replace(known, count=known.count + cause.count)
     return in_order(found.values())
 
 
@@ -106,6 +132,21 @@ def in_order(causes: Iterable[Cause]) -> list[Cause]:
     for cause in found:
         ordered |= {unawaited.get(cause.where, cause): None, cause: None}
     return list(ordered)
+
+
+def with_floating(causes: list[Cause], floats: Iterable[Floating]) -> list[Cause]:
+    """The causes of a run that has failed, with the promises that nobody waits for.
+
+    These may be what is wrong: they come after what is wrong for certain, and before what clients that go
+    away have brought about, and what was raised elsewhere.
+    """
+    told: dict[str, Cause] = {}
+    for each in floats:
+        frame = Frame(each.file, each.line, "", each.source)
+        told.setdefault(frame.place, Cause("floating", "", frame.place, each.source))
+    first = (at for at, cause in enumerate(causes) if cause.is_usual or cause.kind == "elsewhere")
+    at = next(first, len(causes))
+    return [*causes[:at], *told.values(), *causes[at:]]
 
 
 def with_contract(causes: list[Cause], breaches: Iterable[Anomaly]) -> list[Cause]:
@@ -145,15 +186,51 @@ def _cause_of(
         frame = forgotten.frame if is_own(forgotten.frame.file) else _dropped(forgotten, files)
         inside = replace(frame, function=_function_at(frame.file, frame.line))
         return Cause("unawaited", forgotten.name, inside.place, frame.source, seen.count, seen.at)
+    blocked, heap = blocked_in(seen.lines), heap_in(seen.lines)
+    if blocked is not None:
+        return _blocks(blocked, seen, is_own, files)
+    if heap:
+        return Cause("heap", heap, "", count=seen.count, at=seen.at)
     raised = raised_in(seen.lines, is_own)
     if raised is None:
         return None
     own = own_frame(raised.frames, is_own)
+    kind = "unhandled" if raised.is_end else "raised"
+    is_usual = raised.is_usual and not raised.is_end  # a server has to handle it, then
     if own is not None:
-        return _at(Cause("raised", raised.error, "", is_usual=raised.is_usual), own, seen)
+        return _at(Cause(kind, raised.error, "", is_usual=is_usual), _with_source(own, files), seen)
+    if raised.is_end and own_frame(raised.frames, is_no_library) is None:
+        return Cause(kind, raised.error, "", count=seen.count, at=seen.at)
     asked = _asked(raised, methods) if raised.kind in _ANSWERS else ""
     cause = Cause("unusable" if asked else "elsewhere", asked or raised.error, "", error=raised.error)
-    return _at(replace(cause, is_usual=raised.is_usual), raised.frames[-1], seen)
+    last = raised.frames[-1] if raised.frames[-1].source else own_frame(raised.frames, is_no_library)
+    return _at(replace(cause, is_usual=is_usual), last or raised.frames[-1], seen)
+
+
+def _blocks(
+    blocked: Blocked, seen: Seen, is_own: Callable[[str], bool], files: Iterable[str]
+) -> Cause | None:
+    """The call of the judged code that blocked the event loop, at the time when that began."""
+    own = own_frame(blocked.frames, is_own)
+    if own is None or blocked.seconds < LONG_BLOCK:
+        return None
+    began = max(seen.at - blocked.seconds, 0.0)
+    cause = Cause("blocks", "", "", seconds=blocked.seconds)
+    return replace(_at(cause, _with_source(own, files), seen), at=began, count=1)
+
+
+def _with_source(frame: Frame, files: Iterable[str]) -> Frame:
+    """A place with its line of code, which Node does not print.
+
+    It is read where the judged components are, and nowhere else: a program may print any file's name.
+    """
+    if frame.source or not frame.file.startswith("/"):
+        return frame
+    real = os.path.realpath(frame.file)
+    folders = tuple(f"{os.path.realpath(os.path.dirname(file))}{os.sep}" for file in files)
+    if not real.startswith(folders):
+        return frame
+    return replace(frame, source=line_of(frame.file, frame.line))
 
 
 def _at(cause: Cause, frame: Frame, seen: Seen) -> Cause:
@@ -166,6 +243,11 @@ def _at(cause: Cause, frame: Frame, seen: Seen) -> Cause:
 def _asked(raised: Raised, methods: dict[str, str]) -> str:
     """The method of a judged component that was called last before the server could not go on."""
     for frame in reversed(raised.frames):
+        if frame.file.endswith(_NO_PYTHON):
+            method = _called_at(frame, methods)
+            if method:
+                return method
+            continue
         function = _innermost(frame.file, frame.line)
         calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)] if function else []
         names = [
@@ -178,6 +260,16 @@ def _asked(raised: Raised, methods: dict[str, str]) -> str:
         if names:
             return methods[max(names)[1]]
     return ""
+
+
+def _called_at(frame: Frame, methods: dict[str, str]) -> str:
+    """The same in TypeScript or JavaScript, whose syntax is not read: the last call up to this line."""
+    if not is_no_library(frame.file):
+        return ""
+    lines = source_of(frame.file).decode("utf-8", "replace").split("\n")
+    text = "\n".join(lines[max(frame.line - _LINES_OF_CALL, 0) : frame.line])
+    called = [each for each in _CALL.findall(text) if each in methods]
+    return methods[called[-1]] if called else ""
 
 
 def _dropped(forgotten: Unawaited, files: Iterable[str]) -> Frame:

@@ -545,7 +545,9 @@ class ServedWorld(World):
         if self._started is not None:
             self._hear_rest(self._started)
         seen = [each for output in self._outputs for each in output.seen.values()]
-        return causes_in(seen, own_code(self.target), methods_of(self.target), self.target.uses.values())
+        built = self.target.build
+        files = (built.own if built is not None else self.target.uses).values()
+        return causes_in(seen, own_code(self.target), methods_of(self.target), files)
 
     def _hear_rest(self, process: Process) -> None:
         """Take all that a server has printed."""

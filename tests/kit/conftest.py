@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,8 +13,10 @@ from harness.judged.targets import Target
 from harness.running.play import play
 from harness.running.run import Run
 from harness.verdict.outcome import Outcome
+from tests.extras import needs_program
 
-SERVERS = Path(__file__).parent.parent / "servers"
+ROOT = Path(__file__).parent.parent.parent
+SERVERS = ROOT / "tests" / "servers"
 
 Judge = Callable[[int, Target], Awaitable[Run]]
 
@@ -35,16 +36,14 @@ def judge() -> Judge:
 @pytest.fixture(scope="session")
 def javascript_server() -> str:
     """The command of the JavaScript server, with its one dependency installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("needs node and npm, which are not installed")
+    node = needs_program("node", hint="install Node.js")
+    needs_program("npm", hint="it comes with Node.js")
+    make = needs_program("make", hint="install it")
     folder = SERVERS / "javascript"
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two workers must not install at the same time
-        if not (folder / "node_modules" / "ws").is_dir():
-            subprocess.run(
-                [npm, "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=120
-            )
+        installed = (folder / "node_modules/.package-lock.json").relative_to(ROOT)
+        subprocess.run([make, "--silent", str(installed)], cwd=ROOT, check=True, timeout=120)
     return f"{node} {folder / 'server.mjs'}"
 
 

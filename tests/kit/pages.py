@@ -13,7 +13,7 @@ PAGES = sorted(
     if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
 )
 """All of them, from the kit's folder."""
-INPUT = {"sh", "bat", "json", "python", "toml"}
+INPUT = {"sh", "bat", "json", "python", "ts", "toml"}
 """Kinds of blocks that show what a reader writes, and no output."""
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -19,6 +19,10 @@ from tests.kit.pages import translated
 NAMES = {language: translated("README.md", language) for language in LANGUAGES}
 HANDOUTS = [(number, language) for number in EXERCISES for language in LANGUAGES]
 OVERVIEW = ROOT / "exercises"
+TRACKS = {"en": ("In Python", "In TypeScript"), "fr": ("En Python", "En TypeScript")}
+"""The headings above what is said of one language only."""
+TYPESCRIPT = {1: "pub-sub", 2: "sequencer", 3: "presence", 4: "store"}
+"""The files that students write, in exercises/typescript/src."""
 PAGES = [OVERVIEW / name for name in NAMES.values()] + [
     OVERVIEW / EXERCISES[number] / NAMES[language] for number, language in HANDOUTS
 ]
@@ -45,6 +49,13 @@ def blocks(page: Path, *kinds: str) -> list[str]:
     """The blocks of code of these kinds."""
     found = _FENCE.findall(page.read_text(encoding="utf-8"))
     return [text for kind, text in found if kind in kinds]
+
+
+def section_of(page: Path, heading: str) -> str:
+    """What stands below a heading of the third level, up to the next heading."""
+    _, found, rest = prose(page).partition(f"\n### {heading}\n")
+    assert found, f"{page} has no section {heading}"
+    return re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -136,6 +147,36 @@ def test_a_handout_names_what_is_to_be_written(number: int, language: str) -> No
     for method in vars(INTERFACES[component]):
         if not method.startswith("_"):
             assert f"`{method}" in text, method
+
+
+@pytest.mark.parametrize(("number", "language"), HANDOUTS)
+def test_a_handout_says_how_to_write_it_in_typescript(number: int, language: str) -> None:
+    """The file and the command are in the section on TypeScript, with the signatures of types.ts."""
+    page = path_of(number, language)
+    _, typescript = TRACKS[language]
+    assert f"`exercises/typescript/src/{TYPESCRIPT[number]}.ts`" in section_of(page, typescript)
+    assert ["check", str(number), "--track", "typescript"] in [words[:4] for words in commands(page)]
+    types = (OVERVIEW / "typescript/src/types.ts").read_text(encoding="utf-8")
+    shown = next(block for block in blocks(page, "ts") if block.startswith("export class"))
+    name = shown.split()[2]
+    interface = types.partition(f"\nexport interface {name} {{\n")[2].partition("\n}\n")[0]
+    owed = re.findall(r"^  (\w+\(.*;)$", interface, re.MULTILINE)
+    signatures = re.findall(r"^  (?!constructor)(\w+\(.*;)$", shown, re.MULTILINE)
+    assert signatures == owed
+    assert len(owed) >= 3
+
+
+@pytest.mark.parametrize("track", [0, 1], ids=["python", "typescript"])
+@pytest.mark.parametrize("folder", ["", *EXERCISES.values()])
+def test_the_pitfalls_of_a_language_are_the_same_in_each_translation(track: int, folder: str) -> None:
+    """As many of them, in the same order: each names the same code, which is not translated."""
+    named = {}
+    for language, name in NAMES.items():
+        section = section_of(OVERVIEW / folder / name, TRACKS[language][track])
+        pitfalls = re.findall(r"^- (\*\*.+?)(?=^- |^\n)", f"{section}\n\n", re.MULTILINE | re.DOTALL)
+        assert len(pitfalls) >= 4
+        named[language] = [sorted(set(_SPAN.findall(pitfall))) for pitfall in pitfalls]
+    assert all(each == named["en"] for each in named.values())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

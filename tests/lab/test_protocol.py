@@ -140,30 +140,30 @@ def test_parse_survives_deep_nesting(nest: str, around: str, depth: int) -> None
             parse(around % text)
 
 
-@pytest.mark.parametrize(
-    ("text", "frame"),
-    [
-        ('{"type": "join", "room": "r"}', Join("r")),
-        ('{"type": "join", "room": "r", "since": 41, "x": {"y": [1]}}', Join("r", 41)),
-        ('{"type": "join", "room": "r", "since": null}', Join("r")),
-        (f'{{"type": "join", "room": "r", "since": {10**30}}}', Join("r", MAX_SEQUENCE)),
-        ('{"type": "leave", "room": "r"}', Leave("r")),
-        ('{"type": "presence", "room": "r"}', AskPresence("r")),
-        ('{"type": "history", "room": "r"}', AskHistory("r", 0, 100)),
-        ('{"type": "history", "room": "r", "since": 7, "limit": 100}', AskHistory("r", 7, 100)),
-        ('{"type": "history", "room": "r", "limit": 101}', AskHistory("r", 0, 100)),
-        (f'{{"type": "history", "room": "r", "limit": {10**30}}}', AskHistory("r", 0, 100)),
-        ('{"type": "heartbeat"}', Heartbeat()),
-        ('{"type": "heartbeat", "data": null, "note": "\\ud800"}', Heartbeat()),
-        ('{"type": "heartbeat", "room": "\\ud800"}', Heartbeat()),
-        ('{"type": "leave", "room": "r", "data": {"content": "\\ud800"}}', Leave("r")),
-        ('{"type": "message", "data": {"room": "r", "content": " a "}}', Say(Words("r", " a "))),
-        (
-            '{"x":5, "data":{"content": "\\u0000\\ud83d\\ude00", "room": "r", "id": "x"}, "type": "message"}',
-            Say(Words("r", "\0😀", "x")),
-        ),
-    ],
-)
+FRAMES = [
+    ('{"type": "join", "room": "r"}', Join("r")),
+    ('{"type": "join", "room": "r", "since": 41, "x": {"y": [1]}}', Join("r", 41)),
+    ('{"type": "join", "room": "r", "since": null}', Join("r")),
+    (f'{{"type": "join", "room": "r", "since": {10**30}}}', Join("r", MAX_SEQUENCE)),
+    ('{"type": "leave", "room": "r"}', Leave("r")),
+    ('{"type": "presence", "room": "r"}', AskPresence("r")),
+    ('{"type": "history", "room": "r"}', AskHistory("r", 0, 100)),
+    ('{"type": "history", "room": "r", "since": 7, "limit": 100}', AskHistory("r", 7, 100)),
+    ('{"type": "history", "room": "r", "limit": 101}', AskHistory("r", 0, 100)),
+    (f'{{"type": "history", "room": "r", "limit": {10**30}}}', AskHistory("r", 0, 100)),
+    ('{"type": "heartbeat"}', Heartbeat()),
+    ('{"type": "heartbeat", "data": null, "note": "\\ud800"}', Heartbeat()),
+    ('{"type": "heartbeat", "room": "\\ud800"}', Heartbeat()),
+    ('{"type": "leave", "room": "r", "data": {"content": "\\ud800"}}', Leave("r")),
+    ('{"type": "message", "data": {"room": "r", "content": " a "}}', Say(Words("r", " a "))),
+    (
+        '{"x":5, "data":{"content": "\\u0000\\ud83d\\ude00", "room": "r", "id": "x"}, "type": "message"}',
+        Say(Words("r", "\0😀", "x")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "frame"), FRAMES)
 def test_parse_reads_every_frame(text: str, frame: protocol.ClientFrame) -> None:
     """Each kind of frame is read with its defaults and limits; null is left out,
     unknown fields are ignored.
@@ -177,52 +177,52 @@ def say(**data: Any) -> str:
     return json.dumps({"type": "message", "data": data})
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "id"),
-    [
-        ("", "bad_json", None),
-        ("{", "bad_json", None),
-        ('{"type": "heartbeat"} {}', "bad_json", None),
-        ("[]", "bad_json", None),
-        ("null", "bad_json", None),
-        ('"heartbeat"', "bad_json", None),
-        ('{"type": "heartbeat", "x": NaN}', "bad_json", None),
-        (b'{"type": "heartbeat\xff"}', "bad_json", None),
-        ("{}", "bad_request", None),
-        ('{"type": null}', "bad_request", None),
-        ('{"type": ["join"]}', "bad_request", None),
-        ('{"type": "Join", "room": "r"}', "unknown_type", None),
-        ('{"type": "connected"}', "unknown_type", None),
-        ('{"type": "\\ud800"}', "unknown_type", None),
-        ('{"type": "join"}', "bad_request", None),
-        ('{"type": "join", "room": null}', "bad_request", None),
-        ('{"type": "join", "room": 5}', "bad_request", None),
-        ('{"type": "join", "room": "r", "since": -1}', "bad_request", None),
-        ('{"type": "join", "room": "r", "since": "1"}', "bad_request", None),
-        ('{"type": "join", "room": "r", "since": true}', "bad_request", None),
-        ('{"type": "join", "room": "r", "since": 1.5}', "bad_request", None),
-        ('{"type": "history", "room": "r", "limit": 0}', "bad_request", None),
-        ('{"type": "history", "room": "r", "limit": -1}', "bad_request", None),
-        ('{"type": "join", "room": ""}', "bad_room", None),
-        ('{"type": "leave", "room": "a b"}', "bad_room", None),
-        ('{"type": "presence", "room": "../../etc"}', "bad_room", None),
-        ('{"type": "history", "room": "\\ud800"}', "bad_room", None),
-        ('{"type": "message"}', "bad_request", None),
-        ('{"type": "message", "data": []}', "bad_request", None),
-        (say(room="r", id="x"), "bad_request", "x"),
-        (say(room="r", content=["hi"], id="x"), "bad_request", "x"),
-        (say(room="r", content="hi", id=""), "bad_request", None),
-        (say(room="r", content="hi", id="x" * 129), "bad_request", None),
-        (say(room="r", content="hi", id=5), "bad_request", None),
-        (say(room="r", content="hi", id="\ud800"), "bad_request", None),
-        (say(room="..", content="hi", id="x"), "bad_room", "x"),
-        (say(room="..", content="hi", id="\ud800"), "bad_request", None),
-        (say(room="r", content="", id="x"), "bad_content", "x"),
-        (say(room="r", content="half \ud800", id="x"), "bad_content", "x"),
-        (say(room="r", content="x" * (MAX_CONTENT + 1), id="x"), "too_large", "x"),
-        (say(room="r", content="é" * (MAX_CONTENT // 2) + "x", id="x"), "too_large", "x"),
-    ],
-)
+BAD_FRAMES = [
+    ("", "bad_json", None),
+    ("{", "bad_json", None),
+    ('{"type": "heartbeat"} {}', "bad_json", None),
+    ("[]", "bad_json", None),
+    ("null", "bad_json", None),
+    ('"heartbeat"', "bad_json", None),
+    ('{"type": "heartbeat", "x": NaN}', "bad_json", None),
+    (b'{"type": "heartbeat\xff"}', "bad_json", None),
+    ("{}", "bad_request", None),
+    ('{"type": null}', "bad_request", None),
+    ('{"type": ["join"]}', "bad_request", None),
+    ('{"type": "Join", "room": "r"}', "unknown_type", None),
+    ('{"type": "connected"}', "unknown_type", None),
+    ('{"type": "\\ud800"}', "unknown_type", None),
+    ('{"type": "join"}', "bad_request", None),
+    ('{"type": "join", "room": null}', "bad_request", None),
+    ('{"type": "join", "room": 5}', "bad_request", None),
+    ('{"type": "join", "room": "r", "since": -1}', "bad_request", None),
+    ('{"type": "join", "room": "r", "since": "1"}', "bad_request", None),
+    ('{"type": "join", "room": "r", "since": true}', "bad_request", None),
+    ('{"type": "join", "room": "r", "since": 1.5}', "bad_request", None),
+    ('{"type": "history", "room": "r", "limit": 0}', "bad_request", None),
+    ('{"type": "history", "room": "r", "limit": -1}', "bad_request", None),
+    ('{"type": "join", "room": ""}', "bad_room", None),
+    ('{"type": "leave", "room": "a b"}', "bad_room", None),
+    ('{"type": "presence", "room": "../../etc"}', "bad_room", None),
+    ('{"type": "history", "room": "\\ud800"}', "bad_room", None),
+    ('{"type": "message"}', "bad_request", None),
+    ('{"type": "message", "data": []}', "bad_request", None),
+    (say(room="r", id="x"), "bad_request", "x"),
+    (say(room="r", content=["hi"], id="x"), "bad_request", "x"),
+    (say(room="r", content="hi", id=""), "bad_request", None),
+    (say(room="r", content="hi", id="x" * 129), "bad_request", None),
+    (say(room="r", content="hi", id=5), "bad_request", None),
+    (say(room="r", content="hi", id="\ud800"), "bad_request", None),
+    (say(room="..", content="hi", id="x"), "bad_room", "x"),
+    (say(room="..", content="hi", id="\ud800"), "bad_request", None),
+    (say(room="r", content="", id="x"), "bad_content", "x"),
+    (say(room="r", content="half \ud800", id="x"), "bad_content", "x"),
+    (say(room="r", content="x" * (MAX_CONTENT + 1), id="x"), "too_large", "x"),
+    (say(room="r", content="é" * (MAX_CONTENT // 2) + "x", id="x"), "too_large", "x"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "id"), BAD_FRAMES)
 def test_parse_names_the_error(text: str | bytes, code: str, id: str | None) -> None:
     """Each error has its code of PROTOCOL.md, and a refused message is named by its id."""
     with pytest.raises(BadFrame) as refused:
@@ -392,25 +392,28 @@ def test_split_keeps_everything_within_the_limit(sizes: list[tuple[str, int]], m
 # --- names ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("path", "user"),
-    [
-        ("/", None),
-        ("/?other=1", None),
-        ("/any/path?user=ada", "ada"),
-        ("/?x=1&user=ada&user=eve", "ada"),
-        ("/?user=%C3%A9t%C3%A9%20%26", "été &"),
-        ("/?user=System", "System"),
-        ("/?user=" + "x" * 64, "x" * 64),
-        ("/?user=" + "%F0%9F%98%80" * 64, "😀" * 64),
-    ],
-)
+PATHS = [
+    ("/", None),
+    ("/?other=1", None),
+    ("/any/path?user=ada", "ada"),
+    ("/?x=1&user=ada&user=eve", "ada"),
+    ("/?user=%C3%A9t%C3%A9%20%26", "été &"),
+    ("/?user=System", "System"),
+    ("/?user=" + "x" * 64, "x" * 64),
+    ("/?user=" + "%F0%9F%98%80" * 64, "😀" * 64),
+]
+
+
+@pytest.mark.parametrize(("path", "user"), PATHS)
 def test_user_names(path: str, user: str | None) -> None:
     """A connection's address has its user name, percent-encoded, on any path, or leaves it to the server."""
     assert user_in(path) == user
 
 
-@pytest.mark.parametrize("name", ["", "system", "%73ystem", "x" * 65, "%FF", "%ED%A0%80", "\udcc3\udca9"])
+BAD_NAMES = ["", "system", "%73ystem", "x" * 65, "%FF", "%ED%A0%80", "\udcc3\udca9"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
 def test_user_names_that_are_refused(name: str) -> None:
     """An empty, too long or broken name, and that of the system, are refused as `bad_name`."""
     with pytest.raises(BadFrame) as refused:

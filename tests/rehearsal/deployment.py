@@ -20,11 +20,31 @@ ROOT = Path(__file__).parent.parent.parent
 GRACE = 10.0
 """Seconds that a service has to stop in, unless the compose file says otherwise."""
 
+PROGRAMS = ("npm", "pip", "install")
+"""What the Dockerfile runs. What the last two make is what the tests' own environment has."""
+
 Json = dict[str, Any]
 
 
 class Unknown(Exception):  # noqa: N818 - named for what it says
     """One of the files uses something that the rehearsal does not know; the text says what."""
+
+
+@dataclass
+class Copy:
+    """Files that a stage copies to a folder of the image: from the build context, or from another stage."""
+
+    sources: list[str]
+    target: str
+    stage: str = ""
+
+
+@dataclass
+class Run:
+    """A command that a stage runs while the image is built, and its folder."""
+
+    words: list[str]
+    workdir: str
 
 
 @dataclass
@@ -39,8 +59,14 @@ class Stage:
     health: list[str] = field(default_factory=list)
     exposed: list[int] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
-    copied: list[tuple[list[str], str]] = field(default_factory=list)
-    """Sources in the build context, and the folder of the image where they go."""
+    steps: list[Copy | Run] = field(default_factory=list)
+    """What fills it, in order."""
+
+    @property
+    def sources(self) -> list[str]:
+        """All that it copies from the build context."""
+        copies = [each for each in self.steps if isinstance(each, Copy) and not each.stage]
+        return [source for each in copies for source in each.sources]
 
 
 @dataclass
@@ -180,7 +206,8 @@ def _obey(stage: Stage, keyword: str, rest: str) -> None:
             stage.environment |= dict(word.split("=", 1) for word in shlex.split(rest))
         case "COPY":
             *sources, target = rest.split()
-            stage.copied.append((sources, str(Path(stage.workdir, target))))
+            other = sources.pop(0).removeprefix("--from=") if sources[0].startswith("--from=") else ""
+            stage.steps.append(Copy(sources, str(Path(stage.workdir, target)), other))
         case "EXPOSE":
             stage.exposed += [int(each) for each in rest.split()]
         case "VOLUME":
@@ -191,8 +218,13 @@ def _obey(stage: Stage, keyword: str, rest: str) -> None:
             stage.entrypoint, stage.command = json.loads(rest), []
         case "CMD":
             stage.command = json.loads(rest)
-        case "ARG" | "RUN":
-            pass  # the environment in which the tests run is what these make
+        case "RUN":
+            words = shlex.split(rest)
+            if words[0] not in PROGRAMS:
+                raise Unknown(f"the Dockerfile runs {words[0]}, which the rehearsal does not know")
+            stage.steps.append(Run(words, stage.workdir))
+        case "ARG":
+            pass
         case _:
             raise Unknown(f"the Dockerfile has a {keyword}, which the rehearsal does not know")
 

@@ -1,9 +1,9 @@
 """Plays what `docker compose` would do with our files, on a machine without containers.
 
 The services' own commands are started as processes, in the order and under the conditions of the compose
-file. Each has a folder that stands for its root: in it are the files that the Dockerfile copies, and its
-volumes. What is different from a container is written into the commands and the environment: paths lead
-into that folder, the names of services are 127.0.0.1, and each port is a free one.
+file. Each has a folder that stands for its root: in it are the files that the Dockerfile copies, what npm
+makes of them, and its volumes. What is different from a container is written into the commands and the
+environment: paths lead into that folder, the names of services are 127.0.0.1, and each port is a free one.
 
 What this cannot show: that the base image has what we need; users and rights; a file system that is
 read-only; networks; that a service which died is started again.
@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,17 @@ import psutil
 
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
-from tests.rehearsal.deployment import ROOT, Mount, Service, is_sent, services
+from tests.rehearsal.deployment import (
+    ROOT,
+    Copy,
+    Mount,
+    Run,
+    Service,
+    Stage,
+    dockerfile,
+    is_sent,
+    services,
+)
 
 PATIENCE = 60.0
 """Seconds for which we wait for a service: the first start of Jupyter or Locust takes some."""
@@ -159,7 +169,7 @@ class Rehearsal:
             case "service_started":
                 pass
             case "service_healthy":
-                self.until(lambda: self._is_healthy(running), f"the health of {name}")
+                self.until(lambda: self.is_healthy(running), f"the health of {name}")
             case "service_completed_successfully":
                 code = self._ended(running)
                 if code != 0:
@@ -167,7 +177,8 @@ class Rehearsal:
             case _:
                 raise Failed(f"{name} is waited for with an unknown condition, {condition}")
 
-    def _is_healthy(self, running: Running) -> bool:
+    def is_healthy(self, running: Running) -> bool:
+        """Whether its health check passes. Raises Failed if the service has ended."""
         service = running.service
         health = [self._here(service, running.root, word) for word in service.stage.health]
         if not health:
@@ -207,9 +218,7 @@ class Rehearsal:
         """A new folder for the service, with its files and volumes, and its command as it is there."""
         root = self.folder / service.name
         shutil.rmtree(root, ignore_errors=True)
-        for sources, target in service.stage.copied:
-            for source in sources:
-                copy(source, root / target.lstrip("/"))
+        self._build(service.stage, root)
         (root / "tmp").mkdir()
         for mount in service.mounts:
             place = root / mount.target.lstrip("/")
@@ -224,6 +233,26 @@ class Rehearsal:
             [self._here(service, root, word) for word in service.words],
             {"PATH": programs, "TMPDIR": str(root / "tmp"), **self.environment, **environment},
         )
+
+    def _build(self, stage: Stage, root: Path) -> None:
+        """Fill a folder as the Dockerfile does, with all that npm has to do."""
+        for step in stage.steps:
+            if isinstance(step, Copy):
+                target = root / step.target.lstrip("/")
+                for source in step.sources:
+                    if step.stage:
+                        put(self._built(step.stage) / source.lstrip("/"), target)
+                    else:
+                        copy(source, target)
+            elif step.words[0] == "npm":
+                _run_npm(step, root)
+
+    def _built(self, name: str) -> Path:
+        """The folder of another stage; it is filled when it is needed first."""
+        root = self.folder / "stages" / name
+        if not root.exists():
+            self._build(dockerfile()[name], root)
+        return root
 
     def _source(self, mount: Mount) -> Path:
         """The folder that a mount shows; a copy, if it is one of the repository that may be written."""
@@ -264,11 +293,31 @@ def copy(source: str, target: Path) -> None:
     path = ROOT / source
     if not path.exists() or not is_sent(source):
         raise Failed(f"the Dockerfile copies {source}, which is not there or not sent to the builder")
+    put(path, target, left_out)
+
+
+def put(path: Path, target: Path, left_out: Callable[[str, list[str]], Iterable[str]] | None = None) -> None:
+    """Put a folder's content, or a file, into a folder."""
     if path.is_dir():
-        shutil.copytree(path, target, ignore=left_out, dirs_exist_ok=True)
+        shutil.copytree(path, target, symlinks=True, ignore=left_out, dirs_exist_ok=True)
     else:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+
+
+def _run_npm(step: Run, root: Path) -> None:
+    """Packages that were installed on this machine before need no network."""
+    done = subprocess.run(
+        step.words,
+        cwd=root / step.workdir.lstrip("/"),
+        env={**os.environ, "npm_config_prefer_offline": "true"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(f"`{' '.join(step.words)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 def left_running(folder: Path) -> list[str]:

@@ -15,10 +15,11 @@ from lab import protocol
 from lab.command import serve
 from lab.hub import Config
 from tests.lab.helpers import serving
-from tests.rehearsal.deployment import ROOT, Unknown, dockerfile, fill_in, is_sent, services
+from tests.rehearsal.deployment import ROOT, Run, Unknown, dockerfile, fill_in, is_sent, services
 
 SERVICES = services({})
 SERVER = SERVICES["server"]
+TYPESCRIPT = SERVICES["typescript"]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -38,11 +39,12 @@ def test_everything_copied_exists_and_is_sent() -> None:
     """What the Dockerfile copies exists and is sent to the builder,
     and all packages of the kit are among it.
     """
-    copied = [source for sources, _ in dockerfile()["kit"].copied for source in sources]
-    for source in copied:
+    stages = dockerfile()
+    for source in {source for stage in stages.values() for source in stage.sources}:
         assert (ROOT / source).exists(), source
         assert is_sent(source), source
-    assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(copied)
+    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(packages) <= set(stages["kit"].sources)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,9 @@ def test_everything_copied_exists_and_is_sent() -> None:
         ".git/config",
         ".venv/bin/python",
         "data/messages.db",
+        "exercises/typescript/dist/index.js",
+        "exercises/typescript/node_modules",
+        "exercises/typescript/node_modules/ws/package.json",
         "grades/grades.csv",
         "harness/checkers/__pycache__/order.pyc",
         "lab/__pycache__",
@@ -155,6 +160,44 @@ async def test_health_check(tmp_path: Path) -> None:
         assert await _health(other.sockets[0].getsockname()[1]) != 0
 
 
+# --- the server in TypeScript ----------------------------------------------------------------------
+
+
+def test_the_server_in_typescript_is_deployed_likewise() -> None:
+    """Its variables are all that it reads, and it is confined, stopped and kept as the other one is."""
+    source = (ROOT / "exercises/typescript/src/index.ts").read_text(encoding="utf-8")
+    read = set(re.findall(r'\b(?:variable|milliseconds)\("(\w+)"', source))
+    own = {**TYPESCRIPT.stage.environment, **TYPESCRIPT.raw["environment"]}
+    assert set(own) == read | {"NODE_ENV", "HOME"}
+    for name in ("HEARTBEAT_INTERVAL", "OFFLINE_TIMEOUT"):
+        assert TYPESCRIPT.environment[name] == SERVER.environment[name]
+    assert TYPESCRIPT.stage.exposed == TYPESCRIPT.ports == [int(TYPESCRIPT.environment["PORT"])]
+    assert TYPESCRIPT.published == [("127.0.0.1", TYPESCRIPT.environment["PORT"], *TYPESCRIPT.ports)]
+    assert TYPESCRIPT.stage.volumes == [TYPESCRIPT.environment["DATA_DIR"]]
+    assert TYPESCRIPT.grace == SERVER.grace
+    assert TYPESCRIPT.words[0] == "node", "a shell or npm in between would keep SIGTERM to itself"
+
+
+def test_no_messages_are_shared() -> None:
+    """The two servers write different files, so each has a volume of its own."""
+    volumes = [
+        mount.source
+        for name in ("server", "typescript")
+        for mount in SERVICES[name].mounts
+        if mount.kind == "volume"
+    ]
+    assert len(volumes) == len(set(volumes)) == 2
+
+
+def test_npm_installs_what_the_lock_file_names() -> None:
+    """For the compiler by the same command as `make` does; then without it, and without all that it needs."""
+    steps = [step for step in dockerfile()["typescript-build"].steps if isinstance(step, Run)]
+    first, build, last = [" ".join(step.words) for step in steps]
+    assert f"&& {first}\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert build == "npm run build"
+    assert last == first.replace("--include=dev", "--omit=dev") != first
+
+
 # --- the deployment -------------------------------------------------------------------------------
 
 
@@ -175,6 +218,7 @@ def test_profiles() -> None:
     assert asked_for == {
         "server": [],
         "hello": [],
+        "typescript": ["typescript"],
         "load-master": ["load"],
         "load-worker": ["load"],
         "notebooks": ["notebooks"],

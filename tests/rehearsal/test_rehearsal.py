@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.extras import needs_module
+from tests.extras import needs_module, needs_node, needs_program
 from tests.rehearsal.deployment import ROOT
 from tests.rehearsal.rehearsal import Failed, Rehearsal, left_running
 
@@ -50,23 +50,65 @@ def test_default(folder: Path) -> None:
         assert code == 0, said
         rooms = [line.partition(" #1: ")[0] for line in said.splitlines()]
         assert len(set(rooms)) == len(rooms) >= 3
-        url = f"ws://127.0.0.1:{it.ports[8080]}/"
-        checked = subprocess.run(
-            [sys.executable, "-m", "harness.cli.main", "check", "--url", url, "--json", "-"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert checked.returncode in (0, 2), checked.stdout + checked.stderr
-        verdicts = [step["verdict"] for step in json.loads(checked.stdout)["steps"]]
-        assert verdicts.count("passed") > verdicts.count("inconclusive")
+        check_passes(it.ports[8080])
         assert it.down() == {"hello": [0], "server": [0]}
 
         it.up()
         assert it.run("hello") == (0, said), "what was said before the stop is there, and was not said again"
         assert it.down() == {"hello": [0], "server": [0]}
+
+
+def check_passes(port: int) -> None:
+    """The check passes for the server on a port, as far as it can judge one that it has not started."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "harness.cli.main",
+            "check",
+            "--url",
+            f"ws://127.0.0.1:{port}/",
+            "--json",
+            "-",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+    verdicts = [step["verdict"] for step in json.loads(done.stdout)["steps"]]
+    assert verdicts.count("passed") > verdicts.count("inconclusive")
+
+
+def test_typescript(folder: Path) -> None:
+    """The server in TypeScript passes the check, has the page, keeps its messages, and needs no compiler."""
+    needs_node()
+    needs_program("npm", hint="it comes with Node.js")
+    with Rehearsal(folder, ("typescript",), settings=SHORT) as it:
+        running = it.start("typescript")
+        assert list(it.running) == ["typescript"], "it needs no other server"
+        page = f"http://127.0.0.1:{it.ports[8090]}"
+        it.until(lambda: it.is_healthy(running), "its health")
+        with urllib.request.urlopen(f"{page}/", timeout=5) as answer:
+            assert answer.read() == (ROOT / "lab/web/index.html").read_bytes()
+        packages = running.workdir / "node_modules"
+        assert [each.name for each in packages.iterdir() if each.name[0] != "."] == ["ws"]
+        check_passes(it.ports[8090])
+        assert greeted(it.ports[8090]) == "general #1: Hello\n"
+        assert it.down() == {"typescript": [0]}
+
+        running = it.start("typescript")
+        it.until(lambda: it.is_healthy(running), "its health")
+        assert greeted(it.ports[8090]) == "general #1: Hello\n", "it was there, and was not said again"
+        assert it.down() == {"typescript": [0]}
+
+
+def greeted(port: int) -> str:
+    """What is printed by a greeter that says hello."""
+    words = [sys.executable, "-m", "harness.greeter", f"ws://127.0.0.1:{port}/", "general=Hello"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False).stdout
 
 
 def test_a_service_that_dies_is_reported(folder: Path) -> None:

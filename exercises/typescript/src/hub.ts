@@ -3,6 +3,7 @@
 import { logFailure } from "./failures.js";
 import { encode, type AnyServerFrame } from "./protocol.js";
 import { PublishObserver } from "./publish-observer.js";
+import { Turns } from "./turns.js";
 import type { Change, MessageStore, PresenceManager, PubSub, Sequencer } from "./types.js";
 
 /** What a server is told. The intervals are milliseconds; port 0 lets the system choose one. */
@@ -31,6 +32,7 @@ export class Hub {
   readonly observer: PublishObserver;
   readonly sequencer: Sequencer;
   readonly presence: PresenceManager;
+  readonly turns = new Turns();
   /** Messages that were accepted since the start. */
   accepted = 0;
   readonly #encoded = new WeakMap<AnyServerFrame, Buffer>();

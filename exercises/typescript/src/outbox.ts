@@ -6,18 +6,18 @@
  * beyond it is disconnected, and comes back with `since`. So a slow reader delays nobody and costs little.
  *
  * Only *live* frames count. A replay of old messages is as long as the client asked for, and is sent page by
- * page, each when the last one was taken (`drained`). So its pages are encoded late, when it is their turn.
+ * page, each when the last one was taken (`drained`). Its frames are made late, when they can be written.
  *
  *     waiting        here, in order, because the socket has enough
- *     in the socket  given to `ws`, which has up to about SOCKET_BUFFER bytes that the system did not take yet
+ *     in the socket  given to `ws`, which has about SOCKET_BUFFER bytes that the system did not take yet
  *     sent           taken by the operating system
  */
 
 import type { WebSocket } from "ws";
 
-import { encode, type AnyServerFrame } from "./protocol.js";
+import type { Turns } from "./turns.js";
 
-/** Bytes that the socket may hold before frames wait here. */
+/** Bytes that the socket may hold before frames wait here; also about what is written in one turn. */
 const SOCKET_BUFFER = 256 * 1024;
 /** Bytes of live frames that may wait here. The contract allows 16 MiB; the system's buffers hold some, too. */
 const MAX_WAITING = 8 * 1024 * 1024;
@@ -29,30 +29,29 @@ export class ConnectionGone extends Error {
   }
 }
 
+/** A live frame, or the frames of a replay. */
 interface Waiting {
-  readonly encode: () => Buffer;
-  /** Bytes; 0 for old messages. */
+  readonly frames: Iterator<Buffer>;
+  /** Bytes; 0 for a replay. */
   readonly liveSize: number;
-}
-
-interface Waiter {
-  readonly resolve: () => void;
-  readonly reject: (reason: Error) => void;
 }
 
 /** The frames on their way to one reader. */
 export class Outbox {
   readonly #socket: WebSocket;
+  readonly #turns: Turns;
   readonly #onTooSlow: () => void;
   #waiting: Waiting[] = [];
   #liveSize = 0;
-  #waiters: Waiter[] = [];
-  #takenAt = 0;
+  #writing: Promise<void> | undefined; // until nothing waits any more
+  #awaitedBy = 0; // how many wait in `drained`
+  #takenAt = 0; // when the reader last took something that had waited
   #isClosed = false;
 
   /** `onTooSlow` is called when too much waits. */
-  constructor(socket: WebSocket, onTooSlow: () => void) {
+  constructor(socket: WebSocket, turns: Turns, onTooSlow: () => void) {
     this.#socket = socket;
+    this.#turns = turns;
     this.#onTooSlow = onTooSlow;
   }
 
@@ -62,75 +61,81 @@ export class Outbox {
   }
 
   /** Send a live frame. Returns at once; on a closed connection the frame is dropped. */
-  post(bytes: Buffer): void {
-    if (this.#hasRoom) {
-      this.#write(bytes);
-    } else {
-      this.#wait({ encode: () => bytes, liveSize: bytes.length });
-      if (this.#liveSize > MAX_WAITING) this.#onTooSlow();
+  post(frame: Buffer): void {
+    if (this.#isClosed) return;
+    if (this.#writing === undefined && this.#socket.bufferedAmount < SOCKET_BUFFER) {
+      this.#socket.send(frame, AS_TEXT);
+      return;
     }
+    this.#wait([frame].values(), frame.length);
+    if (this.#liveSize > MAX_WAITING) this.#onTooSlow();
   }
 
-  /** Send a frame with old messages, likewise. */
-  postReplay(frame: AnyServerFrame): void {
-    if (this.#hasRoom) this.#write(encode(frame));
-    else this.#wait({ encode: () => encode(frame), liveSize: 0 });
+  /** Send frames with old messages, likewise. Each is asked for when it can be written. */
+  postReplay(frames: Iterator<Buffer>): void {
+    if (!this.#isClosed) this.#wait(frames, 0);
   }
 
   /** Wait until nothing waits here any more. Rejects with ConnectionGone once the connection is closed. */
   async drained(): Promise<void> {
+    this.#awaitedBy += 1;
+    await this.#writing;
+    this.#awaitedBy -= 1;
     if (this.#isClosed) throw new ConnectionGone();
-    if (this.#waiting.length === 0) return;
-    await new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
   /** Milliseconds for which somebody has been waiting for a reader that takes nothing; 0 if nobody waits. */
   get stalledFor(): number {
-    return this.#waiters.length > 0 ? performance.now() - this.#takenAt : 0;
+    return this.#awaitedBy > 0 ? performance.now() - this.#takenAt : 0;
   }
 
   /** Drop what waits, and all that is still posted. */
   close(): void {
     this.#isClosed = true;
     this.#waiting = [];
-    for (const { reject } of this.#waiters) reject(new ConnectionGone());
-    this.#waiters = [];
+    this.#liveSize = 0;
   }
 
-  get #hasRoom(): boolean {
-    return this.#waiting.length === 0 && this.#socket.bufferedAmount < SOCKET_BUFFER;
+  #wait(frames: Iterator<Buffer>, liveSize: number): void {
+    this.#waiting.push({ frames, liveSize });
+    this.#liveSize += liveSize;
+    this.#writing ??= this.#writeWaiting();
   }
 
-  #wait(frame: Waiting): void {
-    if (this.#isClosed) return;
-    if (this.#waiting.length === 0) this.#takenAt = performance.now();
-    this.#waiting.push(frame);
-    this.#liveSize += frame.liveSize;
-  }
-
-  #write(bytes: Buffer): void {
-    if (!this.#isClosed) this.#socket.send(bytes, { binary: false }, this.#onTaken);
-  }
-
-  /** The system has taken what was written. */
-  readonly #onTaken = (): void => {
+  async #writeWaiting(): Promise<void> {
     this.#takenAt = performance.now();
-    while (this.#waiting.length > 0 && this.#socket.bufferedAmount < SOCKET_BUFFER) this.#writeSome();
-    if (this.#waiting.length > 0) return;
-    for (const { resolve } of this.#waiters) resolve();
-    this.#waiters = [];
-  };
-
-  /** Write the first of the frames that wait: one at least, and not much more than SOCKET_BUFFER. */
-  #writeSome(): void {
-    let count = 0;
-    for (let size = 0; count < this.#waiting.length && size < SOCKET_BUFFER; count += 1) {
-      const frame = this.#waiting[count]!;
-      const bytes = frame.encode();
-      size += bytes.length;
-      this.#liveSize -= frame.liveSize;
-      this.#write(bytes);
+    while (this.#waiting.length > 0) {
+      await this.#turns.next();
+      await this.#writeSome();
+      this.#takenAt = performance.now();
     }
-    this.#waiting.splice(0, count); // all at once: to shift a long array again and again takes quadratic time
+    this.#writing = undefined;
+  }
+
+  /** Write the first frames that wait, up to about SOCKET_BUFFER, and wait until the system has taken them. */
+  async #writeSome(): Promise<void> {
+    let taken: Promise<void> | undefined;
+    let finished = 0;
+    for (let size = 0; finished < this.#waiting.length && size < SOCKET_BUFFER; ) {
+      const { frames, liveSize } = this.#waiting[finished]!;
+      const next = frames.next();
+      if (next.done === true) {
+        finished += 1;
+        this.#liveSize -= liveSize;
+      } else {
+        taken = this.#write(next.value);
+        size += next.value.length;
+      }
+    }
+    this.#waiting.splice(0, finished); // all at once: to shift a long array again and again takes quadratic time
+    await taken;
+  }
+
+  /** Fulfilled when the system has taken the frame, or the connection is gone. */
+  #write(frame: Buffer): Promise<void> {
+    return new Promise((resolve) => this.#socket.send(frame, AS_TEXT, () => resolve()));
   }
 }
+
+/** For `ws`, which would take a Buffer for a binary frame. */
+const AS_TEXT = { binary: false };

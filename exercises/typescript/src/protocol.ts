@@ -5,7 +5,7 @@
  * answer. The rest of the server so never meets a bad name, a missing field or half of a character.
  */
 
-import { MAX_PAGE, type History, type Message, type ServerFrame } from "./types.js";
+import { MAX_PAGE, type History, type ServerFrame } from "./types.js";
 
 // --- limits ---------------------------------------------------------------------------------------
 
@@ -174,8 +174,8 @@ function isName(text: string, most: number): boolean {
  * Throws BadFrame for a name that cannot be had. (URLSearchParams would quietly replace what is no UTF-8.)
  */
 export function userIn(url: string): string | undefined {
-  const [, query = ""] = url.split("?", 2);
-  const given = query.split("&").find((pair) => pair === "user" || pair.startsWith("user="));
+  const [, ...query] = url.split("?"); // a name may have a question mark, too
+  const given = query.join("?").split("&").find((pair) => pair === "user" || pair.startsWith("user="));
   if (given === undefined) return undefined;
   const name = decode(given.slice("user=".length));
   if (name !== undefined && isName(name, MAX_NAME) && name !== SYSTEM) return name;
@@ -197,20 +197,32 @@ export function encode(frame: AnyServerFrame): Buffer {
   return Buffer.from(JSON.stringify(frame));
 }
 
-/** The same messages in as many pages as it takes for the frame of each to stay within MAX_FRAME. */
-export function* split(history: History): Generator<History> {
-  const spare = MAX_FRAME - encode({ type: "history", data: { ...history, messages: [] } }).length;
-  let page: Message[] = [];
+/**
+ * The texts of as many `history` frames as it takes for each to stay within MAX_FRAME. A page of messages may
+ * have some megabytes, so they are made one after the other, as they are asked for.
+ */
+export function* encodeHistory(history: History): Generator<Buffer> {
+  let page: string[] = [];
   let size = 0;
   for (const message of history.messages) {
-    const more = Buffer.byteLength(JSON.stringify(message)) + ",".length;
-    if (page.length > 0 && size + more > spare) {
-      yield { ...history, messages: page, more: true };
+    const text = JSON.stringify(message);
+    const more = Buffer.byteLength(text) + ",".length;
+    if (page.length > 0 && size + more > MAX_FRAME - HISTORY_FRAME) {
+      yield historyFrame(history, page, true);
       page = [];
       size = 0;
     }
-    page.push(message);
+    page.push(text);
     size += more;
   }
-  yield { ...history, messages: page };
+  yield historyFrame(history, page, history.more);
+}
+
+/** Bytes in a `history` frame beside its messages, at most: a room's name has up to 64 characters. */
+const HISTORY_FRAME = 1024;
+
+/** `encode` for messages that are JSON already: they were, to learn how long they are. */
+function historyFrame({ room, last }: History, messages: readonly string[], more: boolean): Buffer {
+  const head = `{"type":"history","data":{"room":${JSON.stringify(room)},"messages":[`;
+  return Buffer.from(`${head}${messages.join(",")}],"last":${last},"more":${more}}}`);
 }

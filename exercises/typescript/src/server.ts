@@ -28,7 +28,7 @@ import { MessageStore } from "./store.js";
 /** How often in a heartbeat interval we look for silent connections. */
 const SWEEPS_PER_INTERVAL = 4;
 /** Milliseconds that a stop waits for the clients' closing handshakes, and then once more for components. */
-const STOP_TIMEOUT = 1500;
+const STOP_TIMEOUT = 1000;
 
 export class ChatServer {
   readonly #hub: Hub;

@@ -20,7 +20,7 @@ import type { RawData, WebSocket } from "ws";
 import { attempt, logFailure } from "./failures.js";
 import type { Hub } from "./hub.js";
 import { ConnectionGone, Outbox } from "./outbox.js";
-import { BadFrame, parse, split, SYSTEM, type AnyServerFrame, type Frame } from "./protocol.js";
+import { BadFrame, encodeHistory, parse, SYSTEM, type AnyServerFrame, type Frame } from "./protocol.js";
 import { RateLimit } from "./rate-limit.js";
 import type { Draft, Member, Message } from "./types.js";
 
@@ -30,6 +30,8 @@ const MAX_ROOMS = 1000;
 const MAX_UNANSWERED = 128 * 1024;
 /** What a frame counts for beside its own length: otherwise very many tiny ones could wait. */
 const FRAME_COST = 1024;
+/** The length of a frame that takes so much time to parse that it waits for its turn. */
+const LONG = 16 * 1024;
 /** Milliseconds for which a replay waits at least for a reader that takes nothing: networks stutter. */
 const LEAST_PATIENCE = 4000;
 /** Milliseconds that a client has for its part of the closing handshake. */
@@ -46,15 +48,18 @@ export class Session implements Member {
   readonly #outbox: Outbox;
   readonly #rooms = new Set<string>();
   readonly #rate = new RateLimit();
-  #work: Promise<void> = Promise.resolve(); // fulfilled when all frames that were received are answered
+  #work: Promise<void> = Promise.resolve(); // until all frames that were received are answered
   #unanswered = 0;
-  #isOver = false;
+  #isDismissed = false; // we close the connection, and what the client still says is not heard
+  #isOver = false; // the session has left all rooms
 
   /** `user` is the name that the client asked for. `tcp` is the socket under the WebSocket. */
   constructor(hub: Hub, socket: WebSocket, tcp: Socket, user: string | undefined) {
     this.#hub = hub;
     this.#socket = socket;
-    this.#outbox = new Outbox(socket, () => this.disconnect(1013, "you read too slowly: come back with `since`"));
+    this.#outbox = new Outbox(socket, hub.turns, () => {
+      this.disconnect(1013, "you read too slowly: come back with `since`");
+    });
     this.user = user ?? `user_${this.id.slice(0, 8)}`;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     tcp.on("data", () => this.noteSignOfLife()); // any byte is one: of pings, pongs and bad frames, too
@@ -82,11 +87,8 @@ export class Session implements Member {
 
   /** Queue a frame for the client; see `Member`. */
   send(frame: AnyServerFrame): void {
-    if (frame.type === "history") {
-      for (const page of split(frame.data)) this.#outbox.postReplay({ type: "history", data: page });
-    } else {
-      this.#outbox.post(this.#hub.encode(frame));
-    }
+    if (frame.type === "history") this.#outbox.postReplay(encodeHistory(frame.data));
+    else this.#outbox.post(this.#hub.encode(frame));
   }
 
   /** Wait for the client; see `Member`. */
@@ -98,7 +100,8 @@ export class Session implements Member {
 
   /** Close the connection, by force if the client does not answer. Nothing more is sent. */
   disconnect(code: number, reason: string): void {
-    if (this.#outbox.isClosed) return;
+    if (this.#isDismissed) return;
+    this.#isDismissed = true;
     this.#outbox.close();
     this.#socket.resume(); // or we would never see the client's answer
     this.#socket.close(code, reason);
@@ -108,6 +111,7 @@ export class Session implements Member {
 
   /** Cut the connection. */
   terminate(): void {
+    this.#isDismissed = true;
     this.#outbox.close();
     this.#socket.terminate();
   }
@@ -169,7 +173,8 @@ export class Session implements Member {
 
   async #obeyAfter(before: Promise<void>, text: string | undefined): Promise<void> {
     await before;
-    if (!this.#isOver) await this.#obey(text);
+    if (text !== undefined && text.length > LONG) await this.#hub.turns.next();
+    if (!this.#isDismissed) await this.#obey(text);
     this.#unanswered -= costOf(text);
     if (this.#socket.isPaused && this.#unanswered <= MAX_UNANSWERED) this.#socket.resume();
   }
@@ -249,10 +254,11 @@ export class Session implements Member {
    *    once, each sees those that were subscribed before it, so just one is first.
    * 3. Note that we are in the room. From now on `end` leaves it, and the client may speak in it.
    * 4. Learn the room's newest number, which the announcement carries.
-   * 5. Tell the room's members that the user is online, if that is news.
-   * 6. Answer with the list of everybody, which has this user in it after step 5.
-   * 7. Announce the user, if it was not there before.
-   * 8. Wait until the client has taken its replay, before its next frame is handled.
+   * 5. Wait for our turn: what follows takes time in a full room.
+   * 6. Tell the room's members that the user is online, if that is news.
+   * 7. Answer with the list of everybody, which has this user in it after step 6.
+   * 8. Announce the user, if it was not there before.
+   * 9. Wait until the client has taken its replay, before its next frame is handled.
    */
   async #join({ room, since }: Frame<"join">): Promise<void> {
     this.#rate.take();
@@ -264,13 +270,14 @@ export class Session implements Member {
     const isFirst = !this.#hasTwinIn(room); // 2
     this.#rooms.add(room); // 3
     await this.#hub.learnNewest(room); // 4
+    await this.#hub.turns.next(); // 5
     if (this.#isOver) return; // `end` has left the room meanwhile
     const now = this.#hub.now();
     this.#hub.publishPresence(this.#hub.presence.seen(this.id, now));
-    this.#hub.publishPresence(this.#hub.presence.joined(this.id, room, now)); // 5
-    this.#sendPresence(room); // 6
-    if (isFirst) this.#announce(room, "joined"); // 7
-    await this.drain(); // 8
+    this.#hub.publishPresence(this.#hub.presence.joined(this.id, room, now)); // 6
+    this.#sendPresence(room); // 7
+    if (isFirst) this.#announce(room, "joined"); // 8
+    await this.drain(); // 9
   }
 
   /** It is answered again, and nothing changes. */
@@ -290,8 +297,9 @@ export class Session implements Member {
     }
   }
 
-  #leave(room: string): void {
+  async #leave(room: string): Promise<void> {
     this.#rate.take();
+    await this.#hub.turns.next(); // what follows takes time in a full room
     if (!this.#rooms.delete(room)) throw new BadFrame("not_joined", `you are not in the room \`${room}\``);
     this.#hub.pubsub.unsubscribe(room, this);
     const now = this.#hub.now();
@@ -313,8 +321,9 @@ export class Session implements Member {
 
   async #sendHistory({ room, since, limit }: Frame<"history">): Promise<void> {
     const history = await this.#hub.sequencer.history(room, since, limit);
-    const [page] = split(history); // it may be cut to fit into a frame; `more` says so
-    if (page) this.#outbox.postReplay({ type: "history", data: page });
+    await this.#hub.turns.next();
+    const [page] = encodeHistory(history); // the first frame: if it does not hold all, its `more` says so
+    if (page) this.#outbox.postReplay([page].values());
     await this.drain(); // who asks for much must also read it
   }
 

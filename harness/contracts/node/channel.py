@@ -38,6 +38,9 @@ BUSY_SECONDS = 2.0
 BLOCKED_SECONDS = 6.0
 """For which it may sleep in one turn, likewise."""
 _LOOK_SECONDS = 0.1
+_STUCK = "stuck "
+_LOG = 20_000
+"""Bytes of what it has printed that are looked at."""
 _PIECE = 256 * 1024
 _LARGEST = 64 * 1024 * 1024
 """Bytes of one message: the component's values have limits of their own."""
@@ -46,9 +49,9 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Channel:
-    """A Node process and what we know of it. `node` is the program; `now` is the time of day, in seconds."""
+    """A Node process and what we know of it. `node` is the program, `folder` that of compiled components."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, folder: Path) -> None:
         self.cpu = 0.0
         """Seconds of processor time that it has taken."""
         self.ended: Ended | None = None
@@ -56,6 +59,8 @@ class Channel:
         """Called with each rejection that nobody handles: it ends a server."""
         self.on_wrote: Callable[[Path, int, int | None], None] = lambda path, start, size: None
         """Called after each write: so many bytes were appended; None: another change."""
+        self.on_spent: Callable[[float, str], None] = lambda seconds, place: None
+        """Called when a turn has waited busily for so many seconds."""
         self.on_synced: Callable[[int, int], None] = lambda inode, size: None
         """Called with an inode, and how many bytes of it are safe."""
         self.decode = Decoder(lambda number: self._stand_ins[number])
@@ -69,17 +74,18 @@ class Channel:
         self._errors: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = self._depth = self._play = 0
-        self._begin(node)
+        self._is_in_turn = False
+        self._begin(node, folder)
 
     # --- the process ------------------------------------------------------------------------------
 
-    def _begin(self, node: str) -> None:
+    def _begin(self, node: str, folder: Path) -> None:
         theirs, self._output = os.pipe()
         self._input, ours = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
         options = ["--no-warnings", "--experimental-vm-modules", f"--max-old-space-size={_HEAP}"]
         self._process = subprocess.Popen(
-            [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours)],
+            [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours), str(folder)],
             stdin=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if not name.startswith("NODE_")},
             stdout=self._log,
@@ -91,18 +97,23 @@ class Channel:
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []  # of a line that has not ended
         self._size = 0
+        self._cores: set[int] = set()  # that we had before
         self._watched = psutil.Process(self._process.pid)
         self._share_a_core()
         self._poll = _poll()
         self._poll.register(self._input, POLLIN)
 
     def _share_a_core(self) -> None:
-        """Run both of us on one processor core: one of us always waits for the other, and is woken faster."""
+        """Run both of us on one processor core: one of us always waits for the other, and is woken faster.
+
+        Not on a busy machine, where others may have that core.
+        """
         with contextlib.suppress(AttributeError, OSError):  # Linux has it
             cores = sorted(os.sched_getaffinity(0))
-            chosen = {cores[os.getpid() % len(cores)]}
-            for pid in (0, self._process.pid):
-                os.sched_setaffinity(pid, chosen)
+            if os.getloadavg()[0] < len(cores):
+                self._cores = set(cores)
+                for pid in (0, self._process.pid):
+                    os.sched_setaffinity(pid, {cores[os.getpid() % len(cores)]})
 
     @property
     def pid(self) -> int:
@@ -111,6 +122,8 @@ class Channel:
 
     def close(self) -> None:
         """End it."""
+        if self._cores:
+            os.sched_setaffinity(0, self._cores)
         with contextlib.suppress(OSError):
             os.close(self._output)
         with contextlib.suppress(OSError):
@@ -121,14 +134,18 @@ class Channel:
 
     def printed(self) -> list[str]:
         """The lines that it has printed, the last ones."""
+        return [line for line in self._end_of_log() if line.strip()][-12:]
+
+    def _end_of_log(self) -> list[str]:
         size = os.fstat(self._log.fileno()).st_size
-        text = os.pread(self._log.fileno(), 20_000, max(size - 20_000, 0)).decode(errors="replace")
-        return [line for line in text.split("\n") if line.strip()][-12:]
+        text = os.pread(self._log.fileno(), _LOG, max(size - _LOG, 0)).decode(errors="replace")
+        return text.split("\n")
 
     # --- what contracts ask for ---------------------------------------------------------------------
 
     def play(self, seed: str, root: Path) -> None:
         """Begin a play: all that was made before is gone."""
+        self._end_turn()
         self._stand_ins, self._numbers, self._results, self._futures = {}, {}, {}, {}
         self._callers, self._errors, self.decode = {}, [], Decoder(lambda number: self._stand_ins[number])
         self._play += 1
@@ -175,11 +192,14 @@ class Channel:
         return self._last
 
     def _ask(self, message: dict[str, Any], number: int | None = None) -> Any:
-        """Take a turn, and return the result of what was asked for."""
+        """Take a turn, and return the result of what was asked for, as soon as it is there.
+
+        What the component does later in that turn is not done yet when the caller looks at what it did.
+        """
         number = number or self._next()
-        self._turn({**message, "id": number})
+        self._turn({**message, "id": number}, until=number)
         while number not in self._results:
-            if self._depth == 0:  # Node is idle
+            if not self._is_in_turn:
                 name = message.get("method", "the module")
                 raise error_of({"name": "Error", "message": f"`{name}` never returns"}, "")
             self._take()
@@ -188,19 +208,28 @@ class Channel:
             raise result
         return result
 
-    def _turn(self, message: dict[str, Any]) -> None:
-        """Send a message, and do what comes back until Node is idle. Within a turn, only send it."""
+    def _turn(self, message: dict[str, Any], until: int = 0) -> None:
+        """Send a message, and do what comes back until Node is idle. Within a turn, only send it.
+
+        The turn may be left before its end, once there is the result `until`; the next one ends it first.
+        """
+        if self._depth == 0:
+            self._end_turn()
         number = message.get("id")
         if number is not None:
             self._callers[number] = contextvars.copy_context()
         self._send(message)
         if self._depth == 0:
-            self._depth += 1
-            try:
-                while self._take():
-                    pass
-            finally:
-                self._depth -= 1
+            self._is_in_turn = True
+            self._end_turn(until)
+
+    def _end_turn(self, until: int = 0) -> None:
+        self._depth += 1
+        try:
+            while self._is_in_turn and not (until and until in self._results):
+                self._is_in_turn = self._take()
+        finally:
+            self._depth -= 1
 
     def _take(self) -> bool:
         """Do what the next message says; False if it says that Node is idle."""
@@ -208,6 +237,10 @@ class Channel:
         match message["do"]:
             case "idle":
                 self.cpu = message["cpu"]
+                if message["spent"]["milliseconds"]:
+                    self.on_spent(
+                        message["spent"]["milliseconds"] / 1000, place_of(message["spent"]["where"])
+                    )
                 return False
             case "result":
                 self._result(message)
@@ -399,7 +432,11 @@ class Channel:
         return 0.0
 
     def _stuck_where(self) -> str:
-        """Where it is, as its own watch has written it down."""
+        """Where it is, as its own thread has written it down (`watch.mjs`)."""
+        for line in reversed(self._end_of_log()):
+            if line.startswith(_STUCK):
+                with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+                    return place_of(_decode(line.removeprefix(_STUCK).encode()))
         return ""
 
     def _has_ended(self, ended: Ended) -> Ended:
@@ -410,8 +447,7 @@ class Channel:
     def _died(self) -> Ended:
         """Why its process has ended by itself."""
         code = self._process.wait()
-        lines = self.printed()
-        if any("heap out of memory" in line for line in lines):
+        if any("heap out of memory" in line for line in self._end_of_log()):
             return Ended("memory", f"{_HEAP} MiB", "")
         by = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return Ended("ended", by, "")

@@ -6,6 +6,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 /** Milliseconds that a system call takes; with 0 it is done before anything else happens. */
 const DELAYS = [0, 0, 0.2, 0.5, 1, 2, 5];
 
+/** Who asks for the time so often in one turn waits for it to pass, so from then on it does, by so much. */
+const PATIENT = 1000;
+const STEP = 0.05; // milliseconds
+
 /** A generator of numbers from 0 to 1, by splitmix32 (Steele, Lea and Flood, OOPSLA 2014). */
 function generator(seed) {
   let state = seed >>> 0;
@@ -17,9 +21,11 @@ function generator(seed) {
   };
 }
 
-/** The clock, which `send` asks for timers. It stands still but for `set`. */
-export function makeClock(send) {
+/** The clock, which `send` asks for timers. It stands still within a turn, unless somebody waits for it to go on. */
+export function makeClock(send, whereIsIt) {
   let now = Date.now();
+  let asked = 0; // in this turn
+  let spent = { milliseconds: 0, where: null }; // by waiting busily
   let random = generator(0);
   let timers = new Map();
   let last = 0;
@@ -27,9 +33,14 @@ export function makeClock(send) {
 
   class SimulatedDate extends RealDate {
     constructor(...args) {
-      super(...(args.length === 0 ? [now] : args));
+      super(...(args.length === 0 ? [SimulatedDate.now()] : args));
     }
     static now() {
+      if (++asked > PATIENT) {
+        now += STEP;
+        spent.milliseconds += STEP;
+        spent.where ??= whereIsIt();
+      }
       return Math.floor(now);
     }
     static real() {
@@ -37,9 +48,10 @@ export function makeClock(send) {
     }
   }
   globalThis.Date = SimulatedDate;
-  performance.now = () => now - performance.timeOrigin;
-  process.hrtime = Object.assign(() => [Math.floor(now / 1000), Math.floor((now % 1000) * 1e6)], {
-    bigint: () => BigInt(Math.floor(now * 1e6)),
+  const exactly = () => Math.max(SimulatedDate.now(), now);
+  performance.now = () => exactly() - performance.timeOrigin;
+  process.hrtime = Object.assign(() => [Math.floor(exactly() / 1000), Math.floor((now % 1000) * 1e6)], {
+    bigint: () => BigInt(Math.floor(exactly() * 1e6)),
   });
   Math.random = () => random();
   Object.defineProperty(globalThis.crypto, "randomUUID", { value: () => uuid(random) });
@@ -123,9 +135,17 @@ export function makeClock(send) {
       "node:crypto": { ...crypto, randomUUID: () => uuid(random), randomBytes: (size) => bytes(size, random) },
     },
     set(milliseconds) {
-      now = milliseconds;
+      now = Math.max(now, milliseconds);
+      asked = 0;
     },
-    reset(seed) {
+    /** For how long this turn has waited busily, and where. */
+    spent() {
+      const { milliseconds, where } = spent;
+      spent = { milliseconds: 0, where: null };
+      return { milliseconds, where };
+    },
+    reset(seed, milliseconds) {
+      now = milliseconds;
       timers = new Map();
       random = generator(seed);
     },

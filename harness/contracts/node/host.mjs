@@ -9,6 +9,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import fs from "node:fs";
 import { inspect } from "node:util";
+import { Worker } from "node:worker_threads";
 
 import { makeClock } from "./clock.mjs";
 import { makeFiles } from "./files.mjs";
@@ -16,6 +17,7 @@ import { Modules } from "./modules.mjs";
 import { whereOf } from "./places.mjs";
 
 const [INPUT, OUTPUT] = process.argv.slice(2).map(Number); // descriptors
+const FOLDER = process.argv[4]; // of the compiled component
 const MOST_VALUES = 20_000; // in one answer
 const DEEPEST = 8;
 const OWN = Symbol("the id of a stand-in");
@@ -33,6 +35,15 @@ let isAlone = true; // whether no member calls the component when it is sent som
 /** The next message: a line. What we have to say goes out before, all in one piece. */
 function receive() {
   flush();
+  Atomics.add(turns, 0, 1);
+  const message = nextMessage();
+  Atomics.add(turns, 0, 1);
+  clock.set(message.now);
+  isAlone = message.isAlone;
+  return message;
+}
+
+function nextMessage() {
   let end = unread.indexOf(10);
   const pieces = [];
   while (end < 0) {
@@ -44,10 +55,7 @@ function receive() {
   }
   const line = Buffer.concat([...pieces, unread.subarray(0, end)]).toString();
   unread = unread.subarray(end + 1);
-  const message = JSON.parse(line);
-  clock.set(message.now);
-  isAlone = message.isAlone;
-  return message;
+  return JSON.parse(line);
 }
 
 function send(message) {
@@ -197,9 +205,9 @@ let arrays = [];
 
 const OPERATIONS = {
   // A play begins: whatever was under way is forgotten.
-  play({ seed, root }) {
+  play({ seed, root, now }) {
     [standIns, waiting, instances, arrays, numbers] = [new Map(), new Map(), new Map(), [], 0];
-    clock.reset(seed);
+    clock.reset(seed, now);
     files.watch(root);
   },
   async load({ id, file, component }) {
@@ -283,7 +291,7 @@ function isAtWork() {
   return process.getActiveResourcesInfo().some((each) => each.endsWith("Req") || each.startsWith("FSReq"));
 }
 
-const clock = makeClock(send);
+const clock = makeClock(send, () => whereOf(new Error(), modules.folder));
 const files = makeFiles({
   later: () => clock.pause(),
   wrote(path, start, size) {
@@ -303,12 +311,17 @@ process.exit = (code) => {
 };
 process.abort = process.kill = process.exit;
 
-let turns = 0;
+// A thread tells where we are if a turn never ends: odd numbers are turns.
+const turns = new Int32Array(new SharedArrayBuffer(4));
+turns[0] = 1;
+new Worker(new URL("watch.mjs", import.meta.url), { workerData: { turns, folder: FOLDER }, execArgv: [] }).unref();
+
+let rounds = 0;
 let [user, system] = [0, 0];
 for (;;) {
   const message = receive();
   await perform(message);
   await settled();
-  if (++turns % 20 === 0) ({ user, system } = process.cpuUsage());
-  send({ do: "idle", cpu: (user + system) / 1e6 });
+  if (++rounds % 20 === 0) ({ user, system } = process.cpuUsage());
+  send({ do: "idle", cpu: (user + system) / 1e6, spent: clock.spent() });
 }

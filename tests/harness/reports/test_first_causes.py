@@ -97,18 +97,34 @@ def test_what_json_says_of_a_cause() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
-    "kind", ["raised", "elsewhere", "unusable", "unusable None", "none", "unawaited", "blocks", "task"]
+    "kind",
+    [
+        *("raised", "elsewhere", "unusable", "unusable None", "unusable undefined", "none", "unawaited"),
+        *("blocks", "task", "unhandled", "floating"),
+    ],
 )
 @pytest.mark.parametrize(("at", "count"), [(None, 1), (0.5, 1), (0.5, 3)])
 def test_each_kind_has_its_words(language: str, kind: str, at: float | None, count: int) -> None:
     """In each language, with its place."""
-    error = "TypeError: 'NoneType' object" if kind == "unusable None" else "TypeError: 1"
+    errors = {"unusable None": "TypeError: 'NoneType' object", "unusable undefined": "undefined is not x"}
+    error = errors.get(kind, "TypeError: 1")
     cause = Cause(kind.split()[0], "thing", PLACE, SOURCE, count, at, error, 2.5)
     told = Words(texts(language)).first_cause(cause)
     assert {"en": PLACE, "fr": "pubsub.py, ligne 12, dans publish"}[language] in told
     assert "first." not in told
     assert "{" not in told
     assert ("None" in told) == (kind in ("none", "unusable None"))
+    assert ("undefined" in told) == (kind == "unusable undefined")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["unhandled", "heap"])
+def test_a_cause_may_have_no_place(language: str, kind: str) -> None:
+    """Node does not always tell one: then the text has no room for it."""
+    told = Words(texts(language)).first_cause(Cause(kind, "out of memory", "", at=0.5))
+    assert "out of memory" in told
+    assert not any(each in told for each in ("first.", "{", "  ", "dans (", "in ("))
+    assert told.endswith({"en": "(at 0.500 s)", "fr": "(à 0,500 s)"}[language])
 
 
 def test_a_table_shows_what_was_printed_at_its_moment() -> None:

@@ -1,0 +1,164 @@
+"""Components in TypeScript that are called directly: right ones keep their contract, wrong ones are found."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from harness.checkers.catalogue import CATALOGUE
+from harness.contracts import running
+from harness.contracts.result import Played
+from harness.contracts.running import CONTRACTS, play_contract
+from harness.judged.targets import find_folder
+from harness.typescript.build import SOLUTIONS
+from harness.typescript.components import COMPONENTS
+from harness.typescript.tools import PROJECT
+from harness.verdict.steps import BREAKABLE
+from tests.extras import needs_node
+
+
+class Mutant(Struct, frozen=True):
+    """A wrong component: the parts of the model answer that are replaced, and by what."""
+
+    component: str
+    name: str
+    parts: list[tuple[str, str]]
+
+
+MUTANTS = msgspec.toml.decode(
+    Path(__file__).with_name("typescript_mutants.toml").read_bytes(), type=dict[str, list[Mutant]]
+)["mutant"]
+STUBS = find_folder("exercises") / "typescript" / "src"
+_OTHERS = {
+    "process_exit": ("pubsub", "process.exit(3);"),
+    "endless": ("pubsub", "for (;;) {}"),
+    "heap": ("pubsub", "const all: number[][] = []; for (;;) all.push(new Array(100_000).fill(all.length));"),
+    "kills_itself": ("pubsub", "process.kill(process.pid, 'SIGKILL');"),
+    "throws_text": ("pubsub", "throw 'no error';"),
+}
+"""By name: a component, and what its first method begins with."""
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all mutants, the model answers and the stubs, compiled in one go."""
+    tools = needs_node()
+    folder = tmp_path_factory.mktemp("compiled")
+    for name in ("package.json", "tsconfig.json"):
+        shutil.copy(PROJECT / name, folder / name)
+    (folder / "node_modules").symlink_to(tools.packages)
+    for mutant in MUTANTS:
+        _write(folder, _folder_of(mutant), mutant.component, _changed(mutant))
+    for name, (component, begin) in _OTHERS.items():
+        text = _model(component).replace(
+            "member: types.Member): void {", f"member: types.Member): void {{ {begin}", 1
+        )
+        _write(folder, name, component, text)
+    for component in CONTRACTS:
+        _write(folder, f"model-{component}", component, _model(component))
+        stub = (STUBS / COMPONENTS[component].file).read_text(encoding="utf-8")
+        _write(folder, f"stub-{component}", component, stub)
+    words = [*tools.compiler, "--project", str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return folder / "dist"
+
+
+def _model(component: str) -> str:
+    return (SOLUTIONS / COMPONENTS[component].file).read_text(encoding="utf-8")
+
+
+def _changed(mutant: Mutant) -> str:
+    text = _model(mutant.component)
+    for was, now in mutant.parts:
+        assert was in text, f"{mutant.component}, {mutant.name}: the model answer has no {was!r}"
+        text = text.replace(was, now)
+    return text
+
+
+def _folder_of(mutant: Mutant) -> str:
+    return f"{mutant.component}-{mutant.name}"
+
+
+def _write(folder: Path, name: str, component: str, text: str) -> None:
+    place = folder / "src" / name
+    place.mkdir(parents=True)
+    shutil.copy(PROJECT / "src" / "types.ts", place / "types.ts")
+    (place / COMPONENTS[component].file).write_text(text, encoding="utf-8")
+
+
+def _played(compiled: Path, name: str, component: str, folder: Path, seed: str = "") -> Played:
+    module = compiled / name / f"{COMPONENTS[component].module}.js"
+    found = play_contract(component, str(module), folder, seed)
+    assert not found.defect, found.defect
+    return found
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_model_answers_keep_their_contract(compiled: Path, component: str, tmp_path: Path) -> None:
+    """A right component in TypeScript passes all plans, without a note."""
+    played = _played(compiled, f"model-{component}", component, tmp_path)
+    assert (played.found, played.notes, played.lacking, played.problem) == ([], [], "", "")
+    assert played.plays >= 50
+
+
+@pytest.mark.parametrize("component", CONTRACTS)
+def test_stubs_break_every_step(compiled: Path, component: str, tmp_path: Path) -> None:
+    """A stub fails, and in steps of its own exercise only."""
+    played = _played(compiled, f"stub-{component}", component, tmp_path)
+    steps = {each.step for each in played.found}
+    assert steps
+    assert steps <= set(BREAKABLE[component])
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=_folder_of)
+def test_mutants_are_found(
+    compiled: Path, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each way in which a model answer can be wrong breaks a step of its exercise."""
+    monkeypatch.setattr(running, "MORE_SECONDS", 0.0)  # one breach is enough
+    (found, *_) = _played(compiled, _folder_of(mutant), mutant.component, tmp_path).found
+    assert found.name in CATALOGUE
+    assert found.step in BREAKABLE[mutant.component]
+
+
+def test_ten_mutants_of_each_component() -> None:
+    """There are at least ten of each, and no two of one name."""
+    names = [_folder_of(each) for each in MUTANTS]
+    assert len(set(names)) == len(names)
+    for component in CONTRACTS:
+        assert sum(each.component == component for each in MUTANTS) >= 10
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("process_exit", ("call_ends", "")),
+        ("endless", ("call_hangs", "")),
+        ("heap", ("call_hangs", "memory")),
+        ("kills_itself", ("call_ends", "")),
+        ("throws_text", ("call_raised", "")),
+    ],
+)
+def test_what_ends_the_process_is_told(
+    compiled: Path, name: str, found: tuple[str, str], tmp_path: Path
+) -> None:
+    """What ends the process, fills its memory, never returns or throws no Error is found, with its line."""
+    (breach, *_) = _played(compiled, name, _OTHERS[name][0], tmp_path).found
+    assert (breach.name, breach.variant) == found
+    if name in ("process_exit", "endless", "kills_itself"):
+        assert str(breach.params["where"]).startswith("pub-sub.ts, line ")
+
+
+@pytest.mark.parametrize("component", ["sequencer", "store"])
+def test_the_same_seed_gives_the_same_plays(compiled: Path, component: str, tmp_path: Path) -> None:
+    """A wrong component breaks the same steps by the same calls each time."""
+    name = next(_folder_of(each) for each in MUTANTS if each.component == component)
+    first, second = (_played(compiled, name, component, tmp_path, "7") for _ in range(2))
+    assert [each.events for each in first.found] == [each.events for each in second.found]
+    assert first.plays == second.plays

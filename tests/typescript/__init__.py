@@ -1,0 +1,1 @@
+"""Tests of the TypeScript track: its server, its stubs and model answers, and how it is set up."""
