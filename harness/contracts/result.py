@@ -46,6 +46,10 @@ class Breach(Struct, frozen=True):
         return Anomaly(self.name, {**self.params, "duty": self.duty}, [*self.events], self.variant)
 
 
+ENDED = "ended"
+"""What is lacking where the process that calls a component was ended, in which none of its code runs."""
+
+
 class Played(Struct):
     """The result of a contract. If it could not be played to its end, `lacking` says why, `where` where."""
 

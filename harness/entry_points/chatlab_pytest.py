@@ -21,6 +21,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--lab-solutions": {"action": "store_true", "help": "Judge the model answers."},
     "--lab-reference": {"action": "store_true", "help": "Judge the reference server."},
+    "--lab-track": {
+        "choices": ("python", "typescript"),
+        "help": "The language of your files, the model answers and the reference ($CHATLAB_TRACK).",
+    },
     "--lab-together": {"action": "store_true", "help": "Use all four components of a submission at once."},
     "--lab-isolation": {
         "choices": ("auto", "required", "none"),

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from harness.contracts.result import Played
+from msgspec.structs import replace
+
+from harness.contracts.result import ENDED, Played
 from harness.judged.environment import of_server
 from harness.judged.targets import Target
 from harness.running.fork_pool import ContractJob, ForkPool, PoolSetting
@@ -15,7 +17,7 @@ from harness.running.tasks import side_by_side
 from harness.verdict.causes import with_contract
 from harness.verdict.judge import explain_by_first
 from harness.verdict.outcome import Outcome, StepResult, Text
-from harness.verdict.steps import COMPONENTS, points_for
+from harness.verdict.steps import BREAKABLE, COMPONENTS, points_for
 
 
 async def called_directly(pool: ForkPool, exercise: int, target: Target) -> Played | None:
@@ -78,10 +80,20 @@ def add_contract(run: Run, contract: Played | None) -> None:
     run.notes += [Text(*note) for note in contract.notes if not (has_slept and note[0] == "sleeps")]
     if any(each.is_wrong_time for each in contract.found):  # what is a finding is not tolerated
         run.notes[:] = [note for note in run.notes if note.key != "lenient.seconds"]
-    if contract.lacking:
+    if contract.lacking == ENDED:
+        _leave_open(run.steps, contract)
+    elif contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
     if run.defect:
         run.gives_up(run.defect)
+
+
+def _leave_open(results: list[StepResult], contract: Played) -> None:
+    """Give no points where somebody has ended what judges: else that would hide what it had found."""
+    why = Text("calls_ended", {"where": contract.where})
+    for number, result in enumerate(results):
+        if result.step in BREAKABLE[contract.component] and result.outcome is Outcome.PASSED:
+            results[number] = replace(result, outcome=Outcome.INCONCLUSIVE, points=0, receipt=why)
 
 
 def known_directly(exercise: int, target: Target, contract: Played, seed: str, world: str) -> Run:

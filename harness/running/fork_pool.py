@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.contracts.result import Played
+from harness.contracts.result import ENDED, Played
 from harness.history.as_json import from_json, to_json
 from harness.judged import keeper
 from harness.judged.bubblewrap import wrapped
@@ -85,6 +85,11 @@ class ContractJob(Struct, tag="contract"):
     """Where it was stuck when it was played before."""
     count: ClassVar[int] = 1
     """How many results it has."""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the component runs in a process of its own: Node's."""
+        return self.where.endswith(".js")
 
     def again(self, done: int, stuck: Stuck) -> ContractJob:
         """The same, up to where a child was stuck."""
@@ -218,9 +223,9 @@ class ForkPool:
         try:
             (played,) = from_json(await self._ask(job), list[Played])
         except CrashError as error:
-            return Played(job.component, lacking="crash", where=error.by)
+            return Played(job.component, lacking=ENDED if job.is_apart else "crash", where=error.by)
         except LateError as error:
-            return Played(job.component, lacking="time", where=str(error))
+            return Played(job.component, lacking=ENDED if job.is_apart else "time", where=str(error))
         except ForkPoolError as error:
             return Played(job.component, defect=str(error))
         return played

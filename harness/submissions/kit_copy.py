@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -30,9 +31,11 @@ def copy_of_kit(place: Path, components: Collection[str]) -> Path:
     folder = place / ("-".join(sorted(components)) or "none")
     if folder.exists():
         return folder
-    new = place / f"{folder.name}.new"
+    place.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=place))
+    new.chmod(0o755)
     for name in _EMPTY if components else _EMPTY_FOR_SERVERS:
-        (new / name).mkdir(parents=True)
+        (new / name).mkdir()
         (new / name / "__init__.py").write_text('"""Not here: this code is being judged."""\n')
     if components:
         # With the times of the files, so that Python takes what it has compiled already.
@@ -41,7 +44,10 @@ def copy_of_kit(place: Path, components: Collection[str]) -> Path:
             (new / "lab" / f"{component}.py").write_text(_instead_of(component))
             for compiled in (new / "lab" / "__pycache__").glob(f"{component}.*"):
                 compiled.unlink()
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:  # another process has made it meanwhile
+        shutil.rmtree(new)
     return folder
 
 

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from os import read as _read  # the real ones, also on a simulated host
+from os import urandom as _urandom
 from os import write as _write
 from pathlib import Path
 from select import POLLIN
@@ -102,6 +103,8 @@ class Channel:
         self._share_a_core()
         self._poll = _poll()
         self._poll.register(self._input, POLLIN)
+        self._word = _urandom(16).hex().encode()
+        self._send({"word": self._word.decode()})
 
     def _share_a_core(self) -> None:
         """Run both of us on one processor core: one of us always waits for the other, and is woken faster.
@@ -391,6 +394,9 @@ class Channel:
         while not self._lines:
             self._read_some()
         line = self._lines.popleft()
+        if not line.startswith(self._word):  # the component has written it
+            raise self._has_ended(Ended("ended", "a line of its own", ""))
+        line = line[len(self._word) :]
         try:
             found: dict[str, Any] = _decode(line)
         except msgspec.DecodeError:  # half of a character

@@ -15,14 +15,17 @@ import { makeClock } from "./clock.mjs";
 import { makeFiles } from "./files.mjs";
 import { Modules } from "./modules.mjs";
 import { whereOf } from "./places.mjs";
+import { seal } from "./seal.mjs";
 
 const [INPUT, OUTPUT] = process.argv.slice(2).map(Number); // descriptors
 const FOLDER = process.argv[4]; // of the compiled component
+process.argv.length = 2;
 const MOST_VALUES = 20_000; // in one answer
 const DEEPEST = 8;
 const OWN = Symbol("the id of a stand-in");
 
 const realSetImmediate = setImmediate;
+const { readSync, writeSync } = fs; // as they are before a component can change them
 const callers = new AsyncLocalStorage(); // on behalf of which call of Python's something happens
 
 // --- messages -------------------------------------------------------------------------------------
@@ -31,6 +34,7 @@ const piece = Buffer.allocUnsafe(64 * 1024);
 let unread = Buffer.alloc(0);
 let unsent = "";
 let isAlone = true; // whether no member calls the component when it is sent something
+const { word } = nextMessage(); // with which each of our lines begins: a component does not know it
 
 /** The next message: a line. What we have to say goes out before, all in one piece. */
 function receive() {
@@ -48,7 +52,7 @@ function nextMessage() {
   const pieces = [];
   while (end < 0) {
     pieces.push(unread);
-    const count = fs.readSync(INPUT, piece, 0, piece.length, null);
+    const count = readSync(INPUT, piece, 0, piece.length, null);
     if (count === 0) process.reallyExit(0); // the contract has ended
     unread = Buffer.from(piece.subarray(0, count));
     end = unread.indexOf(10);
@@ -59,14 +63,14 @@ function nextMessage() {
 }
 
 function send(message) {
-  unsent += `${JSON.stringify(message)}\n`;
+  unsent += `${word}${JSON.stringify(message)}\n`;
 }
 
 function flush() {
   if (unsent === "") return;
   const bytes = Buffer.from(unsent);
   unsent = "";
-  for (let at = 0; at < bytes.length; ) at += fs.writeSync(OUTPUT, bytes, at);
+  for (let at = 0; at < bytes.length; ) at += writeSync(OUTPUT, bytes, at);
 }
 
 // --- values: what cannot be told as JSON is tagged by "$" -----------------------------------------
@@ -316,6 +320,7 @@ const turns = new Int32Array(new SharedArrayBuffer(4));
 turns[0] = 1;
 new Worker(new URL("watch.mjs", import.meta.url), { workerData: { turns, folder: FOLDER }, execArgv: [] }).unref();
 
+seal();
 let rounds = 0;
 let [user, system] = [0, 0];
 for (;;) {
