@@ -66,7 +66,8 @@ def handed_in(
         files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
     tracks = {number: found.track(number) for number in files}
     if len(set(tracks.values())) > 1:
-        raise Unclear("target.mixed_tracks", **_by_track(files, tracks))
+        mixed = _by_track(files, tracks)
+        raise Unclear("target.mixed_tracks", python=mixed[PYTHON], typescript=mixed[TYPESCRIPT])
     paths = {number: str(path.resolve()) for number, path in files.items()}
     name = label or ", ".join(shown(path) for path in files.values())
     remarks = (*(settings.remarks if settings else ()), *found.remarks)
