@@ -11,7 +11,7 @@ from harness.judged.candidates import LANGUAGES
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import Submission, shown
 from harness.judged.target import is_our_server
-from harness.judged.tracks import PYTHON
+from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.verdict.outcome import Text
 from harness.verdict.steps import COMPONENTS, EXERCISES
 

@@ -84,7 +84,7 @@ class Submission:
             return best[0]
         if most == _ANSWERED:
             files = {track: _listed(paths) for track, (_, paths) in found.items()}
-            raise Unclear("target.both_tracks", **files)
+            raise Unclear("target.both_tracks", python=files[PYTHON], typescript=files[TYPESCRIPT])
         return self._usual_track
 
     def component(self, exercise: int) -> Path:
