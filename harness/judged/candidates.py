@@ -107,11 +107,13 @@ class Candidates:
         """JavaScript that was compiled from the file of a component, or is it."""
         name, module = INTERFACES[component].__name__.encode(), MODULES[component].module
         classes = LANGUAGES[TYPESCRIPT].classes
-        return [
-            path
+        scripts = {
+            path: source
             for path, source in {**self._sources, **self._built}.items()
-            if path.name.endswith(_COMPILED) and (path.stem == module or name in classes.findall(source))
-        ]
+            if path.name.endswith(_COMPILED)
+        }
+        named = [path for path in scripts if path.stem == module]
+        return named or [path for path, source in scripts.items() if name in classes.findall(source)]
 
     def not_accounted_for(self) -> list[Path]:
         """Files that may be an answer, and nobody can tell to what: no component's, and no helper of one."""
