@@ -24,6 +24,7 @@ from harness.judged.submissions import INSTALLED
 from harness.judged.targets import ROOT
 from harness.judged.tracks import TYPESCRIPT
 from harness.typescript.components import COMPONENTS as MODULES
+from harness.typescript.stand_ins import PLACE
 from harness.verdict.steps import COMPONENTS
 
 _CODE = ("lab/**/*.py", "harness/**/*.py", "harness/**/*.mjs")
@@ -140,6 +141,7 @@ def _of_typescript() -> Iterator[Path]:
     stubs = {each.file for each in MODULES.values()}
     yield from sorted(path for path in project.glob("src/*.ts") if path.name not in stubs)
     yield from sorted((ROOT / "solutions" / "typescript").glob("*.ts"))
+    yield from sorted(PLACE.glob("*"))
     settings = (project / name for name in ("package-lock.json", "package.json", "tsconfig.json"))
     yield from (path for path in settings if path.exists())
     yield from sorted((project / "node_modules" / "ws").rglob("*.js"))
