@@ -11,6 +11,7 @@ import click
 
 from harness.cli import options
 from harness.cli.usage import asked_words, told
+from harness.judged.tracks import PYTHON, TRACKS, TYPESCRIPT
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.problem import Problem
@@ -27,6 +28,13 @@ def _place(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 _exercises = click.option("--exercises", metavar="1,3", help="Only these exercises.  [default: all]")
+_track = click.option(
+    "--track",
+    type=click.Choice(TRACKS),
+    default=PYTHON,
+    show_default=True,
+    help="With typescript, Node is installed, too; components in Python are judged nevertheless.",
+)
 _kit = click.option(
     "--kit",
     metavar="REQUIREMENT",
@@ -98,12 +106,14 @@ def student_kit(place: Path, with_reference: bool, with_notebooks: bool, lang: s
     show_default=True,
     help="Minutes: as in the assignment's settings.",
 )
+@_track
 @options.language
 @_usage
 def gradescope(
     place: Path,
     exercises: str | None,
     together: bool,
+    track: str,
     seed: int,
     hidden: str,
     hidden_until: str,
@@ -119,7 +129,7 @@ def gradescope(
     from harness.grading.handouts.gradescope import Wishes, gradescope
 
     numbers = _numbers(exercises)
-    wishes = Wishes(numbers, together, seed, _hidden(hidden, numbers), hidden_until, time_limit)
+    wishes = Wishes(numbers, together, seed, _hidden(hidden, numbers), hidden_until, time_limit, track)
     bundle = gradescope(wishes, texts(lang))
     is_archive = place.suffix == ".zip"
     (write_archive if is_archive else write_folder)(bundle, place)
@@ -132,9 +142,10 @@ def gradescope(
 @_exercises
 @options.together("Judge all four components at once, for 40 points.")
 @_kit
+@_track
 @options.language
 @_usage
-def github(place: Path, exercises: str | None, together: bool, kit: str, lang: str) -> None:
+def github(place: Path, exercises: str | None, together: bool, kit: str, track: str, lang: str) -> None:
     """Write a workflow of GitHub Actions, for the repositories of students.
 
     It is FILE_OR_FOLDER if that ends in .yml, else .github/workflows/classroom.yml in that folder. Each
@@ -143,7 +154,7 @@ def github(place: Path, exercises: str | None, together: bool, kit: str, lang: s
     """
     from harness.grading.handouts.pipelines import GITHUB_FILE, github
 
-    _write(place, GITHUB_FILE, github(_course(exercises, together, kit), texts(lang)), kit)
+    _write(place, GITHUB_FILE, github(_course(exercises, together, kit, track), texts(lang)), kit)
 
 
 @click.command()
@@ -151,9 +162,10 @@ def github(place: Path, exercises: str | None, together: bool, kit: str, lang: s
 @_exercises
 @options.together("Judge all four components at once, for 40 points.")
 @_kit
+@_track
 @options.language
 @_usage
-def gitlab(place: Path, exercises: str | None, together: bool, kit: str, lang: str) -> None:
+def gitlab(place: Path, exercises: str | None, together: bool, kit: str, track: str, lang: str) -> None:
     """Write a pipeline of GitLab, for the repositories of students.
 
     It is FILE_OR_FOLDER if that ends in .yml, else .gitlab-ci.yml in that folder. The steps are shown as a
@@ -161,7 +173,7 @@ def gitlab(place: Path, exercises: str | None, together: bool, kit: str, lang: s
     """
     from harness.grading.handouts.pipelines import GITLAB_FILE, gitlab
 
-    _write(place, GITLAB_FILE, gitlab(_course(exercises, together, kit), texts(lang)), kit)
+    _write(place, GITLAB_FILE, gitlab(_course(exercises, together, kit, track), texts(lang)), kit)
 
 
 KITS = (student_kit, gradescope, github, gitlab)
@@ -179,10 +191,13 @@ def _write(place: Path, name: str, text: str, kit: str) -> None:
         echo(asked_words().say("handout.pipeline_own_kit"))
 
 
-def _course(exercises: str | None, together: bool, kit: str) -> Course:
+def _course(exercises: str | None, together: bool, kit: str, track: str) -> Course:
+    """Raises Problem where npm would have no folder to install packages in."""
     from harness.grading.handouts.pipelines import Course
 
-    return Course(_numbers(exercises), together, kit)
+    if kit and track == TYPESCRIPT:
+        raise Problem("handout.track_with_kit")
+    return Course(_numbers(exercises), together, kit, track)
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ _OPTIONS = {
     "--url": _Option("url", "{verb} a server that runs already, such as ws://127.0.0.1:8080/.", {}),
     "--submission": _Option(
         "folder",
-        "{verb} a folder that is laid out like exercises/.",
+        "{verb} what somebody has handed in: a folder like exercises/, in either language.",
         {"type": click.Path(path_type=Path)},
         False,
     ),

@@ -13,7 +13,7 @@ import pytest
 from chatlab_entry import hidden
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--lab-submission": {"metavar": "DIR", "help": "Judge a folder that is laid out like exercises/."},
+    "--lab-submission": {"metavar": "DIR", "help": "Judge a folder like exercises/, in either language."},
     "--lab-server": {"metavar": "COMMAND", "help": 'Judge any server, such as "node server.js".'},
     "--lab-url": {
         "metavar": "URL",

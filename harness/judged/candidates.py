@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,6 +29,8 @@ _TESTS = re.compile(
     r"(test_.*|.*_test|conftest|__init__|setup)\.py|.*\.(test|spec|config)\.[cm]?[jt]s|.*\.d\.[cm]?ts"
 )
 _EXERCISES = Path(__file__).resolve().parents[2] / "exercises"
+HANDED_OUT = Path(__file__).with_name("handed_out.json")
+"""Says what the exercises were, in a kit that was handed out; else they are as they were."""
 _KITS_MODULES = frozenset(path.stem for path in (_EXERCISES / "typescript" / "src").glob("*.ts"))
 """The modules of the kit's server in TypeScript, which lie beside the components there."""
 _COMPILED = (".js", ".mjs", ".cjs")
@@ -107,11 +112,13 @@ class Candidates:
         """JavaScript that was compiled from the file of a component, or is it."""
         name, module = INTERFACES[component].__name__.encode(), MODULES[component].module
         classes = LANGUAGES[TYPESCRIPT].classes
-        return [
-            path
+        scripts = {
+            path: source
             for path, source in {**self._sources, **self._built}.items()
-            if path.name.endswith(_COMPILED) and (path.stem == module or name in classes.findall(source))
-        ]
+            if path.name.endswith(_COMPILED)
+        }
+        named = [path for path in scripts if path.stem == module]
+        return named or [path for path, source in scripts.items() if name in classes.findall(source)]
 
     def not_accounted_for(self) -> list[Path]:
         """Files that may be an answer, and nobody can tell to what: no component's, and no helper of one."""
@@ -149,7 +156,7 @@ class Candidates:
 
     def is_changed(self, path: Path, component: str, language: Language) -> bool:
         """Whether a file is something else than what was handed out for a component."""
-        return _plain(_source(language.handouts[component])) != _plain(self._sources.get(path, b""))
+        return _hash_of(self._sources.get(path, b"")) != _handed_out()[language.handouts[component]]
 
     def has_answer(self, path: Path, component: str, language: Language) -> bool:
         """Whether a file is something else than what was handed out, and not without the class."""
@@ -170,6 +177,27 @@ def _source(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def hashes_of_handouts() -> str:
+    """What was handed out, as a kit keeps it in which the exercises are somebody's own: JSON."""
+    return json.dumps(
+        {str(path.relative_to(_EXERCISES)): found for path, found in _handed_out().items()}, indent=1
+    )
+
+
+@cache
+def _handed_out() -> dict[Path, str]:
+    """The hash of each file that was handed out."""
+    files = [path for language in LANGUAGES.values() for path in language.handouts.values()]
+    if HANDED_OUT.is_file():
+        kept = json.loads(HANDED_OUT.read_bytes())
+        return {path: kept[str(path.relative_to(_EXERCISES))] for path in files}
+    return {path: _hash_of(_source(path)) for path in files}
+
+
+def _hash_of(source: bytes) -> str:
+    return hashlib.sha256(_plain(source)).hexdigest()
 
 
 def _plain(source: bytes) -> bytes:

@@ -66,8 +66,8 @@ def handed_in(
         files = {number: found.component(number) for number in (EXERCISES if together else (exercise,))}
     tracks = {number: found.track(number) for number in files}
     if len(set(tracks.values())) > 1:
-        mixed = _by_track(files, tracks)
-        raise Unclear("target.mixed_tracks", python=mixed[PYTHON], typescript=mixed[TYPESCRIPT])
+        python, typescript = (_in_track(track, files, tracks) for track in (PYTHON, TYPESCRIPT))
+        raise Unclear("target.mixed_tracks", python=python, typescript=typescript)
     paths = {number: str(path.resolve()) for number, path in files.items()}
     name = label or ", ".join(shown(path) for path in files.values())
     remarks = (*(settings.remarks if settings else ()), *found.remarks)
@@ -90,9 +90,6 @@ def _those_there(found: Submission) -> dict[int, Path]:
     return files
 
 
-def _by_track(files: Mapping[int, Path], tracks: Mapping[int, str]) -> dict[str, str]:
-    """The files in each track, for a sentence."""
-    return {
-        track: ", ".join(shown(path) for number, path in files.items() if tracks[number] == track)
-        for track in tracks.values()
-    }
+def _in_track(track: str, files: Mapping[int, Path], tracks: Mapping[int, str]) -> str:
+    """The files in a track, for a sentence."""
+    return ", ".join(shown(path) for number, path in files.items() if tracks[number] == track)

@@ -83,8 +83,8 @@ class Submission:
         if len(best) == 1 and most > _AS_HANDED_OUT:
             return best[0]
         if most == _ANSWERED:
-            files = {track: _listed(paths) for track, (_, paths) in found.items()}
-            raise Unclear("target.both_tracks", python=files[PYTHON], typescript=files[TYPESCRIPT])
+            python, typescript = (_listed(found[track][1]) for track in (PYTHON, TYPESCRIPT))
+            raise Unclear("target.both_tracks", python=python, typescript=typescript)
         return self._usual_track
 
     def component(self, exercise: int) -> Path:

@@ -13,6 +13,7 @@ from harness.judged.targets import BadTarget, Target
 from harness.judged.tracks import PYTHON, TRACKS, VARIABLE
 from harness.submissions.submission import Submission
 from harness.texts import Texts, texts
+from harness.texts.problem import Problem
 from lab.legible import legible
 
 TARGETS = ("--lab-submission", "--lab-server", "--lab-url", "--lab-solutions", "--lab-reference")
@@ -93,8 +94,8 @@ def _track_of(config: pytest.Config) -> str:
     given: str = config.getoption("--lab-track") or os.environ.get(VARIABLE) or PYTHON
     if given not in TRACKS:
         tracks = ", ".join(TRACKS)
-        said = words_of(config).say("usage.track", variable=VARIABLE, given=repr(given), tracks=tracks)
-        raise pytest.UsageError(legible(said))
+        problem = Problem("usage.track", variable=VARIABLE, given=repr(given), tracks=tracks)
+        raise pytest.UsageError(legible(problem.said_in(words_of(config))))
     return given
 
 

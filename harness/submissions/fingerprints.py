@@ -24,6 +24,7 @@ from harness.judged.submissions import INSTALLED
 from harness.judged.targets import ROOT
 from harness.judged.tracks import TYPESCRIPT
 from harness.typescript.components import COMPONENTS as MODULES
+from harness.typescript.stand_ins import PLACE
 from harness.verdict.steps import COMPONENTS
 
 _CODE = ("lab/**/*.py", "harness/**/*.py", "harness/**/*.mjs")
@@ -37,8 +38,9 @@ _NO_CODE = re.compile(r".*\.(md|pdf|docx?|odt|png|jpe?g|gif|svg|pyc|log)|\..*|re
 """Names of files that change nothing about what code does."""
 
 
-_COMPONENTS = {*COMPONENTS.values(), *(each.module for each in MODULES.values())}
-"""What the names of components' files begin with."""
+_COMPONENTS = set(COMPONENTS.values())
+_MODULES = {each.module for each in MODULES.values()}
+"""How the files of components are called, without their suffix: in Python, and in TypeScript."""
 
 
 class Rules(Struct, frozen=True):
@@ -105,7 +107,10 @@ def _files_of(folder: Path, component: str | None) -> Iterator[Path]:
     yield (own := Path(component))
     source = own.read_text(encoding="utf-8", errors="replace")
     for path in _files(own.parent):
-        is_of_another = path.stem in _COMPONENTS and not re.search(rf"\b{path.stem}\b", source)
+        if own.suffix == ".ts":  # no component imports another one
+            is_of_another = path.stem in _MODULES and path.parent == own.parent
+        else:
+            is_of_another = path.stem in _COMPONENTS and not re.search(rf"\b{path.stem}\b", source)
         if path != own and not is_of_another and not _NO_CODE.fullmatch(path.name):
             yield path
 
@@ -136,6 +141,7 @@ def _of_typescript() -> Iterator[Path]:
     stubs = {each.file for each in MODULES.values()}
     yield from sorted(path for path in project.glob("src/*.ts") if path.name not in stubs)
     yield from sorted((ROOT / "solutions" / "typescript").glob("*.ts"))
+    yield from sorted(PLACE.glob("*"))
     settings = (project / name for name in ("package-lock.json", "package.json", "tsconfig.json"))
     yield from (path for path in settings if path.exists())
     yield from sorted((project / "node_modules" / "ws").rglob("*.js"))

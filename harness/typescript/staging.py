@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from harness.typescript.components import COMPONENTS, TYPES
 from harness.typescript.problems import NotBuilt
+from harness.typescript.stand_ins import text_of_stand_in
 from harness.typescript.tokens import Import, imports_in, relative_names_in
 from harness.typescript.tools import Tools
 
@@ -60,7 +61,11 @@ def stage(files: Mapping[str, Path], folder: Path, tools: Tools, solutions: Path
     for name in _GIVEN:
         shutil.copyfile(tools.project / name, folder / name)
     for place, path in originals.items():
-        shutil.copyfile(path, folder / "src" / place)
+        if place in components:
+            text = text_of_stand_in(place, solutions)
+            (folder / "src" / place).write_text(text, encoding="utf-8", newline="")
+        else:
+            shutil.copyfile(path, folder / "src" / place)
     texts = {place: text for place, (_, text) in own.found.items()}
     for place, text in texts.items():
         copy = folder / "src" / place

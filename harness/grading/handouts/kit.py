@@ -10,7 +10,12 @@ from pathlib import Path
 from harness.grading.handouts.bundle import Bundle
 from harness.grading.handouts.project import constraints, licence, pyproject
 from harness.grading.handouts.sealed import sealed
+from harness.judged.candidates import HANDED_OUT, hashes_of_handouts
 from harness.judged.targets import ROOT
+from harness.typescript.build import SOLUTIONS
+from harness.typescript.components import COMPONENTS as MODULES
+from harness.typescript.stand_ins import PLACE, for_a_kit, text_of_stand_in
+from harness.typescript.tools import PROJECT
 from harness.verdict.steps import COMPONENTS
 
 COMMANDS_LEFT_OUT = ("bench", "export", "grade", "zoo")
@@ -23,12 +28,17 @@ _LEFT_OUT = (
 _PROGRAMS = ("chatlab_entry.py", "chatlab_fixtures.py", "chatlab_pytest.py")
 """The modules of harness/entry_points: a wheel has them at its top."""
 _COMMAND = "harness/cli/main.py"
+_OF_TOOLS = ("__pycache__", "node_modules", "dist")
+"""Folders that tools have made."""
+_HIDDEN = (".npmrc", ".oxlintrc.json")
+"""Files of the project in TypeScript that npm and the linter read."""
 
 
-def judging_kit(*, with_reference: bool) -> Bundle:
+def judging_kit(*, with_reference: bool, with_typescript: bool = True) -> Bundle:
     """What it takes to run `chatlab check`: lab, harness and how to install them.
 
-    Unless `with_reference`, the reference's own components, which are answers, are packed (see sealed.py).
+    Unless `with_reference`, the reference's own components, which are answers, are packed (see sealed.py). So
+    are those that stand in for components in TypeScript; with these comes the project of its server.
     """
     bundle = Bundle()
     for folder in ("lab", "harness"):
@@ -44,11 +54,25 @@ def judging_kit(*, with_reference: bool) -> Bundle:
         name = f"lab/{component}.py"
         if not with_reference:
             bundle.add(name, sealed(bundle.files[name].decode(), component, exercise))
+    if with_typescript:
+        _add_typescript(bundle, is_readable=with_reference)
+    bundle.add(HANDED_OUT.relative_to(ROOT).as_posix(), hashes_of_handouts())
     bundle.add("pyproject.toml", pyproject())
     bundle.add("constraints.txt", constraints())
     if licence():
         bundle.add("LICENSE", licence())
     return bundle
+
+
+def _add_typescript(bundle: Bundle, *, is_readable: bool) -> None:
+    for path in (*files_below(PROJECT), *(PROJECT / name for name in _HIDDEN)):
+        if path.is_file():
+            bundle.add(path.relative_to(ROOT).as_posix(), path.read_bytes())
+    place = PLACE.relative_to(ROOT).as_posix()
+    for component in MODULES.values():
+        text = text_of_stand_in(component.file, SOLUTIONS)
+        name, text = for_a_kit(text, component.file, is_readable=is_readable)
+        bundle.add(f"{place}/{name}", text)
 
 
 def is_left_out(path: str) -> bool:
@@ -62,7 +86,7 @@ def is_left_out(path: str) -> bool:
 def files_below(folder: Path) -> Iterator[Path]:
     """The files in a folder that belong to the kit: no caches, and nothing hidden."""
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if each[0] != "." and each != "__pycache__")
+        folders[:] = sorted(each for each in folders if each[0] != "." and each not in _OF_TOOLS)
         for name in sorted(files):
             if name[0] != "." and not name.endswith(".pyc"):
                 yield Path(place, name)

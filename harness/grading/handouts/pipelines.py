@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from harness.grading.handouts.bundle import template
+from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.texts import Texts
 from harness.verdict.steps import COMPONENTS, points_for, steps_of
 
@@ -23,6 +24,8 @@ class Course(Struct, frozen=True):
     together: bool = False
     kit: str = ""
     """What pip installs as the kit; empty for the kit that the repository itself is."""
+    track: str = PYTHON
+    """Whether Node is installed, too, for components in TypeScript."""
 
 
 def github(course: Course, words: Texts) -> str:
@@ -48,6 +51,7 @@ def github(course: Course, words: Texts) -> str:
     return template(
         "github/classroom.yml",
         install=_install(course, ""),
+        node=template("github/node.yml") if course.track == TYPESCRIPT else "",
         steps=steps.rstrip("\n"),
         possible=json.dumps(possible),
         points=json.dumps(words.say("handout.pipeline_points"), ensure_ascii=False),
@@ -60,7 +64,8 @@ def gitlab(course: Course, words: Texts) -> str:
     options = f" --lab-exercises={','.join(map(str, course.exercises))}"
     options += " --lab-together" if course.together else ""
     options += f" --lab-lang={words.language}"
-    return template("gitlab/gitlab-ci.yml", install=_install(course, "pytest"), options=options)
+    node = template("gitlab/node.yml") if course.track == TYPESCRIPT else ""
+    return template("gitlab/gitlab-ci.yml", install=_install(course, "pytest"), node=node, options=options)
 
 
 def file_for(place: Path, name: str) -> Path:

@@ -73,5 +73,8 @@ def _add_folder(bundle: Bundle, folder: str) -> None:
 
 
 def _makefile(words: Texts) -> str:
-    said = {key: words.say(f"handout.make_{key}") for key in ("works", "read", "run", "edit")}
+    said = {
+        key: words.say(f"handout.make_{key}")
+        for key in ("works", "read", "run", "edit", "runscript", "editscript")
+    }
     return template("student/Makefile", language=words.language, **said)

@@ -266,6 +266,21 @@ def test_the_folder_has_what_gradescope_asks_for(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=tmp_path)
 
 
+def test_node_is_installed_where_it_is_asked_for(tmp_path: Path) -> None:
+    """With the project in which npm installs packages, and the kit beside it; else there is neither."""
+    for track, is_there in (("typescript", True), ("python", False)):
+        source = tmp_path / track
+        ended = CliRunner().invoke(cli, ["export", "gradescope", str(source), "--track", track])
+        assert ended.exit_code == 0, ended.output
+        subprocess.run(["bash", "-n", source / "setup.sh"], check=True)
+        setup = (source / "setup.sh").read_text()
+        assert ("npm ci" in setup, "nodejs.org" in setup, "--editable" in setup) == (is_there,) * 3
+        assert "@" not in setup
+        assert (source / "kit" / "exercises" / "typescript" / "package-lock.json").exists() is is_there
+        answers = "".join(path.read_text() for path in (source / "kit").rglob("*") if path.is_file())
+        assert "this.#inTurn" not in answers
+
+
 def test_text_is_legible() -> None:
     """No-break spaces, accents and lines stay; what steers a terminal, or turns a text around, does not."""
     assert autograder.legible("é\u00a0: 1\u202fs\n\tx") == "é\u00a0: 1\u202fs\n\tx"

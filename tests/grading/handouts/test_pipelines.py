@@ -19,7 +19,11 @@ from harness.grading.handouts.pipelines import GITHUB_FILE, GITLAB_FILE, Course,
 from harness.texts import LANGUAGES, texts
 from harness.verdict.steps import EXERCISES
 
-COURSES = (Course(tuple(EXERCISES)), Course((2, 4), together=True, kit="kit @ file:///a b/kit.whl"))
+COURSES = (
+    Course(tuple(EXERCISES)),
+    Course((2, 4), together=True, kit="kit @ file:///a b/kit.whl"),
+    Course((1,), track="typescript"),
+)
 STEPS_IN_THE_FRAME = 5
 """What a workflow does beside the exercises: check out, Python, install, points, upload."""
 
@@ -55,14 +59,16 @@ def test_the_workflow_plays_each_exercise_once(
     (tmp_path / "verdicts").mkdir()
     steps = steps_of(github(course, texts("fr")))
     commands = [step["run"] for step in steps if step.get("run", "").startswith("chatlab ")]
-    assert len(commands) == len(course.exercises) == len(steps) - STEPS_IN_THE_FRAME
+    for_node = [step for step in steps if "setup-node" in step.get("uses", "") or step.get("run") == "npm ci"]
+    assert len(for_node) == (2 if course.track == "typescript" else 0)
+    assert len(commands) == len(course.exercises) == len(steps) - STEPS_IN_THE_FRAME - len(for_node)
     for number, command in zip(course.exercises, commands, strict=True):
         name, *words = shlex.split(command)[1:]
         with cli.commands[name].make_context(name, words) as context:
             assert context.params["numbers"] == (number,)
             assert context.params["together"] == course.together
             assert context.params["lang"] == "fr"
-    assert all(step["if"] == "${{ !cancelled() }}" for step in steps[3:])
+    assert all(step["if"] == "${{ !cancelled() }}" for step in steps[3 + len(for_node) :])
 
 
 def test_the_points_are_summed_up(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ from harness.grading.handouts import project, student_kit
 from harness.grading.handouts.kit import COMMANDS_LEFT_OUT, without_commands
 from harness.judged.targets import ROOT
 from harness.texts import LANGUAGES, texts
+from harness.typescript.components import COMPONENTS as MODULES
+from harness.typescript.stand_ins import PLACE, text_of_stand_in
 from harness.verdict.steps import COMPONENTS, EXERCISES
+from tests.extras import needs_node
 
 KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "load"}
 """The commands that students have."""
@@ -121,6 +124,33 @@ def test_the_reference_is_packed_and_the_same(kit: Path) -> None:
         assert zlib.decompress(base64.b64decode(text)) == source
         assert shown.files[f"lab/{component}.py"] == source
     assert "notebooks/ex2_ordering.ipynb" in shown.files
+
+
+def test_the_server_in_typescript_is_there_with_packed_answers(kit: Path) -> None:
+    """The project as it is, and nothing that npm or the compiler has made; what stands in is the answer."""
+    for path in (ROOT / "exercises" / "typescript" / "src").glob("*.ts"):
+        assert (kit / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    for name in (".npmrc", ".oxlintrc.json", "package-lock.json", "tsconfig.json"):
+        assert (kit / "exercises" / "typescript" / name).is_file()
+    made = {path.name for path in kit.rglob("*") if path.is_dir()}
+    assert made.isdisjoint({"node_modules", "dist"})
+    shown = student_kit.student_kit(texts(), with_reference=True, with_notebooks=False)
+    for component in MODULES.values():
+        answer = ROOT / "solutions" / "typescript" / component.file
+        place = kit / PLACE.relative_to(ROOT)
+        assert text_of_stand_in(component.file, kit / "solutions", place) == answer.read_text()
+        assert shown.files[f"{PLACE.relative_to(ROOT).as_posix()}/{component.file}"] == answer.read_bytes()
+
+
+@pytest.mark.live
+def test_typescript_is_judged_there(kit: Path, tmp_path: Path) -> None:
+    """A student's component beside the packed ones; which file has changed is known there, too."""
+    tools = needs_node()
+    there = shutil.copytree(kit, tmp_path / "kit")
+    (there / "exercises" / "typescript" / "node_modules").symlink_to(tools.packages.resolve())
+    shutil.copy(ROOT / "solutions/typescript/pub-sub.ts", there / "exercises/typescript/src/pub-sub.ts")
+    code, said = chatlab(there, "check", "1", "--submission", "exercises")
+    assert (code, "[exercises/typescript/src/pub-sub.ts" in said) == (0, True), said
 
 
 def test_commands_that_were_left_out_are_unknown(kit: Path) -> None:

@@ -20,6 +20,7 @@ RIGHT = {
     "line ends of an old Mac": b'# mine\rrun = "python server.py"\r',
     "a list": b'run = ["python", "server.py"]\n',
     "over several lines": b'run = """\npython\n  server.py"""\n',
+    "with a track": b'track = "python"\nrun = "python server.py"\n',
     "a tab between the words": b'run = "python\tserver.py"\n',
 }
 

@@ -16,6 +16,7 @@ import pytest
 from harness.pytest_support.fixtures import Failures
 from harness.texts import texts
 from harness.worlds.surroundings import Gone
+from tests.extras import needs_node
 
 if TYPE_CHECKING:
     from harness.worlds.live import LiveWorld
@@ -110,6 +111,21 @@ def test_every_step_is_an_item(tmp_path: Path) -> None:
     found = [line for line in said.splitlines() if "::" in line]
     assert len(found) == 18
     assert found[6] == "ex2_ordering::2.2 Numbers are unique and consecutive"
+
+
+def test_a_track_is_named_by_an_option_or_the_environment(tmp_path: Path) -> None:
+    """The items have the same names in both; a track that there is not is a usage error."""
+    needs_node()
+    how = ("--lab-solutions", "--lab-exercises=1", "--collect-only", "-q")
+    said = [run(tmp_path, *how, "--lab-track=python")[1], run(tmp_path, *how, CHATLAB_TRACK="typescript")[1]]
+    names = [[line for line in each.splitlines() if "::" in line] for each in said]
+    assert len(names[0]) == 5
+    assert names[0] == names[1]
+    code, told = run(tmp_path, "--lab-solutions", CHATLAB_TRACK="java")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "CHATLAB_TRACK is 'java'; the tracks of the course are python, typescript" in told
+    fake = ("--lab-solutions", "--lab-exercises=2", "-k2.1", "--lab-track=typescript")
+    assert "judging solutions --track typescript, seed" in run(tmp_path, *fake, fake=True)[1]
 
 
 def test_verdicts_are_outcomes(tmp_path: Path) -> None:

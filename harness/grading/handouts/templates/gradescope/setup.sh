@@ -25,8 +25,8 @@ if [ -z "$python" ]; then
 fi
 
 "$python" -m venv "$source/.venv"
-"$source/.venv/bin/python" -m pip install --disable-pip-version-check --constraint "$source/kit/constraints.txt" "$source/kit"
-
+"$source/.venv/bin/python" -m pip install --disable-pip-version-check --constraint "$source/kit/constraints.txt" @editable@"$source/kit"
+@node@
 # Submissions are judged as this user, who can write no results.
 useradd --system --no-create-home --shell /usr/sbin/nologin @user@ 2>/dev/null || true
 "$source/.venv/bin/chatlab" --version
