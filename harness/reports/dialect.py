@@ -22,7 +22,7 @@ _NAMES = {
     "None": "undefined",
     "lab/interfaces.py": "exercises/typescript/src/types.ts",
 }
-_NAME = re.compile(rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w/-])")
+_NAME = re.compile(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w/-])")
 _CLASSES = re.compile(r"(?<![\w.])(PubSub|Sequencer|MessageStore)\((?=[^)]*\))")
 _PRESENCE = re.compile(r"(?<![\w.])PresenceManager\(([\d.]+), ([\d.]+)\)")
 _NOW = re.compile(r"\bnow=(-?\d+(?:\.\d+)?)")

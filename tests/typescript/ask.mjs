@@ -4,12 +4,12 @@ import { createInterface } from "node:readline";
 
 Error.stackTraceLimit = 0; // to refuse a million names takes seconds otherwise
 
-const { BadFrame, parse, split, userIn } = await import(process.argv[2]);
+const { BadFrame, encodeHistory, parse, userIn } = await import(process.argv[2]);
 
 const ASKED = {
   parse,
   userIn: (url) => ({ user: userIn(url) }),
-  pages: (history) => [...split(history)].map(({ messages, more }) => [messages.length, more]),
+  frames: (history) => Array.from(encodeHistory(history), String),
   rooms: (first, end) => {
     const fit = [];
     for (let code = first; code < end; code += 1) {

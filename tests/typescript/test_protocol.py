@@ -16,7 +16,17 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from harness.typescript.tools import Tools
 from lab import protocol
-from lab.protocol import CLIENT_TYPES, MAX_CONTENT, MAX_ID, MAX_NAME, MAX_SEQUENCE, BadFrame, History, Say
+from lab.protocol import (
+    CLIENT_TYPES,
+    MAX_CONTENT,
+    MAX_FRAME,
+    MAX_ID,
+    MAX_NAME,
+    MAX_SEQUENCE,
+    BadFrame,
+    History,
+    Say,
+)
 from tests.lab.helpers import PROPERTY, Json, message
 from tests.lab.test_protocol import (
     BAD_FRAMES,
@@ -196,10 +206,15 @@ def test_the_same_names_of_users_are_refused(ask: Asked, name: str) -> None:
 
 @pytest.mark.parametrize("char", ["x", "\x01", "é", "😀", '"'])
 @pytest.mark.parametrize("more", [False, True])
-def test_long_pages_are_cut_at_the_same_places(ask: Asked, char: str, more: bool) -> None:
-    """So that each frame stays within 1 MiB; `more` says that others follow."""
+def test_long_pages_are_cut(ask: Asked, char: str, more: bool) -> None:
+    """So that each frame stays within 1 MiB; all messages are in them, in order, and hardly more frames."""
     content = char * (MAX_CONTENT // len(char.encode()))
-    history = History("r", [message(n, content=content) for n in range(1, 41)], MAX_SEQUENCE, more)
-    ours = [[len(page.messages), page.more] for page in protocol.split(history)]
-    assert len(ours) > 1
-    assert ask("pages", msgspec.to_builtins(history)) == ours
+    messages = [message(number, room="é", content=content) for number in range(1, 41)]
+    history = History("é", messages, MAX_SEQUENCE, more)
+    texts = ask("frames", msgspec.to_builtins(history))
+    assert all(len(text.encode()) <= MAX_FRAME for text in texts)
+    pages = [json.loads(text)["data"] for text in texts]
+    assert [each for page in pages for each in page["messages"]] == msgspec.to_builtins(messages)
+    assert {(page["room"], page["last"]) for page in pages} == {("é", MAX_SEQUENCE)}
+    assert [page["more"] for page in pages] == [True] * (len(pages) - 1) + [more]
+    assert len(list(protocol.split(history))) <= len(pages) <= len(list(protocol.split(history))) + 1

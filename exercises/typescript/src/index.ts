@@ -48,7 +48,7 @@ function prepareFolder(folder: string): void {
     mkdirSync(folder, { recursive: true });
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new SetupError(`cannot use the data folder ${folder}: ${String(error)}`);
+    throw new SetupError(`cannot use the data folder ${folder}: ${reason(error)}`);
   }
 }
 
@@ -57,8 +57,12 @@ async function listen(server: ChatServer, config: Config): Promise<number> {
   try {
     return await server.start();
   } catch (error) {
-    throw new SetupError(`cannot listen on ${config.host}:${config.port}: ${String(error)}`);
+    throw new SetupError(`cannot listen on ${config.host}:${config.port}: ${reason(error)}`);
   }
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function main(): Promise<void> {

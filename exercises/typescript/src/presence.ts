@@ -2,8 +2,8 @@
  * Exercise 3: who is online in a room?
  *
  * Fill in the methods. The interface `PresenceManager` in types.ts says what they must do. Do not read a clock
- * here: `now` is an argument, in milliseconds. Each call returns exactly what it has changed. The model answer
- * has about 80 lines.
+ * here: `now` is an argument, in whole milliseconds. Each call returns exactly what it has changed. The model answer
+ * has about 65 lines.
  */
 
 import type * as types from "./types.js";

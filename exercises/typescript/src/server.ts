@@ -27,13 +27,15 @@ import { MessageStore } from "./store.js";
 
 /** How often in a heartbeat interval we look for silent connections. */
 const SWEEPS_PER_INTERVAL = 4;
+/** Milliseconds that a client has for its HTTP request, with which each WebSocket begins, too. */
+const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds that a stop waits for the clients' closing handshakes, and then once more for components. */
 const STOP_TIMEOUT = 1000;
 
 export class ChatServer {
   readonly #hub: Hub;
   readonly #sessions = new Set<Session>();
-  readonly #http = createServer();
+  readonly #http = createServer({ requestTimeout: REQUEST_TIMEOUT, connectionsCheckingInterval: 1000 });
   readonly #websockets: WebSocketServer;
   #timers: NodeJS.Timeout[] = [];
   #sweptAt = 0;
@@ -89,7 +91,7 @@ export class ChatServer {
   #figures(): Record<string, number> {
     return {
       chatlab_connections: this.#sessions.size,
-      chatlab_rooms: this.#hub.pubsub.rooms().length,
+      chatlab_rooms: this.#hub.observer.newest.size,
       chatlab_messages_accepted_total: this.#hub.accepted,
     };
   }
@@ -110,7 +112,8 @@ export class ChatServer {
   // Regular duties.
 
   #sendHeartbeats(): void {
-    for (const session of this.#sessions) session.send({ type: "heartbeat" });
+    const frame = { type: "heartbeat" } as const;
+    for (const session of this.#sessions) session.send(frame);
   }
 
   /**

@@ -3,9 +3,8 @@
  *
  * It is two things at once:
  *
- * - the reader of what its client sends. Frames are handled one after the other, and each is answered before
- *   the next is looked at, so the answers keep the order of the questions. While one is awaited, the other
- *   sessions go on;
+ * - the reader of what its client sends: its Inbox gives it one frame after the other, and waits for each to be
+ *   obeyed. While one is awaited, the other sessions go on;
  * - a member of rooms: something that frames can be sent to.
  *
  * A session decides nothing that is a component's: who hears a message, which number it gets, who counts as
@@ -15,10 +14,11 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 
-import type { RawData, WebSocket } from "ws";
+import type { WebSocket } from "ws";
 
 import { attempt, logFailure } from "./failures.js";
 import type { Hub } from "./hub.js";
+import { Inbox } from "./inbox.js";
 import { ConnectionGone, Outbox } from "./outbox.js";
 import { BadFrame, encodeHistory, parse, SYSTEM, type AnyServerFrame, type Frame } from "./protocol.js";
 import { RateLimit } from "./rate-limit.js";
@@ -26,12 +26,6 @@ import type { Draft, Member, Message } from "./types.js";
 
 /** Rooms that a connection may be in. */
 const MAX_ROOMS = 1000;
-/** What a client may have sent and not been answered, in bytes, before we stop reading from it. */
-const MAX_UNANSWERED = 128 * 1024;
-/** What a frame counts for beside its own length: otherwise very many tiny ones could wait. */
-const FRAME_COST = 1024;
-/** The length of a frame that takes so much time to parse that it waits for its turn. */
-const LONG = 16 * 1024;
 /** Milliseconds for which a replay waits at least for a reader that takes nothing: networks stutter. */
 const LEAST_PATIENCE = 4000;
 /** Milliseconds that a client has for its part of the closing handshake. */
@@ -45,29 +39,27 @@ export class Session implements Member {
   readonly ended: Promise<void>;
   readonly #hub: Hub;
   readonly #socket: WebSocket;
+  readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   readonly #rooms = new Set<string>();
   readonly #rate = new RateLimit();
-  #work: Promise<void> = Promise.resolve(); // until all frames that were received are answered
-  #unanswered = 0;
-  #isDismissed = false; // we close the connection, and what the client still says is not heard
   #isOver = false; // the session has left all rooms
 
   /** `user` is the name that the client asked for. `tcp` is the socket under the WebSocket. */
   constructor(hub: Hub, socket: WebSocket, tcp: Socket, user: string | undefined) {
     this.#hub = hub;
     this.#socket = socket;
+    this.#inbox = new Inbox(socket, hub.turns, (text) => this.#obey(text));
     this.#outbox = new Outbox(socket, hub.turns, () => {
       this.disconnect(1013, "you read too slowly: come back with `since`");
     });
     this.user = user ?? `user_${this.id.slice(0, 8)}`;
-    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     tcp.on("data", () => this.noteSignOfLife()); // any byte is one: of pings, pongs and bad frames, too
     this.ended = new Promise((resolve) => {
       socket.once("close", () => {
         this.#outbox.close();
         // What the client said before it went is handled before it is seen to leave.
-        void this.#work.then(() => this.end()).then(resolve);
+        void this.#inbox.done().then(() => this.end()).then(resolve);
       });
     });
     this.#greet();
@@ -98,12 +90,11 @@ export class Session implements Member {
 
   // The end.
 
-  /** Close the connection, by force if the client does not answer. Nothing more is sent. */
+  /** Close the connection, by force if the client does not answer. A second call changes nothing. */
   disconnect(code: number, reason: string): void {
-    if (this.#isDismissed) return;
-    this.#isDismissed = true;
+    if (this.#outbox.isClosed) return;
+    this.#inbox.close();
     this.#outbox.close();
-    this.#socket.resume(); // or we would never see the client's answer
     this.#socket.close(code, reason);
     const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT);
     this.#socket.once("close", () => clearTimeout(timer));
@@ -111,7 +102,7 @@ export class Session implements Member {
 
   /** Cut the connection. */
   terminate(): void {
-    this.#isDismissed = true;
+    this.#inbox.close();
     this.#outbox.close();
     this.#socket.terminate();
   }
@@ -146,9 +137,9 @@ export class Session implements Member {
     });
   }
 
-  /** Whether we have chosen not to read: the client may be sending, and its silence is ours. */
+  /** Whether the client may have sent something that we chose not to read. */
   get isLeftUnread(): boolean {
-    return this.#socket.isPaused;
+    return this.#inbox.isHeld;
   }
 
   /** Disconnect a client that lets a replay wait and takes nothing of it. */
@@ -159,25 +150,6 @@ export class Session implements Member {
   }
 
   // Frames.
-
-  /**
-   * Put a frame behind those that are not answered yet. If there are too many, nothing is read from the socket
-   * until that has changed; then TCP tells the client's system to stop sending. This is *back-pressure*.
-   */
-  #receive(data: RawData, isBinary: boolean): void {
-    const text = data instanceof Buffer && !isBinary ? data.toString() : undefined;
-    this.#unanswered += costOf(text);
-    if (this.#unanswered > MAX_UNANSWERED) this.#socket.pause();
-    this.#work = this.#obeyAfter(this.#work, text);
-  }
-
-  async #obeyAfter(before: Promise<void>, text: string | undefined): Promise<void> {
-    await before;
-    if (text !== undefined && text.length > LONG) await this.#hub.turns.next();
-    if (!this.#isDismissed) await this.#obey(text);
-    this.#unanswered -= costOf(text);
-    if (this.#socket.isPaused && this.#unanswered <= MAX_UNANSWERED) this.#socket.resume();
-  }
 
   /** Do what one frame asks for. One that cannot be obeyed is answered, and changes nothing. Never rejects. */
   async #obey(text: string | undefined): Promise<void> {
@@ -292,7 +264,8 @@ export class Session implements Member {
       await this.#hub.sequencer.attach(room, this, since);
       if (this.#outbox.isClosed) throw new ConnectionGone();
     } catch (error) {
-      this.#hub.pubsub.unsubscribe(room, this);
+      const what = `could not unsubscribe ${this.user} from ${room}`;
+      attempt(what, () => this.#hub.pubsub.unsubscribe(room, this));
       throw error;
     }
   }
@@ -341,9 +314,4 @@ export class Session implements Member {
     const words = { id: randomUUID(), room, user: SYSTEM, content: `${this.user} ${what}` };
     this.#hub.pubsub.publish(room, { type: "message", data: { ...words, sequence, timestamp: Date.now() } });
   }
-}
-
-/** What a frame counts for as long as it is not answered. */
-function costOf(text: string | undefined): number {
-  return FRAME_COST + (text?.length ?? 0);
 }

@@ -2,7 +2,7 @@
  * Exercise 4: what survives a crash?
  *
  * This store works, but it keeps all messages in memory only. The interface `MessageStore` in types.ts says what
- * it must do. The model answer has about 70 lines.
+ * it must do. The model answer has about 60 lines.
  */
 
 import type * as types from "./types.js";

@@ -199,9 +199,9 @@ export interface Sequencer {
 /**
  * Who is here (exercise 3). Made with `new PresenceManager(heartbeatInterval, offlineTimeout)`.
  *
- * It has no clock and no timer: `now` is an argument everywhere, in milliseconds since the Unix epoch, and
- * never runs backwards; the two intervals are milliseconds, too. A connection is named by a string; a user may
- * hold several at once. A user is online in a room while at least one of its connections there has shown a
+ * It has no clock and no timer: `now` is an argument everywhere, in whole milliseconds since the Unix epoch,
+ * and never runs backwards; the two intervals are milliseconds, too. A connection is named by a string; a user
+ * may hold several at once. A user is online in a room while at least one of its connections there has shown a
  * sign of life within the last `offlineTimeout` milliseconds. Each call returns what it changed, each user once
  * in each room, and nothing that stayed the same. A connection that is not known (any more) changes nothing,
  * in any call.
