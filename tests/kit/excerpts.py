@@ -28,6 +28,7 @@ from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
 from harness.scenarios.common import SMALL
 from harness.texts import LANGUAGES, texts
+from harness.typescript.components import COMPONENTS as MODULES
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.kit.pages import ROOT, put, read, translated
 
@@ -116,6 +117,11 @@ def layout(name: str) -> str:
     return "".join(f"{name}/{slug}/{COMPONENTS[number]}.py\n" for number, slug in EXERCISES.items())
 
 
+def layout_in_typescript(name: str) -> str:
+    """The same in TypeScript."""
+    return "".join(f"{name}/src/{component.file}\n" for component in MODULES.values())
+
+
 _SHOWN = {
     1: ("1.4", "wrong_delivery"),
     2: ("2.2", "published_unsaved"),
@@ -144,6 +150,7 @@ EXCERPTS = [
         ),
     ),
     Excerpt("harness/grading/README.md", 0, lambda: layout("ada")),
+    Excerpt("harness/grading/README.md", 1, lambda: layout_in_typescript("ada")),
     *(_of_handout(exercise, language) for exercise in EXERCISES for language in LANGUAGES),
 ]
 """Every block of output in the pages."""
