@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from harness.typescript import bounded, conformance
 from harness.typescript.components import COMPONENTS, TYPES
-from harness.typescript.diagnostics import MOST, Diagnostic, diagnostics_in, told
+from harness.typescript.diagnostics import Diagnostic, diagnostics_in, told
 from harness.typescript.problems import NotBuilt
 from harness.typescript.staging import Staged, stage
 from harness.typescript.tools import ROOT, Tools
@@ -117,9 +117,8 @@ def _check_what_was_read(output: str, staged: Staged, tools: Tools, paths: str) 
 
 
 def _not_compiled(own: list[Diagnostic], staged: Staged, shown: Callable[[Path], str]) -> NotBuilt:
-    lines = told(own, staged.own, lambda place: shown(staged.originals[place]))
-    left = len(own) - MOST
-    if left > 0:
+    lines, left = told(own, staged.own, lambda place: shown(staged.originals[place]))
+    if left:
         return NotBuilt("typescript.not_compiled_more", errors=lines, more=left)
     return NotBuilt("typescript.not_compiled", errors=lines)
 

@@ -12,13 +12,15 @@ from lab.legible import both_ends
 _ERROR = re.compile(
     r"(?:(?P<file>\S.*?)\((?P<line>\d+),(?P<column>\d+)\): )?error (?P<code>TS\d+): (?P<told>.*)"
 )
-_MORE = 3
+_MORE = 2
 """Lines that the compiler adds to explain an error, which are told."""
-MOST = 4
-"""Errors that are told."""
+_MOST_LINES = 9
+"""Lines in which errors are told: of what a server prints, reports show the last ones."""
+_ELSEWHERE = re.compile(r'import\("[^"]*"\)\.')
+"""How the compiler names a type by the file that it is in: a folder of ours."""
 _LONGEST = 300
 """Characters of an explanation."""
-_WIDTH = 100
+_WIDTH = 76
 """Characters of a line of code."""
 
 
@@ -41,7 +43,7 @@ class Diagnostic(Struct, frozen=True):
 def diagnostics_in(output: str) -> list[Diagnostic]:
     """All errors that it has printed, in its order."""
     found: list[Diagnostic] = []
-    for line in output.splitlines():
+    for line in _ELSEWHERE.sub("", output).splitlines():
         match = _ERROR.match(line)
         if match:
             file = (match["file"] or "").replace("\\", "/").removeprefix("src/")
@@ -55,12 +57,20 @@ def diagnostics_in(output: str) -> list[Diagnostic]:
     return found
 
 
-def told(found: list[Diagnostic], texts: dict[str, str], shown: Callable[[str], str]) -> str:
-    """The first errors in the student's files, with their lines of code; `texts` are all these files."""
+def told(found: list[Diagnostic], texts: dict[str, str], shown: Callable[[str], str]) -> tuple[str, int]:
+    """The first errors in the student's files, with their lines of code, and how many others there are.
+
+    `texts` are all these files.
+    """
     order = {file: number for number, file in enumerate(texts)}
     found = sorted(found, key=lambda each: (order[each.file], each.line, each.column))
-    lines = [line for each in found[:MOST] for line in _lines(each, texts[each.file], shown(each.file))]
-    return "\n".join(lines)
+    lines: list[str] = []
+    for number, each in enumerate(found):
+        more = _lines(each, texts[each.file], shown(each.file))
+        if lines and len(lines) + len(more) > _MOST_LINES:
+            return "\n".join(lines), len(found) - number
+        lines += more
+    return "\n".join(lines), 0
 
 
 def _lines(error: Diagnostic, text: str, path: str) -> list[str]:

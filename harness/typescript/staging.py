@@ -47,9 +47,8 @@ Shown = Callable[[Path], str]
 
 def stage(files: Mapping[str, Path], folder: Path, tools: Tools, solutions: Path, shown: Shown) -> Staged:
     """Lay out all files of a server in a folder. Raises NotBuilt."""
-    given = {each.name: each for each in sorted((tools.project / "src").glob("*.ts"))}
     components = {each.file: name for name, each in COMPONENTS.items()}
-    given = {name: path for name, path in given.items() if name not in components}
+    given = _given(tools.project / "src", set(components))
     own = _Own(files, set(given), tools, shown)
     own.read()
     originals = dict(given)
@@ -73,6 +72,23 @@ def stage(files: Mapping[str, Path], folder: Path, tools: Tools, solutions: Path
         copy.write_text(text, encoding="utf-8", newline="")
     (folder / "node_modules").symlink_to(tools.packages.resolve(), target_is_directory=True)
     return Staged(folder, originals | own_files, texts)
+
+
+def _given(source: Path, components: set[str]) -> dict[str, Path]:
+    """The files of the server: `index.ts`, and what it imports, without what components import.
+
+    A student works in the same folder, and may have put modules of his own there.
+    """
+    found: dict[str, Path] = {}
+    waiting = ["index.ts", f"{TYPES}.ts"]
+    while waiting:
+        place = waiting.pop()
+        if place in found or place in components or not (source / place).is_file():
+            continue
+        found[place] = source / place
+        text = found[place].read_text(encoding="utf-8", errors="replace")
+        waiting += [_place_of(each.name, place) for each in imports_in(text) if each.name.startswith(".")]
+    return found
 
 
 class _Own:
