@@ -36,6 +36,8 @@ from lab.protocol import Message
 
 NEVER = 600.0
 """Simulated seconds after which a call counts as hanging: all that it waits for takes milliseconds."""
+PROTO = ("__proto__", "constructor")
+"""Names that every object in JavaScript has: rooms, users and ids may have them."""
 NEVER_REALLY = 15.0
 """The same, in seconds of real time."""
 
@@ -155,14 +157,27 @@ class Stage:
         `unknown` is what the call was given and is not there, so that it has nothing to do but return `owed`.
         """
         shown = self.calls.raised(error)
-        where = error.place if isinstance(error, NodeError) else raised_where(error)
-        variant = variant or next((key for key, text in _ERRORS if text.search(shown)), "")
+        where = error.place if isinstance(error, NodeError) else ""
+        if self.pid == getpid():
+            where = raised_where(error)
+        variant = (
+            variant
+            or self._variant_in_node(error, call)
+            or next((key for key, text in _ERRORS if text.search(shown)), "")
+        )
         params = {"call": call, "error": shown, "where": where}
         missed = next((each for each in unknown if _is_missed(error, each)), None)
         if missed is not None:
             variant = "unknown_returns" if owed else "unknown"
             params |= {"unknown": self.calls.shown(missed), "owed": owed}
         self.breach(step, "call_raised", duty, variant, **params)
+
+    def _variant_in_node(self, error: BaseException, call: str) -> str:
+        """The mistake behind an error in Node, if it is a usual one."""
+        if isinstance(error, NodeError) and error.is_of_async:
+            return "async"
+        is_proto = isinstance(error, NodeError) and any(f'"{name}"' in call for name in PROTO)
+        return "proto" if is_proto else ""
 
     def hangs(
         self,
@@ -174,7 +189,8 @@ class Stage:
         **params: Any,
     ) -> None:
         """Record that these tasks never return from their calls."""
-        where = next((place for task in pending if (place := waits_where(task.get_coro())[0])), "")
+        places = (waits_where(task.get_coro())[0] for task in pending) if self.pid == getpid() else ()
+        where = next(filter(None, places), "")
         variant = variant if where else "unknown"
         self.breach(step, "call_hangs", duty, variant, call=call, where=where, **params)
 

@@ -39,6 +39,8 @@ class Store:
         """Which saves are slow."""
         self.refused: list[tuple[float, list[Message]]] = []
         """The failed saves: when, and their messages."""
+        self.errors: list[Exception] = []
+        """What they have raised."""
         self.looked_up: dict[tuple[str, str, str], list[bool]] = {}
         """For each room, user and id that `find` was asked for: whether it was there, each time."""
         self.unsaved: dict[tuple[str, int], str] = {}
@@ -53,6 +55,11 @@ class Store:
         """Store a message at once, as if an earlier run had saved it."""
         self._keep(message)
         self.saved[message.room, message.sequence] = message
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a `save` is under way: then nobody knows what a page will hold."""
+        return "saving" in self.unsaved.values()
 
     def newest_number(self, room: str) -> int:
         """The highest sequence number stored for a room."""
@@ -105,11 +112,13 @@ class Store:
                 self.refused.append((self._stage.now(), kept))
                 self.unsaved.update({(each.room, each.sequence): "refused" for each in kept})
                 # A store does not always raise a StoreError.
-                raise (
+                error = (
                     OSError(ENOSPC, "No space left on device")
                     if number % 2
                     else StoreError("the disk is full")
                 )
+                self.errors.append(error)
+                raise error
             for message in kept:
                 self._keep(message)
 

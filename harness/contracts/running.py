@@ -44,6 +44,8 @@ from lab.loader import INTERFACES, ComponentError
 
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
+_NO_TIMERS = ("pubsub", "presence")
+"""Those that do all of their work within a call."""
 MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component: after that, no further plan is played."""
 REAL_SECONDS = 4.0
@@ -241,6 +243,7 @@ class _Series:
         if channel is None:
             return Component(name, where)
         channel.on_unhandled, channel.on_wrote = self._unhandled, disk.was_told
+        channel.on_timer = self._sets_timer
         channel.play(self._subject.seed, self._subject.folder)
         return NodeComponent(channel, name, where)
 
@@ -315,6 +318,11 @@ class _Series:
             channel.on_spent = self._spent
             channel.on_synced = lambda inode, size: host.synced.update({inode: size})
         channel.play(plan.seed, stage.folder)
+
+    def _sets_timer(self, place: str) -> None:
+        """Note a timer of a component that has no use for one."""
+        if self.result.component in _NO_TIMERS and "sets_timer" not in {key for key, _ in self.result.notes}:
+            self.result.notes.append(("sets_timer", {"where": place}))
 
     def _spent(self, seconds: float, place: str) -> None:
         """A call of the component has waited busily: meanwhile nothing else happens."""

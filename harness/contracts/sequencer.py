@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.contracts import neighbours
-from harness.contracts.base import Plan, Stage
+from harness.contracts.base import PROTO, Plan, Stage
 from harness.contracts.neighbours import Member, Store
 from harness.history.calls import in_short
 from lab.interfaces import Draft
@@ -139,6 +139,15 @@ ALWAYS = [
         )
         for stored, pages in ((3, 1), (MAX_PAGE + 3, 2))
     ),
+    # More messages than a page holds are accepted before it is a join's turn.
+    Plan(
+        "",
+        [
+            Act("stored", count=3),
+            *(Act("say", user=USERS[number % 2]) for number in range(MAX_PAGE + 30)),
+            *(Act("join", count=count) for count in (0, 3, None)),
+        ],
+    ),
     # Names that every object in JavaScript has.
     *(
         Plan(
@@ -150,7 +159,7 @@ ALWAYS = [
                 *(Act("join", at, name, count=count) for at, count in ((0.0, 0), (0.2, None))),
             ],
         )
-        for name in ("__proto__", "constructor")
+        for name in PROTO
     ),
     # Many messages without an id.
     Plan("", [Act("say", number / 1000, ROOMS[number % 2]) for number in range(400)]),
@@ -293,7 +302,7 @@ class _Play:
             for each in joined if is_right else ():  # else their gaps only follow from the wrong numbers
                 self._check_joined(each)
             for act in acts:
-                if act.what == "ask" and not self._is_over:
+                if act.what == "ask" and not self._is_over and not self._store.is_saving:
                     await self._ask(act)
                 elif act.what == "another" and not self._is_over:
                     await self._make_another()
@@ -489,7 +498,8 @@ class _Play:
         call = self._stage.calls.written("accept", (one.draft,))
         if one.error is not None:
             if not self._may_be_refused(one):
-                self._stage.raised("2.1", "Sequencer.accept", call, one.error)
+                variant = "of_another" if one.error in self._store.errors else ""
+                self._stage.raised("2.1", "Sequencer.accept", call, one.error, variant)
             return None
         if not isinstance(one.got, Message):
             variant = "none" if one.got is None else "no_message"
@@ -644,6 +654,9 @@ class _Play:
                 self._wrong_join(one, "not_newest", got=_numbers(paged), owed=_numbers(due))
                 return
             begin = owed[0] if owed else 1
+        elif one.since == 0 and len(paged) == NEWEST and paged[0] > 1:  # as without a `since`
+            self._wrong_join(one, "zero", got=_numbers(paged), owed=_numbers([*range(1, paged[-1] + 1)]))
+            return
         elif one.since > one.newest:  # a `since` beyond the end: nothing old may be sent
             if paged and min(paged) <= one.since:
                 self._wrong_join(one, "too_early", number=min(paged), got=_numbers(paged), owed="–")

@@ -25,7 +25,7 @@ import psutil
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from harness.contracts.base import Plan, Stage, is_message, one_line
+from harness.contracts.base import PROTO, Plan, Stage, is_message, one_line
 from harness.contracts.disk import Watch, Written, full, watched
 from harness.history.calls import quoted, raised, said_by
 from harness.history.events import Called
@@ -43,8 +43,6 @@ PLAYS = 6
 
 _ALIKE = ("nord", "Nord", "no.rd", "no-rd", "no_rd", "É", "E\u0301", "7", "007", "1e3", "1000")
 """Names that look alike: they are different rooms, even as names of files."""
-PROTO = ("__proto__", "constructor")
-"""Names that every object in JavaScript has, of rooms, users and ids."""
 ROOMS = _ALIKE + PROTO
 LONG = "北" * MAX_NAME
 """A room with the longest name there is, of three-byte letters. If the store refuses it, that is a note."""

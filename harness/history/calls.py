@@ -157,7 +157,7 @@ def _shown(value: object, shown: Callable[[object], str]) -> str:
         case list() | tuple() | set() | frozenset():
             items = ", ".join(shown(each) for each in [*value][:_FEW])
             rest = f", … ({len(value)})" if len(value) > _FEW else ""
-            brackets = {list: "[]", tuple: "()"}.get(type(value), "{}")
+            brackets = "[]" if isinstance(value, list) else "()" if isinstance(value, tuple) else "{}"
             return f"{brackets[0]}{items}{rest}{brackets[1]}"
     return _cut(repr(value), 60)
 

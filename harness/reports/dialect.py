@@ -22,12 +22,16 @@ _NAMES = {
     "None": "undefined",
     "lab/interfaces.py": "exercises/typescript/src/types.ts",
 }
-_NAME = re.compile(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w/-])")
+_NAME = re.compile(rf"(?<![\w/-])(?<!is not )(?:{'|'.join(map(re.escape, _NAMES))})(?![\w/-])")
 _CLASSES = re.compile(r"(?<![\w.])(PubSub|Sequencer|MessageStore)\((?=[^)]*\))")
 _PRESENCE = re.compile(r"(?<![\w.])PresenceManager\(([\d.]+), ([\d.]+)\)")
+_BEGAN = re.compile(r"(?<=counted from )\d{10}\b|(?<=compté depuis )\d{10}\b")
 _NOW = re.compile(r"\bnow=(-?\d+(?:\.\d+)?)")
 _SYSTEM_ERROR = re.compile(r"\bOSError: \[Errno (\d+)\]")
-_BOOLEAN = re.compile(r"(?<=→ )(?:True|False)\b|(?<=` returned )(?:True|False)\b")
+_BOOLEAN = re.compile(
+    r"(?<=→ )(?:True|False)\b|(?<=` returned )(?:True|False)\b|(?<=` returns )(?:True|False)\b"
+    r"|(?<=` renvoie )(?:True|False)\b|(?<=` a renvoyé )(?:True|False)\b"
+)
 
 
 class Dialect:
@@ -57,6 +61,7 @@ def _as_called(text: str) -> str:
     text = _PRESENCE.sub(
         lambda found: f"new PresenceManager({_milliseconds(found[1])}, {_milliseconds(found[2])})", text
     )
+    text = _BEGAN.sub(lambda found: _milliseconds(found[0]), text).replace(").clear()", ").length = 0")
     return _NOW.sub(lambda found: f"now={_milliseconds(found[1])}", text)
 
 

@@ -188,6 +188,8 @@ class Words:
         variant = anomaly.variant
         while variant and not self.texts.has(f"{key}_{variant}"):
             variant = variant.rpartition("_")[0]  # `left_closed` is told as `left`, where it has no own text
+        if not variant and anomaly.params.get("where") == "" and self.texts.has(f"{key}_nowhere"):
+            variant = "nowhere"
         return self._dialect.key(f"{key}_{variant}" if variant else key)
 
     def rule(self, anomaly: Anomaly) -> str:

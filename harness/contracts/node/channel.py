@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from harness.contracts.node.begun import Begun
 from harness.contracts.node.errors import Ended, error_of
 from harness.contracts.node.values import Decoder, encoded
 from harness.history.source_files import line_of
@@ -62,6 +63,8 @@ class Channel:
         """Called after each write: so many bytes were appended; None: another change."""
         self.on_spent: Callable[[float, str], None] = lambda seconds, place: None
         """Called when a turn has waited busily for so many seconds."""
+        self.on_timer: Callable[[str], None] = lambda place: None
+        """Called with the place where the component sets a timer."""
         self.on_synced: Callable[[int, int], None] = lambda inode, size: None
         """Called with an inode, and how many bytes of it are safe."""
         self.decode = Decoder(lambda number: self._stand_ins[number])
@@ -318,18 +321,21 @@ class Channel:
         return getattr(thing, method)(*(decode.value(each) for each in args))
 
     def _begin_task(self, message: dict[str, Any]) -> None:
-        play = self._play
+        play, context = self._play, self._context(message).copy()
+        # It begins at once, as in the component's own process: what it calls next comes after that.
+        call = Begun(
+            context, self._served, self._stand_ins[message["on"]], message["method"], message["args"]
+        )
 
         async def serve() -> None:
             try:
-                value = self._served(self._stand_ins[message["on"]], message["method"], message["args"])
-                answer = {"value": self.encode(await value)}
+                answer = {"value": self.encode(await call)}
             except Exception as error:
                 answer = {"error": self._told(error)}
             if self.ended is None and self._play == play:
                 self._turn({"op": "settle", "id": message["id"], **answer})
 
-        task = asyncio.get_running_loop().create_task(serve(), context=self._context(message).copy())
+        task = asyncio.get_running_loop().create_task(serve(), context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -340,6 +346,8 @@ class Channel:
 
     def _set_timer(self, message: dict[str, Any]) -> None:
         play = self._play
+        if message["where"] is not None:
+            self.on_timer(place_of(message["where"]))
 
         def fire() -> None:
             if self.ended is None and self._play == play:

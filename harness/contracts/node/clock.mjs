@@ -28,6 +28,7 @@ export function makeClock(send, whereIsIt) {
   let spent = { milliseconds: 0, where: null }; // by waiting busily
   let random = generator(0);
   let timers = new Map();
+  let isPausing = false;
   let last = 0;
   const RealDate = Date;
 
@@ -60,6 +61,7 @@ export function makeClock(send, whereIsIt) {
     #callback;
     #milliseconds;
     #isAgain;
+    #where = isPausing ? null : whereIsIt();
     constructor(callback, milliseconds, args, isAgain) {
       if (typeof callback !== "function") throw new TypeError("The callback of a timer must be a function");
       const inItsContext = AsyncLocalStorage.snapshot();
@@ -71,7 +73,8 @@ export function makeClock(send, whereIsIt) {
     start(milliseconds = this.#milliseconds) {
       this.id = ++last;
       timers.set(this.id, this);
-      send({ do: "timer", id: this.id, milliseconds });
+      send({ do: "timer", id: this.id, milliseconds, where: this.#where });
+      this.#where = null; // told once
     }
     fire() {
       if (this.#isAgain) this.start();
@@ -158,7 +161,11 @@ export function makeClock(send, whereIsIt) {
     async pause() {
       if (this.isHurried) return;
       const milliseconds = DELAYS[Math.floor(random() * DELAYS.length)];
-      if (milliseconds > 0) await sleep(milliseconds);
+      if (milliseconds === 0) return;
+      isPausing = true; // this timer is ours
+      const pause = sleep(milliseconds);
+      isPausing = false;
+      await pause;
     },
   };
 }

@@ -11,6 +11,8 @@ class NodeError(Exception):
     """What the component has thrown: its class has the error's name, `place` says where."""
 
     place: str = ""
+    is_of_async = False
+    """Whether it stands for a promise that a method has returned, and must not."""
     is_of_undefined = False
     """Whether a property of `undefined` was asked for: something was not there."""
 
@@ -40,6 +42,7 @@ def error_of(told: dict[str, Any], place: str) -> NodeError:
     else:
         made = _named(name, NodeError)(message)
     made.place = place
+    made.is_of_async = bool(told.get("isAsync"))
     made.is_of_undefined = message.startswith(
         ("Cannot read properties of undefined", "Cannot set properties of")
     )

@@ -22,6 +22,7 @@ const FOLDER = process.argv[4]; // of the compiled component
 process.argv.length = 2;
 const MOST_VALUES = 20_000; // in one answer
 const DEEPEST = 8;
+const IS_ASYNC = Symbol("a promise where none may be");
 const OWN = Symbol("the id of a stand-in");
 
 const realSetImmediate = setImmediate;
@@ -129,6 +130,7 @@ function encodedError(error) {
     name: text("name") || "Error",
     message: text("message"),
     code: text("code"),
+    isAsync: error[IS_ASYNC] === true,
     errno: typeof error.errno === "number" ? error.errno : null,
     id: known.get(error) ?? null,
     where: whereOf(error, modules.folder),
@@ -236,7 +238,7 @@ const OPERATIONS = {
       const isPromise = typeof result?.then === "function";
       if (!isLater && isPromise && method !== "close") {
         result.then(null, () => {});
-        throw new TypeError(`\`${method}\` returned a promise: it must not be \`async\``);
+        throw Object.assign(new TypeError(`${method} returned a promise`), { [IS_ASYNC]: true });
       }
       if (!isPromise) return result;
       result.then(
