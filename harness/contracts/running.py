@@ -216,8 +216,8 @@ class _Series:
             self.result.problem = str(error)
             self.is_over = True
             return
-        except Ended as ended:
-            self._has_ended(ended)
+        except Ended as ended:  # while its module is evaluated: a server does not start with it
+            self.result.problem = f"the process ended while the module was loaded ({ended.by or ended.why})"
             self.is_over = True
             return
         try:
