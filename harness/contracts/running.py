@@ -320,11 +320,14 @@ class _Series:
         """A call of the component has waited busily: meanwhile nothing else happens."""
         if self.host is not None:
             self.host.busy_until = max(self.host.busy_until, self.host.simulator.now) + seconds
-        self.blocked(place, seconds)
+        self.blocked(place, seconds, is_asleep=False)
 
     def _has_ended(self, ended: Ended) -> None:
         """Node runs no more: nothing else is played."""
         self._hangs = True
+        if ended.why == "lacking":
+            self.result.lacking, self.result.where = "process", ended.by
+            return
         if self._stage is not None:  # what came after the calls under way is not its own
             history = self._stage.history
             cut = next((at for at, each in enumerate(history) if _is_cut_off(each)), len(history))
@@ -384,11 +387,15 @@ class _Series:
             self.ended("call_hangs", variant, stuck.where)
         self._watched.answer(self.result)
 
-    def blocked(self, place: str, seconds: float) -> None:
-        """Record that a call keeps the event loop from running, if it does so for long."""
+    def blocked(self, place: str, seconds: float, *, is_asleep: bool = True) -> None:
+        """Record that a call keeps the event loop from running, if it does so for long.
+
+        It sleeps, or it waits busily: for less than a millisecond, that is how to get a time of its own.
+        """
         if self._stage is None:
             return
-        self._slept[place] = None
+        if is_asleep:
+            self._slept[place] = None
         call, step, duty = self._last_call()
         this = self._stage.calls.made, call
         self._blocked = this, seconds + (self._blocked[1] if self._blocked[0] == this else 0.0)

@@ -262,6 +262,8 @@ class Channel:
                 self.on_synced(message["inode"], message["size"])
             case "unhandled":
                 self.on_unhandled(self._error(message["error"]))
+            case "lacking":
+                raise self._has_ended(Ended("lacking", message["what"], ""))
             case "ended":
                 raise self._has_ended(Ended("ended", message["by"], place_of(message["where"])))
         return True
