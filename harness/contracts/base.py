@@ -165,19 +165,14 @@ class Stage:
             or self._variant_in_node(error, call)
             or next((key for key, text in _ERRORS if text.search(shown)), "")
         )
+        if isinstance(error, NodeError) and any(f'"{name}"' in call for name in PROTO):
+            variant = variant or "proto"
         params = {"call": call, "error": shown, "where": where}
         missed = next((each for each in unknown if _is_missed(error, each)), None)
         if missed is not None:
             variant = "unknown_returns" if owed else "unknown"
             params |= {"unknown": self.calls.shown(missed), "owed": owed}
         self.breach(step, "call_raised", duty, variant, **params)
-
-    def _variant_in_node(self, error: BaseException, call: str) -> str:
-        """The mistake behind an error in Node, if it is a usual one."""
-        if isinstance(error, NodeError) and error.is_of_async:
-            return "async"
-        is_proto = isinstance(error, NodeError) and any(f'"{name}"' in call for name in PROTO)
-        return "proto" if is_proto else ""
 
     def hangs(
         self,

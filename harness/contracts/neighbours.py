@@ -39,8 +39,6 @@ class Store:
         """Which saves are slow."""
         self.refused: list[tuple[float, list[Message]]] = []
         """The failed saves: when, and their messages."""
-        self.errors: list[Exception] = []
-        """What they have raised."""
         self.looked_up: dict[tuple[str, str, str], list[bool]] = {}
         """For each room, user and id that `find` was asked for: whether it was there, each time."""
         self.unsaved: dict[tuple[str, int], str] = {}
@@ -117,7 +115,6 @@ class Store:
                     if number % 2
                     else StoreError("the disk is full")
                 )
-                self.errors.append(error)
                 raise error
             for message in kept:
                 self._keep(message)

@@ -184,6 +184,9 @@ class _Play:
         self._known: dict[str, _Known] = {}
         self._ever: set[str] = set()
         self._seen_ever: dict[str, float] = {}  # by user
+        self._ended: dict[
+            str, float
+        ] = {}  # when each user's last connection to be lost was, which may count, too
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
         self._was_known = False  # whether the connection of this act was known when it began
@@ -235,6 +238,8 @@ class _Play:
                 self._change("left", name, act.room, ended=here)
             case "lost":
                 self._known.pop(name, None)
+                if known is not None:
+                    self._ended[known.user] = self._now
                 self._change("lost", name, ended=[known] if known is not None else [])
             case "pass":
                 self._pass(act.seconds * self._timeout, act.room if act.looks else None)
@@ -437,7 +442,7 @@ class _Play:
     ) -> None:
         """Check `last_seen`: the last sign of life in this room, or on any of the user's connections."""
         room, user = key
-        latest = self._seen_ever.get(user, 0.0)
+        latest = max(self._seen_ever.get(user, 0.0), self._ended.get(user, 0.0))
         if key in present:
             earliest = present[key]
         else:

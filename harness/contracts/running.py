@@ -44,8 +44,6 @@ from lab.loader import INTERFACES, ComponentError
 
 CONTRACTS = ("pubsub", "sequencer", "presence", "store")
 """The components that have a contract, each in the module of this name."""
-_NO_TIMERS = ("pubsub", "presence")
-"""Those that do all of their work within a call."""
 MOST_SECONDS = 6.0
 """Seconds of processor time for all plays of a component: after that, no further plan is played."""
 REAL_SECONDS = 4.0
@@ -243,7 +241,6 @@ class _Series:
         if channel is None:
             return Component(name, where)
         channel.on_unhandled, channel.on_wrote = self._unhandled, disk.was_told
-        channel.on_timer = self._sets_timer
         channel.play(self._subject.seed, self._subject.folder)
         return NodeComponent(channel, name, where)
 
@@ -319,20 +316,18 @@ class _Series:
             channel.on_synced = lambda inode, size: host.synced.update({inode: size})
         channel.play(plan.seed, stage.folder)
 
-    def _sets_timer(self, place: str) -> None:
-        """Note a timer of a component that has no use for one."""
-        if self.result.component in _NO_TIMERS and "sets_timer" not in {key for key, _ in self.result.notes}:
-            self.result.notes.append(("sets_timer", {"where": place}))
-
     def _spent(self, seconds: float, place: str) -> None:
         """A call of the component has waited busily: meanwhile nothing else happens."""
         if self.host is not None:
             self.host.busy_until = max(self.host.busy_until, self.host.simulator.now) + seconds
-        self.blocked(place, seconds)
+        self.blocked(place, seconds, is_asleep=False)
 
     def _has_ended(self, ended: Ended) -> None:
         """Node runs no more: nothing else is played."""
         self._hangs = True
+        if ended.why == "lacking":
+            self.result.lacking, self.result.where = "process", ended.by
+            return
         if self._stage is not None:  # what came after the calls under way is not its own
             history = self._stage.history
             cut = next((at for at, each in enumerate(history) if _is_cut_off(each)), len(history))
@@ -392,11 +387,15 @@ class _Series:
             self.ended("call_hangs", variant, stuck.where)
         self._watched.answer(self.result)
 
-    def blocked(self, place: str, seconds: float) -> None:
-        """Record that a call keeps the event loop from running, if it does so for long."""
+    def blocked(self, place: str, seconds: float, *, is_asleep: bool = True) -> None:
+        """Record that a call keeps the event loop from running, if it does so for long.
+
+        It sleeps, or it waits busily: for less than a millisecond, that is how to get a time of its own.
+        """
         if self._stage is None:
             return
-        self._slept[place] = None
+        if is_asleep:
+            self._slept[place] = None
         call, step, duty = self._last_call()
         this = self._stage.calls.made, call
         self._blocked = this, seconds + (self._blocked[1] if self._blocked[0] == this else 0.0)

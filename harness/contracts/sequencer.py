@@ -498,8 +498,7 @@ class _Play:
         call = self._stage.calls.written("accept", (one.draft,))
         if one.error is not None:
             if not self._may_be_refused(one):
-                variant = "of_another" if one.error in self._store.errors else ""
-                self._stage.raised("2.1", "Sequencer.accept", call, one.error, variant)
+                self._stage.raised("2.1", "Sequencer.accept", call, one.error)
             return None
         if not isinstance(one.got, Message):
             variant = "none" if one.got is None else "no_message"

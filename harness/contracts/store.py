@@ -343,7 +343,7 @@ class _Play:
                     is_back = await self._save_all(act.saves)
                 if is_back:
                     with contextlib.suppress(Exception):
-                        self._store.close()
+                        await _closed(self._store)
                 self._is_over = True
             case "close":
                 await self._close()
@@ -665,7 +665,7 @@ class _Play:
             self._show(f"save([{room} {self._stage.calls.shown(more)}])")
             await store.save([more])
             self._show("close()")
-            store.close()
+            await _closed(store)
         except Exception as error:
             self._failed(copy, error)
             return False
@@ -674,7 +674,7 @@ class _Play:
         again = self._opened_copy(copy)
         if again is None or not await self._is_all_there(copy, again):
             return False
-        again.close()
+        await _closed(again)
         return True
 
     async def _examine_start(self, start: _Copy) -> None:
@@ -685,7 +685,7 @@ class _Play:
         store = self._opened_copy(start)
         if store is not None and await self._is_all_there(start, store):
             with contextlib.suppress(Exception):
-                store.close()
+                await _closed(store)
 
     def _is_broken(self, step: str) -> bool:
         """Whether a breach of this step was found already: one is enough."""
@@ -821,6 +821,13 @@ class _Play:
         """Check that files were created in the data folder only."""
         if found := sorted({path.name for path in home.iterdir()} | self._strays):
             self._stage.breach("4.3", "files_elsewhere", "MessageStore.__init__", files=", ".join(found[:3]))
+
+
+async def _closed(store: Any) -> None:
+    """Close it, and wait until it is if that takes time, as it may in Node."""
+    closing = store.close()
+    if asyncio.iscoroutine(closing):
+        await closing
 
 
 def _content_of(folder: Path) -> bytes:

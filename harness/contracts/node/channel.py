@@ -63,8 +63,6 @@ class Channel:
         """Called after each write: so many bytes were appended; None: another change."""
         self.on_spent: Callable[[float, str], None] = lambda seconds, place: None
         """Called when a turn has waited busily for so many seconds."""
-        self.on_timer: Callable[[str], None] = lambda place: None
-        """Called with the place where the component sets a timer."""
         self.on_synced: Callable[[int, int], None] = lambda inode, size: None
         """Called with an inode, and how many bytes of it are safe."""
         self.decode = Decoder(lambda number: self._stand_ins[number])
@@ -265,6 +263,8 @@ class Channel:
                 self.on_synced(message["inode"], message["size"])
             case "unhandled":
                 self.on_unhandled(self._error(message["error"]))
+            case "lacking":
+                raise self._has_ended(Ended("lacking", message["what"], ""))
             case "ended":
                 raise self._has_ended(Ended("ended", message["by"], place_of(message["where"])))
         return True
@@ -346,8 +346,6 @@ class Channel:
 
     def _set_timer(self, message: dict[str, Any]) -> None:
         play = self._play
-        if message["where"] is not None:
-            self.on_timer(place_of(message["where"]))
 
         def fire() -> None:
             if self.ended is None and self._play == play:

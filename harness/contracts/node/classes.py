@@ -186,9 +186,9 @@ class NodeMessageStore(_Component):
         """See `lab.interfaces`."""
         return await self._later("find", [room, user, id], "message")
 
-    def close(self) -> None:
-        """See `lab.interfaces`. If it returns a promise, that is fulfilled when this returns."""
-        self._now("close", [])
+    async def close(self) -> None:
+        """See `lab.interfaces`; in Node it may return a promise."""
+        await self._later("close", [])
 
 
 CLASSES: dict[str, type[_Component]] = {

@@ -11,8 +11,6 @@ class NodeError(Exception):
     """What the component has thrown: its class has the error's name, `place` says where."""
 
     place: str = ""
-    is_of_async = False
-    """Whether it stands for a promise that a method has returned, and must not."""
     is_of_undefined = False
     """Whether a property of `undefined` was asked for: something was not there."""
 
@@ -25,7 +23,7 @@ class NodeSystemError(NodeError, OSError):
 
 
 class Ended(BaseException):
-    """The process runs no more: `why` is `ended`, `memory` or `busy`; `by` what ended it, `place` where."""
+    """The process runs no more: `why` is `ended`, `memory`, `busy` or `lacking`; `by` what ended it, `place` where."""
 
     def __init__(self, why: str, by: str, place: str) -> None:
         super().__init__(why, by, place)
@@ -42,7 +40,6 @@ def error_of(told: dict[str, Any], place: str) -> NodeError:
     else:
         made = _named(name, NodeError)(message)
     made.place = place
-    made.is_of_async = bool(told.get("isAsync"))
     made.is_of_undefined = message.startswith(
         ("Cannot read properties of undefined", "Cannot set properties of")
     )

@@ -4,9 +4,13 @@
 // file, writes, and closes it) is done in the same steps here, and Python may look at the folder after each.
 // Functions that wait let others run between two steps, as Node's own do.
 
+import { EventEmitter } from "node:events";
 import real from "node:fs";
 import path from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const CHUNK = 512 * 1024; // bytes of a file that Node writes at once
 const { constants } = real;
@@ -17,9 +21,9 @@ const CHANGES = ["copyFile", "cp", "ftruncate", "link", "mkdir", "mkdtemp", "ren
 /** What only reads, or changes nothing that is looked at. */
 const READS = [
   ...["access", "chmod", "chown", "close", "fchmod", "fchown", "fstat", "futimes", "lchown", "lstat", "lutimes"],
-  ...["opendir", "read", "readFile", "readdir", "readlink", "readv", "realpath", "stat", "statfs", "utimes"],
+  ...["opendir", "readFile", "readdir", "readlink", "readv", "realpath", "stat", "statfs", "utimes"],
 ];
-const OF_A_HANDLE = ["truncate", "stat", "chmod", "chown", "utimes", "readv", "read"];
+const READ_AT_ONCE = 16 * 1024; // bytes that `read` makes room for if it is given no buffer
 
 /**
  * The two modules. `later` waits as long as a system call takes; `wrote(path, start, size)` is called after each
@@ -55,7 +59,9 @@ export function makeFiles({ later, wrote, synced }) {
     if (file === undefined || !isWatched(file)) return real.writeSync(descriptor, data, ...rest);
     const before = real.fstatSync(descriptor).size;
     const size = real.writeSync(descriptor, data, ...rest);
-    const isAppended = real.fstatSync(descriptor).size === before + size;
+    const after = real.fstatSync(descriptor);
+    const isThere = real.statSync(file, { throwIfNoEntry: false })?.ino === after.ino; // it may be removed
+    const isAppended = isThere && after.size === before + size;
     tell(file, isAppended ? before : 0, isAppended && size > 0 ? size : null);
     return size;
   }
@@ -67,20 +73,32 @@ export function makeFiles({ later, wrote, synced }) {
   }
 
   function close(descriptor) {
-    names.delete(descriptor);
     real.closeSync(descriptor);
+    names.delete(descriptor);
+  }
+
+  function read(descriptor, { buffer, offset, length, position }) {
+    return real.readSync(descriptor, buffer, offset, length, position);
+  }
+
+  /** Open files stay the same ones under another name. */
+  function renamed(from, to) {
+    for (const [descriptor, file] of names) {
+      if (file === from || file.startsWith(from + path.sep)) names.set(descriptor, to + file.slice(from.length));
+    }
   }
 
   // --- functions of several steps, as generators: between two of them others may run ----------------
 
   function* writingFile(file, data, options, flag) {
-    const { encoding, mode, flag: asked, flush } = optionsOf(options);
+    const { encoding, mode, flag: asked, flush, signal } = optionsOf(options);
     const isOpen = typeof file === "number";
     const descriptor = isOpen ? file : open(file, asked ?? flag, mode);
     yield;
     try {
       const bytes = typeof data === "string" ? Buffer.from(data, encoding ?? "utf8") : viewOf(data);
       for (let at = 0; at < bytes.length; ) {
+        stopIfAborted(signal);
         at += write(descriptor, bytes, at, Math.min(CHUNK, bytes.length - at));
         yield;
       }
@@ -88,6 +106,11 @@ export function makeFiles({ later, wrote, synced }) {
     } finally {
       if (!isOpen) close(descriptor);
     }
+  }
+
+  function* readingFile(file, options) {
+    stopIfAborted(optionsOf(options).signal);
+    return real.readFileSync(file, options);
   }
 
   const writeFile = (file, data, options) => writingFile(file, data, options, "w");
@@ -108,6 +131,7 @@ export function makeFiles({ later, wrote, synced }) {
     return (...args) => {
       const result = synchronous(...args);
       const named = typeof args[0] === "number" ? names.get(args[0]) : absolute(args.length > 1 && name !== "truncate" && typeof args[1] === "string" ? args[1] : args[0]);
+      if (name === "rename") renamed(absolute(args[0]), named);
       if (named !== undefined && name !== "mkdir") tell(named);
       return result;
     };
@@ -119,6 +143,8 @@ export function makeFiles({ later, wrote, synced }) {
     close: (descriptor) => once(() => close(descriptor)),
     fsync: (descriptor) => once(() => sync(descriptor)),
     fdatasync: (descriptor) => once(() => sync(descriptor)),
+    read: (descriptor, ...args) => once(() => read(descriptor, readArguments(args))),
+    readFile: readingFile,
     writev: writevSteps,
     writeFile,
     appendFile,
@@ -152,97 +178,174 @@ export function makeFiles({ later, wrote, synced }) {
   for (const [name, begin] of Object.entries(steps)) {
     fs[`${name}Sync`] = (...args) => atOnce(begin(...args));
     fs[name] = (...args) => {
-      const callback = args.pop();
-      if (typeof callback !== "function") throw new TypeError('The "cb" argument must be of type function');
+      const callback = name === "close" ? (args.splice(1)[0] ?? throwIt) : args.pop();
+      if (typeof callback !== "function") throw noCallback(callback);
+      if (name === "read") args.splice(1, Infinity, readArguments(args.slice(1)));
       // What the callback throws is nobody's promise: it ends a process, as it does in Node.
       const then = (...results) => process.nextTick(() => callback(...results));
       waiting(begin(...args)).then((result) => then(...answerOf(name, result, args)), (error) => then(error));
     };
-    if (name in promises) promises[name] = async (...args) => waiting(begin(...args));
+    // A handle stands for its descriptor where a path is expected.
+    if (name in promises) promises[name] = async (file, ...rest) => (file instanceof FileHandle ? file[USE](begin, ...rest) : waiting(begin(file, ...rest)));
   }
+  for (const [name, bytes, buffer] of [["read", "bytesRead", "buffer"], ["write", "bytesWritten", "buffer"], ["readv", "bytesRead", "buffers"], ["writev", "bytesWritten", "buffers"]]) {
+    const asOne = (...args) => new Promise((resolve, reject) => {
+      fs[name](...args, (error, count, thing) => (error ? reject(error) : resolve({ [bytes]: count, [buffer]: thing })));
+    });
+    Object.defineProperty(fs[name], promisify.custom, { value: asOne });
+  }
+  Object.defineProperty(fs.exists, promisify.custom, { value: (file) => waiting(steps.exists(file)) });
   fs.realpathSync.native = real.realpathSync.native;
+  fs.realpath.native = fs.realpath;
 
   // --- handles and streams ----------------------------------------------------------------------------
 
-  class FileHandle {
+  const USE = Symbol("use");
+
+  class FileHandle extends EventEmitter {
+    #descriptor;
+    #users = 1; // one until it is closed, and all that is under way
+    #closing = null;
+
     constructor(descriptor) {
-      this.fd = descriptor;
+      super();
+      this.#descriptor = descriptor;
+    }
+    get fd() {
+      return this.#descriptor;
+    }
+    async [USE](begin, ...args) {
+      if (this.#descriptor === -1) throw Object.assign(new Error("file closed"), { code: "EBADF", syscall: begin.name });
+      this.#users++;
+      try {
+        return await waiting(begin(this.#descriptor, ...args));
+      } finally {
+        this.#left();
+      }
+    }
+    #left() {
+      if (--this.#users > 0) return;
+      const descriptor = this.#descriptor;
+      this.#descriptor = -1;
+      waiting(steps.close(descriptor)).then(...this.#closing);
+    }
+    close() {
+      if (this.#descriptor === -1) return Promise.resolve();
+      if (this.#closing === null) {
+        let settle;
+        const closed = new Promise((...both) => (settle = both));
+        this.#closing = Object.assign(settle, { closed });
+        this.emit("close");
+        this.#left();
+      }
+      return this.#closing.closed;
     }
     async write(data, ...rest) {
-      const bytesWritten = await waiting(once(() => write(this.fd, data, ...rest)));
-      return { bytesWritten, buffer: data };
+      return { bytesWritten: await this[USE](steps.write, data, ...rest), buffer: data };
     }
     async writev(buffers, position) {
-      return { bytesWritten: await waiting(writevSteps(this.fd, buffers, position)), buffers };
-    }
-    writeFile(data, options) {
-      return waiting(writeFile(this.fd, data, options));
-    }
-    appendFile(data, options) {
-      return waiting(writeFile(this.fd, data, options));
-    }
-    readFile(options) {
-      return waiting(once(() => real.readFileSync(this.fd, options)));
+      return { bytesWritten: await this[USE](steps.writev, buffers, position), buffers };
     }
     async read(...args) {
-      const [first, ...rest] = args;
-      const isBuffer = ArrayBuffer.isView(first);
-      const options = isBuffer ? (typeof rest[0] === "object" ? (rest[0] ?? {}) : { offset: rest[0], length: rest[1], position: rest[2] }) : (first ?? {});
-      const buffer = isBuffer ? first : (options.buffer ?? Buffer.alloc(16_384));
-      const { offset = 0, length = buffer.byteLength - offset, position = null } = options;
-      const bytesRead = await waiting(once(() => real.readSync(this.fd, buffer, offset ?? 0, length ?? buffer.byteLength, position ?? null)));
-      return { bytesRead, buffer };
+      const given = readArguments(args);
+      return { bytesRead: await this[USE](steps.read, given), buffer: given.buffer };
     }
-    async *readLines(options) {
-      yield* (await this.readFile({ encoding: "utf8", ...options })).split(/\r?\n/).filter((line, at, all) => at < all.length - 1 || line !== "");
+    async readv(buffers, position) {
+      return { bytesRead: await this[USE](steps.readv, buffers, position), buffers };
+    }
+    writeFile(data, options) {
+      return isSeries(data) ? promises.writeFile(this, data, options) : this[USE](steps.writeFile, data, options);
+    }
+    appendFile(data, options) {
+      return this.writeFile(data, options);
+    }
+    readFile(options) {
+      return this[USE](steps.readFile, options);
     }
     sync() {
-      return waiting(once(() => sync(this.fd)));
+      return this[USE](steps.fsync);
     }
     datasync() {
-      return this.sync();
+      return this[USE](steps.fdatasync);
     }
-    async close() {
-      const descriptor = this.fd;
-      if (descriptor === -1) return;
-      this.fd = -1;
-      await waiting(once(() => close(descriptor)));
+    truncate(size = 0) {
+      return this[USE](steps.ftruncate, Math.max(0, size));
+    }
+    stat(options) {
+      return this[USE](steps.fstat, options);
+    }
+    chmod(mode) {
+      return this[USE](steps.fchmod, mode);
+    }
+    chown(user, group) {
+      return this[USE](steps.fchown, user, group);
+    }
+    utimes(accessed, modified) {
+      return this[USE](steps.futimes, accessed, modified);
+    }
+    readLines(options) {
+      return createInterface({ input: this.createReadStream(options), crlfDelay: Infinity });
+    }
+    readableWebStream() {
+      return Readable.toWeb(this.createReadStream({ autoClose: false }));
     }
     createReadStream(options) {
-      return fs.createReadStream("", { ...optionsOf(options), fd: this.fd });
+      return fs.createReadStream("", { ...optionsOf(options), fd: this });
     }
     createWriteStream(options) {
-      return fs.createWriteStream("", { ...optionsOf(options), fd: this.fd });
+      return fs.createWriteStream("", { ...optionsOf(options), fd: this });
     }
     [Symbol.asyncDispose ?? Symbol("asyncDispose")]() {
       return this.close();
     }
   }
-  for (const name of OF_A_HANDLE) {
-    if (name === "read") continue;
-    const begin = steps[`f${name}`] ?? steps[name];
-    FileHandle.prototype[name] ??= function (...args) {
-      return waiting(begin(this.fd, ...args));
+
+  /** What is made piece by piece: `writeFile` takes that, too. */
+  for (const [name, flag] of [["writeFile", "w"], ["appendFile", "a"]]) {
+    const whole = promises[name];
+    promises[name] = async (file, data, options) => {
+      if (!isSeries(data)) return whole(file, data, options);
+      const { encoding, flag: asked, flush, mode } = optionsOf(options);
+      const handle = file instanceof FileHandle ? file : await promises.open(file, asked ?? flag, mode);
+      try {
+        for await (const piece of data) await handle.appendFile(piece, { encoding });
+        if (flush) await handle.sync();
+      } finally {
+        if (handle !== file) await handle.close();
+      }
     };
   }
-
   promises.open = async (...args) => new FileHandle(await waiting(steps.open(...args)));
-  // A handle stands for its descriptor where a path is expected.
-  for (const name of ["writeFile", "appendFile", "readFile"]) {
-    const begin = steps[name];
-    promises[name] = async (file, ...rest) => waiting(begin(file instanceof FileHandle ? file.fd : file, ...rest));
-  }
   const own = Object.fromEntries(["open", "read", "write", "writev", "close", "fsync"].map((name) => [name, (...args) => fs[name](...args)]));
-  fs.createWriteStream = (file, options) => real.createWriteStream(file, { ...optionsOf(options), fs: own });
-  fs.createReadStream = (file, options) => real.createReadStream(file, { ...optionsOf(options), fs: own });
+  /** A stream's functions; if it is given a handle, that is closed. */
+  function streamed(options) {
+    const { fd, ...rest } = optionsOf(options);
+    if (!(fd instanceof FileHandle)) return { ...rest, ...(fd === undefined ? {} : { fd }), fs: rest.fs ?? own };
+    const close = (_, then) => fd.close().then(() => then(null), then);
+    return { ...rest, fd: fd.fd, fs: { ...own, close } };
+  }
+  fs.createWriteStream = (file, options) => real.createWriteStream(file, streamed(options));
+  fs.createReadStream = (file, options) => real.createReadStream(file, streamed(options));
+  for (const name of ["WriteStream", "ReadStream"]) {
+    const make = (_, args) => fs[`create${name}`](...args);
+    fs[name] = new Proxy(real[name], { apply: (kind, _, args) => make(kind, args), construct: make });
+  }
   fs.promises = promises;
 
   return {
     fs,
     promises,
+    /** From now on, what happens in this folder is told; whatever is still open is closed. */
     watch(folder) {
       root = folder;
-      names.clear();
+      for (const descriptor of [...names.keys()]) {
+        names.delete(descriptor);
+        try {
+          real.closeSync(descriptor);
+        } catch {
+          // It was closed by others.
+        }
+      }
     },
   };
 }
@@ -251,13 +354,44 @@ function optionsOf(options) {
   return typeof options === "string" ? { encoding: options } : (options ?? {});
 }
 
+/** What `read` is given after a descriptor, in one of its forms. */
+function readArguments([first, second, ...rest]) {
+  const isBuffer = ArrayBuffer.isView(first);
+  const inOptions = isBuffer ? (typeof second === "object" ? second : null) : first;
+  const { buffer = isBuffer ? first : Buffer.alloc(READ_AT_ONCE), ...given } = inOptions ?? {
+    ...(isBuffer ? { offset: second, length: rest[0], position: rest[1] } : {}),
+  };
+  const offset = given.offset ?? 0;
+  return { buffer, offset, length: given.length ?? buffer.byteLength - offset, position: given.position ?? null };
+}
+
+function isSeries(data) {
+  return typeof data === "object" && !ArrayBuffer.isView(data) && (Symbol.asyncIterator in data || Symbol.iterator in data);
+}
+
 function viewOf(data) {
   return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data);
+}
+
+function stopIfAborted(signal) {
+  if (!signal?.aborted) return;
+  const error = new Error("The operation was aborted", { cause: signal.reason });
+  throw Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });
+}
+
+function throwIt(error) {
+  if (error) throw error;
+}
+
+function noCallback(got) {
+  const error = new TypeError(`The "cb" argument must be of type function. Received ${got === undefined ? "undefined" : typeof got}`);
+  return Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
 }
 
 /** What a callback is given after the error. */
 function answerOf(name, result, args) {
   if (name === "exists") return [result];
-  if (name === "read" || name === "write" || name === "readv" || name === "writev") return [null, result, args[1]];
-  return [null, result];
+  if (name === "read") return [null, result, args[1].buffer];
+  if (name === "write" || name === "readv" || name === "writev") return [null, result, args[1]];
+  return result === undefined ? [null] : [null, result];
 }

@@ -22,10 +22,10 @@ const FOLDER = process.argv[4]; // of the compiled component
 process.argv.length = 2;
 const MOST_VALUES = 20_000; // in one answer
 const DEEPEST = 8;
-const IS_ASYNC = Symbol("a promise where none may be");
 const OWN = Symbol("the id of a stand-in");
 
 const realSetImmediate = setImmediate;
+const realSetInterval = setInterval;
 const { readSync, writeSync } = fs; // as they are before a component can change them
 const callers = new AsyncLocalStorage(); // on behalf of which call of Python's something happens
 
@@ -130,7 +130,6 @@ function encodedError(error) {
     name: text("name") || "Error",
     message: text("message"),
     code: text("code"),
-    isAsync: error[IS_ASYNC] === true,
     errno: typeof error.errno === "number" ? error.errno : null,
     id: known.get(error) ?? null,
     where: whereOf(error, modules.folder),
@@ -210,7 +209,7 @@ let instances = new Map();
 let arrays = [];
 
 const OPERATIONS = {
-  // A play begins: whatever was under way is forgotten.
+  /** A play begins: whatever was under way is forgotten. */
   play({ seed, root, now }) {
     [standIns, waiting, instances, arrays, numbers] = [new Map(), new Map(), new Map(), [], 0];
     clock.reset(seed, now);
@@ -233,12 +232,11 @@ const OPERATIONS = {
   call({ id, on, method, args, isLater }) {
     attempt(id, () => {
       const instance = instances.get(on);
-      clock.isHurried = method === "close"; // nobody waits for that one, so nothing in it may take time
       const result = callers.run(id, () => instance[method](...decoded(args)));
       const isPromise = typeof result?.then === "function";
-      if (!isLater && isPromise && method !== "close") {
+      if (!isLater && isPromise) {
         result.then(null, () => {});
-        throw Object.assign(new TypeError(`${method} returned a promise`), { [IS_ASYNC]: true });
+        throw new TypeError(`\`${method}\` returned a promise: it must not be \`async\``);
       }
       if (!isPromise) return result;
       result.then(
@@ -262,7 +260,7 @@ const OPERATIONS = {
     }
   },
   array({ id, array, isCleared }) {
-    if (isCleared) arrays[array].length = 0;
+    if (isCleared && !Object.isFrozen(arrays[array])) arrays[array].length = 0;
     count = 0;
     send({ do: "result", id, value: encoded(arrays[array]) });
   },
@@ -284,17 +282,35 @@ function perform(message) {
 
 // --- turns ----------------------------------------------------------------------------------------
 
-const PATIENCE = 2000; // milliseconds for what is not simulated, such as a look-up of a host's name
+const PATIENCE = 2000; // milliseconds that such a turn may last
+let rounds = 0;
+let [user, system] = [0, 0];
+let isIdle = true; // before the first turn
 
-async function settled() {
-  const turn = () => new Promise((resolve) => realSetImmediate(resolve));
-  await turn();
-  await turn();
-  for (const began = Date.real(); isAtWork() && Date.real() < began + PATIENCE; ) await turn();
+/** A turn has ended: nothing is left to do. The next one begins. */
+function nextTurn() {
+  if (!isIdle) {
+    if (++rounds % 20 === 0) ({ user, system } = process.cpuUsage());
+    send({ do: "idle", cpu: (user + system) / 1e6, spent: clock.spent() });
+  }
+  isIdle = false;
+  realSetImmediate(nothing); // so that there is something to do
+  perform(receive());
 }
 
-function isAtWork() {
-  return process.getActiveResourcesInfo().some((each) => each.endsWith("Req") || each.startsWith("FSReq"));
+function nothing() {}
+
+/** A turn that goes on although nothing happens waits for something outside: a thread, a program, a connection. */
+function watchForOthers() {
+  let seen = -1;
+  realSetInterval(() => {
+    if (seen === rounds) {
+      const open = process.getActiveResourcesInfo().filter((each) => !/Immediate|Timeout|TTY|Pipe/.test(each));
+      send({ do: "lacking", what: modules.beyond.values().next().value ?? open[0] ?? "Node" });
+      flush();
+    }
+    seen = rounds;
+  }, PATIENCE).unref();
 }
 
 const clock = makeClock(send, () => whereOf(new Error(), modules.folder));
@@ -323,12 +339,6 @@ turns[0] = 1;
 new Worker(new URL("watch.mjs", import.meta.url), { workerData: { turns, folder: FOLDER }, execArgv: [] }).unref();
 
 seal();
-let rounds = 0;
-let [user, system] = [0, 0];
-for (;;) {
-  const message = receive();
-  await perform(message);
-  await settled();
-  if (++rounds % 20 === 0) ({ user, system } = process.cpuUsage());
-  send({ do: "idle", cpu: (user + system) / 1e6, spent: clock.spent() });
-}
+// Node tells when nothing is left to do, be it in threads of its own (compression, names of hosts).
+process.on("beforeExit", nextTurn);
+watchForOthers();

@@ -5,8 +5,12 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import vm from "node:vm";
 
+/** What reaches beyond this process and its files. */
+const BEYOND = ["child_process", "cluster", "dgram", "http", "http2", "https", "net", "tls", "worker_threads"];
+
 export class Modules {
   folder = "";
+  beyond = new Set(); // of these, the modules that were imported
   #replaced;
   #loaded = [];
   #sources = new Map();
@@ -69,6 +73,7 @@ export class Modules {
   async #resolved(name, from, made) {
     if (name.startsWith(".")) return this.#module(path.resolve(path.dirname(from), name), made);
     const full = name.startsWith("node:") ? name : `node:${name}`;
+    if (BEYOND.includes(full.slice("node:".length))) this.beyond.add(full);
     const known = made.get(full);
     if (known) return known;
     const namespace = this.#replaced.get(full) ?? (await import(name));
