@@ -73,6 +73,39 @@ def lost(index: HistoryIndex, room: str) -> list[Anomaly]:
     return _lost_to_all_first(found)
 
 
+def before_leaving(index: HistoryIndex, room: str) -> list[Anomaly]:
+    """Own messages that a member never received which it had sent before its `leave`, without a pause.
+
+    The frames of a connection are handled in their order: it was a member when they were published.
+    """
+    refused = _refused_tags(index)
+    anywhere = {heard.said.tag for heard in index.in_room(room) if heard.said}
+    for membership in index.members(room):
+        left = _left(index, membership.conn, room)
+        if membership.end != "leave" or not left or not undisturbed(index, membership):
+            continue
+        own = [
+            said
+            for said in index.said_in(room)
+            if said.conn == membership.conn and membership.asked <= said.at <= membership.stop
+        ]
+        got = {h.said.tag for h in index.in_room(room) if h.said and h.conn == membership.conn}
+        missing = [said for said in own if said.tag in anywhere - got and said.tag not in refused]
+        if missing:
+            params = {
+                "who": membership.client,
+                "room": room,
+                "count": len(missing),
+                "of": len(own),
+                "content": excerpt(missing[0].content),
+            }
+            first = next(h for h in index.in_room(room) if h.said and h.said.tag == missing[0].tag)
+            evidence: list[Event] = [*missing[0].sent[:1], first.event, left[-1]]
+            evidence.sort(key=lambda event: event.at)
+            return [Anomaly("lost", params, evidence, "before_leave")]
+    return []
+
+
 def _lost_to_all(index: HistoryIndex, first: Said, params: dict[str, Any]) -> Anomaly:
     """A message that nobody received: its id was another's, or the room has stopped, or neither is known."""
     before, later = _heard_around(index, first)

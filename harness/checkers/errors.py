@@ -17,13 +17,17 @@ from lab.protocol import ErrorCode
 
 BINARY = "binary"
 """The rule that a JSON object in a binary frame breaks."""
+AFTER_LEAVE = "after_leave"
+"""The rule that a message breaks whose sender has just left the room."""
+LARGE = "frame_large"
+"""The rule that a frame of more than MAX_FRAME breaks."""
 
 
 def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
     """Bad frames, sent between two moments, that got no `error`, or for which the sender was disconnected.
 
     After each bad frame its sender waits until the server has handled it, before it sends the next. A
-    binary frame may be obeyed, or end the connection with 1003.
+    binary frame may be obeyed, or end the connection with 1003; too large a one may end it in any way.
     """
     found: list[Anomaly] = []
     silent: list[Sent] = []
@@ -41,6 +45,8 @@ def unanswered(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             continue  # no frame was answered any more
         if closed is not None and cut and sent.bad == BINARY and closed.code == 1003:
             continue
+        if cut and sent.bad == LARGE:
+            continue  # with 1009, which is lost where the rest of the frame is not read
         if closed is not None and cut and not (answered and closed.code == 1009):
             params = {"who": sent.client, "what": sent.bad, "code": closed.code}
             found.append(Anomaly("dropped_connection", params, [sent, closed], "bad_frame"))
@@ -156,7 +162,7 @@ def obeyed(index: HistoryIndex) -> list[Anomaly]:
         sent = index.bad.get(tag_in(heard.message.content) or heard.message.content)
         if heard.said is None and sent is not None and is_due(index, sent):
             params = {"who": heard.client, "sender": sent.client, "what": sent.bad}
-            variant = "" if heard.live else "stored"
+            variant = "stored" if not heard.live else AFTER_LEAVE if sent.bad == AFTER_LEAVE else ""
             found.setdefault(str(sent.bad), Anomaly("obeyed_bad_frame", params, [sent, heard.event], variant))
     return list(found.values())[:2]
 

@@ -48,7 +48,7 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
             how = "replay" if 2 * params.get("messages", 0) > params.get("events", 0) else ""
             found.append(Anomaly("flooding", params, [event], how))
         elif event.what == "hung":
-            found.append(Anomaly("server_hung", params, [*_sent_before(index, event.at), event]))
+            found.append(_hung(index, event, params))
         elif event.what == "blocked":
             found.append(Anomaly("server_blocked", params, [event], "" if params["output"] else "somewhere"))
         elif event.what == "slow":
@@ -74,6 +74,17 @@ def _died(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Anomaly
         more = {"who": last[-1].client, "what": last[-1].bad}
         return Anomaly("server_died", params | more, [last[-1], event], "bad_frame")
     return Anomaly("server_died", params, [*last, event], how)
+
+
+def _hung(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Anomaly:
+    """A server that answers nobody any more, with the last frame that it was sent; was that one invalid?"""
+    sent = [
+        s for s in index.sent if s.at <= event.at and not is_fence(s) and s.frame != {"type": "heartbeat"}
+    ]
+    if sent and sent[-1].bad:
+        more = {"who": sent[-1].client, "what": sent[-1].bad}
+        return Anomaly("server_hung", params | more, [sent[-1], event], "bad_frame")
+    return Anomaly("server_hung", params, [*sent[-1:], event])
 
 
 def _sent_before(index: HistoryIndex, at: float, conn: int | None = None) -> list[Sent]:

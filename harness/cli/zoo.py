@@ -12,6 +12,7 @@ import click
 from harness.cli import options
 from harness.cli.usage import told
 from harness.judged.targets import BadTarget, check_simulated, reference
+from harness.judged.typescript import check_ready
 from harness.texts.console import echo
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ _LIVE_JOBS = 3
 @options.jobs("How many to play at once.")
 @options.seed("Which plans to play.", default=_SEED)
 @click.option("--list", "only_list", is_flag=True, help="Play nothing; describe the defect of each animal.")
-@click.option("--source", is_flag=True, help="Play nothing; print the source code of the named animals.")
+@click.option(
+    "--source",
+    is_flag=True,
+    help="Play nothing; print the source code of the named animals, of those in TypeScript the difference.",
+)
 def zoo(
     names: tuple[str, ...],
     world: str,
@@ -48,7 +53,8 @@ def zoo(
 ) -> int:
     """Play servers that are broken on purpose, and check whether each is caught by its own anomaly.
 
-    Without a NAME all of them are played, and also the correct servers, which must pass everything.
+    Without a NAME all of them are played, and also the correct servers, which must pass everything. Those in
+    TypeScript are played live only, and left out where Node or its packages are not installed.
     Exit codes: 0 all results are as expected, 1 some are not, 2 a step was left open.
     """
     chosen = _chosen(names)
@@ -66,7 +72,8 @@ def zoo(
     from harness.zoo.matrix import plan
     from harness.zoo.show import play_and_show
 
-    plays = plan(chosen, worlds, everything=everything, right=not names)
+    possible = _possible(chosen, worlds, are_named=bool(names))
+    plays = plan(possible, worlds, everything=everything, right=not names)
     default = _LIVE_JOBS if "live" in worlds else os.cpu_count() or 1
     return play_and_show(plays, jobs or default, seed)
 
@@ -81,6 +88,23 @@ def _chosen(names: Sequence[str]) -> list[Animal]:
             hint = f"did you mean {', '.join(near)}?" if near else "--list names them all"
             raise click.UsageError(f"there is no animal {name!r}; {hint}")
     return [ANIMALS[name] for name in names] or list(ANIMALS.values())
+
+
+def _possible(animals: list[Animal], worlds: list[str], *, are_named: bool) -> list[Animal]:
+    """Those that can be played here: without Node, those in TypeScript are left out.
+
+    Raises click.UsageError if they were named.
+    """
+    in_typescript = [each for each in animals if each.file and "live" in worlds]
+    try:
+        if in_typescript:
+            check_ready()
+    except BadTarget as error:
+        if are_named:
+            raise told(error) from error
+        echo(f"Left out are {len(in_typescript)} animals in TypeScript. {error}", err=True)
+        return [each for each in animals if not each.file]
+    return animals
 
 
 def _check_worlds(named: Sequence[Animal], worlds: Sequence[str]) -> None:

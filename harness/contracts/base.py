@@ -42,9 +42,11 @@ NEVER_REALLY = 15.0
 """The same, in seconds of real time."""
 
 
+PROMISE, OF_ANOTHER = "promise", "of_another"
 _ERRORS = (
     ("changed", re.compile("changed size during iteration|mutated during iteration")),
     ("plain_with", re.compile("'Lock' object does not support the context manager protocol")),
+    (PROMISE, re.compile("returned a promise: it must not be `async`$")),
 )
 """Exceptions that have one usual reason, by their texts: the variant that tells it."""
 
@@ -160,14 +162,14 @@ class Stage:
         where = error.place if isinstance(error, NodeError) else ""
         if self.pid == getpid():
             where = raised_where(error)
-        variant = (
-            variant
-            or self._variant_in_node(error, call)
-            or next((key for key, text in _ERRORS if text.search(shown)), "")
-        )
+        where = "" if variant == OF_ANOTHER else where  # it was raised in what we have given
+        variant = variant or next((key for key, text in _ERRORS if text.search(shown)), "")
         if isinstance(error, NodeError) and any(f'"{name}"' in call for name in PROTO):
             variant = variant or "proto"
         params = {"call": call, "error": shown, "where": where}
+        if variant == PROMISE:  # nothing was thrown: it is what was returned
+            self.breach(step, "wrong_answer", duty, variant, call=call)
+            return
         missed = next((each for each in unknown if _is_missed(error, each)), None)
         if missed is not None:
             variant = "unknown_returns" if owed else "unknown"

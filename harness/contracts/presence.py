@@ -7,6 +7,7 @@ at the very moment of a timeout. So no connection is ever silent for exactly the
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ STEPS = {
     **dict.fromkeys(("seen", "sweep", "is_connected"), "3.4"),
 }
 """The step that each method's result belongs to."""
+_GLUE = ("-", ".", "_")
+"""What may stand between a room and a user in a key, though both may have it in them."""
 SIZES = range(1, 17)
 PLAYS = 40
 
@@ -161,7 +164,9 @@ def less(act: Act) -> list[Act]:
 
 async def play(plan: Plan, stage: Stage) -> None:
     """Make all calls, and compare their results with the model."""
-    _Play(plan, stage).all()
+    one = _Play(plan, stage)
+    one.all()
+    await one.stays()
 
 
 class _Known(Struct):
@@ -209,6 +214,14 @@ class _Play:
             self._one(act)
             if self._is_over:
                 return
+
+    async def stays(self) -> None:
+        """Wait, in which time nothing is called: then nothing has changed. It has no timer."""
+        if self._is_over or self._manager is None or self._stage.host is None or self._stage.breaches:
+            return
+        await asyncio.sleep(2 * self._timeout)
+        for name in sorted(self._known):
+            self._is_connected(name, "timer")
 
     def _one(self, act: Act) -> None:
         name, known = act.connection, self._known.get(act.connection)
@@ -351,7 +364,8 @@ class _Play:
         told = Counter((change.room, change.presence.user) for change in got)
         for key in present.keys() - shown.keys():
             if not told[key]:
-                self._wrong_change(method, "no_online", call, key, got)
+                alike = self._alike(key)
+                self._wrong_change(method, "no_online_alike" if alike else "no_online", call, key, got, alike)
         for key in shown.keys() - present.keys():
             if not told[key]:
                 is_kept = method == "sweep" and self._is_kept(key[1])
@@ -398,9 +412,16 @@ class _Play:
             self._last_seen(STEPS[method], method, call, change.presence, key, present, ended)
 
     def _wrong_change(
-        self, method: str, variant: str, call: str, key: tuple[str, str], got: list[Change]
+        self,
+        method: str,
+        variant: str,
+        call: str,
+        key: tuple[str, str],
+        got: list[Change],
+        alike: tuple[str, str] | None = None,
     ) -> None:
         room, user = key
+        other = {"other_room": alike[0], "other_user": alike[1]} if alike else {}
         self._stage.breach(
             STEPS[method],
             "wrong_change",
@@ -410,8 +431,14 @@ class _Play:
             user=user,
             room=room,
             got=self._stage.calls.shown(got),
+            **other,
         )
         self._is_over = self._is_over or self._has_wrong_state()
+
+    def _alike(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        """Another room and user present, that give the same text if they are joined by some character."""
+        others = (each for each in self._present() if each != key)
+        return next((each for each in others for glue in _GLUE if glue.join(each) == glue.join(key)), None)
 
     def _has_wrong_state(self) -> bool:
         """Whether the component's state differs from the model: later mistakes may only follow from that.
@@ -512,12 +539,12 @@ class _Play:
         """Whether the last change must have the same status: `away` is only listed if a sweep returned it."""
         return each.status == Status.ONLINE or each.user not in self._touched
 
-    def _is_connected(self, name: str) -> None:
+    def _is_connected(self, name: str, why: str = "not_connected") -> None:
         call, owed = self._written("is_connected", (name,), at=False), name in self._known
         got = self._call("is_connected", (name,), call)
         if not self._is_over and bool(got) != owed:
             shown = {"call": call, "got": self._stage.calls.shown(got), "owed": str(owed)}
-            variant = "connected" if got else "not_connected"
+            variant = "connected" if got else why
             if got and name in self._forgotten:
                 seen, user = self._forgotten[name], self._user(name)
                 later = [n for n, known in self._known.items() if self._user(n) == user and known.seen > seen]

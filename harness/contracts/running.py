@@ -241,6 +241,7 @@ class _Series:
         if channel is None:
             return Component(name, where)
         channel.on_unhandled, channel.on_wrote = self._unhandled, disk.was_told
+        channel.on_blocked = self.blocked
         channel.play(self._subject.seed, self._subject.folder)
         return NodeComponent(channel, name, where)
 

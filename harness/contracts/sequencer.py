@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -21,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.contracts import neighbours
-from harness.contracts.base import PROTO, Plan, Stage
+from harness.contracts.base import OF_ANOTHER, PROTO, Plan, Stage
 from harness.contracts.neighbours import Member, Store
 from harness.history.calls import in_short
 from lab.interfaces import Draft
@@ -482,7 +483,8 @@ class _Play:
     def _check_said(self, said: list[_Said]) -> None:
         first: dict[tuple[str, str, str], Message] = {}
         for one in said:
-            message = self._returned(one)
+            others = [each.error for each in said if each is not one and each.began <= one.began]
+            message = self._returned(one, others)
             if message is None:
                 continue
             key = one.draft.room, one.draft.user, one.draft.id or ""
@@ -493,12 +495,13 @@ class _Play:
             self._ids.add(message.id)
         self._check_stored_once()
 
-    def _returned(self, one: _Said) -> Message | None:
-        """What an `accept` has returned, if it is a message that was saved."""
+    def _returned(self, one: _Said, errors: Sequence[BaseException | None]) -> Message | None:
+        """What an `accept` has returned, if it is a message that was saved. `errors` are those of others."""
         call = self._stage.calls.written("accept", (one.draft,))
         if one.error is not None:
             if not self._may_be_refused(one):
-                self._stage.raised("2.1", "Sequencer.accept", call, one.error)
+                variant = OF_ANOTHER if any(each is one.error for each in errors) else ""
+                self._stage.raised("2.1", "Sequencer.accept", call, one.error, variant)
             return None
         if not isinstance(one.got, Message):
             variant = "none" if one.got is None else "no_message"

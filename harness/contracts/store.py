@@ -658,10 +658,14 @@ class _Play:
         if copy.how == "full":
             return True
         room = copy.rooms[0]
+        highest = max((each.sequence for each in copy.saved if each.room == room), default=0)
         try:
-            more = Message(
-                "more", room, "ann", "more", self._number(await store.last(room)) + 1, 1_767_225_700_000
-            )
+            self._show(f"last({quoted(room)})")
+            last = self._number(await store.last(room))
+            if last < highest:
+                self._lost(copy, "last", room=room, got=last, owed=highest)
+                return False
+            more = Message("more", room, "ann", "more", last + 1, 1_767_225_700_000)
             self._show(f"save([{room} {self._stage.calls.shown(more)}])")
             await store.save([more])
             self._show("close()")

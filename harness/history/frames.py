@@ -6,6 +6,7 @@ meaning for the checkers. Nothing here raises, whatever the frame is.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -174,6 +175,7 @@ MAX_DEPTH = 64
 INTEGERS = range(-(2**63), 2**64)
 """Integers that a frame may hold: no file of ours, and few other programs, can keep longer ones."""
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TAG = re.compile(r"[a-z0-9]+-[0-9]+(?=\.)", re.IGNORECASE)
 
 
@@ -259,12 +261,27 @@ def _read_text(text: str | bytes) -> tuple[Any, Reading]:
     except TooMuch:
         return None, TOO_MUCH
     except ValueError:
-        frame = None
+        return None, BINARY if isinstance(text, bytes) else HALF if _has_half(text) else read(None)
     return frame, read(frame, len(text))
+
+
+def _has_half(text: str) -> bool:
+    """Whether it would be JSON, but for a lone surrogate, which an escape sequence can hold."""
+    if not _SURROGATE.search(text):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 TOO_MUCH = Reading("", None, (Flaw("", "plain", "…"),))
 """The reading of a frame that is JSON, and can be no value of ours."""
+BINARY = Reading("", None, (Flaw("", "binary", "…"),))
+"""The reading of a binary frame."""
+HALF = Reading("", None, (Flaw("", "half", "…"),))
+"""The reading of a frame that holds half of a character."""
 
 
 _read_cached = lru_cache(_CACHE_SIZE)(_read_text)

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from harness.judged.environment import scratch
 from harness.judged.problems import BadTarget, Unclear
 from harness.judged.submissions import check_readable, shown
@@ -18,7 +20,7 @@ from harness.typescript.build import Build, build
 from harness.typescript.components import COMPONENTS as MODULES
 from harness.typescript.floating import floating_in
 from harness.typescript.problems import NotReady
-from harness.typescript.tools import ROOT, Tools, find_tools
+from harness.typescript.tools import PROJECT, ROOT, Tools, find_tools
 from harness.verdict.causes import Floating
 from harness.verdict.steps import COMPONENTS, EXERCISES
 
@@ -58,15 +60,20 @@ def target(files: Mapping[int, Path], exercise: int, together: bool, label: str)
 
 
 def server(
-    uses: dict[str, str], label: str, component: str | None = None, place: Path | None = None
+    uses: dict[str, str],
+    label: str,
+    component: str | None = None,
+    place: Path | None = None,
+    project: Path = PROJECT,
 ) -> Target:
     """The kit's server with these components, and our own others. Raises Unclear, likewise.
 
-    It is built below `place`, which is there; else where it is removed when we end.
+    It is built below `place`, which is there; else where it is removed when we end. The server itself is that
+    of `project`.
     """
-    tools = _tools()
+    tools = replace(_tools(), project=project)
     versions = tuple((name, path, *_version_of(path)) for name, path in uses.items())
-    built = _built(versions, str(place) if place else None)
+    built = _built(versions, str(place) if place else None, tools)
     start = str(Path(built.server, "dist", "index.js"))
     words = (
         [str(Path(built.folder, _NOT_BUILT)), str(Path(built.folder, _PROBLEM))]
@@ -119,13 +126,13 @@ def _version_of(path: str) -> tuple[int, int]:
 
 
 @cache
-def _built(versions: tuple[tuple[str, str, int, int], ...], place: str | None) -> Built:
+def _built(versions: tuple[tuple[str, str, int, int], ...], place: str | None, tools: Tools) -> Built:
     """What was built of components, in a new folder that everybody may read."""
     folder = Path(tempfile.mkdtemp(prefix="chat-lab-build-", dir=place or scratch()))
     if place is None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
-    made = build({name: Path(path) for name, path, *_ in versions}, folder / SERVER, _tools(), shown=shown)
+    made = build({name: Path(path) for name, path, *_ in versions}, folder / SERVER, tools, shown=shown)
     if made.refused is not None:
         (folder / _PROBLEM).write_text(made.problem, encoding="utf-8")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from harness.verdict.outcome import StepCheck, Text
 from harness.worlds.base import World
 from harness.worlds.client import Client
 from harness.worlds.surroundings import Gone
-from lab.protocol import MAX_CONTENT, MAX_ID
+from lab.protocol import MAX_CONTENT, MAX_FRAME, MAX_ID
 
 WEIGHT = 1
 TIMEOUTS = 0
@@ -34,8 +35,17 @@ SAME_LETTERS = "lobby"
 """Another room: names are compared exactly. Members of this room notice a server that confuses the two."""
 MARKED = "E\u0301te\u0301.北京_Ωμέγα"
 """A room whose name has combining marks: it may be refused; it is not the same as the one without."""
-FOREIGN = (MARKED, "Été.北京_Ωμέγα", "long-".ljust(57, "o"))
-"""More rooms: letters of any script, accents in both ways to write them, and the longest name there is."""
+FOREIGN = (MARKED, "Été.北京_Ωμέγα", "long-".ljust(57, "o"), "𝔩𝔬𝔫𝔤-".ljust(57, "o"))
+"""More rooms: letters of any script, accents in both ways to write them, and the longest names there are: the
+last has more UTF-16 units than characters."""
+PROTO = "__proto__"
+"""The name of a room and a user, which plain objects in JavaScript have from the start."""
+EMOJI = "👋" * 57
+"""A user name of the largest size, which has nearly twice as many UTF-16 units."""
+IN_A_ROW = 5
+"""Messages that a client sends without a pause, before it leaves a room."""
+WELCOME = "emma"
+"""The client that has it."""
 
 SAMPLES = (
     "Hello!",
@@ -97,6 +107,7 @@ async def play(plan: Plan, world: World) -> None:
         await _bad_names(world)
         mallory = await misbehave(world, mallory, _not_json(world))
         await misbehave(world, await world.client("bertha"), [_binary(world)])
+        await _good_name(world, EMOJI)
 
     with world.step("1.3"):
         await carol.join(other)
@@ -111,6 +122,14 @@ async def play(plan: Plan, world: World) -> None:
         bob.writes_nulls = True
         await bob.join(room)  # a second join changes nothing
         mallory = await misbehave(world, mallory, _bad_joins(world))
+        proto = await world.client("proto", PROTO, is_exact=True)
+        if world.can_restart:  # elsewhere, others may be in that room
+            await carol.join(PROTO)
+            proto = await misbehave(world, proto, [_from_outside(world, PROTO, "not_joined_proto")])
+            await proto.join(PROTO)
+            await _announced(world, carol, proto.user, PROTO)
+            await carol.say(PROTO, f"{world.tag()}. hello, {PROTO}")
+            await world.until(lambda: 1 - len(proto.tags[PROTO]))
 
     with world.step("1.4"):
         people = {"alice": alice, "bob": bob}
@@ -152,6 +171,16 @@ async def play(plan: Plan, world: World) -> None:
         await misbehave(world, mallory, _bad_leaves(other))
         for each in (alice, bob, carol, dave):
             await each.fence()
+        tag = world.tag()
+        hasty = await world.client("hasty")
+        await hasty.join_and_say(other, f"{tag}. here I am")
+        await world.until(lambda: sum(tag not in each.tags[other] for each in (carol, hasty)))
+        for number in range(IN_A_ROW):
+            await hasty.say(other, f"{world.tag()}. in a hurry, {number}")
+        data = {"room": other, "content": f"{world.tag()}. I am gone"}
+        await hasty.leave_and_say(other, data, errors.AFTER_LEAVE)
+        await misbehave(world, hasty, [_too_large(world, other)])
+        await carol.fence()
 
 
 async def _announced(world: World, witness: Client, user: str, room: str, start: int = 0) -> None:
@@ -188,12 +217,14 @@ def _bad_joins(world: World) -> list[Bad]:
         ("room_dots", {"type": "join", "room": ".."}, None),
         ("room_space", {"type": "join", "room": f"a room {world.nonce}"}, None),
         ("room_long", {"type": "join", "room": "r" * 65}, None),
+        ("room_newline", {"type": "join", "room": f"{world.name(ROOM)}\n"}, None),
+        ("room_mark", {"type": "join", "room": f"{'r' * 63}!"}, None),
     ]
 
 
-def _from_outside(world: World, room: str) -> Bad:
+def _from_outside(world: World, room: str, rule: str = "not_joined") -> Bad:
     data = {"room": room, "content": f"{world.tag()}. from outside"}
-    return ("not_joined", {"type": "message", "data": data}, None)
+    return (rule, {"type": "message", "data": data}, None)
 
 
 def _bad_messages(world: World, room: str) -> list[Bad]:
@@ -220,6 +251,11 @@ def _bad_messages(world: World, room: str) -> list[Bad]:
     ]
 
 
+def _too_large(world: World, room: str) -> Bad:
+    frame = {"type": "message", "data": {"room": room, "content": f"{world.tag()}. ".ljust(MAX_FRAME, "z")}}
+    return (errors.LARGE, None, json.dumps(frame))
+
+
 def _bad_leaves(room: str) -> list[Bad]:
     return [
         ("leave_not_joined", {"type": "leave", "room": room}, None),
@@ -238,17 +274,24 @@ async def _bad_names(world: World) -> None:
         await stranger.close()
 
 
+async def _good_name(world: World, user: str) -> None:
+    """Connect with a valid name. If the server refuses it, the history shows it."""
+    with suppress(Gone):
+        client = await world.client(WELCOME, user)
+        await client.close()
+
+
 def check(plan: Plan, index: HistoryIndex) -> dict[str, StepCheck]:
     """Which checkers belong to which step, and the proof of each."""
     room, other = (f"{name}-{index.began.nonce}" for name in (ROOM, SAME_LETTERS))
     foreign = {f"{name}-{index.began.nonce}" for name in FOREIGN} - errors.refused_for_marks(index)
-    rooms = [room, other, *sorted(foreign)]
+    rooms = [room, other, *sorted(foreign), PROTO]
     leaks = delivery.leaks(index)
     return {
         "1.1": StepCheck([], _started(index)),
         "1.2": _step_1_2(index),
         "1.3": _step_1_3(index, rooms, [leak for leak in leaks if leak.params["user"] == "system"]),
-        "1.4": _step_1_4(index, rooms, [leak for leak in leaks if leak.params["user"] != "system"]),
+        "1.4": _step_1_4(index, rooms, other, [leak for leak in leaks if leak.params["user"] != "system"]),
         "1.5": _step_1_5(index, room, leaks),
     }
 
@@ -277,7 +320,7 @@ def _step_1_3(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> St
     )
 
 
-def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> StepCheck:
+def _step_1_4(index: HistoryIndex, rooms: list[str], other: str, leaks: list[Anomaly]) -> StepCheck:
     during = index.steps.get("1.4", (0.0, 0.0))
     counts = {
         "messages": sum(said.at <= during[1] for said in index.said.values()),
@@ -288,6 +331,7 @@ def _step_1_4(index: HistoryIndex, rooms: list[str], leaks: list[Anomaly]) -> St
     return StepCheck(
         [
             *in_rooms(index, rooms, *checkers),
+            *delivery.before_leaving(index, other),
             *(leak for leak in leaks if leak.name == "room_leak"),
             *errors.obeyed(index),
             *errors.unanswered(index, *during),
@@ -331,6 +375,9 @@ def _names(index: HistoryIndex) -> list[Anomaly]:
             params = {"who": conn.client, "count": 1, "of": 2, "what": what}
             opened = [e for e in index.events if getattr(e, "conn", None) == conn.number][:1]
             return [Anomaly("unanswered_error", params, opened, "name")]
+    refused = _refused_name(index)
+    if refused is not None:
+        return [refused]
     answered = {asked.conn for asked, _ in index.errors}
     for conn in index.conns.values():
         faults = [fault for fault in conn.faults if fault.fault == "bad_name"]
@@ -347,6 +394,18 @@ def _names(index: HistoryIndex) -> list[Anomaly]:
             variant = "name_open" if conn.number in answered else ""
             return [Anomaly("unanswered_error", params, [*faults, *waited], variant)]
     return []
+
+
+def _refused_name(index: HistoryIndex) -> Anomaly | None:
+    """A client that got no connection, because of a name that is allowed."""
+    for conn in index.conns.values():
+        errors = [(received, error) for received, error in index.errors if received.conn == conn.number]
+        if conn.client == WELCOME and not conn.user and errors and conn.closed is not None:
+            received, error = errors[0]
+            name = f"{EMOJI}-{index.began.nonce}"
+            params = {"who": WELCOME, "name": name, "letters": len(name), "error": error.message}
+            return Anomaly("dropped_connection", params, [received.event, conn.closed], "name")
+    return None
 
 
 def _strangers(index: HistoryIndex) -> list[int]:

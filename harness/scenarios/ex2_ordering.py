@@ -40,6 +40,8 @@ STUTTER = 0.5
 """Seconds for which a reader reads nothing, although it is healthy."""
 FAR_AHEAD = 1_000_000
 """A sequence number that no room reaches."""
+MOST = 2**53 - 1
+"""The highest number that all programs can read exactly."""
 VOLLEY = 4
 """Messages that each talker says at once when a client joins, in real time."""
 ENOUGH = 130
@@ -290,7 +292,14 @@ async def _ask_for_pages(world: World, reader: Client, rooms: list[str]) -> None
         await reader.read_all(room)
     newest = len(await reader.read_all(seam))
     reader.writes_nulls = False
-    for since, limit in ((newest // 2, 10), (0, 100), (0, 1000), (newest, 5), (newest + 1000, None)):
+    for since, limit in (
+        (newest // 2, 10),
+        (0, 100),
+        (0, 1000),
+        (newest, 5),
+        (newest + 1000, None),
+        (MOST, 5),
+    ):
         await reader.ask_history(seam, since, limit)
 
 

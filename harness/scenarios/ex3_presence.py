@@ -44,6 +44,8 @@ WATCHED = 3
 """How long to watch, in offline timeouts: to distinguish late from never, and quiet from gone."""
 SLOW_TIMEOUT = 5.0
 """An offline timeout above this many seconds counts as slow to wait for."""
+PROTO = "__proto__"
+"""The name of a user, which plain objects in JavaScript have from the start."""
 ASKS = 5
 """How often in a heartbeat interval the asker asks."""
 LIVELY = {"quentin": "quiet", "penny": "pings", "rudy": "bad_frames", "igor": "receives_nothing"}
@@ -99,6 +101,11 @@ async def play(plan: Plan, world: World) -> None:
         mallory = await world.client("mallory")
         await misbehave(world, mallory, _bad_requests())
         await mallory.close()
+        proto = await world.client("proto", PROTO, is_exact=True)
+        await proto.join(other)
+        await carol.ask_presence(other)
+        world.note("proto_here", world.now())
+        await proto.close()
         for each in (listener, carol):
             await each.fence()
 
@@ -271,6 +278,7 @@ def _step_3_2(index: HistoryIndex, room: str, other: str, people: dict[str, Conn
     return StepCheck(
         [
             *_dora(index, people, room, other),
+            *_proto(index, people, other),
             *timestamps.of_presence(index),
             *errors.unanswered(index, *during),
         ],
@@ -298,6 +306,15 @@ def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -
         found += presence.listed(index, asker, room, expected, joined.left, end, {joined.user})
         found += presence.listed(index, carol, other, {joined.user}, joined.left, end, set())
     return found
+
+
+def _proto(index: HistoryIndex, people: dict[str, Conn], other: str) -> list[Anomaly]:
+    """A user of this name is listed like any other."""
+    joined = next((m for m in index.memberships if m.client == "proto"), None)
+    if joined is None or not index.notes["proto_here"]:
+        return []
+    carol, until = people["carol"].number, index.notes["proto_here"][0]
+    return presence.listed(index, carol, other, {joined.user}, joined.start, until, set())
 
 
 def _silence(index: HistoryIndex, room: str, other: str, people: dict[str, Conn]) -> dict[str, StepCheck]:

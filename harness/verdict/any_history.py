@@ -72,7 +72,7 @@ def flaws_in(index: HistoryIndex) -> dict[str, Anomaly]:
 
 def _kind_of_flaw(flaw: Flaw) -> str:
     """What to look for: a wrong time, an unknown code, too large a frame, a number in quotes, or anything."""
-    if flaw.expected in ("millis", "code", "small", "plain"):
+    if flaw.expected in ("millis", "code", "small", "plain", "binary", "half"):
         return flaw.expected
     is_number = flaw.expected in ("whole", "number", "seconds") and flaw.actual.strip('"').isdigit()
     return "quoted" if is_number and flaw.actual.startswith('"') else ""

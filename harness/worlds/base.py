@@ -66,13 +66,16 @@ class World(Surroundings):
 
     # --- clients ----------------------------------------------------------------------------------
 
-    async def client(self, name: str, user: str | None = None, *, narrow: bool = False) -> Client:
+    async def client(
+        self, name: str, user: str | None = None, *, narrow: bool = False, is_exact: bool = False
+    ) -> Client:
         """A new client, connected. It asks for the user `user` (`name` unless given), as a name of this run.
 
-        With `narrow`, the network buffers little, so that the server soon notices a client that does not
-        read. Raises PlayStopped if it cannot connect.
+        With `is_exact`, it asks for just that name, which others may have, too. With `narrow`, the network
+        buffers little, so that the server soon notices a client that does not read. Raises PlayStopped if it
+        cannot connect.
         """
-        client = Client(self, name, self.name(user or name), narrow)
+        client = Client(self, name, user if user and is_exact else self.name(user or name), narrow)
         self._clients.append(client)
         await client.connect()
         if client.connected_frame:

@@ -268,9 +268,26 @@ class Client:
         await self.fence()
         self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
 
+    async def join_and_say(self, room: str, content: str) -> None:
+        """Join a room and say something there in one go, and wait until the server has done both."""
+        self._inside.add(room)
+        self._reached.pop(room, None)
+        await self._send({"type": "join", "room": room})
+        await self.say(room, content)
+        await self.fence()
+        self.world.record(history.Joined(self.world.now(), self.name, self.conn, room))
+
     async def leave(self, room: str) -> None:
         """Leave a room, and wait until the server has done it."""
         await self._send({"type": "leave", "room": room})
+        await self.fence()
+        self._inside.discard(room)
+        self.world.record(history.Left(self.world.now(), self.name, self.conn, room))
+
+    async def leave_and_say(self, room: str, data: dict[str, Any], rule: str) -> None:
+        """Leave a room, and say something there in the same go, which breaks a rule; wait for both."""
+        await self._send({"type": "leave", "room": room})
+        await self.send_bad({"type": "message", "data": data}, rule)
         await self.fence()
         self._inside.discard(room)
         self.world.record(history.Left(self.world.now(), self.name, self.conn, room))

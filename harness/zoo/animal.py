@@ -54,6 +54,10 @@ class Animal(Struct, frozen=True):
     """Its source code, if it is a file of its own."""
     component: str = ""
     """The component that it replaces in the reference server, and that is called directly; or empty."""
+    file: str = ""
+    """The file in TypeScript that is changed, a path below the kit's folder; empty for what is in Python."""
+    changes: tuple[tuple[str, str], ...] = ()
+    """Parts of that file, and what stands there instead."""
 
     @property
     def exercise(self) -> int:

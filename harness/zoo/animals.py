@@ -7,6 +7,7 @@ from harness.zoo import (  # noqa: F401
     ex3_presence,
     ex4_persistence,
     single_file,
+    typescript,
 )
 from harness.zoo.animal import Animal, made
 

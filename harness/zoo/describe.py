@@ -6,6 +6,7 @@ import inspect
 import textwrap
 
 from harness.zoo.animal import Animal
+from harness.zoo.typescript import difference
 
 
 def described(animal: Animal) -> str:
@@ -17,7 +18,9 @@ def described(animal: Animal) -> str:
 
 
 def source_of(animal: Animal) -> str:
-    """The text of a server in one file; else that of the function which makes the difference."""
+    """The text of a server in one file; else the difference, as a patch or the function which makes it."""
+    if animal.file:
+        return difference(animal).rstrip()
     if animal.source:
         return animal.source.rstrip()
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from harness.judged import targets
 from harness.judged.targets import Target
+from harness.judged.tracks import TYPESCRIPT
 from harness.running.direct_calls import add_contract, called_alone, called_directly
 from harness.running.fork_pool import ForkPool, SimJob
 from harness.running.run import Case, Run
@@ -24,6 +25,7 @@ from harness.running.worker import Job, run_in_process
 from harness.scenarios.common import MODEST
 from harness.verdict.outcome import Outcome, StepResult
 from harness.verdict.steps import EXERCISES
+from harness.zoo import typescript
 from harness.zoo.animal import Animal
 from harness.zoo.single_file import PLAIN
 
@@ -79,15 +81,18 @@ class Play(Struct, frozen=True):
     animal: Animal | None = None
 
 
-def right_servers() -> dict[str, dict[int, Target]]:
-    """Servers that must pass everything, for each exercise."""
+def right_servers(world: str) -> dict[str, dict[int, Target]]:
+    """Servers that must pass everything in a world, for each exercise."""
     solutions = targets.find_folder("solutions")
-    return {
+    found = {
         "the reference": dict.fromkeys(EXERCISES, targets.reference()),
         "the model answers": {n: targets.submission(solutions, n, together=False) for n in EXERCISES},
         "the single file": dict.fromkeys(EXERCISES, targets.at_file(str(PLAIN))),
         "the single file with a journal": dict.fromkeys(EXERCISES, _in_zoo("journal")),
     }
+    if world == "live" and typescript.is_ready():
+        found["the reference in TypeScript"] = dict.fromkeys(EXERCISES, targets.reference(TYPESCRIPT))
+    return found
 
 
 def _in_zoo(name: str) -> Target:
@@ -102,7 +107,7 @@ def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, 
     plays = []
     for world in worlds:
         if right:
-            plays += [Play(name, world, servers) for name, servers in right_servers().items()]
+            plays += [Play(name, world, servers) for name, servers in right_servers(world).items()]
         for animal in animals:
             if world in animal.worlds:
                 is_whole = not animal.component and (everything or world == "sim")
@@ -146,6 +151,8 @@ async def play_all(plays: Sequence[Play], jobs: int, seed: int, told: Callable[[
 
 def _alone(animal: Animal, target: Target, folder: Path) -> Target:
     """An animal in an empty folder, since some leave files there. A component is written to the folder."""
+    if animal.file:
+        return replace(typescript.target(animal, folder), cwd=str(folder))
     if not animal.component:
         return Target(target.label, target.command, cwd=str(folder))
     path = folder / EXERCISES[animal.exercise] / f"{animal.component}.py"

@@ -50,7 +50,7 @@ def _right(count: int) -> dict[str, dict[str, bytes]]:
 def _usual(count: int) -> dict[str, dict[str, bytes]]:
     """Model answers with one usual mistake each."""
     of = {component: n for n, component in COMPONENTS.items()}
-    wrong = [animal for animal in ANIMALS.values() if animal.component]
+    wrong = [animal for animal in ANIMALS.values() if animal.component and animal.source]
     answers = {_path(n): (ROOT / "solutions" / _path(n)).read_bytes() for n in COMPONENTS}
     return {
         f"usual-{k:03}-{animal.name}"[:60]: answers | {_path(of[animal.component]): animal.source.encode()}

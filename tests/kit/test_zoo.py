@@ -11,22 +11,29 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from harness.checkers.catalogue import CATALOGUE, Anomaly
+from harness.cli import zoo as cli_zoo
+from harness.contracts import running
+from harness.contracts.running import play_contract
 from harness.history.events import Closed, Fault, Left, Opened, Received, Sent, Server
+from harness.judged.problems import Unclear
 from harness.reports.terminal import EVIDENCE
 from harness.reports.words import Words
+from harness.running.direct_calls import known_directly
 from harness.running.run import Run
 from harness.texts import texts
 from harness.verdict.outcome import Outcome, StepResult, Text
 from harness.verdict.steps import EXERCISES, POINTS
-from harness.zoo import matrix
+from harness.zoo import matrix, typescript
 from harness.zoo.animal import BOTH, Animal
 from harness.zoo.animals import ANIMALS
 from harness.zoo.matrix import Cell, Play, Row
 from harness.zoo.single_file import PLAIN
 from harness.zoo.table import Table
+from tests.extras import needs_node
 
 CHATLAB = (sys.executable, "-P", "-m", "harness.cli.main")
 JOBS = 2
@@ -36,10 +43,12 @@ NAMED = tomllib.loads((Path(__file__).parent / "named_defects.toml").read_text(e
 """What must stand in the first finding of each animal."""
 
 
-def play(animals: list[Animal], world: str, *, everything: bool = False, right: bool = False) -> list[str]:
+def play(
+    animals: list[Animal], world: str, *, everything: bool = False, right: bool = False, jobs: int = JOBS
+) -> list[str]:
     """Play them; returns those with an unexpected result, or whose first finding does not name the defect."""
     plays = matrix.plan(animals, [world], everything=everything, right=right)
-    rows = asyncio.run(matrix.play_all(plays, JOBS, 7, lambda row: None))
+    rows = asyncio.run(matrix.play_all(plays, jobs, 7, lambda row: None))
     unexpected = [
         f"{row.name}, {row.world}: {row.cells} {row.found}"
         for row in rows
@@ -73,7 +82,7 @@ DECIDES: dict[str, tuple[Any, ...]] = {
     "altered": (Sent, Received),
     "changed_after_restart": (Received, Server),
     "data_dir_ignored": (Received, Server),
-    "dropped_connection": (Sent | Fault | Opened, Closed),
+    "dropped_connection": (Sent | Fault | Opened | Received, Closed),
     "duplicate": (Sent, Received),
     "flooding": (Received | Server,),
     "gap": (Received,),
@@ -148,7 +157,7 @@ def test_animal_is_described(name: str) -> None:
     assert len({step[0] for step in animal.steps}) == 1
     assert set(animal.worlds) <= set(BOTH)
     assert bool(animal.why) == (animal.worlds != BOTH)
-    assert bool(animal.source) != (animal.defect is not None)
+    assert [bool(animal.source), animal.defect is not None, bool(animal.changes)].count(True) == 1
     assert animal.source != PLAIN.read_text(encoding="utf-8")
 
 
@@ -248,7 +257,7 @@ def test_animals_are_caught_in_the_simulated_world(exercise: int, monkeypatch: p
 FIRST = {
     each.anomaly: each
     for each in sorted(ANIMALS.values(), key=lambda each: each.defect is not None)
-    if "live" in each.worlds
+    if "live" in each.worlds and not each.file
 }.values()
 """One for each anomaly, and rather one without a race."""
 
@@ -266,11 +275,40 @@ def test_animal_is_caught_in_the_live_world(animal: Animal) -> None:
     assert play([animal], "live") == []
 
 
+IN_TYPESCRIPT = [each for each in ANIMALS.values() if each.file]
+
+
+@pytest.mark.parametrize("animal", [pytest.param(e, id=e.name) for e in IN_TYPESCRIPT if e.component])
+def test_component_in_typescript_is_caught(
+    animal: Animal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called directly, which is enough to find it."""
+    needs_node()
+    monkeypatch.setattr(running, "MORE_SECONDS", 0.3)  # after the first breach
+    target = typescript.target(animal, tmp_path)
+    assert target.build is not None
+    found = play_contract(animal.component, target.build.compiled(animal.component), tmp_path)
+    run = known_directly(animal.exercise, target, found, "7", "live")
+    row = matrix.judged(Play(animal.name, "live", {}, animal), [run])
+    assert Cell.CAUGHT in row.cells.values(), row.found
+    assert not set(row.cells.values()) & matrix.WRONG, row.found
+    assert unnamed(row, animal) == []
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live0")
+def test_servers_in_typescript_are_caught() -> None:
+    """Each in its own exercise, several at once: most of the time they wait."""
+    needs_node()
+    assert play([each for each in IN_TYPESCRIPT if not each.component], "live", jobs=4) == []
+
+
 @pytest.mark.thorough
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("world", BOTH)
 def test_the_whole_matrix(world: str) -> None:
     """All animals and right servers, which takes some minutes in each world."""
+    needs_node()
     animals = [each for each in ANIMALS.values() if world in each.worlds]
     assert play(animals, world, right=True) == []
 
@@ -325,12 +363,42 @@ def test_animals_are_listed_and_shown() -> None:
     assert "def rooms_are_ascii(parts: Components)" in chatlab("--source", "rooms_are_ascii").stdout
 
 
+def test_the_source_of_an_animal_in_typescript_is_its_difference() -> None:
+    """As a patch of the file that it changes."""
+    shown = chatlab("--source", "publish_is_async").stdout
+    assert shown.startswith("--- a/solutions/typescript/pub-sub.ts\n+++ b/solutions/typescript/pub-sub.ts\n")
+    assert "+  async publish(room: string, frame: types.ServerFrame): Promise<void> {" in shown
+    assert (
+        "\n--- a/exercises/typescript/src/outbox.ts" in f"\n{chatlab('--source', 'buffers_are_sent').stdout}"
+    )
+
+
+def test_without_node_those_in_typescript_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence says so; whoever names one is told why it cannot be played."""
+
+    def check_ready() -> None:
+        raise Unclear("typescript.no_node", oldest=20)
+
+    monkeypatch.setattr(cli_zoo, "check_ready", check_ready)
+    animals = list(ANIMALS.values())
+    left = cli_zoo._possible(animals, ["live"], are_named=False)
+    assert left == [each for each in animals if not each.file]
+    said = capsys.readouterr().err
+    assert f"Left out are {len(IN_TYPESCRIPT)} animals in TypeScript. There is no program `node`." in said
+    assert cli_zoo._possible(animals, ["sim"], are_named=False) == animals
+    with pytest.raises(click.UsageError, match="There is no program `node`"):
+        cli_zoo._possible(IN_TYPESCRIPT[:1], ["live"], are_named=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("rooms_are_path",), "did you mean rooms_are_paths"),
         (("--source",), "--source needs the NAME"),
         (("data_dir_is_ignored", "--world", "sim"), "use --world live"),
+        (("publish_is_async",), "only servers in Python can be simulated; use --world live"),
     ],
 )
 def test_wrong_usage_is_reported(arguments: tuple[str, ...], message: str) -> None:

@@ -59,6 +59,8 @@ class Channel:
         self.ended: Ended | None = None
         self.on_unhandled: Callable[[BaseException], None] = lambda error: None
         """Called with each rejection that nobody handles: it ends a server."""
+        self.on_blocked: Callable[[str, float], None] = lambda place, seconds: None
+        """Called where it has kept the event loop from running, with the seconds."""
         self.on_wrote: Callable[[Path, int, int | None], None] = lambda path, start, size: None
         """Called after each write: so many bytes were appended; None: another change."""
         self.on_spent: Callable[[float, str], None] = lambda seconds, place: None
@@ -261,6 +263,8 @@ class Channel:
                 self._send({"op": "return"})
             case "synced":
                 self.on_synced(message["inode"], message["size"])
+            case "blocked":
+                self.on_blocked(place_of(message["where"]), message["milliseconds"] / 1000)
             case "unhandled":
                 self.on_unhandled(self._error(message["error"]))
             case "lacking":

@@ -333,6 +333,16 @@ process.exit = (code) => {
 };
 process.abort = process.kill = process.exit;
 
+// To sleep in the event loop is told, and takes no time.
+const realWait = Atomics.wait;
+Atomics.wait = (array, index, value, milliseconds = Infinity) => {
+  if (milliseconds === Infinity || Atomics.load(array, index) !== value) {
+    return realWait(array, index, value, milliseconds);
+  }
+  send({ do: "blocked", milliseconds, where: whereOf(new Error("blocked"), modules.folder) });
+  return "timed-out";
+};
+
 // A thread tells where we are if a turn never ends: odd numbers are turns.
 const turns = new Int32Array(new SharedArrayBuffer(4));
 turns[0] = 1;

@@ -374,3 +374,31 @@ def test_an_error_for_nothing_refuses_nothing() -> None:
     mallory.is_refused()
     assert names_of(delivery.refused(story.index, "red")) == []
     assert lost.content in delivery.lost(story.index, "red")[0].params["content"]
+
+
+@pytest.mark.parametrize("got", [0, 1, 2])
+def test_own_messages_right_before_a_leave(got: int) -> None:
+    """They were sent before it, on one connection: it was a member when they were published."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    lines = [bob.says("red"), bob.says("red")]
+    bob.asks_to_leave("red")
+    for number, line in enumerate(lines, 1):
+        alice.hears(line, number)
+    for number, line in enumerate(lines[:got], 1):
+        bob.hears(line, number)
+    bob.has_left("red")
+    assert every(story) == []  # for what others say, a member that leaves may be too late
+    found = delivery.before_leaving(story.index, "red")
+    assert names_of(found) == (["lost/before_leave"] if got < 2 else [])
+    if found:
+        assert facts(found, "who", "count", "of") == ["bob", 2 - got, 2]
+
+
+def test_what_nobody_received_before_a_leave_is_reported_elsewhere() -> None:
+    """It may never have been accepted."""
+    story = Story()
+    _, bob = story.members("red", "alice", "bob")
+    bob.says("red")
+    bob.leaves("red")
+    assert delivery.before_leaving(story.index, "red") == []

@@ -454,13 +454,13 @@ def test_a_binary_frame_that_is_refused() -> None:
         ("binary", 1003, True, []),
         ("binary", 1011, False, ["dropped_connection/bad_frame"]),
         ("binary", 1006, True, ["dropped_connection/bad_frame"]),
+        ("frame_large", 1009, False, []),
+        ("frame_large", 1006, False, []),
         ("no_type", 1003, True, ["dropped_connection/bad_frame"]),
     ],
 )
-def test_a_binary_frame_may_end_its_connection(
-    rule: str, code: int, answered: bool, names: list[str]
-) -> None:
-    """With 1003, which is WebSocket's own code for it; no other frame may."""
+def test_some_frames_may_end_their_connection(rule: str, code: int, answered: bool, names: list[str]) -> None:
+    """With 1003, which is WebSocket's own code for it; so may too large a frame, and no other."""
     story = Story()
     (bertha,) = story.clients("bertha")
     bertha.misbehaves(rule, QUESTION, "b'…'")
@@ -510,3 +510,14 @@ def test_a_room_with_combining_marks_that_was_joined_is_like_others() -> None:
     first.is_refused("unavailable")
     first.repeats(line)
     assert errors.refused_for_marks(story.index) == set()
+
+
+def test_a_message_that_was_accepted_after_a_leave_has_a_cause_of_its_own() -> None:
+    """The frames of its connection are not handled in their order."""
+    story = Story()
+    alice, bob = story.members("red", "alice", "bob")
+    bob.asks_to_leave("red")
+    data = {"room": "red", "content": "a1b2c3-2. x"}
+    bob.misbehaves("after_leave", {"type": "message", "data": data})
+    alice.hears(story.line(bob, "red"), 1, content="a1b2c3-2. x")
+    assert names_of(errors.obeyed(story.index)) == ["obeyed_bad_frame/after_leave"]

@@ -90,6 +90,26 @@ def test_a_second_start_that_fails(copy: bool, which: str) -> None:
     assert facts(lifecycle.server(story.index.worlds[-1], 0.0, inf), "which") == [which]
 
 
+@pytest.mark.parametrize(("is_bad", "variant"), [(True, "bad_frame"), (False, "")])
+def test_the_frame_before_a_server_hangs(is_bad: bool, variant: str) -> None:
+    """It is shown, however long ago it was sent; heartbeats and fences since then are not."""
+    story = Story()
+    (mallory,) = story.clients("mallory")
+    if is_bad:
+        mallory.misbehaves("room_mark", {"type": "join", "room": "r!"})
+    else:
+        mallory.sends({"type": "join", "room": "red"})
+    sent = story.events[-1]
+    mallory.asks_presence("fence-1")
+    mallory.sends({"type": "heartbeat"})
+    story.passes(20)
+    hung = story.server("hung", output=[])
+    (found,) = lifecycle.server(story.index, 0.0, inf)
+    assert (found.name, found.variant, found.evidence) == ("server_hung", variant, [sent, hung])
+    if is_bad:
+        assert (found.params["who"], found.params["what"]) == ("mallory", "room_mark")
+
+
 def test_a_server_that_dies_or_hangs() -> None:
     """The last lines of its output are in the finding."""
     story = Story()

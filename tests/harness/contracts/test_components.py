@@ -49,7 +49,7 @@ ALIKE = Path(__file__).parents[2] / "components"
 RIGHT = sorted(ALIKE.glob("*/*.py"))
 _IN_THREAD = "await asyncio.get_running_loop().run_in_executor(self._writer, self._append, lines.encode())"
 """How the model answer of exercise 4 writes."""
-WRONG = [animal for animal in ANIMALS.values() if animal.component]
+WRONG = [animal for animal in ANIMALS.values() if animal.component and animal.source]
 
 
 def played(component: str, where: str | Path, seed: str = "") -> Played:

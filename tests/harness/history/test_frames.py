@@ -341,3 +341,27 @@ def test_what_many_receive_is_read_once() -> None:
     """The second client that receives a short text gets the object that the first one got."""
     text = encode(Message(**MESSAGE)).decode()
     assert frames.hear(text)[1] is frames.hear(text)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        (b'{"type": "heartbeat"}', "binary"),
+        ('{"type": "heartbeat", "more": "\\ud83d"}', "half"),
+        ('{"type": "heartbeat", "more": "\\udc4b\\ud83d"}', "half"),
+        ('{"type": "heartbeat", "more": "\\ud83d"', "object"),
+        ("hello", "object"),
+    ],
+)
+def test_what_is_no_text_of_json_is_told_apart(text: str | bytes, flaw: str) -> None:
+    """A binary frame, and one with half of a character, have flaws of their own."""
+    frame, reading = frames.hear(text)
+    assert frame is None
+    assert [each.expected for each in reading.flaws] == [flaw]
+
+
+def test_a_whole_character_may_be_escaped_in_two_halves() -> None:
+    """As in JSON that is ASCII."""
+    frame, reading = frames.hear('{"type": "heartbeat", "more": "\\ud83d\\udc4b"}')
+    assert frame == {"type": "heartbeat", "more": "👋"}
+    assert reading.flaws == ()
