@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Begun:
-    """Calls a function that returns a coroutine, and runs that to where it first waits. To be awaited once."""
+    """Calls a function that returns a coroutine, and runs that to where it first waits. Await it once."""
 
     def __init__(
         self, context: contextvars.Context, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
