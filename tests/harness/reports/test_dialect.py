@@ -50,7 +50,7 @@ def test_methods_are_called_as_types_ts_says() -> None:
 
 
 def test_nodes_exit_code_13_is_explained() -> None:
-    """A start that ends at an `await` of something that never comes; what printed nothing has no lines above."""
+    """A start that ends at an `await` of what never comes; what printed nothing has no lines above."""
     ended = Anomaly("no_start", {"code": 13, "output": ""}, [], "exited")
     words = Words(ENGLISH, "", "store", TYPESCRIPT)
     assert "neither resolved nor rejected" in " ".join(words.explained(ended))
