@@ -12,16 +12,16 @@ check: .venv/ready
 	$(BIN)/chatlab check --solutions --track python
 	@echo
 	@echo "The kit works: these were the model answers. Now it is your turn:"
-	@echo "  1. read exercises/ex1_chat/README.md"
-	@echo "  2. run  $(BIN)/chatlab check 1  (it fails, and says why)"
+	@echo "  1. read exercises/ex1_chat/README.md  (en français : README.fr.md)"
+	@echo "  2. run  $(BIN)/chatlab check 1  (it fails, and says why; --lang fr does so in French)"
 	@echo "  3. edit exercises/ex1_chat/pubsub.py until it passes"
 
 check-typescript: .venv/ready $(TYPESCRIPT)/node_modules/.package-lock.json
 	$(BIN)/chatlab check --solutions --track typescript
 	@echo
 	@echo "The TypeScript track works: these were the model answers. Now it is your turn:"
-	@echo "  1. read exercises/ex1_chat/README.md"
-	@echo "  2. run  $(BIN)/chatlab check 1 --track typescript  (it fails, and says why)"
+	@echo "  1. read exercises/ex1_chat/README.md  (en français : README.fr.md)"
+	@echo "  2. run  $(BIN)/chatlab check 1 --track typescript  (it fails, and says why; --lang fr does so in French)"
 	@echo "  3. edit $(TYPESCRIPT)/src/pub-sub.ts until it passes"
 
 test: lint types unit

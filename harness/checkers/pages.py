@@ -113,7 +113,8 @@ def _page(answer: Answer, room: str, newest: int, exists: list[int]) -> list[Ano
     for one, other in pairwise(numbers):
         if other <= one:
             what = {**params, "first": one, "then": other}
-            return [Anomaly("history_disorder", what, evidence, "text" if is_sorted_as_text(numbers) else "")]
+            variant = "text" if is_sorted_as_text(numbers) else "twice" if other == one else ""
+            return [Anomaly("history_disorder", what, evidence, variant)]
     if len(numbers) > answer.limit:
         return [Anomaly("history_disorder", params, evidence, "too_many")]
     if numbers and numbers[0] <= since:

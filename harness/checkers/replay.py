@@ -80,7 +80,9 @@ class _Join:
         page = [message.sequence for message, event in self.replay if event is pages[1]]
         evidence: list[Event] = [self.membership.event, *pages[pages[0] is pages[1] :]]
         is_text = pages[0] is pages[1] and is_sorted_as_text(page)
-        return [Anomaly("history_disorder", what, evidence, "join_text" if is_text else "join")]
+        is_twice = self.numbers[at] == self.numbers[at + 1]
+        variant = "join_text" if is_text else "join_twice" if is_twice else "join"
+        return [Anomaly("history_disorder", what, evidence, variant)]
 
     def not_the_newest(self) -> list[Anomaly]:
         """A join without `since` was not answered by the newest 50, or all there are."""

@@ -47,13 +47,14 @@ _OPTIONS = {
 
 
 _TRACK = "The language of your files, of the model answers, and of the reference."
-_track_is: dict[str, Any] = {
+TRACK_IS: dict[str, Any] = {
     "type": click.Choice(TRACKS),
     "default": PYTHON,
     "envvar": VARIABLE,
     "show_default": True,
     "show_envvar": True,
 }
+"""What click is told of each option --track."""
 
 
 class Named(Struct, frozen=True):
@@ -108,7 +109,7 @@ def names_server(
             option, value = next(iter(given.items()), ("", False))
             return command(named=Named(option, value, track), **values)
 
-        click.option("--track", help=_TRACK, **_track_is)(with_named)
+        click.option("--track", help=_TRACK, **TRACK_IS)(with_named)
         for name in reversed(chosen):
             option = _OPTIONS[name]
             about = option.help.format(verb=verb)

@@ -15,7 +15,7 @@ from harness.history import events as history
 from harness.history.events import Event
 from harness.history.frames import decode
 from harness.history.raised import essence
-from harness.judged.tracks import PYTHON
+from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.reports.calls import Line, lines_of
 from harness.reports.dialect import Dialect
 from harness.reports.unusable import problem_in, with_problem
@@ -28,6 +28,8 @@ from lab.protocol import SYSTEM
 
 ENDED = ("reset", "eof")
 """How a connection may end without a closing frame."""
+_UNSETTLED = 13
+"""The exit code of Node when an `await` outside of all functions never ended."""
 _PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use|\[Errno (48|98|10048)\]", re.IGNORECASE)
 _AWAITED = ("sequencer.", "store.")
 """Prefixes of calls that are awaited."""
@@ -58,6 +60,7 @@ class Words:
     ) -> None:
         self.texts = texts
         self._component = component
+        self._track = track
         self._dialect = Dialect(texts, track)
         self._suffix = f"-{nonce}" if nonce else ""
 
@@ -175,6 +178,8 @@ class Words:
     def cause(self, anomaly: Anomaly) -> str:
         """The likely cause; if one component is judged, the cause in that one."""
         anomaly = with_problem(anomaly)
+        if anomaly.variant == "exited" and not str(anomaly.params.get("output", "")).strip():
+            anomaly = replace(anomaly, variant="exited_unsaid")
         key = f"anomaly.{anomaly.name}.cause"
         for own in (f"{key}_{anomaly.variant}_for_{self._component}", f"{key}_for_{self._component}"):
             if self._component and self.texts.has(own):
@@ -228,7 +233,13 @@ class Words:
                     keys.append(wanted.split(" ")[-1])
         if anomaly.variant != "old_connections" and _PORT_TAKEN.search(str(anomaly.params.get("output", ""))):
             keys.append("port_taken")
+        if anomaly.params.get("code") == _UNSETTLED and self._is_of_node(anomaly):
+            keys.append("unsettled")
         return [self.texts.say(f"help.{key}") for key in dict.fromkeys(keys) if self.texts.has(f"help.{key}")]
+
+    def _is_of_node(self, anomaly: Anomaly) -> bool:
+        """Whether a server that ended is certainly one in Node."""
+        return self._track == TYPESCRIPT or "top-level await" in str(anomaly.params.get("output", ""))
 
     # --- events -----------------------------------------------------------------------------------
 

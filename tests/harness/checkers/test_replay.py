@@ -422,12 +422,12 @@ def test_a_replay_of_what_was_seen() -> None:
 
 def test_a_replay_in_the_wrong_order() -> None:
     """Newest first, or one message twice, is disorder."""
-    for wrong, first, then in (([2, 1, 0], 3, 2), ([0, 1, 1, 2], 2, 2)):
+    for wrong, first, then, variant in (([2, 1, 0], 3, 2, "join"), ([0, 1, 1, 2], 2, 2, "join_twice")):
         story, _, said = room_of(3)
         eve = story.client("eve")
         eve.joins("red", since=0, replay=[said[n] for n in wrong])
         found = replay.seams(story.index, "red")
-        assert names_of(found) == ["history_disorder/join"]
+        assert names_of(found) == [f"history_disorder/{variant}"]
         assert facts(found, "who", "first", "then") == ["eve", first, then]
 
 
@@ -436,7 +436,7 @@ def test_pages_that_overlap_each_other() -> None:
     story, _, said = room_of(5)
     eve = story.client("eve")
     eve.joins("red", since=0, pages=[said[:3], said[2:]])
-    assert names_of(replay.seams(story.index, "red")) == ["history_disorder/join"]
+    assert names_of(replay.seams(story.index, "red")) == ["history_disorder/join_twice"]
 
 
 def test_live_messages_before_the_replay() -> None:

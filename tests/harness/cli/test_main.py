@@ -122,6 +122,13 @@ def test_hints_say_more_and_more() -> None:
     assert "3." in last
 
 
+def test_hints_have_the_names_of_the_track() -> None:
+    """Which a hint may be asked for as a check is."""
+    asked = ("hint", "4", "--more", "2")
+    assert "`data_dir`" in chatlab(*asked).stdout
+    assert "`dataDir`" in chatlab(*asked, "--track", "typescript").stdout
+
+
 def test_json_has_the_promised_form(tmp_path: Path) -> None:
     """The JSON report has the fixed keys, with a receipt for each step that passed."""
     report = tmp_path / "report.json"

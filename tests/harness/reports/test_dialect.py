@@ -47,3 +47,12 @@ def test_methods_are_called_as_types_ts_says() -> None:
     """The words of a Python name are joined as TypeScript does it."""
     assert called("in_room", TYPESCRIPT) == "inRoom"
     assert called("in_room", PYTHON) == "in_room"
+
+
+def test_nodes_exit_code_13_is_explained() -> None:
+    """A start that ends at an `await` of what never comes; what printed nothing has no lines above."""
+    ended = Anomaly("no_start", {"code": 13, "output": ""}, [], "exited")
+    words = Words(ENGLISH, "", "store", TYPESCRIPT)
+    assert "neither resolved nor rejected" in " ".join(words.explained(ended))
+    assert "lines above" not in words.cause(ended)
+    assert Words(ENGLISH).explained(ended) == []
