@@ -14,7 +14,7 @@ from harness.texts import texts
 
 _BEGINS = "Error: "
 """How the server's last words begin (click puts that before them)."""
-_TABLES = ("typescript", "component")
+_TABLES = ("component", "typescript")
 """Where the texts stand that it may say."""
 
 
@@ -23,8 +23,11 @@ def problem_in(text: str) -> tuple[str, dict[str, str]] | None:
     _, begins, sentence = f"\n{text}".rpartition(f"\n{_BEGINS}")
     if not begins:
         return None
-    said = (texts("en").recognised(table, sentence.rstrip()) for table in _TABLES)
-    return next((found for found in said if found is not None), None)
+    of_python, of_typescript = (texts("en").recognised(table, sentence.rstrip()) for table in _TABLES)
+    # Whatever Python raises has a place and a text: that also fits what TypeScript's compiler says.
+    if of_python is None or (of_python[0] == "component.raised" and of_typescript is not None):
+        return of_typescript
+    return of_python
 
 
 def with_problem(anomaly: Anomaly) -> Anomaly:
