@@ -23,7 +23,9 @@ class NodeSystemError(NodeError, OSError):
 
 
 class Ended(BaseException):
-    """The process runs no more: `why` is `ended`, `memory`, `busy` or `lacking`; `by` what ended it, `place` where."""
+    """The process runs no more: `why` is `ended`, `memory`, `busy` or `lacking`; `by` what ended it, `place`
+    where.
+    """
 
     def __init__(self, why: str, by: str, place: str) -> None:
         super().__init__(why, by, place)
