@@ -90,6 +90,8 @@ _TORN = (0.1, 0.5, 0.95)
 """The share that stays of what was just written."""
 _BETWEEN = (0, 0, 0.0005, 0.002)
 """Seconds between the beginnings of two concurrent saves; a disk takes milliseconds."""
+_CLOSING = 0.1
+"""Seconds in which a file may still be closing."""
 _MANY = 1200
 """Messages in one save: more than a list of the newest would hold."""
 _NOT_ALL_OF_IT = re.compile(rb"[\x80-\xbf]")
@@ -450,13 +452,19 @@ class _Play:
 
     async def _close(self) -> None:
         await self._call("4.2", "close", self._store.close)
+        still_open = self._open_files()
+        if still_open and self._stage.pid != getpid():
+            await asyncio.sleep(_CLOSING)  # streams of Node's close their files by themselves, a moment later
+            still_open = self._open_files()
+        if still_open and not self._is_over:
+            self._stage.breach("4.2", "files_open", "MessageStore.close", files=", ".join(still_open))
+
+    def _open_files(self) -> list[str]:
+        """The names of files in the data folder that its process has open."""
         with contextlib.suppress(psutil.Error):
             mine = [Path(each.path) for each in psutil.Process(self._stage.pid).open_files()]
-            still_open = [path.name for path in mine if path.is_relative_to(self._data)]
-            if still_open and not self._is_over:
-                self._stage.breach(
-                    "4.2", "files_open", "MessageStore.close", files=", ".join(sorted(still_open))
-                )
+            return sorted(path.name for path in mine if path.is_relative_to(self._data))
+        return []
 
     async def _call(self, step: str, method: str, function: Any, *args: Any, shown: str = "") -> Any:
         """Call a method, and await it. If it raises, the play is over: returns _RAISED."""

@@ -2,9 +2,12 @@
 
 import crypto from "node:crypto";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { inspect, promisify } from "node:util";
+import { promisify } from "node:util";
+
+import { ciphers } from "./threads.mjs";
 
 const realSetImmediate = setImmediate;
+const realSetTimeout = setTimeout;
 
 /** Milliseconds that a system call takes; with 0 it is done before anything happens outside of Node. */
 const DELAYS = [0, 0, 0.2, 0.5, 1, 2, 5];
@@ -73,7 +76,7 @@ export function makeClock(send, whereIsIt) {
     #isAgain;
     #name;
     constructor(callback, milliseconds, args, isAgain) {
-      if (typeof callback !== "function") throw invalid("callback", "function", callback);
+      if (typeof callback !== "function") realSetTimeout(callback); // which throws
       const inItsContext = AsyncLocalStorage.snapshot();
       this.#callback = () => inItsContext(callback, ...args);
       this.#milliseconds = milliseconds;
@@ -172,7 +175,7 @@ export function makeClock(send, whereIsIt) {
     modules: {
       "node:timers": { ...globals, promises },
       "node:timers/promises": promises,
-      "node:crypto": { ...crypto, ...chance },
+      "node:crypto": { ...crypto, ...ciphers, ...chance },
     },
     set(milliseconds) {
       now = Math.max(now, milliseconds);
@@ -247,9 +250,4 @@ function makeChance(random) {
 function aborted(signal) {
   const error = new Error("The operation was aborted", { cause: signal.reason });
   return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });
-}
-
-function invalid(name, type, got) {
-  const text = `The "${name}" argument must be of type ${type}. Received ${got === undefined ? "undefined" : inspect(got)}`;
-  return Object.assign(new TypeError(text), { code: "ERR_INVALID_ARG_TYPE" });
 }

@@ -66,8 +66,9 @@ export function makeFiles({ later, wrote, synced }) {
     return size;
   }
 
+  /** No power fails in a play, so to wait for the disk would be a waste of time. */
   function sync(descriptor) {
-    real.fsyncSync(descriptor);
+    if (!names.has(descriptor)) return real.fsyncSync(descriptor); // which throws, unless others have opened it
     const { ino, size } = real.fstatSync(descriptor);
     synced(ino, size);
   }
@@ -93,6 +94,7 @@ export function makeFiles({ later, wrote, synced }) {
   function* writingFile(file, data, options, flag) {
     const { encoding, mode, flag: asked, flush, signal } = optionsOf(options);
     const isOpen = typeof file === "number";
+    stopIfAborted(signal);
     const descriptor = isOpen ? file : open(file, asked ?? flag, mode);
     yield;
     try {
@@ -179,7 +181,7 @@ export function makeFiles({ later, wrote, synced }) {
     fs[`${name}Sync`] = (...args) => atOnce(begin(...args));
     fs[name] = (...args) => {
       const callback = name === "close" ? (args.splice(1)[0] ?? throwIt) : args.pop();
-      if (typeof callback !== "function") throw noCallback(callback);
+      if (typeof callback !== "function") throw noCallback();
       if (name === "read") args.splice(1, Infinity, readArguments(args.slice(1)));
       // What the callback throws is nobody's promise: it ends a process, as it does in Node.
       const then = (...results) => process.nextTick(() => callback(...results));
@@ -383,8 +385,8 @@ function throwIt(error) {
   if (error) throw error;
 }
 
-function noCallback(got) {
-  const error = new TypeError(`The "cb" argument must be of type function. Received ${got === undefined ? "undefined" : typeof got}`);
+function noCallback() {
+  const error = new TypeError('The "cb" argument must be of type function. Received undefined');
   return Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
 }
 

@@ -16,6 +16,7 @@ import { makeFiles } from "./files.mjs";
 import { Modules } from "./modules.mjs";
 import { whereOf } from "./places.mjs";
 import { seal } from "./seal.mjs";
+import { compression } from "./threads.mjs";
 
 const [INPUT, OUTPUT] = process.argv.slice(2).map(Number); // descriptors
 const FOLDER = process.argv[4]; // of the compiled component
@@ -207,6 +208,7 @@ function callLater(id, method, args) {
 
 let instances = new Map();
 let arrays = [];
+let home = ""; // the folder that the component's process is in
 
 const OPERATIONS = {
   /** A play begins: whatever was under way is forgotten. */
@@ -223,7 +225,8 @@ const OPERATIONS = {
     }
   },
   make({ id, module, args, cwd }) {
-    process.chdir(cwd); // the last one may not be there any more
+    if (cwd !== home) process.chdir(cwd); // the last one may not be there any more
+    home = cwd;
     attempt(id, () => {
       const kind = modules.kind(module);
       instances.set(id, new kind(...decoded(args)));
@@ -322,7 +325,7 @@ const files = makeFiles({
   },
   synced: (inode, size) => send({ do: "synced", inode, size }),
 });
-const modules = new Modules({ "node:fs": files.fs, "node:fs/promises": files.promises, ...clock.modules });
+const modules = new Modules({ "node:fs": files.fs, "node:fs/promises": files.promises, "node:zlib": compression, ...clock.modules });
 
 process.on("unhandledRejection", (error) => send({ do: "unhandled", error: encodedError(error) }));
 process.on("uncaughtException", (error) => send({ do: "unhandled", error: encodedError(error) }));

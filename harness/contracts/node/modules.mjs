@@ -14,6 +14,8 @@ export class Modules {
   #replaced;
   #loaded = [];
   #sources = new Map();
+  #code = new Map(); // what V8 has made of them
+  #builtin = new Map();
 
   /** `replaced` are the modules of Node's that the simulation has of its own, by their names. */
   constructor(replaced) {
@@ -58,6 +60,7 @@ export class Modules {
     this.#sources.set(file, source);
     const module = new vm.SourceTextModule(source, {
       identifier: file,
+      cachedData: this.#code.get(file),
       initializeImportMeta: (meta) => Object.assign(meta, { url: pathToFileURL(file).href, filename: file, dirname: path.dirname(file) }),
       importModuleDynamically: async (name) => {
         const found = await this.#resolved(name, file, made);
@@ -66,6 +69,7 @@ export class Modules {
         return found;
       },
     });
+    if (!this.#code.has(file)) this.#code.set(file, module.createCachedData());
     made.set(file, module);
     return module;
   }
@@ -74,7 +78,7 @@ export class Modules {
     if (name.startsWith(".")) return this.#module(path.resolve(path.dirname(from), name), made);
     const full = name.startsWith("node:") ? name : `node:${name}`;
     if (BEYOND.includes(full.slice("node:".length))) this.beyond.add(full);
-    const known = made.get(full);
+    const known = this.#builtin.get(full);
     if (known) return known;
     const namespace = this.#replaced.get(full) ?? (await import(name));
     const values = namespace.default === undefined ? { ...namespace, default: namespace } : namespace;
@@ -82,7 +86,7 @@ export class Modules {
     const module = new vm.SyntheticModule(names, function () {
       for (const each of names) this.setExport(each, values[each]);
     }, { identifier: full });
-    made.set(full, module);
+    this.#builtin.set(full, module);
     return module;
   }
 }

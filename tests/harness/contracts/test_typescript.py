@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 from msgspec import Struct
 
 from harness.checkers.catalogue import CATALOGUE
-from harness.contracts import running
+from harness.contracts import node, running
 from harness.contracts.result import Played
-from harness.contracts.running import CONTRACTS, play_contract
+from harness.contracts.running import CONTRACTS, contract_of, play_contract
 from harness.judged.targets import find_folder
 from harness.typescript.build import SOLUTIONS
 from harness.typescript.components import COMPONENTS
@@ -34,6 +35,13 @@ MUTANTS = msgspec.toml.decode(
     Path(__file__).with_name("typescript_mutants.toml").read_bytes(), type=dict[str, list[Mutant]]
 )["mutant"]
 STUBS = find_folder("exercises") / "typescript" / "src"
+ALIKE = Path(__file__).parents[2] / "components_typescript"
+"""Right components in other styles: a folder for each component, in `helpers` what they import."""
+RIGHT = sorted(ALIKE.glob("*/*.ts"))
+FEW = {"pubsub": 6, "sequencer": 3, "presence": 4, "store": 1}
+"""Plays of each size for these, so that all of them together take little time."""
+LARGE = 5000
+"""Bytes of a plan that is left out for the same reason."""
 _OTHERS = {
     "process_exit": ("pubsub", "process.exit(3);"),
     "endless": ("pubsub", "for (;;) {}"),
@@ -59,6 +67,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "member: types.Member): void {", f"member: types.Member): void {{ {begin}", 1
         )
         _write(folder, name, component, text)
+    for path in RIGHT:
+        _write(folder, f"right-{path.stem}", path.parent.name, path.read_text(encoding="utf-8"))
+        for helper in path.parent.glob("helpers/*.ts"):
+            shutil.copy(helper, folder / "src" / f"right-{path.stem}" / helper.name)
     for component in CONTRACTS:
         _write(folder, f"model-{component}", component, _model(component))
         stub = (STUBS / COMPONENTS[component].file).read_text(encoding="utf-8")
@@ -105,6 +117,32 @@ def test_model_answers_keep_their_contract(compiled: Path, component: str, tmp_p
     played = _played(compiled, f"model-{component}", component, tmp_path)
     assert (played.found, played.notes, played.lacking, played.problem) == ([], [], "", "")
     assert played.plays >= 50
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_right_code_in_another_style_keeps_its_contract(
+    compiled: Path, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever data structures, locks, files, streams or timers it uses; without a note."""
+    component = path.parent.name
+    contract = contract_of(component)
+    small = [plan for plan in contract.ALWAYS if len(msgspec.json.encode(plan)) < LARGE]
+    monkeypatch.setattr(contract, "ALWAYS", small)
+    monkeypatch.setattr(contract, "PLAYS", FEW[component])
+    played = _played(compiled, f"right-{path.stem}", component, tmp_path)
+    assert (played.found, played.notes, played.lacking, played.problem) == ([], [], "", "")
+
+
+def test_files_and_timers_are_as_in_node(tmp_path: Path) -> None:
+    """What a component is given instead of Node's own modules returns, throws and tells the same."""
+    here = Path(__file__).with_name("node_fidelity.mjs")
+    words = ["node", "--no-warnings", str(here), str(tmp_path), f"{Path(node.__file__).parent.as_uri()}/"]
+    needs_node()
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    of_node, ours = json.loads(done.stdout)
+    assert [each for each in of_node if each not in ours] == []
+    assert of_node == ours
+    assert len(ours) > 60
 
 
 @pytest.mark.parametrize("component", CONTRACTS)
