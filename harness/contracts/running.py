@@ -214,8 +214,8 @@ class _Series:
             self.result.problem = str(error)
             self.is_over = True
             return
-        except Ended as ended:  # while its module is evaluated: a server does not start with it
-            self.result.problem = f"the process ended while the module was loaded ({ended.by or ended.why})"
+        except Ended as ended:
+            self._has_ended(ended)
             self.is_over = True
             return
         try:
@@ -408,7 +408,7 @@ class _Series:
         """The last call of the component, and not one that it has made of a neighbour; its step and duty."""
         history = self._stage.history if self._stage else []
         calls = [event.what for event in history if _method(event.what) in self._contract.STEPS]
-        call = calls[-1] if calls else Path(self._subject.where).name
+        call = calls[-1] if calls else Path(self._subject.where).name.replace(".js", ".ts")
         method, duty = _method(call), INTERFACES[self.result.component].__name__
         duty += f".{method}" if calls else ""
         return call, self._contract.STEPS.get(method, self._steps[0]), duty

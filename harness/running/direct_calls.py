@@ -69,7 +69,10 @@ async def all_called_directly(
 
 def add_contract(run: Run, contract: Played | None) -> None:
     """Add the contract's breaches to the verdict. They are the same for each run of a component."""
-    if contract is None or contract.problem:  # starting the server reports the same problem
+    if contract is None:
+        return
+    if contract.problem:  # mostly, starting the server reports the same problem, and no step has passed
+        _leave_open(run.steps, contract, Text("calls_unloaded", {"why": contract.problem}))
         return
     run.contract = contract
     run.defect = run.defect or contract.defect
@@ -81,16 +84,15 @@ def add_contract(run: Run, contract: Played | None) -> None:
     if any(each.is_wrong_time for each in contract.found):  # what is a finding is not tolerated
         run.notes[:] = [note for note in run.notes if note.key != "lenient.seconds"]
     if contract.lacking == ENDED:
-        _leave_open(run.steps, contract)
+        _leave_open(run.steps, contract, Text("calls_ended", {"where": contract.where}))
     elif contract.lacking:
         run.notes.append(Text("contract_open", {"where": contract.where}))
     if run.defect:
         run.gives_up(run.defect)
 
 
-def _leave_open(results: list[StepResult], contract: Played) -> None:
-    """Give no points where somebody has ended what judges: else that would hide what it had found."""
-    why = Text("calls_ended", {"where": contract.where})
+def _leave_open(results: list[StepResult], contract: Played, why: Text) -> None:
+    """Give no points for what could not be called directly: else that would hide what this had found."""
     for number, result in enumerate(results):
         if result.step in BREAKABLE[contract.component] and result.outcome is Outcome.PASSED:
             results[number] = replace(result, outcome=Outcome.INCONCLUSIVE, points=0, receipt=why)

@@ -20,7 +20,7 @@ _ELSEWHERE = re.compile(r'import\("[^"]*"\)\.')
 """How the compiler names a type by the file that it is in: a folder of ours."""
 _LONGEST = 300
 """Characters of an explanation."""
-_WIDTH = 88
+_WIDTH = 90
 """Characters of a line of code."""
 
 

@@ -146,7 +146,7 @@ MISTAKES = {
         "async with self._locks[draft.room]:",
         "async with asyncio.Lock():",
         "wrong_number/twice",
-        "is it the same object in all calls",
+        "is it the same in all calls",
     ),
     "the_save_is_outside_of_the_lock": Mistake(
         "sequencer",
