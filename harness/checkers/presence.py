@@ -417,7 +417,10 @@ def _missing_heartbeat(
         is_outside = bool(others) and not any(m.conn == conn.number for m in index.memberships)
         evidence = [*opened, *others[:1]]
         return Anomaly("missing_heartbeat", params, evidence, "outside" if is_outside else "none")
-    if is_last and not others:
+    lately = (
+        after - 1.5 * params["interval"]
+    )  # in their last round, some may have been sent one before it ended
+    if is_last and not any(received.at > lately for received in others):
         ends = [e for e in index.events if isinstance(e, Closed | Fault) and start <= e.at < after]
         return Anomaly("missing_heartbeat", params, [*around, *ends[:1]], "stopped")
     return Anomaly("missing_heartbeat", params, around)

@@ -122,14 +122,6 @@ async def play(plan: Plan, world: World) -> None:
         bob.writes_nulls = True
         await bob.join(room)  # a second join changes nothing
         mallory = await misbehave(world, mallory, _bad_joins(world))
-        proto = await world.client("proto", PROTO, is_exact=True)
-        if world.can_restart:  # elsewhere, others may be in that room
-            await carol.join(PROTO)
-            proto = await misbehave(world, proto, [_from_outside(world, PROTO, "not_joined_proto")])
-            await proto.join(PROTO)
-            await _announced(world, carol, proto.user, PROTO)
-            await carol.say(PROTO, f"{world.tag()}. hello, {PROTO}")
-            await world.until(lambda: 1 - len(proto.tags[PROTO]))
 
     with world.step("1.4"):
         people = {"alice": alice, "bob": bob}
@@ -151,6 +143,8 @@ async def play(plan: Plan, world: World) -> None:
         mallory = await misbehave(world, mallory, _bad_messages(world, room))
         await dave.fence()
         await carol.fence()
+        if world.can_restart:  # elsewhere, others may be in that room
+            await _in_proto(world, carol)
 
     with world.step("1.5"):
         left = len(alice.notices)
@@ -181,6 +175,17 @@ async def play(plan: Plan, world: World) -> None:
         await hasty.leave_and_say(other, data, errors.AFTER_LEAVE)
         await misbehave(world, hasty, [_too_large(world, other)])
         await carol.fence()
+
+
+async def _in_proto(world: World, carol: Client) -> None:
+    """A user and a room are named as plain objects in JavaScript name something else."""
+    await carol.join(PROTO)
+    proto = await world.client("proto", PROTO, is_exact=True)
+    proto = await misbehave(world, proto, [_from_outside(world, PROTO, "not_joined_proto")])
+    await proto.join(PROTO)
+    await _announced(world, carol, proto.user, PROTO)
+    await carol.say(PROTO, f"{world.tag()}. hello, {PROTO}")
+    await world.until(lambda: 1 - len(proto.tags[PROTO]))
 
 
 async def _announced(world: World, witness: Client, user: str, room: str, start: int = 0) -> None:

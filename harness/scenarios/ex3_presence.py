@@ -295,7 +295,8 @@ def _dora(index: HistoryIndex, people: dict[str, Conn], room: str, other: str) -
     expected = {people["listener"].user, people["asker"].user}
     everybody = {conn.user for conn in index.conns.values()}
     here = index.notes["dora_here"][0] if index.notes["dora_here"] else inf
-    end = span(index, "3.2")[1]
+    others = [m.asked for m in index.memberships if m.client == "proto"]
+    end = min(span(index, "3.2")[1], *others, inf)
     found = presence.announced(index, listener, room, joined.user, joined.asked, here=True, why="join")
     for witness in (asker, carol):
         found += presence.listed(

@@ -442,7 +442,7 @@ _keep(
     "some_are_turned_away",
     "1.3",
     "no_connection",
-    "The count of connections is never decreased, and after the ninth all others are rejected.",
+    "The count of connections is never decreased, and after the tenth all others are rejected.",
     (
         "async def welcome(client",
         '''served = 0
@@ -452,7 +452,7 @@ def count(client: ServerConnection, request: Any) -> Any:
     """Accept as many connections as the server can handle."""
     global served
     served += 1
-    return client.respond(503, "too many") if served > 9 else None
+    return client.respond(503, "too many") if served > 10 else None
 
 
 async def welcome(client''',

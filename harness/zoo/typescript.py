@@ -119,6 +119,7 @@ _component(
     ("this.#rooms.delete(room)", "delete this.#rooms[room]"),
     ("this.#rooms.get(room) ?? []", "this.#rooms[room] ?? []"),
     ("[...this.#rooms.keys()]", "Object.keys(this.#rooms)"),
+    also="1.4",
 )
 _component(
     "pubsub",
@@ -157,6 +158,7 @@ _component(
         "    const cell = new Int32Array(new SharedArrayBuffer(4));\n"
         "    if (this.members(room).length > 1) Atomics.wait(cell, 0, 0, 2000);\n" + _SEND,
     ),
+    also="1.3",
 )
 _server(
     "outbox.ts",
@@ -232,11 +234,10 @@ _server(
 _server(
     "session.ts",
     "rooms_of_a_session_in_a_plain_object",
-    "1.3",
-    "unanswered_error",
+    "1.4",
+    "obeyed_bad_frame",
     "The rooms of a session are the keys of `{}`: who has not joined `__proto__` may speak in it.",
     ("if (!this.#rooms.has(room)) {", "if (!this.#rooms.has(room) && !(room in {})) {"),
-    also="1.4",
 )
 _server(
     "protocol.ts",
@@ -250,12 +251,23 @@ _server(
 
 _server(
     "session.ts",
-    "frames_are_handled_at_once",
+    "messages_are_not_awaited",
     "1.4",
     "lost",
-    "The handler of frames is `async`: the next one is handled while the last one is at an `await`.",
-    ("    await before;\n", "    void before;\n"),
-    also="1.5",
+    "A message is handled in a promise that nobody waits for: the frames after it overtake it.",
+    (
+        "        return this.#say(frame);\n",
+        "        void this.#attempt(() => this.#say(frame), text);\n        return undefined;\n",
+    ),
+    (
+        "  async #obey(text: string | undefined): Promise<void> {\n    try {\n      await this.#handle(text);\n",
+        "  #obey(text: string | undefined): Promise<void> {\n"
+        "    return this.#attempt(() => this.#handle(text), text);\n"
+        "  }\n\n"
+        "  async #attempt(work: () => Promise<void>, text: string | undefined): Promise<void> {\n"
+        "    try {\n"
+        "      await work();\n",
+    ),
 )
 _server(
     "outbox.ts",
@@ -303,7 +315,7 @@ _component(
         "    await this.#lastTurns.get(room)?.catch(() => undefined);\n"
         "    const turn = work();\n",
     ),
-    also="2.3",
+    also="2.3 2.4",
 )
 _component(
     "sequencer",
@@ -358,6 +370,7 @@ _component(
         "    }\n"
         "    return Object.values(users);\n",
     ),
+    also="3.2",
 )
 _component(
     "presence",

@@ -54,7 +54,8 @@ def play(
         for row in rows
         if row.outcome is Outcome.FAILED or (row.outcome is Outcome.INCONCLUSIVE and world == "sim")
     ]
-    known = [(row, ANIMALS[row.name]) for row in rows if row.name in ANIMALS]
+    found = [row for row in rows if row.name in ANIMALS and row.outcome is not Outcome.INCONCLUSIVE]
+    known = [(row, ANIMALS[row.name]) for row in found]
     judged = [(row, each) for row, each in known if world == "sim" or "sim" not in each.worlds]
     return unexpected + [said for row, each in judged for said in unnamed(row, each)]
 

@@ -840,6 +840,23 @@ def test_heartbeats_with_a_gap(when: str) -> None:
     assert names_of(found) == [f"missing_heartbeat/{variant}" if variant else "missing_heartbeat"]
 
 
+@pytest.mark.parametrize(("rounds", "variant"), [(1, "stopped"), (4, "")])
+def test_others_may_get_one_more_heartbeat_before_the_loop_ends(rounds: int, variant: str) -> None:
+    """In its last round; whoever goes on to receive them shows that it has not ended."""
+    story = Story()
+    alice, bob = story.clients("alice", "bob")
+    began = story.passes(1)
+    alice.gets_beat()
+    bob.gets_beat()
+    for number in range(4):
+        story.passes(max(HEARTBEAT, 1.1))
+        if number < rounds:
+            bob.gets_beat()
+    log = story.index
+    found = presence.heartbeats(log, [log.conn(alice.conn)], began, story.at, HEARTBEAT, SLACK)
+    assert [each.variant for each in found] == [variant]
+
+
 def test_heartbeats_at_the_ends_of_the_span_are_counted() -> None:
     """They came in it, so the finding does not say that there were none."""
     story = Story()
