@@ -188,6 +188,10 @@ class Channel:
             self._stand_ins[number] = thing
         return {"$": "stand-in", "kind": kind, "id": number}
 
+    def end_turn(self) -> None:
+        """Wait until Node is idle. Raises Ended."""
+        self._end_turn()
+
     # --- turns ------------------------------------------------------------------------------------
 
     def _next(self) -> int:
@@ -331,7 +335,11 @@ class Channel:
             if self.ended is None and self._play == play:
                 self._turn({"op": "settle", "id": message["id"], **answer})
 
-        task = asyncio.get_running_loop().create_task(serve(), context=self._context(message).copy())
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no loop runs between two plays
+            return
+        task = loop.create_task(serve(), context=self._context(message).copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
