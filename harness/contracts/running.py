@@ -268,8 +268,7 @@ class _Series:
         self._blocked = (0, ""), 0.0
         if self.host is not None:
             self.host.on_block = self.blocked
-        if self._subject.channel is not None:
-            self._begin_in_node(self._subject.channel, plan, stage)
+        channel = self._subject.channel
 
         async def in_a_loop() -> None:
             loop = asyncio.get_running_loop()
@@ -283,8 +282,12 @@ class _Series:
                 where, _ = waits_where(play.get_coro())
                 self.ended("call_hangs", "" if where else "unknown", where)
                 self._hangs = True
+            if channel is not None:
+                channel.end_turn()  # what comes after the last result belongs to this play
 
         try:
+            if channel is not None:
+                self._begin_in_node(channel, plan, stage)
             asyncio.run(in_a_loop())
         except Exception as error:
             # After a breach, the contract itself may fail; and errors from the component's code are its own.
@@ -299,7 +302,6 @@ class _Series:
             self.ended("call_ends", "loop", "")
         except Ended:
             pass  # what is known of it is told below, also where only a task has met it
-        channel = self._subject.channel
         if channel is not None and channel.ended is not None:
             stage.breaches.clear()
             self._has_ended(channel.ended)

@@ -260,7 +260,8 @@ _server(
         "        void this.#attempt(() => this.#say(frame), text);\n        return undefined;\n",
     ),
     (
-        "  async #obey(text: string | undefined): Promise<void> {\n    try {\n      await this.#handle(text);\n",
+        "  async #obey(text: string | undefined): Promise<void> {\n"
+        "    try {\n      await this.#handle(text);\n",
         "  #obey(text: string | undefined): Promise<void> {\n"
         "    return this.#attempt(() => this.#handle(text), text);\n"
         "  }\n\n"

@@ -191,6 +191,10 @@ class Channel:
             self._stand_ins[number] = thing
         return {"$": "stand-in", "kind": kind, "id": number}
 
+    def end_turn(self) -> None:
+        """Wait until Node is idle. Raises Ended."""
+        self._end_turn()
+
     # --- turns ------------------------------------------------------------------------------------
 
     def _next(self) -> int:
@@ -325,6 +329,10 @@ class Channel:
         return getattr(thing, method)(*(decode.value(each) for each in args))
 
     def _begin_task(self, message: dict[str, Any]) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no loop runs between two plays
+            return
         play, context = self._play, self._context(message).copy()
         # It begins at once, as in the component's own process: what it calls next comes after that.
         call = Begun(
@@ -339,7 +347,7 @@ class Channel:
             if self.ended is None and self._play == play:
                 self._turn({"op": "settle", "id": message["id"], **answer})
 
-        task = asyncio.get_running_loop().create_task(serve(), context=context)
+        task = loop.create_task(serve(), context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

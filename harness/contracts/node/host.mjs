@@ -214,6 +214,7 @@ const OPERATIONS = {
   /** A play begins: whatever was under way is forgotten. */
   play({ seed, root, now }) {
     [standIns, waiting, instances, arrays, numbers] = [new Map(), new Map(), new Map(), [], 0];
+    home = ""; // a folder of the same name may be another one
     clock.reset(seed, now);
     files.watch(root);
   },
@@ -349,7 +350,9 @@ Atomics.wait = (array, index, value, milliseconds = Infinity) => {
 // A thread tells where we are if a turn never ends: odd numbers are turns.
 const turns = new Int32Array(new SharedArrayBuffer(4));
 turns[0] = 1;
-new Worker(new URL("watch.mjs", import.meta.url), { workerData: { turns, folder: FOLDER }, execArgv: [] }).unref();
+const watcher = new Worker(new URL("watch.mjs", import.meta.url), { workerData: { turns, folder: FOLDER }, execArgv: [] });
+watcher.once("message", () => watcher.unref()); // it needs the current folder until then, which a play removes
+watcher.on("error", nothing);
 
 seal();
 // Node tells when nothing is left to do, be it in threads of its own (compression, names of hosts).

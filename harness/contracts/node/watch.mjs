@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import { Session } from "node:inspector";
 import { fileURLToPath } from "node:url";
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 
 import { original } from "./places.mjs";
 
@@ -27,6 +27,7 @@ function spent() {
 }
 
 let isLooking = false;
+parentPort.postMessage("ready");
 
 setInterval(() => {
   const turn = Atomics.load(turns, 0);

@@ -1,4 +1,4 @@
-// A file for each message under a hashed name, moved into place when it is whole; all questions read the disk.
+// A file for each message in a folder of a hashed name, moved into place when it is whole; all questions read the disk.
 
 import { createHash } from "node:crypto";
 import { promises as fs } from "node:fs";
@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Message, MessageStore as Contract } from "./types.js";
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
+const key = (user: string, id: string): string => hash(JSON.stringify([user, id])).slice(0, 12);
 
 export class MessageStore implements Contract {
   #made = new Map<string, Promise<string>>();
@@ -21,7 +22,7 @@ export class MessageStore implements Contract {
       const folders = new Set<string>();
       for (const message of messages) {
         const folder = await (this.#made.get(message.room) ?? this.#make(message.room));
-        const name = join(folder, String(message.sequence).padStart(16, "0"));
+        const name = join(folder, `${String(message.sequence).padStart(16, "0")}-${key(message.user, message.id)}`);
         await fs.writeFile(`${name}.tmp`, JSON.stringify(message), { flag: "w" });
         await sync(`${name}.tmp`);
         await fs.rename(`${name}.tmp`, `${name}.json`);
@@ -49,7 +50,7 @@ export class MessageStore implements Contract {
   }
 
   async find(room: string, user: string, id: string): Promise<Message | undefined> {
-    for (const name of await this.#names(room)) {
+    for (const name of (await this.#names(room)).filter((each) => each.endsWith(`-${key(user, id)}.json`))) {
       const message = await this.#read(room, name);
       if (message.user === user && message.id === id) return message;
     }

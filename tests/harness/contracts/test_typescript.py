@@ -48,8 +48,16 @@ _OTHERS = {
     "heap": ("pubsub", "const all: number[][] = []; for (;;) all.push(new Array(100_000).fill(all.length));"),
     "kills_itself": ("pubsub", "process.kill(process.pid, 'SIGKILL');"),
     "throws_text": ("pubsub", "throw 'no error';"),
+    "in_a_thread": ("sequencer", "await inAThread();"),
 }
 """By name: a component, and what its first method begins with."""
+_WITH_A_THREAD = """
+import { Worker } from "node:worker_threads";
+
+const code = 'require("worker_threads").parentPort.on("message", function () { this.postMessage(1); });';
+const worker = new Worker(code, { eval: true });
+const inAThread = () => new Promise((resolve) => worker.once("message", resolve).postMessage(1));
+"""
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +74,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = _model(component).replace(
             "member: types.Member): void {", f"member: types.Member): void {{ {begin}", 1
         )
+        if name == "in_a_thread":
+            text = _WITH_A_THREAD + text.replace("const { room, user", f"{begin} const {{ room, user", 1)
         _write(folder, name, component, text)
     for path in RIGHT:
         _write(folder, f"right-{path.stem}", path.parent.name, path.read_text(encoding="utf-8"))
@@ -191,6 +201,12 @@ def test_what_ends_the_process_is_told(
     assert (breach.name, breach.variant) == found
     if name in ("process_exit", "endless", "kills_itself"):
         assert str(breach.params["where"]).startswith("pub-sub.ts, line ")
+
+
+def test_what_reaches_beyond_the_process_is_left_open(compiled: Path, tmp_path: Path) -> None:
+    """A thread of its own is not simulated: nothing is held against it, and the report says so."""
+    played = _played(compiled, "in_a_thread", "sequencer", tmp_path)
+    assert (played.lacking, played.where, played.found) == ("process", "node:worker_threads", [])
 
 
 @pytest.mark.parametrize("component", ["sequencer", "store"])
