@@ -215,8 +215,8 @@ _server(
     "1.2",
     "server_died",
     "An `async` handler of frames catches nothing: an invalid frame ends the server.",
-    ("await this.#obey(text)", "await this.#handle(text)"),
-    ("    await before;\n", "    await before.catch(() => undefined);\n"),
+    ("(text) => this.#obey(text)", "(text) => this.#handle(text)"),
+    ("  async #obey(text", "  async obey(text"),
     also="1.3 1.4 1.5",
 )
 _server(
@@ -430,7 +430,8 @@ _server(
     ),
     (
         "  #sendHeartbeats(): void {\n"
-        '    for (const session of this.#sessions) session.send({ type: "heartbeat" });\n',
+        '    const frame = { type: "heartbeat" } as const;\n'
+        "    for (const session of this.#sessions) session.send(frame);\n",
         "  async #sendHeartbeats(): Promise<void> {\n"
         "    for (const session of this.#sessions) {\n"
         '      session.send({ type: "heartbeat" });\n'

@@ -159,6 +159,7 @@ def test_animal_is_described(name: str) -> None:
     assert set(animal.worlds) <= set(BOTH)
     assert bool(animal.why) == (animal.worlds != BOTH)
     assert [bool(animal.source), animal.defect is not None, bool(animal.changes)].count(True) == 1
+    assert not animal.file or typescript.changed(animal)
     assert animal.source != PLAIN.read_text(encoding="utf-8")
 
 
