@@ -8,6 +8,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 
@@ -336,6 +337,7 @@ process.exit = (code) => {
   process.reallyExit(0);
 };
 process.abort = process.kill = process.exit;
+syncBuiltinESMExports(); // for who imports these by their names
 
 // To sleep in the event loop is told, and takes no time.
 const realWait = Atomics.wait;

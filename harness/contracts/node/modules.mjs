@@ -1,6 +1,7 @@
 // The component's modules, evaluated anew each time, so that no variable survives from play to play.
 
 import fs from "node:fs";
+import nodeModule from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import vm from "node:vm";
@@ -20,6 +21,15 @@ export class Modules {
   /** `replaced` are the modules of Node's that the simulation has of its own, by their names. */
   constructor(replaced) {
     this.#replaced = new Map(Object.entries(replaced));
+    // Two other ways to Node's modules.
+    const instead = (name) => this.#replaced.get(full(name));
+    const createRequire = (from) => {
+      const real = nodeModule.createRequire(from);
+      return Object.assign((name) => instead(name) ?? real(name), real);
+    };
+    this.#replaced.set("node:module", { ...nodeModule, createRequire });
+    const real = process.getBuiltinModule;
+    if (real) process.getBuiltinModule = (name) => instead(name) ?? real(name);
   }
 
   /** The number of a module that was loaded from `file`, with all that it imports of its own. */
@@ -76,17 +86,21 @@ export class Modules {
 
   async #resolved(name, from, made) {
     if (name.startsWith(".")) return this.#module(path.resolve(path.dirname(from), name), made);
-    const full = name.startsWith("node:") ? name : `node:${name}`;
-    if (BEYOND.includes(full.slice("node:".length))) this.beyond.add(full);
-    const known = this.#builtin.get(full);
+    const identifier = full(name);
+    if (BEYOND.includes(identifier.slice("node:".length))) this.beyond.add(identifier);
+    const known = this.#builtin.get(identifier);
     if (known) return known;
-    const namespace = this.#replaced.get(full) ?? (await import(name));
+    const namespace = this.#replaced.get(identifier) ?? (await import(name));
     const values = namespace.default === undefined ? { ...namespace, default: namespace } : namespace;
     const names = Object.keys(values);
     const module = new vm.SyntheticModule(names, function () {
       for (const each of names) this.setExport(each, values[each]);
-    }, { identifier: full });
-    this.#builtin.set(full, module);
+    }, { identifier });
+    this.#builtin.set(identifier, module);
     return module;
   }
+}
+
+function full(name) {
+  return name.startsWith("node:") ? name : `node:${name}`;
 }
