@@ -25,6 +25,7 @@ from harness.contracts import neighbours
 from harness.contracts.base import OF_ANOTHER, PROTO, Plan, Stage
 from harness.contracts.neighbours import Member, Store
 from harness.history.calls import in_short
+from harness.history.events import Called
 from lab.interfaces import Draft
 from lab.protocol import MAX_PAGE, NEWEST, History, Message, ServerFrame
 
@@ -238,6 +239,8 @@ class _Play:
         self._stage = stage
         self._rng = Random(plan.seed)
         self._store = Store(stage, self._rng, is_slow=self._rng.random() < 0.9)
+        self._taken: list[tuple[Message, list[Called]]] = []
+        """Messages published under a number that another one is stored under, and what was called."""
         self._published: dict[str, list[_Published]] = {}
         self._first: dict[str, int] = {}  # the number that each room begins with
         self._ids: set[str] = set()
@@ -422,18 +425,17 @@ class _Play:
             got = self._stage.calls.shown(frame)
             self._stage.breach("2.1", "wrong_publish", "Sequencer.accept", "other_room", got=got, room=room)
         saved = self._store.saved.get((frame.room, frame.sequence))
-        if saved != frame:
-            self._stage.breach(
-                "2.2",
-                "published_unsaved",
-                "Sequencer.accept",
-                self._why_unsaved(frame, saved),
-                message=self._stage.calls.shown(frame),
-                number=frame.sequence,
-            )
+        if saved is not None and saved.id != frame.id:
+            self._taken.append((frame, list(self._stage.history)))
+        elif saved != frame:
+            self._published_unsaved(frame, self._why_unsaved(frame, saved), self._stage.history)
         published = self._published.setdefault(room, [])
         due = self._store.unsaved.get((room, self._first.get(room, 1) + len(published)), "")
         published.append(_Published(frame, len(self._stage.history), due))
+
+    def _published_unsaved(self, frame: Message, why: str, shown: list[Called]) -> None:
+        params = {"message": self._stage.calls.shown(frame), "number": frame.sequence}
+        self._stage.breach_in(shown, "2.2", "published_unsaved", "Sequencer.accept", why, **params)
 
     def _why_unsaved(self, frame: Message, saved: Message | None) -> str:
         """The most likely mistake behind a message that was published and not saved."""
@@ -453,6 +455,8 @@ class _Play:
                     is_right = False
                     break
                 owed += 1
+        for frame, shown in self._taken if is_right else ():  # else its number was given twice
+            self._published_unsaved(frame, "", shown)
         return is_right
 
     def _wrong_number(self, room: str, owed: int, published: list[_Published], place: int) -> None:
