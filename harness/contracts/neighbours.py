@@ -31,6 +31,8 @@ class Store:
         self._rng = rng
         self._delays = DELAYS if is_slow else (0.0,)
         self._rooms: dict[str, list[Message]] = {}
+        self.replaced: list[Message] = []
+        """Messages that were saved, and then another one under the same number."""
         self.saved: dict[tuple[str, int], Message] = {}
         """Messages for which `save` has returned."""
         self.refusals: set[int] = set()
@@ -121,6 +123,8 @@ class Store:
 
         await self._call("save", (kept,), do)
         for each in kept:
+            before = self.saved.get((each.room, each.sequence))
+            self.replaced += [before] if before is not None and before != each else []
             self.saved[each.room, each.sequence] = each
             self.unsaved.pop((each.room, each.sequence), None)
 

@@ -240,7 +240,7 @@ class _Play:
         self._rng = Random(plan.seed)
         self._store = Store(stage, self._rng, is_slow=self._rng.random() < 0.9)
         self._taken: list[tuple[Message, list[Called]]] = []
-        """Messages published under a number that another one is stored under, and what was called."""
+        """Messages whose number was given to another one before they were published, and what was called."""
         self._published: dict[str, list[_Published]] = {}
         self._first: dict[str, int] = {}  # the number that each room begins with
         self._ids: set[str] = set()
@@ -425,7 +425,7 @@ class _Play:
             got = self._stage.calls.shown(frame)
             self._stage.breach("2.1", "wrong_publish", "Sequencer.accept", "other_room", got=got, room=room)
         saved = self._store.saved.get((frame.room, frame.sequence))
-        if saved is not None and saved.id != frame.id:
+        if frame in self._store.replaced:
             self._taken.append((frame, list(self._stage.history)))
         elif saved != frame:
             self._published_unsaved(frame, self._why_unsaved(frame, saved), self._stage.history)
