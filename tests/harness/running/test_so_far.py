@@ -37,7 +37,7 @@ def certain(found: dict[str, StepResult], contract: Played | None = None) -> Run
         lags={},
         kind="live",
         nonce="",
-        target=SimpleNamespace(label="x", component=None),
+        target=SimpleNamespace(label="x", component=None, track="python"),
         output=list,
         check_disk=Mock(),
         remarks=Mock(return_value=[]),
