@@ -298,6 +298,7 @@ def test_component_in_typescript_is_caught(
 
 
 @pytest.mark.live
+@pytest.mark.thorough
 @pytest.mark.xdist_group("live0")
 def test_servers_in_typescript_are_caught() -> None:
     """Each in its own exercise, several at once: most of the time they wait."""
