@@ -36,10 +36,10 @@ from lab.protocol import Message
 
 NEVER = 600.0
 """Simulated seconds after which a call counts as hanging: all that it waits for takes milliseconds."""
-PROTO = ("__proto__", "constructor")
-"""Names that every object in JavaScript has: rooms, users and ids may have them."""
 NEVER_REALLY = 15.0
 """The same, in seconds of real time."""
+PROTO = ("__proto__", "constructor")
+"""Names that every object in JavaScript has: rooms, users and ids may have them."""
 
 
 PROMISE, OF_ANOTHER = "promise", "of_another"
@@ -86,6 +86,11 @@ class Stage:
         self._names: dict[int, str] = {}
         self._named: list[object] = []  # keeps named objects alive, so that no other gets their `id()`
         self.calls = Calls(self._record, lambda: self.now(), lambda value: self._names.get(id(value)))
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether that is another process than this one."""
+        return self.pid != getpid()
 
     def _record(self, event: Called) -> None:
         self.history.append(event)
@@ -159,10 +164,7 @@ class Stage:
         `unknown` is what the call was given and is not there, so that it has nothing to do but return `owed`.
         """
         shown = self.calls.raised(error)
-        where = error.place if isinstance(error, NodeError) else ""
-        if self.pid == getpid():
-            where = raised_where(error)
-        where = "" if variant == OF_ANOTHER else where  # it was raised in what we have given
+        where = "" if variant == OF_ANOTHER else self._raised_where(error)
         variant = variant or next((key for key, text in _ERRORS if text.search(shown)), "")
         if isinstance(error, NodeError) and any(f'"{name}"' in call for name in PROTO):
             variant = variant or "proto"
@@ -176,6 +178,12 @@ class Stage:
             params |= {"unknown": self.calls.shown(missed), "owed": owed}
         self.breach(step, "call_raised", duty, variant, **params)
 
+    def _raised_where(self, error: BaseException) -> str:
+        """The place in the component's code; empty if what raised it is ours."""
+        if not self.is_apart:
+            return raised_where(error)
+        return error.place if isinstance(error, NodeError) else ""
+
     def hangs(
         self,
         step: str,
@@ -186,7 +194,7 @@ class Stage:
         **params: Any,
     ) -> None:
         """Record that these tasks never return from their calls."""
-        places = (waits_where(task.get_coro())[0] for task in pending) if self.pid == getpid() else ()
+        places = () if self.is_apart else (waits_where(task.get_coro())[0] for task in pending)
         where = next(filter(None, places), "")
         variant = variant if where else "unknown"
         self.breach(step, "call_hangs", duty, variant, call=call, where=where, **params)

@@ -112,12 +112,11 @@ class Store:
                 self.refused.append((self._stage.now(), kept))
                 self.unsaved.update({(each.room, each.sequence): "refused" for each in kept})
                 # A store does not always raise a StoreError.
-                error = (
+                raise (
                     OSError(ENOSPC, "No space left on device")
                     if number % 2
                     else StoreError("the disk is full")
                 )
-                raise error
             for message in kept:
                 self._keep(message)
 

@@ -189,9 +189,8 @@ class _Play:
         self._known: dict[str, _Known] = {}
         self._ever: set[str] = set()
         self._seen_ever: dict[str, float] = {}  # by user
-        self._ended: dict[
-            str, float
-        ] = {}  # when each user's last connection to be lost was, which may count, too
+        self._ended: dict[str, float] = {}
+        """When each user has lost a connection last, which may count as a sign of life, too."""
         self._shown: dict[tuple[str, str], Status] = {}
         self._is_over = False
         self._was_known = False  # whether the connection of this act was known when it began

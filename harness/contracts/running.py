@@ -27,12 +27,13 @@ from msgspec.structs import replace
 from harness.contracts import disk
 from harness.contracts.base import Contract, Plan, Stage
 from harness.contracts.component import Component
-from harness.contracts.node.channel import Channel, find_node
+from harness.contracts.node.channel import Channel
 from harness.contracts.node.component import NodeComponent
 from harness.contracts.node.errors import Ended, NodeError
 from harness.contracts.result import Breach, Played
 from harness.history.events import Called
 from harness.judged.bounds import CONTRACT_MEMORY, PROCESSES, WRITTEN
+from harness.typescript.tools import find_node
 from harness.verdict.causes import LONG_BLOCK
 from harness.verdict.steps import BREAKABLE
 from harness.worlds.sim.host import Host
@@ -120,7 +121,7 @@ def play_contract(
 
 def _play_in_node(subject: Subject) -> Played:
     """Play a compiled component, in a Node process of its own."""
-    channel = Channel(find_node(), Path(subject.where).parent)
+    channel = Channel(find_node() or "node", Path(subject.where).parent)
     try:
         return play_in_virtual_time(replace_in(subject, channel=channel))
     finally:

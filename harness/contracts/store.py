@@ -16,7 +16,6 @@ import re
 import shutil
 import tempfile
 from errno import ENAMETOOLONG, ENOENT
-from os import getpid  # the real one: a simulated host has a number of its own
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -341,7 +340,7 @@ class _Play:
             case "full":
                 # A save may raise; if it returns, it has saved. After that, the store is not judged.
                 self._is_full = True
-                with full(self._data, self._stage.pid if self._stage.pid != getpid() else 0):
+                with full(self._data, self._stage.pid if self._stage.is_apart else 0):
                     is_back = await self._save_all(act.saves)
                 if is_back:
                     with contextlib.suppress(Exception):
@@ -453,7 +452,7 @@ class _Play:
     async def _close(self) -> None:
         await self._call("4.2", "close", self._store.close)
         still_open = self._open_files()
-        if still_open and self._stage.pid != getpid():
+        if still_open and self._stage.is_apart:
             await asyncio.sleep(_CLOSING)  # streams of Node's close their files by themselves, a moment later
             still_open = self._open_files()
         if still_open and not self._is_over:

@@ -60,9 +60,14 @@ class Tools(Struct, frozen=True):
         return [self.node, str(self.packages / "oxlint" / "bin" / "oxlint")]
 
 
+def find_node() -> str | None:
+    """The program on the PATH, under either of its names."""
+    return shutil.which("node") or shutil.which("nodejs")
+
+
 def find_tools(project: Path = PROJECT) -> Tools:
     """Node on the PATH, and the installed packages of a project. Raises NotReady."""
-    node = shutil.which("node") or shutil.which("nodejs")
+    node = find_node()
     if node is None:
         raise NotReady("typescript.no_node", oldest=OLDEST)
     version = _version_of(node)

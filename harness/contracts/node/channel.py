@@ -8,11 +8,11 @@ import contextvars
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from os import read as _read  # the real ones, also on a simulated host
@@ -21,7 +21,7 @@ from os import write as _write
 from pathlib import Path
 from select import POLLIN
 from select import poll as _poll
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psutil
@@ -30,6 +30,7 @@ from harness.contracts.node.begun import Begun
 from harness.contracts.node.errors import Ended, error_of
 from harness.contracts.node.values import Decoder, encoded
 from harness.history.source_files import line_of
+from harness.typescript.bounded import environment
 from lab.interfaces import StoreError
 
 _HERE = Path(__file__).parent
@@ -48,6 +49,13 @@ _LARGEST = 64 * 1024 * 1024
 """Bytes of one message: the component's values have limits of their own."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+
+class Answer(NamedTuple):
+    """A value as it came from Node; `array` is its number there, if it is one."""
+
+    value: Any
+    array: int | None = None
 
 
 class Channel:
@@ -72,8 +80,8 @@ class Channel:
         """Whether a member calls the component when it is sent something."""
         self._stand_ins: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}  # of stand-ins, by the `id` of the object
-        self._results: dict[int, Any] = {}
-        self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._results: dict[int, Answer | BaseException] = {}
+        self._futures: dict[int, asyncio.Future[Answer]] = {}
         self._callers: dict[int, contextvars.Context] = {}
         self._errors: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +99,7 @@ class Channel:
         self._process = subprocess.Popen(
             [node, *options, str(_HERE / "host.mjs"), str(theirs), str(ours), str(folder)],
             stdin=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if not name.startswith("NODE_")},
+            env=environment(),
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs, ours),
@@ -151,15 +159,15 @@ class Channel:
 
     def play(self, seed: str, root: Path) -> None:
         """Begin a play: all that was made before is gone."""
-        self._end_turn()
+        self.end_turn()
         self._stand_ins, self._numbers, self._results, self._futures = {}, {}, {}, {}
         self._callers, self._errors, self.decode = {}, [], Decoder(lambda number: self._stand_ins[number])
         self._play += 1
-        self._turn({"op": "play", "seed": hash_of(seed), "root": str(root)})
+        self._turn({"op": "play", "seed": zlib.crc32(seed.encode()), "root": str(root)})
 
     def load(self, file: Path, component: str) -> int:
         """Evaluate the component's module anew; returns its number. Raises NodeError."""
-        return int(self._ask({"op": "load", "file": str(file), "component": component})["items_or_value"])
+        return int(self._ask({"op": "load", "file": str(file), "component": component}).value)
 
     def make(self, module: int, args: list[Any]) -> int:
         """A new instance of its class; returns its number. Raises what the constructor has thrown."""
@@ -167,21 +175,22 @@ class Channel:
         self._ask({"op": "make", "module": module, "args": args, "cwd": os.getcwd()}, number)
         return number
 
-    def call(self, on: int, method: str, args: list[Any]) -> Any:
+    def call(self, on: int, method: str, args: list[Any]) -> Answer:
         """Call a method that returns at once. Raises what it has thrown."""
         return self._ask({"op": "call", "on": on, "method": method, "args": args})
 
-    async def call_later(self, on: int, method: str, args: list[Any]) -> Any:
+    async def call_later(self, on: int, method: str, args: list[Any]) -> Answer:
         """Call a method that returns a promise, and wait for it."""
         number = self._next()
-        future = self._futures[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._futures[number] = future
         self._turn({"op": "call", "on": on, "method": method, "args": args, "isLater": True, "id": number})
         return await future
 
     def array(self, number: int, *, is_cleared: bool = False) -> list[Any]:
         """What an array that was returned holds now; with `is_cleared`, after it was made empty."""
         asked = {"op": "array", "array": number, "isCleared": is_cleared}
-        return list(self._ask(asked)["items_or_value"])
+        return list(self._ask(asked).value)
 
     def stand_in(self, kind: str, thing: Any) -> dict[str, Any]:
         """What stands for an object of ours in a message."""
@@ -191,17 +200,13 @@ class Channel:
             self._stand_ins[number] = thing
         return {"$": "stand-in", "kind": kind, "id": number}
 
-    def end_turn(self) -> None:
-        """Wait until Node is idle. Raises Ended."""
-        self._end_turn()
-
     # --- turns ------------------------------------------------------------------------------------
 
     def _next(self) -> int:
         self._last += 1
         return self._last
 
-    def _ask(self, message: dict[str, Any], number: int | None = None) -> Any:
+    def _ask(self, message: dict[str, Any], number: int | None = None) -> Answer:
         """Take a turn, and return the result of what was asked for, as soon as it is there.
 
         What the component does later in that turn is not done yet when the caller looks at what it did.
@@ -224,16 +229,17 @@ class Channel:
         The turn may be left before its end, once there is the result `until`; the next one ends it first.
         """
         if self._depth == 0:
-            self._end_turn()
+            self.end_turn()
         number = message.get("id")
         if number is not None:
             self._callers[number] = contextvars.copy_context()
         self._send(message)
         if self._depth == 0:
             self._is_in_turn = True
-            self._end_turn(until)
+            self.end_turn(until)
 
-    def _end_turn(self, until: int = 0) -> None:
+    def end_turn(self, until: int = 0) -> None:
+        """Do what Node asks for until it is idle, or until there is the result `until`. Raises Ended."""
         self._depth += 1
         try:
             while self._is_in_turn and not (until and until in self._results):
@@ -247,10 +253,9 @@ class Channel:
         match message["do"]:
             case "idle":
                 self.cpu = message["cpu"]
-                if message["spent"]["milliseconds"]:
-                    self.on_spent(
-                        message["spent"]["milliseconds"] / 1000, place_of(message["spent"]["where"])
-                    )
+                spent = message["spent"]
+                if spent["milliseconds"]:
+                    self.on_spent(spent["milliseconds"] / 1000, place_of(spent["where"]))
                 return False
             case "result":
                 self._result(message)
@@ -263,7 +268,7 @@ class Channel:
             case "timer":
                 self._set_timer(message)
             case "wrote":
-                self._wrote(message)
+                self.on_wrote(Path(message["path"]), message["start"], message["size"])
                 self._send({"op": "return"})
             case "synced":
                 self.on_synced(message["inode"], message["size"])
@@ -278,25 +283,22 @@ class Channel:
         return True
 
     def _result(self, message: dict[str, Any]) -> None:
-        number = message["id"]
-        value: Any
+        number, got = message["id"], message.get("value")
+        result: Answer | BaseException
         if "error" in message:
-            value = self._error(message["error"])
+            result = self._error(message["error"])
+        elif isinstance(got, dict) and got.get("$") == "array":
+            result = Answer(got["items"], got["id"])
         else:
-            got = message["value"]
-            is_array = isinstance(got, dict) and got.get("$") == "array"
-            value = {
-                "items_or_value": got["items"] if is_array else got,
-                "array": got["id"] if is_array else None,
-            }
+            result = Answer(got)
         future = self._futures.pop(number, None)
         if future is None:
-            self._results[number] = value
+            self._results[number] = result
         elif not future.done() and not future.get_loop().is_closed():
-            if isinstance(value, BaseException):
-                future.set_exception(value)
+            if isinstance(result, BaseException):
+                future.set_exception(result)
             else:
-                future.set_result(value)
+                future.set_result(result)
 
     # --- what the component asks for ----------------------------------------------------------------
 
@@ -365,9 +367,6 @@ class Channel:
 
         with contextlib.suppress(RuntimeError):  # no loop runs between two plays
             asyncio.get_running_loop().call_later(message["milliseconds"] / 1000, fire)
-
-    def _wrote(self, message: dict[str, Any]) -> None:
-        self.on_wrote(Path(message["path"]), message["start"], message["size"])
 
     # --- errors -----------------------------------------------------------------------------------
 
@@ -477,14 +476,6 @@ class Channel:
         return Ended("ended", by, "")
 
 
-def hash_of(seed: str) -> int:
-    """A seed as a number of 32 bits, the same in each process."""
-    number = 2166136261
-    for byte in seed.encode():
-        number = (number ^ byte) * 16777619 % 2**32
-    return number
-
-
 def place_of(where: dict[str, Any] | None) -> str:
     """A place with its line of code, as for Python: "sequencer.ts, line 12, in accept: …"."""
     if where is None:
@@ -494,8 +485,3 @@ def place_of(where: dict[str, Any] | None) -> str:
     place += f", in {name}" if name else ""
     source = line_of(where["file"], where["line"])
     return f"{place}: {source}" if source else place
-
-
-def find_node() -> str:
-    """The program; "" if it is not on PATH."""
-    return shutil.which("node") or ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.contracts.node.channel import Channel
+from harness.contracts.node.channel import Answer, Channel
 from harness.contracts.node.values import encoded, encoded_frame
 from lab.interfaces import Draft, Member, MessageStore, PubSub
 from lab.protocol import Message, ServerFrame
@@ -48,8 +48,8 @@ class _Component:
     async def _later(self, method: str, args: list[Any], decode: str = "value") -> Any:
         return self._decoded(await self.channel.call_later(self._number, method, args), decode)
 
-    def _decoded(self, got: Any, decode: str) -> Any:
-        return getattr(self.channel.decode, decode)(got["items_or_value"])
+    def _decoded(self, answer: Answer, decode: str) -> Any:
+        return getattr(self.channel.decode, decode)(answer.value)
 
 
 class NodePubSub(_Component):
@@ -85,11 +85,11 @@ class NodePubSub(_Component):
         return self.channel.stand_in("member", member)
 
     def _array(self, method: str, args: list[Any]) -> Any:
-        got = self.channel.call(self._number, method, args)
-        value = self.channel.decode.value(got["items_or_value"])
-        if got["array"] is None:
+        answer = self.channel.call(self._number, method, args)
+        value = self.channel.decode.value(answer.value)
+        if answer.array is None:
             return value
-        return Array(self.channel, got["array"], value, self.channel.decode.value)
+        return Array(self.channel, answer.array, value, self.channel.decode.value)
 
 
 class NodeSequencer(_Component):
