@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from harness.judged.environment import scratch
-from harness.judged.problems import BadTarget, Unclear
-from harness.judged.submissions import check_readable, shown
+from harness.judged.problems import Unclear
+from harness.judged.submissions import check_there, shown
 from harness.judged.target import CALLED, SERVER, Built, Target
 from harness.typescript.build import Build, build
 from harness.typescript.components import COMPONENTS as MODULES
@@ -26,16 +26,15 @@ from harness.verdict.steps import COMPONENTS, EXERCISES
 
 _HERE = ROOT / "harness" / "typescript"
 _WATCH, _NOT_BUILT = "watch_loop.mjs", "not_built.mjs"
+_SCRIPTS = (_WATCH, "main_thread.mjs", _NOT_BUILT)
+"""What a server is started with."""
 _PROBLEM, _WEB = "problem.txt", "web"
 
 
 def files_in(folder: Path, exercise: int, together: bool) -> dict[int, Path]:
     """The file of an exercise, or those of all, in a folder. Raises BadTarget."""
     files = {number: folder / file_of(number) for number in (EXERCISES if together else (exercise,))}
-    for path in files.values():
-        if not os.path.lexists(path):
-            raise BadTarget("target.no_component", path=shown(path))
-        check_readable(path)
+    check_there(files.values())
     return files
 
 
@@ -138,8 +137,8 @@ def _built(versions: tuple[tuple[str, str, int, int], ...], place: str | None, t
     else:
         _copy_for_calls(folder, [file.removesuffix(".ts") for file in made.own])
     # Isolated code sees this folder, and nothing of the kit.
-    for source in (_HERE / _WATCH, _HERE / _NOT_BUILT):
-        shutil.copyfile(source, folder / source.name)
+    for name in _SCRIPTS:
+        shutil.copyfile(_HERE / name, folder / name)
     shutil.copytree(ROOT / "lab" / "web", folder / _WEB)
     own = {place: str(path.resolve()) for place, path in made.own.items()}
     return Built(str(folder), own, made.refused is not None)

@@ -8,9 +8,9 @@
 // have gone on and no processor was free. The debugger is not attached before it is needed.
 
 import { readFileSync, writeSync } from "node:fs";
-import { SourceMap } from "node:module";
-import { fileURLToPath } from "node:url";
 import { Worker, isMainThread, workerData } from "node:worker_threads";
+
+import { look, original } from "./main_thread.mjs";
 
 const PERIOD = 100; // milliseconds between two ticks, and two looks at them
 const LONG = 1000; // milliseconds; `?after=300` behind the name of this file is for tests
@@ -63,12 +63,13 @@ function watch(Session, ticks, long) {
       Session,
       // Asked when it has stopped: the system says how long a thread has waited when that is over.
       () => Atomics.load(ticks, 0) === seen && lasted() >= long,
+      isOwn,
       (frames) => {
-        if (frames === undefined) {
+        if (frames.length === 0) {
           looking = undefined;
           return;
         }
-        block = frames;
+        block = blockOf(frames);
         if (lasted() > 1.2 * (told.get(block.key) ?? 0)) tell("has been", " so far");
       },
     );
@@ -104,56 +105,13 @@ function waitedForProcessor() {
   }
 }
 
-// Has the main thread stop where it is, for a moment. `stop` gives up, so that it never stops elsewhere.
-function look(Session, isStill, found) {
-  let session;
-  let isStopped = false;
-  let tries = 20;
-  const stop = () => {
-    if (isStopped) return;
-    isStopped = true;
-    try {
-      session?.disconnect();
-    } catch {
-      // it never was connected
-    }
-  };
-  try {
-    session = new Session();
-    session.connectToMainThread();
-    session.on("Debugger.paused", ({ params }) => {
-      if (isStopped) return;
-      const places = isStill() ? placesOf(params.callFrames, urls) : [];
-      session.post("Debugger.resume");
-      if (places.length > 0 && !places.some(isOwn) && tries > 0) {
-        tries -= 1; // between two microtasks, for instance
-        session.post("Debugger.pause");
-        return;
-      }
-      session.post("Debugger.disable");
-      stop();
-      found(places.length > 0 ? blockOf(places) : undefined);
-    });
-    const urls = new Map();
-    session.on("Debugger.scriptParsed", ({ params }) => urls.set(params.scriptId, params.url));
-    session.post("Debugger.enable");
-    session.post("Debugger.pause");
-  } catch {
-    stop();
-  }
-  return { stop };
-}
-
-function placesOf(frames, urls) {
-  return frames.map((frame) => placeOf(frame, urls.get(frame.location.scriptId) ?? ""));
-}
-
-function isOwn({ file }) {
+function isOwn(file) {
   return !/^node:|[/\\]node_modules[/\\]/.test(file);
 }
 
-function blockOf(places) {
-  const own = places.find(isOwn) ?? places[0];
+function blockOf(frames) {
+  const places = frames.map((each) => ({ name: nameOf(each), ...original(each.file, each.line, each.column) }));
+  const own = places.find(({ file }) => isOwn(file)) ?? places[0];
   const lines = places.slice(0, MOST_FRAMES).map(({ name, file, line, column }) => {
     const place = `${file}:${line}:${column}`;
     return `    at ${name ? `${name} (${place})` : place}\n`;
@@ -161,23 +119,7 @@ function blockOf(places) {
   return { key: `${own.file} ${own.name}`, lines };
 }
 
-function placeOf(frame, url) {
-  const { lineNumber, columnNumber = 0 } = frame.location;
-  const there = original(url, lineNumber, columnNumber);
-  const owner = frame.this?.type === "object" ? frame.this.className : "";
-  const isMethod = frame.functionName && owner && !["Object", "global", "Array"].includes(owner);
-  return { name: isMethod ? `${owner}.${frame.functionName}` : frame.functionName, ...there };
-}
-
-// Where a place of a compiled file was written: in the file that its source map names.
-function original(url, line, column) {
-  const here = { file: url.startsWith("file:") ? fileURLToPath(url) : url, line: line + 1, column: column + 1 };
-  try {
-    const map = new URL(`${new URL(url).pathname}.map`, "file:");
-    const entry = new SourceMap(JSON.parse(readFileSync(map, "utf8"))).findEntry(line, column);
-    const file = fileURLToPath(new URL(entry.originalSource, map));
-    return { file, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
-  } catch {
-    return here;
-  }
+function nameOf({ name, owner }) {
+  const isMethod = name && owner && !["Object", "global", "Array"].includes(owner);
+  return isMethod ? `${owner}.${name}` : name;
 }

@@ -1,7 +1,8 @@
 // Runs a component in simulated time, as told by the contract in Python: see `__init__.py`.
 //
-// The two processes talk in lines of JSON. A message to us begins a turn: it calls something, answers something that the component has asked, or
-// fires a timer. We go on until no promise, no `nextTick` and no system call is left, and say `idle`.
+// The two processes talk in lines of JSON. A message to us begins a turn: it calls something, answers something
+// that the component has asked, or fires a timer. We go on until no promise, no `nextTick` and no system call is
+// left, and say `idle`.
 //
 // What the component calls in a synchronous way (`member.send`) is answered at once: we block until the answer
 // is here, and meanwhile do what Python asks: a member's `send` may end in `subscribe`.
