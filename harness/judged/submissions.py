@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -256,6 +256,14 @@ class Submission:
         check_readable(path)
         if _leads_out(path, self._handed_in):
             raise Unclear("target.leads_out", path=shown(path), leads=os.path.realpath(path))
+
+
+def check_there(paths: Iterable[Path]) -> None:
+    """Raise BadTarget for the first that is not there, is no file that somebody wrote, or cannot be read."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise BadTarget("target.no_component", path=shown(path))
+        check_readable(path)
 
 
 def check_readable(path: Path) -> None:

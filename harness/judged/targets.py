@@ -18,7 +18,7 @@ from harness.judged.commands import words_of
 from harness.judged.found import Found, handed_in
 from harness.judged.problems import BadTarget, CommandNotFound, Unclear
 from harness.judged.programs import python_program
-from harness.judged.submissions import check_readable, component_in, has_components, shown
+from harness.judged.submissions import check_there, component_in, has_components, shown
 from harness.judged.target import Target
 from harness.judged.tracks import PYTHON, TYPESCRIPT
 from harness.verdict.outcome import Text
@@ -187,10 +187,7 @@ def _own(exercise: int, together: bool) -> Target:
     """The student's own files; the report says so if they are only the copies that were installed."""
     folder = find_folder("exercises")
     files = {number: component_in(folder, number) for number in (EXERCISES if together else (exercise,))}
-    for path in files.values():
-        if not os.path.lexists(path):
-            raise BadTarget("target.no_component", path=shown(path))
-        check_readable(path)
+    check_there(files.values())
     target = _with_components(files, exercise, together, f"{shown(folder)} --together" if together else None)
     if folder.parent in _here_and_above() or folder in _here_and_above():
         return target
