@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.grading.kept_grades import kept_grades
+from harness.grading.result import Grade
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.grading.classroom import ROOT
 
@@ -165,6 +168,24 @@ DISHONEST: dict[str, Author] = {
     "kills-who-judges": _pubsub(_KILL, _NO_MORE),
 }
 """By what they do. None has more than the handout's own points to earn."""
+
+
+def graded(place: Path, code: int) -> dict[str, Grade]:
+    """The grades of exercise 1 for the class in a folder, by the names of its submissions.
+
+    It is graded in isolation, and ends with this exit code.
+    """
+    words = (sys.executable, "-P", "-m", "harness.cli.main", "grade", "class", "--exercises", "1")
+    done = subprocess.run(
+        [*words, "--isolation", "required"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return {grade.name: grade for grade in kept_grades(place / "class-grades").values()}
 
 
 def make(folder: Path, names: list[str] | None = None) -> Path:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.grading.copies import near_copies
-from harness.grading.kept_grades import kept_grades
 from harness.grading.suspicious import same_files, suspicious_words
 from harness.judged import typescript
 from harness.judged.problems import Unclear
@@ -21,13 +18,13 @@ from harness.typescript.tokens import tokens_in
 from harness.verdict.outcome import Outcome
 from tests.extras import needs_isolation, needs_module, needs_node
 from tests.grading.classroom import ROOT, submission_of
+from tests.grading.dishonest import graded
 from tests.grading.dishonest_typescript import make
 from tests.grading.test_whole_class import Class, course
 from tests.harness.submissions.test_layouts import RULES, SOURCES, laid_out, write
 from tests.harness.submissions.test_typescript_layouts import ANSWERS, NAMES, STUBS, project, scripts
 
 __all__ = ["course"]  # a fixture
-CHATLAB = [sys.executable, "-P", "-m", "harness.cli.main"]
 
 
 @pytest.fixture
@@ -272,15 +269,7 @@ def test_nobody_is_paid_for_a_trick(tmp_path: Path) -> None:
     needs_node()
     make(tmp_path / "class", ["ts-searches-the-answer", "ts-edits-what-it-finds"])
     before = hash_of_kit()
-    done = subprocess.run(
-        [*CHATLAB, "grade", "class", "--exercises", "1", "--isolation", "required"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    grades = {mark.name: mark for mark in kept_grades(tmp_path / "class-grades").values()}
+    grades = graded(tmp_path, 0)
     assert {name: mark.points for name, mark in grades.items() if mark.points} == {"ts-honest": 8}
     assert grades["ts-honest"].verdict is Outcome.PASSED
     assert {mark.isolation for mark in grades.values()} == {"bubblewrap"}
