@@ -100,6 +100,14 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     default=0,
     type=click.IntRange(0, 65535),
 )
+@_option(
+    "--backplane",
+    "Share the rooms with other servers that name the same NATS servers, such as "
+    "nats://10.0.0.1:4222,nats://10.0.0.2:4222. They keep the messages, and not --data-dir.  [default: none]",
+    show_default=False,
+    default="",
+    metavar="URLS",
+)
 @_option("--log-level", "How much to log.", default="info", type=_LEVELS)
 @click.option(
     "--use",
@@ -121,6 +129,7 @@ def serve(
     access_key: str,
     origin: tuple[str, ...],
     health_port: int,
+    backplane: str,
     log_level: str,
     use: tuple[str, ...],
 ) -> None:
@@ -147,7 +156,7 @@ def serve(
         origins=origin,
     )
     try:
-        components = load_components(use)
+        components = load_components(use, backplane)
         asyncio.run(_until_told_to_stop(config, components, use))
     except (ComponentError, StoreError) as error:
         raise click.ClickException(str(error)) from error
@@ -179,12 +188,14 @@ def allow_files(wanted: int) -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def load_components(use: Sequence[str]) -> Components:
+def load_components(use: Sequence[str], backplane: str = "") -> Components:
     """The components that the `COMPONENT=WHERE` texts in `use` name, and the reference's for the others.
+
+    With a backplane, these are the ones that go with it.
 
     Raises click.UsageError for a text that is not understood, and ComponentError for an unfit file.
     """
-    components = Components()
+    components = _on_backplane(backplane) if backplane else Components()
     for each in use:
         name, equals, where = each.partition("=")
         if not equals or not where:
@@ -193,6 +204,16 @@ def load_components(use: Sequence[str]) -> Components:
             raise click.UsageError(f"--use {each}: the components are {', '.join(INTERFACES)}")
         setattr(components, name, load(name, where))
     return components
+
+
+def _on_backplane(backplane: str) -> Components:
+    try:
+        from lab.cluster.node import components_of  # nobody else needs what it imports
+    except ModuleNotFoundError as error:
+        if error.name != "nats":
+            raise
+        raise click.UsageError("--backplane needs NATS: pip install 'chat-lab[cluster]'") from error
+    return components_of(backplane)
 
 
 async def _until_told_to_stop(config: Config, components: Components, use: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,14 +42,38 @@ class Config:
     """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
 
 
+class Backplane:
+    """What connects this server with others that share its rooms: here, nothing. `lab.cluster` has another."""
+
+    async def start(self, hub: Hub) -> None:
+        """Called once, before anybody is served. May raise StoreError."""
+
+    async def synced(self, room: str) -> None:
+        """Wait until the other nodes can know what happened here in a room, and we know what happened there.
+
+        Raises StoreError if they are out of reach.
+        """
+
+    def is_elsewhere(self, room: str, user: str) -> bool:
+        """Whether the user is in the room at another node."""
+        return False
+
+    async def close(self) -> None:
+        """Called once, when nobody is served any more."""
+
+
 @dataclass
 class Components:
-    """The classes of the four components; each can be replaced by another that keeps its interface."""
+    """The classes of the four components; each can be replaced by another that keeps its interface.
 
-    pubsub: type[interfaces.PubSub] = PubSub
-    sequencer: type[interfaces.Sequencer] = Sequencer
-    presence: type[interfaces.PresenceManager] = PresenceManager
-    store: type[interfaces.MessageStore] = MessageStore
+    With several nodes, a backplane comes with a sequencer and a presence manager of its own.
+    """
+
+    pubsub: Callable[[], interfaces.PubSub] = PubSub
+    sequencer: Callable[[interfaces.MessageStore, interfaces.PubSub], interfaces.Sequencer] = Sequencer
+    presence: Callable[[float, float], interfaces.PresenceManager] = PresenceManager
+    store: Callable[[Path], interfaces.MessageStore] = MessageStore
+    backplane: Backplane = field(default_factory=Backplane)
 
 
 class Hub:
@@ -64,6 +90,7 @@ class Hub:
         self.observer = PublishObserver(self.pubsub)
         self.sequencer = components.sequencer(self.store, self.observer)
         self.presence = components.presence(config.heartbeat_interval, config.offline_timeout)
+        self.backplane = components.backplane
         self.frames = FrameCache()
         self.accepted = 0  # messages since the start
 
@@ -75,6 +102,13 @@ class Hub:
         """Tell each room's members whose presence changed."""
         for change in changes:
             self.pubsub.publish(change.room, protocol.PresenceFrame(change.room, [change.presence]))
+
+    def announce(self, room: str, user: str, what: str) -> None:
+        """Tell the room that a user came or went. A notice is not stored, and has no number of its own."""
+        newest = self.observer.newest.get(room, 0)
+        now = int(time.time() * 1000)
+        notice = protocol.Message(uuid.uuid4().hex, room, protocol.SYSTEM, f"{user} {what}", newest, now)
+        self.pubsub.publish(room, notice)
 
     async def learn_newest(self, room: str) -> None:
         """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""

@@ -71,6 +71,7 @@ class ChatServer(Hub):
 
     async def __aenter__(self) -> ChatServer:
         try:
+            await self.backplane.start(self)
             self._listener = await serve(
                 self._run_session,
                 self.config.host,
@@ -91,6 +92,7 @@ class ChatServer(Hub):
         except BaseException:
             if self._listener:
                 self._listener.close()
+            await self.backplane.close()
             self.store.close()
             raise
         interval = self.config.heartbeat_interval
@@ -118,6 +120,7 @@ class ChatServer(Hub):
                 with contextlib.suppress(TimeoutError):  # a component that hangs even then is left behind
                     async with asyncio.timeout(STOP_SECONDS):
                         await self._listener.wait_closed()
+        await self.backplane.close()
         self.store.close()
 
     @property

@@ -15,8 +15,8 @@ present, and what is stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import time
 import uuid
 
 from websockets.exceptions import ConnectionClosed
@@ -25,9 +25,9 @@ from lab import protocol
 from lab.fanout import Connection, to_wire
 from lab.hub import Hub, log_failure
 from lab.intake import BYTES_PER_UNIT
-from lab.interfaces import Draft
+from lab.interfaces import Draft, StoreError
 from lab.limits import RateLimit
-from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, Message, PresenceFrame, ServerFrame
+from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, PresenceFrame, ServerFrame
 from lab.send_queue import Replay
 
 log = logging.getLogger("lab.session")
@@ -136,6 +136,7 @@ class Session:
                 case protocol.Leave() as frame:
                     self._leave(frame)
                 case protocol.AskPresence(room=room):
+                    await self._hub.backplane.synced(room)
                     self._send_presence(room)
                 case protocol.AskHistory() as frame:
                     await self._send_history(frame)
@@ -205,6 +206,8 @@ class Session:
         if self.connection.turns.are_wanted:  # what follows takes time in a full room
             await self.connection.intake.turn()
         self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 6
+        with contextlib.suppress(StoreError):  # out of reach of other nodes, we tell what we know
+            await self._hub.backplane.synced(room)
         self._send_presence(room)  # 7
         if is_first:
             self._announce(room, "joined")  # 8
@@ -268,13 +271,11 @@ class Session:
     # Notices.
 
     def _has_twin_in(self, room: str) -> bool:
-        """Whether another connection of the same user is in the room."""
+        """Whether another connection of the same user is in the room, here or at another node."""
+        if self._hub.backplane.is_elsewhere(room, self.user):
+            return True
         members = self._hub.pubsub.members(room)
         return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
 
     def _announce(self, room: str, what: str) -> None:
-        """Tell the room that this user came or went. A notice is not stored, and has no number of its own."""
-        newest = self._hub.observer.newest.get(room, 0)
-        now = int(time.time() * 1000)
-        notice = Message(uuid.uuid4().hex, room, protocol.SYSTEM, f"{self.user} {what}", newest, now)
-        self._hub.pubsub.publish(room, notice)
+        self._hub.announce(room, self.user, what)

@@ -1,0 +1,220 @@
+"""What is appended to a shard, as one node follows it: every entry once, in order, and no hole that goes unnoticed.
+
+JetStream *pushes* entries to a subject of ours (an ordered consumer, as NATS calls it). On the way an entry may be
+lost: the machine that pushes dies, or our connection breaks. So each carries a count, by which a hole is seen, and
+where nothing is pushed there comes a sign of life twice a second. Where count or sign of life is missing we begin
+anew behind the last entry that we handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import uuid
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from lab.cluster.log import PATIENCE, PAUSE_SECONDS, Log, Read, Unavailable, ask, quietly
+
+log = logging.getLogger("lab.cluster")
+
+BEAT_SECONDS = 0.5
+"""How often JetStream gives a sign of life where it has nothing to push."""
+MISSED_BEATS = 4
+"""Signs of life without which we begin anew."""
+FORGET_SECONDS = 30
+"""After which JetStream forgets a follower that is gone."""
+_TURN = 64
+"""Entries after which others have their turn."""
+_BILLION = 1_000_000_000  # nanoseconds in a second: NATS counts in these
+
+
+class Feed:
+    """Follows a log. `handle` is called with each entry of rooms and of presence, from `start` on.
+
+    `restore` is called with all entries of presence that stand, when following begins or begins anew.
+    """
+
+    def __init__(
+        self, nats: Client, source: Log, handle: Callable[[Read], None], restore: Callable[[list[Read]], None]
+    ) -> None:
+        self.position = 0
+        """Everything up to here has been handled."""
+        self._nats, self._log = nats, source
+        self._handle, self._restore = handle, restore
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap, by position
+        self._asking = asyncio.Lock()
+        self._next_ask: asyncio.Task[None] | None = None
+        self._count = 0  # of what this follower was pushed
+        self._pending = 0  # entries that were there when it began, and are still to come
+        self._target = 0  # the position when those have come
+        self._is_broken = asyncio.Event()
+        self._heard_at = 0.0
+        self._running: asyncio.Task[None] | None = None
+        self._has_begun = False
+
+    async def start(self) -> None:
+        """Begin to follow, from the newest entry on. Raises Unavailable."""
+        self.position = await self._log.last()
+        self._restore(await self._standing())
+        self._has_begun = True
+        self._running = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Follow no more."""
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        for _, _, waiter in self._waiting:
+            waiter.cancel()
+
+    # Where we are.
+
+    async def catch_up(self) -> None:
+        """Wait until everything is handled that was appended, by whomever, before this call.
+
+        The leader is asked once for all who wait: who comes while an answer is under way needs the next one,
+        since what the leader said may be older than the call. Raises Unavailable.
+        """
+        if self._next_ask is None:
+            self._next_ask = asyncio.create_task(self._ask_leader())
+            self._next_ask.add_done_callback(
+                lambda ask: ask.cancelled() or ask.exception()
+            )  # all may have gone
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.shield(self._next_ask)
+        except TimeoutError as error:
+            raise Unavailable("NATS is behind, or out of reach") from error
+
+    async def _ask_leader(self) -> None:
+        async with self._asking:
+            self._next_ask = None
+            last = await self._log.last()
+        await self.reach(last)
+
+    async def reach(self, position: int) -> None:
+        """Wait until everything up to a position is handled."""
+        if position > self.position:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (position, id(waiter), waiter))
+            await waiter
+
+    def _advance(self, position: int) -> None:
+        self.position = max(self.position, position)
+        while self._waiting and self._waiting[0][0] <= self.position:
+            _, _, waiter = heapq.heappop(self._waiting)
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Following.
+
+    async def _run(self) -> None:
+        """Follow; whatever happens, begin anew."""
+        while True:
+            try:
+                await self._follow()
+            except (Unavailable, NatsError, TimeoutError) as error:
+                log.info("follows %s anew: %s", self._log.shard.stream, error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _follow(self) -> None:
+        """Follow from behind the last entry that was handled, until something is missing."""
+        if not self._has_begun:
+            self._restore(await self._standing())
+        self._has_begun = False
+        shard = self._log.shard
+        self._count, self._target = 0, await self._log.last()
+        self._is_broken.clear()
+        inbox = self._nats.new_inbox()
+        subscription = await self._nats.subscribe(inbox, cb=self._on_push)
+        try:
+            self._pending = 1 << 62  # nothing is known yet
+            start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.position + 1}
+            self._pending = await self._consume(inbox, [shard.rooms, shard.presence], start) - self._count
+            if self._pending <= 0:
+                self._advance(self._target)
+            loop = asyncio.get_running_loop()
+            self._heard_at = loop.time()
+            while not self._is_broken.is_set():
+                if loop.time() - self._heard_at > MISSED_BEATS * BEAT_SECONDS:
+                    raise TimeoutError("no sign of life")
+                try:
+                    await asyncio.wait_for(self._is_broken.wait(), BEAT_SECONDS)
+                except TimeoutError:
+                    continue
+        finally:
+            await quietly(subscription.unsubscribe())
+
+    async def _consume(self, inbox: str, subjects: list[str], start: dict[str, object]) -> int:
+        """Have entries pushed to `inbox`; returns how many are there already."""
+        stream, name = self._log.shard.stream, f"node-{uuid.uuid4().hex[:16]}"
+        config = {
+            "name": name,
+            "deliver_subject": inbox,
+            "filter_subjects": subjects,
+            "ack_policy": "none",
+            "flow_control": True,
+            "idle_heartbeat": int(BEAT_SECONDS * _BILLION),
+            "inactive_threshold": FORGET_SECONDS * _BILLION,
+            "mem_storage": True,
+            "num_replicas": 1,
+            **start,
+        }
+        what = {"stream_name": stream, "config": config, "action": "create"}
+        return (await ask(self._nats, f"CONSUMER.CREATE.{stream}.{name}", what)).num_pending
+
+    async def _on_push(self, message: Msg) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        if await self._is_control(message):
+            last = (message.headers or {}).get("Nats-Last-Consumer")
+            if last is not None and int(last) != self._count:
+                self._is_broken.set()  # something was pushed that never came
+            return
+        sequence = message.metadata.sequence
+        self._count += 1
+        if sequence.consumer != self._count:
+            self._is_broken.set()
+        if self._is_broken.is_set():
+            return
+        if sequence.stream > self.position:
+            try:
+                self._handle(Read(sequence.stream, message.subject, message.data))
+            except Exception:  # what one entry holds must not keep us from all others
+                log.exception("could not handle an entry of %s", message.subject)
+            self._advance(sequence.stream)
+        self._pending -= 1
+        if self._pending == 0:
+            self._advance(self._target)
+        if self._count % _TURN == 0:
+            await asyncio.sleep(0)
+
+    async def _is_control(self, message: Msg) -> bool:
+        """Whether this is a sign of life, or a question whether we keep up, which is answered at once."""
+        headers = message.headers or {}
+        if headers.get("Status") != "100":
+            return False
+        answer_to = message.reply or headers.get("Nats-Consumer-Stalled")
+        if answer_to:
+            await self._nats.publish(answer_to)
+        return True
+
+    async def _standing(self) -> list[Read]:
+        """All entries of presence that stand now."""
+        inbox = self._nats.new_inbox()
+        subscription: Subscription = await self._nats.subscribe(inbox)
+        found: list[Read] = []
+        try:
+            count = await self._consume(inbox, [self._log.shard.presence], {"deliver_policy": "all"})
+            while len(found) < count:
+                message = await subscription.next_msg(MISSED_BEATS * BEAT_SECONDS)
+                if not await self._is_control(message):
+                    found.append(Read(message.metadata.sequence.stream, message.subject, message.data))
+        finally:
+            await quietly(subscription.unsubscribe())
+        return found

@@ -1,0 +1,225 @@
+"""A node of a cluster: what `lab.hub` wires together is here another sequencer and another presence manager."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from nats.aio.msg import Msg
+
+from lab.cluster.feed import Feed
+from lab.cluster.link import Link, connect
+from lab.cluster.log import MOST_ENTRIES, PAUSE_SECONDS, Entry, Read, Refused, Unavailable, Unsure
+from lab.cluster.names import place_of, shard_of
+from lab.cluster.presence import Lease, Move, PresenceManager, Told
+from lab.cluster.sequencer import Follower, Sequencer
+from lab.hub import Backplane, Components, Hub
+from lab.interfaces import MessageStore
+from lab.protocol import Status
+
+log = logging.getLogger("lab.cluster")
+
+ALIVE = "chat.alive"
+"""Where nodes say that they live; core NATS, not kept."""
+TELL = "chat.tell"
+"""Where a node asks the others to say so now."""
+HEAR_SECONDS = 0.3
+"""How long a node that starts waits to hear who else is there."""
+KEEP_SECONDS = 3600
+"""How long it is kept what a node says of a user, who may have left: it is said anew in half of that time."""
+
+_decode_told = msgspec.json.Decoder(Told).decode
+_decode_lease = msgspec.json.Decoder(Lease).decode
+
+
+class Node(Backplane):
+    """Shares rooms with the other nodes at the same NATS servers."""
+
+    def __init__(self, servers: list[str]) -> None:
+        self.id = uuid.uuid4().hex[:16]
+        self._servers = servers
+        self._link: Link
+        self._hub: Hub
+        self._followers: dict[int, asyncio.Task[Follower]] = {}
+        self._outbox: dict[str, tuple[str, Entry]] = {}  # subject -> room, and the newest that is to be said
+        self._saying: asyncio.Task[None] | None = None
+        self._is_out = False
+
+    def components(self) -> Components:
+        """What a hub is made of that has this backplane."""
+        return Components(
+            sequencer=self._make_sequencer,
+            presence=self._make_presence,
+            store=_Elsewhere,  # type: ignore[arg-type]  # nobody asks it for anything but to close
+            backplane=self,
+        )
+
+    def _make_sequencer(self, store: MessageStore, pubsub: object) -> Sequencer:
+        self._sequencer = Sequencer(pubsub, self._follow)  # type: ignore[arg-type]
+        return self._sequencer
+
+    def _make_presence(self, heartbeat_interval: float, offline_timeout: float) -> PresenceManager:
+        self._presence = PresenceManager(heartbeat_interval, offline_timeout, self.id, self._say)
+        return self._presence
+
+    # See `hub.Backplane`.
+
+    async def start(self, hub: Hub) -> None:
+        """Connect, and hear who else is there. Raises StoreError."""
+        self._hub = hub
+        self._link = await connect(self._servers, self._on_change)
+        client = self._link.client
+        await client.subscribe(ALIVE, cb=self._on_lease)
+        await client.subscribe(TELL, cb=self._on_question)
+        await client.publish(TELL)
+        await client.flush()
+        self._leases = asyncio.create_task(self._tell_leases())
+        await asyncio.sleep(HEAR_SECONDS)
+
+    async def synced(self, room: str) -> None:
+        """Wait until the others can know what we said, and we know what they have. Raises Unavailable."""
+        while self._saying:
+            if self._link.seconds_out() > 0:
+                raise Unavailable("NATS is out of reach")
+            await asyncio.wait([self._saying], timeout=PAUSE_SECONDS)
+        await (await self._follow(room)).feed.catch_up()
+
+    def is_elsewhere(self, room: str, user: str) -> bool:
+        """Whether the user is in the room at another node."""
+        return self._presence.is_elsewhere(room, user)
+
+    async def close(self) -> None:
+        """Say what is left to say, and go."""
+        self._leases.cancel()
+        if self._saying and not self._is_out:
+            await asyncio.wait([self._saying], timeout=1.0)
+        if self._saying:
+            self._saying.cancel()
+        for follower in self._followers.values():
+            if follower.done() and not follower.cancelled() and not follower.exception():
+                await follower.result().feed.close()
+            follower.cancel()
+        await self._link.close()
+
+    # Following.
+
+    async def _follow(self, room: str) -> Follower:
+        """The log that a room is in, followed from now on. Raises Unavailable."""
+        number = shard_of(room, len(self._link.shards))
+        task = self._followers.get(number)
+        if task is None or (task.done() and task.exception()):
+            task = self._followers[number] = asyncio.create_task(self._begin_to_follow(room))
+        return await asyncio.shield(task)
+
+    async def _begin_to_follow(self, room: str) -> Follower:
+        source = self._link.log_of(room)
+        feed = Feed(self._link.client, source, self._hear, partial(self._restore, source.shard.number))
+        await feed.start()
+        return Follower(source, feed)
+
+    def _hear(self, read: Read) -> None:
+        kind, room, user, node = place_of(read.subject)
+        if kind == "room":
+            self._sequencer.hear(room, read)
+        else:
+            self._publish(self._presence.hear(room, user, node, _decode_told(read.body)))
+
+    def _restore(self, shard: int, standing: list[Read]) -> None:
+        entries = {place_of(read.subject)[1:]: _decode_told(read.body) for read in standing}
+        count = len(self._link.shards)
+        self._publish(self._presence.restore(lambda room: shard_of(room, count) == shard, entries))
+
+    def _publish(self, moves: list[Move]) -> None:
+        """Tell our members what changed at other nodes, and who came and went there."""
+        self._hub.publish_presence([move.change for move in moves])
+        for move in moves:
+            if move.is_crossing:
+                is_gone = move.change.presence.status is Status.OFFLINE
+                user = move.change.presence.user
+                self._hub.announce(move.change.room, user, "left" if is_gone else "joined")
+
+    # Saying.
+
+    def _say(self, room: str, user: str, told: Told) -> None:
+        shard = self._link.log_of(room).shard
+        subject = shard.here(room, user, self.id)
+        body = msgspec.json.encode(told)
+        self._outbox[subject] = room, Entry(subject, body, seconds=KEEP_SECONDS, replaces=True)
+        if self._saying is None:
+            self._saying = asyncio.create_task(self._empty_outbox())
+
+    async def _empty_outbox(self) -> None:
+        """Append what is to be said, until all of it is. Of what fails, only what is still true is said again."""
+        await asyncio.sleep(0)  # more may be said in this turn
+        try:
+            while self._outbox:
+                by_log: dict[int, list[tuple[str, Entry]]] = {}
+                for room, entry in list(self._outbox.values()):
+                    by_log.setdefault(shard_of(room, len(self._link.shards)), []).append((room, entry))
+                said = await asyncio.gather(*[self._append(some[:MOST_ENTRIES]) for some in by_log.values()])
+                if not all(said):
+                    await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            self._saying = None
+
+    async def _append(self, some: list[tuple[str, Entry]]) -> bool:
+        entries = [entry for _, entry in some]
+        try:
+            await self._link.log_of(some[0][0]).append(entries)
+        except (Unavailable, Unsure, Refused):
+            return False
+        for entry in entries:
+            if self._outbox.get(entry.subject, ("", None))[1] is entry:
+                del self._outbox[entry.subject]
+        return True
+
+    # Signs of life.
+
+    async def _tell_leases(self) -> None:
+        said_everything = self._hub.now()
+        while True:
+            await self._tell_lease()
+            if not self._is_out:
+                self._publish(self._presence.doubt(self._hub.now()))
+            if self._hub.now() - said_everything > KEEP_SECONDS / 2:
+                said_everything = self._hub.now()
+                self._presence.say_everything()
+            await asyncio.sleep(self._presence.lease_interval)
+
+    async def _tell_lease(self) -> None:
+        try:
+            if not self._is_out:
+                await self._link.client.publish(ALIVE, msgspec.json.encode(self._presence.lease()))
+        except Exception as error:
+            log.debug("could not tell a lease: %s", error)
+
+    async def _on_question(self, message: Msg) -> None:
+        await self._tell_lease()
+
+    async def _on_lease(self, message: Msg) -> None:
+        self._publish(self._presence.hear_lease(_decode_lease(message.data), self._hub.now()))
+
+    def _on_change(self, is_there: bool) -> None:
+        self._is_out = not is_there
+        if is_there:
+            self._presence.forgive(self._hub.now())
+            self._presence.say_everything()
+
+
+class _Elsewhere:
+    """Stands where a store does: what is said is kept in NATS."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Nothing is written here."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def components_of(backplane: str) -> Components:
+    """The components of a node, for `--backplane nats://HOST:PORT,nats://HOST:PORT,…`."""
+    return Node([each.strip() for each in backplane.split(",") if each.strip()]).components()
