@@ -43,7 +43,7 @@ class Config:
 
 
 class Backplane:
-    """What connects this server with others that share its rooms: here, nothing. `lab.cluster` has another."""
+    """What connects this server with others that share its rooms: nothing. `lab.cluster` has another."""
 
     async def start(self, hub: Hub) -> None:
         """Called once, before anybody is served. May raise StoreError."""

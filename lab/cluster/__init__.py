@@ -1,9 +1,9 @@
 """Several nodes of the chat server that share their rooms over NATS JetStream.
 
 A room is a *replicated log*. All that happens in it is appended to a stream, which JetStream keeps on several
-machines by Raft: an append is answered when a majority has it on disk. Each node follows the streams of the rooms
-that its clients are in, and hands on to its clients what is appended, in the order of the stream. So all nodes tell
-the same story, whatever the network does to any of them.
+machines by Raft: an append is answered when a majority has it on disk. Each node follows the streams of the
+rooms that its clients are in, and hands on to its clients what is appended, in the order of the stream. So
+all nodes tell the same story, whatever the network does to any of them.
 
     names.py      what things are called in NATS
     log.py        one stream: append, read, follow

@@ -1,14 +1,19 @@
-"""What is appended to a shard, as one node follows it: every entry once, in order, and no hole that goes unnoticed.
+"""What is appended to a shard, as one node follows it: every entry once, in order, with no hole unnoticed.
 
-JetStream *pushes* entries to a subject of ours (an ordered consumer, as NATS calls it). On the way an entry may be
-lost: the machine that pushes dies, or our connection breaks. So each carries a count, by which a hole is seen, and
-where nothing is pushed there comes a sign of life twice a second. Where count or sign of life is missing we begin
-anew behind the last entry that we handled.
+JetStream *pushes* entries to a subject of ours (an ordered consumer, as NATS calls it). On the way an entry
+may be lost: the machine that pushes dies, or our connection breaks. So each carries a count, by which a hole
+is seen; and where nothing is pushed, a sign of life comes four times a second. Where count or sign of life is
+missing we begin anew, behind the last entry that we handled.
+
+To have entries pushed again takes JetStream as long as an election, if its leader is gone, too. Until then we
+*read* what is new, which any replica can tell. Both ways lead through the entries in one order, and what one
+of them has handled the other one skips.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import uuid
@@ -23,14 +28,14 @@ from lab.cluster.log import PATIENCE, PAUSE_SECONDS, Log, Read, Unavailable, ask
 
 log = logging.getLogger("lab.cluster")
 
-BEAT_SECONDS = 0.5
+BEAT_SECONDS = 0.25
 """How often JetStream gives a sign of life where it has nothing to push."""
 MISSED_BEATS = 4
 """Signs of life without which we begin anew."""
 FORGET_SECONDS = 30
 """After which JetStream forgets a follower that is gone."""
 _TURN = 64
-"""Entries after which others have their turn."""
+"""Entries after which others have their turn, and how many are read at once."""
 _BILLION = 1_000_000_000  # nanoseconds in a second: NATS counts in these
 
 
@@ -57,6 +62,7 @@ class Feed:
         self._heard_at = 0.0
         self._running: asyncio.Task[None] | None = None
         self._has_begun = False
+        self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
         """Begin to follow, from the newest entry on. Raises Unavailable."""
@@ -125,31 +131,38 @@ class Feed:
 
     async def _follow(self) -> None:
         """Follow from behind the last entry that was handled, until something is missing."""
-        if not self._has_begun:
-            self._restore(await self._standing())
-        self._has_begun = False
         shard = self._log.shard
-        self._count, self._target = 0, await self._log.last()
-        self._is_broken.clear()
         inbox = self._nats.new_inbox()
+        reading = asyncio.create_task(self._read())
+        self._count, self._pending = 0, 1 << 62  # how many there are is not known yet
+        self._is_broken.clear()
         subscription = await self._nats.subscribe(inbox, cb=self._on_push)
         try:
-            self._pending = 1 << 62  # nothing is known yet
+            if not self._has_begun:
+                self._restore(await self._standing())
+            self._has_begun = False
+            self._target = await self._log.last()
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.position + 1}
             self._pending = await self._consume(inbox, [shard.rooms, shard.presence], start) - self._count
             if self._pending <= 0:
                 self._advance(self._target)
-            loop = asyncio.get_running_loop()
-            self._heard_at = loop.time()
+            reading.cancel()
+            self._heard_at = self._loop.time()
             while not self._is_broken.is_set():
-                if loop.time() - self._heard_at > MISSED_BEATS * BEAT_SECONDS:
+                if self._loop.time() - self._heard_at > MISSED_BEATS * BEAT_SECONDS:
                     raise TimeoutError("no sign of life")
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._is_broken.wait(), BEAT_SECONDS)
-                except TimeoutError:
-                    continue
         finally:
+            reading.cancel()
             await quietly(subscription.unsubscribe())
+
+    async def _read(self) -> None:
+        """Handle what is new until we are cancelled: when entries are pushed again."""
+        while True:
+            for read in await self._log.some_from(self._log.shard.everything, self.position + 1, _TURN):
+                self._take(read)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _consume(self, inbox: str, subjects: list[str], start: dict[str, object]) -> int:
         """Have entries pushed to `inbox`; returns how many are there already."""
@@ -170,7 +183,7 @@ class Feed:
         return (await ask(self._nats, f"CONSUMER.CREATE.{stream}.{name}", what)).num_pending
 
     async def _on_push(self, message: Msg) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._loop.time()
         if await self._is_control(message):
             last = (message.headers or {}).get("Nats-Last-Consumer")
             if last is not None and int(last) != self._count:
@@ -182,17 +195,22 @@ class Feed:
             self._is_broken.set()
         if self._is_broken.is_set():
             return
-        if sequence.stream > self.position:
-            try:
-                self._handle(Read(sequence.stream, message.subject, message.data))
-            except Exception:  # what one entry holds must not keep us from all others
-                log.exception("could not handle an entry of %s", message.subject)
-            self._advance(sequence.stream)
+        self._take(Read(sequence.stream, message.subject, message.data))
         self._pending -= 1
         if self._pending == 0:
             self._advance(self._target)
         if self._count % _TURN == 0:
             await asyncio.sleep(0)
+
+    def _take(self, read: Read) -> None:
+        """Handle an entry, unless that was done."""
+        if read.position <= self.position:
+            return
+        try:
+            self._handle(read)
+        except Exception:  # what one entry holds must not keep us from all others
+            log.exception("could not handle an entry of %s", read.subject)
+        self._advance(read.position)
 
     async def _is_control(self, message: Msg) -> bool:
         """Whether this is a sign of life, or a question whether we keep up, which is answered at once."""

@@ -23,7 +23,9 @@ REPLICAS = 3
 START_SECONDS = 8.0
 """How long a node that starts waits for NATS."""
 _PING_SECONDS = 1.0
-"""How often the connection is tried; after two pings without an answer it is made anew, perhaps to another machine."""
+"""How often the connection is tried; after two pings without an answer it is made anew, perhaps to another
+machine.
+"""
 _TOO_FEW = {10005, 10074}  # JetStream's codes: "no suitable peers", "replicas > 1 not supported"
 
 
@@ -64,7 +66,8 @@ class Link:
 async def connect(servers: list[str], on_change: Callable[[bool], None], shards: int = SHARDS) -> Link:
     """Connect to one of the servers, and see that the streams are there.
 
-    `on_change` is called with False when the connection is lost, and with True when it is back. Raises StoreError.
+    `on_change` is called with False when the connection is lost, and with True when it is back. Raises
+    StoreError.
     """
     outage = Outage()
 
@@ -92,9 +95,9 @@ async def connect(servers: list[str], on_change: Callable[[bool], None], shards:
                 disconnected_cb=lost,
                 reconnected_cb=back,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds, and it takes parts of one
+                reconnect_time_wait=0.1,  # its hints say int, and it takes parts of seconds
                 connect_timeout=1,
-                ping_interval=_PING_SECONDS,  # type: ignore[arg-type]  # likewise
+                ping_interval=_PING_SECONDS,
                 max_outstanding_pings=2,
             )
     except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:

@@ -2,26 +2,29 @@
 
 What this kit needs of JetStream is here, in three ideas:
 
-- **Compare and append.** An entry may say which entry of its subject must be the last one (0: there must be none). If
-  it is not, nothing is appended. So two nodes that append to a room at once cannot both be second: one of them is
-  refused, looks again, and tries anew. Nobody holds a lock that could be lost with its holder.
-- **All or nothing.** Several entries are appended as one (an *atomic batch*, ADR-50 of NATS): a batch of messages,
-  and for each of them a note of its id.
-- **The leader knows.** Replicas may lag. Who must not miss anything asks the leader for the newest position and waits
-  until its own follower is there: a *linearizable read* (Ongaro, "Consensus: Bridging theory and practice", 6.4).
+- **Compare and append.** An entry may say which entry of its subject must be the last one (0: there must be
+  none). If it is not, nothing is appended. So two nodes that append to a room at once cannot both be second:
+  one of them is refused, looks again, and tries anew. Nobody holds a lock that could be lost with its holder.
+- **All or nothing.** Several entries are appended as one (an *atomic batch*, ADR-50 of NATS): a batch of
+  messages, and for each of them a note of its id.
+- **The leader knows.** Replicas may lag. Who must not miss anything asks the leader for the newest position
+  and waits until its own follower is there: a *linearizable read* (Ongaro, "Consensus: Bridging theory and
+  practice", 6.4).
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from lab.cluster.names import Shard
 from lab.interfaces import StoreError
@@ -43,8 +46,8 @@ _WRONG_LAST = {10071, 10164}  # the comparison failed: with what is stored, or w
 _NOT_FOUND = 10037
 
 
-class Unavailable(StoreError):
-    """NATS could not be asked, or has no leader. Nothing was appended. `code` is JetStream's, if it said one."""
+class Unavailable(StoreError):  # noqa: N818 - it is an answer that is owed to a client
+    """NATS could not be asked, or has no leader; nothing was appended. `code` is JetStream's, or 0."""
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
@@ -60,7 +63,9 @@ class Unsure(Exception):  # noqa: N818 - the third answer, beside yes and no
 
 
 class Entry(Struct, frozen=True):
-    """What is appended. `last` is the position that the subject's last entry must have; None where any will do."""
+    """What is appended. `last` is the position that the subject's last entry must have; None where any will
+    do.
+    """
 
     subject: str
     body: bytes
@@ -133,13 +138,9 @@ class Log:
             reply = await self._nats.request(
                 entry.subject, entry.body, REQUEST_SECONDS, headers=headers or None
             )
-        except NatsError as error:
-            if (
-                type(error).__name__ == "NoRespondersError"
-            ):  # there is no leader just now, who would have heard it
-                raise Unavailable("NATS has no leader for this room just now") from error
-            raise Unsure from error
-        except TimeoutError as error:
+        except NoRespondersError as error:  # there is no leader just now, who would have heard it
+            raise Unavailable("NATS has no leader for this room just now") from error
+        except (NatsError, TimeoutError) as error:
             raise Unsure from error
         answer = msgspec.json.decode(reply.data, type=_Answer)
         if answer.error is None:
@@ -170,7 +171,7 @@ class Log:
         return Read(answer.message.seq, answer.message.subject, base64.b64decode(answer.message.data))
 
     async def some_from(self, subject: str, position: int, most: int) -> list[Read]:
-        """Up to `most` entries of a subject from a position on, as any replica has them: the newest may lack."""
+        """Up to `most` entries of a subject from a position on, by any replica: the newest may be missing."""
         inbox = self._nats.new_inbox()
         replies = await self._nats.subscribe(inbox)
         found: list[Read] = []
@@ -191,7 +192,7 @@ class Log:
             await quietly(replies.unsubscribe())
 
     async def _ask(self, what: str, body: object) -> _Answer:
-        """An answer of JetStream's API; asked again while there is none. Raises Unavailable after PATIENCE."""
+        """An answer of JetStream's API. Raises Unavailable where there is none for PATIENCE."""
         return await ask(self._nats, what, body, seconds_out=self.seconds_out)
 
 
@@ -241,9 +242,7 @@ def _headers(entry: Entry, batch: str = "", number: int = 0, is_last: bool = Fal
     return headers
 
 
-async def quietly(doing: object) -> None:
+async def quietly(doing: Awaitable[object]) -> None:
     """Await something whose failure changes nothing: NATS forgets by itself what was asked of it."""
-    try:
-        await doing  # type: ignore[misc]
-    except (NatsError, TimeoutError):
-        pass
+    with contextlib.suppress(NatsError, TimeoutError):
+        await doing

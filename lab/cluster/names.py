@@ -1,8 +1,9 @@
 """What rooms, users and ids are called in NATS.
 
-A NATS subject is a list of tokens with dots between them, and a token may not hold a dot, a space, `*` or `>`. So
-names of ours, which may hold anything, are written with escapes. Rooms are hashed onto a fixed number of streams,
-the *shards*: a stream costs memory and a Raft group of its own, and there may be a hundred thousand rooms.
+A NATS subject is a list of tokens with dots between them, and a token may not hold a dot, a space, `*` or
+`>`. So names of ours, which may hold anything, are written with escapes. Rooms are hashed onto a fixed number
+of streams, the *shards*: a stream costs memory and a Raft group of its own, and there may be a hundred
+thousand rooms.
 
     chat.SHARD.room.ROOM            messages of a room, in *batches*: those that were accepted at once
     chat.SHARD.id.ROOM.HASH         the number of the message to which a client gave an id (rule R)
@@ -21,7 +22,9 @@ _ESCAPE = re.compile(r"_([0-9a-f]{2})")
 
 @lru_cache(maxsize=10_000)
 def token(name: str) -> str:
-    """The name as one token: letters, digits and `-` as they are, any other byte of its UTF-8 as `_` and two digits."""
+    """The name as one token: letters, digits and `-` as they are, any other byte of its UTF-8 as `_` and two
+    digits.
+    """
     bytes_of_it = (bytes([byte]) for byte in name.encode("utf-8", "surrogatepass"))
     return "".join(each.decode() if _PLAIN.match(each) else f"_{each.hex()}" for each in bytes_of_it)
 
@@ -53,7 +56,9 @@ class Shard:
         return f"{self._prefix}.room.{token(room)}"
 
     def id(self, room: str, user: str, id: str) -> str:
-        """Where it is noted which message has this id. Two ids have one hash never in the life of the universe."""
+        """Where it is noted which message has this id. Two ids have one hash never in the life of the
+        universe.
+        """
         return f"{self._prefix}.id.{token(room)}.{_hash(f'{len(user)} {user} {id}').hex()[:32]}"
 
     def here(self, room: str, user: str, node: str) -> str:
@@ -66,7 +71,7 @@ class Shard:
 
 
 def place_of(subject: str) -> tuple[str, str, str, str]:
-    """What a subject names: `room` or `here`, the room, and for the latter the user and the node."""
+    """What a subject names: `room`, `id` or `here`, the room, and for the latter the user and the node."""
     _, _, kind, room, *rest = subject.split(".")
     user, node = rest if kind == "here" else ("", "")
     return kind, name_of(room), name_of(user), node

@@ -1,4 +1,4 @@
-"""A node of a cluster: what `lab.hub` wires together is here another sequencer and another presence manager."""
+"""A node of a cluster: the sequencer and the presence manager that `lab.hub` has instead of its own."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Node(Backplane):
         kind, room, user, node = place_of(read.subject)
         if kind == "room":
             self._sequencer.hear(room, read)
-        else:
+        elif kind == "here":
             self._publish(self._presence.hear(room, user, node, _decode_told(read.body)))
 
     def _restore(self, shard: int, standing: list[Read]) -> None:
@@ -153,7 +153,9 @@ class Node(Backplane):
             self._saying = asyncio.create_task(self._empty_outbox())
 
     async def _empty_outbox(self) -> None:
-        """Append what is to be said, until all of it is. Of what fails, only what is still true is said again."""
+        """Append what is to be said, until all of it is. Of what fails, only what is still true is said
+        again.
+        """
         await asyncio.sleep(0)  # more may be said in this turn
         try:
             while self._outbox:

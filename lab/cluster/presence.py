@@ -1,9 +1,9 @@
 """Who is here (exercise 3), on several nodes.
 
-A connection is at one node, which alone sees its signs of life. So each node decides on its own connections, with the
-`PresenceManager` of `lab.presence`, and tells the others what changed: "at my place, Ada is online in this room". What
-a room is shown of a user is the best of what all nodes say of that user. No two nodes write the same entry, so they
-need not agree on anything.
+A connection is at one node, which alone sees its signs of life. So each node decides on its own connections,
+with the `PresenceManager` of `lab.presence`, and tells the others what changed: "at my place, Ada is online
+in this room". What a room is shown of a user is the best of what all nodes say of that user. No two nodes
+write the same entry, so they need not agree on anything.
 
 What if a node says nothing any more? It tells its signs of life (its *lease*) several times an interval:
 
@@ -13,8 +13,9 @@ What if a node says nothing any more? It tells its signs of life (its *lease*) s
     offline timeout
     the offline timeout or more    as offline
 
-So the contract holds for users of a node that is gone as for others. A node that was cut off and comes back tells
-everything again. A node of which we have heard nothing since we started is gone: its entries are left from before.
+So the contract holds for users of a node that is gone as for others. A node that was cut off and comes back
+tells everything again. A node of which we have heard nothing since we started is gone: its entries are left
+from before.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _RANK = {Status.ONLINE: 2, Status.AWAY: 1, Status.OFFLINE: 0}
 
 
 class Lease(Struct):
-    """A node's sign of life; `seen` has when its users showed theirs, if they did since the last lease (ms)."""
+    """A node's sign of life; `seen` has the last ones of its users since the last lease (ms)."""
 
     node: str
     seen: dict[str, int]
@@ -49,7 +50,9 @@ class Told(Struct):
 
 
 class Move(NamedTuple):
-    """What is to be shown of a user now; and whether the user came or went by it, and is not just away or back."""
+    """What is to be shown of a user now; and whether the user came or went by it, and is not just away or
+    back.
+    """
 
     change: Change
     is_crossing: bool
@@ -58,8 +61,8 @@ class Move(NamedTuple):
 class PresenceManager:
     """The presence of every user in every room, on all nodes. See `interfaces.PresenceManager`.
 
-    `say` is called with what the other nodes are to be told: room, user, and what this node says of them. What they
-    say comes by `hear`, `hear_lease` and `restore`, which return what changes by it.
+    `say` is called with what the other nodes are to be told: room, user, and what this node says of them.
+    What they say comes by `hear`, `hear_lease` and `restore`, which return what changes by it.
     """
 
     def __init__(
@@ -199,7 +202,9 @@ class PresenceManager:
     def restore(
         self, is_concerned: Callable[[str], bool], standing: dict[tuple[str, str, str], Told]
     ) -> list[Move]:
-        """All that nodes say of users (by room, user, node) in the rooms that are concerned: other entries are gone."""
+        """All that nodes say of users (by room, user, node) in the rooms that are concerned: other entries
+        are gone.
+        """
         gone = [
             (room, user, node)
             for room, users in self._told.items()
@@ -230,7 +235,9 @@ class PresenceManager:
         self._say(room, user, again)
 
     def _judge(self, node: str) -> list[Move]:
-        """See in which row of the table a node is; if that is another than before, what changes for its users."""
+        """See in which row of the table a node is; if that is another than before, what changes for its
+        users.
+        """
         silence = self._now - self._heard[node]
         row = (silence >= STALE_LEASES * self.lease_interval) + (silence >= self._offline_after)
         if self._silent.get(node, 2) == row:

@@ -1,17 +1,19 @@
 """One order for all, on several nodes at once (exercise 2, over a replicated log).
 
-`lab.sequencer` holds a lock while it numbers, saves and publishes. Here the rivals are on other machines, and a lock
-could be lost with its holder. So it goes the other way round (*optimistic concurrency*):
+`lab.sequencer` holds a lock while it numbers, saves and publishes. Here the rivals are on other machines, and
+a lock could be lost with its holder. So it goes the other way round (*optimistic concurrency*):
 
 1. A room's drafts that wait are numbered on from the last message that this node has heard of.
-2. They are appended as one batch, on condition that this message still is the room's last one, and that none of their
-   ids was used before. The log decides; of two nodes that try at once, one is refused and nothing of its batch is kept.
+2. They are appended as one batch, on condition that this message still is the room's last one, and that none
+   of their ids was used before. The log decides; of two nodes that try at once, one is refused and nothing of
+   its batch is kept.
 3. Who is refused catches up, looks for retries (rule R), and numbers anew what is left.
-4. A message is published when it *comes back* from the log, like those of all other nodes, and not when it was
-   appended. So every node publishes the same messages in the same order, and `accept` returns after that.
+4. A message is published when it *comes back* from the log, like those of all other nodes, and not when it
+   was appended. So every node publishes the same messages in the same order, and `accept` returns after that.
 
-Where no answer comes, the batch may have been appended or not. That is no trouble: to append it again under the same
-condition is safe, since only one of the two can succeed; and if the first one did, it comes back by itself.
+Where no answer comes, the batch may have been appended or not. That is no trouble: to append it again under
+the same condition is safe, since only one of the two can succeed; and if the first one did, it comes back by
+itself.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ from lab.protocol import MAX_PAGE, NEWEST, History, Message
 MAX_BATCH = MOST_ENTRIES // 4
 """Messages in a batch. Each with an id makes two entries; a batch is one write on three disks."""
 BATCH_BYTES = 512 * 1024
-"""Bytes of a batch's messages; NATS takes a megabyte in one entry, as it comes. A message may be a batch of its own."""
+"""Bytes of a batch's messages; NATS takes a megabyte in one entry, as it comes. A message may be a batch of
+its own.
+"""
 _TAIL = MAX_PAGE
 """Messages of a room that are kept in memory: most who come have missed fewer."""
 _IDLE_ROOMS = 10_000
@@ -122,7 +126,9 @@ class Sequencer:
     # See `interfaces.Sequencer`.
 
     async def accept(self, draft: Draft) -> Message:
-        """See `interfaces.Sequencer`. Raises Unavailable if NATS is out of reach; the draft is then forgotten."""
+        """See `interfaces.Sequencer`. Raises Unavailable if NATS is out of reach; the draft is then
+        forgotten.
+        """
         async with self._visit(draft.room) as room:
             loop = asyncio.get_running_loop()
             pending = _Pending(draft, draft.id or uuid.uuid4().hex, loop.create_future(), loop.time())
@@ -142,11 +148,14 @@ class Sequencer:
                 messages = await self._replay(room, member, since)
                 if messages:
                     member.send(History(room_name, messages, room.number, more=False))
-            # Since the last look at what is missing nothing was awaited, so nothing was published: this is the seam.
+            # Since the last look at what is missing nothing was awaited, so nothing was published: this is
+            # the seam.
             self._pubsub.subscribe(room_name, member)
 
     async def _replay(self, room: _Room, member: Member, since: int) -> list[Message]:
-        """Send page by page what is on disk only, while the room goes on; returns the rest, which is in memory."""
+        """Send page by page what is on disk only, while the room goes on; returns the rest, which is in
+        memory.
+        """
         while (rest := room.in_memory(since)) is None:
             page = await self._page(room, since, MAX_PAGE)
             since = page[-1].sequence
@@ -166,7 +175,7 @@ class Sequencer:
     # What comes back from the log.
 
     def hear(self, name: str, read: Read) -> None:
-        """A batch was appended, by whichever node: publish it, and answer those of our callers whose it is."""
+        """A batch was appended, by whichever node: publish it, and answer our callers who wait for it."""
         room = self._rooms.get(name)
         if room is None:
             return  # nobody is here
@@ -180,7 +189,9 @@ class Sequencer:
 
     @asynccontextmanager
     async def _visit(self, name: str) -> AsyncIterator[_Room]:
-        """The room, with all that is known of it up to now; it is not forgotten meanwhile. Raises Unavailable."""
+        """The room, with all that is known of it up to now; it is not forgotten meanwhile. Raises
+        Unavailable.
+        """
         room = self._rooms.get(name)
         if room is None:
             self._forget_idle_rooms()
@@ -226,7 +237,9 @@ class Sequencer:
     # Reading.
 
     async def _newest(self, room: _Room) -> list[Message]:
-        """The newest messages of a room, as many as a newcomer is shown; nothing is awaited after the last look."""
+        """The newest messages of a room, as many as a newcomer is shown; nothing is awaited after the last
+        look.
+        """
         while True:
             since = max(room.number - NEWEST, 0)
             if (messages := room.in_memory(since)) is not None:
@@ -296,7 +309,9 @@ class Sequencer:
                 pending.answer.cancel()
 
     def _next_batch(self, room: _Room) -> list[_Pending]:
-        """Take drafts off the queue. One that repeats another of them stays there: it will be found as a retry."""
+        """Take drafts off the queue. One that repeats another of them stays there: it will be found as a
+        retry.
+        """
         batch: dict[_Key, _Pending] = {}
         left: list[_Pending] = []
         size = 0
@@ -337,7 +352,9 @@ class Sequencer:
                 continue
 
     def _give_up_if_out(self, room: _Room, left: list[_Pending], is_unsure: bool) -> None:
-        """If this takes too long, tell those who wait behind; raise Unavailable if none of `left` was appended."""
+        """If this takes too long, tell those who wait behind; raise Unavailable if none of `left` was
+        appended.
+        """
         waited = asyncio.get_running_loop().time() - left[0].since
         is_out = room.log.seconds_out() > OUT_SECONDS
         if not is_out and waited < PATIENCE:
@@ -350,7 +367,9 @@ class Sequencer:
             raise error
 
     def _entries(self, room: _Room, batch: list[_Pending]) -> list[Entry]:
-        """Number the drafts: an entry with all messages, and for each id that a client gave a note of its number."""
+        """Number the drafts: an entry with all messages, and for each id that a client gave a note of its
+        number.
+        """
         now, shard = int(time.time() * 1000), room.log.shard
         messages = [
             Message(each.id, room.name, each.draft.user, each.draft.content, number, now)
@@ -361,7 +380,8 @@ class Sequencer:
             for each, pending in zip(messages, batch, strict=True)
             if pending.draft.id
         ]
-        # The messages come last: so the newest position of a log is always one that its followers are told of.
+        # The messages come last: so the newest position of a log is always one that its followers are told
+        # of.
         return [*notes, Entry(room.subject, msgspec.json.encode(messages), last=room.position)]
 
     async def _answer_retries(self, room: _Room, batch: list[_Pending]) -> None:

@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.history.calls import Calls
 from harness.history.events import Called
 from lab import command
 from lab.hub import Components
+from lab.loader import INTERFACES
 from lab.protocol import MAX_SEQUENCE, SYSTEM, Message
 from lab.session import Session
 
@@ -49,11 +50,10 @@ def observed(exercise: int, record: Callable[[Called], None], now: Callable[[], 
     """While this is active, the components that `python -m lab` loads record their calls."""
     load, observer = command.load_components, _Observer(_ASKED_OF[exercise], record, now)
 
-    def load_observed(use: Sequence[str]) -> Components:
-        loaded = load(use)
-        return Components(
-            **{each.name: observer.of(each.name, getattr(loaded, each.name)) for each in fields(loaded)}
-        )
+    def load_observed(use: Sequence[str], backplane: str = "") -> Components:
+        loaded = load(use, backplane)
+        parts: dict[str, Any] = {name: observer.of(name, getattr(loaded, name)) for name in INTERFACES}
+        return replace(loaded, **parts)
 
     command.load_components = load_observed
     try:
