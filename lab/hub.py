@@ -62,6 +62,9 @@ class Backplane:
         """Called once, when nobody is served any more."""
 
 
+ALONE = Backplane()
+
+
 @dataclass
 class Components:
     """The classes of the four components; each can be replaced by another that keeps its interface.
@@ -73,7 +76,7 @@ class Components:
     sequencer: Callable[[interfaces.MessageStore, interfaces.PubSub], interfaces.Sequencer] = Sequencer
     presence: Callable[[float, float], interfaces.PresenceManager] = PresenceManager
     store: Callable[[Path], interfaces.MessageStore] = MessageStore
-    backplane: Backplane = field(default_factory=Backplane)
+    backplane: Backplane = ALONE
 
 
 class Hub:

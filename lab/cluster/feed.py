@@ -19,12 +19,11 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from lab.cluster.log import PATIENCE, PAUSE_SECONDS, Log, Read, Unavailable, ask, quietly
+from lab.cluster.log import MOST_READ, Log, Read
+from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, quietly
 
 log = logging.getLogger("lab.cluster")
 
@@ -34,6 +33,8 @@ MISSED_BEATS = 4
 """Signs of life without which we begin anew."""
 FORGET_SECONDS = 30
 """After which JetStream forgets a follower that is gone."""
+AWAY_SECONDS = 600.0
+"""After which we may have missed that entries were deleted, which are kept for longer than that."""
 _TURN = 64
 """Entries after which others have their turn, and how many are read at once."""
 _BILLION = 1_000_000_000  # nanoseconds in a second: NATS counts in these
@@ -42,15 +43,16 @@ _BILLION = 1_000_000_000  # nanoseconds in a second: NATS counts in these
 class Feed:
     """Follows a log. `handle` is called with each entry of rooms and of presence, from `start` on.
 
-    `restore` is called with all entries of presence that stand, when following begins or begins anew.
+    `restore` is called with all entries of presence that stand, when following begins or begins anew; and
+    with whether we were away for so long that others may have been deleted meanwhile.
     """
 
     def __init__(
-        self, nats: Client, source: Log, handle: Callable[[Read], None], restore: Callable[[list[Read]], None]
+        self, source: Log, handle: Callable[[Read], None], restore: Callable[[list[Read], bool], None]
     ) -> None:
         self.position = 0
         """Everything up to here has been handled."""
-        self._nats, self._log = nats, source
+        self._log, self._wire, self._nats = source, source.wire, source.wire.client
         self._handle, self._restore = handle, restore
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap, by position
         self._asking = asyncio.Lock()
@@ -61,14 +63,14 @@ class Feed:
         self._is_broken = asyncio.Event()
         self._heard_at = 0.0
         self._running: asyncio.Task[None] | None = None
-        self._has_begun = False
+        self._followed_at = 0.0
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
         """Begin to follow, from the newest entry on. Raises Unavailable."""
         self.position = await self._log.last()
-        self._restore(await self._standing())
-        self._has_begun = True
+        self._restore(await self._standing(), True)
+        self._followed_at = self._loop.time()
         self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -133,14 +135,13 @@ class Feed:
         """Follow from behind the last entry that was handled, until something is missing."""
         shard = self._log.shard
         inbox = self._nats.new_inbox()
+        was_away = self._loop.time() - self._followed_at > AWAY_SECONDS
+        self._restore(await self._standing(), was_away)
         reading = asyncio.create_task(self._read())
         self._count, self._pending = 0, 1 << 62  # how many there are is not known yet
         self._is_broken.clear()
         subscription = await self._nats.subscribe(inbox, cb=self._on_push)
         try:
-            if not self._has_begun:
-                self._restore(await self._standing())
-            self._has_begun = False
             self._target = await self._log.last()
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.position + 1}
             self._pending = await self._consume(inbox, [shard.rooms, shard.presence], start) - self._count
@@ -149,6 +150,7 @@ class Feed:
             reading.cancel()
             self._heard_at = self._loop.time()
             while not self._is_broken.is_set():
+                self._followed_at = self._heard_at
                 if self._loop.time() - self._heard_at > MISSED_BEATS * BEAT_SECONDS:
                     raise TimeoutError("no sign of life")
                 with contextlib.suppress(TimeoutError):
@@ -180,7 +182,7 @@ class Feed:
             **start,
         }
         what = {"stream_name": stream, "config": config, "action": "create"}
-        return (await ask(self._nats, f"CONSUMER.CREATE.{stream}.{name}", what)).num_pending
+        return (await self._wire.ask(f"CONSUMER.CREATE.{stream}.{name}", what)).num_pending
 
     async def _on_push(self, message: Msg) -> None:
         self._heard_at = self._loop.time()
@@ -224,15 +226,9 @@ class Feed:
 
     async def _standing(self) -> list[Read]:
         """All entries of presence that stand now."""
-        inbox = self._nats.new_inbox()
-        subscription: Subscription = await self._nats.subscribe(inbox)
         found: list[Read] = []
-        try:
-            count = await self._consume(inbox, [self._log.shard.presence], {"deliver_policy": "all"})
-            while len(found) < count:
-                message = await subscription.next_msg(MISSED_BEATS * BEAT_SECONDS)
-                if not await self._is_control(message):
-                    found.append(Read(message.metadata.sequence.stream, message.subject, message.data))
-        finally:
-            await quietly(subscription.unsubscribe())
+        while some := await self._log.some_from(
+            self._log.shard.presence, found[-1].position + 1 if found else 1, MOST_READ
+        ):
+            found += some
         return found

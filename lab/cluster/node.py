@@ -12,11 +12,12 @@ import msgspec
 from nats.aio.msg import Msg
 
 from lab.cluster.feed import Feed
-from lab.cluster.link import Link, connect
-from lab.cluster.log import MOST_ENTRIES, PAUSE_SECONDS, Entry, Read, Refused, Unavailable, Unsure
-from lab.cluster.names import place_of, shard_of
+from lab.cluster.link import Link, link
+from lab.cluster.log import MOST_ENTRIES, Entry, Read, Refused, Unsure
+from lab.cluster.names import place_of
 from lab.cluster.presence import Lease, Move, PresenceManager, Told
 from lab.cluster.sequencer import Follower, Sequencer
+from lab.cluster.wire import PAUSE_SECONDS, Unavailable, Wire
 from lab.hub import Backplane, Components, Hub
 from lab.interfaces import MessageStore
 from lab.protocol import Status
@@ -42,11 +43,13 @@ class Node(Backplane):
     def __init__(self, servers: list[str]) -> None:
         self.id = uuid.uuid4().hex[:16]
         self._servers = servers
+        self._wire = Wire(self._on_change)
         self._link: Link
         self._hub: Hub
         self._followers: dict[int, asyncio.Task[Follower]] = {}
         self._outbox: dict[str, tuple[str, Entry]] = {}  # subject -> room, and the newest that is to be said
         self._saying: asyncio.Task[None] | None = None
+        self._leases: asyncio.Task[None] | None = None
         self._is_out = False
 
     def components(self) -> Components:
@@ -71,8 +74,8 @@ class Node(Backplane):
     async def start(self, hub: Hub) -> None:
         """Connect, and hear who else is there. Raises StoreError."""
         self._hub = hub
-        self._link = await connect(self._servers, self._on_change)
-        client = self._link.client
+        self._link = await link(self._wire, self._servers)
+        client = self._wire.client
         await client.subscribe(ALIVE, cb=self._on_lease)
         await client.subscribe(TELL, cb=self._on_question)
         await client.publish(TELL)
@@ -83,7 +86,7 @@ class Node(Backplane):
     async def synced(self, room: str) -> None:
         """Wait until the others can know what we said, and we know what they have. Raises Unavailable."""
         while self._saying:
-            if self._link.seconds_out() > 0:
+            if self._is_out:
                 raise Unavailable("NATS is out of reach")
             await asyncio.wait([self._saying], timeout=PAUSE_SECONDS)
         await (await self._follow(room)).feed.catch_up()
@@ -94,7 +97,8 @@ class Node(Backplane):
 
     async def close(self) -> None:
         """Say what is left to say, and go."""
-        self._leases.cancel()
+        if self._leases:
+            self._leases.cancel()
         if self._saying and not self._is_out:
             await asyncio.wait([self._saying], timeout=1.0)
         if self._saying:
@@ -103,13 +107,13 @@ class Node(Backplane):
             if follower.done() and not follower.cancelled() and not follower.exception():
                 await follower.result().feed.close()
             follower.cancel()
-        await self._link.close()
+        await self._wire.close()
 
     # Following.
 
     async def _follow(self, room: str) -> Follower:
         """The log that a room is in, followed from now on. Raises Unavailable."""
-        number = shard_of(room, len(self._link.shards))
+        number = self._link.shard_of(room)
         task = self._followers.get(number)
         if task is None or (task.done() and task.exception()):
             task = self._followers[number] = asyncio.create_task(self._begin_to_follow(room))
@@ -117,7 +121,7 @@ class Node(Backplane):
 
     async def _begin_to_follow(self, room: str) -> Follower:
         source = self._link.log_of(room)
-        feed = Feed(self._link.client, source, self._hear, partial(self._restore, source.shard.number))
+        feed = Feed(source, self._hear, partial(self._restore, source.shard.number))
         await feed.start()
         return Follower(source, feed)
 
@@ -128,10 +132,11 @@ class Node(Backplane):
         elif kind == "here":
             self._publish(self._presence.hear(room, user, node, _decode_told(read.body)))
 
-    def _restore(self, shard: int, standing: list[Read]) -> None:
+    def _restore(self, shard: int, standing: list[Read], was_away: bool) -> None:
+        if was_away:
+            self._publish(self._presence.forget_others(lambda room: self._link.shard_of(room) == shard))
         entries = {place_of(read.subject)[1:]: _decode_told(read.body) for read in standing}
-        count = len(self._link.shards)
-        self._publish(self._presence.restore(lambda room: shard_of(room, count) == shard, entries))
+        self._publish(self._presence.restore(entries))
 
     def _publish(self, moves: list[Move]) -> None:
         """Tell our members what changed at other nodes, and who came and went there."""
@@ -161,7 +166,7 @@ class Node(Backplane):
             while self._outbox:
                 by_log: dict[int, list[tuple[str, Entry]]] = {}
                 for room, entry in list(self._outbox.values()):
-                    by_log.setdefault(shard_of(room, len(self._link.shards)), []).append((room, entry))
+                    by_log.setdefault(self._link.shard_of(room), []).append((room, entry))
                 said = await asyncio.gather(*[self._append(some[:MOST_ENTRIES]) for some in by_log.values()])
                 if not all(said):
                     await asyncio.sleep(PAUSE_SECONDS)
@@ -195,7 +200,7 @@ class Node(Backplane):
     async def _tell_lease(self) -> None:
         try:
             if not self._is_out:
-                await self._link.client.publish(ALIVE, msgspec.json.encode(self._presence.lease()))
+                await self._wire.client.publish(ALIVE, msgspec.json.encode(self._presence.lease()))
         except Exception as error:
             log.debug("could not tell a lease: %s", error)
 

@@ -199,26 +199,21 @@ class PresenceManager:
         self._note(room, user, node, told)
         return self._moves([(room, user)])
 
-    def restore(
-        self, is_concerned: Callable[[str], bool], standing: dict[tuple[str, str, str], Told]
-    ) -> list[Move]:
-        """All that nodes say of users (by room, user, node) in the rooms that are concerned: other entries
-        are gone.
-        """
-        gone = [
-            (room, user, node)
-            for room, users in self._told.items()
-            if is_concerned(room)
-            for user, nodes in users.items()
-            for node in nodes
-            if node != self.node and (room, user, node) not in standing
-        ]
-        for room, user, node in gone:
-            del self._told[room][user][node]
+    def restore(self, standing: dict[tuple[str, str, str], Told]) -> list[Move]:
+        """All that nodes say of users (by room, user, node); what we have heard since is newer."""
         for (room, user, node), told in standing.items():
-            if node != self.node:
+            known = self._told.get(room, {}).get(user, {}).get(node)
+            if node != self.node and (known is None or known.version < told.version):
                 self._note(room, user, node, told)
-        return self._moves({(room, user): None for room, user, _ in [*gone, *standing]})
+        return self._moves({(room, user): None for room, user, _ in standing})
+
+    def forget_others(self, is_concerned: Callable[[str], bool]) -> list[Move]:
+        """We were away for so long that what we know of these rooms may not stand any more."""
+        places = [(room, user) for room in self._told if is_concerned(room) for user in self._told[room]]
+        for room, user in places:
+            nodes = self._told[room][user]
+            self._told[room][user] = {node: nodes[node] for node in nodes if node == self.node}
+        return self._moves(places)
 
     def say_everything(self) -> None:
         """We were cut off: tell all of it again."""

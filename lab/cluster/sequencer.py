@@ -19,6 +19,7 @@ itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import deque
@@ -29,18 +30,8 @@ from typing import NamedTuple
 import msgspec
 
 from lab.cluster.feed import Feed
-from lab.cluster.log import (
-    MOST_ENTRIES,
-    OUT_SECONDS,
-    PATIENCE,
-    PAUSE_SECONDS,
-    Entry,
-    Log,
-    Read,
-    Refused,
-    Unavailable,
-    Unsure,
-)
+from lab.cluster.log import MOST_ENTRIES, Entry, Log, Read, Refused, Unsure
+from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable
 from lab.interfaces import Draft, Member, PubSub
 from lab.protocol import MAX_PAGE, NEWEST, History, Message
 
@@ -333,38 +324,37 @@ class Sequencer:
         is_unsure = False
         while left := [pending for pending in batch if not pending.answer.done()]:
             self._give_up_if_out(room, left, is_unsure)
-            entries = self._entries(room, left)
             try:
-                position = await room.log.append(entries)
+                position = await room.log.append(self._entries(room, left))
                 await room.feed.reach(position)
                 continue
-            except Refused:
-                pass
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
+            except Refused:
+                pass
             except Unsure:
                 is_unsure = True
-            try:
+            with contextlib.suppress(Unavailable):
                 await room.feed.catch_up()
                 await self._answer_retries(room, left)
-            except Unavailable:
-                continue
 
     def _give_up_if_out(self, room: _Room, left: list[_Pending], is_unsure: bool) -> None:
-        """If this takes too long, tell those who wait behind; raise Unavailable if none of `left` was
-        appended.
+        """If this takes too long, tell all who can be told that their message was not accepted.
+
+        Where we are unsure, it may have been, or will be. Whoever gave it an id may be told all the same:
+        then it is safe to send it again. Without one, we go on until we know.
         """
         waited = asyncio.get_running_loop().time() - left[0].since
-        is_out = room.log.seconds_out() > OUT_SECONDS
+        is_out = room.log.wire.seconds_out > OUT_SECONDS
         if not is_out and waited < PATIENCE:
             return
         error = Unavailable("NATS is out of reach" if is_out else "NATS has no leader for this room")
-        for pending in room.queue:
-            if not pending.answer.done():
-                pending.answer.set_exception(error)
-        if not is_unsure:
-            raise error
+        for pending in [*left, *room.queue]:
+            if pending.draft.id or not is_unsure or pending in room.queue:
+                room.awaited.pop((pending.draft.user, pending.id), None)
+                if not pending.answer.done():
+                    pending.answer.set_exception(error)
 
     def _entries(self, room: _Room, batch: list[_Pending]) -> list[Entry]:
         """Number the drafts: an entry with all messages, and for each id that a client gave a note of its
