@@ -86,6 +86,7 @@ class Wire:
         self.client = Client()
         self._on_change = on_change
         self._lost_at: float | None = None  # on the loop's clock
+        self._is_closing = False
         self._under_way: set[asyncio.Future[Msg]] = set()
 
     async def connect(self, servers: list[str]) -> None:
@@ -112,7 +113,7 @@ class Wire:
 
     async def close(self) -> None:
         """End the connection; what was published is sent before."""
-        self._on_change = lambda is_there: None
+        self._is_closing = True
         with contextlib.suppress(Exception):  # whatever it is, the connection is given up
             async with asyncio.timeout(PING_SECONDS):
                 await self.client.flush()
@@ -126,7 +127,7 @@ class Wire:
         return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
 
     async def _lost(self) -> None:
-        if self._lost_at is None:
+        if self._lost_at is None and not self._is_closing:
             self._lost_at = asyncio.get_running_loop().time()
             log.warning("lost NATS")
             self._on_change(False)
