@@ -6,8 +6,12 @@ rooms that its clients are in, and hands on to its clients what is appended, in 
 all nodes tell the same story, whatever the network does to any of them.
 
     names.py      what things are called in NATS
-    log.py        one stream: append, read, follow
-    link.py       the connection to NATS, and the streams
+    wire.py       the connection to NATS, and questions over it
+    log.py        one stream: append, and read
+    feed.py       one stream: follow it
+    link.py       all streams
+    room.py       what a node knows of a room
+    writer.py     appends what waits
     sequencer.py  one order for all (exercise 2) over a log
     presence.py   who is here (exercise 3), on all nodes
     node.py       the parts wired together, as `lab.hub` asks for them

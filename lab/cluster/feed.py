@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from lab.cluster.log import MOST_READ, Log, Read
-from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, quietly
+from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, ignored, quietly
 
 log = logging.getLogger("lab.cluster")
 
@@ -91,9 +91,7 @@ class Feed:
         """
         if self._next_ask is None:
             self._next_ask = asyncio.create_task(self._ask_leader())
-            self._next_ask.add_done_callback(
-                lambda ask: ask.cancelled() or ask.exception()
-            )  # all may have gone
+            self._next_ask.add_done_callback(ignored)
         try:
             async with asyncio.timeout(PATIENCE):
                 await asyncio.shield(self._next_ask)

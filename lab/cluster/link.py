@@ -12,7 +12,7 @@ from lab.interfaces import StoreError
 
 log = logging.getLogger("lab.cluster")
 
-SHARDS = 16
+SHARDS = 6
 """Streams onto which rooms are hashed, unless there are some already."""
 REPLICAS = 3
 """Machines that keep a stream, where there are so many."""

@@ -16,7 +16,8 @@ from lab.cluster.link import Link, link
 from lab.cluster.log import MOST_ENTRIES, Entry, Read, Refused, Unsure
 from lab.cluster.names import place_of
 from lab.cluster.presence import Lease, Move, PresenceManager, Told
-from lab.cluster.sequencer import Follower, Sequencer
+from lab.cluster.room import Follower
+from lab.cluster.sequencer import Sequencer
 from lab.cluster.wire import PAUSE_SECONDS, Unavailable, Wire
 from lab.hub import Backplane, Components, Hub
 from lab.interfaces import MessageStore
@@ -103,6 +104,7 @@ class Node(Backplane):
             await asyncio.wait([self._saying], timeout=1.0)
         if self._saying:
             self._saying.cancel()
+        await self._sequencer.close()
         for follower in self._followers.values():
             if follower.done() and not follower.cancelled() and not follower.exception():
                 await follower.result().feed.close()

@@ -187,3 +187,9 @@ async def quietly(doing: Awaitable[object]) -> None:
     """Await something whose failure changes nothing: NATS forgets by itself what was asked of it."""
     with contextlib.suppress(NatsError, TimeoutError):
         await doing
+
+
+def ignored(task: asyncio.Task[None]) -> None:
+    """To be called when a task is done that perhaps nobody waits for: its failure is not reported."""
+    if not task.cancelled():
+        task.exception()
