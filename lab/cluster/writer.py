@@ -27,6 +27,8 @@ BATCH_BYTES = 512 * 1024
 """Bytes of a batch. NATS takes a megabyte in one entry; the longest message takes 400 KB as JSON."""
 ALONE_SECONDS = 1.0
 """How long rooms are alone after a conflict."""
+LOOK_AFTER = 3
+"""Times that another node was faster after which we look whether we repeat old messages."""
 _OVERHEAD = 300  # bytes of a message besides its content, about
 
 
@@ -130,26 +132,26 @@ class Writer:
     async def _append(self, room: Room, batch: list[Pending], is_unsure: bool) -> None:
         """Append a batch until each of its messages is in the log, by this attempt or by another."""
         room.awaited |= {pending.key: pending for pending in batch if not pending.answer.done()}
-        is_first = not is_unsure
+        refused = 0
         while left := [pending for pending in batch if not pending.answer.done()]:
-            if not is_first:
-                with contextlib.suppress(Unavailable):
-                    await self._feed.catch_up()
-                    await _answer_retries(room, left)
-                left = [pending for pending in left if not pending.answer.done()]
-            is_first = False
-            if not left:
-                return
             self._give_up_if_out(room, left, is_unsure)
+            before = room.position
             try:
                 position = await self._log.append(_entries({room: left}))
                 await self._feed.reach(position)
+                continue
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
+                continue
             except Refused:
-                pass
+                refused += 1
             except Unsure:
                 is_unsure = True
+            with contextlib.suppress(Unavailable):
+                await self._feed.catch_up()
+                # If nobody was faster, it is for an id; if somebody always is, it may be for an id as well.
+                if room.position == before or refused % LOOK_AFTER == 0:
+                    await _answer_retries(room, left)
 
     def _give_up_if_out(self, room: Room, left: list[Pending], is_unsure: bool) -> None:
         """If this takes too long, tell all who can be told that their message was not accepted.
@@ -196,8 +198,8 @@ def _next_batch(room: Room, most: int, most_bytes: int) -> tuple[list[Pending], 
 
 
 def _entries(batches: dict[Room, list[Pending]]) -> list[Entry]:
-    """Number the drafts. For each room, an entry has all messages, on condition that none came in between. For
-    each id that a client gave, one has the number of its message, on condition that there is none.
+    """Number the drafts. For each room, an entry has all messages, on condition that none came in between.
+    For each id that a client gave, one has the number of its message, on condition that there is none.
     """
     now = int(time.time() * 1000)
     notes: list[Entry] = []
@@ -219,13 +221,13 @@ def _entries(batches: dict[Room, list[Pending]]) -> list[Entry]:
 
 async def _answer_retries(room: Room, batch: list[Pending]) -> None:
     """Answer those whose message was accepted before, perhaps long ago (rule R). Raises Unavailable."""
-    for pending in batch:
-        draft = pending.draft
-        if pending.answer.done() or not draft.id:
-            continue
-        note = await room.log.newest_of(room.log.shard.id(room.name, draft.user, draft.id))
+    asked = [each for each in batch if each.draft.id and not each.answer.done()]
+    subjects = [room.log.shard.id(room.name, *each.key) for each in asked]
+    notes = await asyncio.gather(*map(room.log.newest_of, subjects))
+    if any(notes):
+        await room.feed.catch_up()
+    for pending, note in zip(asked, notes, strict=True):
         if note and not pending.answer.done():
-            await room.feed.catch_up()
             (message,) = await room.page(int(note.body) - 1, 1)
             room.awaited.pop(pending.key, None)
             pending.resolve(message)
