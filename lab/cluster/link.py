@@ -12,8 +12,8 @@ from lab.interfaces import StoreError
 
 log = logging.getLogger("lab.cluster")
 
-SHARDS = 6
-"""Streams onto which rooms are hashed, unless there are some already."""
+SHARDS = 3
+"""Streams over which rooms are spread: one for each machine to lead. More of them share more rooms out."""
 REPLICAS = 3
 """Machines that keep a stream, where there are so many."""
 _TOO_FEW = {10005, 10074}  # JetStream's codes: "no suitable peers", "replicas > 1 not supported"
@@ -35,8 +35,11 @@ class Link:
         return self.logs[self.shard_of(room)]
 
 
-async def link(wire: Wire, servers: list[str], shards: int = SHARDS) -> Link:
-    """Connect to one of the servers, and see that the streams are there. Raises StoreError."""
+async def link(wire: Wire, servers: list[str], shards: int) -> Link:
+    """Connect to one of the servers, and see that the streams are there; the first node decides how many.
+
+    Raises StoreError.
+    """
     await wire.connect(servers)
     try:
         return Link(wire, await _make_streams(wire, shards))

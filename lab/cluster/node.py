@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from lab.cluster.feed import Feed
-from lab.cluster.link import Link, link
+from lab.cluster.link import SHARDS, Link, link
 from lab.cluster.log import MOST_ENTRIES, Entry, Read, Refused, Unsure
 from lab.cluster.names import place_of
 from lab.cluster.presence import Lease, Move, PresenceManager, Told
@@ -41,9 +41,9 @@ _decode_lease = msgspec.json.Decoder(Lease).decode
 class Node(Backplane):
     """Shares rooms with the other nodes at the same NATS servers."""
 
-    def __init__(self, servers: list[str]) -> None:
+    def __init__(self, servers: list[str], shards: int) -> None:
         self.id = uuid.uuid4().hex[:16]
-        self._servers = servers
+        self._servers, self._shards = servers, shards
         self._wire = Wire(self._on_change)
         self._link: Link
         self._hub: Hub
@@ -75,7 +75,7 @@ class Node(Backplane):
     async def start(self, hub: Hub) -> None:
         """Connect, and hear who else is there. Raises StoreError."""
         self._hub = hub
-        self._link = await link(self._wire, self._servers)
+        self._link = await link(self._wire, self._servers, self._shards)
         client = self._wire.client
         await client.subscribe(ALIVE, cb=self._on_lease)
         await client.subscribe(TELL, cb=self._on_question)
@@ -229,6 +229,6 @@ class _Elsewhere:
         """Nothing was opened."""
 
 
-def components_of(backplane: str) -> Components:
+def components_of(backplane: str, shards: int = SHARDS) -> Components:
     """The components of a node, for `--backplane nats://HOST:PORT,nats://HOST:PORT,…`."""
-    return Node([each.strip() for each in backplane.split(",") if each.strip()]).components()
+    return Node([each.strip() for each in backplane.split(",") if each.strip()], shards).components()
