@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import interfaces, protocol
+from lab.announcer import Announcer
 from lab.fanout import FrameCache
 from lab.journal import keep_if_damaged
 from lab.limits import Limits
@@ -64,7 +66,11 @@ class Hub:
         self.observer = PublishObserver(self.pubsub)
         self.sequencer = components.sequencer(self.store, self.observer)
         self.presence = components.presence(config.heartbeat_interval, config.offline_timeout)
+        self.announcer = Announcer(
+            self.pubsub, self.presence, self.observer.newest, self.now, _log_unannounced
+        )
         self.frames = FrameCache()
+        self._here: Counter[tuple[str, str]] = Counter()  # connections by room and user
         self.accepted = 0  # messages since the start
 
     def now(self) -> float:
@@ -72,9 +78,23 @@ class Hub:
         return self._epoch + time.monotonic()
 
     def publish_presence(self, changes: list[interfaces.Change]) -> None:
-        """Tell each room's members whose presence changed."""
-        for change in changes:
-            self.pubsub.publish(change.room, protocol.PresenceFrame(change.room, [change.presence]))
+        """Have each room's members told whose presence changed."""
+        self.announcer.show(changes)
+
+    def enter(self, room: str, user: str) -> bool:
+        """A connection of `user` is in `room` from now on. Returns whether that is to be announced: whether
+        it is the user's only one there.
+        """
+        self._here[room, user] += 1
+        return self._here[room, user] == 1
+
+    def leave(self, room: str, user: str) -> bool:
+        """A connection of `user`, which was in `room`, is not any more; likewise."""
+        self._here[room, user] -= 1
+        if self._here[room, user] > 0:
+            return False
+        del self._here[room, user]
+        return True
 
     async def learn_newest(self, room: str) -> None:
         """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
@@ -87,11 +107,6 @@ class Hub:
         except Exception as error:
             log_failure(error, "could not ask for the newest number room=%s", room)
         newest[room] = max(last, newest.get(room, 0))  # while we asked, something may have been published
-
-    def forget_if_empty(self, room: str) -> None:
-        """A room that nobody is in costs no memory."""
-        if not self.pubsub.members(room):
-            self.observer.newest.pop(room, None)
 
 
 EchoKey = tuple[str, str, str | None]
@@ -141,3 +156,7 @@ def log_failure(error: Exception, what: str, *values: object) -> None:
     """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
     is_explained = isinstance(error, interfaces.StoreError)
     log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
+
+
+def _log_unannounced(error: Exception, room: str) -> None:
+    log_failure(error, "could not announce room=%s", room)
