@@ -32,8 +32,8 @@ SLICE = 1024
 """Bytes of one connection that are read at a time: some messages, or a hundred of the smallest frames."""
 BYTES_PER_UNIT = 16 * 1024
 """Bytes that cost as much as a frame."""
-NEWCOMER = 10.0
-"""What a newcomer counts as having spent: who is in, and does little, has its turn first."""
+NEWCOMER = 100.0
+"""What a newcomer counts as having spent: who is in, and has sent little lately, has its turn first."""
 FLOOD_SECONDS = 10.0
 """How long a client may go on sending although its budget is spent."""
 
@@ -99,7 +99,7 @@ class Intake:
         self._turns, self._source, self._read, self._on_flood = turns, source, read, on_flood
         self._budget = budget
         self.is_new = False
-        """Whether this is a newcomer of whom nothing has been read: then even the first slice is read in turns."""
+        """Whether it is a newcomer, of whom nothing was read: then the first slice is read in turns, too."""
         self._loop = asyncio.get_running_loop()
         self._waiting = b""
         self._at = 0  # how much of it has been read

@@ -212,8 +212,6 @@ class Session:
         try:
             await self._hub.sequencer.attach(room, self, since)
             await self._hub.learn_newest(room)
-            if self.connection.turns.are_wanted:  # what follows takes time in a full room
-                await self.connection.intake.turn()
         except BaseException:
             self._hub.pubsub.unsubscribe(room, self)
             raise

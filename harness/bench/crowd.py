@@ -42,11 +42,11 @@ class Chat:
     """The dialect of servers that follow lab/PROTOCOL.md, or a part of it."""
 
     @staticmethod
-    def request(number: int) -> bytes:
+    def request(user: str) -> bytes:
         """The HTTP request for a WebSocket."""
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [
-            f"GET /?user=member{number} HTTP/1.1",
+            f"GET /?user={user} HTTP/1.1",
             "Host: localhost",
             "Upgrade: websocket",
             "Connection: Upgrade",
@@ -57,7 +57,7 @@ class Chat:
 
     def greet(self, sock: socket.socket, number: int) -> None:
         """Open the WebSocket. Raises BenchError."""
-        sock.sendall(self.request(number))
+        sock.sendall(self.request(f"member{number}"))
         answer = b""
         while b"\r\n\r\n" not in answer:
             got = sock.recv(4096)
