@@ -44,8 +44,10 @@ SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
 STOP_SECONDS = 1.5
 """How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
-ACCEPTED_AT_ONCE = 16
-"""Connections that one turn of the event loop accepts: asyncio's `backlog`."""
+ACCEPTED_AT_ONCE = 4
+"""Connections that a turn of the event loop accepts. It lets one in (`lab.intake`); the others wait for that."""
+OPEN_SECONDS = 60.0
+"""How long a connection may take until it is open: when thousands come at once, most of it is our own time."""
 BACKLOG = 4096
 """Connections that wait in the system to be accepted; systems may have a lower limit of their own."""
 REJECTION_HEADROOM = 100
@@ -86,6 +88,7 @@ class ChatServer(Hub):
                 create_connection=self._make_connection,  # type: ignore[arg-type]  # no class, but it makes one
                 origins=[*map(Origin, self.config.origins), None] if self.config.origins else None,
                 compression=None,
+                open_timeout=OPEN_SECONDS,
                 max_size=self.config.limits.frame,
                 max_queue=0,  # as soon as one frame is unread, `lab.intake` waits
                 ping_interval=None,  # silence is the presence manager's business

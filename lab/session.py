@@ -210,6 +210,8 @@ class Session:
         """
         self._is_attaching = True
         try:
+            if self.connection.turns.are_wanted:  # before newcomers are let in, those who are have joined
+                await self.connection.intake.turn()
             await self._hub.sequencer.attach(room, self, since)
             await self._hub.learn_newest(room)
         except BaseException:

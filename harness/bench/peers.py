@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -128,7 +128,7 @@ def running(peer: Peer, data: Path | None = None) -> Iterator[tuple[int, psutil.
 
 
 def launch(
-    peer: Peer, folder: Path, port: int = 0, data: Path | None = None, **more: str
+    peer: Peer, folder: Path, port: int = 0, data: Path | None = None, more: Mapping[str, str] | None = None
 ) -> tuple[ServerProcess, int]:
     """Start a peer, which the caller must stop; returns its process and its port. Raises Absent.
 
@@ -144,7 +144,7 @@ def launch(
         "OFFLINE_TIMEOUT": "7200",
         "MAX_RATE": "1000000",
         "NODE_PATH": os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(_NODE_MODULES)])),
-        **more,
+        **(more or {}),
     }
     command = peer.command(port, folder)
     return ServerProcess(command, Path.cwd(), of_server(settings), folder / "output.txt", port), port

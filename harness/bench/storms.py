@@ -1,8 +1,8 @@
-"""A server is killed, and all its clients come back at once when it is there again: how long until all are whole?
+"""A server is killed, and all its clients come back at once when it is there again. How long does that take?
 
-Each reconnects, and joins its room with `since`. It is whole when it has what was said while it was away, and
-the list of everybody. Meanwhile somebody who was back before talks to itself (`probing`): does the server go on
-to serve it? Whoever is not answered to its heartbeats, or times out while it waits, fails the measurement.
+Each reconnects, and joins its room with `since`. It is *whole* when it has what was said while it was away,
+and the list of everybody. Meanwhile somebody who was back before talks to itself (`probing`): is it served?
+If anybody times out while it waits, or is disconnected, that fails the measurement.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _WATCHED = 5.5
 
 @dataclass
 class Storm:
-    """Seconds until half and all of them were whole, CPU seconds of the server, MB that it sent, MiB of memory;
-    latencies of the probe in milliseconds.
+    """Seconds until half and all of them were whole, CPU seconds of the server, MB that it sent, MiB of
+    memory; latencies of the probe in milliseconds.
     """
 
     half: float
@@ -88,7 +88,7 @@ def _storm(people: int, rooms: int) -> Storm:
     with tempfile.TemporaryDirectory(prefix="chatlab-bench-") as name:
         folder = Path(name)
         asyncio.run(_fill(folder / "data", rooms))
-        first, port = launch(REFERENCE, folder, **_INTERVALS)
+        first, port = launch(REFERENCE, folder, more=_INTERVALS)
         try:
             wait_for(first, port)
             with Arrivals(port, people, rooms) as crowd:
@@ -96,7 +96,7 @@ def _storm(people: int, rooms: int) -> Storm:
                 os.kill(first.pid, signal.SIGKILL)  # at once: `kill` would look for its child processes first
         finally:
             first.kill()
-        second, port = launch(REFERENCE, folder, port, **_INTERVALS)
+        second, port = launch(REFERENCE, folder, port, more=_INTERVALS)
         try:
             wait_for(second, port)
             return _come_back(port, psutil.Process(second.pid), people, rooms)

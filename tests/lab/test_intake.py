@@ -235,6 +235,26 @@ async def test_a_long_frame_waits_for_its_turn(tmp_path: Path, size: int, waits:
         assert bool(turns) is waits
 
 
+async def test_a_join_waits_for_its_turn(tmp_path: Path) -> None:
+    """It takes a while, so it waits if others do; if nobody waits, it costs no turn."""
+    async with serving(tmp_path) as server, dial(server, "ada") as ada:
+        turns = _turns_of(server)
+        await ada.send("join", room="alone")
+        await ada.until(lambda frame: frame["type"] == "presence" and frame["data"]["full"])
+        assert turns == []
+        others_wait = True
+
+        def wait_again() -> None:
+            if others_wait:
+                server.turns.call(math.inf, wait_again)
+
+        wait_again()
+        await ada.send("join", room="busy")
+        await ada.until(lambda frame: frame["type"] == "presence" and frame["data"]["full"])
+        others_wait = False
+        assert len(turns) == 1
+
+
 def _turns_of(server: ChatServer) -> list[None]:
     """One for each time from now on that the only client waits for its turn."""
     (session,) = server._sessions.values()
