@@ -45,9 +45,9 @@ SWEEPS_PER_INTERVAL = 4
 STOP_SECONDS = 1.5
 """How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
 ACCEPTED_AT_ONCE = 4
-"""Connections that a turn of the event loop accepts. It lets one in (`lab.intake`); the others wait for that."""
+"""Connections that a turn of the event loop accepts. It lets one in (`lab.intake`); the others wait."""
 OPEN_SECONDS = 60.0
-"""How long a connection may take until it is open: when thousands come at once, most of it is our own time."""
+"""How long a connection may take until it is open. When thousands come at once, most of it is our time."""
 BACKLOG = 4096
 """Connections that wait in the system to be accepted; systems may have a lower limit of their own."""
 REJECTION_HEADROOM = 100

@@ -1,4 +1,4 @@
-"""Somebody who talks in a room of its own, in a process of its own: prints how long each word took to come back.
+"""Somebody who talks, in a room and in a process of its own: how long does each word take to come back?
 
 `probing PORT` says a word every RHYTHM, whether the last has come back or not, until its standard input ends;
 then it prints the latencies as JSON, in milliseconds.

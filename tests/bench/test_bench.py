@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.bench import crowd, histories, joins, storms, stores
+from harness.bench import crowd, histories, joins, stores, storms
 from harness.bench.crowd import SIZE, Bytes, Crowd
 from harness.bench.fanout import fan_out
 from harness.bench.peers import PEERS, REFERENCE, Absent, Peer, running
@@ -61,7 +61,7 @@ def test_the_lower_bound_is_a_loop_in_c(name: str) -> None:
 
 
 def test_many_join_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a row for each number of people, of the reference and of a broadcast of the frames that it sent."""
+    """There is a row for each number of people, of the reference and of a broadcast of its frames."""
     monkeypatch.setattr(joins, "PEOPLE", (5, 12))
     part = joins.joins(SHORT)
     assert [[row[0] for row in table.rows] for table in part.tables] == [["5", "12"], ["5", "12"]]
