@@ -98,15 +98,17 @@ class Session:
     def end(self) -> None:
         """Leave every room and be forgotten. A second call changes nothing.
 
+        What is announced are the rooms in which no other connection of the user stays.
         The order matters: the session is taken out of all rooms before it is announced in any, so that it is
         told nothing of its own departure.
         """
         rooms, self._rooms = self._rooms, {}
+        left = [room for room in rooms if self._hub.leave(room, self.user)]
         for room in rooms:
             self._hub.pubsub.unsubscribe(room, self)
         self._hub.publish_presence(self._hub.presence.lost(self.id, self._hub.now()))
-        for room in rooms:
-            self._after_leaving(room)
+        for room in left:
+            self._announce(room, "left")
 
     def abort(self) -> None:
         """Cut the connection and cancel `run`, in case that the client or a component does not answer."""
@@ -197,8 +199,9 @@ class Session:
         self._check_room(room)  # 1
         await self._attach(room, frame.since)  # 2
         self._rooms[room] = None  # 3
+        is_first = self._hub.enter(room, self.user)
         self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 4
-        if self._hub.enter(room, self.user):
+        if is_first:
             self._announce(room, "joined")  # 5
         await self._send_presence(room)  # 6
         await self.drain()  # 7
@@ -239,15 +242,12 @@ class Session:
         if room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
         del self._rooms[room]
+        is_last = self._hub.leave(room, self.user)
         self._hub.pubsub.unsubscribe(room, self)
         self._hub.publish_presence(self._hub.presence.left(self.id, room, self._hub.now()))
-        self._after_leaving(room)
-        await self._hub.announcer.told(room)  # the answer to the next frame says that it is done
-
-    def _after_leaving(self, room: str) -> None:
-        """Have it announced that the user left, unless another of its connections stays in the room."""
-        if self._hub.leave(room, self.user):
+        if is_last:
             self._announce(room, "left")
+        await self._hub.announcer.told(room)  # the answer to the next frame says that it is done
 
     def _announce(self, room: str, what: str) -> None:
         self._hub.announcer.announce(room, self.user, what)
