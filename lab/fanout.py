@@ -84,6 +84,7 @@ class Tick:
 
     def __init__(self) -> None:
         self._due: list[Connection] = []
+        self._flush: asyncio.Handle | None = None  # the call that is to come
         self._not_before = 0.0  # seconds on the loop's clock
 
     def add(self, connection: Connection) -> None:
@@ -91,13 +92,19 @@ class Tick:
         if not self._due:
             loop = connection.loop
             if loop.time() < self._not_before:
-                loop.call_at(self._not_before, self._flush_all, loop)
+                self._flush = loop.call_at(self._not_before, self.flush)
             else:
-                loop.call_soon(self._flush_all, loop)
+                self._flush = loop.call_soon(self.flush)
         self._due.append(connection)
 
-    def _flush_all(self, loop: asyncio.AbstractEventLoop) -> None:
+    def flush(self) -> None:
+        """Flush all that are registered, now."""
+        if not self._due:
+            return
+        if self._flush:
+            self._flush.cancel()
         due, self._due = self._due, []
+        loop = due[0].loop
         began = loop.time()
         for connection in due:
             try:
@@ -260,6 +267,7 @@ class Connection(ServerConnection):
         if hasattr(transport, "max_size"):  # of asyncio's own transports; others have ways of their own
             transport.max_size = READ_AT_ONCE
         self.intake = Intake(self.turns, self.transport, self._read, self.budget, self._close_flood)
+        self.intake.is_new = True
         # The library's queue of unread frames is to hold up the intake, and not the transport itself.
         self.recv_messages.pause, self.recv_messages.resume = self.intake.hold, self.intake.release
         self.on_made()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import interfaces, protocol
+from lab.announcer import Announcer
 from lab.fanout import FrameCache
 from lab.journal import keep_if_damaged
 from lab.limits import Limits
@@ -94,7 +95,11 @@ class Hub:
         self.sequencer = components.sequencer(self.store, self.observer)
         self.presence = components.presence(config.heartbeat_interval, config.offline_timeout)
         self.backplane = components.backplane
+        self.announcer = Announcer(
+            self.pubsub, self.presence, self.observer.newest, self.now, _log_unannounced
+        )
         self.frames = FrameCache()
+        self._here: Counter[tuple[str, str]] = Counter()  # connections by room and user
         self.accepted = 0  # messages since the start
 
     def now(self) -> float:
@@ -102,16 +107,23 @@ class Hub:
         return self._epoch + time.monotonic()
 
     def publish_presence(self, changes: list[interfaces.Change]) -> None:
-        """Tell each room's members whose presence changed."""
-        for change in changes:
-            self.pubsub.publish(change.room, protocol.PresenceFrame(change.room, [change.presence]))
+        """Have each room's members told whose presence changed."""
+        self.announcer.show(changes)
 
-    def announce(self, room: str, user: str, what: str) -> None:
-        """Tell the room that a user came or went. A notice is not stored, and has no number of its own."""
-        newest = self.observer.newest.get(room, 0)
-        now = int(time.time() * 1000)
-        notice = protocol.Message(uuid.uuid4().hex, room, protocol.SYSTEM, f"{user} {what}", newest, now)
-        self.pubsub.publish(room, notice)
+    def enter(self, room: str, user: str) -> bool:
+        """A connection of `user` is in `room` from now on. Returns whether that is to be announced: whether
+        it is the user's only one there, here and at other nodes.
+        """
+        self._here[room, user] += 1
+        return self._here[room, user] == 1 and not self.backplane.is_elsewhere(room, user)
+
+    def leave(self, room: str, user: str) -> bool:
+        """A connection of `user`, which was in `room`, is not any more; likewise."""
+        self._here[room, user] -= 1
+        if self._here[room, user] > 0:
+            return False
+        del self._here[room, user]
+        return not self.backplane.is_elsewhere(room, user)
 
     async def learn_newest(self, room: str) -> None:
         """Ask the store for the newest number of a room, for its first member; then it is kept up to date."""
@@ -124,11 +136,6 @@ class Hub:
         except Exception as error:
             log_failure(error, "could not ask for the newest number room=%s", room)
         newest[room] = max(last, newest.get(room, 0))  # while we asked, something may have been published
-
-    def forget_if_empty(self, room: str) -> None:
-        """A room that nobody is in costs no memory."""
-        if not self.pubsub.members(room):
-            self.observer.newest.pop(room, None)
 
 
 EchoKey = tuple[str, str, str | None]
@@ -178,3 +185,7 @@ def log_failure(error: Exception, what: str, *values: object) -> None:
     """A failure that the store explains is one line; any other may be a mistake in code, and is traced."""
     is_explained = isinstance(error, interfaces.StoreError)
     log.error(f"{what}: %s", *values, error, exc_info=None if is_explained else error)
+
+
+def _log_unannounced(error: Exception, room: str) -> None:
+    log_failure(error, "could not announce room=%s", room)

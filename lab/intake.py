@@ -10,6 +10,8 @@ obey them all before we look at the next client, everybody waits for seconds. So
 - **one frame a turn**: the next slice is read when the frames of the last have been obeyed, and the session
   waits for its turn between two of them. So a client has few unread frames in our memory, whatever it sends.
   It is the turn of whoever has spent least of its budget.
+- **newcomers** are read in turns from their first byte on: to let somebody in costs as much as many messages,
+  and when a server is back, thousands come at once.
 - **a budget**: each frame costs, in both directions, and a client that has spent its budget is not read from
   until it has gained some again. Who goes on sending all the same for FLOOD_SECONDS is closed (1008).
 
@@ -30,6 +32,8 @@ SLICE = 1024
 """Bytes of one connection that are read at a time: some messages, or a hundred of the smallest frames."""
 BYTES_PER_UNIT = 16 * 1024
 """Bytes that cost as much as a frame."""
+NEWCOMER = 100.0
+"""What a newcomer counts as having spent: who is in, and has sent little lately, has its turn first."""
 FLOOD_SECONDS = 10.0
 """How long a client may go on sending although its budget is spent."""
 
@@ -94,6 +98,8 @@ class Intake:
     ) -> None:
         self._turns, self._source, self._read, self._on_flood = turns, source, read, on_flood
         self._budget = budget
+        self.is_new = False
+        """Whether it is a newcomer, of whom nothing was read: then the first slice is read in turns, too."""
         self._loop = asyncio.get_running_loop()
         self._waiting = b""
         self._at = 0  # how much of it has been read
@@ -109,16 +115,19 @@ class Intake:
         return bool(self._waiting)
 
     def arrived(self, data: bytes) -> None:
-        """Read the first slice of `data` at once, and the rest in turns."""
+        """Read the first slice of `data` at once, unless it is the very first, and the rest in turns."""
         if self._waiting:
             self._waiting = self._waiting[self._at :] + data
             self._at = 0
-        elif len(data) <= SLICE and self._may_read:  # this is what happens mostly
+        elif len(data) <= SLICE and self._may_read and not self.is_new:  # this is what happens mostly
             self._read_slice(data)
         else:
             self._waiting = data
             self._source.pause_reading()
-            self.take_turn()
+            if self.is_new:
+                self._wait_for_turn()
+            else:
+                self.take_turn()
 
     def take_turn(self) -> None:
         """Read until a frame has ended, if nothing speaks against it by now; if more is left, wait again."""
@@ -138,6 +147,7 @@ class Intake:
         return not (self._is_held or self._is_overdrawn or self._is_over)
 
     def _read_slice(self, data: bytes) -> int:
+        self.is_new = False
         frames = self._read(data)
         self.spend(frames + len(data) / BYTES_PER_UNIT)
         return frames
@@ -158,6 +168,8 @@ class Intake:
 
     @property
     def _spent(self) -> float:
+        if self.is_new:
+            return NEWCOMER
         return self._budget.burst - self._budget.tokens
 
     async def turn(self) -> None:

@@ -66,10 +66,16 @@ class _Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.last: int | None = None  # the newest number; None where the store is to be asked
+        self.published = 0  # the highest number since the start
         self.queue: list[_Pending] = []
         self.is_served = False  # whether a task, a caller's or the worker, works on the queue
         self.worker: asyncio.Task[None] | None = None  # kept here since asyncio keeps only a weak reference
         self.lock = asyncio.Lock()  # held while a batch is handled, and by a join between replay and live
+
+    def is_covered_by(self, page: History, since: int) -> bool:
+        """Whether a page that was read before the lock was taken has all that came after `since` by now."""
+        reached = page.messages[-1].sequence if page.messages else since
+        return reached >= max(self.published, page.last) and len(page.messages) < MAX_PAGE
 
     def next_batch(self) -> list[_Pending]:
         """Take the first drafts off the queue: one at least, and no more than the limits allow."""
@@ -125,6 +131,8 @@ class Sequencer:
                 messages = await self._store.newest(room_name, NEWEST)
                 last = messages[-1].sequence if messages else 0
                 member.send(History(room_name, messages, last, more=False))
+            elif room.is_covered_by(page, since):
+                member.send(page)  # nothing was said meanwhile: it is what we would read again
             else:
                 while (page := await self.history(room_name, since, MAX_PAGE)).messages:
                     member.send(page)
@@ -198,6 +206,7 @@ class Sequencer:
         if new:
             await self._store.save(new)
         room.last = last + len(new)
+        room.published = max(room.published, room.last)
         for message in new:
             self._pubsub.publish(room.name, message)
         return messages

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -43,6 +44,12 @@ SWEEPS_PER_INTERVAL = 4
 """How often in a heartbeat interval we look for silent connections."""
 STOP_SECONDS = 1.5
 """How long a stop waits for the closing handshakes of clients, and then once more for its own tasks."""
+ACCEPTED_AT_ONCE = 4
+"""Connections that a turn of the event loop accepts. It lets one in (`lab.intake`); the others wait."""
+OPEN_SECONDS = 60.0
+"""How long a connection may take until it is open. When thousands come at once, most of it is our time."""
+BACKLOG = 4096
+"""Connections that wait in the system to be accepted; systems may have a lower limit of their own."""
 REJECTION_HEADROOM = 100
 """Connections beyond the limit that are let in just to be told that the server is full (HTTP status 503)."""
 
@@ -58,6 +65,7 @@ class ChatServer(Hub):
         super().__init__(config, components or Components())
         self.pages = Pages(self.figures)
         self.tick = Tick()
+        self.announcer.write = self.tick.flush
         self.turns = Turns()
         self.replays: ReplayMemory[Connection] = ReplayMemory()
         self._arriving: dict[Connection, None] = {}  # those that have not sent their request, oldest first
@@ -76,16 +84,19 @@ class ChatServer(Hub):
                 self._run_session,
                 self.config.host,
                 self.config.port,
+                backlog=ACCEPTED_AT_ONCE,
                 process_request=self._answer_http,
                 create_connection=self._make_connection,  # type: ignore[arg-type]  # no class, but it makes one
                 origins=[*map(Origin, self.config.origins), None] if self.config.origins else None,
                 compression=None,
+                open_timeout=OPEN_SECONDS,
                 max_size=self.config.limits.frame,
                 max_queue=0,  # as soon as one frame is unread, `lab.intake` waits
                 ping_interval=None,  # silence is the presence manager's business
                 close_timeout=1.0,
                 write_limit=TRANSPORT_BUFFER,
             )
+            _let_more_wait(self._listener)
             if self.config.health_port:
                 where = self.config.host, self.config.health_port
                 self._health_door = await open_health_door(*where, self.pages)
@@ -236,6 +247,18 @@ class ChatServer(Hub):
             reason = f"no sign of life for {self.config.offline_timeout:g} s"
             session.connection.disconnect(CloseCode.GOING_AWAY, reason)
             session.end()
+
+
+def _let_more_wait(listener: Server) -> None:
+    """Have the system keep BACKLOG connections that were not accepted yet.
+
+    Those that it does not keep try again after a second, or longer; and when a server is back, thousands come
+    at once. For asyncio `backlog` is also how many it accepts in one turn, so the system is told here.
+    """
+    for each in listener.sockets:
+        if isinstance(each, TransportSocket):
+            with each.dup() as same:
+                same.listen(BACKLOG)
 
 
 async def _every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:

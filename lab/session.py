@@ -27,7 +27,7 @@ from lab.hub import Hub, log_failure
 from lab.intake import BYTES_PER_UNIT
 from lab.interfaces import Draft, StoreError
 from lab.limits import RateLimit
-from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, PresenceFrame, ServerFrame
+from lab.protocol import BadFrame, Connected, Error, ErrorCode, History, ServerFrame
 from lab.send_queue import Replay
 
 log = logging.getLogger("lab.session")
@@ -99,15 +99,17 @@ class Session:
     def end(self) -> None:
         """Leave every room and be forgotten. A second call changes nothing.
 
+        What is announced are the rooms in which no other connection of the user stays.
         The order matters: the session is taken out of all rooms before it is announced in any, so that it is
         told nothing of its own departure.
         """
         rooms, self._rooms = self._rooms, {}
+        left = [room for room in rooms if self._hub.leave(room, self.user)]
         for room in rooms:
             self._hub.pubsub.unsubscribe(room, self)
         self._hub.publish_presence(self._hub.presence.lost(self.id, self._hub.now()))
-        for room in rooms:
-            self._after_leaving(room)
+        for room in left:
+            self._announce(room, "left")
 
     def abort(self) -> None:
         """Cut the connection and cancel `run`, in case that the client or a component does not answer."""
@@ -134,10 +136,10 @@ class Session:
                 case protocol.Join() as frame:
                     await self._join(frame)
                 case protocol.Leave() as frame:
-                    self._leave(frame)
+                    await self._leave(frame)
                 case protocol.AskPresence(room=room):
                     await self._hub.backplane.synced(room)
-                    self._send_presence(room)
+                    await self._send_presence(room)
                 case protocol.AskHistory() as frame:
                     await self._send_history(frame)
                 case protocol.Heartbeat():
@@ -182,45 +184,43 @@ class Session:
 
         1. Check the limits, while nothing has been changed yet.
         2. `attach`: the sequencer replays the past and subscribes us. Live messages come from here on.
-        3. See if we are the user's first connection in the room, before the next `await`: of several that
-           join at once, each sees those that were subscribed before it, so just one is first.
-        4. Note that we are in the room. From now on `end` leaves it, and the client may speak in it.
-        5. Learn the room's newest number, which the announcement carries. It is the last step that waits,
-           so that the rest goes out in one write: in a full room each write costs.
-        6. Tell the room's members that the user is online, if that is news.
-        7. Answer with the list of everybody, which has this user in it after step 6.
-        8. Announce the user, if it was not there before.
-        9. Wait until the client has taken its replay, before its next frame is read.
+        3. Note that we are in the room. From now on `end` leaves it, and the client may speak in it.
+        4. Have the room's members told that the user is online, if that is news.
+        5. Have it announced, if this is the user's first connection in the room: of several that join at
+           once just one is, since nothing is awaited between step 3 and this.
+        6. Answer with the list of everybody, which has this user in it after step 4. In a crowd that waits
+           for the next wave (`lab.announcer`), which tells all of it.
+        7. Wait until the client has taken its replay, before its next frame is read.
         """
         room = frame.room
         self._rate.take_or_refuse(self._hub.now())
         if room in self._rooms:  # it is answered again, and nothing changes
             self._hub.pubsub.subscribe(room, self)  # nor does this: twice is the same as once
-            self._send_presence(room)
+            await self._send_presence(room)
             return
         self._check_room(room)  # 1
         await self._attach(room, frame.since)  # 2
-        is_first = not self._has_twin_in(room)  # 3
-        self._rooms[room] = None  # 4
-        await self._hub.learn_newest(room)  # 5
-        if self.connection.turns.are_wanted:  # what follows takes time in a full room
-            await self.connection.intake.turn()
-        self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 6
+        self._rooms[room] = None  # 3
+        is_first = self._hub.enter(room, self.user)
+        self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 4
+        if is_first:
+            self._announce(room, "joined")  # 5
         with contextlib.suppress(StoreError):  # out of reach of other nodes, we tell what we know
             await self._hub.backplane.synced(room)
-        self._send_presence(room)  # 7
-        if is_first:
-            self._announce(room, "joined")  # 8
-        await self.drain()  # 9
+        await self._send_presence(room)  # 6
+        await self.drain()  # 7
 
     async def _attach(self, room: str, since: int | None) -> None:
-        """Have the sequencer replay the past and subscribe us.
+        """Have the sequencer replay the past and subscribe us, and learn what the announcement carries.
 
         If the connection ends meanwhile, this is cancelled: nobody reads on for a client that is gone.
         """
         self._is_attaching = True
         try:
+            if self.connection.turns.are_wanted:  # before newcomers are let in, those who are have joined
+                await self.connection.intake.turn()
             await self._hub.sequencer.attach(room, self, since)
+            await self._hub.learn_newest(room)
         except BaseException:
             self._hub.pubsub.unsubscribe(room, self)
             raise
@@ -240,26 +240,25 @@ class Session:
             reason = f"you are in {len(self._rooms)} rooms, which is the most; leave one first"
             raise BadFrame(ErrorCode.BAD_REQUEST, reason)
 
-    def _leave(self, frame: protocol.Leave) -> None:
+    async def _leave(self, frame: protocol.Leave) -> None:
         room = frame.room
         self._rate.take_or_refuse(self._hub.now())
         if room not in self._rooms:
             raise BadFrame(ErrorCode.NOT_JOINED, f"you are not in the room `{room}`")
         del self._rooms[room]
+        is_last = self._hub.leave(room, self.user)
         self._hub.pubsub.unsubscribe(room, self)
         self._hub.publish_presence(self._hub.presence.left(self.id, room, self._hub.now()))
-        self._after_leaving(room)
-
-    def _after_leaving(self, room: str) -> None:
-        """Announce that the user left, unless another of its connections stays in the room."""
-        if not self._has_twin_in(room):
+        if is_last:
             self._announce(room, "left")
-        self._hub.forget_if_empty(room)
+        await self._hub.announcer.told(room)  # the answer to the next frame says that it is done
 
-    def _send_presence(self, room: str) -> None:
-        users = self._hub.presence.in_room(room, self._hub.now())
-        self.connection.intake.spend(len(users) / USERS_PER_UNIT)
-        self.send(PresenceFrame(room, users, full=True))
+    def _announce(self, room: str, what: str) -> None:
+        self._hub.announcer.announce(room, self.user, what)
+
+    async def _send_presence(self, room: str) -> None:
+        users = await self._hub.announcer.send_list(room, self)
+        self.connection.intake.spend(users / USERS_PER_UNIT)
 
     async def _send_history(self, frame: protocol.AskHistory) -> None:
         page = await self._hub.sequencer.history(frame.room, frame.since or 0, frame.limit or 0)
@@ -267,15 +266,3 @@ class Session:
         self.connection.intake.spend(len(wire) / BYTES_PER_UNIT)
         self._post(Replay(wire))
         await self.drain()  # who asks for much must also read it
-
-    # Notices.
-
-    def _has_twin_in(self, room: str) -> bool:
-        """Whether another connection of the same user is in the room, here or at another node."""
-        if self._hub.backplane.is_elsewhere(room, self.user):
-            return True
-        members = self._hub.pubsub.members(room)
-        return any(isinstance(m, Session) and m.user == self.user and m is not self for m in members)
-
-    def _announce(self, room: str, what: str) -> None:
-        self._hub.announce(room, self.user, what)

@@ -41,18 +41,23 @@ _QUIET = 0.7
 class Chat:
     """The dialect of servers that follow lab/PROTOCOL.md, or a part of it."""
 
-    def greet(self, sock: socket.socket, number: int) -> None:
-        """Open the WebSocket. Raises BenchError."""
+    @staticmethod
+    def request(user: str) -> bytes:
+        """The HTTP request for a WebSocket."""
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [
-            f"GET /?user=member{number} HTTP/1.1",
+            f"GET /?user={user} HTTP/1.1",
             "Host: localhost",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
             "Sec-WebSocket-Version: 13",
         ]
-        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def greet(self, sock: socket.socket, number: int) -> None:
+        """Open the WebSocket. Raises BenchError."""
+        sock.sendall(self.request(f"member{number}"))
         answer = b""
         while b"\r\n\r\n" not in answer:
             got = sock.recv(4096)

@@ -12,6 +12,8 @@ PARTS = {
     "store": "stores.stores",
     "history": "histories.histories",
     "growth": "growth.growth",
+    "join": "joins.joins",
+    "storm": "storms.storms",
     "slow-reader": "slow.slow_reader",
     "start": "starts.starts",
     "client": "clients.clients",

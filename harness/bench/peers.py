@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -42,7 +42,8 @@ class Absent(Exception):  # noqa: N818 - named for what it says
     """Something that a peer needs is not on this machine; the text says what."""
 
 
-def _python(module: str) -> Callable[[int, Path], list[str]]:
+def python(module: str) -> Callable[[int, Path], list[str]]:
+    """The command that runs a module."""
     return lambda port, folder: [sys.executable, "-P", "-m", module]
 
 
@@ -96,14 +97,14 @@ def _c(piece: int) -> Callable[[int, Path], list[str]]:
     return command
 
 
-REFERENCE = Peer("reference", "the reference server, whole: numbered, stored, then delivered", _python("lab"))
+REFERENCE = Peer("reference", "the reference server, whole: numbered, stored, then delivered", python("lab"))
 ON_AIOSQLITE = Peer(
     "on aiosqlite", "the same server, on a store with a transaction for each message", _on_aiosqlite
 )
 PEERS = [
     REFERENCE,
-    Peer("naive", "await send() for each member", _python("harness.bench.servers.naive")),
-    Peer("broadcast", "websockets.broadcast()", _python("harness.bench.servers.broadcasting")),
+    Peer("naive", "await send() for each member", python("harness.bench.servers.naive")),
+    Peer("broadcast", "websockets.broadcast()", python("harness.bench.servers.broadcasting")),
     Peer("ws", "node and ws, send() for each member", _node),
     Peer("nats", "nats-server over WebSocket", _nats, Nats),
     Peer("c", "C, one send() for each member and message", _c(SIZE), Bytes),
@@ -120,14 +121,19 @@ def running(peer: Peer, data: Path | None = None) -> Iterator[tuple[int, psutil.
     with tempfile.TemporaryDirectory(prefix="chatlab-bench-") as name:
         process, port = launch(peer, Path(name), data=data)
         try:
-            _wait_for(process, port)
+            wait_for(process, port)
             yield port, psutil.Process(process.pid)
         finally:
             process.kill()
 
 
-def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) -> tuple[ServerProcess, int]:
-    """Start a peer, which the caller must stop; returns its process and its port. Raises Absent."""
+def launch(
+    peer: Peer, folder: Path, port: int = 0, data: Path | None = None, more: Mapping[str, str] | None = None
+) -> tuple[ServerProcess, int]:
+    """Start a peer, which the caller must stop; returns its process and its port. Raises Absent.
+
+    `more` are variables of its environment that differ from the usual ones.
+    """
     port = port or free_port()
     settings = {
         "HOST": "127.0.0.1",
@@ -138,6 +144,7 @@ def launch(peer: Peer, folder: Path, port: int = 0, data: Path | None = None) ->
         "OFFLINE_TIMEOUT": "7200",
         "MAX_RATE": "1000000",
         "NODE_PATH": os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(_NODE_MODULES)])),
+        **(more or {}),
     }
     command = peer.command(port, folder)
     return ServerProcess(command, Path.cwd(), of_server(settings), folder / "output.txt", port), port
@@ -151,8 +158,8 @@ def check_alive(process: ServerProcess) -> None:
         )
 
 
-def _wait_for(process: ServerProcess, port: int) -> None:
-    """Wait until the port accepts connections."""
+def wait_for(process: ServerProcess, port: int) -> None:
+    """Wait until the port accepts connections. Raises BenchError."""
     deadline = time.monotonic() + _START_SECONDS
     while not any(heard == port for _, heard in process.listens_on()):
         check_alive(process)

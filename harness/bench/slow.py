@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from contextlib import suppress
-
-import psutil
 
 from harness.bench.crowd import PATIENCE, Chat, Crowd, Talk
 from harness.bench.peers import REFERENCE, running
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Part, Table
-from harness.bench.usage import megabytes
+from harness.bench.usage import Peak, megabytes
 
 SECONDS = 60.0
 _MEMBERS = 20
@@ -22,7 +19,6 @@ _ROOM = "bench0"
 _NUMBER = re.compile(rb'"sequence":(\d+),')
 _LAST = re.compile(rb'"last":(\d+),')
 _BUFFER = 16 * 1024
-_LOOK = 0.05
 
 
 def slow_reader(plan: Plan) -> Part:
@@ -34,7 +30,7 @@ def slow_reader(plan: Plan) -> Part:
         before = crowd.talk(_IN_FLIGHT, SECONDS / 3)
         memory = megabytes(process)
         plan.say("slow reader: one has stopped")
-        with _Stopped(port) as stopped, _Peak(process) as peak:
+        with _Stopped(port) as stopped, Peak(process) as peak:
             during = crowd.talk(_IN_FLIGHT, SECONDS)
             told = stopped.read_the_rest()
         missed = _catch_up(port, told)
@@ -85,28 +81,6 @@ class _Stopped:
             while got := _receive(self._socket):
                 data += got
         return [int(number) for number in _NUMBER.findall(data)]
-
-
-class _Peak:
-    """The most memory that a process had, in MiB, sampled continuously."""
-
-    def __init__(self, process: psutil.Process) -> None:
-        self.most = megabytes(process)
-        self._process = process
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self) -> None:
-        while not self._end.wait(_LOOK):
-            self.most = max(self.most, megabytes(self._process))
-
-    def __enter__(self) -> _Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._end.set()
-        self._thread.join()
 
 
 def _catch_up(port: int, told: list[int]) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import psutil
 
 from harness.bench.plan import BenchError
+
+_LOOK = 0.05
+"""Seconds between two looks at a process's memory."""
 
 
 def cpu_seconds(process: psutil.Process) -> float:
@@ -29,3 +33,25 @@ def _cpu_clock(pid: int) -> int:
 def megabytes(process: psutil.Process) -> float:
     """Memory that a process holds, in MiB."""
     return float(process.memory_info().rss) / 2**20
+
+
+class Peak:
+    """The most memory that a process had, in MiB, sampled continuously."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.most = megabytes(process)
+        self._process = process
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._end.wait(_LOOK):
+            self.most = max(self.most, megabytes(self._process))
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._end.set()
+        self._thread.join()

@@ -40,12 +40,13 @@ def _sessions_beside(session: Session) -> dict[str, Session]:
 def leaving_is_not_announced(parts: Components) -> None:
     """A client that sends `leave` is removed from the list, but its leaving is not announced."""
 
-    def leave(self: Session, frame: Leave) -> None:
+    async def leave(self: Session, frame: Leave) -> None:
         if frame.room not in self._rooms:
             raise BadFrame(lab.protocol.ErrorCode.NOT_JOINED, "not there")
         del self._rooms[frame.room]
         self._hub.pubsub.unsubscribe(frame.room, self)
         self._hub.publish_presence(self._hub.presence.left(self.id, frame.room, self._hub.now()))
+        self._hub.leave(frame.room, self.user)
 
     Session._leave = leave  # type: ignore[method-assign]
 

@@ -147,7 +147,7 @@ class Node(Backplane):
             if move.is_crossing:
                 is_gone = move.change.presence.status is Status.OFFLINE
                 user = move.change.presence.user
-                self._hub.announce(move.change.room, user, "left" if is_gone else "joined")
+                self._hub.announcer.announce(move.change.room, user, "left" if is_gone else "joined")
 
     # Saying.
 

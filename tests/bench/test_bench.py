@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.bench import crowd, histories, stores
+from harness.bench import crowd, histories, joins, stores, storms
 from harness.bench.crowd import SIZE, Bytes, Crowd
 from harness.bench.fanout import fan_out
 from harness.bench.peers import PEERS, REFERENCE, Absent, Peer, running
@@ -58,6 +58,26 @@ def test_the_lower_bound_is_a_loop_in_c(name: str) -> None:
         pytest.skip("there is no C compiler")
     part = fan_out(Plan(rounds=1, seconds=0.1, members=3), [peer(name)])
     assert [row[0] for table in part.tables for row in table.rows] == [name]
+
+
+def test_many_join_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a row for each number of people, of the reference and of a broadcast of its frames."""
+    monkeypatch.setattr(joins, "PEOPLE", (5, 12))
+    part = joins.joins(SHORT)
+    assert [[row[0] for row in table.rows] for table in part.tables] == [["5", "12"], ["5", "12"]]
+    assert all(
+        isinstance(cell, str) or cell > 0 for table in part.tables for row in table.rows for cell in row
+    )
+
+
+def test_all_come_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody has what it missed, in one room and in several, while somebody else is served."""
+    monkeypatch.setattr(storms, "ROOMS", (3,))
+    monkeypatch.setattr(storms, "_WATCHED", 0.0)
+    part = storms.storms(SHORT)
+    [[rooms, *figures]] = part.tables[0].rows
+    assert rooms == "3"
+    assert all(isinstance(figure, float) and figure > 0 for figure in figures)
 
 
 @contextmanager

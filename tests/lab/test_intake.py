@@ -10,7 +10,7 @@ import pytest
 
 from lab import intake as intake_module
 from lab.hub import Components
-from lab.intake import SLICE, Intake, Turns
+from lab.intake import NEWCOMER, SLICE, Intake, Turns
 from lab.interfaces import Member
 from lab.limits import Limits, TokenBucket
 from lab.protocol import History, Presence, Status
@@ -236,7 +236,7 @@ async def test_a_long_frame_waits_for_its_turn(tmp_path: Path, size: int, waits:
 
 
 async def test_a_join_waits_for_its_turn(tmp_path: Path) -> None:
-    """It is news to a whole room, so it waits if others do; if nobody waits, it costs no turn."""
+    """It takes a while, so it waits if others do; if nobody waits, it costs no turn."""
     async with serving(tmp_path) as server, dial(server, "ada") as ada:
         turns = _turns_of(server)
         await ada.send("join", room="alone")
@@ -414,3 +414,27 @@ async def test_stalled_replays_share_their_memory(tmp_path: Path) -> None:
         finally:
             for each in readers:
                 await each.__aexit__(None, None, None)
+
+
+async def test_a_newcomer_waits_for_its_turn() -> None:
+    """What a newcomer sends first is read after those who are in and do little, and before who sends much."""
+    fakes, order = [Fake() for _ in range(4)], []
+    newcomer, modest, busy, other = fakes
+    for fake in fakes:
+        fake.intake._turns = fakes[0].turns
+    newcomer.intake.is_new = other.intake.is_new = True
+    newcomer.intake.arrived(b"A")
+    other.intake.arrived(b"B")
+    assert newcomer.slices == []
+
+    async def obey(fake: Fake, spent: float) -> None:
+        fake.intake.spend(spent)
+        await fake.intake.turn()
+        order.append((spent, len(other.slices)))
+
+    await asyncio.wait_for(asyncio.gather(obey(busy, 2 * NEWCOMER), obey(modest, NEWCOMER / 2)), PATIENCE)
+    assert order == [(NEWCOMER / 2, 0), (2 * NEWCOMER, 1)]
+    assert newcomer.slices == [b"A"]
+    newcomer.intake.arrived(b"C")
+    assert newcomer.slices == [b"A", b"C"]
+    assert newcomer.reading
