@@ -245,7 +245,7 @@ async def test_a_replay_behind_live_frames_is_not_counted() -> None:
         ours = await accept()
         while not ours.paused:
             ours.post(packed(BIG))
-            ours.flush()  # a tick that is put off, on a slow machine, would gather more than the transport takes
+            ours.flush()  # a tick that a slow machine puts off would gather more than the transport takes
             await asyncio.sleep(0)
         for _ in range(7 * MAX_WAITING // 8 // len(BIG)):
             ours.post(packed(BIG))
