@@ -106,7 +106,7 @@ class Tick:
         due, self._due = self._due, []
         loop = due[0].loop
         began = loop.time()
-        for connection in due:
+        for connection in reversed(due):  # who has just joined, and waits for the answer, is first
             try:
                 connection.flush()
             except Exception:  # what is wrong with one connection must not concern the others
