@@ -115,8 +115,11 @@ def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Ano
     return Anomaly("no_start", params, [*ended, event], why)
 
 
-def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
-    """Connections that were refused, never answered by `connected`, or closed for no reason in this time."""
+def connections(index: HistoryIndex, start: float, stop: float, most: int = 3) -> list[Anomaly]:
+    """Connections that were refused, never answered by `connected`, or closed for no reason in this time.
+
+    Of these at most so many, and one on which nothing is answered any more.
+    """
     found: list[Anomaly] = []
     for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
@@ -139,7 +142,7 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             else:
                 found.append(_unanswered(index, event, params))
     stuck = [_stuck(index, *each) for each in stuck_at(index) if start <= each[1].at <= stop]
-    return [*found[:3], *stuck[:1]]
+    return [*found[:most], *stuck[:1]]
 
 
 def stuck_at(index: HistoryIndex) -> list[tuple[Sent, Sent]]:

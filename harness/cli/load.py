@@ -16,6 +16,8 @@ from harness.cli import options
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words
 from harness.judged.targets import Target
+from harness.load.objectives import objective
+from harness.load.options import SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
 
@@ -36,6 +38,19 @@ class Duration(click.ParamType[int]):
         if total <= 0:
             self.fail(asked_words().say("usage.no_time", given=repr(str(value))), param, ctx)
         return total
+
+
+class ObjectiveText(click.ParamType[str]):
+    """An objective such as delivery.p99=250ms."""
+
+    name = "objective"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is, or a usage error."""
+        try:
+            return objective(str(value)).text
+        except ValueError:
+            self.fail(asked_words().say("load.no_objective", given=str(value)), param, ctx)
 
 
 class NoLocust(click.ClickException):
@@ -64,8 +79,24 @@ class NoLocust(click.ClickException):
 @click.option(
     "--pace", type=POSITIVE, default="1", show_default=True, help="Users live so many times faster."
 )
+@click.option("--steps", type=click.IntRange(1, 1000), default=5, show_default=True, help="Steps of a ramp.")
+@click.option(
+    "--rate", type=POSITIVE, help="Messages a second, of all users together, whatever the answers are."
+)
+@click.option(
+    "--churn", type=POSITIVE, help="Lost connections a second, of all users together; they come back."
+)
+@click.option("--size", type=click.IntRange(*SIZES), metavar="BYTES", help="Bytes of each message's content.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Load processes.")
-@click.option("--lab-p99-ms", type=POSITIVE, help="Fail if the 99th percentile of delivery is above.")
+@click.option(
+    "--objective",
+    "objectives",
+    type=ObjectiveText(),
+    multiple=True,
+    help="What must hold: delivery.p99=250ms, connect.p95=1s, warm_up.join.p99=2s, errors=0, rate>=50. Repeatable.",
+)
+@click.option("--lab-p99-ms", type=POSITIVE, help="Short for --objective delivery.p99=…ms.")
+@click.option("--probe/--no-probe", default=True, show_default=True, help="Measure beside the users, too.")
 @options.seed("Have users with the habits of this seed.")
 @click.option("--web", is_flag=True, help="Start and watch the load on Locust's web page.")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8089, show_default=True, help="Its port.")
@@ -85,8 +116,14 @@ def load(
     shape: str,
     rooms: int,
     pace: float,
+    steps: int,
+    rate: float | None,
+    churn: float | None,
+    size: int | None,
     processes: int,
+    objectives: tuple[str, ...],
     lab_p99_ms: float | None,
+    probe: bool,
     seed: int | None,
     web: bool,
     web_port: int,
@@ -117,12 +154,17 @@ def load(
         rooms=rooms,
         pace=pace,
         processes=processes,
-        p99_ms=lab_p99_ms,
+        objectives=(*objectives, *((f"delivery.p99={lab_p99_ms:.9f}ms",) if lab_p99_ms else ())),
         seed=seed,
         web_port=web_port if web else None,
         json_file=json_file,
         csv=csv,
         lang=lang,
+        steps=steps,
+        rate=rate,
+        churn=churn,
+        size=size,
+        probe=probe,
     )
     return asyncio.run(Launch(target, asked).run())
 

@@ -12,19 +12,26 @@ import secrets
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from harness.judged.bounds import load_settle_seconds
-from harness.load import report
+from harness.load import report, sentences
+from harness.load.exchange import Exchange
 from harness.load.judging import Load, Result, judging
-from harness.load.record import Recording, pack, unpack
-from harness.load.users import Users
+from harness.load.probing import ProbeProcess
+from harness.load.record import SERVER, Recording, pack, unpack, with_end_of_server
+from harness.load.settings import habits_in, is_address, objectives_in, repair, wrong_in
+from harness.load.slots import steps_of
+from harness.load.users import Users, room_name
+from harness.load.wrong_answer import WrongAnswer
+from harness.reports.words import Words
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.defect import told
-from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, Text
 
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
@@ -37,11 +44,6 @@ TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 STORM_AFTER = 30.0
 """Seconds until the storm if a test has no time limit; else it is in the middle."""
-
-
-def is_address(host: str | None) -> bool:
-    """Whether Locust's host is the address of a WebSocket."""
-    return host is not None and host.startswith(("ws://", "wss://"))
 
 
 class Conductor:
@@ -62,6 +64,11 @@ class Conductor:
         self._pieces: dict[str, dict[int, bytes]] = {}
         self._expected: dict[str, int] = {}
         self._offsets: dict[str, float] = {}
+        self._lost = False
+        """Whether a worker was lost, so that there can be no verdict."""
+        self._probe: ProbeProcess | None = None
+        self._tests = 0
+        self._exchange = Exchange.of_parent() if self.leads else None
         if not self.plays:
             self.runner.register_message("lab_status", self._on_status)
             self.runner.register_message("lab_record", self._on_piece)
@@ -80,16 +87,28 @@ class Conductor:
         """Print a line of progress."""
         echo(texts(self.options.lab_lang).say(f"load.{key}", **params), err=True)
 
+    def check(self) -> bool:
+        """Whether a load can be made of what was asked; else the leading process says why not."""
+        wrong = wrong_in(self.options)
+        if not is_address(self.environment.host):
+            wrong.append(Text("no_address", {"host": self.environment.host or ""}))
+        for each in wrong if self.leads else ():
+            self.say(each.key, **each.params)
+        return not wrong
+
     # --- the start --------------------------------------------------------------------------------
 
     def start(self, **_: Any) -> None:
         """A test begins: in the leading process before the workers, to which Locust sends our options."""
         self._running = self._talking = True
+        self._lost = False
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
             self._began = time.monotonic()
-            if not is_address(self.environment.host):
-                self.say("no_address", host=self.environment.host or "")
+            self._tests += 1
+            if not self.check():
+                repair(self.options)
+            self._begin_beside()
             for each in (self._workers, self._status, self._pieces, self._expected, self._offsets):
                 each.clear()
             threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
@@ -99,16 +118,68 @@ class Conductor:
                 self.options.lab_run,
                 self.runner.worker_index,
                 self.options.lab_seed,
-                self.options.lab_rooms,
-                self.options.lab_pace,
+                habits_in(self.options),
             )
+
+    def _begin_beside(self) -> None:
+        """Start the probe, and the journal of this test."""
+        options, run = self.options, self.options.lab_run
+        if options.lab_probe == "on" and is_address(self.environment.host):
+            self._probe = ProbeProcess(self.environment.host, run, room_name(0, run))
+        if self._exchange is not None:
+            load = self._load(0.0, 0)
+            self._exchange.begin(
+                target=load.target,
+                seed=load.seed,
+                shape=load.shape,
+                objectives=[each.text for each in load.objectives],
+                file=self._json_file(),
+            )
+
+    def _json_file(self) -> str:
+        """The file that is asked for, with a number from the second test on: each test has its own."""
+        file = str(self.options.lab_json or "")
+        if not file or self._tests < 2:
+            return file
+        path = Path(file)
+        return str(path.with_name(f"{path.stem}-{self._tests}{path.suffix}"))
+
+    def _load(self, passed: float, missing: int) -> Load:
+        """What was asked of this test, and how it went, as far as that is known."""
+        options = self.options
+        users = options.num_users or self.runner.target_user_count or 1
+        is_ramp = options.lab_shape == "ramp"
+        return Load(
+            target=options.lab_label or self.environment.host,
+            shape=options.lab_shape,
+            seed=options.lab_seed,
+            processes=max(len(self._workers), 1),
+            seconds=passed,
+            missing=missing,
+            objectives=objectives_in(options),
+            began=self._began,
+            steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
+            ended=self._ended(passed),
+        )
+
+    def _ended(self, passed: float) -> str:
+        """What has ended the test."""
+        order = self._exchange.ordered() if self._exchange is not None else None
+        if order is not None:
+            return order.ended
+        if self._lost:
+            return "worker_lost"
+        if self.users is not None and self.users.recorder.flooded:
+            return "flooded"
+        length = self.options.run_time
+        return "interrupted" if length and passed < length - 1 else "time"
 
     def _lead(self, run: str) -> None:
         """Report the progress, and order the storm."""
         length = self.options.run_time
         storm_at = self._began + (length / 2 if length else STORM_AFTER)
         stormy = self.options.lab_shape == "storm"
-        told, counts = self._began, (0, 0)
+        told, counts, noted = self._began, (0, 0), self._began
         while self._talking and self.options.lab_run == run:
             time.sleep(POLL)
             now = time.monotonic()
@@ -117,6 +188,14 @@ class Conductor:
                 return
             if not self.plays:
                 self._workers |= {client.id for client in self.runner.clients.all}
+                if self._has_lost_worker():
+                    self._lost = True
+                    self.say("worker_lost")
+                    self.runner.stop() if self.environment.web_ui else self.runner.quit()
+                    return
+            if self._exchange is not None and now - noted >= 1:
+                noted = now
+                self._note()
             if stormy and now >= storm_at:
                 stormy = False
                 self.say("storm", users=self.runner.user_count)
@@ -127,6 +206,35 @@ class Conductor:
                 passed = round(now - self._began)
                 self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
                 told = now
+
+    def _has_lost_worker(self) -> bool:
+        """Whether a worker has not been heard of for some seconds, or has ended."""
+        return self._count_lost() > 0
+
+    def _count_lost(self) -> int:
+        clients = self.runner.clients
+        return sum(
+            worker not in clients or clients[worker].state == STATE_MISSING for worker in self._workers
+        )
+
+    def _note(self) -> None:
+        """Add a second to the journal."""
+        assert self._exchange is not None, "the caller has looked"
+        news = self._probe.news() if self._probe is not None else []
+        probe: dict[str, list[float]] = {}
+        for each in news:
+            for row, times in each["probe"].items():
+                probe.setdefault(row, []).extend(times)
+        self._exchange.note(
+            passed=time.monotonic() - self._began,
+            users=self.runner.user_count,
+            processes=max(len(self._workers), 1),
+            messages=self._count("echo"),
+            deliveries=self._count("delivery"),
+            errors=self.runner.stats.total.num_failures,
+            probe=probe,
+            probe_lag=max((each["lag"] for each in news), default=0.0),
+        )
 
     def _count(self, row: str) -> int:
         entry = self.runner.stats.entries.get((row, "WS"))
@@ -195,27 +303,59 @@ class Conductor:
     def _conclude(self) -> None:
         passed = time.monotonic() - self._began
         self._talking = False
-        self.say("settling")
-        self._settle(load_settle_seconds(passed))
-        recordings = self._gather()
+        order = self._exchange.ordered() if self._exchange is not None else None
+        if self._probe is not None:
+            self._probe.stop()
+        if order is None or not order.server:
+            self.say("settling")
+            self._settle(load_settle_seconds(passed))
+        recordings = [*self._gather(), *self._of_probe()]
+        if order is not None and order.server:
+            recordings = with_end_of_server(recordings, order.server)
         self._running = False
         defects = [each["traceback"] for each in self.runner.exceptions.values()]
         defects += [recording.defect for recording in recordings if recording.defect]
         if defects:
             self._defect("\n".join(defects))
             return
-        load = Load(
-            target=self.options.lab_label or self.environment.host,
-            shape=self.options.lab_shape,
-            seed=self.options.lab_seed,
-            processes=max(len(self._workers), 1),
-            seconds=passed,
-            missing=max(len(self._workers), 1) - len(recordings),
-            objective=self.options.lab_p99_ms / 1000 if self.options.lab_p99_ms else None,
-        )
-        result = self._judge(load, recordings)
+        people = sum(not (each.busy_room or each.process == SERVER) for each in recordings)
+        result = self._judge(self._load(passed, max(len(self._workers), 1) - people), recordings)
         self.environment.process_exit_code = EXIT_CODES[result.outcome]
-        report.tell(result, self.options.lab_lang, self.options.lab_run, self.options.lab_json or None)
+        files = [self._json_file()] if self._json_file() else []
+        if self._exchange is not None:
+            files.append(str(self._exchange.result))
+        err = bool(getattr(self.options, "json", False))  # Locust's own JSON goes to standard output
+        report.tell(result, self.options.lab_lang, self.options.lab_run, files, err=err)
+        self._tell_locust(result)
+
+    def _of_probe(self) -> list[Recording]:
+        """The record of the probe, in a list; none without a probe."""
+        if self._probe is None:
+            return []
+        recording, self._probe = self._probe.record(), None
+        if recording is None:
+            self.say("probe_lost")
+        return [recording] if recording is not None else []
+
+    def _tell_locust(self, result: Result) -> None:
+        """Have Locust's tables of failures, on its page, in the terminal and in its files, say what ours does."""
+        say = texts(self.options.lab_lang)
+        words = Words(say, self.options.lab_run)
+        found = [("finding", words.title(anomaly)) for anomaly in result.findings.anomalies]
+        found += [
+            ("objective", sentences.objective(each, words))
+            for each in result.objectives
+            if each.outcome is Outcome.FAILED
+        ]
+        for name, text in found:
+            self.environment.events.request.fire(
+                request_type="LAB",
+                name=name,
+                response_time=0,
+                response_length=0,
+                exception=WrongAnswer(text),
+                context={},
+            )
 
     def _judge(self, load: Load, recordings: list[Recording]) -> Result:
         self.say("judging")
@@ -255,7 +395,7 @@ class Conductor:
         if self.users is not None:
             return self.users.awaited(), self.users.recorder.heard
         awaited = [status[0] for status in self._status.values()]
-        silent = len(self._workers) - len(awaited)
+        silent = 0 if self._lost else len(self._workers) - len(awaited)
         return sum(awaited) + silent, sum(status[1] for status in self._status.values())
 
     def _gather(self) -> list[Recording]:
@@ -270,7 +410,9 @@ class Conductor:
             count = sum(map(len, self._pieces.values()))
             if count != last:
                 progress, last = time.monotonic(), count
-            if time.monotonic() - progress > RECORD_PATIENCE:
+            missing = len(self._workers) - len(self._whole_records())
+            is_hopeless = self._lost and missing == self._count_lost()
+            if is_hopeless or time.monotonic() - progress > RECORD_PATIENCE:
                 break
             time.sleep(POLL)
         return [

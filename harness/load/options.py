@@ -13,6 +13,12 @@ PARENT = "CHATLAB_PARENT"
 """The variable that tells Locust which process it ends with."""
 
 
+FOLDER = "CHATLAB_LOAD_FOLDER"
+"""The variable that tells it where the two exchange files: see `exchange.py`."""
+SIZES = (64, 65536)
+"""Bytes of a message's content: at least its tag, at the most what the protocol allows."""
+
+
 class Options(Struct, frozen=True):
     """See the help of `chatlab load`."""
 
@@ -23,13 +29,18 @@ class Options(Struct, frozen=True):
     rooms: int
     pace: float
     processes: int
-    p99_ms: float | None
+    objectives: tuple[str, ...]
     seed: int | None
     web_port: int | None
     """None: without Locust's web page."""
     json_file: str | None
     csv: str | None
     lang: str
+    steps: int = 5
+    rate: float | None = None
+    churn: float | None = None
+    size: int | None = None
+    probe: bool = True
 
     def for_locust(self, label: str) -> list[str]:
         """The options of Locust and of our locustfile, for a server that is called `label`."""
@@ -40,7 +51,13 @@ class Options(Struct, frozen=True):
             "--lab-shape": self.shape,
             "--lab-rooms": self.rooms,
             "--lab-pace": self.pace,
-            "--lab-p99-ms": self.p99_ms or 0,
+            "--lab-objective": ",".join(self.objectives),
+            "--lab-steps": self.steps,
+            "--lab-rate": self.rate or 0,
+            "--lab-churn": self.churn or 0,
+            "--lab-size": self.size or 0,
+            "--lab-probe": "on" if self.probe else "off",
+            "--lab-json": Path(self.json_file).absolute() if self.json_file else "",
             "--lab-seed": random.SystemRandom().randrange(10**6) if self.seed is None else self.seed,
             "--lab-lang": self.lang,
             "--lab-label": label,

@@ -9,18 +9,13 @@ from typing import Any
 from locust import User
 
 from harness.load.client import Gone
+from harness.load.wrong_answer import WrongAnswer
 from lab.legible import both_ends
 
 PAUSE = 0.5
 """Seconds between two polls while it only waits for the end."""
-
-
 _LONGEST = 100
 """Characters of an error that Locust keeps: it shows them in one line, as Python writes a text."""
-
-
-class WrongAnswer(Exception):  # noqa: N818 - what Locust shows as a failure's text
-    """What the server did wrong, for Locust's table of failures."""
 
 
 class Person(User):  # type: ignore[misc]  # the type checker does not read Locust
@@ -30,16 +25,23 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
         super().__init__(environment)
         self.users = environment.lab_users
         self.chatter, self.profile = self.users.new_user(self._measure)
+        self.recorder = self.users.recorder
+        # Locust starts users in batches, one a second; people come one by one.
+        self._arrives = self.recorder.now() + self.profile.rng.random()
 
     def on_start(self) -> None:
         """Connect, unless the test is about to end."""
+        due = self._arrives
+        self.users.quiet.wait(max(due - self.recorder.now(), 0.0))
         if self.users.quiet.is_set():
             self.chatter.finished = True
             return
+        self._note_late(due)
         try:
-            self.chatter.arrive()
+            self.chatter.arrive(due)
         except Gone:
             self.users.quiet.wait(PAUSE)
+        self.recorder.arrivals.extend((due, self.recorder.now()))
 
     def on_stop(self) -> None:
         """Close the connection."""
@@ -50,7 +52,9 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
         if self.users.quiet.is_set():
             time.sleep(PAUSE)
         else:
-            self.chatter.wake.wait(self.profile.rest())
+            now = self.recorder.now()
+            _, due = self.profile.upcoming(now)
+            self.chatter.wake.wait(max(due - now, 0.0))
         return 0.0
 
     def live(self) -> None:
@@ -62,28 +66,29 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
                 self._settle()
             elif not self.chatter.is_open:
                 # Well-written clients do not all reconnect in the same instant.
-                self.users.quiet.wait(self.profile.rng.random())
-                self.chatter.come_back()
-            else:
-                getattr(self, self.profile.action())()
+                self._come_back_after(self.profile.rng.random())
+            elif self.profile.upcoming(self.recorder.now())[1] <= self.recorder.now():
+                action, due = self.profile.take()
+                self._note_late(due)
+                getattr(self, action)(due)
         except Gone:
             time.sleep(PAUSE)
         except Exception:  # Locust would print it, and go on
-            self.users.recorder.defect = traceback.format_exc()
+            self.recorder.defect = traceback.format_exc()
             time.sleep(PAUSE)
 
     tasks = [live]  # noqa: RUF012 - required by Locust
 
-    def talk(self) -> None:
+    def talk(self, due: float) -> None:
         """Say a message in one of its rooms."""
-        self.chatter.say(self._some_room(), self.profile.words())
+        self.chatter.say(self._some_room(), self.profile.words(), due, self.profile.size)
 
-    def look_back(self) -> None:
+    def look_back(self, due: float) -> None:
         """Read a page of old history."""
         room = self._some_room()
-        self.chatter.look_back(room, self.profile.rng.randint(0, self.chatter.newest(room)))
+        self.chatter.look_back(room, self.profile.rng.randint(0, self.chatter.newest(room)), due)
 
-    def wander(self) -> None:
+    def wander(self, due: float) -> None:
         """Leave a room, and join another."""
         room = self._some_room()
         other = self.users.room(self.profile.popularity.choose(self.profile.rng))
@@ -91,11 +96,22 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
             self.chatter.leave(room)
             self.chatter.join(other)
 
-    def reconnect(self) -> None:
+    def reconnect(self, due: float) -> None:
         """Lose the connection, and reconnect after a while."""
         self.chatter.reset()
-        self.users.quiet.wait(self.profile.away())
-        self.chatter.come_back()
+        self._come_back_after(self.profile.away())
+
+    def _come_back_after(self, seconds: float) -> None:
+        due = self.recorder.now() + seconds
+        self.users.quiet.wait(seconds)
+        if self.users.quiet.is_set():
+            due = min(due, self.recorder.now())
+        self._note_late(due)
+        self.chatter.come_back(due)
+
+    def _note_late(self, due: float) -> None:
+        """Note by how much this process is late with what it does: what it times does not begin earlier."""
+        self.recorder.timings["late"].extend((due, max(self.recorder.now() - due, 0.0)))
 
     def _some_room(self) -> str:
         if not self.chatter.rooms:  # it lost its connection while it changed rooms

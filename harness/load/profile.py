@@ -6,6 +6,8 @@ from bisect import bisect
 from itertools import accumulate
 from random import Random
 
+from msgspec import Struct
+
 TALK_SECONDS = (5.0, 15.0)
 """The range of the mean time between two messages of a user; each user has its own."""
 AWAY_SECONDS = 4.0
@@ -53,14 +55,55 @@ class Popularity:
         return list(found)
 
 
-class UserProfile:
-    """A user's profile, drawn from its own random numbers. It acts `pace` times faster."""
+class Habits(Struct, frozen=True):
+    """What all users of a load have in common. `rate` and `churn` are of one user, in times a second."""
 
-    def __init__(self, rng: Random, rooms: int, pace: float) -> None:
+    rooms: int = 10
+    pace: float = 1.0
+    """They live so many times faster."""
+    rate: float = 0.0
+    """How often a user talks, whatever the answers are; 0: as people do, one action after the other."""
+    churn: float = 0.0
+    """How often it loses its connection, likewise; 0: now and then."""
+    size: int = 0
+    """Bytes of a message's content; 0: a few words."""
+
+
+class UserProfile:
+    """A user's profile, drawn from its own random numbers."""
+
+    def __init__(self, rng: Random, habits: Habits) -> None:
         self.rng = rng
-        self.popularity = Popularity(rooms)
-        self._pace = pace
+        self.popularity = Popularity(habits.rooms)
+        self.size = habits.size
+        self._pace = habits.pace
         self._talks_every = rng.uniform(*TALK_SECONDS)
+        rates = {"talk": habits.rate, "reconnect": habits.churn}
+        self._every = {action: rate for action, rate in rates.items() if rate > 0}
+        self._due: dict[str, float] = {}
+        self._next: tuple[str, float] | None = None
+
+    def upcoming(self, now: float) -> tuple[str, float]:
+        """Its next action, and when it is due: the same until it is taken.
+
+        What has a rate is due by its own clock, whatever came of the last time; all else some time from now.
+        """
+        if self._next is None:
+            for action, rate in self._every.items():
+                self._due.setdefault(action, now + self.rng.expovariate(rate))
+            if "talk" not in self._every:
+                self._due["act"] = now + self.rest()
+            self._next = min(self._due.items(), key=lambda each: each[1])
+        return self._next
+
+    def take(self) -> tuple[str, float]:
+        """The upcoming action, which is done now, and when it was due."""
+        assert self._next is not None, "something was upcoming"
+        (action, due), self._next = self._next, None
+        if action == "act":
+            return self.action(), due
+        self._due[action] = due + self.rng.expovariate(self._every[action])
+        return action, due
 
     def favourites(self) -> list[int]:
         """The one to three rooms that it is in at first."""
@@ -76,7 +119,8 @@ class UserProfile:
 
     def action(self) -> str:
         """Its next action: talk, look_back, wander or reconnect."""
-        return self.rng.choices(list(_ACTIONS), weights=list(_ACTIONS.values()))[0]
+        usual = {each: weight for each, weight in _ACTIONS.items() if each not in self._every}
+        return self.rng.choices(list(usual), weights=list(usual.values()))[0]
 
     def words(self) -> str:
         """The text of a message: three to eighteen words."""

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from harness.load.figures import percentile, rate
-from harness.load.profile import Popularity, UserProfile
+from harness.load.profile import Habits, Popularity, UserProfile
 
 
 def test_rooms_are_chosen_by_zipfs_law() -> None:
@@ -44,7 +44,7 @@ def test_profile_depends_on_the_seed() -> None:
     """The same seed gives the same behaviour, and another seed another."""
 
     def life(seed: str) -> list[object]:
-        profile = UserProfile(Random(seed), 10, 1.0)
+        profile = UserProfile(Random(seed), Habits())
         return [profile.favourites(), *(each() for each in (profile.rest, profile.action, profile.words) * 5)]
 
     assert life("1/0/1") == life("1/0/1")

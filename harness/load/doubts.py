@@ -1,0 +1,127 @@
+"""Whether figures are the server's, or the load's own; and what that means for objectives.
+
+A load process that is busy times its own queues. The probe does the same operations, few of them, in a
+process of its own: where the users' figures are far above its figures, the difference is the load's. Then
+nothing is held against the server that the probe does not say, too:
+
+- An objective that the users' figure keeps is kept: a late load makes times longer, never shorter.
+- One that it does not keep has failed only if the figure is not in doubt, and the probe does not contradict.
+- One in doubt that the probe's figure keeps (or misses) with certainty is decided by the probe.
+- All others stay open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from harness.load.figures import Figures, bounds, percentile, rate
+from harness.load.objectives import Objective
+from harness.verdict.outcome import Outcome, Text
+
+LAG_LIMIT = 0.1
+"""Seconds: if one in a hundred wake-ups of a load process is later, it distorts the latencies itself."""
+CPU_LIMIT = 0.9
+"""The share of a core above which a load process has no time left: Python uses one."""
+SHARE, SOME = 0.2, 0.005
+"""By which share, and by how many seconds more, a figure may be above the probe's."""
+ENOUGH = 20
+"""Values of the probe without which nothing is compared."""
+PROBE_LAG_LIMIT = 0.02
+"""Seconds, as LAG_LIMIT, for the probe, which must be quicker than what it measures."""
+_PERCENTS = (50.0, 95.0, 99.0)
+
+
+class Difference(Struct, frozen=True):
+    """A figure of the load that is far above the probe's; both in seconds."""
+
+    row: str
+    percent: float
+    load: float
+    probe: float
+
+    @property
+    def text(self) -> Text:
+        """What to say about it."""
+        values = {"load": f"{1000 * self.load:.1f}", "probe": f"{1000 * self.probe:.1f}"}
+        return Text("differs", {"row": self.row, "percent": f"{self.percent:g}", **values})
+
+
+class Assessed(Struct):
+    """An objective, the figure that it is about (seconds or a count; None if there is none), and why so."""
+
+    objective: Objective
+    value: float | None
+    outcome: Outcome
+    why: Text | None = None
+
+
+def is_usable(probe: Sequence[float], figures: Figures) -> bool:
+    """Whether the probe's values are enough, and not late themselves."""
+    return len(probe) >= ENOUGH and figures.probe_lag <= PROBE_LAG_LIMIT
+
+
+def differences(figures: Figures) -> list[Difference]:
+    """For each row that differs, the percentile that does by most."""
+    found = (_worst(row, figures) for row in figures.probe)
+    return [each for each in found if each is not None]
+
+
+def _worst(row: str, figures: Figures) -> Difference | None:
+    probe, load = figures.probe[row], figures.compared.get(row, [])
+    if not load or not is_usable(probe, figures):
+        return None
+    far = [
+        Difference(row, percent, percentile(load, percent), percentile(probe, percent))
+        for percent in _PERCENTS
+        if percentile(load, percent) > bounds(probe, percent)[1] * (1 + SHARE) + SOME
+    ]
+    return max(far, key=lambda each: each.load / max(each.probe, 1e-6), default=None)
+
+
+def own(figures: Figures) -> Iterator[Text]:
+    """Why all times may be the load's own, whatever the probe says."""
+    if figures.lag > LAG_LIMIT:
+        yield Text("lag", {"lag": round(figures.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
+    if figures.cpu > CPU_LIMIT:
+        yield Text("cpu", {"percent": round(100 * figures.cpu)})
+    if any(figures.probe.values()) and figures.probe_lag > PROBE_LAG_LIMIT:
+        yield Text("probe_late", {"lag": round(1000 * figures.probe_lag)})
+
+
+def assess(objective: Objective, figures: Figures) -> Assessed:
+    """Whether an objective is kept in a part of a test."""
+    if not objective.is_timed:
+        return _assess_count(objective, figures)
+    times = figures.times.get(objective.row, [])
+    if not times:
+        return Assessed(objective, None, Outcome.INCONCLUSIVE, Text("nothing_timed"))
+    value = objective.of(times)
+    if objective.is_kept_by(value):
+        return Assessed(objective, value, Outcome.PASSED)
+    differ = {each.row: each for each in differences(figures)}
+    doubt = next(own(figures), None)
+    if differ:  # rows that the probe does not measure are held up by the same process
+        doubt = differ.get(objective.row, next(iter(differ.values()))).text
+    probe = figures.probe.get(objective.row, []) if objective.row in figures.compared else []
+    if not is_usable(probe, figures):
+        return Assessed(objective, value, Outcome.INCONCLUSIVE if doubt else Outcome.FAILED, doubt)
+    low, high = bounds(probe, objective.percent)
+    said = Text("by_probe", {"probe": f"{1000 * objective.of(probe):.1f}"})
+    if not doubt and not objective.is_kept_by(high):
+        return Assessed(objective, value, Outcome.FAILED)
+    if doubt and not objective.is_kept_by(low):
+        return Assessed(objective, value, Outcome.FAILED, said)
+    if doubt and objective.is_kept_by(high):
+        return Assessed(objective, value, Outcome.PASSED, said)
+    return Assessed(objective, value, Outcome.INCONCLUSIVE, doubt or said)
+
+
+def _assess_count(objective: Objective, figures: Figures) -> Assessed:
+    is_rate = objective.row == "rate"
+    value = rate(figures.messages, figures.seconds) if is_rate else float(figures.errors)
+    if objective.is_kept_by(value):
+        return Assessed(objective, value, Outcome.PASSED)
+    doubt = next(own(figures), None) if is_rate else None
+    return Assessed(objective, value, Outcome.INCONCLUSIVE if doubt else Outcome.FAILED, doubt)
