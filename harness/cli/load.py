@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from harness.cli import options
 from harness.cli.target_options import Named, names_server
-from harness.cli.usage import asked_words
-from harness.judged.targets import Target
+from harness.cli.usage import asked_words, told, wrong_usage
+from harness.judged.targets import BadTarget, Target, with_uses
 from harness.load.objectives import objective
 from harness.load.options import SIZES
 from harness.texts import texts
@@ -69,6 +69,9 @@ class NoLocust(click.ClickException):
 @click.option("--time", "length", type=Duration(), default="60s", show_default=True, help="How long.")
 @names_server("Load", "--url", "--server")
 @click.option(
+    "--use", "uses", multiple=True, metavar="COMPONENT=FILE", help="Your component in the reference server."
+)
+@click.option(
     "--shape",
     type=click.Choice(["steady", "ramp", "storm"]),
     default="steady",
@@ -113,6 +116,7 @@ def load(
     spawn_rate: float | None,
     length: int,
     named: Named,
+    uses: tuple[str, ...],
     shape: str,
     rooms: int,
     pace: float,
@@ -139,7 +143,7 @@ def load(
     something was lost, double, out of order or changed, or the p99 is above the objective; 2: the load
     processes were too slow to tell.
     """
-    target = _target(named)
+    target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))
     # Imported late: `chatlab --help` and wrong usage need none of it.
@@ -169,6 +173,13 @@ def load(
     return asyncio.run(Launch(target, asked).run())
 
 
-def _target(named: Named) -> Target:
+def _target(named: Named, uses: tuple[str, ...]) -> Target:
     """What is put under load: the reference server, if nothing is named."""
+    if uses and named.option:
+        raise wrong_usage("exclusive", options=f"{named.option}, --use")
+    if uses:
+        try:
+            return with_uses(uses)
+        except BadTarget as error:
+            raise told(error) from error
     return (named if named.option else replace(named, option="--reference", value=True)).targets([1])[1]

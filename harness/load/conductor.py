@@ -64,6 +64,7 @@ class Conductor:
         self._pieces: dict[str, dict[int, bytes]] = {}
         self._expected: dict[str, int] = {}
         self._offsets: dict[str, float] = {}
+        self._is_interrupted = False
         self._lost = False
         """Whether a worker was lost, so that there can be no verdict."""
         self._probe: ProbeProcess | None = None
@@ -76,7 +77,7 @@ class Conductor:
             self.runner.register_message("lab_do", self._on_order, concurrent=True)
         environment.events.test_start.add_listener(self.start)
         environment.events.test_stopping.add_listener(self.conclude)
-        environment.events.quitting.add_listener(self.conclude)
+        environment.events.quitting.add_listener(self._quit)
 
     @property
     def options(self) -> Any:
@@ -148,7 +149,7 @@ class Conductor:
         """What was asked of this test, and how it went, as far as that is known."""
         options = self.options
         users = options.num_users or self.runner.target_user_count or 1
-        is_ramp = options.lab_shape == "ramp"
+        is_ramp = self.environment.shape_class is not None
         return Load(
             target=options.lab_label or self.environment.host,
             shape=options.lab_shape,
@@ -159,10 +160,10 @@ class Conductor:
             objectives=objectives_in(options),
             began=self._began,
             steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
-            ended=self._ended(passed),
+            ended=self._ended(),
         )
 
-    def _ended(self, passed: float) -> str:
+    def _ended(self) -> str:
         """What has ended the test."""
         order = self._exchange.ordered() if self._exchange is not None else None
         if order is not None:
@@ -171,8 +172,7 @@ class Conductor:
             return "worker_lost"
         if self.users is not None and self.users.recorder.flooded:
             return "flooded"
-        length = self.options.run_time
-        return "interrupted" if length and passed < length - 1 else "time"
+        return "interrupted" if self._is_interrupted else "time"
 
     def _lead(self, run: str) -> None:
         """Report the progress, and order the storm."""
@@ -285,6 +285,11 @@ class Conductor:
             time.sleep(0)  # lets this process send its other messages in between
 
     # --- the end ----------------------------------------------------------------------------------
+
+    def _quit(self, **_: Any) -> None:
+        """Locust ends, by a signal if a test still runs: else it has stopped the test before."""
+        self._is_interrupted = self._talking
+        self.conclude()
 
     def conclude(self, **_: Any) -> None:
         """The test ends: wait for quiet, gather the records, judge and report. Only once for each test."""

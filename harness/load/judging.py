@@ -247,6 +247,9 @@ def _assess(result: Result, measured: Measurements) -> None:
         ]
         result.steps.append(_verdict_on(step, figures, found, result.load.objectives))
     for objective in result.load.objectives:
+        if result.load.missing:
+            result.objectives.append(Assessed(objective, None, Outcome.INCONCLUSIVE))
+            continue
         figures = result.warm_up if objective.in_warm_up else result.steady
         whole = assess(objective, figures)
         broken = (each for each in result.steps if each.outcome is Outcome.FAILED)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import site
+import socket
 import sys
 import tempfile
 import time
@@ -40,6 +41,8 @@ from lab.command import EXIT_INTERRUPTED, EXIT_USAGE
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
+NOBODY = ("nobody", "no_address")
+"""Why a server at a URL is none: there is nothing to judge then."""
 RECORD_SECONDS = 0.1
 """Seconds more for the start and the verdict, for each user: a thousand of them say and hear much."""
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
@@ -65,6 +68,15 @@ def locust_alone(folder: Path) -> dict[str, str]:
     }
 
 
+def _is_free(port: int) -> bool:
+    """Whether Locust's page can be at a port of loopback."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 class Launch:
     """Load on one server."""
 
@@ -81,6 +93,10 @@ class Launch:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._interrupt)
+        port = self.asked.web_port
+        if port is not None and not _is_free(port):
+            echo(self.texts.say("load.port_taken", port=port), err=True)
+            return EXIT_USAGE
         if self._lacks_files():
             echo(self.texts.say("load.files", users=self.asked.users), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
@@ -137,6 +153,9 @@ class Launch:
             verdict = json.loads(self._exchange.result.read_text(encoding="utf-8"))["verdict"]
             return EXIT_CODES[Outcome.FAILED if found else Outcome(verdict)]
         journal = self._exchange.noted()
+        if self.target.url is not None and found and found[0].params.get("why") in NOBODY:
+            echo(Words(self.texts).message(found[0]), err=True)
+            return EXIT_USAGE
         if not journal:
             Terminal(self.texts).anomalies(found, "")
             if found:

@@ -29,6 +29,7 @@ _MARKS = {
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.INCONCLUSIVE: ("?", "yellow"),
 }
+_FAILURES = ("flooding",)
 _OWN = " ~"
 """Behind the name of a row whose figures are the load's own."""
 
@@ -73,7 +74,8 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
     told = {"not_kept", "open", "breaks_at"}
     for reason in result.reasons:
         if reason.key not in told:
-            yield sentences.reason(reason, words), result.outcome
+            is_why = result.outcome is Outcome.FAILED and reason.key in _FAILURES
+            yield sentences.reason(reason, words), Outcome.FAILED if is_why else Outcome.INCONCLUSIVE
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome
     if result.load.steps:

@@ -8,9 +8,9 @@ from harness.verdict.outcome import Outcome, Text
 
 
 def reason(text: Text, words: Words) -> str:
-    """A reason, in which a row of the table has its name there."""
+    """A reason, in which what the probe measures, too, has its name."""
     row = text.params.get("row")
-    named = {} if row is None else {"row": words.texts.say(f"load.row.{row}")}
+    named = {} if row is None else {"row": words.texts.say(f"load.compared.{row}")}
     return words.text("load.reason", Text(text.key, text.params | named))
 
 

@@ -35,7 +35,7 @@ def test_users_talk_every_five_to_fifteen_seconds() -> None:
     """The mean of each user's pauses is in that range, and a tenth of it at ten times the pace."""
     for seed in range(5):
         for pace in (1.0, 10.0):
-            profile = UserProfile(Random(seed), 3, pace)
+            profile = UserProfile(Random(seed), Habits(3, pace))
             mean = sum(profile.rest() for _ in range(20_000)) / 20_000 * pace
             assert 4.8 < mean < 15.3
 
