@@ -96,7 +96,7 @@ class NoLocust(click.ClickException):
     "objectives",
     type=ObjectiveText(),
     multiple=True,
-    help="What must hold: delivery.p99=250ms, connect.p95=1s, warm_up.join.p99=2s, errors=0, rate>=50. Repeatable.",
+    help="What must hold: delivery.p99=250ms, connect.p95=1s, warm_up.join.p99=2s, errors=0, rate>=50.",
 )
 @click.option("--lab-p99-ms", type=POSITIVE, help="Short for --objective delivery.p99=…ms.")
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Measure beside the users, too.")

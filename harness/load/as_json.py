@@ -75,6 +75,7 @@ def _nothing() -> Figures:
 
 
 def milliseconds(seconds: float) -> float:
+    """Seconds as milliseconds, to the microsecond."""
     return round(1000 * seconds, 3)
 
 
@@ -83,6 +84,7 @@ def _percentiles(times: Sequence[float], percents: Sequence[float] = PERCENTS) -
 
 
 def counted(times: Sequence[float]) -> dict[str, float]:
+    """How many there are, and their percentiles in milliseconds; `times` are in rising order."""
     return {"count": len(times), **_percentiles(times)}
 
 

@@ -40,6 +40,8 @@ PATIENCE = 6.0
 RECORD_PATIENCE = 15.0
 """Seconds without a piece of any record after which we stop waiting for the rest."""
 POLL = 0.1
+CSV_SECONDS = 1.2
+"""Seconds in which Locust writes its tables once more, which it does not do when it ends."""
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 STORM_AFTER = 30.0
@@ -343,7 +345,7 @@ class Conductor:
         return [recording] if recording is not None else []
 
     def _tell_locust(self, result: Result) -> None:
-        """Have Locust's tables of failures, on its page, in the terminal and in its files, say what ours does."""
+        """Have Locust's failures, on its page, in the terminal and in its files, say what ours do."""
         say = texts(self.options.lab_lang)
         words = Words(say, self.options.lab_run)
         found = [("finding", words.title(anomaly)) for anomaly in result.findings.anomalies]
@@ -361,6 +363,8 @@ class Conductor:
                 exception=WrongAnswer(text),
                 context={},
             )
+        if found and self.options.csv_prefix:
+            time.sleep(CSV_SECONDS)
 
     def _judge(self, load: Load, recordings: list[Recording]) -> Result:
         self.say("judging")

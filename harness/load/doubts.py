@@ -100,16 +100,27 @@ def assess(objective: Objective, figures: Figures) -> Assessed:
     if differ:  # rows that the probe does not measure are held up by the same process
         doubt = differ.get(objective.row, next(iter(differ.values()))).text
     probe = figures.probe.get(objective.row, []) if objective.row in figures.compared else []
-    if len(probe) < ENOUGH:
+    if not probe:
         return Assessed(objective, value, Outcome.INCONCLUSIVE if doubt else Outcome.FAILED, doubt)
+    if len(probe) < ENOUGH:
+        few = Text("few_probed", {"count": len(probe), "least": ENOUGH})
+        return Assessed(objective, value, Outcome.INCONCLUSIVE, doubt or few)
+    return _by_both(objective, value, probe, doubt)
+
+
+def _by_both(objective: Objective, value: float, probe: list[float], doubt: Text | None) -> Assessed:
+    """Whether an objective is kept that the users' figure does not keep, by what the probe says."""
     low, high = bounds(probe, objective.percent)
-    said = Text("by_probe", {"probe": f"{1000 * objective.of(probe):.1f}"})
+    by_probe = objective.of(probe)
+    if doubt and objective.is_kept_by(high):
+        why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
+        return Assessed(objective, by_probe, Outcome.PASSED, why)
+    if doubt and not objective.is_kept_by(low):
+        why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
+        return Assessed(objective, by_probe, Outcome.FAILED, why)
     if not doubt and not objective.is_kept_by(high):
         return Assessed(objective, value, Outcome.FAILED)
-    if doubt and not objective.is_kept_by(low):
-        return Assessed(objective, value, Outcome.FAILED, said)
-    if doubt and objective.is_kept_by(high):
-        return Assessed(objective, value, Outcome.PASSED, said)
+    said = Text("contradicted", {"probe": f"{1000 * by_probe:.1f}", "worst": f"{1000 * high:.1f}"})
     return Assessed(objective, value, Outcome.INCONCLUSIVE, doubt or said)
 
 

@@ -1,7 +1,7 @@
 """What `chatlab load` and its Locust tell each other: three files in a folder of their own.
 
-The journal is what is left of a test whose leading process is killed. It has one line of JSON for the begin of
-each test, and one for each second of it.
+The journal is what is left of a test whose leading process is killed. It has one line of JSON for the begin
+of the test, and one for each second of it.
 """
 
 from __future__ import annotations
@@ -69,10 +69,9 @@ class Exchange:
 
     def noted(self) -> list[dict[str, Any]]:
         """The lines of the journal; one that was being written is left out."""
-        found = []
+        found: list[dict[str, Any]] = []
         with suppress(OSError, ValueError):
-            for line in self.journal.read_text().splitlines():
-                found.append(json.loads(line))
+            found.extend(map(json.loads, self.journal.read_text().splitlines()))
         return found
 
 

@@ -267,7 +267,7 @@ def _assess(result: Result, measured: Measurements) -> None:
 
 
 def _is_within(anomaly: Anomaly, step: Step, *, is_last: bool) -> bool:
-    """Whether what an anomaly shows began in a step; without events, or after the end, it is the last one's."""
+    """Whether what an anomaly shows began in a step; what has no events, or is later, is the last one's."""
     at = anomaly.evidence[0].at if anomaly.evidence else inf
     return step.begin <= at and (at < step.end or is_last)
 

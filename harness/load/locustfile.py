@@ -64,6 +64,10 @@ def set_up(environment: Any, **_: Any) -> None:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     environment.conductor = conductor = Conductor(environment)
     options = environment.parsed_options
+    if options.worker:
+        options.json = (
+            False  # with --processes, each worker would print tables of its own behind the master's
+        )
     if options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner
@@ -72,8 +76,8 @@ def set_up(environment: Any, **_: Any) -> None:
         sys.exit(EXIT_USAGE)
 
 
-# With `--processes`, Locust forks its workers, and lets go of them if it is killed: they would try to reach it
-# for a minute.
+# With `--processes`, Locust forks its workers, and lets go of them if it is killed: they would try to reach
+# it for a minute.
 os.register_at_fork(after_in_child=partial(end_with_parent, signal.SIGKILL))
 if os.environ.get(PARENT) == str(os.getppid()):  # without it, nobody is told what comes of this
     end_with_parent(signal.SIGKILL)

@@ -179,7 +179,7 @@ class Merged:
             self._room(name)
 
     def joins(self, room: str) -> Iterator[tuple[int, float, float]]:
-        """For each join of a room that was answered: the connection, when it was asked, and when it was done."""
+        """For each join of a room that was answered: its connection, when it was asked, and when done."""
         for (conn, where), comings in self._comings.items():
             asked = 0.0
             for event in comings if where == room else ():

@@ -103,6 +103,7 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
 
     def _come_back_after(self, seconds: float) -> None:
         due = self.recorder.now() + seconds
+        self.profile.stay_away(seconds)
         self.users.quiet.wait(seconds)
         if self.users.quiet.is_set():
             due = min(due, self.recorder.now())

@@ -8,7 +8,7 @@ do, so that their figures can be compared with its own:
   hears it, and goes: `connect` and `echo`.
 - In the busiest room of the users one client always listens, and one leaves and joins again every few
   seconds: the first and the last whom a server that goes through a list will send to. They hear what the
-  users say, and one message a second of their own: `delivery` and `join`.
+  users say, and two messages a second of their own: `delivery` and `join`.
 
 It keeps a record as each load process does (`record.py`), which is judged with all others. Run as a program,
 it prints a line of JSON each second and, when its standard input ends or has a line, its record.
@@ -48,7 +48,7 @@ NAMES = 16
 """Names that these clients take in turn: a server may keep a user for ever."""
 REJOIN = 2.0
 """Seconds between two joins of the busy room."""
-TALK = 1.0
+TALK = 0.5
 """Seconds between two messages of the probe in the busy room."""
 PATIENCE = 15.0
 """Seconds to wait for an answer."""

@@ -105,6 +105,11 @@ class UserProfile:
         self._due[action] = due + self.rng.expovariate(self._every[action])
         return action, due
 
+    def stay_away(self, seconds: float) -> None:
+        """It is away for so long, by its own will: what would be due meanwhile is due so much later."""
+        self._due = {action: due + seconds for action, due in self._due.items()}
+        self._next = None
+
     def favourites(self) -> list[int]:
         """The one to three rooms that it is in at first."""
         return self.popularity.choose_some(self.rng, self.rng.randint(1, 3))
@@ -114,7 +119,9 @@ class UserProfile:
         return self.rng.expovariate(1 / self._talks_every) / self._pace
 
     def away(self) -> float:
-        """Seconds for which it is away after it lost its connection."""
+        """Seconds for which it is away after it lost its connection; with a churn, less than one."""
+        if "reconnect" in self._every:
+            return self.rng.random()
         return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
 
     def action(self) -> str:

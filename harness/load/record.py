@@ -94,11 +94,11 @@ class Recording(Struct):
     different: int = 0
     """Bytes of the different frames that came."""
     dues: dict[str, float] = field(default_factory=dict)
-    """When each message was due to be said, by its tag. It was said a little later, or much if we were late."""
+    """When each message was due to be said, by its tag."""
     arrivals: bytes = b""
     """Array of pairs: when each user was due to come for the first time, and when it was in all its rooms."""
     beats: bytes = b""
-    """Array of triples, one for each second: when, how many lags so far, and the share of a core since the last."""
+    """Array of triples, one a second: when, how many lags so far, the share of a core since the last."""
     busy_room: str = ""
     """Only for the probe's record: the room that it shares with the users."""
 

@@ -125,7 +125,9 @@ def _rows(table: Table, result: Result, figures: Figures, names: Sequence[str], 
         probe = figures.probe.get(name)
         if probe:
             told = [f"{len(probe):,}", _rate(len(probe), figures), *_milliseconds(probe)]
-            table.add_row(f"    {say.say('load.row.probe')}", *told, style="dim")
+            by = say.say("load.row.probe")
+            label = f"    {by}" if times else f"  {say.say(f'load.row.{name}')}, {by}"
+            table.add_row(label, *told, style="dim")
 
 
 def _milliseconds(times: list[float]) -> list[str]:
