@@ -16,7 +16,7 @@ from harness.cli import options
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.targets import BadTarget, Target, with_uses
-from harness.load.objectives import objective
+from harness.load.objectives import objective, p99_of_delivery
 from harness.load.options import SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
@@ -158,7 +158,7 @@ def load(
         rooms=rooms,
         pace=pace,
         processes=processes,
-        objectives=(*objectives, *((f"delivery.p99={lab_p99_ms:.9f}ms",) if lab_p99_ms else ())),
+        objectives=(*objectives, *((p99_of_delivery(lab_p99_ms),) if lab_p99_ms else ())),
         seed=seed,
         web_port=web_port if web else None,
         json_file=json_file,

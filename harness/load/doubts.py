@@ -6,7 +6,8 @@ nothing is held against the server that the probe does not say, too:
 
 - An objective that the users' figure keeps is kept: a late load makes times longer, never shorter.
 - One that it does not keep has failed only if the figure is not in doubt, and the probe does not contradict.
-- One in doubt that the probe's figure keeps (or misses) with certainty is decided by the probe.
+- One in doubt that the probe's figure keeps (or misses) with certainty is decided by the probe; but nothing
+  fails where the whole machine is too busy.
 - All others stay open.
 """
 
@@ -23,13 +24,15 @@ from harness.verdict.outcome import Outcome, Text
 LAG_LIMIT = 0.1
 """Seconds: if one in a hundred wake-ups of a load process is later, it distorts the latencies itself."""
 CPU_LIMIT = 0.9
-"""The share of a core above which a load process has no time left: Python uses one."""
+"""The share of the time, running or waiting to, above which a load process has none to spare."""
 SHARE, SOME = 0.2, 0.005
 """By which share, and by how many seconds more, a figure may be above the probe's."""
 ENOUGH = 20
 """Values of the probe without which nothing is compared."""
 PROBE_LAG_LIMIT = 0.05
 """Seconds, as LAG_LIMIT, for the probe, which does little: if it is late, the whole machine is."""
+_STARVED = ("lag", "probe_late")
+"""Doubts by which the whole machine is too busy, the server included: then nothing fails."""
 _PERCENTS = (50.0, 95.0, 99.0)
 
 
@@ -79,8 +82,9 @@ def own(figures: Figures) -> Iterator[Text]:
     """Why all times may be the load's own, whatever the probe says."""
     if figures.lag > LAG_LIMIT:
         yield Text("lag", {"lag": round(figures.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
-    if figures.cpu > CPU_LIMIT:
-        yield Text("cpu", {"percent": round(100 * figures.cpu)})
+    if figures.cpu + figures.waited > CPU_LIMIT:
+        shares = {"percent": round(100 * figures.cpu), "waited": round(100 * figures.waited)}
+        yield Text("cpu", shares)
     if any(figures.probe.values()) and figures.probe_lag > PROBE_LAG_LIMIT:
         yield Text("probe_late", {"lag": round(1000 * figures.probe_lag)})
 
@@ -105,6 +109,9 @@ def assess(objective: Objective, figures: Figures) -> Assessed:
     if len(probe) < ENOUGH:
         few = Text("few_probed", {"count": len(probe), "least": ENOUGH})
         return Assessed(objective, value, Outcome.INCONCLUSIVE, doubt or few)
+    is_starved = any(each.key in _STARVED for each in own(figures))
+    if is_starved and not objective.is_kept_by(bounds(probe, objective.percent)[1]):
+        return Assessed(objective, value, Outcome.INCONCLUSIVE, doubt)
     return _by_both(objective, value, probe, doubt)
 
 

@@ -54,5 +54,7 @@ class Figures(Struct):
     """The 99th percentile of how late the worst load process woke up, in seconds."""
     cpu: float
     """The mean share of a core that the busiest load process took."""
+    waited: float = 0.0
+    """The mean share of the time in which that process waited for a core that others had."""
     probe_lag: float = 0.0
     """The same lag of the probe."""

@@ -42,12 +42,14 @@ class _Beats:
     def __init__(self, recording: Recording, shift: float, slots: Slots) -> None:
         self.lags: dict[int, list[float]] = defaultdict(list)
         self.cpu: dict[int, list[float]] = defaultdict(list)
+        self.waits: dict[int, list[float]] = defaultdict(list)
         lags = seconds(recording.lags)
         values, last = iter(array("d", recording.beats)), 0
-        for at, count, cpu in zip(values, values, values, strict=True):
+        for at, count, cpu, waited in zip(values, values, values, values, strict=True):
             slot = slots.at(at + shift)
             self.lags[slot] += lags[last : int(count)]
             self.cpu[slot].append(cpu)
+            self.waits[slot].append(waited)
             last = int(count)
         if not recording.beats:
             self.lags[0] += lags
@@ -56,10 +58,10 @@ class _Beats:
         """The 99th percentile of its lag, in seconds."""
         return percentile(sorted(chain.from_iterable(self.lags.get(slot, ()) for slot in slots)), 99)
 
-    def share(self, slots: Iterable[int]) -> float:
-        """The mean share of a core that it took."""
-        all_of_them = list(chain.from_iterable(self.cpu.get(slot, ()) for slot in slots))
-        return sum(all_of_them) / len(all_of_them) if all_of_them else 0.0
+    def share(self, slots: Iterable[int]) -> tuple[float, float]:
+        """The mean share of a core that it took, and of the time that it waited for one."""
+        some = list(slots)
+        return _mean(self.cpu, some), _mean(self.waits, some)
 
 
 class Measurements:
@@ -103,6 +105,7 @@ class Measurements:
                 times |= {name: more for name in ARRIVING if (more := each.within(name, arriving))}
         deliveries = self.measured.users.row("delivery")
         users, probe, compared = found
+        busiest = max((beats.share(slots) for beats in self._beats), default=(0.0, 0.0), key=sum)
         return Figures(
             times=users,
             probe=probe,
@@ -112,7 +115,8 @@ class Measurements:
             deliveries=sum(len(deliveries[slot]) for slot in slots),
             errors=sum(self._errors[slot] for slot in slots),
             lag=max((beats.lag(slots) for beats in self._beats), default=0.0),
-            cpu=max((beats.share(slots) for beats in self._beats), default=0.0),
+            cpu=busiest[0],
+            waited=busiest[1],
             probe_lag=max((beats.lag(slots) for beats in self._probe), default=0.0),
         )
 
@@ -138,10 +142,15 @@ class Measurements:
                     percentile(times, 99),
                     percentile(sorted(probe[slot]), 99),
                     max((beats.lag([slot]) for beats in self._beats), default=0.0),
-                    max((beats.share([slot]) for beats in self._beats), default=0.0),
+                    max((beats.share([slot])[0] for beats in self._beats), default=0.0),
                 )
             )
         return found
+
+
+def _mean(of: dict[int, list[float]], slots: list[int]) -> float:
+    some = list(chain.from_iterable(of.get(slot, ()) for slot in slots))
+    return sum(some) / len(some) if some else 0.0
 
 
 def _messages(merged: Merged) -> Iterator[float]:

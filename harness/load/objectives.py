@@ -48,6 +48,11 @@ class Objective(Struct, frozen=True):
         return percentile(times, self.percent)
 
 
+def p99_of_delivery(milliseconds: float) -> str:
+    """The objective that --lab-p99-ms is short for."""
+    return f"delivery.p99={f'{milliseconds:f}'.rstrip('0').rstrip('.')}ms"
+
+
 def objective(text: str) -> Objective:
     """The objective that a text says. Raises ValueError, with the text, if it says none."""
     plain = "".join(text.split()).lower()

@@ -22,7 +22,6 @@ import json
 import secrets
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -35,6 +34,7 @@ from harness.history import events as history
 from harness.history import frames
 from harness.history.frames import tag_in
 from harness.judged.process import end_with_parent
+from harness.load.core import Core
 from harness.load.figures import percentile
 from harness.load.record import Recorder, pack, this_host
 from harness.worlds.connection import Connection
@@ -285,15 +285,14 @@ class Probe:
     async def _watch(self) -> None:
         """Note how late, and how busy, this process is, and print a line each second."""
         loop, recorder = asyncio.get_running_loop(), self.recorder
-        beat, used = loop.time(), time.process_time()
+        core = Core()
         while True:
             before = loop.time()
             await asyncio.sleep(_TICK)
             now = loop.time()
             recorder.lags.append(now - before - _TICK)
-            if now - beat >= _BEAT:
-                recorder.beat((time.process_time() - used) / (now - beat))
-                beat, used = now, time.process_time()
+            if core.age >= _BEAT:
+                recorder.beat(*core.shares())
                 tell({"probe": self.live, "lag": percentile(sorted(recorder.lags[-50:]), 99)})
                 self.live = {name: [] for name in self.live}
 

@@ -98,7 +98,7 @@ class Recording(Struct):
     arrivals: bytes = b""
     """Array of pairs: when each user was due to come for the first time, and when it was in all its rooms."""
     beats: bytes = b""
-    """Array of triples, one a second: when, how many lags so far, the share of a core since the last."""
+    """Array of fours, one a second: when, how many lags so far, and since the last: see `Recorder.beat`."""
     busy_room: str = ""
     """Only for the probe's record: the room that it shares with the users."""
 
@@ -159,7 +159,7 @@ class Recorder:
         self.arrivals = array("d")
         """When each user was due to come, and when it had come."""
         self.beats = array("d")
-        """Once a second: when, how many lags so far, and the share of a core that this process took."""
+        """Once a second: when, how many lags so far, and the two shares of `beat`."""
         self.busy_room = ""
         """The room that the probe shares with the users, if this is its record."""
         self.lags = array("d")
@@ -194,9 +194,9 @@ class Recorder:
         self._said += isinstance(event, history.Sent)
         self._events.append(event)
 
-    def beat(self, share: float) -> None:
-        """Note which share of a core this process took since the last time."""
-        self.beats.extend((self.now(), float(len(self.lags)), share))
+    def beat(self, used: float, waited: float) -> None:
+        """Note for which share of the time since the last call we had a core, and waited for one."""
+        self.beats.extend((self.now(), float(len(self.lags)), used, waited))
 
     def hear(self, client: str, conn: int, text: str | bytes) -> Meaning | None:
         """Record a received frame, and return its meaning; None if it has none.

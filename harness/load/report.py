@@ -24,6 +24,7 @@ from harness.verdict.outcome import Outcome
 COLUMNS = {"p50": 50, "p95": 95, "p99": 99, "p99_9": 99.9, "max": 100}
 _ARRIVING = ("connect", "join", "delivery")
 """What the table has of the time in which users arrive."""
+_NOT_COMPARED = {"echo", "history", "reconnect"}
 _MARKS = {
     Outcome.PASSED: ("✓", "green"),
     Outcome.FAILED: ("✗", "bold red"),
@@ -110,13 +111,18 @@ def _table(result: Result, say: Texts) -> list[str]:
     console = Console(width=120, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    cpu = [say.say("load.cpu", percent=round(100 * result.steady.cpu))] if result.steady else []
+    cpu = []
+    if result.steady is not None:
+        used, waited = round(100 * result.steady.cpu), round(100 * result.steady.waited)
+        cpu.append(say.say("load.cpu", percent=used, waited=waited))
     return [*(line.rstrip() for line in capture.get().splitlines() if line.strip()), *cpu]
 
 
 def _rows(table: Table, result: Result, figures: Figures, names: Sequence[str], say: Texts) -> None:
     """A row for each name, and below it the probe's, if it has one."""
     differ = {each.row for each in differences(figures)}
+    if differ:  # what the probe does not measure is held up by the same processes
+        differ |= _NOT_COMPARED
     for name in names:
         times = figures.times.get(name)
         if times:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from harness.load.objectives import Objective, objective
+from harness.load.objectives import Objective, objective, p99_of_delivery
 from harness.load.options import SIZES
 from harness.load.profile import Habits
 from harness.verdict.outcome import Text
@@ -63,7 +63,7 @@ def objectives_in(options: Any) -> list[Objective]:
     """The objectives that were asked for."""
     found = [objective(each) for each in _texts_of(options)]
     if options.lab_p99_ms:
-        found.append(objective(f"delivery.p99={f'{options.lab_p99_ms:f}'.rstrip('0').rstrip('.')}ms"))
+        found.append(objective(p99_of_delivery(options.lab_p99_ms)))
     return found
 
 

@@ -9,6 +9,7 @@ from random import Random
 
 from harness.history import events as history
 from harness.load.client import Chatter, Measure
+from harness.load.core import Core
 from harness.load.profile import Habits, UserProfile
 from harness.load.record import Recorder, this_host
 
@@ -80,7 +81,7 @@ class Users:
 
     def _watch(self) -> None:
         """Note how late this process wakes up, and once a second how much of a core it takes."""
-        beat, used = time.monotonic(), time.process_time()
+        core = Core()
         while not self._over.is_set():
             before = time.monotonic()
             time.sleep(TICK)
@@ -89,6 +90,5 @@ class Users:
             self.recorder.lags.append(late)
             if late > STALL:
                 self.recorder.add(history.Stalled(self.recorder.now(), round(late, 3)))
-            if now - beat >= BEAT:
-                self.recorder.beat((time.process_time() - used) / (now - beat))
-                beat, used = now, time.process_time()
+            if core.age >= BEAT:
+                self.recorder.beat(*core.shares())

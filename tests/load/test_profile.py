@@ -63,3 +63,32 @@ def test_rate_without_duration_is_none() -> None:
     """If no time passed there is no rate, and no division by zero."""
     assert rate(10, 4.0) == 2.5
     assert rate(1, 0.0) == 0.0
+
+
+def test_what_has_a_rate_is_due_by_its_own_clock() -> None:
+    """However late the last time was; so the rate is kept, and only planned absences move it."""
+    profile = UserProfile(Random("1"), Habits(rate=10.0, churn=1.0, size=100))
+    now, done = 1000.0, Counter[str]()
+    while now < 1060.0:
+        action, due = profile.upcoming(now)
+        assert profile.upcoming(now + 5.0) == (action, due), "until it is taken"
+        now = max(now, due) + (0.5 if done["talk"] % 50 == 0 else 0.0)
+        assert profile.take() == (action, due)
+        done[action] += 1
+    assert 500 < done["talk"] < 700
+    assert 35 < done["reconnect"] < 85
+    assert set(done) == {"talk", "reconnect"}
+    _, due = profile.upcoming(now)
+    profile.stay_away(3.0)
+    assert profile.upcoming(now)[1] == pytest.approx(due + 3.0)
+
+
+def test_people_without_a_rate_do_one_thing_after_the_other() -> None:
+    """Then the next is due some time after the last was done; with a churn, that alone has a clock."""
+    profile = UserProfile(Random("1"), Habits())
+    action, due = profile.upcoming(1000.0)
+    assert (action, due > 1000.0) == ("act", True)
+    assert profile.take()[0] in ("talk", "look_back", "wander", "reconnect")
+    assert profile.upcoming(5000.0)[1] > 5000.0
+    busy = UserProfile(Random("1"), Habits(churn=0.001))
+    assert "reconnect" not in {busy.action() for _ in range(300)}

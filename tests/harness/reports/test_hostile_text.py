@@ -191,7 +191,7 @@ def _load(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> str:
     reasons = [Text("server", {"why": hostile.text})]
     result = Result(load, Outcome.FAILED, Findings([hostile.found]), reasons, 1, 1, 1, 1.0, {}, 0.0, [], 1)
     capsys.readouterr()
-    load_report.tell(result, "en", "", None)
+    load_report.tell(result, "en", "")
     return capsys.readouterr().out
 
 
