@@ -15,23 +15,24 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from harness.judged.bounds import load_settle_seconds
-from harness.load import report, sentences
+from harness.load import report
 from harness.load.exchange import Exchange
+from harness.load.failures import tell_locust
 from harness.load.judging import Load, Result, judging
 from harness.load.probing import ProbeProcess
-from harness.load.record import SERVER, Recording, pack, unpack, with_end_of_server
+from harness.load.record import SERVER, Recording, pack, with_end_of_server
 from harness.load.settings import habits_in, is_address, objectives_in, repair, wrong_in
 from harness.load.slots import steps_of
 from harness.load.users import Users, room_name
-from harness.load.wrong_answer import WrongAnswer
+from harness.load.workers import Workers
 from harness.reports.words import Words
 from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.defect import told
-from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome, Text
+from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Text
 
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
@@ -61,20 +62,13 @@ class Conductor:
         self._running = False
         self._talking = False
         self._began = 0.0
-        self._workers: set[str] = set()
-        self._status: dict[str, tuple[int, int]] = {}
-        self._pieces: dict[str, dict[int, bytes]] = {}
-        self._expected: dict[str, int] = {}
-        self._offsets: dict[str, float] = {}
+        self._workers = None if self.plays else Workers(self.runner)
         self._is_interrupted = False
         self._lost = False
         """Whether a worker was lost, so that there can be no verdict."""
         self._probe: ProbeProcess | None = None
         self._tests = 0
         self._exchange = Exchange.of_parent() if self.leads else None
-        if not self.plays:
-            self.runner.register_message("lab_status", self._on_status)
-            self.runner.register_message("lab_record", self._on_piece)
         if not self.leads:
             self.runner.register_message("lab_do", self._on_order, concurrent=True)
         environment.events.test_start.add_listener(self.start)
@@ -112,8 +106,8 @@ class Conductor:
             if not self.check():
                 repair(self.options)
             self._begin_beside()
-            for each in (self._workers, self._status, self._pieces, self._expected, self._offsets):
-                each.clear()
+            if self._workers is not None:
+                self._workers.forget()
             threading.Thread(target=self._lead, args=(self.options.lab_run,), daemon=True).start()
         if self.plays:
             self.users = self.environment.lab_users = Users(
@@ -156,7 +150,7 @@ class Conductor:
             target=options.lab_label or self.environment.host,
             shape=options.lab_shape,
             seed=options.lab_seed,
-            processes=max(len(self._workers), 1),
+            processes=self._processes,
             seconds=passed,
             missing=missing,
             objectives=objectives_in(options),
@@ -164,6 +158,11 @@ class Conductor:
             steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
             ended=self._ended(),
         )
+
+    @property
+    def _processes(self) -> int:
+        """How many processes have users."""
+        return max(self._workers.count, 1) if self._workers is not None else 1
 
     def _ended(self) -> str:
         """What has ended the test."""
@@ -188,9 +187,9 @@ class Conductor:
             if self.users is not None and self.users.recorder.flooded:
                 self.runner.quit()  # which has it judged
                 return
-            if not self.plays:
-                self._workers |= {client.id for client in self.runner.clients.all}
-                if self._has_lost_worker():
+            if self._workers is not None:
+                self._workers.look()
+                if self._workers.lost:
                     self._lost = True
                     self.say("worker_lost")
                     self.runner.stop() if self.environment.web_ui else self.runner.quit()
@@ -209,16 +208,6 @@ class Conductor:
                 self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
                 told = now
 
-    def _has_lost_worker(self) -> bool:
-        """Whether a worker has not been heard of for some seconds, or has ended."""
-        return self._count_lost() > 0
-
-    def _count_lost(self) -> int:
-        clients = self.runner.clients
-        return sum(
-            worker not in clients or clients[worker].state == STATE_MISSING for worker in self._workers
-        )
-
     def _note(self) -> None:
         """Add a second to the journal."""
         assert self._exchange is not None, "the caller has looked"
@@ -230,7 +219,7 @@ class Conductor:
         self._exchange.note(
             passed=time.monotonic() - self._began,
             users=self.runner.user_count,
-            processes=max(len(self._workers), 1),
+            processes=self._processes,
             messages=self._count("echo"),
             deliveries=self._count("delivery"),
             errors=self.runner.stats.total.num_failures,
@@ -316,6 +305,7 @@ class Conductor:
         if order is None or not order.server:
             self.say("settling")
             self._settle(load_settle_seconds(passed))
+        had_probe = self._probe is not None
         recordings = [*self._gather(), *self._of_probe()]
         if order is not None and order.server:
             recordings = with_end_of_server(recordings, order.server)
@@ -325,15 +315,17 @@ class Conductor:
         if defects:
             self._defect("\n".join(defects))
             return
-        people = sum(not (each.busy_room or each.process == SERVER) for each in recordings)
-        result = self._judge(self._load(passed, max(len(self._workers), 1) - people), recordings)
+        here = sum(each.process != SERVER for each in recordings)
+        result = self._judge(self._load(passed, self._processes + had_probe - here), recordings)
         self.environment.process_exit_code = EXIT_CODES[result.outcome]
         files = [self._json_file()] if self._json_file() else []
         if self._exchange is not None:
             files.append(str(self._exchange.result))
         err = bool(getattr(self.options, "json", False))  # Locust's own JSON goes to standard output
         report.tell(result, self.options.lab_lang, self.options.lab_run, files, err=err)
-        self._tell_locust(result)
+        words = Words(texts(self.options.lab_lang), self.options.lab_run)
+        if tell_locust(self.environment, result, words) and self.options.csv_prefix:
+            time.sleep(CSV_SECONDS)
 
     def _of_probe(self) -> list[Recording]:
         """The record of the probe, in a list; none without a probe."""
@@ -344,45 +336,20 @@ class Conductor:
             self.say("probe_lost")
         return [recording] if recording is not None else []
 
-    def _tell_locust(self, result: Result) -> None:
-        """Have Locust's failures, on its page, in the terminal and in its files, say what ours do."""
-        say = texts(self.options.lab_lang)
-        words = Words(say, self.options.lab_run)
-        found = [("finding", words.title(anomaly)) for anomaly in result.findings.anomalies]
-        found += [
-            ("objective", sentences.objective(each, words))
-            for each in result.objectives
-            if each.outcome is Outcome.FAILED
-        ]
-        for name, text in found:
-            self.environment.events.request.fire(
-                request_type="LAB",
-                name=name,
-                response_time=0,
-                response_length=0,
-                exception=WrongAnswer(text),
-                context={},
-            )
-        if found and self.options.csv_prefix:
-            time.sleep(CSV_SECONDS)
-
     def _judge(self, load: Load, recordings: list[Recording]) -> Result:
         self.say("judging")
         result = None
-        for step in judging(load, recordings, self._clocks(recordings)):
+        clocks = self._workers.clocks(recordings) if self._workers is not None else {}
+        for step in judging(load, recordings, clocks):
             result = step if isinstance(step, Result) else None
             time.sleep(0)  # lets Locust serve its workers and its web page meanwhile
         assert result is not None, "the last step is the result"
         return result
 
-    def _clocks(self, recordings: list[Recording]) -> dict[str, float]:
-        """Offsets to add to the times of each process: none, unless they are on several hosts."""
-        hosts = {recording.host for recording in recordings}
-        return self._offsets if len(hosts) > 1 else {}
-
     def _settle(self, longest: float) -> None:
         """Wait until everything expected has arrived, while there is progress, for so many seconds."""
-        self._status.clear()
+        if self._workers is not None:
+            self._workers.ask_status()
         self._order("quiet")
         began = progress = calm = time.monotonic()
         last = (10**9, 0)
@@ -403,45 +370,18 @@ class Conductor:
         """How much is still missing, and how much has arrived, over all processes."""
         if self.users is not None:
             return self.users.awaited(), self.users.recorder.heard
-        awaited = [status[0] for status in self._status.values()]
-        silent = 0 if self._lost else len(self._workers) - len(awaited)
-        return sum(awaited) + silent, sum(status[1] for status in self._status.values())
+        assert self._workers is not None, "who does not play has workers"
+        return self._workers.awaited()
 
     def _gather(self) -> list[Recording]:
         """The records of all processes, without those that have not arrived after a while."""
         if self.users is not None:
             self.users.end(PATIENCE)
             return [self.users.recorder.finish()]
-        self.say("gathering", count=len(self._workers))
+        assert self._workers is not None, "who does not play has workers"
+        self.say("gathering", count=self._workers.count)
         self._order("record")
-        progress, last = time.monotonic(), -1
-        while len(self._whole_records()) < len(self._workers):
-            count = sum(map(len, self._pieces.values()))
-            if count != last:
-                progress, last = time.monotonic(), count
-            missing = len(self._workers) - len(self._whole_records())
-            is_hopeless = self._lost and missing == self._count_lost()
-            if is_hopeless or time.monotonic() - progress > RECORD_PATIENCE:
-                break
-            time.sleep(POLL)
-        return [
-            unpack([self._pieces[worker][number] for number in sorted(self._pieces[worker])])
-            for worker in self._whole_records()
-        ]
-
-    def _whole_records(self) -> list[str]:
-        return [w for w in sorted(self._expected) if len(self._pieces[w]) == self._expected[w]]
-
-    def _on_status(self, environment: Any, msg: Any) -> None:
-        status = msg.data
-        self._status[msg.node_id] = (status["awaited"], status["heard"])
-        # The fastest message gives the best estimate of the difference of the clocks.
-        offset = time.monotonic() - status["clock"]
-        self._offsets[status["process"]] = min(offset, self._offsets.get(status["process"], offset))
-
-    def _on_piece(self, environment: Any, msg: Any) -> None:
-        self._expected[msg.node_id] = msg.data["of"]
-        self._pieces.setdefault(msg.node_id, {})[msg.data["number"]] = msg.data["data"]
+        return self._workers.gather(RECORD_PATIENCE, POLL)
 
     def _defect(self, what: str) -> None:
         self._running = False

@@ -134,6 +134,8 @@ def judging(
     findings = Findings()
     complete = not load.missing and all(recording.complete for recording in recordings)
     load.flooded = sum(recording.different for recording in recordings if recording.flooded)
+    if load.flooded and load.ended == "time":
+        load.ended = "flooded"
     if complete and not load.flooded:
         yield from _find(merged, findings)
     yield _result(load, recordings, merged, findings, complete)

@@ -9,7 +9,7 @@ from typing import Any
 from locust import User
 
 from harness.load.client import Gone
-from harness.load.wrong_answer import WrongAnswer
+from harness.load.failures import WrongAnswer
 from lab.legible import both_ends
 
 PAUSE = 0.5
