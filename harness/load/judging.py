@@ -33,6 +33,10 @@ MOST = 1000
 """Broken connections that are findings of their own; more of them say nothing new."""
 
 
+_FOR_SILENCE = (1001, 1013)
+"""Codes by which a server closes the connections of those who do not answer, or do not read."""
+
+
 class Findings(Struct):
     """What the checkers found, and what they checked."""
 
@@ -225,7 +229,7 @@ def _result(
 def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figures: list[Text]) -> Outcome:
     """Failed for what is certain, open for what is not, passed for the rest."""
     found = result.findings.anomalies
-    if failures or any(not anomaly.kind.timed for anomaly in found):
+    if failures or any(_is_certain(anomaly, result) for anomaly in found):
         return Outcome.FAILED
     if doubts or (open_figures and found):
         return Outcome.INCONCLUSIVE
@@ -235,6 +239,17 @@ def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figu
     if open_figures and (rests_on_them or not result.objectives):
         return Outcome.INCONCLUSIVE
     return Outcome.INCONCLUSIVE if rests_on_them else Outcome.PASSED
+
+
+def _is_certain(anomaly: Anomaly, result: Result) -> bool:
+    """Whether a finding does not rest on time: neither by itself, nor since a slow load was cut off for that."""
+    if anomaly.kind.timed:
+        return False
+    parts = [each for each in (result.steady, result.warm_up) if each is not None]
+    is_slow = any(True for part in parts for _ in own(part))
+    return not (
+        is_slow and anomaly.name == "dropped_connection" and anomaly.params.get("code") in _FOR_SILENCE
+    )
 
 
 def _assess(result: Result, measured: Measurements) -> None:
@@ -333,6 +348,9 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
 def _doubts_of_figures(result: Result) -> Iterator[Text]:
     """Why times may be the load's own."""
     assert result.steady is not None, "it was measured"
+    if not result.steady.seconds and result.warm_up is not None:
+        yield Text("all_warm_up")
+        yield from own(result.warm_up)
     yield from own(result.steady)
     yield from (each.text for each in result.differing)
     yield from (_said_of(each) for each in result.objectives if each.outcome is Outcome.INCONCLUSIVE)

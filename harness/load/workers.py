@@ -6,11 +6,24 @@ Each has a clock of its own. The fastest message gives the best estimate of the 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
+import psutil
+from locust import runners
 from locust.runners import STATE_MISSING
 
 from harness.load.record import Recording, unpack
+
+# Seconds after which Locust gives a silent worker's users to others. It would do so after three; but a worker
+# on a busy machine comes back, and what it has done meanwhile counts.
+runners.HEARTBEAT_LIVENESS = 30
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 class Workers:
@@ -23,12 +36,20 @@ class Workers:
         self._pieces: dict[str, dict[int, bytes]] = {}
         self._expected: dict[str, int] = {}
         self._offsets: dict[str, float] = {}
+        # Those that Locust has forked; the probe is started later.
+        self._forked = psutil.Process().children()
         runner.register_message("lab_status", self._on_status)
         runner.register_message("lab_record", self._on_piece)
 
     def forget(self) -> None:
         """A new test begins."""
-        for each in (self._known, self._status, self._pieces, self._expected, self._offsets):
+        for each in (
+            self._known,
+            self._status,
+            self._pieces,
+            self._expected,
+            self._offsets,
+        ):
             each.clear()
 
     def look(self) -> None:
@@ -42,9 +63,10 @@ class Workers:
 
     @property
     def lost(self) -> int:
-        """How many of them have not been heard of for some seconds, or have ended."""
+        """How many of them have ended, or have not been heard of for long."""
         clients = self._runner.clients
-        return sum(each not in clients or clients[each].state == STATE_MISSING for each in self._known)
+        silent = sum(each not in clients or clients[each].state == STATE_MISSING for each in self._known)
+        return max(int(silent), sum(map(_has_ended, self._forked)))
 
     # --- the end of a test ------------------------------------------------------------------------
 

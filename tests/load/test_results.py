@@ -153,6 +153,17 @@ def test_connections_that_were_cut_off_are_all_counted() -> None:
     assert plain(found)["errors"] == 40
 
 
+@pytest.mark.parametrize(("code", "outcome"), [(1011, "failed"), (1013, "inconclusive")])
+def test_a_slow_load_may_be_why_it_was_cut_off(code: int, outcome: str) -> None:
+    """A server cuts off those who do not read; if that may be the load's doing, it is no failure."""
+    story = Story(4)
+    story.say(0, EVERYBODY)
+    recorder = story.recorder(0)
+    recorder.add(Closed(recorder.at, "user0", story.conns[0], "server", code, ""))
+    recorder.lags.extend([0.5] * 100)
+    assert plain(judge(Load("x", "steady", 1, 1, 5.0), [recorder.finish()]))["verdict"] == outcome
+
+
 def test_the_end_of_the_server_is_one_finding() -> None:
     """That connections broke by it is nobody else's fault; SIGKILL is told as that."""
     story = Story(4)
