@@ -46,6 +46,8 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         "lag_p99_ms": milliseconds(result.lag),
         "cpu": round(steady.cpu, 3),
         "cpu_wait": round(steady.waited, 3),
+        "probe_lag_p99_ms": milliseconds(steady.probe_lag),
+        "probe_cpu": round(steady.probe_cpu, 3),
         "times_ms": {name: counted(times) for name, times in result.times.items()},
         "warm_up_times_ms": {name: counted(times) for name, times in warm_up.times.items()},
         "probe_ms": _of_probe(steady),

@@ -58,3 +58,5 @@ class Figures(Struct):
     """The mean share of the time in which that process waited for a core that others had."""
     probe_lag: float = 0.0
     """The same lag of the probe."""
+    probe_cpu: float = 0.0
+    """The share of a core that the probe took."""

@@ -118,6 +118,7 @@ class Measurements:
             cpu=busiest[0],
             waited=busiest[1],
             probe_lag=max((beats.lag(slots) for beats in self._probe), default=0.0),
+            probe_cpu=max((beats.share(slots)[0] for beats in self._probe), default=0.0),
         )
 
     def of(self, step: Step) -> Figures:
