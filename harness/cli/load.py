@@ -76,7 +76,7 @@ class NoLocust(click.ClickException):
     type=click.Choice(["steady", "ramp", "storm"]),
     default="steady",
     show_default=True,
-    help="ramp: five steps up. storm: in the middle all are cut off at once, and come back.",
+    help="ramp: steps up. storm: in the middle all are cut off at once, and come back.",
 )
 @click.option("--rooms", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Rooms.")
 @click.option(
@@ -140,8 +140,8 @@ def load(
     The load is made by Locust, on the reference server unless an option names another. Users talk every 5 to
     15 seconds in rooms by Zipf's law, come and go, lose their connection, and come back. At the end they fall
     silent, and what everybody received is judged by the same rules as in `chatlab check`. Exit code 1:
-    something was lost, double, out of order or changed, or the p99 is above the objective; 2: the load
-    processes were too slow to tell.
+    something was lost, double, out of order or changed, or an objective is not kept; 2: the figures are the
+    load's own slowness, as a probe beside it shows.
     """
     target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:

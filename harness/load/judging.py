@@ -242,7 +242,7 @@ def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figu
 
 
 def _is_certain(anomaly: Anomaly, result: Result) -> bool:
-    """Whether a finding does not rest on time: neither by itself, nor since a slow load was cut off for it."""
+    """Whether a finding does not rest on time: neither by itself, nor as a slow load was cut off."""
     if anomaly.kind.timed:
         return False
     parts = [each for each in (result.steady, result.warm_up) if each is not None]

@@ -13,6 +13,8 @@ from harness.load.options import SIZES
 from harness.load.profile import Habits
 from harness.verdict.outcome import Text
 
+MOST_OF_EACH = 50.0
+"""Messages a second of one user: a server owes 100, and the load may be late and catch up."""
 _LIMITS: dict[str, tuple[float, float, float]] = {
     "lab_rooms": (1, 10_000, 10),
     "lab_steps": (1, 1000, 5),
@@ -37,6 +39,10 @@ def wrong_in(options: Any) -> list[Text]:
         if not isfinite(value) or not least <= value <= most:
             told = {"option": _shown(name), "value": value, "least": f"{least:g}", "most": f"{most:g}"}
             found.append(Text("out_of_range", told))
+    most = MOST_OF_EACH * (options.num_users or 1)
+    if 0 < most < options.lab_rate <= _LIMITS["lab_rate"][1]:
+        told = {"option": "--lab-rate", "value": options.lab_rate, "least": 0, "most": f"{most:g}"}
+        found.append(Text("out_of_range", told))
     if options.lab_size and not SIZES[0] <= options.lab_size <= SIZES[1]:
         told = {"option": "--lab-size", "value": options.lab_size, "least": SIZES[0], "most": SIZES[1]}
         found.append(Text("out_of_range", told))
@@ -56,6 +62,7 @@ def repair(options: Any) -> None:
             setattr(options, name, type(value)(default))
     if options.lab_size and not SIZES[0] <= options.lab_size <= SIZES[1]:
         options.lab_size = 0
+    options.lab_rate = min(options.lab_rate, MOST_OF_EACH * (options.num_users or 1))
     options.lab_objective = ",".join(each for each in _texts_of(options) if _is_objective(each))
 
 

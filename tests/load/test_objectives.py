@@ -151,12 +151,15 @@ def test_a_percentile_of_few_values_is_uncertain() -> None:
 def options(**more: Any) -> SimpleNamespace:
     """Options as Locust has parsed them."""
     right = {"lab_rooms": 10, "lab_steps": 5, "lab_pace": 1.0, "lab_rate": 0.0, "lab_churn": 0.0}
-    return SimpleNamespace(**right | {"lab_p99_ms": 0.0, "lab_size": 0, "lab_objective": ""} | more)
+    return SimpleNamespace(
+        num_users=2, **right | {"lab_p99_ms": 0.0, "lab_size": 0, "lab_objective": ""} | more
+    )
 
 
 def test_options_of_locust_are_looked_at() -> None:
     """A wrong one is told with its limits, and the default takes its place in a test that is started."""
-    assert wrong_in(options(lab_objective="errors=0, delivery.p99=1s", lab_size=64)) == []
+    assert wrong_in(options(lab_objective="errors=0, delivery.p99=1s", lab_size=64, lab_rate=100.0)) == []
+    assert [each.params["most"] for each in wrong_in(options(lab_rate=101.0))] == ["100"]
     wrong = {"lab_rooms": 0, "lab_pace": 0.0, "lab_rate": float("nan"), "lab_churn": -1.0, "lab_size": 3}
     some = options(**wrong, lab_steps=0, lab_p99_ms=float("inf"), lab_objective="errors=0,sleep=2")
     assert len(wrong_in(some)) == 8
