@@ -27,6 +27,8 @@ CPU_LIMIT = 0.9
 """The share of the time, running or waiting to, above which a load process has none to spare."""
 SHARE, SOME = 0.2, 0.005
 """By which share, and by how many seconds more, a figure may be above the probe's."""
+COMPARED = ("connect", "delivery", "join")
+"""What is the same for the probe as for users."""
 ENOUGH = 20
 """Values of the probe without which nothing is compared."""
 PROBE_LAG_LIMIT = 0.05
@@ -62,12 +64,11 @@ class Assessed(Struct):
 
 def differences(figures: Figures) -> list[Difference]:
     """For each row that differs, the percentile that does by most."""
-    found = (_worst(row, figures) for row in figures.probe)
+    found = (_worst(row, *both) for row, both in figures.compared.items())
     return [each for each in found if each is not None]
 
 
-def _worst(row: str, figures: Figures) -> Difference | None:
-    probe, load = figures.probe[row], figures.compared.get(row, [])
+def _worst(row: str, load: list[float], probe: list[float]) -> Difference | None:
     if not load or len(probe) < ENOUGH:
         return None
     far = [
@@ -103,8 +104,8 @@ def assess(objective: Objective, figures: Figures) -> Assessed:
     doubt = next(own(figures), None)
     if differ:  # rows that the probe does not measure are held up by the same process
         doubt = differ.get(objective.row, next(iter(differ.values()))).text
-    probe = figures.probe.get(objective.row, []) if objective.row in figures.compared else []
-    if not probe:
+    probe = figures.compared.get(objective.row, ([], []))[1]
+    if objective.row not in COMPARED or not any(figures.probe.values()):
         return Assessed(objective, value, Outcome.INCONCLUSIVE if doubt else Outcome.FAILED, doubt)
     if len(probe) < ENOUGH:
         few = Text("few_probed", {"count": len(probe), "least": ENOUGH})

@@ -43,8 +43,8 @@ class Figures(Struct):
     """By the users."""
     probe: dict[str, list[float]]
     """By the probe."""
-    compared: dict[str, list[float]]
-    """By the users, of what the probe has timed, too: the same operations in the same room."""
+    compared: dict[str, tuple[list[float], list[float]]]
+    """By the users and by the probe: the same operations in the same seconds and room."""
     seconds: float
     messages: int
     deliveries: int

@@ -147,24 +147,27 @@ def judging(
 
 def _find(merged: Merged, findings: Findings) -> Iterator[str]:
     whole = HistoryIndex(merged.whole())
-    findings.rooms = len(merged.joined)
-    findings.connections = sum(conn.opened < inf for conn in whole.conns.values())
+    rooms = [room for room in merged.joined if not merged.conns(room) <= merged.probes]
+    findings.rooms = len(rooms)
+    findings.connections = sum(
+        each.opened < inf for number, each in whole.conns.items() if number not in merged.probes
+    )
     findings.cuts = sum(isinstance(e, Fault) and e.fault == "reset" for e in merged.events)
     found = [
         *flaws_in(whole).values(),
         *lifecycle.server(whole, 0.0, inf),
         *lifecycle.connections(whole, 0.0, inf, MOST),
     ]
-    for room in merged.joined:
+    for room in rooms:
         found += delivery.altered(whole, room)
         found += delivery.numbered_twice(whole, room)
         found += delivery.refused(whole, room)
         found += ordering.numbering(whole, room)
         found += ordering.by_senders(whole, room)
         found += replay.retries(whole, room)
-    for room in merged.joined:
+    for room in rooms:
         yield room
-        for some in merged.slices(room, unproven(merged, whole, room)):
+        for some in merged.slices(room, set(unproven(merged, whole, room)) - merged.probes):
             index = HistoryIndex(some)
             found += delivery.lost(index, room)
             found += delivery.duplicates(index, room)
@@ -172,7 +175,16 @@ def _find(merged: Merged, findings: Findings) -> Iterator[str]:
             found += ordering.by_receivers(index, room)
             found += replay.seams(index, room)
             yield room
-    findings.anomalies = list(_without_repeats(found))
+    found = [anomaly for anomaly in _without_repeats(found) if not _is_of_probe(anomaly, merged)]
+    findings.anomalies = found
+
+
+def _is_of_probe(anomaly: Anomaly, merged: Merged) -> bool:
+    """Whether it is about what the probe waited for in vain: it has less patience than users."""
+    if not anomaly.kind.timed:
+        return False
+    last = anomaly.evidence[-1:]
+    return any(isinstance(event, GaveUp) and event.conn in merged.probes for event in last)
 
 
 def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:

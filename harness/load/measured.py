@@ -15,7 +15,7 @@ from harness.load.figures import Figures, percentile
 from harness.load.latencies import measure
 from harness.load.merge import Merged
 from harness.load.record import Recording, seconds
-from harness.load.slots import Slots, Step, pairs
+from harness.load.slots import Slots, Step, matched, pairs
 
 ARRIVING = ("connect", "join")
 """What is timed while users arrive, as well: for a step of a ramp, that is the most interesting time."""
@@ -98,13 +98,14 @@ class Measurements:
     def figures(self, slots: Collection[int], arriving: Collection[int] | None = None) -> Figures:
         """What was measured in some slots; connects and joins in those of `arriving`, if that is given."""
         measured, lasts = self.measured, self.slots.width * len(slots)
-        found = [each.all_within(slots) for each in (measured.users, measured.probe, measured.compared)]
+        users, probe = measured.users.all_within(slots), measured.probe.all_within(slots)
+        compared = matched(measured.compared, measured.probe, slots)
         if arriving is not None:
-            of_all = [measured.users, measured.probe, measured.compared]
-            for times, each in zip(found, of_all, strict=True):
+            for times, each in ((users, measured.users), (probe, measured.probe)):
                 times |= {name: more for name in ARRIVING if (more := each.within(name, arriving))}
+            of_all = matched(measured.compared, measured.probe, arriving)
+            compared |= {name: of_all[name] for name in ARRIVING if name in of_all}
         deliveries = self.measured.users.row("delivery")
-        users, probe, compared = found
         busiest = max((beats.share(slots) for beats in self._beats), default=(0.0, 0.0), key=sum)
         return Figures(
             times=users,

@@ -52,7 +52,7 @@ TALK = 0.5
 """Seconds between two messages of the probe in the busy room."""
 PATIENCE = 15.0
 """Seconds to wait for an answer."""
-_LINGER = 3.0
+_LINGER = 5.0
 """Seconds at the end for what is under way."""
 _TICK = 0.02
 _BEAT = 1.0

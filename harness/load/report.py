@@ -82,7 +82,8 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
     if result.load.steps:
         for step in result.steps:
             why = f" {sentences.reason(step.why, words)}" if step.why is not None else ""
-            p99 = f"{1000 * percentile(step.figures.times.get('delivery', []), 99):.1f}"
+            times = step.figures.times.get("delivery")
+            p99 = f"{1000 * percentile(times, 99):.1f}" if times else "–"
             yield say.say("load.step", users=step.step.users, p99=p99) + why, step.outcome
     if result.breaks_at is not None:
         yield say.say("load.breaks_at", users=result.breaks_at.users), Outcome.FAILED

@@ -88,6 +88,11 @@ class Times:
             self._of[name] = [array("d") for _ in range(self._slots.count + 1)]
         return self._of[name]
 
+    @property
+    def names(self) -> list[str]:
+        """The names of which there are any."""
+        return list(self._of)
+
     def add(self, name: str, due: float, seconds: float) -> None:
         """Note what something took."""
         self.row(name)[self._slots.at(due)].append(seconds)
@@ -101,6 +106,33 @@ class Times:
         """The same for all names of which there are any."""
         some = list(slots)
         return {name: found for name in self._of if (found := self.within(name, some))}
+
+
+_PICKED = 10
+"""Values of a user in a slot that are picked for each of the probe's."""
+
+
+def matched(users: Times, probe: Times, slots: Iterable[int]) -> dict[str, tuple[list[float], list[float]]]:
+    """For each name of the probe: values of users, and the probe's, with the same weight for each slot.
+
+    The probe measures all the time, users when they do something: in a storm, or on the last step of a ramp,
+    far more. So only slots that have both count, and in each as many values of users, evenly picked, for one
+    of the probe's.
+    """
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    some = list(slots)
+    for name in probe.names:
+        ours, theirs = found.setdefault(name, ([], []))
+        for slot in some:
+            mine, other = sorted(users.row(name)[slot]), probe.row(name)[slot]
+            if not mine or not other:
+                continue
+            picks = _PICKED * len(other)
+            ours += (mine[int((n + 0.5) * len(mine) / picks)] for n in range(picks))
+            theirs += other
+        ours.sort()
+        theirs.sort()
+    return found
 
 
 def pairs(data: bytes, shift: float = 0.0) -> Iterator[tuple[float, float]]:

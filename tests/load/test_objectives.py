@@ -68,8 +68,9 @@ def figures(users: float = 0.0, probe: float | None = None, **more: Any) -> Figu
     """A hundred deliveries that took so long by the users, and as many by the probe."""
     times = {"delivery": [users] * 100}
     by_probe = {"delivery": [probe] * 100} if probe is not None else {}
+    both = {"delivery": ([users] * 100, [probe] * 100)} if probe is not None else {}
     plain = {"seconds": 10.0, "messages": 500, "deliveries": 100, "errors": 2, "lag": 0.001, "cpu": 0.1}
-    return Figures(times=times, probe=by_probe, compared=dict(times), **plain | more)
+    return Figures(times=times, probe=by_probe, compared=both, **plain | more)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_two_figures_decide(
 def test_few_values_of_the_probe_leave_it_open() -> None:
     """Where a probe was there, but has measured too little, nothing fails."""
     some = figures(0.3, 0.01)
-    some.probe["delivery"] = some.probe["delivery"][:5]
+    some.compared["delivery"] = ([0.3] * 50, [0.01] * 5)
     assert assess(objective("delivery.p99=250ms"), some).outcome is OPEN
     assert differences(some) == []
 

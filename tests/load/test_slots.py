@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.load.slots import MOST, Slots, Step, Times, steps_of
+from harness.load.slots import MOST, Slots, Step, Times, matched, steps_of
 
 
 def test_what_is_due_while_users_arrive_is_warm_up() -> None:
@@ -25,6 +25,20 @@ def test_times_belong_to_the_slot_in_which_they_were_due() -> None:
     assert times.within("connect", slots.warm_up()) == [7.0]
     assert times.all_within(slots.steady()) == {"connect": [0.1, 0.2]}
     assert times.all_within([4]) == {}
+
+
+def test_users_and_probe_are_compared_in_the_same_seconds() -> None:
+    """Each second counts as often for both, however much the users did in it; without one of them, not at all."""
+    slots = Slots(4.0, [], [])
+    users, probe = Times(slots), Times(slots)
+    for second, count, seconds in ((0, 1, 0.1), (1, 1000, 9.0), (2, 50, 5.0)):
+        for _ in range(count):
+            users.add("connect", second, seconds)
+    for second, seconds in ((0, 0.1), (0, 0.2), (0, 0.3), (1, 8.0), (3, 0.1)):
+        probe.add("connect", second, seconds)
+    ours, theirs = matched(users, probe, range(4))["connect"]
+    assert theirs == [0.1, 0.2, 0.3, 8.0]
+    assert (ours.count(0.1), ours.count(9.0), len(ours)) == (30, 10, 40)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 599.0, 601.0, 86400.0])
