@@ -28,7 +28,7 @@ def test_times_belong_to_the_slot_in_which_they_were_due() -> None:
 
 
 def test_users_and_probe_are_compared_in_the_same_seconds() -> None:
-    """Each second counts as often for both, however much the users did in it; without one of them, not at all."""
+    """Each second counts as often for both, however much the users did in it; with one alone, not at all."""
     slots = Slots(4.0, [], [])
     users, probe = Times(slots), Times(slots)
     for second, count, seconds in ((0, 1, 0.1), (1, 1000, 9.0), (2, 50, 5.0)):
