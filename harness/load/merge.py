@@ -76,6 +76,8 @@ class Merged:
         for recording in recordings:
             conns = self._take(recording, known, conns)
         self._settle()
+        heard = set(self.tags)
+        self.events = [event for event in self.events if not self._is_unheard_of_probe(event, heard)]
         self.events.sort(key=lambda event: event.at)
         self._sort_events()
 
@@ -88,6 +90,13 @@ class Merged:
             for conn, column in room.live.items()
             if conn not in self.probes
         )
+
+    def _is_unheard_of_probe(self, event: Event, heard: set[str]) -> bool:
+        """Whether the probe said something that nobody received: it does not stay until all has come."""
+        match event:
+            case history.Sent(frame={"type": "message", "data": {"content": str(content)}}):
+                return event.conn in self.probes and tag_in(content) not in heard
+        return False
 
     def shift(self, recording: Recording) -> float:
         """Seconds to add to the times of a recording."""

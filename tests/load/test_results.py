@@ -87,6 +87,19 @@ def test_warm_up_and_probe_are_apart() -> None:
     assert value["probe_ms"]["delivery"]["p50"] > 2
 
 
+def test_what_the_probe_said_last_may_be_lost() -> None:
+    """It goes when it has measured enough, and a slow server may then drop what it had sent; users stay."""
+    for person, outcome in ((PROBE, Outcome.PASSED), (0, Outcome.FAILED)):
+        story = chat()
+        story.say(person, [])
+        story.sequence -= 1
+        story.pass_time(5.0)
+        story.say(1, [*EVERYBODY, PROBE])
+        story.pass_time(5.0)
+        story.say(2, [*EVERYBODY, PROBE])
+        assert result(story).outcome is outcome
+
+
 def test_a_ramp_names_the_step_at_which_it_breaks() -> None:
     """The first whose objective is not kept; the later ones are told, too."""
     steps = [Step(2, 0.0, 7.0), Step(3, 7.0, 14.0), Step(4, 14.0, 20.0)]
