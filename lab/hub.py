@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class Hub:
         self.presence = components.presence(config.heartbeat_interval, config.offline_timeout)
         self.frames = FrameCache()
         self.accepted = 0  # messages since the start
+        self.errors: Counter[str] = Counter()  # that clients were told, by their codes
 
     def now(self) -> float:
         """Seconds since the Unix epoch, never running backwards."""
