@@ -13,6 +13,7 @@ import click
 from msgspec.structs import replace
 
 from harness.cli import options
+from harness.cli.load_compare import compare
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.targets import BadTarget, Target, with_uses
@@ -59,7 +60,7 @@ class NoLocust(click.ClickException):
     exit_code = EXIT_USAGE
 
 
-@click.command()
+@click.group(invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
 @click.option("--users", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Users.")
 @click.option(
     "--spawn-rate",
@@ -104,6 +105,14 @@ class NoLocust(click.ClickException):
 @click.option("--web", is_flag=True, help="Start and watch the load on Locust's web page.")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8089, show_default=True, help="Its port.")
 @options.json_file()
+@options.html_file("Also write the result as one HTML file with pictures.")
+@click.option(
+    "--openmetrics",
+    "openmetrics_file",
+    type=options.OutFile(),
+    metavar="FILE",
+    help="Also write the figures as OpenMetrics text.",
+)
 @click.option(
     "--csv",
     type=options.OutFile(),
@@ -132,6 +141,8 @@ def load(
     web: bool,
     web_port: int,
     json_file: str | None,
+    html_file: str | None,
+    openmetrics_file: str | None,
     csv: str | None,
     lang: str,
 ) -> int:
@@ -143,6 +154,8 @@ def load(
     something was lost, double, out of order or changed, or an objective is not kept; 2: the figures are the
     load's own slowness, as a probe beside it shows.
     """
+    if click.get_current_context().invoked_subcommand:
+        return 0
     target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))
@@ -162,6 +175,8 @@ def load(
         seed=seed,
         web_port=web_port if web else None,
         json_file=json_file,
+        html_file=html_file,
+        openmetrics_file=openmetrics_file,
         csv=csv,
         lang=lang,
         steps=steps,
@@ -171,6 +186,9 @@ def load(
         probe=probe,
     )
     return asyncio.run(Launch(target, asked).run())
+
+
+load.add_command(compare)
 
 
 def _target(named: Named, uses: tuple[str, ...]) -> Target:

@@ -34,6 +34,8 @@ class Options(Struct, frozen=True):
     web_port: int | None
     """None: without Locust's web page."""
     json_file: str | None
+    html_file: str | None
+    openmetrics_file: str | None
     csv: str | None
     lang: str
     steps: int = 5
