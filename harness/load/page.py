@@ -62,13 +62,18 @@ def headline(stored: Stored, texts: Texts) -> str:
 
 
 def table(
-    label: str, heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], words: Sequence[int] = (0,)
+    label: str,
+    heads: Sequence[str],
+    rows: Iterable[tuple[str, Sequence[str]]],
+    words: Sequence[int] = (0,),
+    why: int | None = None,
 ) -> str:
     """A table that scrolls by itself. Each row has a class (or "") and its cells as HTML, of which the first
-    is a head; the columns `words` are no figures, and if the last one is among them, it has sentences.
+    is a head; the columns `words` are no figures, and those in `sentences` are wide.
     """
     kinds = ["" if place in words else ' class="number"' for place in range(len(heads))]
-    kinds[-1] = kinds[-1] or ' class="why"'
+    if why is not None:
+        kinds[why] = ' class="why"'
     head = "".join(
         f'<th scope="col"{kind}>{safe(each)}' if each else "<td>"
         for kind, each in zip(kinds, heads, strict=True)
@@ -200,7 +205,7 @@ def _objectives(objectives: Sequence[Objective], texts: Texts) -> str:
         for each in objectives
     ]
     title = say("load_page.objectives")
-    return f"<h2>{safe(title)}</h2>\n{table(title, heads, rows, words=(0, 2, 3))}"
+    return f"<h2>{safe(title)}</h2>\n{table(title, heads, rows, words=(0, 2), why=3)}"
 
 
 def _steps(stored: Stored, texts: Texts) -> str:
@@ -215,7 +220,7 @@ def _steps(stored: Stored, texts: Texts) -> str:
     rows = [_step(step, texts) for step in stored.steps[:_STEPS]]
     drawing = step_by_step(stored, texts)
     picture = figure(drawing) if drawing else ""
-    shown = f"{picture}\n{table(title, heads, rows, words=(0, 1, len(heads) - 1))}"
+    shown = f"{picture}\n{table(title, heads, rows, words=(0, 1), why=len(heads) - 1)}"
     return f'<h2>{safe(title)}</h2>\n<div class="pictures">\n{shown}\n</div>'
 
 
