@@ -55,7 +55,7 @@ class ObjectiveText(click.ParamType[str]):
 
 
 class NoLocust(click.ClickException):
-    """Locust is not installed."""
+    """Locust, or what it needs for an option, is not installed."""
 
     exit_code = EXIT_USAGE
 
@@ -119,6 +119,11 @@ class NoLocust(click.ClickException):
     metavar="PREFIX",
     help="Also have Locust write its tables, PREFIX_stats.csv and so on.",
 )
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Also send what is timed as OpenTelemetry metrics, to where the variables OTEL_… say.",
+)
 @options.language
 def load(
     users: int,
@@ -144,6 +149,7 @@ def load(
     html_file: str | None,
     openmetrics_file: str | None,
     csv: str | None,
+    otel: bool,
     lang: str,
 ) -> int:
     """Have hundreds of users chat at once, and judge what all of them saw.
@@ -159,6 +165,8 @@ def load(
     target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))
+    if otel and importlib.util.find_spec("opentelemetry") is None:
+        raise NoLocust(texts(lang).say("load.no_otel"))
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.load.launch import Launch
     from harness.load.options import Options
@@ -178,6 +186,7 @@ def load(
         html_file=html_file,
         openmetrics_file=openmetrics_file,
         csv=csv,
+        otel=otel,
         lang=lang,
         steps=steps,
         rate=rate,

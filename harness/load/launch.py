@@ -29,6 +29,7 @@ from harness.judged.targets import ROOT, Target
 from harness.load import partial
 from harness.load.exchange import Exchange, Order
 from harness.load.options import FOLDER, PARENT, Options
+from harness.load.telemetry import with_defaults
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import texts
@@ -57,7 +58,7 @@ def locust_alone(folder: Path) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     paths = [ROOT, *(Path(each).absolute() for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each)]
-    return kept | {
+    return with_defaults(kept) | {
         "HOME": str(folder),
         "USERPROFILE": str(folder),
         "PYTHONUSERBASE": site.getuserbase(),

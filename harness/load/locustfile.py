@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 from locust import events
+from locust.opentelemetry import setup_opentelemetry
 
 from harness.judged.process import end_with_parent
 from harness.load import shapes
 from harness.load.conductor import Conductor
 from harness.load.options import PARENT
 from harness.load.person import Person
+from harness.load.telemetry import Telemetry, endpoint
 from harness.texts import LANGUAGES, console
 from lab.command import EXIT_USAGE
 
@@ -54,6 +56,7 @@ def add_options(parser: Any) -> None:
     add("--lab-seed", type=int, default=seed, help="the seed of users' habits")
     add("--lab-lang", choices=LANGUAGES, default="en", help="language of the report")
     add("--lab-json", default="", help="also write the verdict as JSON into this file")
+    add("--lab-otel", action="store_true", help="send figures by OpenTelemetry")
     add("--lab-label", default="", help="what the report calls the server")
 
 
@@ -71,9 +74,21 @@ def set_up(environment: Any, **_: Any) -> None:
     if options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner
+    if options.lab_otel:
+        start_telemetry(environment)
     told_by_master = options.worker and not options.processes
     if options.headless and not told_by_master and not conductor.check():
         sys.exit(EXIT_USAGE)
+
+
+def start_telemetry(environment: Any) -> None:
+    """Do what Locust's own `--otel` does, in each process by itself: its threads do not survive a fork."""
+    before = len(events.init._handlers)
+    setup_opentelemetry(__file__, None)
+    for listener in events.init._handlers[before:]:  # we are called by this event, and these are too late
+        listener(environment=environment, runner=environment.runner)
+    telemetry = Telemetry(lambda why: environment.conductor.say("otel", endpoint=endpoint(), why=why))
+    events.quit.add_listener(lambda **_: telemetry.finish())
 
 
 # With `--processes`, Locust forks its workers, and lets go of them if it is killed: they would try to reach

@@ -37,6 +37,7 @@ class Options(Struct, frozen=True):
     html_file: str | None
     openmetrics_file: str | None
     csv: str | None
+    otel: bool
     lang: str
     steps: int = 5
     rate: float | None = None
@@ -67,6 +68,8 @@ class Options(Struct, frozen=True):
         words = [f"{name}={value}" for name, value in values.items()]
         if self.csv is not None:
             words.append(f"--csv={Path(self.csv).absolute()}")
+        if self.otel:
+            words.append("--lab-otel")
         if self.web_port is None:
             words += ["--headless", "--only-summary"]
         else:

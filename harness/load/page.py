@@ -69,7 +69,7 @@ def table(
     why: int | None = None,
 ) -> str:
     """A table that scrolls by itself. Each row has a class (or "") and its cells as HTML, of which the first
-    is a head; the columns `words` are no figures, and those in `sentences` are wide.
+    is a head; the columns `words` are no figures, and `why` has sentences.
     """
     kinds = ["" if place in words else ' class="number"' for place in range(len(heads))]
     if why is not None:
