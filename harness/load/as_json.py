@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness import version
 from harness.load.doubts import Assessed
 from harness.load.figures import Figures, percentile, rate
 from harness.load.judging import Result, StepVerdict
@@ -26,11 +27,13 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
     steady, warm_up = result.steady or _nothing(), result.warm_up or _nothing()
     delivery = result.times.get("delivery", [])
     return {
+        "version": version(),
         "verdict": result.outcome.value,
         "ended": load.ended,
         "target": load.target,
         "seed": load.seed,
         "shape": load.shape,
+        "settings": load.settings,
         "users": result.users,
         "processes": load.processes,
         "seconds": round(load.seconds, 3),

@@ -188,7 +188,7 @@ def _rates(a: Stored, b: Stored, asked_for_other: bool) -> list[Row]:
         elif share is not None and abs(share) > max(_RATE_SHARE, noise):
             mark = Mark.WORSE if share < 0 else Mark.BETTER
         rows.append(Row(name, "", one, other, mark, share))
-    one, other = (sum(second.errors for second in each.timeline) for each in (a, b))
+    one, other = (each.errors or 0 for each in (a, b))
     if one or other:
         is_beyond = abs(other - one) > _ERRORS * sqrt(one + other)
         mark = (Mark.WORSE if other > one else Mark.BETTER) if is_beyond else Mark.SAME

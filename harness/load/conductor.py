@@ -12,19 +12,20 @@ import secrets
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 from locust.runners import MasterRunner, WorkerRunner
+from msgspec import to_builtins
 
 from harness.judged.bounds import load_settle_seconds
 from harness.load import report
 from harness.load.exchange import Exchange
 from harness.load.failures import tell_locust
 from harness.load.judging import Load, Result, judging
+from harness.load.outputs import files_in
 from harness.load.probing import ProbeProcess
 from harness.load.record import SERVER, Recording, pack, with_end_of_server
-from harness.load.settings import habits_in, is_address, objectives_in, repair, wrong_in
+from harness.load.settings import habits_in, is_address, objectives_in, repair, settings_in, wrong_in
 from harness.load.slots import steps_of
 from harness.load.users import Users, room_name
 from harness.load.workers import Workers
@@ -130,16 +131,9 @@ class Conductor:
                 seed=load.seed,
                 shape=load.shape,
                 objectives=[each.text for each in load.objectives],
-                file=self._json_file(),
+                settings=load.settings,
+                files=to_builtins(files_in(self.options, self._tests)),
             )
-
-    def _json_file(self) -> str:
-        """The file that is asked for, with a number from the second test on: each test has its own."""
-        file = str(self.options.lab_json or "")
-        if not file or self._tests < 2:
-            return file
-        path = Path(file)
-        return str(path.with_name(f"{path.stem}-{self._tests}{path.suffix}"))
 
     def _load(self, passed: float, missing: int) -> Load:
         """What was asked of this test, and how it went, as far as that is known."""
@@ -154,6 +148,7 @@ class Conductor:
             seconds=passed,
             missing=missing,
             objectives=objectives_in(options),
+            settings=settings_in(options),
             began=self._began,
             steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
             ended=self._ended(),
@@ -318,9 +313,9 @@ class Conductor:
         here = sum(each.process != SERVER for each in recordings)
         result = self._judge(self._load(passed, self._processes + had_probe - here), recordings)
         self.environment.process_exit_code = EXIT_CODES[result.outcome]
-        files = [self._json_file()] if self._json_file() else []
+        files = files_in(self.options, self._tests)
         if self._exchange is not None:
-            files.append(str(self._exchange.result))
+            files.json.append(str(self._exchange.result))
         err = bool(getattr(self.options, "json", False))  # Locust's own JSON goes to standard output
         report.tell(result, self.options.lab_lang, self.options.lab_run, files, err=err)
         words = Words(texts(self.options.lab_lang), self.options.lab_run)

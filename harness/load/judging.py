@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from math import inf
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -63,6 +64,8 @@ class Load(Struct):
     """When the test began, on the clock of the process that judges; None: with the first event."""
     steps: list[Step] = field(default_factory=list)
     """The steps of a ramp; none for other shapes."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else was asked for, by the names of the options."""
     ended: str = "time"
     """What ended it: time, interrupted, server_ended, worker_lost or flooded."""
 

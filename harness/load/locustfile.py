@@ -56,6 +56,8 @@ def add_options(parser: Any) -> None:
     add("--lab-seed", type=int, default=seed, help="the seed of users' habits")
     add("--lab-lang", choices=LANGUAGES, default="en", help="language of the report")
     add("--lab-json", default="", help="also write the verdict as JSON into this file")
+    add("--lab-html", default="", help="also write the result as an HTML page into this file")
+    add("--lab-openmetrics", default="", help="also write the figures as OpenMetrics into this file")
     add("--lab-otel", action="store_true", help="send figures by OpenTelemetry")
     add("--lab-label", default="", help="what the report calls the server")
 

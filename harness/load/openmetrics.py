@@ -51,6 +51,11 @@ def _result(stored: Stored) -> Iterator[str]:
         "deliveries": (stored.deliveries, "Messages that receivers read."),
         "resets": (stored.cuts, "Connections that users reset."),
     }
+    if stored.errors is not None:
+        counters["errors"] = (
+            stored.errors,
+            "Requests that were refused or not answered, and connections cut off.",
+        )
     for name, (value, help) in counters.items():
         yield from _head(f"chatlab_load_{name}", "counter", help)
         yield _sample(f"chatlab_load_{name}_total", {}, value)

@@ -60,7 +60,9 @@ class Options(Struct, frozen=True):
             "--lab-churn": self.churn or 0,
             "--lab-size": self.size or 0,
             "--lab-probe": "on" if self.probe else "off",
-            "--lab-json": Path(self.json_file).absolute() if self.json_file else "",
+            "--lab-json": _absolute(self.json_file),
+            "--lab-html": _absolute(self.html_file),
+            "--lab-openmetrics": _absolute(self.openmetrics_file),
             "--lab-seed": random.SystemRandom().randrange(10**6) if self.seed is None else self.seed,
             "--lab-lang": self.lang,
             "--lab-label": label,
@@ -79,3 +81,8 @@ class Options(Struct, frozen=True):
             words += [f"--processes={self.processes}", f"--master-bind-port={port}", f"--master-port={port}"]
             words += ["--master-bind-host=127.0.0.1"]
         return words
+
+
+def _absolute(file: str | None) -> str:
+    """The path of a file, for Locust, which runs in another folder."""
+    return str(Path(file).absolute()) if file else ""

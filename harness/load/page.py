@@ -117,10 +117,13 @@ def _verdict(stored: Stored, texts: Texts) -> str:
     ]
     where, *why = _where_it_breaks(stored, texts) or [""]
     told = [f'<p class="big">{safe(where)}</p>', *paragraphs(why)] if where else []
-    ended = f"load_page.ended.{stored.ended}"
+    ended = f"load.ended.{stored.ended}"
     if stored.ended != "time" and texts.has(ended):
-        told += paragraphs([say(ended)])
-    told += [f'<p class="{stored.verdict}"><strong>{marked_up(each)}</strong></p>' for each in stored.reasons]
+        told += paragraphs([say(ended, seconds=round(stored.seconds))])
+    told += [
+        f'<p class="{stored.verdict}"><strong>{marked_up(each)}</strong></p>'
+        for each in _reasons(stored, texts)
+    ]
     counts = say(
         "load_page.found" if stored.anomalies else "load.clean",
         deliveries=short(stored.deliveries, texts),
@@ -133,6 +136,15 @@ def _verdict(stored: Stored, texts: Texts) -> str:
     mark = MARKS[Outcome(stored.verdict)]
     heading = f'<h1 class="{stored.verdict}">{mark} {safe(headline(stored, texts))}</h1>'
     return "\n".join([heading, f'<p class="soft">{safe(" · ".join(facts))}</p>', *told])
+
+
+def _reasons(stored: Stored, texts: Texts) -> list[str]:
+    """Those that nothing else on the page says."""
+    users = stored.broken.users if stored.broken else 0
+    told = [texts.say("load.reason.breaks_at", users=users)]
+    told.append(texts.say("load.reason.found", anomalies=len(stored.anomalies)))
+    told.append(texts.say(f"load.ended.{stored.ended}", seconds=round(stored.seconds)))
+    return [each for each in stored.reasons if each not in told]
 
 
 def _where_it_breaks(stored: Stored, texts: Texts) -> list[str]:
@@ -225,7 +237,7 @@ def _steps(stored: Stored, texts: Texts) -> str:
 
 
 def _step(step: Step, texts: Texts) -> tuple[str, list[str]]:
-    times = [step.delivery.p50, step.delivery.p95, step.delivery.p99, step.probe.p99, step.connect.p99]
+    times = [step.delivery.p50, step.delivery.p95, step.delivery.p99, step.probe_p99, step.connect.p99]
     rates = [step.messages_per_second, step.deliveries_per_second]
     cells = [
         str(step.users),
@@ -253,10 +265,15 @@ def _distribution(stored: Stored, texts: Texts) -> str:
 def _all_times(stored: Stored, texts: Texts) -> str:
     """What the crowd measured, and below each row what the probe measured beside it."""
     say, rows = texts.say, []
-    names = [each for each in ROWS if each in stored.times_ms]
-    names += [each for each in stored.times_ms if each not in ROWS]
+    names = [name for name in ROWS if name in stored.times_ms]
+    names += [name for name in stored.times_ms if name not in ROWS]
+    names += [name for name in stored.probe_ms if name not in stored.times_ms]
     for name in names:
-        rows.append(("", [safe(row_name(name, texts)), *_figures(stored.times_ms[name], texts)]))
+        own = any(each.row == name for each in stored.differs)
+        mark = f' <span class="inconclusive">{safe(say("load_page.own"))}</span>' if own else ""
+        rows.append(
+            ("", [safe(row_name(name, texts)) + mark, *_figures(stored.times_ms.get(name, Times()), texts)])
+        )
         if name in stored.probe_ms:
             probe = f'<span class="soft">{safe(say("load_page.by_probe"))}</span>'
             rows.append(("", [probe, *_figures(stored.probe_ms[name], texts)]))

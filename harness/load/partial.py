@@ -5,16 +5,18 @@ There is no record, so nothing is judged; what was counted and what the probe ha
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
+from msgspec import convert
+
+from harness import version
 from harness.checkers.catalogue import Anomaly
 from harness.load.as_json import counted, milliseconds
 from harness.load.figures import percentile, rate
+from harness.load.outputs import Files, write
 from harness.reports.jsonreport import anomaly_as_json
-from harness.reports.outfile import write_out
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import Texts
@@ -38,8 +40,7 @@ def tell(journal: list[Line], ended: str, found: list[Anomaly], say: Texts) -> i
         terminal.block(
             f"   {say.say('load.partial_probe', row=say.say(f'load.row.{row}'), **times)}", 0, "yellow"
         )
-    if begin.get("file"):
-        write_out(begin["file"], json.dumps(result, indent=2, ensure_ascii=False) + "\n", say)
+    write(result, convert(begin["files"], Files), say)
     return EXIT_CODES[outcome]
 
 
@@ -52,11 +53,13 @@ def as_json(begin: Line, lines: list[Line], ended: str, found: list[Anomaly], wo
             probe[row] += times
     passed = last["passed"]
     return {
+        "version": version(),
         "verdict": str(Outcome.FAILED if found else Outcome.INCONCLUSIVE),
         "ended": ended,
         "target": begin["target"],
         "seed": begin["seed"],
         "shape": begin["shape"],
+        "settings": begin["settings"],
         "users": max((line["users"] for line in lines), default=0),
         "processes": last.get("processes", 1),
         "seconds": round(passed, 3),

@@ -201,7 +201,7 @@ def step_by_step(stored: Stored, texts: Texts) -> Drawing | None:
         return None
     height, bar = 150.0, max(min(300 / len(steps), 60), 22)
     width = bar * len(steps)
-    values = [time for step in steps for time in (step.delivery.p99, step.probe.p99) if time]
+    values = [time for step in steps for time in (step.delivery.p99, step.probe_p99) if time]
     up = by_tens([*values, 10.0 ** floor(log10(min(values))) * 0.999], height, texts)
     title = texts.say("load_page.steps_p99")
     told = ", ".join(f"{step.users}: {short(step.delivery.p99 or 0, texts)} ms" for step in steps)
@@ -218,8 +218,8 @@ def _bar(sheet: Sheet, step: Step, x: float, bar: float, up: Scale, texts: Texts
     tall, failed, middle = up.at(p99), step.verdict == "failed", x + bar / 2
     fill, edge = ("white", ALARM) if failed else (PALE, INK)
     sheet.box(x + 4, floor_y - tall, bar - 8, tall, fill, hatched=failed, edge=edge)
-    if step.probe.p99:
-        y = floor_y - up.at(step.probe.p99)
+    if step.probe_p99:
+        y = floor_y - up.at(step.probe_p99)
         sheet.curve([(x + 1, y), (x + bar - 1, y)], ALARM, dashed=True, width=2)
     sheet.text(middle, floor_y - tall - 6, short(p99, texts), edge, anchor="middle", bold=failed)
     if failed:

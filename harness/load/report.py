@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +14,7 @@ from harness.load.as_json import as_json
 from harness.load.doubts import differences
 from harness.load.figures import Figures, percentile, rate
 from harness.load.judging import Result
-from harness.reports.outfile import write_out
+from harness.load.outputs import Files, write
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import Texts, texts
@@ -35,18 +34,14 @@ _OWN = " ~"
 """Behind the name of a row whose figures are the load's own."""
 
 
-def tell(
-    result: Result, language: str, run: str, json_files: Sequence[str] = (), *, err: bool = False
-) -> None:
-    """Print the report; also write it as JSON into these files. `run` is the suffix of all names.
+def tell(result: Result, language: str, run: str, files: Files, *, err: bool = False) -> None:
+    """Print the report; also write it into these files. `run` is the suffix of all names.
 
     It goes to standard output or, with `err`, to standard error.
     """
     say = texts(language)
     words = Words(say, run)
-    text = json.dumps(as_json(result, words), indent=2, ensure_ascii=False) + "\n"
-    for file in json_files:
-        write_out(file, text, say)
+    write(as_json(result, words), files, say)
     terminal = Terminal(say, out=sys.stderr if err else None)
     load = result.load
     terminal.line()

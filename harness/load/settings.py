@@ -86,6 +86,23 @@ def habits_in(options: Any) -> Habits:
     )
 
 
+def settings_in(options: Any) -> dict[str, Any]:
+    """What was asked for besides the shape, the seed and the server, by the names of our options."""
+    found = {
+        "users": options.num_users,
+        "spawn_rate": options.spawn_rate,
+        "time": options.run_time,
+        "rooms": options.lab_rooms,
+        "pace": options.lab_pace,
+        "steps": options.lab_steps if options.lab_shape == "ramp" else 0,
+        "rate": options.lab_rate,
+        "churn": options.lab_churn,
+        "size": options.lab_size,
+        "probe": options.lab_probe,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _is_objective(text: str) -> bool:
     try:
         objective(text)

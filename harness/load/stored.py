@@ -45,6 +45,12 @@ class Second(Struct):
     lag_p99_ms: float | None = None
     cpu: float | None = None
 
+    def __post_init__(self) -> None:
+        """Where nothing was timed, there is no percentile, and not 0."""
+        if not self.deliveries:
+            self.p50_ms = self.p99_ms = None
+        self.probe_p99_ms = self.probe_p99_ms or None
+
 
 class Step(Struct, rename={"start": "from", "end": "to"}):
     """A time with one number of users, as in a ramp."""
@@ -57,9 +63,14 @@ class Step(Struct, rename={"start": "from", "end": "to"}):
     errors: int = 0
     delivery: Times = field(default_factory=Times)
     connect: Times = field(default_factory=Times)
-    probe: Times = field(default_factory=Times)
+    probe: dict[str, Times] = field(default_factory=dict)
     verdict: Verdict = "passed"
     why: str | None = None
+
+    @property
+    def probe_p99(self) -> float | None:
+        """The p99 of delivery by the probe; None if it saw none."""
+        return self.probe.get("delivery", Times()).p99
 
 
 class Objective(Struct):
@@ -69,6 +80,15 @@ class Objective(Struct):
     value: float | None = None
     outcome: Verdict = "inconclusive"
     why: str | None = None
+
+
+class Differing(Struct):
+    """A percentile by which the load's own figures differ from those of the probe."""
+
+    row: str
+    percent: float
+    load_ms: float
+    probe_ms: float
 
 
 class Finding(Struct):
@@ -103,6 +123,9 @@ class Stored(Struct):
     messages_per_second: float = 0.0
     deliveries_per_second: float = 0.0
     lag_p99_ms: float | None = None
+    errors: int | None = None
+    warm_up_times_ms: dict[str, Times] = field(default_factory=dict)
+    differs: list[Differing] = field(default_factory=list)
     settings: dict[str, str | float | int | bool | None] = field(default_factory=dict)
     probe_ms: dict[str, Times] = field(default_factory=dict)
     timeline: list[Second] = field(default_factory=list)

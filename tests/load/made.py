@@ -48,6 +48,7 @@ def steady(p50: float = 2.0, **more: Any) -> dict[str, Any]:
         "connections": 340,
         "cuts": 40,
         "lag_p99_ms": 1.2,
+        "errors": 0,
         "times_ms": {
             "delivery": times(p50, 90_000),
             "echo": times(0.8 * p50, 1800),
@@ -81,7 +82,7 @@ def broken_ramp(**more: Any) -> dict[str, Any]:
                 "errors": 3 * number if failed else 0,
                 "delivery": times(slow),
                 "connect": times(3.0 * (number + 1), 160),
-                "probe": {"p50": slow, "p95": 2 * slow, "p99": 3 * slow},
+                "probe": {"delivery": {"p50": slow, "p95": 2 * slow, "p99": 3 * slow}},
                 "verdict": "failed" if failed else "passed",
                 "why": f"delivery.p99=250ms: {5 * slow:.0f} ms" if failed else None,
             }
@@ -120,6 +121,7 @@ def broken_ramp(**more: Any) -> dict[str, Any]:
         "shape": "ramp",
         "users": 800,
         "seconds": 100.4,
+        "errors": 38,
         "steps": steps,
         "timeline": timeline,
         "objectives": [missed, kept],

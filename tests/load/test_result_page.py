@@ -73,9 +73,9 @@ def test_a_step_that_is_only_slow_is_told() -> None:
 def test_whatever_ended_it_is_said(ended: str) -> None:
     """In a sentence, below the verdict."""
     for language in ("en", "fr"):
-        said = texts(language).say(f"load_page.ended.{ended}")
-        assert said != f"load_page.ended.{ended}"
-        assert said.split()[0] in words(page(stored(steady(ended=ended)), texts(language)))
+        said = texts(language).say(f"load.ended.{ended}", seconds=60)
+        made = steady(ended=ended, reasons=[said])
+        assert words(page(stored(made), texts(language))).count(said) == 1
 
 
 def test_what_an_older_version_wrote_is_shown() -> None:
