@@ -91,6 +91,12 @@ class NoLocust(click.ClickException):
     "--churn", type=POSITIVE, help="Lost connections a second, of all users together; they come back."
 )
 @click.option("--size", type=click.IntRange(*SIZES), metavar="BYTES", help="Bytes of each message's content.")
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Have users of the class in this file, which derives from harness.load.User.",
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Load processes.")
 @click.option(
     "--objective",
@@ -150,6 +156,7 @@ def load(
     openmetrics_file: str | None,
     csv: str | None,
     otel: bool,
+    scenario: str | None,
     lang: str,
 ) -> int:
     """Have hundreds of users chat at once, and judge what all of them saw.
@@ -187,6 +194,7 @@ def load(
         openmetrics_file=openmetrics_file,
         csv=csv,
         otel=otel,
+        scenario=scenario,
         lang=lang,
         steps=steps,
         rate=rate,

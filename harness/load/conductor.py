@@ -34,6 +34,7 @@ from harness.texts import texts
 from harness.texts.console import echo
 from harness.texts.defect import told
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Text
+from lab.command import EXIT_USAGE
 
 QUIET = 1.5
 """Seconds in which nothing more must arrive before what is missing counts as lost."""
@@ -67,9 +68,13 @@ class Conductor:
         self._is_interrupted = False
         self._lost = False
         """Whether a worker was lost, so that there can be no verdict."""
+        self._mistake: Text | None = None
+        """What is wrong with the scenario: the load ends for it, and is not judged."""
         self._probe: ProbeProcess | None = None
         self._tests = 0
         self._exchange = Exchange.of_parent() if self.leads else None
+        if not self.plays:
+            self.runner.register_message("lab_mistake", self._on_mistake)
         if not self.leads:
             self.runner.register_message("lab_do", self._on_order, concurrent=True)
         environment.events.test_start.add_listener(self.start)
@@ -99,7 +104,7 @@ class Conductor:
     def start(self, **_: Any) -> None:
         """A test begins: in the leading process before the workers, to which Locust sends our options."""
         self._running = self._talking = True
-        self._lost = False
+        self._lost, self._mistake = False, None
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
             self._began = time.monotonic()
@@ -179,6 +184,9 @@ class Conductor:
         while self._talking and self.options.lab_run == run:
             time.sleep(POLL)
             now = time.monotonic()
+            if self._mistake is not None:
+                self.runner.stop() if self.environment.web_ui else self.runner.quit()
+                return
             if self.users is not None and self.users.recorder.flooded:
                 self.runner.quit()  # which has it judged
                 return
@@ -202,6 +210,17 @@ class Conductor:
                 passed = round(now - self._began)
                 self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
                 told = now
+
+    def end_for(self, mistake: Text) -> None:
+        """End the load, since a user of this process has found that the scenario is wrong."""
+        if self.leads:
+            self._mistake = self._mistake or mistake
+        else:
+            params = {name: str(each) for name, each in mistake.params.items()}
+            self.runner.send_message("lab_mistake", {"key": mistake.key, "params": params})
+
+    def _on_mistake(self, environment: Any, msg: Any) -> None:
+        self._mistake = self._mistake or Text(msg.data["key"], msg.data["params"])
 
     def _note(self) -> None:
         """Add a second to the journal."""
@@ -297,6 +316,12 @@ class Conductor:
         order = self._exchange.ordered() if self._exchange is not None else None
         if self._probe is not None:
             self._probe.stop()
+        if self._mistake is not None:
+            self._running = False
+            self._of_probe()
+            self.say(self._mistake.key, **self._mistake.params)
+            self.environment.process_exit_code = EXIT_USAGE
+            return
         if order is None or not order.server:
             self.say("settling")
             self._settle(load_settle_seconds(passed))

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from locust import events
@@ -18,6 +19,7 @@ from harness.load import shapes
 from harness.load.conductor import Conductor
 from harness.load.options import PARENT
 from harness.load.person import Person
+from harness.load.scenario import BadScenario, User, read_scenario
 from harness.load.telemetry import Telemetry, endpoint
 from harness.texts import LANGUAGES, console
 from lab.command import EXIT_USAGE
@@ -58,6 +60,7 @@ def add_options(parser: Any) -> None:
     add("--lab-json", default="", help="also write the verdict as JSON into this file")
     add("--lab-html", default="", help="also write the result as an HTML page into this file")
     add("--lab-openmetrics", default="", help="also write the figures as OpenMetrics into this file")
+    add("--lab-scenario", default="", help="a file with the class of the users: see harness/load/README.md")
     add("--lab-otel", action="store_true", help="send figures by OpenTelemetry")
     add("--lab-label", default="", help="what the report calls the server")
 
@@ -78,6 +81,14 @@ def set_up(environment: Any, **_: Any) -> None:
         environment.shape_class.runner = environment.runner
     if options.lab_otel:
         start_telemetry(environment)
+    environment.lab_scenario = User
+    if options.lab_scenario:
+        try:
+            environment.lab_scenario = read_scenario(Path(options.lab_scenario))
+        except BadScenario as bad:
+            if conductor.leads:
+                conductor.say(bad.key, **bad.params)
+            sys.exit(EXIT_USAGE)
     told_by_master = options.worker and not options.processes
     if options.headless and not told_by_master and not conductor.check():
         sys.exit(EXIT_USAGE)

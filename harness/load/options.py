@@ -38,6 +38,7 @@ class Options(Struct, frozen=True):
     openmetrics_file: str | None
     csv: str | None
     otel: bool
+    scenario: str | None
     lang: str
     steps: int = 5
     rate: float | None = None
@@ -61,6 +62,7 @@ class Options(Struct, frozen=True):
             "--lab-size": self.size or 0,
             "--lab-probe": "on" if self.probe else "off",
             "--lab-json": _absolute(self.json_file),
+            "--lab-scenario": _absolute(self.scenario),
             "--lab-html": _absolute(self.html_file),
             "--lab-openmetrics": _absolute(self.openmetrics_file),
             "--lab-seed": random.SystemRandom().randrange(10**6) if self.seed is None else self.seed,

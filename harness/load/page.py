@@ -6,6 +6,7 @@ steps, all figures over time, and how long everything took.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib import resources
 
@@ -20,7 +21,9 @@ from harness.texts import Texts
 from harness.verdict.outcome import Outcome
 
 _FINDINGS = 50
-"""Findings that are shown."""
+"""Kinds of findings that are shown."""
+_OF_A_KIND = 3
+"""Findings of a kind that are shown."""
 _STEPS = 200
 
 
@@ -144,6 +147,7 @@ def _reasons(stored: Stored, texts: Texts) -> list[str]:
     told = [texts.say("load.reason.breaks_at", users=users)]
     told.append(texts.say("load.reason.found", anomalies=len(stored.anomalies)))
     told.append(texts.say(f"load.ended.{stored.ended}", seconds=round(stored.seconds)))
+    told += [stored.broken.why or ""] if stored.broken else []
     return [each for each in stored.reasons if each not in told]
 
 
@@ -164,19 +168,23 @@ def _where_it_breaks(stored: Stored, texts: Texts) -> list[str]:
 
 
 def _findings(found: list[Finding], texts: Texts) -> list[str]:
+    """Those of a kind together: what the first of them say, and how many more there are."""
     if not found:
         return []
+    kinds: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for each in found:
+        kinds[each.name, each.title].append(each)
     pieces = [f"<h2>{safe(texts.say('load_page.findings'))}</h2>"]
-    for each in found[:_FINDINGS]:
+    for alike in list(kinds.values())[:_FINDINGS]:
+        first, more = alike[0], len(alike) - _OF_A_KIND
         pieces += [
             '<article class="failed">',
-            f'<h3>{marked_up(each.title)} <span class="soft">({safe(each.name)})</span></h3>',
-            *paragraphs(each.message.splitlines()),
-            f"<p><strong>{safe(texts.say('ui.cause'))}</strong> {marked_up(each.cause)}</p>",
+            f'<h3>{marked_up(first.title)} <span class="soft">({safe(first.name)})</span></h3>',
+            *paragraphs(line for each in alike[:_OF_A_KIND] for line in each.message.splitlines()),
+            *paragraphs([texts.say("ui.more", count=more)] if more > 0 else []),
+            f"<p><strong>{safe(texts.say('ui.cause'))}</strong> {marked_up(first.cause)}</p>",
             "</article>",
         ]
-    if len(found) > _FINDINGS:
-        pieces += paragraphs([texts.say("ui.more", count=len(found) - _FINDINGS)])
     return pieces
 
 
@@ -203,7 +211,8 @@ def _objectives(objectives: Sequence[Objective], texts: Texts) -> str:
     if not objectives:
         return ""
     say = texts.say
-    heads = [say(f"load_page.{each}") for each in ("objective", "value", "verdict", "why")]
+    has_why = any(each.why for each in objectives)
+    heads = [say(f"load_page.{each}") for each in ("objective", "value", "verdict", *(["why"] * has_why))]
     rows = [
         (
             "bad" if each.outcome == "failed" else "",
@@ -211,13 +220,13 @@ def _objectives(objectives: Sequence[Objective], texts: Texts) -> str:
                 f"<code>{safe(each.text)}</code>",
                 milliseconds(each.value, texts),
                 verdict_cell(each.outcome, texts),
-                marked_up(each.why or ""),
+                *([marked_up(each.why or "")] * has_why),
             ],
         )
         for each in objectives
     ]
     title = say("load_page.objectives")
-    return f"<h2>{safe(title)}</h2>\n{table(title, heads, rows, words=(0, 2), why=3)}"
+    return f"<h2>{safe(title)}</h2>\n{table(title, heads, rows, words=(0, 2), why=3 if has_why else None)}"
 
 
 def _steps(stored: Stored, texts: Texts) -> str:

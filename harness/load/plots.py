@@ -195,16 +195,19 @@ def _axes(sheet: Sheet, across: Scale, up: Scale, height: float, below: str) -> 
 
 
 def step_by_step(stored: Stored, texts: Texts) -> Drawing | None:
-    """The p99 of each step as a bar, and that of the probe as a line across it; None without steps."""
-    steps = [step for step in stored.steps if step.delivery.p99][:40]
-    if not steps:
+    """The p99 of each step as a bar, and that of the probe as a line across it; None if nothing was timed.
+
+    A step that came to no delivery in time has a mark alone.
+    """
+    steps = stored.steps[:40]
+    if not any(step.delivery.p99 for step in steps):
         return None
     height, bar = 150.0, max(min(300 / len(steps), 60), 22)
     width = bar * len(steps)
     values = [time for step in steps for time in (step.delivery.p99, step.probe_p99) if time]
     up = by_tens([*values, 10.0 ** floor(log10(min(values))) * 0.999], height, texts)
     title = texts.say("load_page.steps_p99")
-    told = ", ".join(f"{step.users}: {short(step.delivery.p99 or 0, texts)} ms" for step in steps)
+    told = ", ".join(f"{step.users}: {_time(step.delivery.p99, texts)}" for step in steps)
     sheet = Sheet(max(_LEFT + width + _RIGHT, 330), _TOP + height + 44, title, f"{told}.")
     sheet.text(4, 18, title, bold=True)
     for number, step in enumerate(steps):
@@ -213,15 +216,21 @@ def step_by_step(stored: Stored, texts: Texts) -> Drawing | None:
     return sheet.finish()
 
 
+def _time(value: float | None, texts: Texts) -> str:
+    return f"{short(value, texts)} ms" if value else "–"
+
+
 def _bar(sheet: Sheet, step: Step, x: float, bar: float, up: Scale, texts: Texts) -> None:
     floor_y, p99 = _TOP + up.pixels, step.delivery.p99 or 0.0
     tall, failed, middle = up.at(p99), step.verdict == "failed", x + bar / 2
     fill, edge = ("white", ALARM) if failed else (PALE, INK)
-    sheet.box(x + 4, floor_y - tall, bar - 8, tall, fill, hatched=failed, edge=edge)
+    if p99:
+        sheet.box(x + 4, floor_y - tall, bar - 8, tall, fill, hatched=failed, edge=edge)
     if step.probe_p99:
         y = floor_y - up.at(step.probe_p99)
         sheet.curve([(x + 1, y), (x + bar - 1, y)], ALARM, dashed=True, width=2)
-    sheet.text(middle, floor_y - tall - 6, short(p99, texts), edge, anchor="middle", bold=failed)
+    label = short(p99, texts) if p99 else "–"
+    sheet.text(middle, floor_y - tall - 6, label, edge, anchor="middle", bold=failed)
     if failed:
         sheet.text(middle, floor_y - tall - 20, "✗", ALARM, anchor="middle", bold=True)
     sheet.text(middle, floor_y + 19, str(step.users), anchor="middle", bold=failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Callable
 from itertools import accumulate
 from random import Random
 
@@ -76,23 +77,24 @@ class UserProfile:
         self.rng = rng
         self.popularity = Popularity(habits.rooms)
         self.size = habits.size
-        self._pace = habits.pace
+        self.pace = habits.pace
         self._talks_every = rng.uniform(*TALK_SECONDS)
         rates = {"talk": habits.rate, "reconnect": habits.churn}
         self._every = {action: rate for action, rate in rates.items() if rate > 0}
         self._due: dict[str, float] = {}
         self._next: tuple[str, float] | None = None
 
-    def upcoming(self, now: float) -> tuple[str, float]:
-        """Its next action, and when it is due: the same until it is taken.
+    def upcoming(self, now: float, rest: Callable[[], float] | None = None) -> tuple[str, float]:
+        """Its next action, and when it is due: the same until it is taken; `act` is any without a rate.
 
-        What has a rate is due by its own clock, whatever came of the last time; all else some time from now.
+        What has a rate is due by its own clock, whatever came of the last time; all else `rest` seconds from
+        now, by default as people rest.
         """
         if self._next is None:
             for action, rate in self._every.items():
                 self._due.setdefault(action, now + self.rng.expovariate(rate))
             if "talk" not in self._every:
-                self._due["act"] = now + self.rest()
+                self._due["act"] = now + (rest or self.rest)()
             self._next = min(self._due.items(), key=lambda each: each[1])
         return self._next
 
@@ -100,9 +102,8 @@ class UserProfile:
         """The upcoming action, which is done now, and when it was due."""
         assert self._next is not None, "something was upcoming"
         (action, due), self._next = self._next, None
-        if action == "act":
-            return self.action(), due
-        self._due[action] = due + self.rng.expovariate(self._every[action])
+        if action in self._every:
+            self._due[action] = due + self.rng.expovariate(self._every[action])
         return action, due
 
     def stay_away(self, seconds: float) -> None:
@@ -116,13 +117,13 @@ class UserProfile:
 
     def rest(self) -> float:
         """Seconds until its next action."""
-        return self.rng.expovariate(1 / self._talks_every) / self._pace
+        return self.rng.expovariate(1 / self._talks_every) / self.pace
 
     def away(self) -> float:
         """Seconds for which it is away after it lost its connection; with a churn, less than one."""
         if "reconnect" in self._every:
             return self.rng.random()
-        return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
+        return self.rng.expovariate(1 / AWAY_SECONDS) / self.pace
 
     def action(self) -> str:
         """Its next action: talk, look_back, wander or reconnect."""

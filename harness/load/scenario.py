@@ -17,32 +17,34 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import ModuleType
 
 from harness.load.client import Chatter
 from harness.load.profile import UserProfile
 from lab.legible import one_line
-from lab.loader import describe
 
 _MODULE = "chatlab_scenario"
+_LEAST_REST = 0.001
+"""Seconds between two actions at least: else nobody else would have a turn."""
 
 
 class BadScenario(Exception):  # noqa: N818 - named for what it says
-    """What is wrong with a scenario: a key of the table `load.scenario`, and what it is filled with."""
+    """What is wrong with a scenario: a key below `load.scenario`, and what that text is filled with."""
 
     def __init__(self, key: str, **params: object) -> None:
         super().__init__(key)
-        self.key = key
+        self.key = f"scenario.{key}"
         self.params = params
 
 
 class User:
-    """One user. As it is, it chats as in life; a scenario overrides what its users do differently.
+    """One user. As it is, it chats as people do; a scenario overrides what its users do differently.
 
-    Whatever it asks for is answered when a method returns, but for `say`: its message comes back later. If the
-    connection is lost, a method raises `harness.load.client.Gone`, and the user reconnects before it acts
-    again: there is no need to catch that.
+    Whatever it asks for is answered when a method returns, but for `say`: its message comes back later. If
+    the connection is lost, a method raises `harness.load.client.Gone`, and the user reconnects before it acts
+    again: no need to catch that.
     """
 
     def __init__(
@@ -50,24 +52,26 @@ class User:
         chatter: Chatter,
         profile: UserProfile,
         room: Callable[[int], str],
-        pause: Callable[[float], object],
+        come_back_after: Callable[[float], None],
     ) -> None:
         self.random = profile.rng
         """The user's own random numbers, which follow from the seed of the load."""
         self.name = chatter.user
+        self.pace = profile.pace
+        """`--pace`: how many times faster users live."""
         self.due: float | None = None
-        """When this action was due, on the clock of the load; None if it is at once."""
+        """When the present action was due, on the clock of the load: what it times begins there."""
         self._chatter, self._profile = chatter, profile
-        self._room, self._pause = room, pause
+        self._room, self._come_back_after = room, come_back_after
 
     # What a scenario overrides.
 
     def act(self) -> None:
-        """Do the next thing: by default mostly talk, sometimes look back, wander, or lose the connection."""
+        """Do the next thing: by default mostly talk, and now and then look back, wander or reconnect."""
         getattr(self, self._profile.action())()
 
     def rest(self) -> float:
-        """Seconds from the start of an action to the next one, before `--pace` is applied."""
+        """Seconds until the next action; by default 5 to 15 on average, divided by `pace`."""
         return self._profile.rest()
 
     def words(self) -> str:
@@ -88,8 +92,8 @@ class User:
         return str(self.random.choice(self._chatter.rooms))
 
     def say(self, text: str, room: str | None = None) -> None:
-        """Say something in a room that it is in, by default any."""
-        self._chatter.say(room or self.some_room(), text)
+        """Say something in a room that it is in, by default in any."""
+        self._chatter.say(room or self.some_room(), text, self.due, self._profile.size)
 
     def talk(self) -> None:
         """Say the next words in one of its rooms."""
@@ -98,7 +102,8 @@ class User:
     def look_back(self, room: str | None = None) -> None:
         """Read a page of old history of a room, by default of one that it is in."""
         room = room or self.some_room()
-        self._chatter.look_back(room, self.random.randint(0, self._chatter.newest(room)))
+        since = self.random.randint(0, self._chatter.newest(room))
+        self._chatter.look_back(room, since, self.due)
 
     def join(self, number: int) -> str:
         """Join a room by its number, from 1 to `--rooms`; returns its name."""
@@ -112,79 +117,80 @@ class User:
         self._chatter.leave(room)
 
     def wander(self) -> None:
-        """Leave a room, and join another one, a popular one rather than not."""
+        """Leave a room, and join another, which is more often a popular one."""
         room = self.some_room()
-        number = self._profile.popularity.choose(self.random)
-        if self._room(number) not in self._chatter.rooms:
+        other = self._room(self._profile.popularity.choose(self.random))
+        if other not in self._chatter.rooms:
             self._chatter.leave(room)
-            self._chatter.join(self._room(number))
+            self._chatter.join(other)
 
     def reconnect(self, away: float | None = None) -> None:
         """Lose the connection without a farewell, and come back after so many seconds."""
         self._chatter.reset()
-        self._pause(self._profile.away() if away is None else away)
-        self._chatter.come_back()
+        self._come_back_after(self._profile.away() if away is None else away)
 
 
 # --- files --------------------------------------------------------------------------------------------
 
 
 def read_scenario(path: Path) -> type[User]:
-    """The class in a file that derives from User, the last one if they build on each other.
-
-    Raises BadScenario.
-    """
+    """The class in a file that derives from User. Raises BadScenario."""
     module = _import(path)
     found = [
         each
         for each in vars(module).values()
         if inspect.isclass(each) and issubclass(each, User) and each.__module__ == _MODULE
     ]
-    last = [
-        each for each in found if not any(other is not each and issubclass(other, each) for other in found)
-    ]
+    # Where some derive from others, the last ones are meant.
+    bases = {base for each in found for base in each.__mro__[1:]}
+    last = [each for each in found if each not in bases]
     if not last:
-        raise BadScenario("none", path=path)
+        raise BadScenario("none", file=path.name)
     if len(last) > 1:
-        raise BadScenario("several", path=path, classes=", ".join(each.__name__ for each in last))
+        raise BadScenario("several", file=path.name, classes=", ".join(each.__name__ for each in last))
     return last[0]
+
+
+def rest_of(user: User, path: Path) -> float:
+    """How long a user rests, in seconds. Raises BadScenario if its class says something else."""
+    seconds: object = user.rest()
+    if not isinstance(seconds, int | float) or not 0 <= seconds < inf:
+        raise BadScenario("rest", file=path.name, seconds=seconds)
+    return max(seconds, _LEAST_REST)
+
+
+def mistake_in(path: Path, error: BaseException) -> BadScenario | None:
+    """What the file has raised, as a sentence with its line; None if it was not at work there."""
+    lines = _lines(path, error)
+    return _mistake(path, error, lines[-1]) if lines else None
 
 
 def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_MODULE, path)
     if spec is None or spec.loader is None:
-        raise BadScenario("no_python", path=path)
+        raise BadScenario("no_python", file=path.name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[_MODULE] = module
     sys.path.append(str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except FileNotFoundError as error:
-        if error.filename is None or Path(error.filename) != path:  # not this file, but one that it reads
-            raise BadScenario("raises", error=told(error, path)) from error
-        raise BadScenario("missing", path=path) from error
+    except SyntaxError as error:
+        where = {"file": Path(error.filename or path).name, "line": error.lineno or 1}
+        raise BadScenario("raises", **where, kind=type(error).__name__, what=error.msg) from error
     except (Exception, SystemExit) as error:
-        raise BadScenario("raises", error=told(error, path)) from error
+        lines = _lines(path, error)
+        if not lines:
+            raise BadScenario("unreadable", file=path.name, why=one_line(str(error))) from error
+        raise _mistake(path, error, lines[-1]) from error
     return module
 
 
-def comes_from(error: BaseException, path: Path | None) -> bool:
-    """Whether the scenario in this file was at work when something was raised."""
-    return path is not None and bool(_lines(error, path))
+def _mistake(path: Path, error: BaseException, place: traceback.FrameSummary) -> BadScenario:
+    what = one_line(str(error)) or "–"
+    return BadScenario("raises", file=path.name, line=place.lineno, kind=type(error).__name__, what=what)
 
 
-def told(error: BaseException, path: Path) -> str:
-    """An exception in one sentence, with the line of the scenario, and that line below."""
-    lines = _lines(error, path)
-    if isinstance(error, SyntaxError) or not lines:
-        return describe(error, path)
-    text = one_line(str(error)) or type(error).__name__
-    return f"{path}, line {lines[-1].lineno}: {type(error).__name__}: {text}\n    {lines[-1].line}"
-
-
-def _lines(error: BaseException, path: Path) -> list[traceback.FrameSummary]:
+def _lines(path: Path, error: BaseException) -> list[traceback.FrameSummary]:
     """Where the file was at work, from the outermost call to the innermost."""
-    place = path.resolve()
-    return [
-        each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).resolve() == place
-    ]
+    frames, place = traceback.extract_tb(error.__traceback__), path.resolve()
+    return [each for each in frames if Path(each.filename).resolve() == place]

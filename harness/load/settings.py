@@ -6,6 +6,7 @@ On Locust's page anything can be typed; there no parser says what is allowed.
 from __future__ import annotations
 
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from harness.load.objectives import Objective, objective, p99_of_delivery
@@ -99,6 +100,7 @@ def settings_in(options: Any) -> dict[str, Any]:
         "churn": options.lab_churn,
         "size": options.lab_size,
         "probe": options.lab_probe,
+        "scenario": Path(options.lab_scenario).name,
     }
     return {name: value for name, value in found.items() if value}
 

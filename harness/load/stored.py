@@ -30,6 +30,11 @@ class Times(Struct):
     p99_9: float | None = None
     p100: float | None = None
 
+    def __post_init__(self) -> None:
+        """Where nothing was timed, there is no percentile, and not 0."""
+        if not (self.p50 or self.p99):
+            self.p50 = self.p95 = self.p99 = self.p99_9 = self.p100 = None
+
 
 class Second(Struct):
     """What happened in one second of a load, or in some of a long one; `at` is its beginning."""

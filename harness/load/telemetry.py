@@ -1,7 +1,7 @@
 """What `--otel` takes besides Locust's own part: the last figures are sent, and failures are a sentence.
 
-Locust sends a histogram of durations, by the names of our rows, and the number of users. The variables `OTEL_…`
-say where to; `README.md` in this folder names them.
+Locust sends a histogram of durations, by the names of our rows, and the number of users. The variables
+`OTEL_…` say where to; `README.md` in this folder names them.
 """
 
 from __future__ import annotations
