@@ -268,6 +268,8 @@ class Chatter:
         tag = tag_in(message.content)
         if tag is None or tag[:4] != self._recorder.host or tag in self._retried:
             return
+        if "p" in tag.partition("-")[0]:  # the probe has said it, whose messages are no part of the load
+            return
         seconds = self._recorder.now() - int(tag.rpartition("-")[2]) / 1e9
         self._measure("delivery", seconds, size, None)
         if tag.startswith(f"{self._tag}-"):

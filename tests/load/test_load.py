@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shlex
@@ -46,6 +47,22 @@ def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, A
     return value
 
 
+def agrees_with_locust(value: dict[str, Any], prefix: Path) -> None:
+    """Check that Locust's tables count what ours does, and that its failures are our findings."""
+
+    def table(name: str) -> list[dict[str, str]]:
+        text = prefix.with_name(f"{prefix.name}_{name}.csv").read_text()
+        return list(csv.DictReader(text.splitlines()))
+
+    timed = [value["times_ms"], value["warm_up_times_ms"]]
+    for row in table("stats"):
+        if row["Type"] == "WS":
+            count = sum(each.get(row["Name"], {"count": 0})["count"] for each in timed)
+            assert int(row["Request Count"]) == count, row["Name"]
+    found = sum(int(row["Occurrences"]) for row in table("failures") if row["Name"] == "finding")
+    assert found == len(value["anomalies"])
+
+
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -78,8 +95,9 @@ def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -
     report = tmp_path / "load.json"
     command = f"{shlex.quote(sys.executable)} -m lab --use pubsub={shlex.quote(str(CARELESS))}"
     options = [*FEW, "--server", command, "--processes", processes, "--json", str(report)]
-    done = load(*options, DROP_ONE_IN="30")
+    done = load(*options, "--csv", str(tmp_path / "theirs"), DROP_ONE_IN="30")
     value = verdict(done, report)
+    agrees_with_locust(value, tmp_path / "theirs")
     assert "lost" in {anomaly["name"] for anomaly in value["anomalies"]}, done.stdout
     assert value["verdict"] == "failed" or value["reasons"], "only a slow machine may leave that open"
     assert "A message was lost" in done.stdout
@@ -101,7 +119,7 @@ def test_settings_for_locust_change_nothing(tmp_path: Path) -> None:
     value = verdict(done, tmp_path / "load.json")
     assert (value["users"], value["anomalies"]) == (25, [])
     assert value["verdict"] in ("passed", "inconclusive"), done.stdout
-    assert (tmp_path / "ours_stats.csv").is_file()
+    agrees_with_locust(value, tmp_path / "ours")
     assert not list(tmp_path.glob("mine*"))
 
 
