@@ -1,4 +1,4 @@
-"""Users of whom most read, and some cannot stop talking: `chatlab load --scenario harness/load/example_scenario.py`."""
+"""Users that mostly read: `chatlab load --scenario harness/load/example_scenario.py`."""
 
 from harness.load import User
 

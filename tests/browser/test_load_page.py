@@ -41,12 +41,11 @@ def written(tmp_path: Path, what: str, language: str) -> str:
     return file.as_uri()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+@pytest.mark.parametrize(("scheme", "size"), [("light", (1280, 900)), ("dark", (390, 844))])
 def test_axe_finds_nothing(
     tmp_path: Path, new_page: Callable[..., Page], scheme: str, size: tuple[int, int]
 ) -> None:
-    """Wide and narrow, light and dark; nothing is wider than the window, and nothing is loaded."""
+    """Wide and light, narrow and dark; nothing is wider than the window, and nothing is loaded."""
     for what in ("ramp", "comparison"):
         tab = new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         said: list[str] = []
