@@ -8,7 +8,7 @@ test of significance is computed from their number. A difference of times is mar
 2. it is larger than SHARE of the smaller value, and than LEAST_MS;
 3. for delivery, whose times are known second by second: the same run is the slower one in at least AGREE of
    the seconds, compared in the order of time. One pause moves a p99, and not most of the seconds;
-4. no load was too slow itself: then its times are not the server's.
+4. neither load was too slow itself, as a whole or in this row: then its times are not the server's.
 
 That keeps most pairs of equal runs unmarked (`harness/load/README.md` has the figures), and it is no proof:
 who wants to be sure repeats both runs.
@@ -34,6 +34,8 @@ _ERRORS = 3.0
 """Standard deviations by which counts must differ."""
 ROWS = ("delivery", "echo", "join", "history", "connect", "reconnect")
 """What is timed, in the order of the report; other rows follow."""
+_OF_THE_LOAD = ("late",)
+"""Rows that say nothing of the server."""
 
 
 class Mark(Enum):
@@ -97,17 +99,18 @@ def compare(a: Stored, b: Stored) -> Comparison:
     differs = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     is_unsure = "inconclusive" in (a.verdict, b.verdict)
     rows = []
-    names = [*ROWS, *(name for name in {**a.times_ms, **b.times_ms} if name not in ROWS)]
-    for name in names:
+    own = {each.row for each in (*a.differs, *b.differs)}
+    others = (name for name in {**a.times_ms, **b.times_ms} if name not in (*ROWS, *_OF_THE_LOAD))
+    for name in (*ROWS, *others):
         times = a.times_ms.get(name, Times()), b.times_ms.get(name, Times())
         slower = _seconds(a.timeline, b.timeline) if name == "delivery" else {}
-        rows += _times(name, *times, slower, is_unsure)
+        rows += _times(name, *times, slower, is_unsure or name in own)
     for step, same in _same_steps(a, b):
         slower = _seconds(*(_within(each, one.timeline) for each, one in ((step, a), (same, b))))
         rows += _times(str(step.users), step.delivery, same.delivery, slower, is_unsure, ("p50", "p99"))
     asked_for_other = bool({*differs} - {"target", "version", "seed"})
     rows += _rates(a, b, asked_for_other)
-    return Comparison(rows, list(_kept(a, b)), differs, is_unsure)
+    return Comparison(rows, list(_kept(a, b)), differs, is_unsure or bool(own))
 
 
 # --- times --------------------------------------------------------------------------------------------

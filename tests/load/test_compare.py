@@ -88,6 +88,10 @@ def test_times_of_a_load_that_was_too_slow_are_not_compared() -> None:
     assert found.is_unsure
     assert marks(found)["delivery p99"] is Mark.UNSURE
     assert marks(found)["verdict"] is Mark.UNSURE
+    own = {"row": "delivery", "percent": 99, "load_ms": 100.0, "probe_ms": 50.0}
+    found = compare(steady(2.0), steady(20.0, verdict="failed", differs=[own]))
+    assert marks(found)["delivery p99"] is Mark.UNSURE
+    assert marks(found)["echo p99"] is Mark.WORSE
 
 
 def test_rates_of_other_settings_are_not_judged() -> None:
