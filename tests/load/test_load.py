@@ -330,21 +330,28 @@ def test_a_taken_port_is_explained() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_missing_locust_is_explained() -> None:
-    """Without Locust the command says how to install it, and exits with 64."""
+@pytest.mark.parametrize(
+    ("missing", "option", "told"),
+    [
+        ("locust", "--users=2", "pip install 'chat-lab[load]'"),
+        ("opentelemetry", "--otel", "'chat-lab[otel]'"),
+    ],
+)
+def test_what_is_not_installed_is_explained(missing: str, option: str, told: str) -> None:
+    """Without Locust, or what it needs for an option, the command says how to install it, and exits with 64."""
     program = (
         "import importlib.util, sys\n"
         "from harness.cli.main import cli\n"
         "from lab.command import run_command\n"
-        "importlib.util.find_spec = lambda name: None\n"
-        "sys.argv = ['chatlab', 'load']\n"
+        f"importlib.util.find_spec = lambda name: None if name == {missing!r} else 'there'\n"
+        f"sys.argv = ['chatlab', 'load', {option!r}]\n"
         "sys.exit(run_command(cli, 'chatlab'))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 64
-    assert "pip install 'chat-lab[load]'" in done.stderr
+    assert told in done.stderr
     assert "Traceback" not in done.stderr
 
 
