@@ -189,7 +189,10 @@ def test_extras_are_imported_only_where_they_are_needed() -> None:
 
     Locust in particular: importing it changes the sockets and threads of the whole process.
     """
-    extras = ("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright", "rapidfuzz")
+    extras = (
+        *("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright", "rapidfuzz"),
+        *("opentelemetry", "prometheus_client"),
+    )
     code = f"""
 import sys
 import harness.cli.main, harness.cli.load, harness.cli.grade, harness.pytest_support.plugin

@@ -338,7 +338,7 @@ def test_a_taken_port_is_explained() -> None:
     ],
 )
 def test_what_is_not_installed_is_explained(missing: str, option: str, told: str) -> None:
-    """Without Locust, or what it needs for an option, the command says how to install it, and exits with 64."""
+    """Without Locust, or what an option needs, the command says how to install it, and exits with 64."""
     program = (
         "import importlib.util, sys\n"
         "from harness.cli.main import cli\n"
