@@ -37,6 +37,13 @@ class Share(click.ParamType[float]):
 @click.command()
 @click.argument("a", type=RESULT, metavar="A.json")
 @click.argument("b", type=RESULT, metavar="B.json")
+@click.option(
+    "--also",
+    type=RESULT,
+    multiple=True,
+    metavar="FILE",
+    help="Another run of what A.json is: a difference must be one beside each of them. Repeatable.",
+)
 @options.html_file("Also write the comparison as one HTML file.")
 @click.option(
     "--fail-over",
@@ -45,7 +52,9 @@ class Share(click.ParamType[float]):
     help="Exit with 1 if something of B is worse beyond noise by more than this, such as 20%.",
 )
 @options.language
-def compare(a: Path, b: Path, html_file: str | None, fail_over: float | None, lang: str) -> int:
+def compare(
+    a: Path, b: Path, also: tuple[Path, ...], html_file: str | None, fail_over: float | None, lang: str
+) -> int:
     """Show two results of `chatlab load --json` beside each other.
 
     What differs by more than two runs differ anyway is marked; the last lines say how that is decided. Exit
@@ -59,7 +68,7 @@ def compare(a: Path, b: Path, html_file: str | None, fail_over: float | None, la
 
     words = texts(lang)
     one, other = _read(a), _read(b)
-    found = compared(one, other)
+    found = compared(one, other, [_read(each) for each in also])
     compare_report.tell(found, words)
     if html_file is not None:
         write_out(html_file, compare_report.page(one, other, (a.name, b.name), found, words), words)

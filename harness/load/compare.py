@@ -8,14 +8,16 @@ test of significance is computed from their number. A difference of times is mar
 2. it is larger than SHARE of the smaller value, and than LEAST_MS;
 3. for delivery, whose times are known second by second: the same run is the slower one in at least AGREE of
    the seconds, compared in the order of time. One pause moves a p99, and not most of the seconds;
-4. neither load was too slow itself, as a whole or in this row: then its times are not the server's.
+4. neither load was too slow itself, as a whole or in this row: then its times are not the server's;
+5. and, if there are more runs of what A is, the same is so beside each of them.
 
-That keeps most pairs of equal runs unmarked (`harness/load/README.md` has the figures), and it is no proof:
-who wants to be sure repeats both runs.
+What else runs on a machine changes from one run to the next, and no single run can show that: only 5 can
+(`harness/load/README.md` has figures).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from math import sqrt
 
@@ -60,6 +62,11 @@ class Row(Struct):
     mark: Mark
     share: float | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is the figure of."""
+        return self.name, self.part
+
 
 class Kept(Struct):
     """Something that a run keeps or not: its verdict, an objective, where it breaks. Verdicts, or users."""
@@ -69,6 +76,11 @@ class Kept(Struct):
     b: str | int | None
     mark: Mark
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is."""
+        return self.name, ""
+
 
 class Comparison(Struct):
     """All of it; `differs` names the settings in which the runs differ."""
@@ -77,6 +89,11 @@ class Comparison(Struct):
     kept: list[Kept]
     differs: list[str]
     is_unsure: bool
+
+    @property
+    def everything(self) -> list[Row | Kept]:
+        """All that has a mark."""
+        return [*self.rows, *self.kept]
 
 
 def settings_of(stored: Stored) -> dict[str, str]:
@@ -93,8 +110,18 @@ def settings_of(stored: Stored) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value not in (None, "")}
 
 
-def compare(a: Stored, b: Stored) -> Comparison:
-    """Compare what B did with what A did."""
+def compare(a: Stored, b: Stored, also: Sequence[Stored] = ()) -> Comparison:
+    """Compare what B did with what A did; `also` are more runs of what A is."""
+    found = _compare(a, b)
+    for each in also:
+        marks = {one.key: one.mark for one in _compare(each, b).everything}
+        for one in found.everything:
+            if one.mark in (Mark.WORSE, Mark.BETTER) and marks.get(one.key) is not one.mark:
+                one.mark = Mark.SAME
+    return found
+
+
+def _compare(a: Stored, b: Stored) -> Comparison:
     one, other = settings_of(a), settings_of(b)
     differs = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     is_unsure = "inconclusive" in (a.verdict, b.verdict)
@@ -108,7 +135,7 @@ def compare(a: Stored, b: Stored) -> Comparison:
     for step, same in _same_steps(a, b):
         slower = _seconds(*(_within(each, one.timeline) for each, one in ((step, a), (same, b))))
         rows += _times(str(step.users), step.delivery, same.delivery, slower, is_unsure, ("p50", "p99"))
-    asked_for_other = bool({*differs} - {"target", "version", "seed"})
+    asked_for_other = bool({*differs} - {"target", "version"})
     rows += _rates(a, b, asked_for_other)
     return Comparison(rows, list(_kept(a, b)), differs, is_unsure or bool(own))
 
@@ -179,7 +206,7 @@ def _same_steps(a: Stored, b: Stored) -> list[tuple[Step, Step]]:
 
 
 def _rates(a: Stored, b: Stored, asked_for_other: bool) -> list[Row]:
-    """Who asks for another load gets other rates: these are told, and not judged."""
+    """Who asks for another load, or another seed, gets other rates: these are told, and not judged."""
     rows = []
     noise = _ERRORS * sqrt(1 / max(a.messages, 1) + 1 / max(b.messages, 1))
     for name in ("messages_per_second", "deliveries_per_second"):

@@ -82,6 +82,18 @@ def test_random_pairs_of_equal_runs_are_left_unmarked() -> None:
     assert false <= 1
 
 
+def test_more_runs_of_a_show_how_much_equal_runs_differ() -> None:
+    """What is worse than one of them, and not than another, is not marked; what is worse than each is."""
+    runs = [read(json.dumps(steady(p50))) for p50 in (2.0, 5.0, 3.0)]
+    between, beyond = (read(json.dumps(steady(p50))) for p50 in (4.0, 8.0))
+    assert marks(compared(runs[0], between))["delivery p99"] is Mark.WORSE
+    assert marks(compared(runs[0], between, runs[1:]))["delivery p99"] is Mark.SAME
+    assert marks(compared(runs[0], beyond, runs[1:]))["delivery p99"] is Mark.WORSE
+    failed = read(json.dumps(steady(verdict="failed")))
+    assert marks(compared(runs[0], failed))["verdict"] is Mark.WORSE
+    assert marks(compared(runs[0], failed, [failed]))["verdict"] is Mark.SAME
+
+
 def test_times_of_a_load_that_was_too_slow_are_not_compared() -> None:
     """They may be the load's own."""
     found = compare(steady(2.0), steady(20.0, verdict="inconclusive"))
@@ -102,6 +114,7 @@ def test_rates_of_other_settings_are_not_judged() -> None:
     assert marks(other)["messages_per_second"] is Mark.DIFFERS
     assert other.differs == ["users", "pace"]
     assert compare(steady(), steady(version="0.2.0", seed=8)).differs == ["version", "seed"]
+    assert marks(compare(steady(), steady(**fewer, seed=8)))["messages_per_second"] is Mark.DIFFERS
 
 
 def test_what_is_no_longer_kept_is_worse() -> None:
