@@ -5,14 +5,15 @@ gives a hundred times that are nearly the same, and one pause of the machine mak
 test of significance is computed from their number. A difference of times is marked only if
 
 1. at least BEYOND values lie beyond that percentile in both runs: fewer are single events;
-2. it is larger than SHARE of the smaller value, and than LEAST_MS;
-3. for delivery, whose times are known second by second: the same run is the slower one in at least AGREE of
-   the seconds, compared in the order of time. One pause moves a p99, and not most of the seconds;
+2. it is larger than a SHARE of the smaller value, and than LEAST_MS;
+3. the same run is the slower one in at least AGREE of the seconds, compared in the order of time: one pause
+   moves a p99, and not most of the seconds. That is known of deliveries alone;
 4. neither load was too slow itself, as a whole or in this row: then its times are not the server's;
-5. and, if there are more runs of what A is, the same is so beside each of them.
+5. and, if there are more runs of what A is, the same is so beside each of them. They show what no single run
+   can: how much equal runs differ by what else the machine does. So less is asked for then, and rows are
+   judged that are not known second by second.
 
-What else runs on a machine changes from one run to the next, and no single run can show that: only 5 can
-(`harness/load/README.md` has figures).
+`harness/load/README.md` has figures of how often that marks equal runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from msgspec import Struct
 from harness.load.stored import PERCENTILES, Second, Step, Stored, Times
 
 BEYOND = 10
-SHARE = 0.25
+SHARE_ALONE, SHARE, SHARE_UNSEEN = 0.5, 0.25, 1.0
+"""With one run of each; with more runs of A; and then for what is not known second by second."""
 LEAST_MS = 1.0
 AGREE = 0.75
 _LEAST_SECONDS = 8
@@ -36,6 +38,8 @@ _ERRORS = 3.0
 """Standard deviations by which counts must differ."""
 ROWS = ("delivery", "echo", "join", "history", "connect", "reconnect")
 """What is timed, in the order of the report; other rows follow."""
+_BY_SECONDS = ("delivery", "echo")
+"""Those of which the seconds are known: an echo is the delivery to the sender."""
 _OF_THE_LOAD = ("late",)
 """Rows that say nothing of the server."""
 
@@ -46,6 +50,7 @@ class Mark(Enum):
     WORSE = "worse"
     BETTER = "better"
     SAME = "same"
+    ONCE = "once"
     FEW = "few"
     UNSURE = "unsure"
     DIFFERS = "differs"
@@ -112,16 +117,17 @@ def settings_of(stored: Stored) -> dict[str, str]:
 
 def compare(a: Stored, b: Stored, also: Sequence[Stored] = ()) -> Comparison:
     """Compare what B did with what A did; `also` are more runs of what A is."""
-    found = _compare(a, b)
-    for each in also:
-        marks = {one.key: one.mark for one in _compare(each, b).everything}
+    sound = [each for each in also if each.verdict != "inconclusive" and not each.differs]
+    found = _compare(a, b, bool(sound))
+    for each in sound:
+        marks = {one.key: one.mark for one in _compare(each, b, True).everything}
         for one in found.everything:
             if one.mark in (Mark.WORSE, Mark.BETTER) and marks.get(one.key) is not one.mark:
                 one.mark = Mark.SAME
     return found
 
 
-def _compare(a: Stored, b: Stored) -> Comparison:
+def _compare(a: Stored, b: Stored, has_more: bool) -> Comparison:
     one, other = settings_of(a), settings_of(b)
     differs = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     is_unsure = "inconclusive" in (a.verdict, b.verdict)
@@ -130,11 +136,12 @@ def _compare(a: Stored, b: Stored) -> Comparison:
     others = (name for name in {**a.times_ms, **b.times_ms} if name not in (*ROWS, *_OF_THE_LOAD))
     for name in (*ROWS, *others):
         times = a.times_ms.get(name, Times()), b.times_ms.get(name, Times())
-        slower = _seconds(a.timeline, b.timeline) if name == "delivery" else {}
-        rows += _times(name, *times, slower, is_unsure or name in own)
+        slower = _seconds(a.timeline, b.timeline) if name in _BY_SECONDS else {}
+        rows += _times(name, *times, _Case(slower, has_more, is_unsure or name in own))
     for step, same in _same_steps(a, b):
         slower = _seconds(*(_within(each, one.timeline) for each, one in ((step, a), (same, b))))
-        rows += _times(str(step.users), step.delivery, same.delivery, slower, is_unsure, ("p50", "p99"))
+        case = _Case(slower, has_more, is_unsure or "delivery" in own)
+        rows += _times(str(step.users), step.delivery, same.delivery, case, ("p50", "p99"))
     asked_for_other = bool({*differs} - {"target", "version"})
     rows += _rates(a, b, asked_for_other)
     return Comparison(rows, list(_kept(a, b)), differs, is_unsure or bool(own))
@@ -143,13 +150,30 @@ def _compare(a: Stored, b: Stored) -> Comparison:
 # --- times --------------------------------------------------------------------------------------------
 
 
+class _Case(Struct):
+    """What is known besides two values: in what share of the seconds B is slower, by percentile."""
+
+    slower: dict[str, float]
+    has_more: bool
+    is_unsure: bool
+
+    def mark(self, part: str, one: float, other: float) -> Mark:
+        """What a difference of a percentile means."""
+        slower = self.slower.get(part)
+        if self.is_unsure:
+            return Mark.UNSURE
+        if slower is None and not self.has_more:
+            return Mark.ONCE
+        share = SHARE_UNSEEN if slower is None else SHARE if self.has_more else SHARE_ALONE
+        if abs(other - one) <= max(share * min(one, other), LEAST_MS):
+            return Mark.SAME
+        if slower is not None and (slower if other > one else 1 - slower) < AGREE:
+            return Mark.SAME
+        return Mark.WORSE if other > one else Mark.BETTER
+
+
 def _times(
-    name: str,
-    a: Times,
-    b: Times,
-    slower: dict[str, float],
-    is_unsure: bool,
-    parts: tuple[str, ...] = ("p50", "p95", "p99", "p99_9"),
+    name: str, a: Times, b: Times, case: _Case, parts: tuple[str, ...] = ("p50", "p95", "p99", "p99_9")
 ) -> list[Row]:
     rows = []
     for part in parts:
@@ -160,22 +184,13 @@ def _times(
         if one is not None and other is not None:
             share = (other - one) / one if one else None
             few = any(_is_few(each.count, part) for each in (a, b))
-            mark = Mark.UNSURE if is_unsure else Mark.FEW if few else _mark(one, other, slower.get(part))
+            mark = Mark.FEW if few and not case.is_unsure else case.mark(part, one, other)
         rows.append(Row(name, part, one, other, mark, share))
     return rows
 
 
 def _is_few(count: int | None, part: str) -> bool:
     return count is not None and count * (1 - PERCENTILES[part] / 100) < BEYOND - 1e-6
-
-
-def _mark(one: float, other: float, slower: float | None) -> Mark:
-    """`slower` is the share of seconds in which the other one is slower, if that is known."""
-    if abs(other - one) <= max(SHARE * min(one, other), LEAST_MS):
-        return Mark.SAME
-    if slower is not None and (slower if other > one else 1 - slower) < AGREE:
-        return Mark.SAME
-    return Mark.WORSE if other > one else Mark.BETTER
 
 
 def _seconds(a: list[Second], b: list[Second]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.load.compare import BEYOND, LEAST_MS, SHARE, Comparison, Kept, Mark, Row
+from harness.load.compare import BEYOND, LEAST_MS, SHARE, SHARE_ALONE, Comparison, Kept, Mark, Row
 from harness.load.page import document, figure, headline, milliseconds, row_name, settings_table, table
 from harness.load.plots import percentiles
 from harness.load.stored import PERCENTILES, Stored
@@ -49,7 +49,8 @@ def _list(found: Comparison, mark: Mark, share: float, texts: Texts) -> str:
 
 def rule(texts: Texts) -> str:
     """How a difference is decided."""
-    return texts.say("load_compare.rule", beyond=BEYOND, share=f"{100 * SHARE:g}", ms=f"{LEAST_MS:g}")
+    shares = {"alone": f"{100 * SHARE_ALONE:g}", "share": f"{100 * SHARE:g}"}
+    return texts.say("load_compare.rule", beyond=BEYOND, ms=f"{LEAST_MS:g}", **shares)
 
 
 def tell(found: Comparison, texts: Texts) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.load.stored import PERCENTILES, Stored, Times
+from lab.legible import legible
 
 Labels = Mapping[str, str | int]
 _VERDICTS = ("passed", "failed", "inconclusive")
@@ -122,4 +123,4 @@ def _sample(name: str, labels: Labels, value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return legible(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

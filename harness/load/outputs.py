@@ -38,8 +38,10 @@ def files_in(options: Any, test: int) -> Files:
     )
 
 
-def write(result: dict[str, Any], files: Files, texts: Texts) -> None:
+def write(result: dict[str, Any], files: Files | None, texts: Texts) -> None:
     """Write a result, or say why that cannot be done."""
+    if files is None:
+        return
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     for file in files.json:
         write_out(file, text, texts)

@@ -34,7 +34,7 @@ _OWN = " ~"
 """Behind the name of a row whose figures are the load's own."""
 
 
-def tell(result: Result, language: str, run: str, files: Files, *, err: bool = False) -> None:
+def tell(result: Result, language: str, run: str, files: Files | None = None, *, err: bool = False) -> None:
     """Print the report; also write it into these files. `run` is the suffix of all names.
 
     It goes to standard output or, with `err`, to standard error.

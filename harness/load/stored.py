@@ -5,7 +5,9 @@ Times are in milliseconds if their names say so, else in seconds. An older versi
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
+from math import isfinite
 from typing import Literal
 
 import msgspec
@@ -165,8 +167,16 @@ class Stored(Struct):
 
 
 def read(text: str | bytes) -> Stored:
-    """The result in the text of a file. Raises ValueError, which says what it lacks."""
+    """The result in the text of a file. Raises ValueError, which says what is wrong with it."""
     try:
-        return msgspec.json.decode(text, type=Stored)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        values = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return msgspec.convert(values, Stored)
+    except (ValueError, OverflowError, RecursionError, msgspec.ValidationError) as error:
         raise ValueError(str(error)) from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
