@@ -39,7 +39,7 @@ def _result(stored: Stored) -> Iterator[str]:
         "findings": (len(stored.anomalies), "What the checkers found wrong."),
         "duration_seconds": (stored.seconds, "How long the load took."),
         "breaks_at_users": (
-            stored.broken.users if stored.broken else None,
+            stored.broken.users if stored.broken and stored.is_ramp else None,
             "Users in the first step that failed.",
         ),
     }
@@ -77,7 +77,7 @@ def _latency(stored: Stored) -> Iterator[str]:
 def _steps(stored: Stored) -> Iterator[str]:
     """By users; of several steps with as many, the last one counts, since samples must not repeat."""
     steps = {step.users: step for step in stored.steps}
-    if not steps:
+    if not stored.is_ramp:
         return
     name = "chatlab_load_step_latency_seconds"
     yield from _head(name, "summary", "How long deliveries took in a step of a ramp, by its users.")

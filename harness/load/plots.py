@@ -143,7 +143,8 @@ def _panel(key: str, curves: list[Curve], stored: Stored, texts: Texts) -> Drawi
     sheet = Sheet(_LEFT + _WIDTH + _RIGHT, _TOP + height + 44, title, f"{told}.")
     sheet.text(4, 18, title, bold=True)
     _legend(sheet, curves, 36)
-    _bands(sheet, stored.steps, across, height, texts)
+    if stored.is_ramp:
+        _bands(sheet, stored.steps, across, height, texts)
     _axes(sheet, across, up, height, texts.say("load_page.seconds"))
     for each in curves:
         for piece in each.pieces:

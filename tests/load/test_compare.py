@@ -17,7 +17,6 @@ from harness.load.stored import read
 from lab.command import EXIT_USAGE
 from tests.load.made import broken_ramp, steady
 
-
 BAD = json.dumps(steady(seconds="NUMBER")).replace('"NUMBER"', "1e999")
 """A number that is none."""
 

@@ -203,7 +203,8 @@ def test_what_is_left_of_a_killed_process_is_its_journal(
     """What was counted and what the probe has measured is told and written; nothing is judged."""
     exchange = Exchange(tmp_path)
     file = tmp_path / "load.json"
-    exchange.begin(target="x", seed=1, shape="steady", objectives=["errors=0"], file=str(file))
+    files = {"json": [str(file)], "html": str(tmp_path / "load.html")}
+    exchange.begin(target="x", seed=1, shape="steady", objectives=["errors=0"], settings={}, files=files)
     counts = {"users": 3, "processes": 1, "errors": 0}
     for second in (1, 2):
         probe = {"delivery": [0.001 * second], "connect": []}

@@ -205,7 +205,7 @@ def _load(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def _load_pages(hostile: Hostile, folder: Path) -> dict[str, str]:
-    """A load as a page and as OpenMetrics, and the page of its comparison with itself, read back from JSON."""
+    """A load as a page and as OpenMetrics, and the page of its comparison with itself: by its JSON."""
     files = Files([str(folder / "a.json")], str(folder / "a.html"), str(folder / "a.prom"))
     write(as_json(_result(hostile), Words(texts("en"))), files, texts("en"))
     stored = read((folder / "a.json").read_bytes())
