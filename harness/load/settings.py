@@ -91,7 +91,7 @@ def settings_in(options: Any) -> dict[str, Any]:
     """What was asked for besides the shape, the seed and the server, by the names of our options."""
     found = {
         "users": options.num_users,
-        "spawn_rate": options.spawn_rate,
+        "spawn_rate": round(options.spawn_rate or 0, 3),
         "time": options.run_time,
         "rooms": options.lab_rooms,
         "pace": options.lab_pace,
