@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -137,6 +138,8 @@ class Connection(ServerConnection):
         """What waits for slow readers; likewise."""
         self.budget = TokenBucket(1e9, 1e9, 0.0)
         """What may be done for the client."""
+        self.disconnects: Counter[int] = Counter()
+        """How often the server has ended a connection, by the code; all of them share it."""
         self.intake: Intake  # made in connection_made
         self.queue = SendQueue()
         self._posted: list[bytes] = []  # frames of this tick, before they are put into the queue
@@ -145,6 +148,7 @@ class Connection(ServerConnection):
         self._is_awaiting_reader = False
         self._marked_bytes = 0  # of `_sent_bytes`, at the last `mark_progress`
         self._frames = 0  # that were read
+        self._received_bytes = 0
         self._disconnecting: asyncio.Task[None] | None = None
 
     # Sending.
@@ -221,6 +225,7 @@ class Connection(ServerConnection):
         """
         self._drop_queue()
         if self._disconnecting is None:
+            self.disconnects[code] += 1
             self._disconnecting = asyncio.create_task(self._close_or_abort(code, reason))
 
     async def _close_or_abort(self, code: int, reason: str) -> None:
@@ -259,6 +264,11 @@ class Connection(ServerConnection):
         """
         return self.queue.released_bytes - self.transport.get_write_buffer_size()
 
+    def traffic(self) -> list[int]:
+        """Frames and bytes that were written, then frames and bytes that were read."""
+        read = max(self._frames - 1, 0)  # without the HTTP request
+        return [self.queue.released_frames, self.queue.released_bytes, read, self._received_bytes]
+
     # What the transport calls, and what the library does with what it reads.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -274,6 +284,7 @@ class Connection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived. Any byte is a sign of life: pings, pongs and bad frames too."""
+        self._received_bytes += len(data)
         self.on_sign_of_life()
         self.intake.arrived(data)
 

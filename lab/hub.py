@@ -101,6 +101,7 @@ class Hub:
         self.frames = FrameCache()
         self._here: Counter[tuple[str, str]] = Counter()  # connections by room and user
         self.accepted = 0  # messages since the start
+        self.errors: Counter[str] = Counter()  # that clients were told, by their codes
 
     def now(self) -> float:
         """Seconds since the Unix epoch, never running backwards."""

@@ -2,7 +2,7 @@
 
     /           a chat client (the files of `lab/web`, each under its own name)
     /healthz    `ok`, as soon as the server serves
-    /metrics    a few figures, one a line
+    /metrics    figures, in the text format of Prometheus
 
 The last two may have a port of their own as well (`open_health_door`), which those who flood the first do not
 reach: whoever watches the server, to restart it if it hangs, is not to take a flood for that.
@@ -13,13 +13,15 @@ cannot lead to any other file on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+
+from lab.metrics import CONTENT_TYPE, Figures, as_text
 
 WEB = Path(__file__).parent / "web"
 TYPES = {
@@ -48,7 +50,7 @@ class Pages:
     Raises OSError if the page's files cannot be read.
     """
 
-    def __init__(self, figures: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, figures: Callable[[], Figures]) -> None:
         self._figures = figures
         self._files = {
             "/" if path.name == "index.html" else f"/{path.name}": (TYPES[path.suffix], path.read_bytes())
@@ -81,8 +83,7 @@ class Pages:
         if path == "/healthz":
             return HTTPStatus.OK, PLAIN, b"ok\n"
         if path == "/metrics":
-            lines = [f"{name} {value}\n" for name, value in self._figures().items()]
-            return HTTPStatus.OK, PLAIN, "".join(lines).encode()
+            return HTTPStatus.OK, CONTENT_TYPE, as_text(self._figures()).encode()
         return HTTPStatus.NOT_FOUND, PLAIN, b"There are /, /healthz and /metrics.\n"
 
 

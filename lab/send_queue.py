@@ -53,7 +53,8 @@ class Replay(bytes):
 class SendQueue:
     """The frames on their way to one reader. All sizes are in bytes; a frame is one WebSocket frame."""
 
-    __slots__ = ("live_bytes", "released_bytes", "waiting")  # small: a broadcast looks at thousands of queues
+    # Small: a broadcast looks at thousands of queues.
+    __slots__ = ("live_bytes", "released_bytes", "released_frames", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[bytes] = deque()
@@ -61,6 +62,8 @@ class SendQueue:
         """Size of the live frames among those that wait."""
         self.released_bytes = 0
         """Size of all that was ever handed out to be written."""
+        self.released_frames = 0
+        """How many frames these were."""
 
     def put(self, frames: list[bytes], is_writable: bool) -> bytes:
         """Add the frames of a tick. Returns them as one piece, to be written now, if the reader keeps up.
@@ -71,6 +74,7 @@ class SendQueue:
         size = sum(map(len, frames))
         if is_writable and not self.waiting and size <= TRANSPORT_BUFFER:
             self.released_bytes += size
+            self.released_frames += len(frames)
             return b"".join(frames)
         self.waiting.extend(frames)
         self.live_bytes += sum(map(_live_size, frames))
@@ -85,6 +89,7 @@ class SendQueue:
             size += len(frame)
             self.live_bytes -= _live_size(frame)
         self.released_bytes += size
+        self.released_frames += len(frames)
         return b"".join(frames)
 
     @property

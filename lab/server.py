@@ -19,8 +19,10 @@ import contextlib
 import logging
 import time
 from asyncio.trsock import TransportSocket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from operator import add
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -33,6 +35,7 @@ from lab.fanout import Connection, Tick, to_wire
 from lab.hub import Components, Config, Hub
 from lab.intake import Turns
 from lab.limits import TokenBucket
+from lab.metrics import REASONS, LoopLag
 from lab.pages import Pages, open_health_door
 from lab.protocol import BadFrame, Error, ErrorCode, Heartbeat
 from lab.send_queue import TRANSPORT_BUFFER, ReplayMemory
@@ -69,6 +72,10 @@ class ChatServer(Hub):
         self.turns = Turns()
         self.replays: ReplayMemory[Connection] = ReplayMemory()
         self._arriving: dict[Connection, None] = {}  # those that have not sent their request, oldest first
+        self._opened = self._refused = 0  # connections since the start
+        self._disconnects: Counter[int] = Counter()
+        self._past_traffic = [0, 0, 0, 0]  # that of connections which have ended
+        self._lag = LoopLag()
         self._last_sweep = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._duties: list[asyncio.Task[None]] = []
@@ -115,6 +122,7 @@ class ChatServer(Hub):
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop: first the duties, then the connections, and the store last, since sessions may still save."""
+        self._lag.end()
         for duty in self._duties:
             duty.cancel()
         await asyncio.gather(*self._duties, return_exceptions=True)
@@ -140,12 +148,24 @@ class ChatServer(Hub):
         assert self._listener is not None, "the server was not started"
         return int(next(iter(self._listener.sockets)).getsockname()[1])
 
-    def figures(self) -> dict[str, int]:
-        """What `/metrics` shows."""
+    def figures(self) -> dict[str, float | dict[str, float]]:
+        """What `/metrics` shows, as `lab.metrics` lists it."""
+        every = [self._past_traffic, *(each.connection.traffic() for each in self._sessions.values())]
+        sent_frames, sent_bytes, received_frames, received_bytes = map(sum, zip(*every, strict=True))
         return {
             "chatlab_connections": len(self._sessions),
             "chatlab_rooms": len(self.pubsub.rooms()),
             "chatlab_messages_accepted_total": self.accepted,
+            "chatlab_sent_frames_total": sent_frames,
+            "chatlab_sent_bytes_total": sent_bytes,
+            "chatlab_received_frames_total": received_frames,
+            "chatlab_received_bytes_total": received_bytes,
+            "chatlab_connections_opened_total": self._opened,
+            "chatlab_connections_refused_total": self._refused,
+            "chatlab_disconnects_total": {why: self._disconnects[code] for code, why in REASONS.items()},
+            "chatlab_errors_total": {code: self.errors[code] for code in ErrorCode},
+            "chatlab_event_loop_lag_seconds": self._lag.most(),
+            "process_cpu_seconds_total": time.process_time(),
         }
 
     # Who is let in. The websockets library calls the next three methods, in this order, for each connection.
@@ -155,6 +175,7 @@ class ChatServer(Hub):
         connection = Connection(*args, **kwargs)
         connection.tick, connection.turns, connection.replays = self.tick, self.turns, self.replays
         budget = self.config.limits.budget
+        connection.disconnects = self._disconnects
         connection.budget = TokenBucket(budget, 2 * budget, connection.loop.time())
         connection.on_made = lambda: self._make_room_for(connection)
         connection.on_lost = lambda: self._arriving.pop(connection, None)
@@ -181,6 +202,7 @@ class ChatServer(Hub):
             return None
         page = self.pages.answer(connection, request)
         if page is None and len(self._sessions) >= self.config.limits.connections:
+            self._refused += 1
             text = "The server is full: come again later.\n"
             page = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, text)
         return page
@@ -192,16 +214,19 @@ class ChatServer(Hub):
         try:
             user = self._admitted_user(connection.request.path)
         except BadFrame as bad:
+            self.errors[bad.code] += 1
             connection.post(to_wire(Error(bad.code, bad.message)))
             await connection.flush_and_close(CloseCode.POLICY_VIOLATION, bad.message)
             return
         session = Session(self, connection, user)
         self._sessions[session.id] = session
+        self._opened += 1
         log.info("connected user=%s session=%s", session.user, session.id)
         try:
             await session.run()
         finally:
             del self._sessions[session.id]
+            self._past_traffic = list(map(add, self._past_traffic, connection.traffic()))
             log.info("gone user=%s session=%s code=%s", session.user, session.id, connection.close_code)
 
     def _admitted_user(self, path: str) -> str | None:

@@ -145,12 +145,14 @@ class Session:
                 case protocol.Heartbeat():
                     pass  # it was noticed as a sign of life when its bytes came
         except BadFrame as bad:
+            self._hub.errors[bad.code] += 1
             self.send(Error(bad.code, bad.message, bad.id))
         except ConnectionClosed:
             raise
         except Exception as error:
             log_failure(error, "could not obey user=%s frame=%.200r", self.user, text)
             reason = "that went wrong on our side (the server's log says why); try again later"
+            self._hub.errors[ErrorCode.UNAVAILABLE] += 1
             self.send(Error(ErrorCode.UNAVAILABLE, reason))
 
     async def _say(self, frame: protocol.Say) -> None:

@@ -25,6 +25,8 @@ ENDINGS = {
     "outlived": "outlived",
 }
 """What ends a run, and the finding that it is."""
+_KILLED = (-9, 137)
+"""Exit codes of a program that was killed (SIGKILL), and of a shell or container in which one was."""
 _NEVER = 3.0
 """Seconds after which a server that answers such questions at all has not answered one."""
 _UNDER_WAY = 0.25
@@ -68,7 +70,8 @@ def server(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
 
 def _died(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Anomaly:
     """An unexpected end, with the last frame that was sent before it; was that one invalid?"""
-    how = "detached" if params.get("left") else "" if params.get("code", 1) else "ended"
+    code = params.get("code", 1)
+    how = "detached" if params.get("left") else "killed" if code in _KILLED else "" if code else "ended"
     last = _sent_before(index, event.at)
     if last and last[-1].bad and not how:
         more = {"who": last[-1].client, "what": last[-1].bad}
@@ -115,8 +118,11 @@ def _no_start(index: HistoryIndex, event: Server, params: dict[str, Any]) -> Ano
     return Anomaly("no_start", params, [*ended, event], why)
 
 
-def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]:
-    """Connections that were refused, never answered by `connected`, or closed for no reason in this time."""
+def connections(index: HistoryIndex, start: float, stop: float, most: int = 3) -> list[Anomaly]:
+    """Connections that were refused, never answered by `connected`, or closed for no reason in this time.
+
+    Of these at most so many, and one on which nothing is answered any more.
+    """
     found: list[Anomaly] = []
     for event in index.events:
         if not isinstance(event, Closed | GaveUp) or not start <= event.at <= stop:
@@ -139,7 +145,7 @@ def connections(index: HistoryIndex, start: float, stop: float) -> list[Anomaly]
             else:
                 found.append(_unanswered(index, event, params))
     stuck = [_stuck(index, *each) for each in stuck_at(index) if start <= each[1].at <= stop]
-    return [*found[:3], *stuck[:1]]
+    return [*found[:most], *stuck[:1]]
 
 
 def stuck_at(index: HistoryIndex) -> list[tuple[Sent, Sent]]:

@@ -13,9 +13,12 @@ import click
 from msgspec.structs import replace
 
 from harness.cli import options
+from harness.cli.load_compare import compare
 from harness.cli.target_options import Named, names_server
-from harness.cli.usage import asked_words
-from harness.judged.targets import Target
+from harness.cli.usage import asked_words, told, wrong_usage
+from harness.judged.targets import BadTarget, Target, with_uses
+from harness.load.objectives import objective, p99_of_delivery
+from harness.load.options import SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
 
@@ -38,13 +41,26 @@ class Duration(click.ParamType[int]):
         return total
 
 
+class ObjectiveText(click.ParamType[str]):
+    """An objective such as delivery.p99=250ms."""
+
+    name = "objective"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is, or a usage error."""
+        try:
+            return objective(str(value)).text
+        except ValueError:
+            self.fail(asked_words().say("load.no_objective", given=str(value)), param, ctx)
+
+
 class NoLocust(click.ClickException):
-    """Locust is not installed."""
+    """Locust, or what it needs for an option, is not installed."""
 
     exit_code = EXIT_USAGE
 
 
-@click.command()
+@click.group(invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
 @click.option("--users", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Users.")
 @click.option(
     "--spawn-rate",
@@ -54,27 +70,65 @@ class NoLocust(click.ClickException):
 @click.option("--time", "length", type=Duration(), default="60s", show_default=True, help="How long.")
 @names_server("Load", "--url", "--server")
 @click.option(
+    "--use", "uses", multiple=True, metavar="COMPONENT=FILE", help="Your component in the reference server."
+)
+@click.option(
     "--shape",
     type=click.Choice(["steady", "ramp", "storm"]),
     default="steady",
     show_default=True,
-    help="ramp: five steps up. storm: in the middle all are cut off at once, and come back.",
+    help="ramp: steps up. storm: in the middle all are cut off at once, and come back.",
 )
 @click.option("--rooms", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Rooms.")
 @click.option(
     "--pace", type=POSITIVE, default="1", show_default=True, help="Users live so many times faster."
 )
+@click.option("--steps", type=click.IntRange(1, 1000), default=5, show_default=True, help="Steps of a ramp.")
+@click.option(
+    "--rate", type=POSITIVE, help="Messages a second, of all users together, whatever the answers are."
+)
+@click.option(
+    "--churn", type=POSITIVE, help="Lost connections a second, of all users together; they come back."
+)
+@click.option("--size", type=click.IntRange(*SIZES), metavar="BYTES", help="Bytes of each message's content.")
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Have users of the class in this file, which derives from harness.load.User.",
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Load processes.")
-@click.option("--lab-p99-ms", type=POSITIVE, help="Fail if the 99th percentile of delivery is above.")
+@click.option(
+    "--objective",
+    "objectives",
+    type=ObjectiveText(),
+    multiple=True,
+    help="What must hold: delivery.p99=250ms, connect.p95=1s, warm_up.join.p99=2s, errors=0, rate>=50.",
+)
+@click.option("--lab-p99-ms", type=POSITIVE, help="Short for --objective delivery.p99=…ms.")
+@click.option("--probe/--no-probe", default=True, show_default=True, help="Measure beside the users, too.")
 @options.seed("Have users with the habits of this seed.")
 @click.option("--web", is_flag=True, help="Start and watch the load on Locust's web page.")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8089, show_default=True, help="Its port.")
 @options.json_file()
+@options.html_file("Also write the result as one HTML file with pictures.")
+@click.option(
+    "--openmetrics",
+    "openmetrics_file",
+    type=options.OutFile(),
+    metavar="FILE",
+    help="Also write the figures as OpenMetrics text.",
+)
 @click.option(
     "--csv",
     type=options.OutFile(),
     metavar="PREFIX",
     help="Also have Locust write its tables, PREFIX_stats.csv and so on.",
+)
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Also send what is timed as OpenTelemetry metrics, to where the variables OTEL_… say.",
 )
 @options.language
 def load(
@@ -82,16 +136,27 @@ def load(
     spawn_rate: float | None,
     length: int,
     named: Named,
+    uses: tuple[str, ...],
     shape: str,
     rooms: int,
     pace: float,
+    steps: int,
+    rate: float | None,
+    churn: float | None,
+    size: int | None,
     processes: int,
+    objectives: tuple[str, ...],
     lab_p99_ms: float | None,
+    probe: bool,
     seed: int | None,
     web: bool,
     web_port: int,
     json_file: str | None,
+    html_file: str | None,
+    openmetrics_file: str | None,
     csv: str | None,
+    otel: bool,
+    scenario: str | None,
     lang: str,
 ) -> int:
     """Have hundreds of users chat at once, and judge what all of them saw.
@@ -99,12 +164,16 @@ def load(
     The load is made by Locust, on the reference server unless an option names another. Users talk every 5 to
     15 seconds in rooms by Zipf's law, come and go, lose their connection, and come back. At the end they fall
     silent, and what everybody received is judged by the same rules as in `chatlab check`. Exit code 1:
-    something was lost, double, out of order or changed, or the p99 is above the objective; 2: the load
-    processes were too slow to tell.
+    something was lost, double, out of order or changed, or an objective is not kept; 2: the figures are the
+    load's own slowness, as a probe beside it shows.
     """
-    target = _target(named)
+    if click.get_current_context().invoked_subcommand:
+        return 0
+    target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))
+    if otel and importlib.util.find_spec("opentelemetry") is None:
+        raise NoLocust(texts(lang).say("load.no_otel"))
     # Imported late: `chatlab --help` and wrong usage need none of it.
     from harness.load.launch import Launch
     from harness.load.options import Options
@@ -117,16 +186,35 @@ def load(
         rooms=rooms,
         pace=pace,
         processes=processes,
-        p99_ms=lab_p99_ms,
+        objectives=(*objectives, *((p99_of_delivery(lab_p99_ms),) if lab_p99_ms else ())),
         seed=seed,
         web_port=web_port if web else None,
         json_file=json_file,
+        html_file=html_file,
+        openmetrics_file=openmetrics_file,
         csv=csv,
+        otel=otel,
+        scenario=scenario,
         lang=lang,
+        steps=steps,
+        rate=rate,
+        churn=churn,
+        size=size,
+        probe=probe,
     )
     return asyncio.run(Launch(target, asked).run())
 
 
-def _target(named: Named) -> Target:
+load.add_command(compare)
+
+
+def _target(named: Named, uses: tuple[str, ...]) -> Target:
     """What is put under load: the reference server, if nothing is named."""
+    if uses and named.option:
+        raise wrong_usage("exclusive", options=f"{named.option}, --use")
+    if uses:
+        try:
+            return with_uses(uses)
+        except BadTarget as error:
+            raise told(error) from error
     return (named if named.option else replace(named, option="--reference", value=True)).targets([1])[1]

@@ -41,6 +41,7 @@ __all__ = [  # what is judged, and why it cannot be
     "reference",
     "submission",
     "whole_server",
+    "with_uses",
     "without_user",
 ]
 
@@ -126,6 +127,22 @@ def of_found(found: Found, exercise: int, together: bool, place: Path | None = N
         words = _server_with(f"{name}={path}" for name, path in found.uses.items())
         target = Target(found.label, words, component=component, uses=found.uses)
     return replace(target, remarks=found.remarks)
+
+
+def with_uses(uses: Iterable[str]) -> Target:
+    """The reference server with the components of texts COMPONENT=FILE. Raises BadTarget."""
+    numbers = {name: number for number, name in COMPONENTS.items()}
+    files: dict[int, Path] = {}
+    for each in uses:
+        name, _, path = each.partition("=")
+        if name not in numbers or not path:
+            raise BadTarget("target.not_a_use", given=each, components=", ".join(numbers))
+        files[numbers[name]] = Path(path)
+    check_there(files.values())
+    paths = {number: str(path.resolve()) for number, path in files.items()}
+    track = TYPESCRIPT if all(path.suffix == ".ts" for path in files.values()) else PYTHON
+    label = ", ".join(shown(path) for path in files.values())
+    return of_found(Found(label, "", paths, track), min(files), together=True)
 
 
 def _with_components(files: dict[int, Path], exercise: int, together: bool, label: str | None) -> Target:

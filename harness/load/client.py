@@ -128,10 +128,11 @@ class Chatter:
 
     # --- the connection ---------------------------------------------------------------------------
 
-    def connect(self) -> None:
-        """Open a connection and wait for `connected`. Raises Gone if there is none."""
+    def connect(self, due: float | None = None) -> None:
+        """Open a connection, which was due then or is now, and wait for `connected`. Raises Gone."""
         self._conn = conn = self._recorder.next_conn()
         began = self._recorder.now()
+        due = began if due is None else due
         connected = self._pending["connected"] = threading.Event()
 
         def create(*args: Any, **more: Any) -> _Connection:
@@ -143,7 +144,7 @@ class Chatter:
             self._ws = ws = dial_blocking(self._address, self.user, PATIENCE, create)
         except NotOpened as error:
             self._give_up(f"connection {error.why}", began)
-            self._time("connect", began, error=error.why)
+            self._time("connect", due, error=error.why)
             raise Gone from error
         self._open = True
         self.wake.clear()
@@ -152,25 +153,25 @@ class Chatter:
             self._give_up("connected", began)
             self.reset()
         if not self._open:
-            self._time("connect", began, error="no connected frame")
+            self._time("connect", due, error="no connected frame")
             raise Gone
-        self._time("connect", began)
+        self._time("connect", due)
 
-    def arrive(self) -> None:
+    def arrive(self, due: float | None = None) -> None:
         """Connect, and join all of its rooms. Raises Gone."""
-        self.connect()
+        self.connect(due)
         for room in list(self.rooms):
             self.join(room)
 
-    def come_back(self) -> None:
+    def come_back(self, due: float | None = None) -> None:
         """Reconnect, rejoin all rooms, and retry messages that were not answered. Raises Gone."""
-        began = self._recorder.now()
-        self.arrive()
+        due = self._recorder.now() if due is None else due
+        self.arrive(due)
         for id, (room, content) in list(self.unanswered.items()):
             if room in self.rooms:
                 self._retried.add(id)
                 self._send(_message(room, content, id))
-        self._time("reconnect", began)
+        self._time("reconnect", due)
 
     def reset(self) -> None:
         """Reset the connection, without a closing handshake."""
@@ -263,9 +264,11 @@ class Chatter:
         self.unanswered.pop(tag_in(message.content) or "", None)
 
     def _time_delivery(self, message: Message, size: int) -> None:
-        """Measure a live message by its tag, which contains the time of sending on its host's clock."""
+        """Measure a live message by its tag, which has the time at which it was due, on its host's clock."""
         tag = tag_in(message.content)
         if tag is None or tag[:4] != self._recorder.host or tag in self._retried:
+            return
+        if "p" in tag.partition("-")[0]:  # the probe has said it, whose messages are no part of the load
             return
         seconds = self._recorder.now() - int(tag.rpartition("-")[2]) / 1e9
         self._measure("delivery", seconds, size, None)
@@ -300,18 +303,25 @@ class Chatter:
         self.fence()
         self._recorder.add(history.Left(self._recorder.now(), self.name, self._conn, room))
 
-    def say(self, room: str, words: str) -> None:
-        """Say a message in a room; do not wait for it to come back. Raises Gone."""
-        tag = f"{self._tag}-{time.monotonic_ns()}"
+    def say(self, room: str, words: str, due: float | None = None, size: int = 0) -> None:
+        """Say a message, which was due then or is now, in a room; do not wait for it to come back.
+
+        With a size, its content has so many bytes, if the tag leaves room for that. Raises Gone.
+        """
+        due = self._recorder.now() if due is None else due
+        tag = f"{self._tag}-{round(due * 1e9)}"
         content = f"{tag}. {words}"
+        if size:
+            content = content.ljust(size, ".")[: max(size, len(tag) + 2)]
+        self._recorder.dues[tag] = due
         self.unanswered[tag] = (room, content)
         self._send(_message(room, content, tag))
 
-    def look_back(self, room: str, since: int) -> None:
-        """Ask for a page of history, and wait for it. Raises Gone."""
-        began = self._recorder.now()
+    def look_back(self, room: str, since: int, due: float | None = None) -> None:
+        """Ask for a page of history, which was due then or is now, and wait for it. Raises Gone."""
+        due = self._recorder.now() if due is None else due
         self._ask(f"history {room}", {"type": "history", "room": room, "since": since})
-        self._time("history", began)
+        self._time("history", due)
 
     def newest(self, room: str) -> int:
         """The highest number that it has seen in a room."""
@@ -346,10 +356,10 @@ class Chatter:
         except ConnectionClosed as error:
             raise Gone from error
 
-    def _time(self, name: str, began: float, error: str | None = None) -> None:
-        seconds = self._recorder.now() - began
+    def _time(self, name: str, due: float, error: str | None = None) -> None:
+        seconds = self._recorder.now() - due
         if error is None:
-            self._recorder.timings[name].append(seconds)
+            self._recorder.timings[name].extend((due, seconds))
         self._measure(name, seconds, 0, error)
 
     def _give_up(self, wanted: str, began: float, room: str = "") -> None:

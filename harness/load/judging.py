@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from math import inf
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -16,17 +18,24 @@ from harness.checkers import delivery, lifecycle, ordering, replay
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Fault, GaveUp, Opened, Stalled
 from harness.history.index import HistoryIndex
-from harness.load.figures import percentile
-from harness.load.latencies import latencies
+from harness.load.doubts import LAG_LIMIT, Assessed, Difference, assess, differences, own
+from harness.load.figures import Figures
+from harness.load.measured import Measurements, Moment
 from harness.load.merge import Merged
+from harness.load.objectives import TIMED, Objective
 from harness.load.proof import unproven
 from harness.load.record import Recording, seconds
+from harness.load.slots import Step
 from harness.verdict.any_history import flaws_in
 from harness.verdict.judge import STALL_LIMIT
 from harness.verdict.outcome import Outcome, Text
 
-LAG_LIMIT = 0.1
-"""Seconds: if one in a hundred wake-ups of a load process is later, it distorts the latencies itself."""
+MOST = 1000
+"""Broken connections that are findings of their own; more of them say nothing new."""
+
+
+_FOR_SILENCE = (1001, 1013)
+"""Codes by which a server closes the connections of those who do not answer, or do not read."""
 
 
 class Findings(Struct):
@@ -50,8 +59,25 @@ class Load(Struct):
     """Processes whose record did not arrive."""
     flooded: int = 0
     """Bytes of different frames that came to processes which stopped reading, since they were too many."""
-    objective: float | None = None
-    """The objective for the 99th percentile of delivery times: it must not exceed this."""
+    objectives: list[Objective] = field(default_factory=list)
+    began: float | None = None
+    """When the test began, on the clock of the process that judges; None: with the first event."""
+    steps: list[Step] = field(default_factory=list)
+    """The steps of a ramp; none for other shapes."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else was asked for, by the names of the options."""
+    ended: str = "time"
+    """What ended it: time, interrupted, server_ended, worker_lost or flooded."""
+
+
+class StepVerdict(Struct):
+    """The verdict on one step of a ramp, and its figures."""
+
+    step: Step
+    figures: Figures
+    outcome: Outcome
+    why: Text | None
+    """Why it has failed or is open, unless a finding says so."""
 
 
 class Result(Struct):
@@ -69,12 +95,33 @@ class Result(Struct):
     talked: float
     """Seconds from the first message to the last."""
     times: dict[str, list[float]]
-    """Sorted seconds of everything that was timed: delivery, echo, join, history, connect, reconnect."""
+    """Sorted seconds of everything that was timed: delivery, echo, join, history, connect, reconnect, late.
+
+    What was due while users arrived is not among them, but among `warm_up`.
+    """
     lag: float
     """The 99th percentile of the seconds by which a load process woke up too late; of the worst process."""
     lags: list[float]
     """The same seconds, sorted, over all processes."""
     hosts: int
+    warm_up_seconds: float = 0.0
+    warm_up: Figures | None = None
+    """What was measured while users arrived."""
+    steady: Figures | None = None
+    """What was measured after that."""
+    steps: list[StepVerdict] = field(default_factory=list)
+    timeline: list[Moment] = field(default_factory=list)
+    slot: float = 1.0
+    """Seconds of one entry of the timeline."""
+    objectives: list[Assessed] = field(default_factory=list)
+    differing: list[Difference] = field(default_factory=list)
+    """Figures that are the load's own."""
+
+    @property
+    def breaks_at(self) -> Step | None:
+        """The first step of a ramp that has failed."""
+        failed = (each.step for each in self.steps if each.outcome is Outcome.FAILED)
+        return next(failed, None) if self.load.steps else None
 
 
 def judge(load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None) -> Result:
@@ -90,10 +137,12 @@ def judging(
     load: Load, recordings: list[Recording], offsets: dict[str, float] | None = None
 ) -> Iterator[str | Result]:
     """The same as a generator, so that the caller can do other work: yields each room, then the result."""
-    merged = Merged(recordings, offsets)
+    merged = Merged(recordings, offsets, load.began)
     findings = Findings()
     complete = not load.missing and all(recording.complete for recording in recordings)
     load.flooded = sum(recording.different for recording in recordings if recording.flooded)
+    if load.flooded and load.ended == "time":
+        load.ended = "flooded"
     if complete and not load.flooded:
         yield from _find(merged, findings)
     yield _result(load, recordings, merged, findings, complete)
@@ -101,20 +150,27 @@ def judging(
 
 def _find(merged: Merged, findings: Findings) -> Iterator[str]:
     whole = HistoryIndex(merged.whole())
-    findings.rooms = len(merged.joined)
-    findings.connections = sum(conn.opened < float("inf") for conn in whole.conns.values())
+    rooms = [room for room in merged.joined if not merged.conns(room) <= merged.probes]
+    findings.rooms = len(rooms)
+    findings.connections = sum(
+        each.opened < inf for number, each in whole.conns.items() if number not in merged.probes
+    )
     findings.cuts = sum(isinstance(e, Fault) and e.fault == "reset" for e in merged.events)
-    found = [*flaws_in(whole).values(), *lifecycle.connections(whole, 0.0, float("inf"))]
-    for room in merged.joined:
+    found = [
+        *flaws_in(whole).values(),
+        *lifecycle.server(whole, 0.0, inf),
+        *lifecycle.connections(whole, 0.0, inf, MOST),
+    ]
+    for room in rooms:
         found += delivery.altered(whole, room)
         found += delivery.numbered_twice(whole, room)
         found += delivery.refused(whole, room)
         found += ordering.numbering(whole, room)
         found += ordering.by_senders(whole, room)
         found += replay.retries(whole, room)
-    for room in merged.joined:
+    for room in rooms:
         yield room
-        for some in merged.slices(room, unproven(merged, whole, room)):
+        for some in merged.slices(room, set(unproven(merged, whole, room)) - merged.probes):
             index = HistoryIndex(some)
             found += delivery.lost(index, room)
             found += delivery.duplicates(index, room)
@@ -122,7 +178,16 @@ def _find(merged: Merged, findings: Findings) -> Iterator[str]:
             found += ordering.by_receivers(index, room)
             found += replay.seams(index, room)
             yield room
-    findings.anomalies = list(_without_repeats(found))
+    found = [anomaly for anomaly in _without_repeats(found) if not _is_of_probe(anomaly, merged)]
+    findings.anomalies = found
+
+
+def _is_of_probe(anomaly: Anomaly, merged: Merged) -> bool:
+    """Whether it is about what the probe waited for in vain: it has less patience than users."""
+    if not anomaly.kind.timed:
+        return False
+    last = anomaly.evidence[-1:]
+    return any(isinstance(event, GaveUp) and event.conn in merged.probes for event in last)
 
 
 def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:
@@ -140,37 +205,134 @@ def _without_repeats(found: list[Anomaly]) -> Iterator[Anomaly]:
 def _result(
     load: Load, recordings: list[Recording], merged: Merged, findings: Findings, complete: bool
 ) -> Result:
-    every, own = latencies(merged)
-    times = {"delivery": every, "echo": own}
-    for name in ("join", "history", "connect", "reconnect"):
-        times[name] = sorted(chain.from_iterable(seconds(r.timings.get(name, b"")) for r in recordings))
-    said = sorted(sent.at for each in merged.said.values() for sent in each)
+    measured = Measurements(merged, recordings, load.seconds, load.steps)
+    steady, warm_up = (measured.figures(each) for each in (measured.slots.steady(), measured.slots.warm_up()))
+    people = [recording for recording in recordings if not recording.busy_room]
+    said = sorted(sent.at for each in merged.said.values() for sent in each if sent.conn not in merged.probes)
+    timeline = measured.timeline()
     result = Result(
         load,
         Outcome.PASSED,
         findings,
         [],
-        len({event.client for event in merged.events if isinstance(event, Opened)}),
-        len({sent.frame["data"]["content"] for each in merged.said.values() for sent in each}),
+        len({e.client for e in merged.events if isinstance(e, Opened) and e.conn not in merged.probes}),
+        sum(moment.messages for moment in timeline),
         merged.deliveries,
         said[-1] - said[0] if said else 0.0,
-        times,
-        max((percentile(sorted(seconds(r.lags)), 99) for r in recordings), default=0.0),
-        sorted(chain.from_iterable(seconds(recording.lags) for recording in recordings)),
+        {name: steady.times.get(name, []) for name in TIMED},
+        steady.lag,
+        sorted(chain.from_iterable(seconds(recording.lags) for recording in people)),
         len({recording.host for recording in recordings}),
+        measured.slots.warm_up_seconds,
+        warm_up,
+        steady,
+        timeline=timeline,
+        slot=float(measured.slots.width),
+        differing=differences(steady),
     )
+    _assess(result, measured)
     failures = list(_failures(result))
+    open_figures = list(_doubts_of_figures(result))
     doubts = list(_doubts(result, _longest_stall(merged), complete))
     if any(isinstance(e, GaveUp) and e.wanted.endswith(lifecycle.OWN_LIMIT) for e in merged.events):
         doubts.append(Text("own_limit"))
-    if failures or any(not anomaly.kind.timed for anomaly in findings.anomalies):
-        result.outcome = Outcome.FAILED
-    elif doubts:
-        result.outcome = Outcome.INCONCLUSIVE
-    elif findings.anomalies:
-        result.outcome = Outcome.FAILED
-    result.reasons = failures + doubts
+    result.outcome = _outcome(result, failures, doubts, open_figures)
+    result.reasons = failures + doubts + open_figures
     return result
+
+
+def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figures: list[Text]) -> Outcome:
+    """Failed for what is certain, open for what is not, passed for the rest."""
+    found = result.findings.anomalies
+    if failures or any(_is_certain(anomaly, result) for anomaly in found):
+        return Outcome.FAILED
+    if doubts or (open_figures and found):
+        return Outcome.INCONCLUSIVE
+    if found:
+        return Outcome.FAILED
+    rests_on_them = any(each.outcome is Outcome.INCONCLUSIVE for each in result.objectives)
+    if open_figures and (rests_on_them or not result.objectives):
+        return Outcome.INCONCLUSIVE
+    return Outcome.INCONCLUSIVE if rests_on_them else Outcome.PASSED
+
+
+def _is_certain(anomaly: Anomaly, result: Result) -> bool:
+    """Whether a finding does not rest on time: neither by itself, nor as a slow load was cut off."""
+    if anomaly.kind.timed:
+        return False
+    parts = [each for each in (result.steady, result.warm_up) if each is not None]
+    is_slow = any(True for part in parts for _ in own(part))
+    return not (
+        is_slow and anomaly.name == "dropped_connection" and anomaly.params.get("code") in _FOR_SILENCE
+    )
+
+
+def _assess(result: Result, measured: Measurements) -> None:
+    """Judge the objectives, of all and of each step. Those of a ramp are kept if every step keeps them."""
+    steps = result.load.steps or [Step(result.users, 0.0, measured.slots.count * result.slot)]
+    assert result.steady is not None, "it was measured"
+    assert result.warm_up is not None, "likewise"
+    for step in steps:
+        figures = measured.of(step)
+        found = [
+            each for each in result.findings.anomalies if _is_within(each, step, is_last=step is steps[-1])
+        ]
+        result.steps.append(_verdict_on(step, figures, found, result.load.objectives))
+    for objective in result.load.objectives:
+        if result.load.missing:
+            result.objectives.append(Assessed(objective, None, Outcome.INCONCLUSIVE))
+            continue
+        figures = result.warm_up if objective.in_warm_up else result.steady
+        whole = assess(objective, figures)
+        broken = (each for each in result.steps if each.outcome is Outcome.FAILED)
+        first = next((each for each in broken if result.load.steps), None)
+        if first is not None and not objective.in_warm_up:
+            here = assess(objective, first.figures)
+            whole = here if here.outcome is Outcome.FAILED else whole
+        result.objectives.append(whole)
+    if not result.load.steps:
+        only = result.steps[0]
+        worst = [each for each in result.objectives if each.outcome is not Outcome.PASSED]
+        worst.sort(key=lambda each: each.outcome is not Outcome.FAILED)
+        if worst and only.outcome is not Outcome.FAILED:
+            only.outcome, only.why = worst[0].outcome, _said_of(worst[0])
+
+
+def _is_within(anomaly: Anomaly, step: Step, *, is_last: bool) -> bool:
+    """Whether what an anomaly shows began in a step; what has no events, or is later, is the last one's."""
+    at = anomaly.evidence[0].at if anomaly.evidence else inf
+    return step.begin <= at and (at < step.end or is_last)
+
+
+def _verdict_on(
+    step: Step, figures: Figures, found: list[Anomaly], objectives: list[Objective]
+) -> StepVerdict:
+    """The verdict on one step."""
+    assessed = [assess(each, figures) for each in objectives if not each.in_warm_up]
+    missed = [each for each in assessed if each.outcome is Outcome.FAILED]
+    if found or missed:
+        why = Text("found", {"anomalies": len(found)}) if found else _said_of(missed[0])
+        return StepVerdict(step, figures, Outcome.FAILED, why)
+    undecided = [each for each in assessed if each.outcome is Outcome.INCONCLUSIVE]
+    if undecided:
+        return StepVerdict(step, figures, Outcome.INCONCLUSIVE, _said_of(undecided[0]))
+    doubt = next(chain(own(figures), (each.text for each in differences(figures))), None)
+    if doubt is not None and not objectives:
+        return StepVerdict(step, figures, Outcome.INCONCLUSIVE, doubt)
+    return StepVerdict(step, figures, Outcome.PASSED, None)
+
+
+def _said_of(assessed: Assessed) -> Text:
+    """What to say about an objective that is not kept, or open."""
+    key = "not_kept" if assessed.outcome is Outcome.FAILED else "open"
+    return Text(key, {"objective": assessed.objective.text, "value": shown(assessed)})
+
+
+def shown(assessed: Assessed) -> str:
+    """The figure of an objective, with its unit."""
+    if assessed.value is None:
+        return "–"
+    return f"{1000 * assessed.value:.1f} ms" if assessed.objective.is_timed else f"{assessed.value:g}"
 
 
 def _longest_stall(merged: Merged) -> float:
@@ -178,12 +340,12 @@ def _longest_stall(merged: Merged) -> float:
 
 
 def _failures(result: Result) -> Iterator[Text]:
-    """A flood, or a missed objective, if the load processes themselves were fast enough for a verdict."""
+    """A flood, and objectives that are certainly not kept."""
     if result.load.flooded:
         yield Text("flooding", {"mebibytes": result.load.flooded >> 20, "messages": result.messages})
-    objective, worst = result.load.objective, percentile(result.times["delivery"], 99)
-    if objective is not None and worst > objective and result.lag <= LAG_LIMIT:
-        yield Text("slow", {"p99": f"{worst * 1000:.1f}", "objective": f"{objective * 1000:g}"})
+    if result.breaks_at is not None:
+        yield Text("breaks_at", {"users": result.breaks_at.users})
+    yield from (_said_of(each) for each in result.objectives if each.outcome is Outcome.FAILED)
 
 
 def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
@@ -192,9 +354,18 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
         yield Text("missing", {"count": result.load.missing, "of": result.load.processes})
     elif not complete:
         yield Text("too_long")
-    if result.lag > LAG_LIMIT:
-        yield Text("lag", {"lag": round(result.lag * 1000), "limit": round(LAG_LIMIT * 1000)})
-    elif stall > STALL_LIMIT:
+    if stall > STALL_LIMIT and result.lag <= LAG_LIMIT:
         yield Text("stalled", {"seconds": round(stall, 1)})
     if not result.messages and not result.findings.anomalies:  # else these are why
         yield Text("nothing_said")
+
+
+def _doubts_of_figures(result: Result) -> Iterator[Text]:
+    """Why times may be the load's own."""
+    assert result.steady is not None, "it was measured"
+    if not result.steady.seconds and result.warm_up is not None:
+        yield Text("all_warm_up")
+        yield from own(result.warm_up)
+    yield from own(result.steady)
+    yield from (each.text for each in result.differing)
+    yield from (_said_of(each) for each in result.objectives if each.outcome is Outcome.INCONCLUSIVE)

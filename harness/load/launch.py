@@ -10,8 +10,10 @@ import json
 import os
 import signal
 import site
+import socket
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -24,8 +26,10 @@ from harness.history.index import HistoryIndex
 from harness.judged.bounds import LOAD_END_SECONDS, load_settle_seconds
 from harness.judged.machine_limits import few_files
 from harness.judged.targets import ROOT, Target
-from harness.load.options import PARENT, Options
-from harness.reports.outfile import write_out
+from harness.load import partial
+from harness.load.exchange import Exchange, Order
+from harness.load.options import FOLDER, PARENT, Options
+from harness.load.telemetry import with_defaults
 from harness.reports.terminal import Terminal
 from harness.reports.words import Words
 from harness.texts import texts
@@ -34,10 +38,12 @@ from harness.verdict.judge import limit_of_machine
 from harness.verdict.outcome import EXIT_CODES, EXIT_DEFECT, Outcome
 from harness.worlds.live import LiveWorld
 from harness.worlds.surroundings import PlayStopped
-from lab.command import EXIT_INTERRUPTED
+from lab.command import EXIT_INTERRUPTED, EXIT_USAGE
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 POLL = 0.1
+NOBODY = ("nobody", "no_address")
+"""Why a server at a URL is none: there is nothing to judge then."""
 RECORD_SECONDS = 0.1
 """Seconds more for the start and the verdict, for each user: a thousand of them say and hear much."""
 INTERVALS = {"HEARTBEAT_INTERVAL": "10", "OFFLINE_TIMEOUT": "30"}
@@ -52,14 +58,24 @@ def locust_alone(folder: Path) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     paths = [ROOT, *(Path(each).absolute() for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each)]
-    return kept | {
+    return with_defaults(kept) | {
         "HOME": str(folder),
         "USERPROFILE": str(folder),
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONUNBUFFERED": "1",
         PARENT: str(os.getpid()),
+        FOLDER: str(folder),
     }
+
+
+def _is_free(port: int) -> bool:
+    """Whether Locust's page can be at a port of loopback."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class Launch:
@@ -78,26 +94,32 @@ class Launch:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._interrupt)
+        port = self.asked.web_port
+        if port is not None and not _is_free(port):
+            echo(self.texts.say("load.port_taken", port=port), err=True)
+            return EXIT_USAGE
         if self._lacks_files():
             echo(self.texts.say("load.files", users=self.asked.users), err=True)
             return EXIT_CODES[Outcome.INCONCLUSIVE]
         world = LiveWorld(self.target, 0, "load")
         with tempfile.TemporaryDirectory(prefix="chatlab-load-") as folder:
+            self._exchange = Exchange(Path(folder))
             try:
-                return await self._run(world, Path(folder) / "result.json")
+                return await self._run(world, Path(folder))
             finally:
                 self._kill_locust()
                 if self.locust is not None:
                     await self.locust.wait()
                 await world.close()
 
-    async def _run(self, world: LiveWorld, result: Path) -> int:
+    async def _run(self, world: LiveWorld, folder: Path) -> int:
         if self.target.command is not None:
             echo(self.texts.say("load.starting"), err=True)
+        ended = "worker_lost"  # unless something else has ended it first
         try:
             await world.start_server()
             if not self.interrupts:
-                await self._start_locust(self._address(world), result)
+                await self._start_locust(self._address(world), folder)
             latest = world.now() + self._most_seconds()
             while self.locust is not None and self.locust.returncode is None and world.now() < latest:
                 world.check_server()
@@ -106,18 +128,44 @@ class Launch:
                 self._kill_locust()
                 await self.locust.wait()
                 echo(self.texts.say("load.no_end"), err=True)
-                return EXIT_CODES[Outcome.INCONCLUSIVE]
+                ended = "flooded"
         except PlayStopped:
-            await self._stop_locust()
-        ended = self._report_server(world)
-        if self.interrupts:
-            echo(self.texts.say("ui.interrupted"), err=True)
-            return EXIT_INTERRUPTED
+            ended = "server_ended"
+            await self._stop_locust(world)
+        ended = "interrupted" if self.interrupts else ended
         limit = limit_of_machine(HistoryIndex(world.history))
         if limit is not None:
             echo(Words(self.texts).text("doubt", limit), err=True)
+        result = self._result(world, ended)
+        if self.interrupts:
+            echo(self.texts.say("ui.interrupted"), err=True)
+            return EXIT_INTERRUPTED
+        if limit is not None:
             return EXIT_CODES[Outcome.INCONCLUSIVE]
-        return EXIT_CODES[Outcome.FAILED] if ended else self._verdict(result)
+        return result
+
+    def _result(self, world: LiveWorld, ended: str) -> int:
+        """The exit code for what Locust has judged or, where it could not, for what is left of the test."""
+        code = self.locust.returncode if self.locust is not None else None
+        found = lifecycle.server(HistoryIndex(world.history), 0.0, inf)
+        if code in (EXIT_DEFECT, EXIT_USAGE):
+            return code
+        if self._exchange.result.is_file():
+            verdict = json.loads(self._exchange.result.read_text(encoding="utf-8"))["verdict"]
+            return EXIT_CODES[Outcome.FAILED if found else Outcome(verdict)]
+        journal = self._exchange.noted()
+        if self.target.url is not None and found and found[0].params.get("why") in NOBODY:
+            echo(Words(self.texts).message(found[0]), err=True)
+            return EXIT_USAGE
+        if not journal:
+            Terminal(self.texts).anomalies(found, "")
+            if found:
+                return EXIT_CODES[Outcome.FAILED]
+            if code == 0 or self.interrupts:  # no test was started on the page, or none was begun
+                return 0
+            echo(self.texts.say("load.no_result", code=code), err=True)
+            return EXIT_DEFECT
+        return partial.tell(journal, ended, found, self.texts)
 
     def _most_seconds(self) -> float:
         """How long a load may take in all. On Locust's page, whoever started it ends it."""
@@ -137,41 +185,19 @@ class Launch:
         started = [event for event in world.history if isinstance(event, Server) and event.what == "started"]
         return f"ws://127.0.0.1:{started[-1].detail['port']}/"
 
-    def _report_server(self, world: LiveWorld) -> bool:
-        """Say why the server did not start or ended by itself, if so; returns whether that happened."""
-        found = lifecycle.server(HistoryIndex(world.history), 0.0, inf)
-        Terminal(self.texts).anomalies(found, "")
-        return bool(found)
-
-    def _verdict(self, result: Path) -> int:
-        """The exit code for the result; also copies the result to the file that was asked for."""
-        assert self.locust is not None, "it was started, or we were interrupted"
-        code = self.locust.returncode
-        if code == EXIT_DEFECT:
-            return EXIT_DEFECT
-        if not result.is_file():
-            if self.asked.web_port is not None and code == 0:
-                return 0  # no test was started on the page
-            echo(self.texts.say("load.no_result", code=code), err=True)
-            return EXIT_DEFECT
-        text = result.read_text(encoding="utf-8")
-        if self.asked.json_file is not None:
-            write_out(self.asked.json_file, text, self.texts)
-        return EXIT_CODES[Outcome(json.loads(text)["verdict"])]
-
     # --- Locust -----------------------------------------------------------------------------------
 
-    async def _start_locust(self, address: str, result: Path) -> None:
+    async def _start_locust(self, address: str, folder: Path) -> None:
         program = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--skip-log-setup"]
-        options = [*self.asked.for_locust(self.target.label), f"--host={address}", f"--lab-json={result}"]
+        options = [*self.asked.for_locust(self.target.label), f"--host={address}"]
         if self.asked.web_port is not None:
             echo(self.texts.say("load.web", port=self.asked.web_port), err=True)
         self.locust = await asyncio.create_subprocess_exec(
             *program,
             *options,
             stdin=asyncio.subprocess.DEVNULL,
-            cwd=result.parent,
-            env=locust_alone(result.parent),
+            cwd=folder,
+            env=locust_alone(folder),
             start_new_session=True,  # Ctrl-C reaches only us, and we stop Locust
         )
 
@@ -182,14 +208,23 @@ class Launch:
             return
         if self.interrupts == 1:
             echo(self.texts.say("load.stopping"), err=True)
+            self._exchange.order(Order("interrupted", []))
             self.locust.terminate()
         else:
             self._kill_locust()
 
-    async def _stop_locust(self) -> None:
-        """Make Locust judge what was recorded, and wait for that."""
-        if self.locust is not None and self.locust.returncode is None:
-            self.locust.terminate()
+    async def _stop_locust(self, world: LiveWorld) -> None:
+        """Tell Locust what became of the server, have it judge what was recorded, and wait for that."""
+        if self.locust is None or self.locust.returncode is not None:
+            return
+        shift = time.monotonic() - world.now()
+        events = [event for event in world.history if isinstance(event, Server)]
+        self._exchange.order(Order("server_ended", [replace(event, at=event.at + shift) for event in events]))
+        self.locust.terminate()
+        try:
+            await asyncio.wait_for(self.locust.wait(), LOAD_END_SECONDS + RECORD_SECONDS * self.asked.users)
+        except TimeoutError:
+            self._kill_locust()
             await self.locust.wait()
 
     def _kill_locust(self) -> None:

@@ -40,10 +40,16 @@ class Merged:
     """All recordings of a run, on one clock that begins at 0.
 
     Connections are numbered over all processes, from 1. `offsets` (seconds) are added to the times of a
-    process whose clock differs.
+    process whose clock differs. `began` is when the test began on the clock that they are added for; else
+    the first event is its begin.
     """
 
-    def __init__(self, recordings: list[Recording], offsets: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        recordings: list[Recording],
+        offsets: dict[str, float] | None = None,
+        began: float | None = None,
+    ) -> None:
         self.events: History = []
         """All events but deliveries, in order."""
         self.rooms: dict[str, Room] = {}
@@ -52,24 +58,49 @@ class Merged:
         """The tag of each message, by its index; empty if it has none, and for notices."""
         self.hosts: dict[int, str] = {}
         """The host of each connection."""
+        self.dues: dict[str, float] = {}
+        """When each message was due to be said, by its tag, where that was recorded."""
+        self.probes: set[int] = set()
+        """The connections of the probe."""
+        self.busy_room = ""
+        """The room that the probe shares with the users; "" if there was no probe."""
         self._offsets = offsets or {}
         self._messages: list[bytes] = []
         self._room_of: list[Room] = []
         self._frames: dict[int, dict[str, Any]] = {}
         self._clients: dict[int, str] = {}
-        self._began = min((self._start_of(each) for each in recordings), default=0.0)
+        first = min((self._start_of(each) for each in recordings), default=0.0)
+        self._began = first if began is None else min(began, first)
         known: dict[bytes, int] = {}
         conns = WITNESS
         for recording in recordings:
             conns = self._take(recording, known, conns)
         self._settle()
+        heard = set(self.tags)
+        self.events = [event for event in self.events if not self._is_unheard_of_probe(event, heard)]
         self.events.sort(key=lambda event: event.at)
         self._sort_events()
 
     @property
     def deliveries(self) -> int:
-        """Live messages, counted once for each receiver."""
-        return sum(len(column.at) for room in self.rooms.values() for column in room.live.values())
+        """Live messages, counted once for each receiver, without those to the probe."""
+        return sum(
+            len(column.at)
+            for room in self.rooms.values()
+            for conn, column in room.live.items()
+            if conn not in self.probes
+        )
+
+    def _is_unheard_of_probe(self, event: Event, heard: set[str]) -> bool:
+        """Whether the probe said something that nobody received: it does not stay until all has come."""
+        match event:
+            case history.Sent(frame={"type": "message", "data": {"content": str(content)}}):
+                return event.conn in self.probes and tag_in(content) not in heard
+        return False
+
+    def shift(self, recording: Recording) -> float:
+        """Seconds to add to the times of a recording."""
+        return self._offset(recording) - self._began
 
     def _start_of(self, recording: Recording) -> float:
         return min((event.at for event in recording.events), default=inf) + self._offset(recording)
@@ -81,9 +112,13 @@ class Merged:
 
     def _take(self, recording: Recording, known: dict[bytes, int], before: int) -> int:
         """Add a recording, whose connections are numbered from `before` + 1 on; returns the last number."""
-        shift = self._offset(recording) - self._began
+        shift = self.shift(recording)
         for number in range(before + 1, before + recording.conns + 1):
             self.hosts[number] = recording.host
+            if recording.busy_room:
+                self.probes.add(number)
+        self.busy_room = recording.busy_room or self.busy_room
+        self.dues |= {tag: due + shift for tag, due in recording.dues.items()}
         for event in recording.events:
             changes: dict[str, Any] = {"at": event.at + shift}
             conn = getattr(event, "conn", None)
@@ -151,6 +186,16 @@ class Merged:
         self.joined = list(dict.fromkeys(room for _, room in self._comings))
         for name in self.joined:
             self._room(name)
+
+    def joins(self, room: str) -> Iterator[tuple[int, float, float]]:
+        """For each join of a room that was answered: its connection, when it was asked, and when done."""
+        for (conn, where), comings in self._comings.items():
+            asked = 0.0
+            for event in comings if where == room else ():
+                if isinstance(event, history.Sent) and event.frame["type"] == "join":
+                    asked = event.at
+                elif isinstance(event, history.Joined):
+                    yield conn, asked, event.at
 
     # --- histories for checkers -------------------------------------------------------------------
 

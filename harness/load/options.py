@@ -13,6 +13,12 @@ PARENT = "CHATLAB_PARENT"
 """The variable that tells Locust which process it ends with."""
 
 
+FOLDER = "CHATLAB_LOAD_FOLDER"
+"""The variable that tells it where the two exchange files: see `exchange.py`."""
+SIZES = (64, 65536)
+"""Bytes of a message's content: at least its tag, at the most what the protocol allows."""
+
+
 class Options(Struct, frozen=True):
     """See the help of `chatlab load`."""
 
@@ -23,13 +29,22 @@ class Options(Struct, frozen=True):
     rooms: int
     pace: float
     processes: int
-    p99_ms: float | None
+    objectives: tuple[str, ...]
     seed: int | None
     web_port: int | None
     """None: without Locust's web page."""
     json_file: str | None
+    html_file: str | None
+    openmetrics_file: str | None
     csv: str | None
+    otel: bool
+    scenario: str | None
     lang: str
+    steps: int = 5
+    rate: float | None = None
+    churn: float | None = None
+    size: int | None = None
+    probe: bool = True
 
     def for_locust(self, label: str) -> list[str]:
         """The options of Locust and of our locustfile, for a server that is called `label`."""
@@ -40,7 +55,16 @@ class Options(Struct, frozen=True):
             "--lab-shape": self.shape,
             "--lab-rooms": self.rooms,
             "--lab-pace": self.pace,
-            "--lab-p99-ms": self.p99_ms or 0,
+            "--lab-objective": ",".join(self.objectives),
+            "--lab-steps": self.steps,
+            "--lab-rate": self.rate or 0,
+            "--lab-churn": self.churn or 0,
+            "--lab-size": self.size or 0,
+            "--lab-probe": "on" if self.probe else "off",
+            "--lab-json": _absolute(self.json_file),
+            "--lab-scenario": _absolute(self.scenario),
+            "--lab-html": _absolute(self.html_file),
+            "--lab-openmetrics": _absolute(self.openmetrics_file),
             "--lab-seed": random.SystemRandom().randrange(10**6) if self.seed is None else self.seed,
             "--lab-lang": self.lang,
             "--lab-label": label,
@@ -48,6 +72,8 @@ class Options(Struct, frozen=True):
         words = [f"{name}={value}" for name, value in values.items()]
         if self.csv is not None:
             words.append(f"--csv={Path(self.csv).absolute()}")
+        if self.otel:
+            words.append("--lab-otel")
         if self.web_port is None:
             words += ["--headless", "--only-summary"]
         else:
@@ -57,3 +83,8 @@ class Options(Struct, frozen=True):
             words += [f"--processes={self.processes}", f"--master-bind-port={port}", f"--master-port={port}"]
             words += ["--master-bind-host=127.0.0.1"]
         return words
+
+
+def _absolute(file: str | None) -> str:
+    """The path of a file, for Locust, which runs in another folder."""
+    return str(Path(file).absolute()) if file else ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Callable
 from itertools import accumulate
 from random import Random
+
+from msgspec import Struct
 
 TALK_SECONDS = (5.0, 15.0)
 """The range of the mean time between two messages of a user; each user has its own."""
@@ -53,14 +56,60 @@ class Popularity:
         return list(found)
 
 
-class UserProfile:
-    """A user's profile, drawn from its own random numbers. It acts `pace` times faster."""
+class Habits(Struct, frozen=True):
+    """What all users of a load have in common. `rate` and `churn` are of one user, in times a second."""
 
-    def __init__(self, rng: Random, rooms: int, pace: float) -> None:
+    rooms: int = 10
+    pace: float = 1.0
+    """They live so many times faster."""
+    rate: float = 0.0
+    """How often a user talks, whatever the answers are; 0: as people do, one action after the other."""
+    churn: float = 0.0
+    """How often it loses its connection, likewise; 0: now and then."""
+    size: int = 0
+    """Bytes of a message's content; 0: a few words."""
+
+
+class UserProfile:
+    """A user's profile, drawn from its own random numbers."""
+
+    def __init__(self, rng: Random, habits: Habits) -> None:
         self.rng = rng
-        self.popularity = Popularity(rooms)
-        self._pace = pace
+        self.popularity = Popularity(habits.rooms)
+        self.size = habits.size
+        self.pace = habits.pace
         self._talks_every = rng.uniform(*TALK_SECONDS)
+        rates = {"talk": habits.rate, "reconnect": habits.churn}
+        self._every = {action: rate for action, rate in rates.items() if rate > 0}
+        self._due: dict[str, float] = {}
+        self._next: tuple[str, float] | None = None
+
+    def upcoming(self, now: float, rest: Callable[[], float] | None = None) -> tuple[str, float]:
+        """Its next action, and when it is due: the same until it is taken; `act` is any without a rate.
+
+        What has a rate is due by its own clock, whatever came of the last time; all else `rest` seconds from
+        now, by default as people rest.
+        """
+        if self._next is None:
+            for action, rate in self._every.items():
+                self._due.setdefault(action, now + self.rng.expovariate(rate))
+            if "talk" not in self._every:
+                self._due["act"] = now + (rest or self.rest)()
+            self._next = min(self._due.items(), key=lambda each: each[1])
+        return self._next
+
+    def take(self) -> tuple[str, float]:
+        """The upcoming action, which is done now, and when it was due."""
+        assert self._next is not None, "something was upcoming"
+        (action, due), self._next = self._next, None
+        if action in self._every:
+            self._due[action] = due + self.rng.expovariate(self._every[action])
+        return action, due
+
+    def stay_away(self, seconds: float) -> None:
+        """It is away for so long, by its own will: what would be due meanwhile is due so much later."""
+        self._due = {action: due + seconds for action, due in self._due.items()}
+        self._next = None
 
     def favourites(self) -> list[int]:
         """The one to three rooms that it is in at first."""
@@ -68,15 +117,18 @@ class UserProfile:
 
     def rest(self) -> float:
         """Seconds until its next action."""
-        return self.rng.expovariate(1 / self._talks_every) / self._pace
+        return self.rng.expovariate(1 / self._talks_every) / self.pace
 
     def away(self) -> float:
-        """Seconds for which it is away after it lost its connection."""
-        return self.rng.expovariate(1 / AWAY_SECONDS) / self._pace
+        """Seconds for which it is away after it lost its connection; with a churn, less than one."""
+        if "reconnect" in self._every:
+            return self.rng.random()
+        return self.rng.expovariate(1 / AWAY_SECONDS) / self.pace
 
     def action(self) -> str:
         """Its next action: talk, look_back, wander or reconnect."""
-        return self.rng.choices(list(_ACTIONS), weights=list(_ACTIONS.values()))[0]
+        usual = {each: weight for each, weight in _ACTIONS.items() if each not in self._every}
+        return self.rng.choices(list(usual), weights=list(usual.values()))[0]
 
     def words(self) -> str:
         """The text of a message: three to eighteen words."""

@@ -16,15 +16,17 @@ import uuid
 import zlib
 from array import array
 from collections import defaultdict
+from math import inf
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from harness.history import events as history
 from harness.history import frames
 from harness.history.events import Event
 from harness.history.frames import Meaning
+from harness.history.index import DYING_SECONDS, ENDS
 from harness.judged.bounds import (
     BYTES_PER_MESSAGE,
     FRAME_BYTES,
@@ -40,6 +42,8 @@ PIECE = 512 * 1024
 """Bytes in one piece of a recording when it is sent to another process."""
 _MAX_ODD = 200
 """Malformed frames, and errors, that each process keeps in full."""
+SERVER = "server"
+"""The process whose record has what became of the server."""
 _CACHED = 4096
 
 
@@ -80,6 +84,7 @@ class Recording(Struct):
     """The server's notices of joins and leaves, received among the messages."""
     pages: list[HeardPage]
     timings: dict[str, bytes]
+    """By name, arrays of pairs: when each was due, and the seconds that it took from then on."""
     lags: bytes
     complete: bool
     defect: str = ""
@@ -88,6 +93,14 @@ class Recording(Struct):
     """Whether the server sent so much more than the users have said that nothing more was read."""
     different: int = 0
     """Bytes of the different frames that came."""
+    dues: dict[str, float] = field(default_factory=dict)
+    """When each message was due to be said, by its tag."""
+    arrivals: bytes = b""
+    """Array of pairs: when each user was due to come for the first time, and when it was in all its rooms."""
+    beats: bytes = b""
+    """Array of fours, one a second: when, how many lags so far, and since the last: see `Recorder.beat`."""
+    busy_room: str = ""
+    """Only for the probe's record: the room that it shares with the users."""
 
 
 def this_host() -> str:
@@ -140,7 +153,15 @@ class Recorder:
         self.heard = 0
         """Messages and pages received so far."""
         self.timings: dict[str, array[float]] = defaultdict(lambda: array("d"))
-        """Seconds that joins, reconnections and other requests took, by name."""
+        """By name: when joins, reconnections and other requests were due, and the seconds that they took."""
+        self.dues: dict[str, float] = {}
+        """When each message was due to be said, by its tag."""
+        self.arrivals = array("d")
+        """When each user was due to come, and when it had come."""
+        self.beats = array("d")
+        """Once a second: when, how many lags so far, and the two shares of `beat`."""
+        self.busy_room = ""
+        """The room that the probe shares with the users, if this is its record."""
         self.lags = array("d")
         """Seconds by which this process woke up too late, sampled continuously."""
         self.defect = ""
@@ -172,6 +193,10 @@ class Recorder:
         """Keep an event."""
         self._said += isinstance(event, history.Sent)
         self._events.append(event)
+
+    def beat(self, used: float, waited: float) -> None:
+        """Note for which share of the time since the last call we had a core, and waited for one."""
+        self.beats.extend((self.now(), float(len(self.lags)), used, waited))
 
     def hear(self, client: str, conn: int, text: str | bytes) -> Meaning | None:
         """Record a received frame, and return its meaning; None if it has none.
@@ -268,6 +293,10 @@ class Recorder:
             self.defect,
             self.flooded,
             self._different,
+            dict(self.dues),
+            self.arrivals.tobytes(),
+            self.beats.tobytes(),
+            self.busy_room,
         )
 
 
@@ -283,6 +312,22 @@ def unpack(pieces: list[bytes]) -> Recording:
         return msgspec.msgpack.decode(zlib.decompress(b"".join(pieces)), type=Recording)
     except (zlib.error, msgspec.DecodeError) as error:
         raise ValueError(f"these pieces are no recording: {error}") from error
+
+
+def with_end_of_server(recordings: list[Recording], server: list[history.Server]) -> list[Recording]:
+    """The recordings, and what became of the server: then nobody is blamed for what it could not do any more.
+
+    Users who could not connect when it was gone are left out.
+    """
+    ended = min((event.at for event in server if event.what in ENDS), default=inf) - DYING_SECONDS
+    kept = [
+        msgspec.structs.replace(
+            each, events=[e for e in each.events if not (isinstance(e, history.GaveUp) and e.at > ended)]
+        )
+        for each in recordings
+    ]
+    host = recordings[0].host if recordings else this_host()
+    return [*kept, Recording(SERVER, host, 0, list(server), [], [], [], [], {}, b"", True)]
 
 
 def numbers(data: bytes) -> array[int]:

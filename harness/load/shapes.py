@@ -6,11 +6,11 @@ from math import ceil
 
 from locust import LoadTestShape
 
-STEPS = 5
+from harness.load.slots import STEP_SECONDS
 
 
 class Ramp(LoadTestShape):  # type: ignore[misc]  # the type checker does not read Locust
-    """Five steps up, each for a fifth of the time, the last with all users; 30 s each without a limit."""
+    """Steps up, each for an equal part of the time, the last with all users."""
 
     use_common_options = True
 
@@ -18,8 +18,8 @@ class Ramp(LoadTestShape):  # type: ignore[misc]  # the type checker does not re
         """How many users there should be now, and how many more to start each second; None at the end."""
         options = self.runner.environment.parsed_options
         users = options.num_users or 1
-        step_seconds = (options.run_time or 30 * STEPS) / STEPS
-        step = int(self.get_run_time() / step_seconds)
-        if options.run_time and step >= STEPS:
+        count = options.lab_steps
+        step = int(self.get_run_time() / ((options.run_time or STEP_SECONDS * count) / count))
+        if options.run_time and step >= count:
             return None
-        return ceil(users * min(step + 1, STEPS) / STEPS), options.spawn_rate or users
+        return ceil(users * min(step + 1, count) / count), options.spawn_rate or users

@@ -60,6 +60,25 @@ class Sheet:
         for (x1, y1), (x2, y2) in pairwise(points):
             self.line(x1, y1, x2, y2, colour, dashed=dashed)
 
+    def curve(
+        self,
+        points: Sequence[tuple[float, float]],
+        colour: str = INK,
+        *,
+        dashed: bool = False,
+        width: float = 1.5,
+    ) -> None:
+        """A line through many points, as one shape; a dot if there is only one."""
+        if len(points) == 1:
+            self.dot(*points[0], colour, radius=2)
+        elif points:
+            places = " ".join(f"{_px(x)},{_px(y)}" for x, y in points)
+            dashes = ' stroke-dasharray="5 3"' if dashed else ""
+            self._shapes.append(
+                f'<polyline points="{places}" fill="none" stroke="{colour}"'
+                f' stroke-width="{_px(width)}"{dashes}/>'
+            )
+
     def arrow(
         self, x1: float, y1: float, x2: float, y2: float, colour: str = INK, *, dashed: bool = False
     ) -> None:

@@ -193,7 +193,10 @@ def test_extras_are_imported_only_where_they_are_needed() -> None:
 
     Locust in particular: importing it changes the sockets and threads of the whole process.
     """
-    extras = ("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright", "rapidfuzz")
+    extras = (
+        *("locust", "gevent", "matplotlib", "nbclient", "jupytext", "playwright", "rapidfuzz"),
+        *("opentelemetry", "prometheus_client"),
+    )
     code = f"""
 import sys
 import harness.cli.main, harness.cli.load, harness.cli.grade, harness.pytest_support.plugin
@@ -204,7 +207,7 @@ print([name for name in {extras} if name in sys.modules])
 
 
 def test_the_server_stays_small() -> None:
-    """The reference server can be read in an evening: about 2,300 lines of code, not counting texts."""
+    """The reference server can be read in an evening: about 2,400 lines of code, not counting texts."""
     lines = 0
     for path in files("lab/*.py"):
         source = path.read_text()
@@ -217,7 +220,7 @@ def test_the_server_stays_small() -> None:
         for number, line in enumerate(source.splitlines(), start=1):
             if line.strip() and not line.strip().startswith("#") and number not in texts:
                 lines += 1
-    assert lines < 2400
+    assert lines < 2500
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])

@@ -125,7 +125,7 @@ def test_every_problem_has_a_text() -> None:
             assert key in known, (path, key)
             assert fields(known[key]) == sorted(each.arg or "**" for each in node.keywords), (path, key)
     by_say = {"usage.no_time", "usage.not_a_file", "usage.no_place", "usage.folder_unnamed", "usage.track"}
-    used |= {*by_say, "usage.settings_handed_in", "usage.seed"}
+    used |= {*by_say, "usage.settings_handed_in", "usage.seed", "usage.no_share"}
     tables = ("usage.", "target.", "program.", "replay.", "isolation.")
     assert {key for key in known if key.startswith(tables)} == {key for key in used if key.startswith(tables)}
 

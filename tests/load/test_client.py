@@ -25,6 +25,9 @@ async def played(conduct: Conduct) -> tuple[list[Event], list[str | None]]:
 
     async with listening(conduct) as port:
         await asyncio.to_thread(talk, f"ws://127.0.0.1:{port}/?key=abc")
+    async with asyncio.timeout(5):  # its other thread notes the end a moment later
+        while not any(isinstance(event, Closed | GaveUp) for event in recorder.finish().events):
+            await asyncio.sleep(0.01)
     return recorder.finish().events, errors
 
 

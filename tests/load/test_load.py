@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shlex
@@ -46,6 +47,22 @@ def verdict(done: subprocess.CompletedProcess[str], report: Path) -> dict[str, A
     return value
 
 
+def agrees_with_locust(value: dict[str, Any], prefix: Path) -> None:
+    """Check that Locust's tables count what ours does, and that its failures are our findings."""
+
+    def table(name: str) -> list[dict[str, str]]:
+        text = prefix.with_name(f"{prefix.name}_{name}.csv").read_text()
+        return list(csv.DictReader(text.splitlines()))
+
+    timed = [value["times_ms"], value["warm_up_times_ms"]]
+    for row in table("stats"):
+        if row["Type"] == "WS":
+            count = sum(each.get(row["Name"], {"count": 0})["count"] for each in timed)
+            assert int(row["Request Count"]) == count, row["Name"]
+    found = sum(int(row["Occurrences"]) for row in table("failures") if row["Name"] == "finding")
+    assert found == len(value["anomalies"])
+
+
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -78,8 +95,9 @@ def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -
     report = tmp_path / "load.json"
     command = f"{shlex.quote(sys.executable)} -m lab --use pubsub={shlex.quote(str(CARELESS))}"
     options = [*FEW, "--server", command, "--processes", processes, "--json", str(report)]
-    done = load(*options, DROP_ONE_IN="30")
+    done = load(*options, "--csv", str(tmp_path / "theirs"), DROP_ONE_IN="30")
     value = verdict(done, report)
+    agrees_with_locust(value, tmp_path / "theirs")
     assert "lost" in {anomaly["name"] for anomaly in value["anomalies"]}, done.stdout
     assert value["verdict"] == "failed" or value["reasons"], "only a slow machine may leave that open"
     assert "A message was lost" in done.stdout
@@ -101,7 +119,7 @@ def test_settings_for_locust_change_nothing(tmp_path: Path) -> None:
     value = verdict(done, tmp_path / "load.json")
     assert (value["users"], value["anomalies"]) == (25, [])
     assert value["verdict"] in ("passed", "inconclusive"), done.stdout
-    assert (tmp_path / "ours_stats.csv").is_file()
+    agrees_with_locust(value, tmp_path / "ours")
     assert not list(tmp_path.glob("mine*"))
 
 
@@ -111,13 +129,14 @@ def test_broken_objective_fails(tmp_path: Path) -> None:
     """A p99 that no server can reach fails, with the figures, in the chosen language."""
     needs_module("locust", "load")
     report = tmp_path / "load.json"
-    done = load(*FEW, "--lab-p99-ms", "0.001", "--lang", "fr", "--json", str(report))
+    few = [*FEW, "--size", "200", "--objective", "errors=0"]
+    done = load(*few, "--lab-p99-ms", "0.001", "--lang", "fr", "--json", str(report))
     value = verdict(done, report)
+    assert value["objectives"][0]["outcome"] == "passed"
     if value["verdict"] == "failed":
-        assert "99e centile" in done.stdout
-        assert "0,001\N{NO-BREAK SPACE}ms" in done.stdout
+        assert "delivery.p99=0.001ms\N{NARROW NO-BREAK SPACE}: non tenu" in done.stdout
     else:
-        assert value["lag_p99_ms"] > 100, "only a slow machine may leave that open"
+        assert value["reasons"], "only a slow machine may leave that open"
 
 
 @pytest.mark.extra
@@ -129,8 +148,8 @@ def test_no_server_at_the_url_is_explained() -> None:
         sock.bind(("127.0.0.1", 0))
         address = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
         done = load(*FEW, "--url", address)
-    assert done.returncode == 1
-    assert f"Nobody answers at {address}" in done.stdout
+    assert done.returncode == 64
+    assert done.stderr.strip() == f"Nobody answers at {address}."
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -138,8 +157,10 @@ def test_no_server_at_the_url_is_explained() -> None:
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Path) -> None:
-    """Ctrl-C in the middle prints the table of what was done so far, and leaves no process and no file."""
+    """Ctrl-C in the middle tells and writes what was done so far, and leaves no process and no file."""
     needs_module("locust", "load")
+    folder, report = tmp_path / "folder", tmp_path / "load.json"
+    folder.mkdir()
     process = subprocess.Popen(
         [
             *LOAD,
@@ -153,11 +174,13 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
             "10",
             "--processes",
             processes,
+            "--json",
+            str(report),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
         start_new_session=True,
         # A shell starts what runs in the background with Ctrl-C ignored, and tests may run there.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -177,14 +200,54 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
     deadline = time.monotonic() + 5
-    while list(tmp_path.iterdir()):
-        assert time.monotonic() < deadline, list(tmp_path.iterdir())
+    while list(folder.iterdir()):
+        assert time.monotonic() < deadline, list(folder.iterdir())
+    value = json.loads(report.read_text())
+    assert (value["ended"], value["users"], value["anomalies"]) == ("interrupted", 10, [])
+    assert value["warm_up_probe_ms"]["connect"]["count"] > 0
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+@pytest.mark.parametrize("whom", ["server", "leader"])
+def test_what_is_killed_is_told(whom: str, tmp_path: Path) -> None:
+    """The result is written if the server is killed, and by us if Locust's leading process is."""
+    needs_module("locust", "load")
+    report = tmp_path / "load.json"
+    options = ["--users", "10", "--time", "5m", "--pace", "20", "--spawn-rate", "10", "--json", str(report)]
+    process = subprocess.Popen([*LOAD, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert any(" messages/s" in line for line in process.stderr), "it ended before"
+        family = psutil.Process(process.pid).children(recursive=True)
+        module = {"server": "lab", "leader": "locust"}[whom]
+        for each in family:
+            if ["-m", module] == each.cmdline()[each.cmdline().index("-m") :][:2]:
+                each.kill()
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    value = json.loads(report.read_text())
+    if whom == "server":
+        assert (process.returncode, value["ended"], value["verdict"]) == (1, "server_ended", "failed")
+        assert [each["name"] for each in value["anomalies"]] == ["server_died"]
+        assert "SIGKILL" in output
+    else:
+        assert (process.returncode, value["ended"], value["verdict"]) == (2, "worker_lost", "inconclusive")
+    assert value["messages"] > 0
+    assert len(value["timeline"]) > 2
+    assert "Traceback" not in output + errors
+    _, alive = psutil.wait_procs(family, timeout=2)
+    assert alive == []
 
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 def test_locustfile_works_by_itself(tmp_path: Path) -> None:
-    """Locust alone runs the file, with our options under names of their own, and exits by the verdict."""
+    """Locust alone runs the file, with our options under names of their own, and exits by the verdict.
+
+    What it prints as JSON is JSON, and its failures are ours.
+    """
     needs_module("locust", "load")
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -198,6 +261,7 @@ def test_locustfile_works_by_itself(tmp_path: Path) -> None:
         assert "listening" in server.stdout.readline()
         file = Path(harness.load.__file__).with_name("locustfile.py")
         options = ["--headless", "-u", "10", "-r", "10", "-t", "4s", "--lab-pace", "10", "--lab-rooms", "2"]
+        options += ["--json", "--lab-objective", "rate>=10000"]
         done = subprocess.run(
             [sys.executable, "-m", "locust", "-f", str(file), "--host", f"ws://127.0.0.1:{port}", *options],
             capture_output=True,
@@ -208,21 +272,26 @@ def test_locustfile_works_by_itself(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.communicate(timeout=10)
-    assert done.returncode in (0, 2), done.stdout + done.stderr
-    assert "delivery to each receiver" in done.stdout
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    assert "delivery to each receiver" in done.stderr
+    failures = {each["name"]: each["num_failures"] for each in json.loads(done.stdout)}
+    assert failures["connect"] == 0
+    assert failures["objective" if done.returncode == 1 else "echo"] == (done.returncode == 1)
 
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("processes", [[], ["--processes", "2"]])
 def test_locustfile_needs_an_address(processes: list[str]) -> None:
-    """Locust alone, with the address of a web page, says so and ends at once, and its workers do, too."""
+    """Locust alone says what is wrong with an address or an option, and it and its workers end at once."""
     needs_module("locust", "load")
     file = Path(harness.load.__file__).with_name("locustfile.py")
     command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", "http://127.0.0.1/"]
+    command += ["--lab-pace", "0"]
     done = subprocess.run([*command, *processes], capture_output=True, text=True, timeout=45, check=False)
     assert done.returncode == 64
     assert "is not a WebSocket address" in done.stderr
+    assert "--lab-pace 0.0 is not between" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -237,6 +306,10 @@ def test_locustfile_needs_an_address(processes: list[str]) -> None:
         (["--url", "ws://127.0.0.1/", "--server", "x"], "exclude each other"),
         (["--server", ""], "the command is empty"),
         (["--json", "/no/such/folder/x.json"], "no such folder"),
+        (["--objective", "speed=1"], "is no objective"),
+        (["--use", "pubsb=x.py"], "the components are"),
+        (["--use", "pubsub=x.py", "--url", "ws://127.0.0.1/"], "exclude each other"),
+        (["--size", "10"], "10 is not in the range"),
     ],
 )
 def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:
@@ -247,21 +320,38 @@ def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_missing_locust_is_explained() -> None:
-    """Without Locust the command says how to install it, and exits with 64."""
+def test_a_taken_port_is_explained() -> None:
+    """Where another program listens, Locust's page cannot be; nothing is started."""
+    needs_module("locust", "load")
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        done = load("--web", "--web-port", str(sock.getsockname()[1]))
+    assert done.returncode == 64
+    assert "is taken" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "option", "told"),
+    [
+        ("locust", "--users=2", "pip install 'chat-lab[load]'"),
+        ("opentelemetry", "--otel", "'chat-lab[otel]'"),
+    ],
+)
+def test_what_is_not_installed_is_explained(missing: str, option: str, told: str) -> None:
+    """Without Locust, or what an option needs, the command says how to install it, and exits with 64."""
     program = (
         "import importlib.util, sys\n"
         "from harness.cli.main import cli\n"
         "from lab.command import run_command\n"
-        "importlib.util.find_spec = lambda name: None\n"
-        "sys.argv = ['chatlab', 'load']\n"
+        f"importlib.util.find_spec = lambda name: None if name == {missing!r} else 'there'\n"
+        f"sys.argv = ['chatlab', 'load', {option!r}]\n"
         "sys.exit(run_command(cli, 'chatlab'))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 64
-    assert "pip install 'chat-lab[load]'" in done.stderr
+    assert told in done.stderr
     assert "Traceback" not in done.stderr
 
 

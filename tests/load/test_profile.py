@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from harness.load.figures import percentile, rate
-from harness.load.profile import Popularity, UserProfile
+from harness.load.profile import Habits, Popularity, UserProfile
 
 
 def test_rooms_are_chosen_by_zipfs_law() -> None:
@@ -35,7 +35,7 @@ def test_users_talk_every_five_to_fifteen_seconds() -> None:
     """The mean of each user's pauses is in that range, and a tenth of it at ten times the pace."""
     for seed in range(5):
         for pace in (1.0, 10.0):
-            profile = UserProfile(Random(seed), 3, pace)
+            profile = UserProfile(Random(seed), Habits(3, pace))
             mean = sum(profile.rest() for _ in range(20_000)) / 20_000 * pace
             assert 4.8 < mean < 15.3
 
@@ -44,7 +44,7 @@ def test_profile_depends_on_the_seed() -> None:
     """The same seed gives the same behaviour, and another seed another."""
 
     def life(seed: str) -> list[object]:
-        profile = UserProfile(Random(seed), 10, 1.0)
+        profile = UserProfile(Random(seed), Habits())
         return [profile.favourites(), *(each() for each in (profile.rest, profile.action, profile.words) * 5)]
 
     assert life("1/0/1") == life("1/0/1")
@@ -63,3 +63,33 @@ def test_rate_without_duration_is_none() -> None:
     """If no time passed there is no rate, and no division by zero."""
     assert rate(10, 4.0) == 2.5
     assert rate(1, 0.0) == 0.0
+
+
+def test_what_has_a_rate_is_due_by_its_own_clock() -> None:
+    """However late the last time was; so the rate is kept, and only planned absences move it."""
+    profile = UserProfile(Random("1"), Habits(rate=10.0, churn=1.0, size=100))
+    now, done = 1000.0, Counter[str]()
+    while now < 1060.0:
+        action, due = profile.upcoming(now)
+        assert profile.upcoming(now + 5.0) == (action, due), "until it is taken"
+        now = max(now, due) + (0.5 if done["talk"] % 50 == 0 else 0.0)
+        assert profile.take() == (action, due)
+        done[action] += 1
+    assert 500 < done["talk"] < 700
+    assert 35 < done["reconnect"] < 85
+    assert set(done) == {"talk", "reconnect"}
+    _, due = profile.upcoming(now)
+    profile.stay_away(3.0)
+    assert profile.upcoming(now)[1] == pytest.approx(due + 3.0)
+
+
+def test_people_without_a_rate_do_one_thing_after_the_other() -> None:
+    """Then the next is due some time after the last was done; with a churn, that alone has a clock."""
+    profile = UserProfile(Random("1"), Habits())
+    action, due = profile.upcoming(1000.0)
+    assert (action, due > 1000.0) == ("act", True)
+    assert profile.take()[0] == "act"
+    assert profile.action() in ("talk", "look_back", "wander", "reconnect")
+    assert profile.upcoming(5000.0)[1] > 5000.0
+    busy = UserProfile(Random("1"), Habits(churn=0.001))
+    assert "reconnect" not in {busy.action() for _ in range(300)}

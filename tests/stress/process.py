@@ -112,7 +112,9 @@ class Server:
     def measure(self) -> Measure:
         """Its current use of resources. Blocks while it is asked for its figures."""
         assert self._process is not None, "it does not run"
-        figures = dict(line.split() for line in self.get("/metrics").splitlines())
+        figures = dict(
+            line.rsplit(" ", 1) for line in self.get("/metrics").splitlines() if not line.startswith("#")
+        )
         seen = psutil.Process(self._process.pid)
         with seen.oneshot():
             return Measure(

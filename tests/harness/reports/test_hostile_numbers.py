@@ -206,7 +206,7 @@ def test_nor_in_a_load(capsys: pytest.CaptureFixture[str]) -> None:
         recording = unpack(pack(recorder.finish()))
         result = judging.judge(judging.Load("x", "steady", 1, 1, 5.0), [recording])
     assert result.outcome is Outcome.FAILED
-    load_report.tell(result, "en", "", None)
+    load_report.tell(result, "en", "")
     assert not OBEYED & set(capsys.readouterr().out)
 
 

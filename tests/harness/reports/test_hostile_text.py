@@ -23,13 +23,19 @@ from harness.grading.result import Part
 from harness.grading.table import cell
 from harness.history.as_json import from_json, to_json
 from harness.history.events import Closed, Event, GaveUp, Opened, Printed, Received, Server
+from harness.load import compare_report
 from harness.load import report as load_report
+from harness.load.as_json import as_json
+from harness.load.compare import compare
 from harness.load.judging import Findings, Load, Result
+from harness.load.outputs import Files, write
+from harness.load.stored import read
 from harness.reports.jsonreport import report
 from harness.reports.outfile import write_out
 from harness.reports.page import page
 from harness.reports.summary import Summary
 from harness.reports.terminal import Terminal
+from harness.reports.words import Words
 from harness.running.run import Run
 from harness.texts import texts
 from harness.texts.problem import Problem
@@ -186,13 +192,29 @@ def _doctor(hostile: Hostile) -> str:
     return out.getvalue()
 
 
-def _load(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> str:
+def _result(hostile: Hostile) -> Result:
     load = Load(hostile.text, "steady", 1, 1, 5.0)
     reasons = [Text("server", {"why": hostile.text})]
-    result = Result(load, Outcome.FAILED, Findings([hostile.found]), reasons, 1, 1, 1, 1.0, {}, 0.0, [], 1)
+    return Result(load, Outcome.FAILED, Findings([hostile.found]), reasons, 1, 1, 1, 1.0, {}, 0.0, [], 1)
+
+
+def _load(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
-    load_report.tell(result, "en", "", None)
+    load_report.tell(_result(hostile), "en", "")
     return capsys.readouterr().out
+
+
+def _load_pages(hostile: Hostile, folder: Path) -> dict[str, str]:
+    """A load as a page and as OpenMetrics, and the page of its comparison with itself: by its JSON."""
+    files = Files([str(folder / "a.json")], str(folder / "a.html"), str(folder / "a.prom"))
+    write(as_json(_result(hostile), Words(texts("en"))), files, texts("en"))
+    stored = read((folder / "a.json").read_bytes())
+    compared = compare_report.page(stored, stored, (hostile.text, "b"), compare(stored, stored), texts("fr"))
+    return {
+        "the page of a load": (folder / "a.html").read_text(),
+        "OpenMetrics": (folder / "a.prom").read_text(),
+        "the page of a comparison": compared,
+    }
 
 
 def _log_of_grade(hostile: Hostile) -> str:
@@ -211,7 +233,9 @@ def _sentence(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_output_obeys_what_it_shows(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_output_obeys_what_it_shows(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In each output, the text of each place has escapes, and begins no line that looks like one of ours."""
     hostile = PLACES[place](HOSTILE)
     outputs = {
@@ -219,6 +243,7 @@ def test_no_output_obeys_what_it_shows(place: str, capsys: pytest.CaptureFixture
         "a terminal with colours": _coloured(hostile),
         "the doctor": _doctor(hostile),
         "a load": _load(hostile, capsys),
+        **_load_pages(hostile, tmp_path),
         "the log of a grade": _log_of_grade(hostile),
         "a sentence": _sentence(hostile, capsys),
         "a page": page([_summary(hostile)], texts("en"), f"chatlab check {hostile.text}"),
@@ -226,8 +251,8 @@ def test_no_output_obeys_what_it_shows(place: str, capsys: pytest.CaptureFixture
     }
     for name, shown in outputs.items():
         assert not OBEYED & set(shown), name
-        assert name != "a page" or "<b>&" not in shown
-        if name != "a page" and place != "an exception of a component":
+        assert "page" not in name or "<b>&" not in shown
+        if "page" not in name and place != "an exception of a component":
             assert not any(line.startswith("  ✓ 9.9") for line in shown.splitlines()), name
     assert any("\\x1b" in shown for shown in outputs.values())
 
@@ -250,6 +275,7 @@ def test_a_name_that_is_no_text_stops_nothing(
     for shown in (_terminal(hostile), _coloured(hostile), _doctor(hostile), _load(hostile, capsys)):
         shown.encode()
     page([_summary(hostile)], texts("en"), NOT_UTF_8).encode()
+    _load_pages(hostile, tmp_path)
     said = json.dumps(report(_summary(hostile), texts("en")), ensure_ascii=False)
     assert write_out(tmp_path / "report.json", said, texts("en"))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["verdict"] == "failed"
