@@ -49,6 +49,8 @@ def measure(merged: Merged, slots: Slots) -> Measured:
     for room in merged.rooms.values():
         _Room(merged, slots, room, once).fill(measured)
     for conn, asked, done in merged.joins(merged.busy_room) if merged.busy_room else ():
+        if asked > slots.lasted:
+            continue
         (measured.probe if conn in merged.probes else measured.compared).add("join", asked, done - asked)
     return measured
 

@@ -80,6 +80,8 @@ class Measurements:
             times = self.measured.probe if recording.busy_room else self.measured.users
             for name, data in recording.timings.items():
                 for due, took in pairs(data, merged.shift(recording)):
+                    if due > lasted:  # at the end all who are away come back at once, to be counted
+                        continue
                     times.add(name, due, took)
                     if name == "connect" and not recording.busy_room:
                         self.measured.compared.add(name, due, took)

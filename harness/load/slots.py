@@ -47,6 +47,7 @@ class Slots:
         self.width = max(1, ceil(lasted / MOST))
         """Seconds in one slot."""
         self.count = max(ceil(lasted / self.width), 1)
+        self.lasted = lasted
         self.steps = steps
         self.is_warm_up = [False] * self.count
         for due, done in arrivals:

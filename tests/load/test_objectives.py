@@ -87,6 +87,7 @@ def figures(users: float = 0.0, probe: float | None = None, **more: Any) -> Figu
         (0.9, 0.4, {}, FAILED, 0.4),
         (0.3, 0.28, {"cpu": 0.99}, FAILED, 0.28),
         (0.3, 0.28, {"lag": 0.5}, OPEN, 0.3),  # the whole machine is too busy
+        (0.9, 0.02, {"lag": 0.5}, OPEN, 0.9),
         (0.3, 0.28, {"cpu": 0.1, "probe_lag": 0.5}, OPEN, 0.3),
         (0.3, 0.1, {"cpu": 0.5, "waited": 0.45}, PASSED, 0.1),
     ],
