@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import click
+from msgspec.structs import replace
 
 from harness.cli import options
 from harness.cli.target_options import Named, names_server
-from harness.cli.usage import asked_words, wrong_usage
+from harness.cli.usage import asked_words, told, wrong_usage
+from harness.cluster.nats_node import nats_server
+from harness.cluster.problems import ClusterProblem
+from harness.judged.tracks import PYTHON
 from harness.texts.seed import read, written
-from harness.verdict.steps import EXERCISES
+from harness.verdict.steps import CLUSTER, EXERCISES
 
 
 class PlaySeed(click.ParamType[tuple[int, bool]]):
@@ -33,8 +37,20 @@ class PlaySeed(click.ParamType[tuple[int, bool]]):
             self.fail(asked_words().say("usage.seed", given=repr(value)), param, ctx)
 
 
+class _Number(click.ParamType[int]):
+    """The number of an exercise, or of what is played against a cluster alone."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error."""
+        if str(value) == str(CLUSTER):
+            return CLUSTER
+        return int(options.EXERCISE(value, param, ctx))
+
+
 @click.command()
-@click.argument("numbers", metavar=options.SOME_EXERCISES, nargs=-1, type=options.EXERCISE)
+@click.argument("numbers", metavar=options.SOME_EXERCISES, nargs=-1, type=_Number())
 @names_server("Judge")
 @options.together("Use all four of your components at once.")
 @click.option(
@@ -42,6 +58,13 @@ class PlaySeed(click.ParamType[tuple[int, bool]]):
     type=click.Choice(["live", "sim", "both"]),
     help="Real processes and sockets; or simulated ones, in virtual time and from one seed (Python only).  "
     "[default: live; of a seed with an s, sim]",
+)
+@click.option(
+    "--cluster",
+    type=click.IntRange(2, 16),
+    metavar="NODES",
+    help="Judge a cluster of so many servers on NATS: the reference, or a --server that reads BACKPLANE. "
+    "Number 5 is what a cluster outlives beside the exercises; it is played, too, if no number is given.",
 )
 @click.option(
     "--seed",
@@ -63,6 +86,7 @@ def check(
     named: Named,
     together: bool,
     world: str | None,
+    cluster: int | None,
     seed: tuple[int, bool] | None,
     runs: int,
     small: bool,
@@ -78,10 +102,15 @@ def check(
     What is judged: your files in exercises/, each put into the reference server by itself, unless an
     option names something else.
     """
-    exercises = sorted(set(numbers)) or sorted(EXERCISES)
+    if CLUSTER in numbers and not cluster:
+        raise wrong_usage("cluster_number", number=CLUSTER)
+    exercises = sorted(set(numbers)) or [*sorted(EXERCISES), *([CLUSTER] if cluster else [])]
     number, is_small = seed or (random.SystemRandom().randrange(1_000_000), False)
     world = world or ("sim" if is_small else "live")
+    if cluster:
+        named = _of_cluster(named, world)
     chosen = named.targets(exercises, together=together, simulated=world != "live")
+    chosen = {each: replace(target, nodes=cluster or 0) for each, target in chosen.items()}
     if is_small and world == "live":
         raise wrong_usage("small_seed", seed=written(number, small=True))
     # Imported late: `chatlab --help` and wrong usage need none of it.
@@ -102,10 +131,26 @@ def check(
             json_file=json_file,
             html_file=html_file,
             command=_again(written(number, small=is_small)),
-            simulated=_simulated(named, exercises, together=together) if world == "live" else "",
+            simulated=_simulated(named, exercises, together=together)
+            if world == "live" and not cluster
+            else "",
             hints=named.option in ("", "--exercises"),
         )
     )
+
+
+def _of_cluster(named: Named, world: str) -> Named:
+    """What is judged as a cluster; raises click.UsageError if it cannot be one, or if there is no NATS."""
+    if world != "live":
+        raise wrong_usage("cluster_live")
+    named = named if named.option else Named("--reference", True, named.track)
+    if named.option not in ("--reference", "--server", "--server-module") or named.track != PYTHON:
+        raise wrong_usage("cluster_of")
+    try:
+        nats_server()
+    except ClusterProblem as error:
+        raise told(error) from error
+    return named
 
 
 _NOT_AGAIN = ("--json", "--html", "--seed")

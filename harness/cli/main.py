@@ -11,6 +11,7 @@ import click
 from harness import version
 from harness.cli.bench import bench
 from harness.cli.check import check
+from harness.cli.cluster import cluster
 from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.grade import grade
@@ -50,7 +51,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
+for _command in (serve, cluster, backup, check, replay, doctor, hint, grade, export, load, zoo, bench):
     cli.add_command(_command)
 
 

@@ -11,6 +11,8 @@ import click
 
 from harness.cli import options
 from harness.cli.usage import told
+from harness.cluster.nats_node import nats_server
+from harness.cluster.problems import ClusterProblem
 from harness.judged.targets import BadTarget, check_simulated, reference
 from harness.judged.typescript import check_ready
 from harness.texts.console import echo
@@ -34,6 +36,12 @@ _LIVE_JOBS = 3
     help="The world to play in. Live, each animal plays only the exercise that it belongs to.",
 )
 @click.option("--all", "everything", is_flag=True, help="Live: play all exercises with each animal.")
+@click.option(
+    "--cluster",
+    type=click.IntRange(2, 16),
+    metavar="NODES",
+    help="Live: play clusters of so many servers on NATS, with the animals whose defect can be in one.",
+)
 @options.jobs("How many to play at once.")
 @options.seed("Which plans to play.", default=_SEED)
 @click.option("--list", "only_list", is_flag=True, help="Play nothing; describe the defect of each animal.")
@@ -46,6 +54,7 @@ def zoo(
     names: tuple[str, ...],
     world: str,
     everything: bool,
+    cluster: int | None,
     jobs: int | None,
     seed: int,
     only_list: bool,
@@ -66,12 +75,17 @@ def zoo(
         for animal in chosen:
             echo(source_of(animal) if source else described(animal))
         return 0
-    worlds = ["live", "sim"] if world == "both" else [world]
+    worlds = ["live"] if cluster else ["live", "sim"] if world == "both" else [world]
+    if cluster:
+        _check_cluster(chosen if names else [])
     _check_worlds(chosen if names else [], worlds)
     # Imported late: `chatlab --help` and wrong usage need none of it.
-    from harness.zoo.matrix import plan
+    from harness.zoo.matrix import plan, plan_of_cluster
     from harness.zoo.show import play_and_show
 
+    if cluster:
+        plays = plan_of_cluster(chosen, cluster, everything=everything, right=not names)
+        return play_and_show(plays, jobs or 1, seed)
     possible = _possible(chosen, worlds, are_named=bool(names))
     plays = plan(possible, worlds, everything=everything, right=not names)
     default = _LIVE_JOBS if "live" in worlds else os.cpu_count() or 1
@@ -105,6 +119,20 @@ def _possible(animals: list[Animal], worlds: list[str], *, are_named: bool) -> l
         echo(f"Left out are {len(in_typescript)} animals in TypeScript. {error}", err=True)
         return [each for each in animals if not each.file]
     return animals
+
+
+def _check_cluster(named: Sequence[Animal]) -> None:
+    """Raise click.UsageError if there is no NATS, or an animal that was named lives in no cluster."""
+    try:
+        nats_server()
+    except ClusterProblem as error:
+        raise told(error) from error
+    for animal in named:
+        if not animal.lives_in_cluster:
+            raise click.UsageError(
+                f"{animal.name} lives in no cluster: its defect is in what a single server has alone, "
+                "such as its store; leave out --cluster"
+            )
 
 
 def _check_worlds(named: Sequence[Animal], worlds: Sequence[str]) -> None:

@@ -57,6 +57,8 @@ READ_AGAIN = "read_again"
 LOSE_OUTBOUND = "lose_outbound"
 LOSE_INBOUND = "lose_inbound"
 BAD_NAME = "bad_name"
+NODE_KILLED = "node_killed"
+NODE_CUT = "node_cut"
 
 FAULTS: dict[str, FaultKind] = {
     # The client closes the connection, as a correct client does: what was sent before is read.
@@ -74,6 +76,10 @@ FAULTS: dict[str, FaultKind] = {
     LOSE_INBOUND: FaultKind(Way.LOST, Way.FLOWS),
     # It asks for a user name that is not allowed.
     BAD_NAME: FaultKind(Way.FLOWS, Way.FLOWS, excuses=True, drawn=False),
+    # In a cluster: the chat node that it is connected to is killed, and the others go on.
+    NODE_KILLED: FaultKind(Way.LOST, Way.LOST, ends="fault", excuses=True, drawn=False),
+    # Its chat node is cut off from the others, and stays there: what it missed must come when that ends.
+    NODE_CUT: FaultKind(Way.FLOWS, Way.FLOWS, drawn=False),
 }
 
 _UNKNOWN = FaultKind(Way.FLOWS, Way.FLOWS, drawn=False)

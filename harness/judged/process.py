@@ -159,6 +159,19 @@ class ServerProcess:
         self._note_processes()
         self._kept.send(signal.SIGTERM)
 
+    def suspend(self) -> None:
+        """Have all of it stand still, as SIGSTOP does; its connections stay open."""
+        self._kept.stop_at_once()
+        for process in self._kept.processes():
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+
+    def resume(self) -> None:
+        """Have it go on."""
+        for process in self._kept.processes():
+            with contextlib.suppress(psutil.Error):
+                process.resume()
+
     def kill(self) -> None:
         """End it and all that it started, at once; `is_gone` says whether it succeeded, or later does."""
         # To find all its processes takes some milliseconds, in which a server could still save what it

@@ -65,6 +65,9 @@ class Target(Struct, frozen=True):
     isolation: Isolation | None = None
     """How its code is kept from the rest of the machine; None if it is whoever calls who wrote it."""
 
+    nodes: int = 0
+    """So many chat nodes on a backplane are one server; 0 for a server that is a single process."""
+
     @property
     def track(self) -> str:
         """The language of its components, as far as it has any."""

@@ -49,7 +49,9 @@ async def all_called_directly(
     Systems without `os.fork`, which cannot simulate either (see `--world sim`), are not supported.
     """
     found: dict[int, Played | None] = dict.fromkeys(chosen)
-    components = [each for each, target in chosen.items() if target.uses.get(COMPONENTS[each])]
+    components = [
+        each for each, target in chosen.items() if target.uses and target.uses.get(COMPONENTS[each])
+    ]
     if not hasattr(os, "fork"):
         lacking = {
             each: Played(COMPONENTS[each], lacking="system", where=sys.platform) for each in components

@@ -31,7 +31,7 @@ from harness.running.direct_calls import add_contract
 from harness.running.limit import limited
 from harness.running.run import Run, kit_failed
 from harness.scenarios import script
-from harness.scenarios.catalogue import SCENARIOS
+from harness.scenarios.catalogue import scenario_of
 from harness.scenarios.common import FULL
 from harness.scenarios.scenario import P, Scenario
 from harness.scenarios.script import Script
@@ -39,7 +39,9 @@ from harness.verdict.any_history import leniencies
 from harness.verdict.causes import with_floating
 from harness.verdict.judge import judge, without_verdict
 from harness.verdict.outcome import Outcome, StepResult, Text, overall
+from harness.verdict.steps import CLUSTER
 from harness.worlds.base import World
+from harness.worlds.clustered import ClusterWorld
 from harness.worlds.live import LiveWorld
 from harness.worlds.served import ServedWorld
 from harness.worlds.surroundings import PlayStopped
@@ -64,7 +66,7 @@ class PreparedRun:
 
 def prepared_exercise(exercise: int, seed: str, size: int, component: str | None) -> PreparedRun:
     """An exercise, with the plan for this seed."""
-    return _prepared(SCENARIOS[exercise], exercise, Random(f"{seed}/{exercise}"), size, component)
+    return _prepared(scenario_of(exercise), exercise, Random(f"{seed}/{exercise}"), size, component)
 
 
 def _prepared(
@@ -109,7 +111,7 @@ async def play(
     on the steps that are over, for as long as it goes on.
     """
     try:
-        world = LiveWorld(target, exercise, seed)
+        world = _live_world(target, exercise, seed)
         world.skip_slow, world.is_hurried = skip_slow, is_hurried
         if is_hurried:
             world.slow_seconds /= 2
@@ -130,6 +132,12 @@ async def play(
         if limit_of(error):
             raise  # it is this machine that lacks something
         return kit_failed(exercise, target, seed, LiveWorld.kind, traceback.format_exc())
+
+
+def _live_world(target: Target, exercise: int, seed: str) -> LiveWorld:
+    if target.nodes:
+        return ClusterWorld(target, exercise, seed, has_ways=exercise == CLUSTER)
+    return LiveWorld(target, exercise, seed)
 
 
 def _so_far(world: ServedWorld, prepared: PreparedRun, contract: Played | None) -> Run:
@@ -229,4 +237,4 @@ def _most_seconds(world: ServedWorld, prepared: PreparedRun) -> tuple[float, boo
         return HURRIED_SECONDS, False
     most = CERTAIN_SECONDS if is_certain else PLAY_SECONDS
     own = prepared.timeouts * min(world.timeout, LONGEST_TIMEOUT) + prepared.intervals * world.heartbeat
-    return most + own, not is_certain
+    return most + own + world.not_its_own, not is_certain

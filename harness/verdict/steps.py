@@ -42,6 +42,10 @@ COMPONENTS = {number: exercise.component for number, exercise in _COURSE.items()
 POINTS = {step: points for exercise in _COURSE.values() for step, points in exercise.points.items()}
 BREAKABLE = {exercise.component: exercise.breakable for exercise in _COURSE.values()}
 
+CLUSTER = 5
+"""The number of what is played against a cluster alone: no exercise of the course, and without points."""
+_OF_CLUSTER = ("5.1", "5.2", "5.3", "5.4", "5.5", "5.6")
+
 STEP_OF_FRAME = {
     "": "1.2",
     "connected": "1.2",
@@ -68,11 +72,11 @@ def numbers_in(text: str, option: str) -> list[int]:
 
 def steps_of(exercise: int) -> list[str]:
     """The steps of an exercise, in the course's order."""
-    return list(_COURSE[exercise].points)
+    return list(_OF_CLUSTER if exercise == CLUSTER else _COURSE[exercise].points)
 
 
 def points_for(step: str, component: str | None) -> int:
     """The points of a step; 0 if `component` alone is judged and cannot break it."""
     if component is not None and step not in BREAKABLE[component]:
         return 0
-    return POINTS[step]
+    return POINTS.get(step, 0)

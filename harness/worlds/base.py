@@ -66,6 +66,11 @@ class World(Surroundings):
 
     # --- clients ----------------------------------------------------------------------------------
 
+    @property
+    def clients(self) -> list[Client]:
+        """All clients that were made."""
+        return self._clients
+
     async def client(
         self, name: str, user: str | None = None, *, narrow: bool = False, is_exact: bool = False
     ) -> Client:
@@ -154,3 +159,51 @@ class World(Surroundings):
     @abstractmethod
     async def check_end(self) -> None:
         """Raise PlayStopped if the server ends by itself within a moment; called when connections broke."""
+
+
+class SeveralNodes(World):
+    """A world whose server is several chat nodes on a backplane of NATS nodes, each of which can fail alone.
+
+    Chat nodes and NATS nodes have names. What of the server is stopped, killed and started as a whole, and
+    what of it is copied, is all of it.
+    """
+
+    @property
+    @abstractmethod
+    def nodes(self) -> list[str]:
+        """The names of the chat nodes that run."""
+
+    @abstractmethod
+    def node_of(self, client: Client) -> str:
+        """The chat node that a client was connected to last."""
+
+    @abstractmethod
+    async def kill_node(self, name: str) -> list[Client]:
+        """SIGKILL to a chat node; returns the clients that it had, when they have noticed it."""
+
+    @abstractmethod
+    async def start_node(self, name: str) -> None:
+        """Start a chat node again; returns when it answers. Raises PlayStopped if it does not."""
+
+    @abstractmethod
+    async def kill_nats(self, role: str) -> str:
+        """SIGKILL to the NATS node that leads the stream in which something was stored last, or to another.
+
+        `role` is "leader" or "follower". Returns the name of the node.
+        """
+
+    @abstractmethod
+    async def start_nats(self, name: str) -> None:
+        """Start a NATS node again; returns when it knows all that the others do."""
+
+    @abstractmethod
+    async def leads(self, name: str) -> bool:
+        """Whether a NATS node leads the stream in which something was stored last."""
+
+    @abstractmethod
+    async def cut_node(self, name: str) -> None:
+        """Let nothing through between a chat node and NATS; its clients stay connected to it."""
+
+    @abstractmethod
+    async def heal_node(self, name: str) -> None:
+        """The end of that."""

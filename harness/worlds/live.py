@@ -8,7 +8,9 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, cast
 
 from harness.history import events as history
 from harness.judged import environment
@@ -37,6 +39,17 @@ MOVED = 1.0
 """Seconds by which the time of day may differ from the monotonic clock before that is recorded."""
 
 
+class LiveProcess(Process, Protocol):
+    """A run of a server's program by real processes."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes."""
+
+    def trim_output(self) -> None:
+        """Cut the file of its output short if it has grown large."""
+
+
 class LiveWorld(ServedWorld):
     """A server in a process of its own (or at a URL), reached over loopback."""
 
@@ -45,7 +58,7 @@ class LiveWorld(ServedWorld):
     _weighed = 0.0
     offline_timeout = QUICK_TIMEOUT
     _watch: asyncio.Task[None] | None = None
-    _second: _SecondLiveWorld | None = None
+    _second: LiveWorld | None = None
 
     def __init__(self, target: Target, exercise: int, seed: str) -> None:
         timeline = Timeline(secrets.token_hex(3))
@@ -79,16 +92,20 @@ class LiveWorld(ServedWorld):
     def _free_port(self) -> int:
         return free_port()
 
-    def _launch(self) -> ServerProcess:
+    def _launch(self) -> LiveProcess:
+        return self._launched(self._port, {}, f"output-{self._starts}.txt")
+
+    def _launched(self, port: int, more: Mapping[str, str], log: str) -> ServerProcess:
+        """The target's program, listening on a port, with `more` variables, and with its output in a file."""
         assert self._folder is not None
         assert self.target.command is not None
         managers = self._folder / "managers"
         managers.mkdir(exist_ok=True)
-        settings = {**environment.own_managers(managers), **self._settings()}
+        settings = {**environment.own_managers(managers), **self._settings(), **more}
         env = environment.of_server(settings, self.target.passed)
-        log = self._folder / f"output-{self._starts}.txt"
         isolation = with_own_folders(self.target.isolation, [self.data, managers])
-        return ServerProcess(self.target.command, Path(self.target.cwd), env, log, self._port, isolation)
+        place = Path(self.target.cwd)
+        return ServerProcess(self.target.command, place, env, self._folder / log, port, isolation)
 
     async def _socket(self, host: str, port: int, timeout: float, *, narrow: bool) -> socket.socket:
         return await connected_socket(host, port, timeout, narrow=narrow)
@@ -108,10 +125,10 @@ class LiveWorld(ServedWorld):
         if now - self._weighed < WEIGH_EVERY:
             return False
         self._weighed = now
-        return isinstance(process, ServerProcess) and process.memory > self.most_memory
+        return cast(LiveProcess, process).memory > self.most_memory
 
     def _beside(self) -> LiveWorld:
-        self._second = _SecondLiveWorld(self)
+        self._second = SecondLiveWorld(self)
         return self._second
 
     # --- the machine ------------------------------------------------------------------------------
@@ -131,10 +148,10 @@ class LiveWorld(ServedWorld):
             moved = self._watch_clock(moved)
             ticks += 1
             for world in (self, self._second):
-                if world is not None and isinstance(world._started, ServerProcess):
+                if world is not None and world._started is not None:
                     world._hear_output(world._started)
                     if ticks % 5 == 0:
-                        world._started.trim_output()
+                        cast(LiveProcess, world._started).trim_output()
 
     def _hear_output(self, process: Process) -> bool:
         """Take what the server has printed since the last time; whether there was anything."""
@@ -158,7 +175,7 @@ class LiveWorld(ServedWorld):
         return now
 
 
-class _SecondLiveWorld(LiveWorld):
+class SecondLiveWorld(LiveWorld):
     """A world beside another one, which watches the machine for both."""
 
     def __init__(self, first: LiveWorld) -> None:

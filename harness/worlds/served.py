@@ -149,6 +149,8 @@ class ServedWorld(World):
         self._port = self._free_port() if self.can_restart else 0
         self._process: Process | None = None
         self._starts = 0
+        self.not_its_own = 0.0
+        """Seconds that were needed by what is not judged, which it has in addition to its own."""
         self.left = ""
         """What the server's command started and could not be ended when the world was closed."""
         self._reported: set[int] = set()
@@ -193,11 +195,11 @@ class ServedWorld(World):
 
     async def dial(self, user: str, *, narrow: bool) -> Connection:
         """Open a WebSocket. Raises NotOpened."""
-        return await self._dial(user, narrow, DIAL_SECONDS)
+        return await self._dial(self.address, user, narrow, DIAL_SECONDS)
 
-    async def _dial(self, user: str, narrow: bool, timeout: float) -> Connection:
+    async def _dial(self, address: str, user: str, narrow: bool, timeout: float) -> Connection:
         try:
-            return await dialling.dial(self.address, user, timeout, partial(self._socket, narrow=narrow))
+            return await dialling.dial(address, user, timeout, partial(self._socket, narrow=narrow))
         except NotOpened as error:
             self._stop_if_lacking(error.__cause__)
             if error.why == "unreachable" and self.target.command is not None:
@@ -289,7 +291,7 @@ class ServedWorld(World):
     async def _look(self, seconds: float = greeting.SECONDS) -> dict[str, object]:
         """Why a new client is not greeted, and what shows it; empty if it is."""
         try:
-            ws = await self._dial(self.name("probe"), narrow=False, timeout=seconds)
+            ws = await self._dial(self.address, self.name("probe"), narrow=False, timeout=seconds)
         except NotOpened as error:
             return {"why": error.why, **error.shown}
         try:

@@ -11,13 +11,16 @@ itself. Its docstring describes the defect, and `chatlab zoo` shows it.
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import os
 import signal
 from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from msgspec import Struct
@@ -27,6 +30,8 @@ from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
 from lab.server import ChatServer, run
 
 Defect = Callable[[Components], None]
+_OTHERS_THERE = {"sequencer", "presence", "store"}
+"""The components that a chat node of a cluster has of its own."""
 
 BOTH = ("live", "sim")
 
@@ -58,6 +63,18 @@ class Animal(Struct, frozen=True):
     """The file in TypeScript that is changed, a path below the kit's folder; empty for what is in Python."""
     changes: tuple[tuple[str, str], ...] = ()
     """Parts of that file, and what stands there instead."""
+
+    is_alone: bool = False
+    """Whether it lives in no cluster, although it replaces nothing that is another one there."""
+
+    @property
+    def lives_in_cluster(self) -> bool:
+        """Whether its defect is in what a chat node of a cluster has in common with a single server.
+
+        Its sequencer, its presence manager and its store are others there, and a whole server in one file
+        shares no rooms.
+        """
+        return self.defect is not None and not self.is_alone and not _OTHERS_THERE & _touched(self.defect)
 
     @property
     def exercise(self) -> int:
@@ -95,6 +112,25 @@ def keep(
     _MADE[name] = Animal(name, steps, anomaly, says, start, also=tuple(also.split()), **more)
 
 
+def _touched(defect: Defect) -> set[str]:
+    """The components that a defect replaces, or has to do with in more than calling them as a server does.
+
+    These are attributes of what it is given, modules of `lab`, and whatever is private in a component. The
+    store is nobody's but the sequencer's, where there is one.
+    """
+    tree = ast.parse(dedent(inspect.getsource(defect)))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="parts" | "lab"), attr=name):
+                found.add(name)
+            case ast.Attribute(attr="store"):
+                found.add("store")
+            case ast.Attribute(value=ast.Attribute(attr=name), attr=inner) if inner.startswith("_"):
+                found.add(name)
+    return found
+
+
 def made() -> dict[str, Animal]:
     """The animals made so far, by their names."""
     return _MADE
@@ -103,6 +139,10 @@ def made() -> dict[str, Animal]:
 def _start(defect: Defect) -> None:
     """Run the reference server with a defect."""
     parts = Components()
+    if backplane := os.environ.get("BACKPLANE"):
+        from lab.command import load_components  # in a cluster only
+
+        parts = load_components([], backplane)
     defect(parts)
     config = Config(
         os.environ.get("HOST", "127.0.0.1"),

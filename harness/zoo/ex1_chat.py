@@ -36,7 +36,7 @@ def _sessions_beside(session: Session) -> dict[str, Session]:
     return server._sessions
 
 
-@animal("1.5", "missing_notice")
+@animal("1.5", "missing_notice", is_alone=True)  # members at other nodes are told by their own node
 def leaving_is_not_announced(parts: Components) -> None:
     """A client that sends `leave` is removed from the list, but its leaving is not announced."""
 
@@ -64,7 +64,7 @@ def sender_is_left_out(parts: Components) -> None:
     parts.pubsub = WithoutSender
 
 
-@animal("1.4", "room_leak", also="4.1")
+@animal("1.4", "room_leak", also="1.3 4.1")
 def rooms_ignore_case(parts: Components) -> None:
     """`Lobby` and `lobby` are the same room when a message is published."""
 
@@ -232,7 +232,7 @@ def rooms_have_32_characters(parts: Components) -> None:
     lab.protocol.is_room_name = lambda room: good(room) and len(room) <= 32
 
 
-@animal("1.4", "room_leak")
+@animal("1.3 1.4", "room_leak")
 def rooms_are_normalised(parts: Components) -> None:
     """The two Unicode forms of é name the same room."""
 

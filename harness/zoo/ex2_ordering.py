@@ -169,7 +169,9 @@ def history_is_off_by_one(parts: Components) -> None:
     parts.store = OffByOne
 
 
-@animal("2.1", "stalled_by_slow_reader")
+@animal(
+    "2.1", "stalled_by_slow_reader", is_alone=True
+)  # others fill the queue, and the reader is disconnected
 def slow_readers_are_waited_for(parts: Components) -> None:
     """The sender's next frame is read only when all members have received this one."""
     say = Session._say

@@ -328,7 +328,7 @@ def returning_is_not_shown(parts: Components) -> None:
     parts.presence = Once
 
 
-@animal("3.4", "lost")
+@animal("3.4", "lost", is_alone=True)  # it looks into the presence manager of a single server
 def quiet_members_receive_nothing(parts: Components) -> None:
     """A member that has missed one heartbeat is sent no messages, long before the timeout."""
 

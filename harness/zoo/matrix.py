@@ -99,6 +99,19 @@ def _in_zoo(name: str) -> Target:
     return Target(name, (sys.executable, "-P", "-m", "harness.zoo", name))
 
 
+def plan_of_cluster(animals: Sequence[Animal], nodes: int, *, everything: bool, right: bool) -> list[Play]:
+    """The same for clusters of so many chat nodes: those animals that live there, and the reference."""
+    found = plan(
+        [each for each in animals if each.lives_in_cluster], ["live"], everything=everything, right=False
+    )
+    if right:
+        found.insert(0, Play("the reference", "live", dict.fromkeys(EXERCISES, targets.reference())))
+    return [
+        replace(play, targets={n: replace(each, nodes=nodes) for n, each in play.targets.items()})
+        for play in found
+    ]
+
+
 def plan(animals: Sequence[Animal], worlds: Sequence[str], *, everything: bool, right: bool) -> list[Play]:
     """What to play: in the live world, only the exercise that an animal belongs to, unless `everything`.
 
@@ -154,7 +167,7 @@ def _alone(animal: Animal, target: Target, folder: Path) -> Target:
     if animal.file:
         return replace(typescript.target(animal, folder), cwd=str(folder))
     if not animal.component:
-        return Target(target.label, target.command, cwd=str(folder))
+        return replace(target, cwd=str(folder))
     path = folder / EXERCISES[animal.exercise] / f"{animal.component}.py"
     path.parent.mkdir()
     path.write_text(animal.source, encoding="utf-8")

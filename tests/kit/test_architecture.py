@@ -27,6 +27,7 @@ LAYERS = (
     ("harness.scenarios",),
     ("harness.contracts",),
     ("harness.worlds",),
+    ("harness.cluster",),
     ("harness.judged",),
     ("harness.typescript",),
     ("harness.verdict",),
