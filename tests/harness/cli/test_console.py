@@ -155,6 +155,7 @@ PRINTS = {
     "harness/reports/terminal.py": "reports, by way of `line`",
     "harness/bench/report.py": "our own figures",
     "harness/bench/listening.py": "a number, for the process that measures",
+    "harness/bench/probing.py": "JSON for the process that has started it",
     "harness/zoo/__main__.py": "our own sentences",
     "harness/check/files.py": "JSON on standard output",
     "harness/cli/bench.py": "JSON on standard output",
