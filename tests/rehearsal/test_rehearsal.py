@@ -174,6 +174,28 @@ def test_no_process_is_left_by_a_failure(folder: Path, images: Images) -> None:
     assert left_running(folder) == []
 
 
+def test_cluster(folder: Path, images: Images) -> None:
+    """All nodes have the same rooms, which the balancer leads to; nothing is lost with a node of each kind."""
+    needs_module("nats", "cluster")
+    needs_program("haproxy", hint="install it by your system's package manager")
+    with Rehearsal(folder, images, ("cluster",), settings=SHORT) as it:
+        code, said = it.run("hello-cluster")
+        assert code == 0, said
+        profile = {name for name, service in it.services.items() if "cluster" in service.profiles}
+        assert set(it.running) == profile, "no more, and no less"
+        port = it.port("balancer")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            assert f'content="{it.services["node-1"].environment["ROOMS"]}"' in answer.read().decode()
+
+        for victim in ("node-1", "nats-1"):
+            it.kill(victim)
+        it.until(lambda: greeted(port) == "general #2: Hello\n", "a message through those who are left")
+        assert greeted(port) == "general #2: Hello\n", "its id is known, whoever has died"
+        codes = it.down()
+        assert codes["node-2"] == codes["node-3"] == [0]
+        assert codes["nats-2"] == codes["nats-3"] == [0]
+
+
 def test_load(folder: Path, images: Images) -> None:
     """Both workers connect to the master; what its page starts reaches the server, ends, and is judged."""
     needs_module("locust", "load")
