@@ -245,8 +245,8 @@ class JetStream:
     async def room(self) -> list[str]:
         """See Cluster."""
         state = (await self._stream.stream_info("room")).state
-        numbers = range(state.first_seq, state.last_seq + 1)
-        return [(await self._stream.get_msg("room", number)).data.decode() for number in numbers]
+        entries = await self._stream.subscribe("room", ordered_consumer=True)
+        return [(await entries.next_msg(PATIENCE)).data.decode() for _ in range(state.messages)]
 
     async def end(self) -> None:
         """See Cluster."""
