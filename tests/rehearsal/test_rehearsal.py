@@ -141,16 +141,6 @@ def test_what_is_forgotten_is_missing(tmp_path: Path, forgotten: str, symptom: s
         try_all()
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("extra", ["", "load", "notebooks", "grading", "cluster"])
-def test_pip_finds_what_the_image_needs(tmp_path: Path, extra: str) -> None:
-    """With all that pip does by the Dockerfile, from the index, the programs of each extra start."""
-    images = Images(tmp_path, from_index=True)
-    programs = {"load": "locust", "notebooks": "jupyter", "cluster": "nats-server"}
-    images.made("kit", {"EXTRA": extra})
-    images.tried("kit", [programs.get(extra, "chatlab"), "--version"], {"EXTRA": extra})
-
-
 def test_a_service_that_dies_is_reported(folder: Path, images: Images) -> None:
     """A service that ends before it is healthy is reported with its last lines, and no process is left."""
     with (
@@ -175,7 +165,7 @@ def test_no_process_is_left_by_a_failure(folder: Path, images: Images) -> None:
 
 
 def test_cluster(folder: Path, images: Images) -> None:
-    """All nodes have the same rooms, which the balancer leads to; nothing is lost with a node of each kind."""
+    """All nodes have the same rooms, behind the balancer; nothing is lost with a node of each kind."""
     needs_module("nats", "cluster")
     needs_program("haproxy", hint="install it by your system's package manager")
     with Rehearsal(folder, images, ("cluster",), settings=SHORT) as it:
