@@ -60,22 +60,13 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-class RoomNames(click.ParamType[tuple[str, ...]]):
-    """Names of rooms, with commas between them."""
-
-    name = "names"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names, or a usage error."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(name for each in str(value).split(",") if (name := each.strip()))
-        for name in names:
-            if not is_room_name(name):
-                self.fail(f"{name!r} is not the name of a room, such as general or café", param, ctx)
-        return names
+def _room_names(context: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The names of rooms in a text with commas between them, or a usage error."""
+    names = tuple(name for each in value.split(",") if (name := each.strip()))
+    for name in names:
+        if not is_room_name(name):
+            raise click.BadParameter(f"{name!r} is not the name of a room, such as general or café")
+    return names
 
 
 def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Callable[[F], F]:
@@ -115,8 +106,9 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     "--rooms",
     "Rooms that the page offers, such as general,questions; anybody may join others.  [default: none]",
     show_default=False,
-    default=(),
-    type=RoomNames(),
+    default="",
+    metavar="NAMES",
+    callback=_room_names,
 )
 @_option(
     "--health-port",

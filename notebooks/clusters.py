@@ -228,7 +228,7 @@ class JetStream:
         await until(lambda: self._connect([*urls.values()]), "NATS answers")
         await until(self._make_stream, "there is a stream")
         await until(self._is_in_step, "all three have the stream")
-        # Who is connected to a follower notices that it hangs, whatever the cluster does: so it is the leader.
+        # Who is connected to a follower notices that it hangs, whatever the cluster does: so to the leader.
         leader = urls.pop((await self._patient.stream_info("room")).cluster.leader)
         await self._client.close()
         await until(lambda: self._connect([leader, *urls.values()]), "the leader answers")
