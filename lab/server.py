@@ -66,7 +66,7 @@ class ChatServer(Hub):
 
     def __init__(self, config: Config, components: Components | None = None) -> None:
         super().__init__(config, components or Components())
-        self.pages = Pages(self.figures)
+        self.pages = Pages(self.figures, config.rooms)
         self.tick = Tick()
         self.announcer.write = self.tick.flush
         self.turns = Turns()

@@ -193,6 +193,12 @@ class Crowd:
             if time.monotonic() > deadline:
                 raise BenchError(f"{without} of {len(self._marks)} members did not hear a message just once")
 
+    def read_for(self, seconds: float) -> None:
+        """Read what comes for so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._read_all(0.1)
+
     def talk(self, in_flight: int, seconds: float) -> Talk:
         """Keep so many messages in flight for so long; return when all members have received all of them."""
         members, member = len(self._sockets), self._member

@@ -14,11 +14,14 @@ import { language, text } from "./texts.js";
 import { View } from "./view.js";
 
 const MAX_NAME = 64; // characters
-const START_ROOM = "general"; // for those who come for the first time
 
 const isText = (value) => typeof value === "string";
 const isName = (name) => isText(name) && name !== "system" && name !== "" && [...name].length <= MAX_NAME;
 const isRoom = (name) => isText(name) && /^[\p{L}\p{M}\p{N}_.-]{1,64}$/u.test(name) && !/^\.+$/.test(name);
+
+/** The rooms that the server names, so that those who come for the first time find them. */
+const OFFERED = find("meta[name=rooms]").content.split(",").filter(isRoom);
+const START_ROOM = OFFERED[0] ?? "general";
 
 function roomsInAddress() {
   const names = location.hash.slice(1).split(",").map(decode).filter(isRoom);
@@ -115,14 +118,18 @@ function start(user, rooms) {
     },
     turnedAway: async () => comeAs(await askForName(user, text("bad_name"))),
   });
+  const enter = (name) => {
+    const refused = client.join(name);
+    client.trouble = refused ? { code: refused } : null;
+    view.open(refused ? view.room : name);
+  };
   view = new View(client, {
     room: rooms[0] ?? null,
+    offered: OFFERED,
+    onEnter: enter,
     onJoin: async () => {
       const name = await askForRoom();
-      if (name === null) return;
-      const refused = client.join(name);
-      client.trouble = refused ? { code: refused } : null;
-      view.open(refused ? view.room : name);
+      if (name !== null) enter(name);
     },
     onName: async () => {
       const name = await askForName(client.user, "", true);

@@ -12,11 +12,15 @@ export class View {
   /**
    * client    what is shown
    * room      the name of the room to show first; null for none
-   * onJoin    is called when the user wants to join a room, and onName when it wants another name
+   * offered   names of rooms that are shown to be joined
+   * onEnter   is called with the name of one of them, if the user wants to join it, onJoin if it wants to join a
+   *           room that it has to name, and onName if it wants another name
    */
-  constructor(client, { room, onJoin, onName }) {
+  constructor(client, { room, offered, onEnter, onJoin, onName }) {
     this.client = client;
     this.room = room;
+    this.offeredItems = new Map(offered.map((name) => [name, offeredItem(name, onEnter)]));
+    find("#offered").ariaLabel = text("offered");
     this.drafts = new Map(); // room -> what is typed there and not yet said
     this.log = new Log(client, () => this.changed());
     this.isDue = false;
@@ -192,6 +196,8 @@ export class View {
     if (old.size !== this.roomItems.size || [...old.keys()].some((room) => !this.roomItems.has(room))) {
       arrange(find("#rooms ul"), [...this.roomItems.values()]);
     }
+    const others = [...this.offeredItems].filter(([name]) => !this.client.rooms.has(name));
+    arrange(find("#offered"), others.map(([, item]) => item));
     set(document, { title: (total ? `(${total}) ` : "") + text("title") });
   }
 
@@ -246,6 +252,10 @@ export class View {
     const count = Math.min(people.size - shown.length, LIMITS.shownNames);
     set(find("#more"), { hidden: count === 0, textContent: text("morePeople", { count }) });
   }
+}
+
+function offeredItem(name, onEnter) {
+  return make("li", {}, make("button", { className: "room", onclick: () => onEnter(name) }, nameTag(name)));
 }
 
 function personItem({ user, status, lastSeen }, isMe) {

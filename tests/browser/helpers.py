@@ -40,8 +40,9 @@ class ThreadedServer:
         stored: Sequence[Message] = (),
         components: Components | None = None,
         access_key: str = "",
+        rooms: tuple[str, ...] = (),
     ) -> None:
-        self._config = Config(port=0, data_dir=folder, access_key=access_key)
+        self._config = Config(port=0, data_dir=folder, access_key=access_key, rooms=rooms)
         self._stored = stored
         self._components = components or Components()
         self._started = threading.Event()

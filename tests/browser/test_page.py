@@ -250,6 +250,25 @@ def test_several_rooms(chat: ThreadedServer, tab: OpenTab) -> None:
     assert ada.locator("#me bdi").text_content() == "ada"
 
 
+def test_rooms_that_the_server_names(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    """Who comes for the first time is in the first of them; the others are shown, and joined by a click."""
+    chat = ThreadedServer(tmp_path, rooms=("questions", "café"))
+    try:
+        page = new_page(locale="fr-CA")
+        page.goto(f"{chat.url}/?user=ada")
+        state(page, "online")
+        assert page.locator("[data-room='questions'] [aria-current=true]").count() == 1
+        offered = page.get_by_role("list", name="Salons à rejoindre").get_by_role("button")
+        assert offered.all_text_contents() == ["café"]
+        offered.click()
+        page.locator("[data-room='café'] [aria-current=true]").wait_for()
+        assert page.locator("#offered li").count() == 0
+        page.get_by_role("button", name="Quitter questions").click()
+        eventually(lambda: offered.all_text_contents() == ["questions"])
+    finally:
+        chat.stop()
+
+
 def test_the_keyboard_alone(chat: ThreadedServer, new_page: Callable[..., Page]) -> None:
     """A name, a room, a message, another room, leaving it: all by keys, and the focus is always visible."""
     page = new_page()

@@ -80,6 +80,7 @@ def taken_port() -> Iterator[str]:
         (["--offline-timeout", "nan"], "'nan' is not a number of seconds above 0"),
         (["--offline-timeout", "inf"], "'inf' is not a number of seconds above 0"),
         (["--log-level", "loud"], "'loud' is not one of 'debug', 'info', 'warning'"),
+        (["--rooms", "general,a/b"], "'a/b' is not the name of a room, such as general or café"),
         (["--hots", "localhost"], "No such option"),
         (["8080"], "unexpected extra argument"),
     ],

@@ -54,6 +54,15 @@ async def test_the_page_and_all_files_that_it_names(server: ChatServer) -> None:
     assert seen | {"index.html"} == {path.name for path in WEB.iterdir()}
 
 
+async def test_the_page_offers_the_rooms_that_the_server_names(tmp_path: Path) -> None:
+    """They stand in the page, which has no other difference; what could end the attribute does not."""
+    async with serving(tmp_path, rooms=("general", "café", '"><b>')) as server:
+        _, body = await ask(server.port, "GET /")
+    named = b'content="general,caf\xc3\xa9,&quot;&gt;&lt;b&gt;"'
+    assert named in body
+    assert body.replace(named, b'content=""') == (WEB / "index.html").read_bytes()
+
+
 @pytest.mark.parametrize("path", ["/", "/main.js", "/healthz", "/nothing"])
 async def test_every_answer_is_safe(server: ChatServer, path: str) -> None:
     """No answer lets a browser run foreign scripts, guess a type, or show the page in another's frame."""

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent.parent
 GRACE = 10.0
 """Seconds that a service has to stop in, unless the compose file says otherwise."""
 
-PROGRAMS = ("npm", "pip", "install")
-"""What the Dockerfile runs. What the last two make is what the tests' own environment has."""
+PROGRAMS = ("npm", "pip", "python", "install")
+"""What the Dockerfile may run while an image is built."""
 
 Json = dict[str, Any]
 
@@ -45,12 +45,18 @@ class Run:
 
     words: list[str]
     workdir: str
+    environment: dict[str, str]
+    """What `ENV` has set by then."""
 
 
 @dataclass
 class Stage:
-    """One stage of the Dockerfile, with what it inherits from the stage before it."""
+    """One stage of the Dockerfile: what it inherits from the stage before it, and the steps of its own."""
 
+    base: str = ""
+    """The stage or the image that it begins with."""
+    arguments: dict[str, str] = field(default_factory=dict)
+    """What `ARG` names, with its default."""
     workdir: str = "/"
     user: str = "root"
     environment: dict[str, str] = field(default_factory=dict)
@@ -60,7 +66,7 @@ class Stage:
     exposed: list[int] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     steps: list[Copy | Run] = field(default_factory=list)
-    """What fills it, in order."""
+    """What fills it after its base, in order."""
 
     @property
     def sources(self) -> list[str]:
@@ -85,6 +91,9 @@ class Service:
     """What compose would start for one service, with everything that its image sets."""
 
     name: str
+    target: str
+    """The stage that its image is made of, and below it the arguments for that."""
+    arguments: dict[str, str]
     stage: Stage
     profiles: list[str]
     words: list[str]
@@ -114,8 +123,7 @@ def services(settings: Mapping[str, str]) -> dict[str, Service]:
     found = {}
     for name, raw in tree["services"].items():
         service = fill_in(raw, settings)
-        stage = stages[service["build"]["target"]]
-        found[name] = _service(name, service, stage)
+        found[name] = _service(name, service, stages[service["build"]["target"]])
     return found
 
 
@@ -144,6 +152,8 @@ def _service(name: str, raw: Json, stage: Stage) -> Service:
         needs = {each: {"condition": "service_started"} for each in needs}
     return Service(
         name,
+        raw["build"]["target"],
+        raw["build"].get("args", {}),
         stage,
         raw.get("profiles", []),
         [*(entrypoint or stage.entrypoint), *(command or stage.command)],
@@ -178,9 +188,9 @@ def _mount(raw: str | Json) -> Mount:
 # --- Dockerfile -----------------------------------------------------------------------------------
 
 
-def dockerfile() -> dict[str, Stage]:
-    """The stages of the Dockerfile, by name."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+def dockerfile(text: str | None = None) -> dict[str, Stage]:
+    """The stages of the Dockerfile (or of a text in its place), by name."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8") if text is None else text
     text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     stages: dict[str, Stage] = {}
     stage = Stage()
@@ -191,6 +201,7 @@ def dockerfile() -> dict[str, Stage]:
         if keyword == "FROM":
             base, name = re.fullmatch(r"(\S+) AS (\S+)", rest).groups()  # type: ignore[union-attr]
             stage = stages[name] = deepcopy(stages[base]) if base in stages else Stage()
+            stage.base, stage.steps = base, []
         else:
             _obey(stage, keyword, rest)
     return stages
@@ -204,10 +215,18 @@ def _obey(stage: Stage, keyword: str, rest: str) -> None:
             stage.user = rest
         case "ENV":
             stage.environment |= dict(word.split("=", 1) for word in shlex.split(rest))
+        case "ARG":
+            name, _, default = rest.partition("=")
+            stage.arguments[name] = default.strip('"')
         case "COPY":
             *sources, target = rest.split()
             other = sources.pop(0).removeprefix("--from=") if sources[0].startswith("--from=") else ""
             stage.steps.append(Copy(sources, str(Path(stage.workdir, target)), other))
+        case "RUN":
+            words = shlex.split(re.sub(r"^--mount=type=cache,target=\S+ ", "", rest))
+            if words[0] not in PROGRAMS:
+                raise Unknown(f"the Dockerfile runs {words[0]}, which the rehearsal does not know")
+            stage.steps.append(Run(words, stage.workdir, dict(stage.environment)))
         case "EXPOSE":
             stage.exposed += [int(each) for each in rest.split()]
         case "VOLUME":
@@ -218,15 +237,18 @@ def _obey(stage: Stage, keyword: str, rest: str) -> None:
             stage.entrypoint, stage.command = json.loads(rest), []
         case "CMD":
             stage.command = json.loads(rest)
-        case "RUN":
-            words = shlex.split(rest)
-            if words[0] not in PROGRAMS:
-                raise Unknown(f"the Dockerfile runs {words[0]}, which the rehearsal does not know")
-            stage.steps.append(Run(words, stage.workdir))
-        case "ARG":
-            pass
         case _:
             raise Unknown(f"the Dockerfile has a {keyword}, which the rehearsal does not know")
+
+
+def with_arguments(word: str, arguments: Mapping[str, str]) -> str:
+    """A word of RUN: `${NAME:+text}` is the text, unless the argument is empty, and `$NAME` its value."""
+
+    def value(match: re.Match[str]) -> str:
+        return with_arguments(match["then"], arguments) if arguments[match["name"]] else ""
+
+    word = re.sub(r"\$\{(?P<name>\w+):\+(?P<then>[^{}]*)\}", value, word)
+    return re.sub(r"\$(\w+)", lambda match: arguments[match[1]], word)
 
 
 # --- .dockerignore --------------------------------------------------------------------------------

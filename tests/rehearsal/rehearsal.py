@@ -1,8 +1,8 @@
 """Plays what `docker compose` would do with our files, on a machine without containers.
 
 The services' own commands are started as processes, in the order and under the conditions of the compose
-file. Each has a folder that stands for its root: in it are the files that the Dockerfile copies, what npm
-makes of them, and its volumes. What is different from a container is written into the commands and the
+file. Each has a folder that stands for its root: a copy of its image, which the steps of the Dockerfile have
+made (`images.py`), with its volumes. What is different from a container is written into the commands and the
 environment: paths lead into that folder, the names of services are 127.0.0.1, and each port is a free one.
 
 What this cannot show: that the base image has what we need; users and rights; a file system that is
@@ -11,13 +11,11 @@ read-only; networks; that a service which died is started again.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,26 +24,15 @@ import psutil
 
 from harness.judged.process import ServerProcess, free_port
 from harness.judged.targets import CommandNotFound
-from tests.rehearsal.deployment import (
-    ROOT,
-    Copy,
-    Mount,
-    Run,
-    Service,
-    Stage,
-    dockerfile,
-    is_sent,
-    services,
-)
+from tests.rehearsal.deployment import ROOT, Mount, Service, services
+from tests.rehearsal.images import Failed, Images, duplicate, programs
+
+__all__ = ["Failed", "Rehearsal", "left_running"]
 
 PATIENCE = 60.0
 """Seconds for which we wait for a service: the first start of Jupyter or Locust takes some."""
 HEALTH_SECONDS = 5.0
 """Seconds that one health check may take."""
-
-
-class Failed(Exception):  # noqa: N818 - named for what it says
-    """The rehearsal cannot go on; the text names the service at fault, with its last lines."""
 
 
 @dataclass
@@ -69,22 +56,26 @@ class Running:
 
 
 class Rehearsal:
-    """`with Rehearsal(folder, …) as it` plays in that folder; at the end all its processes have ended.
+    """`with Rehearsal(folder, images, …) as it` plays in that folder; at the end no process is left.
 
     `settings` are the variables that a user may set. `up` starts the services of `profiles` and those that
     have none, as compose does.
     """
 
     def __init__(
-        self, folder: Path, profiles: tuple[str, ...] = (), settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        images: Images,
+        profiles: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.images = images
         self.services = services(settings or {})
         self.profiles = set(profiles)
-        inside = [port for each in self.services.values() for port in each.ports]
-        assert len(inside) == len(set(inside)), "two services have one port, and here they share a machine"
-        self.ports = {port: free_port() for port in inside}
-        """The port on this machine for each port of a service."""
+        inside = [(name, port) for name, each in self.services.items() for port in each.ports]
+        self.ports = {each: free_port() for each in inside}
+        """The port on this machine for each service and port of it."""
         self.environment: dict[str, str] = {}
         """Variables for all services that this machine needs, and a container would not."""
         self.running: dict[str, Running] = {}
@@ -126,6 +117,10 @@ class Rehearsal:
             running.processes.append(process)
         return running
 
+    def port(self, name: str) -> int:
+        """The port on this machine where a service is published."""
+        return self.ports[name, self.services[name].published[0][2]]
+
     def run(self, name: str) -> tuple[int, str]:
         """`docker compose run`: run one service to its end; returns its exit code and its last output.
 
@@ -133,6 +128,11 @@ class Rehearsal:
         """
         running = self.start(name)
         return self._ended(running), running.tail()
+
+    def kill(self, name: str) -> None:
+        """`docker compose kill NAME`: what it ran is gone at once, and nobody is surprised by that."""
+        for process in self.running.pop(name).processes:
+            process.kill()
 
     def down(self) -> dict[str, list[int | None]]:
         """`docker compose down`: ask all to end, and give them their time.
@@ -218,41 +218,24 @@ class Rehearsal:
         """A new folder for the service, with its files and volumes, and its command as it is there."""
         root = self.folder / service.name
         shutil.rmtree(root, ignore_errors=True)
-        self._build(service.stage, root)
+        duplicate(self.images.made(service.target, service.arguments), root)
         (root / "tmp").mkdir()
         for mount in service.mounts:
             place = root / mount.target.lstrip("/")
+            if mount.kind == "volume" and not place.exists():
+                raise Failed(
+                    f"{service.name}: the image has no {mount.target}, so the volume would be root's"
+                )
             if mount.kind != "tmpfs":
                 shutil.rmtree(place, ignore_errors=True)
                 place.symlink_to(self._source(mount), target_is_directory=True)
         environment = {key: self._here(service, root, value) for key, value in service.environment.items()}
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         return Running(
             service,
             root,
             [self._here(service, root, word) for word in service.words],
-            {"PATH": programs, "TMPDIR": str(root / "tmp"), **self.environment, **environment},
+            {"PATH": programs(root), "TMPDIR": str(root / "tmp"), **self.environment, **environment},
         )
-
-    def _build(self, stage: Stage, root: Path) -> None:
-        """Fill a folder as the Dockerfile does, with all that npm has to do."""
-        for step in stage.steps:
-            if isinstance(step, Copy):
-                target = root / step.target.lstrip("/")
-                for source in step.sources:
-                    if step.stage:
-                        put(self._built(step.stage) / source.lstrip("/"), target)
-                    else:
-                        copy(source, target)
-            elif step.words[0] == "npm":
-                _run_npm(step, root)
-
-    def _built(self, name: str) -> Path:
-        """The folder of another stage; it is filled when it is needed first."""
-        root = self.folder / "stages" / name
-        if not root.exists():
-            self._build(dockerfile()[name], root)
-        return root
 
     def _source(self, mount: Mount) -> Path:
         """The folder that a mount shows; a copy, if it is one of the repository that may be written."""
@@ -271,53 +254,29 @@ class Rehearsal:
         worked_on.mkdir(parents=True, exist_ok=True)
         return worked_on
 
+    def _peers(self, service: Service) -> set[str]:
+        """The other services of its profiles: with several nodes, each knows all."""
+        return {
+            name
+            for name, other in self.services.items()
+            if name != service.name and set(other.profiles) & set(service.profiles)
+        }
+
     def _here(self, service: Service, root: Path, text: str) -> str:
         """A word of a command, or a value, as it must be on this machine."""
         text = text.replace("0.0.0.0", "127.0.0.1")
-        for name in service.needs:  # no other service's name may be used
-            text = re.sub(rf"(^|(?<=//)){name}(?=[:/]|$)", "127.0.0.1", text)
-        for inside, port in self.ports.items():
-            text = re.sub(rf"(?<!\d){inside}(?!\d)", str(port), text)
+        reached = {*service.needs, *self._peers(service)}  # no other service's name may be used
+        for (name, inside), port in self.ports.items():
+            if name in reached or name == service.name:
+                text = re.sub(rf"(?<![\w.-]){name}:{inside}(?!\d)", f"127.0.0.1:{port}", text)
+        for name in reached:
+            text = re.sub(rf"(?<![\w.-]){name}(?![\w.-])", "127.0.0.1", text)
+        for name in (service.name, *sorted(reached)):
+            for inside in self.services[name].ports:
+                text = re.sub(rf"(?<!\d){inside}(?!\d)", str(self.ports[name, inside]), text)
         folders = [service.stage.workdir, *(mount.target for mount in service.mounts)]
         either = "|".join(re.escape(each) for each in sorted(folders, key=len, reverse=True))
         return re.sub(rf"(?<![\w./-])(?:{either})(?![\w.-])", lambda match: f"{root}{match[0]}", text)
-
-
-def copy(source: str, target: Path) -> None:
-    """COPY of the Dockerfile: a folder's content, or a file into a folder, without what is not sent."""
-
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        inside = Path(folder).relative_to(ROOT)
-        return {name for name in names if not is_sent((inside / name).as_posix())}
-
-    path = ROOT / source
-    if not path.exists() or not is_sent(source):
-        raise Failed(f"the Dockerfile copies {source}, which is not there or not sent to the builder")
-    put(path, target, left_out)
-
-
-def put(path: Path, target: Path, left_out: Callable[[str, list[str]], Iterable[str]] | None = None) -> None:
-    """Put a folder's content, or a file, into a folder."""
-    if path.is_dir():
-        shutil.copytree(path, target, symlinks=True, ignore=left_out, dirs_exist_ok=True)
-    else:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-
-
-def _run_npm(step: Run, root: Path) -> None:
-    """Packages that were installed on this machine before need no network."""
-    done = subprocess.run(
-        step.words,
-        cwd=root / step.workdir.lstrip("/"),
-        env={**os.environ, "npm_config_prefer_offline": "true"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise Failed(f"`{' '.join(step.words)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 def left_running(folder: Path) -> list[str]:

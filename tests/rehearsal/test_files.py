@@ -19,7 +19,9 @@ from tests.rehearsal.deployment import ROOT, Run, Unknown, dockerfile, fill_in, 
 
 SERVICES = services({})
 SERVER = SERVICES["server"]
+NODE = SERVICES["node-1"]
 TYPESCRIPT = SERVICES["typescript"]
+CLUSTER = ["balancer", "node-1", "node-2", "node-3", "nats-1", "nats-2", "nats-3", "hello-cluster"]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -89,7 +91,7 @@ def test_no_service_runs_as_root(name: str) -> None:
 def test_extras_exist() -> None:
     """An image is built with an extra that the kit has."""
     extras = {service.raw["build"].get("args", {}).get("EXTRA") for service in SERVICES.values()}
-    assert extras - {None} == {"grading", "load", "notebooks"}
+    assert extras - {None} == {"cluster", "grading", "load", "notebooks"}
     assert extras - {None} <= set(PROJECT["project"]["optional-dependencies"])
 
 
@@ -120,9 +122,17 @@ def test_the_server_knows_its_variables() -> None:
     understood = {str(each.envvar) for each in serve.params if each.envvar}
     own = set(SERVER.raw["environment"])
     by_default = {name for name in understood if name.startswith("MAX_")}
-    assert own == understood - {"LOG_LEVEL", "ACCESS_KEY", "ORIGIN"} - by_default
+    assert own == understood - {"LOG_LEVEL", "ACCESS_KEY", "ORIGIN", "BACKPLANE"} - by_default
+    assert set(NODE.raw["environment"]) == own | {"BACKPLANE"}
     assert float(SERVER.environment["HEARTBEAT_INTERVAL"]) == protocol.HEARTBEAT_INTERVAL
     assert float(SERVER.environment["OFFLINE_TIMEOUT"]) == protocol.OFFLINE_TIMEOUT
+
+
+def test_the_page_offers_the_rooms_with_a_welcome() -> None:
+    """The rooms that the page offers are those in which somebody said hello, in the same order."""
+    for server, greeter in (("server", "hello"), ("node-1", "hello-cluster")):
+        welcomes = [word.partition("=")[0] for word in SERVICES[greeter].words if "=" in word]
+        assert ",".join(welcomes) == SERVICES[server].environment["ROOMS"]
 
 
 def test_time_to_stop() -> None:
@@ -208,8 +218,10 @@ def test_only_this_machine_is_served() -> None:
     opened = services({"ADDRESS": "0.0.0.0"})
     for name, service in SERVICES.items():
         assert all(address == "127.0.0.1" for address, _, _ in service.published), name
-        assert name == "server" or opened[name].published == service.published
-    assert opened["server"].published[0][0] == "0.0.0.0"
+        if name in ("server", "balancer"):
+            assert [address for address, _, _ in opened[name].published] == ["0.0.0.0"]
+        else:
+            assert opened[name].published == service.published
 
 
 def test_profiles() -> None:
@@ -219,11 +231,39 @@ def test_profiles() -> None:
         "server": [],
         "hello": [],
         "typescript": ["typescript"],
+        **{name: ["cluster"] for name in CLUSTER},
         "load-master": ["load"],
         "load-worker": ["load"],
         "notebooks": ["notebooks"],
         "grade": ["grade"],
     }
+
+
+def test_the_nodes_of_the_cluster_are_alike() -> None:
+    """Each node of the chat is given the same; each one of NATS has a name and a volume of its own."""
+    for node in ("node-2", "node-3"):
+        assert SERVICES[node].raw == NODE.raw
+    nats = [SERVICES[f"nats-{number}"] for number in (1, 2, 3)]
+    for each in nats:
+        assert each.words[-2:] == ["--name", each.name]
+        assert [(mount.kind, mount.source, mount.target) for mount in each.mounts[1:]] == [
+            ("volume", each.name, "/data")
+        ]
+        assert each.words[:-1] == nats[0].words[:-1]
+        assert all(f"nats://{other.name}:6222" in each.words[-3] for other in nats)
+    assert NODE.environment["BACKPLANE"] == ",".join(f"nats://{each.name}:4222" for each in nats)
+    assert NODE.needs == {each.name: "service_healthy" for each in nats}
+    conf = (ROOT / "deploy/nats.conf").read_text(encoding="utf-8")
+    assert "sync_interval: always" in conf
+
+
+def test_the_balancer_knows_all_nodes() -> None:
+    """Each node has a variable in the balancer's configuration, with the port on which it listens."""
+    balancer = SERVICES["balancer"]
+    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "deploy/haproxy.cfg").read_text(encoding="utf-8")))
+    assert set(balancer.raw["environment"]) == used
+    nodes = {value for name, value in balancer.environment.items() if name.startswith("NODE_")}
+    assert nodes == {f"{name}:{NODE.environment['PORT']}" for name in balancer.needs}
 
 
 def test_submissions_are_isolated() -> None:
