@@ -208,7 +208,7 @@ print([name for name in {extras} if name in sys.modules])
 
 
 def test_the_server_stays_small() -> None:
-    """The reference server can be read in an evening: about 2,400 lines of code, not counting texts."""
+    """The reference server can be read in an evening: about 2,500 lines of code, not counting texts."""
     lines = 0
     for path in files("lab/*.py"):
         source = path.read_text()
@@ -221,7 +221,7 @@ def test_the_server_stays_small() -> None:
         for number, line in enumerate(source.splitlines(), start=1):
             if line.strip() and not line.strip().startswith("#") and number not in texts:
                 lines += 1
-    assert lines < 2500
+    assert lines < 2600
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
