@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench.plan import BenchError
@@ -130,12 +131,16 @@ class Talk:
 
 
 class Crowd:
-    """Connected members, spread evenly over some rooms; a context manager that closes them.
+    """Connected members, spread evenly over some rooms, and over `others`, ports of more nodes, if given.
+
+    A context manager that closes them.
 
     Raises BenchError or OSError.
     """
 
-    def __init__(self, port: int, dialect: Chat, members: int, rooms: int = 1) -> None:
+    def __init__(
+        self, port: int, dialect: Chat, members: int, rooms: int = 1, others: Sequence[int] = ()
+    ) -> None:
         self._dialect = dialect
         self._rooms = rooms
         self._sockets: list[socket.socket] = []
@@ -145,8 +150,9 @@ class Crowd:
         self._halves: set[int] = set()  # members whose last byte may be the first half of a mark
         self._said = 0
         try:
+            ports = [port, *others]
             for number in range(members):
-                self._connect(port, number)
+                self._connect(ports[(number + number // rooms) % len(ports)], number)
             for number, sock in enumerate(self._sockets):
                 sock.sendall(dialect.join(self._room(number)))
                 self._read_all(0.0)  # or the notices of all joins would fill the buffers of the first members

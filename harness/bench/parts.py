@@ -17,6 +17,7 @@ PARTS = {
     "slow-reader": "slow.slow_reader",
     "start": "starts.starts",
     "client": "clients.clients",
+    "nodes": "nodes.nodes",
 }
 """The parts in their order, and the functions that measure them, which are imported late."""
 
