@@ -78,6 +78,8 @@ class Log:
 
         Raises Refused if a comparison failed, Unavailable if NATS certainly did nothing, and else Unsure.
         """
+        if self.wire.is_out:  # else it would be sent when the connection is back, long after we gave up
+            raise Unavailable("NATS is out of reach")
         batch = uuid.uuid4().hex
         try:
             for number, entry in enumerate(entries[:-1], 1):

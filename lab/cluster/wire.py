@@ -34,8 +34,13 @@ PATIENCE = 15.0
 """How long attempts go on. To elect a leader takes JetStream up to nine seconds."""
 OUT_SECONDS = 2.0
 """How long a lost connection is waited for, before whoever asks is told that we are `unavailable`."""
+CLOSE_SECONDS = 0.4
+"""How long each step of a stop may take: clients are waited for before, and all of it may take five."""
+LEAST_PAYLOAD = 1_000_000
+"""Bytes that NATS must take in one entry."""
 
 _NOT_FOUND = 10037
+_LASTING = {10074}  # "replicas > 1 not supported": such a server is alone, and stays so
 
 
 class Unavailable(StoreError):  # noqa: N818 - it is an answer that is owed to a client
@@ -74,7 +79,6 @@ class Answer(Struct):
     error: ErrorAnswer | None = None
     message: Stored | None = None
     state: State = msgspec.field(default_factory=State)
-    num_pending: int = 0
     streams: list[str] | None = None
     seq: int = 0
 
@@ -110,16 +114,26 @@ class Wire:
             why = "no answer" if isinstance(error, TimeoutError) else error
             text = f"cannot reach NATS at {', '.join(servers)}: {why}. Start it, or check --backplane."
             raise StoreError(text) from error
+        if self.client.max_payload < LEAST_PAYLOAD:
+            await self.close()
+            text = f"NATS takes {self.client.max_payload:,} bytes at a time: set its max_payload to 1MB."
+            raise StoreError(text)
 
     async def close(self) -> None:
         """End the connection; what was published is sent before."""
         self._is_closing = True
         with contextlib.suppress(Exception):  # whatever it is, the connection is given up
-            async with asyncio.timeout(PING_SECONDS):
-                await self.client.flush()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if not self.is_out:
+                    await self.client.flush()
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(PING_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self.client.close()
+
+    @property
+    def is_out(self) -> bool:
+        """Whether there is no connection."""
+        return self._lost_at is not None
 
     @property
     def seconds_out(self) -> float:
@@ -177,7 +191,7 @@ class Wire:
                         if answer.error is None or answer.error.err_code == _NOT_FOUND:
                             return answer
                         why, code = answer.error.description, answer.error.err_code
-                        if answer.error.code < 500:  # it will not be otherwise the next time
+                        if answer.error.code < 500 or code in _LASTING:  # it is the same the next time
                             break
                     await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable(f"NATS does not serve this just now ({why})", code)
