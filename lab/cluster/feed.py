@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from lab.cluster.log import MOST_READ, Log, Read
-from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, ignored, quietly
+from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, ignored, quietly
 
 log = logging.getLogger("lab.cluster")
 
@@ -43,12 +43,12 @@ _BILLION = 1_000_000_000  # nanoseconds in a second: NATS counts in these
 class Feed:
     """Follows a log. `handle` is called with each entry of rooms and of presence, from `start` on.
 
-    `restore` is called with all entries of presence that stand, when following begins or begins anew; and
-    with whether we were away for so long that others may have been deleted meanwhile.
+    `restore` is called with all entries of presence that stand: when following begins, and when we were away
+    for so long that others may have been deleted meanwhile.
     """
 
     def __init__(
-        self, source: Log, handle: Callable[[Read], None], restore: Callable[[list[Read], bool], None]
+        self, source: Log, handle: Callable[[Read], None], restore: Callable[[list[Read]], None]
     ) -> None:
         self.position = 0
         """Everything up to here has been handled."""
@@ -58,8 +58,8 @@ class Feed:
         self._asking = asyncio.Lock()
         self._next_ask: asyncio.Task[None] | None = None
         self._count = 0  # of what this follower was pushed
-        self._pending = 0  # entries that were there when it began, and are still to come
-        self._target = 0  # the position when those have come
+        self._newest = 0  # where the newest entry that still exists was, when it began
+        self._end = 0  # how far the log went then: what was between was deleted, and nobody pushes it
         self._is_broken = asyncio.Event()
         self._heard_at = 0.0
         self._running: asyncio.Task[None] | None = None
@@ -69,7 +69,7 @@ class Feed:
     async def start(self) -> None:
         """Begin to follow, from the newest entry on. Raises Unavailable."""
         self.position = await self._log.last()
-        self._restore(await self._standing(), True)
+        self._restore(await self._standing())
         self._followed_at = self._loop.time()
         self._running = asyncio.create_task(self._run())
 
@@ -105,14 +105,24 @@ class Feed:
         await self.reach(last)
 
     async def reach(self, position: int) -> None:
-        """Wait until everything up to a position is handled."""
-        if position > self.position:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (position, id(waiter), waiter))
-            await waiter
+        """Wait until everything up to a position is handled. Raises Unavailable if NATS is out of reach."""
+        if position <= self.position:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        heapq.heappush(self._waiting, (position, id(waiter), waiter))
+        deadline = self._loop.time() + PATIENCE
+        while not waiter.done():
+            await asyncio.wait([waiter], timeout=BEAT_SECONDS)
+            is_late = self._loop.time() > deadline or self._wire.seconds_out > OUT_SECONDS
+            if is_late and not waiter.done():
+                waiter.cancel()
+                raise Unavailable("NATS is behind, or out of reach")
+        waiter.result()
 
     def _advance(self, position: int) -> None:
         self.position = max(self.position, position)
+        if self.position >= self._newest:
+            self.position = max(self.position, self._end)
         while self._waiting and self._waiting[0][0] <= self.position:
             _, _, waiter = heapq.heappop(self._waiting)
             if not waiter.done():
@@ -127,24 +137,24 @@ class Feed:
                 await self._follow()
             except (Unavailable, NatsError, TimeoutError) as error:
                 log.info("follows %s anew: %s", self._log.shard.stream, error)
+            except Exception:  # whatever it was, this task must never die
+                log.exception("follows %s anew", self._log.shard.stream)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _follow(self) -> None:
         """Follow from behind the last entry that was handled, until something is missing."""
         shard = self._log.shard
         inbox = self._nats.new_inbox()
-        was_away = self._loop.time() - self._followed_at > AWAY_SECONDS
-        self._restore(await self._standing(), was_away)
+        if self._loop.time() - self._followed_at > AWAY_SECONDS:
+            self._restore(await self._standing())
         reading = asyncio.create_task(self._read())
-        self._count, self._pending = 0, 1 << 62  # how many there are is not known yet
+        self._count = 0
         self._is_broken.clear()
         subscription = await self._nats.subscribe(inbox, cb=self._on_push)
         try:
-            self._target = await self._log.last()
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.position + 1}
-            self._pending = await self._consume(inbox, [shard.rooms, shard.presence], start) - self._count
-            if self._pending <= 0:
-                self._advance(self._target)
+            await self._consume(inbox, [shard.rooms, shard.presence], start)
+            await self._see_end()
             reading.cancel()
             self._heard_at = self._loop.time()
             while not self._is_broken.is_set():
@@ -157,6 +167,17 @@ class Feed:
             reading.cancel()
             await quietly(subscription.unsubscribe())
 
+    async def _see_end(self) -> None:
+        """Learn how far the log goes, also where its end was deleted.
+
+        The leader is asked, in this order: who pushes to us is a replica that may be behind. What it does not
+        push is not to be waited for only if it no longer exists.
+        """
+        end = await self._log.last()
+        newest = await self._log.newest_of(self._log.shard.everything)
+        self._newest, self._end = newest.position if newest else 0, end
+        self._advance(self.position)
+
     async def _read(self) -> None:
         """Handle what is new until we are cancelled: when entries are pushed again."""
         while True:
@@ -164,8 +185,8 @@ class Feed:
                 self._take(read)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _consume(self, inbox: str, subjects: list[str], start: dict[str, object]) -> int:
-        """Have entries pushed to `inbox`; returns how many are there already."""
+    async def _consume(self, inbox: str, subjects: list[str], start: dict[str, object]) -> None:
+        """Have entries pushed to `inbox`. Raises Unavailable."""
         stream, name = self._log.shard.stream, f"node-{uuid.uuid4().hex[:16]}"
         config = {
             "name": name,
@@ -180,7 +201,7 @@ class Feed:
             **start,
         }
         what = {"stream_name": stream, "config": config, "action": "create"}
-        return (await self._wire.ask(f"CONSUMER.CREATE.{stream}.{name}", what)).num_pending
+        await self._wire.ask(f"CONSUMER.CREATE.{stream}.{name}", what)
 
     async def _on_push(self, message: Msg) -> None:
         self._heard_at = self._loop.time()
@@ -196,9 +217,6 @@ class Feed:
         if self._is_broken.is_set():
             return
         self._take(Read(sequence.stream, message.subject, message.data))
-        self._pending -= 1
-        if self._pending == 0:
-            self._advance(self._target)
         if self._count % _TURN == 0:
             await asyncio.sleep(0)
 
@@ -223,10 +241,19 @@ class Feed:
         return True
 
     async def _standing(self) -> list[Read]:
-        """All entries of presence that stand now."""
+        """All entries of presence that stand now, as the leader knows them. Raises Unavailable.
+
+        They are read from any replica. What one tells that is behind, or silent, must not pass for all.
+        """
         found: list[Read] = []
-        while some := await self._log.some_from(
-            self._log.shard.presence, found[-1].position + 1 if found else 1, MOST_READ
-        ):
+        subject, deadline = self._log.shard.presence, self._loop.time() + PATIENCE
+        newest = await self._log.newest_of(subject)
+        while newest and (not found or found[-1].position < newest.position):
+            some = await self._log.some_from(subject, found[-1].position + 1 if found else 1, MOST_READ)
             found += some
+            if not some:
+                if self._loop.time() > deadline:
+                    raise Unavailable("who is here cannot be read from NATS just now")
+                await asyncio.sleep(PAUSE_SECONDS)
+                newest = await self._log.newest_of(subject)  # the one before may have been deleted
         return found
