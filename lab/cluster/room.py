@@ -121,9 +121,12 @@ class Room:
         while since + len(found) < until:
             reads = await self.log.some_from(self.subject, position, until - since)
             for read in reads:
+                wanted, messages = since + len(found) + 1, _decode(read.body)
+                if messages[0].sequence > wanted:
+                    reads = []  # the one before was lost on its way to us
+                    break
                 position = read.position + 1
-                wanted = since + len(found) + 1
-                found += [each for each in _decode(read.body) if wanted <= each.sequence <= until]
+                found += [each for each in messages if wanted <= each.sequence <= until]
             if not reads:  # the replica that was asked is behind, or away
                 if asyncio.get_running_loop().time() > deadline:
                     raise Unavailable("old messages cannot be read from NATS just now")

@@ -19,6 +19,7 @@ itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ from lab.cluster.wire import ignored
 from lab.cluster.writer import Writer
 from lab.interfaces import Draft, Member, PubSub
 from lab.protocol import MAX_PAGE, History, Message
+
+log = logging.getLogger("lab.cluster")
 
 _IDLE_ROOMS = 10_000
 """Rooms that nobody is in and that are remembered all the same."""
@@ -104,7 +107,10 @@ class Sequencer:
             self._early[name].append(read)
         elif room := self._rooms.get(name):  # else nobody is here
             for message in room.note(read):
-                self._pubsub.publish(name, message)
+                try:
+                    self._pubsub.publish(name, message)
+                except Exception:  # the others must be published all the same, and their senders answered
+                    log.exception("could not publish room=%s sequence=%d", name, message.sequence)
                 if pending := room.awaited.pop((message.user, message.id), None):
                     pending.resolve(message)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 
 import msgspec
@@ -20,6 +21,8 @@ from lab.cluster.log import MOST_ENTRIES, Entry, Log, Refused, Unsure
 from lab.cluster.room import Key, Pending, Room
 from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable
 from lab.protocol import Message
+
+log = logging.getLogger("lab.cluster")
 
 MAX_BATCH = MOST_ENTRIES // 4
 """Messages in a batch: each has an entry for its id, and each room has one."""
@@ -70,7 +73,8 @@ class Writer:
             await asyncio.sleep(0)  # drafts whose frames arrived at the same moment are queued meanwhile
             while self._waiting:
                 self._taken = self._next_batches()
-                await self._try_together(self._taken)
+                if self._taken:  # else all of their callers were cancelled
+                    await self._try_together(self._taken)
                 self._taken = {}
         finally:
             self._together = None
@@ -84,8 +88,9 @@ class Writer:
             if batch:
                 batches[room] = batch
                 count, size = count + len(batch), size + bytes_of_it
-            if not room.queue:
-                del self._waiting[room]
+            del self._waiting[room]
+            if room.queue:
+                self._waiting[room] = None  # behind those that had no turn yet
             if count >= MAX_BATCH or size >= BATCH_BYTES // 2:
                 break
         return batches
@@ -97,12 +102,18 @@ class Writer:
         is_unsure = False
         try:
             position = await self._log.append(_entries(batches))
+            is_unsure = True  # until it comes back
             await self._feed.reach(position)
             return
         except Unsure:
             is_unsure = True
         except (Refused, Unavailable):
             pass
+        except Exception as error:
+            log.exception("could not append")
+            for room, batch in batches.items():
+                _fail(room, batch, error)
+            return
         self._alone_until = asyncio.get_running_loop().time() + ALONE_SECONDS
         for room, batch in batches.items():
             self._set_alone(room, batch, is_unsure)
@@ -121,9 +132,8 @@ class Writer:
                 try:
                     await self._append(room, batch, is_unsure)
                 except Exception as error:
-                    for pending in batch:
-                        room.awaited.pop(pending.key, None)
-                        pending.fail(error)
+                    log.exception("could not append")
+                    _fail(room, batch, error)
                 batch, _ = _next_batch(room, MAX_BATCH, BATCH_BYTES)
                 is_unsure = False
         finally:
@@ -133,43 +143,61 @@ class Writer:
         """Append a batch until each of its messages is in the log, by this attempt or by another."""
         room.awaited |= {pending.key: pending for pending in batch if not pending.answer.done()}
         refused = 0
-        while left := [pending for pending in batch if not pending.answer.done()]:
-            self._give_up_if_out(room, left, is_unsure)
+        while left := self._left(room, batch, is_unsure):
+            if self._log.wire.is_out:
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
             before = room.position
             try:
                 position = await self._log.append(_entries({room: left}))
+                is_unsure = True  # until it comes back
                 await self._feed.reach(position)
+                continue
+            except Unsure:  # if it is there, the next attempt is refused
+                is_unsure = True
                 continue
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             except Refused:
                 refused += 1
-            except Unsure:
-                is_unsure = True
             with contextlib.suppress(Unavailable):
                 await self._feed.catch_up()
                 # If nobody was faster, it is for an id; if somebody always is, it may be for an id as well.
                 if room.position == before or refused % LOOK_AFTER == 0:
                     await _answer_retries(room, left)
 
-    def _give_up_if_out(self, room: Room, left: list[Pending], is_unsure: bool) -> None:
-        """If this takes too long, tell all who can be told that their message was not accepted.
+    def _left(self, room: Room, batch: list[Pending], is_unsure: bool) -> list[Pending]:
+        """What of a batch is still to be appended. If it takes too long, all who can be told
+        that their message was not accepted are told, and it will not be.
 
         Where we are unsure, it may have been, or will be. Whoever gave it an id may be told all the same:
         then it is safe to send it again. Without one, we go on until we know.
         """
-        waited = asyncio.get_running_loop().time() - left[0].since
-        is_out = self._log.wire.seconds_out > OUT_SECONDS
-        if not is_out and waited < PATIENCE:
-            return
+        is_out, seconds_out = self._log.wire.is_out, self._log.wire.seconds_out
         error = Unavailable("NATS is out of reach" if is_out else "NATS has no leader for this room")
-        for pending in left:
-            if pending.draft.id or not is_unsure:
-                room.awaited.pop(pending.key, None)
-                pending.fail(error)
-        for pending in room.queue:
-            pending.fail(error)
+        now = asyncio.get_running_loop().time()
+        telling = batch if not is_unsure else [pending for pending in batch if pending.draft.id]
+        for pending in [*telling, *room.queue]:
+            waited = max(now - pending.since, seconds_out)
+            if waited > (OUT_SECONDS if is_out else PATIENCE):
+                _fail(room, [pending], error)
+        room.queue = [pending for pending in room.queue if not pending.answer.done()]
+        for pending in batch:
+            if pending.answer.done():  # perhaps since its caller was cancelled
+                _forget(room, pending)
+        return [pending for pending in batch if not pending.answer.done()]
+
+
+def _forget(room: Room, pending: Pending) -> None:
+    if room.awaited.get(pending.key) is pending:
+        del room.awaited[pending.key]
+
+
+def _fail(room: Room, batch: list[Pending], error: Exception) -> None:
+    for pending in batch:
+        _forget(room, pending)
+        pending.fail(error)
 
 
 def _next_batch(room: Room, most: int, most_bytes: int) -> tuple[list[Pending], int]:
@@ -229,5 +257,5 @@ async def _answer_retries(room: Room, batch: list[Pending]) -> None:
     for pending, note in zip(asked, notes, strict=True):
         if note and not pending.answer.done():
             (message,) = await room.page(int(note.body) - 1, 1)
-            room.awaited.pop(pending.key, None)
+            _forget(room, pending)
             pending.resolve(message)
