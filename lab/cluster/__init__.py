@@ -13,6 +13,7 @@ all nodes tell the same story, whatever the network does to any of them.
     room.py       what a node knows of a room
     writer.py     appends what waits
     sequencer.py  one order for all (exercise 2) over a log
+    outbox.py     what is still to be said of users
     presence.py   who is here (exercise 3), on all nodes
     node.py       the parts wired together, as `lab.hub` asks for them
 

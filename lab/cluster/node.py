@@ -13,12 +13,13 @@ from nats.aio.msg import Msg
 
 from lab.cluster.feed import Feed
 from lab.cluster.link import SHARDS, Link, link
-from lab.cluster.log import MOST_ENTRIES, Entry, Read, Refused, Unsure
+from lab.cluster.log import Entry, Read
 from lab.cluster.names import place_of
-from lab.cluster.presence import Lease, Move, PresenceManager, Told
+from lab.cluster.outbox import Outbox
+from lab.cluster.presence import FORGET_SECONDS, Lease, Move, PresenceManager, Told
 from lab.cluster.room import Follower
 from lab.cluster.sequencer import Sequencer
-from lab.cluster.wire import PAUSE_SECONDS, Unavailable, Wire
+from lab.cluster.wire import Wire
 from lab.hub import Backplane, Components, Hub
 from lab.interfaces import MessageStore
 from lab.protocol import Status
@@ -31,8 +32,8 @@ TELL = "chat.tell"
 """Where a node asks the others to say so now."""
 HEAR_SECONDS = 0.3
 """How long a node that starts waits to hear who else is there."""
-KEEP_SECONDS = 3600
-"""How long it is kept what a node says of a user, who may have left: it is said anew in half of that time."""
+FAREWELL_SECONDS = 0.7
+"""How long a node that stops goes on saying that its users left."""
 
 _decode_told = msgspec.json.Decoder(Told).decode
 _decode_lease = msgspec.json.Decoder(Lease).decode
@@ -48,10 +49,8 @@ class Node(Backplane):
         self._link: Link
         self._hub: Hub
         self._followers: dict[int, asyncio.Task[Follower]] = {}
-        self._outbox: dict[str, tuple[str, Entry]] = {}  # subject -> room, and the newest that is to be said
-        self._saying: asyncio.Task[None] | None = None
+        self._outboxes: dict[int, Outbox] = {}  # by shard
         self._leases: asyncio.Task[None] | None = None
-        self._is_out = False
 
     def components(self) -> Components:
         """What a hub is made of that has this backplane."""
@@ -86,10 +85,8 @@ class Node(Backplane):
 
     async def synced(self, room: str) -> None:
         """Wait until the others can know what we said, and we know what they have. Raises Unavailable."""
-        while self._saying:
-            if self._is_out:
-                raise Unavailable("NATS is out of reach")
-            await asyncio.wait([self._saying], timeout=PAUSE_SECONDS)
+        if outbox := self._outboxes.get(self._link.shard_of(room)):
+            await outbox.said(room)
         await (await self._follow(room)).feed.catch_up()
 
     def is_elsewhere(self, room: str, user: str) -> bool:
@@ -100,15 +97,13 @@ class Node(Backplane):
         """Say what is left to say, and go."""
         if self._leases:
             self._leases.cancel()
-        if self._saying and not self._is_out:
-            await asyncio.wait([self._saying], timeout=1.0)
-        if self._saying:
-            self._saying.cancel()
+        await asyncio.gather(*[outbox.close(FAREWELL_SECONDS) for outbox in self._outboxes.values()])
         await self._sequencer.close()
         for follower in self._followers.values():
-            if follower.done() and not follower.cancelled() and not follower.exception():
-                await follower.result().feed.close()
             follower.cancel()
+        followers = await asyncio.gather(*self._followers.values(), return_exceptions=True)
+        feeds = [follower.feed for follower in followers if isinstance(follower, Follower)]
+        await asyncio.gather(*[feed.close() for feed in feeds])
         await self._wire.close()
 
     # Following.
@@ -117,7 +112,7 @@ class Node(Backplane):
         """The log that a room is in, followed from now on. Raises Unavailable."""
         number = self._link.shard_of(room)
         task = self._followers.get(number)
-        if task is None or (task.done() and task.exception()):
+        if task is None or (task.done() and not task.cancelled() and task.exception()):
             task = self._followers[number] = asyncio.create_task(self._begin_to_follow(room))
         return await asyncio.shield(task)
 
@@ -134,11 +129,9 @@ class Node(Backplane):
         elif kind == "here":
             self._publish(self._presence.hear(room, user, node, _decode_told(read.body)))
 
-    def _restore(self, shard: int, standing: list[Read], was_away: bool) -> None:
-        if was_away:
-            self._publish(self._presence.forget_others(lambda room: self._link.shard_of(room) == shard))
+    def _restore(self, shard: int, standing: list[Read]) -> None:
         entries = {place_of(read.subject)[1:]: _decode_told(read.body) for read in standing}
-        self._publish(self._presence.restore(entries))
+        self._publish(self._presence.restore(entries, lambda room: self._link.shard_of(room) == shard))
 
     def _publish(self, moves: list[Move]) -> None:
         """Tell our members what changed at other nodes, and who came and went there."""
@@ -152,39 +145,12 @@ class Node(Backplane):
     # Saying.
 
     def _say(self, room: str, user: str, told: Told) -> None:
-        shard = self._link.log_of(room).shard
-        subject = shard.here(room, user, self.id)
-        body = msgspec.json.encode(told)
-        self._outbox[subject] = room, Entry(subject, body, seconds=KEEP_SECONDS, replaces=True)
-        if self._saying is None:
-            self._saying = asyncio.create_task(self._empty_outbox())
-
-    async def _empty_outbox(self) -> None:
-        """Append what is to be said, until all of it is. Of what fails, only what is still true is said
-        again.
-        """
-        await asyncio.sleep(0)  # more may be said in this turn
-        try:
-            while self._outbox:
-                by_log: dict[int, list[tuple[str, Entry]]] = {}
-                for room, entry in list(self._outbox.values()):
-                    by_log.setdefault(self._link.shard_of(room), []).append((room, entry))
-                said = await asyncio.gather(*[self._append(some[:MOST_ENTRIES]) for some in by_log.values()])
-                if not all(said):
-                    await asyncio.sleep(PAUSE_SECONDS)
-        finally:
-            self._saying = None
-
-    async def _append(self, some: list[tuple[str, Entry]]) -> bool:
-        entries = [entry for _, entry in some]
-        try:
-            await self._link.log_of(some[0][0]).append(entries)
-        except (Unavailable, Unsure, Refused):
-            return False
-        for entry in entries:
-            if self._outbox.get(entry.subject, ("", None))[1] is entry:
-                del self._outbox[entry.subject]
-        return True
+        source = self._link.log_of(room)
+        subject = source.shard.here(room, user, self.id)
+        entry = Entry(subject, msgspec.json.encode(told), seconds=FORGET_SECONDS, replaces=True)
+        if source.shard.number not in self._outboxes:
+            self._outboxes[source.shard.number] = Outbox(source)
+        self._outboxes[source.shard.number].add(room, entry)
 
     # Signs of life.
 
@@ -192,17 +158,20 @@ class Node(Backplane):
         said_everything = self._hub.now()
         while True:
             await self._tell_lease()
-            if not self._is_out:
+            try:
                 self._publish(self._presence.doubt(self._hub.now()))
-            if self._hub.now() - said_everything > KEEP_SECONDS / 2:
-                said_everything = self._hub.now()
-                self._presence.say_everything()
+                if self._hub.now() - said_everything > FORGET_SECONDS / 2:
+                    said_everything = self._hub.now()
+                    self._presence.say_everything()
+            except Exception:  # this task must never die: without leases we pass for dead
+                log.exception("could not look for silent nodes")
             await asyncio.sleep(self._presence.lease_interval)
 
     async def _tell_lease(self) -> None:
         try:
-            if not self._is_out:
-                await self._wire.client.publish(ALIVE, msgspec.json.encode(self._presence.lease()))
+            if not self._wire.is_out:
+                for lease in self._presence.leases():
+                    await self._wire.client.publish(ALIVE, msgspec.json.encode(lease))
         except Exception as error:
             log.debug("could not tell a lease: %s", error)
 
@@ -213,7 +182,6 @@ class Node(Backplane):
         self._publish(self._presence.hear_lease(_decode_lease(message.data), self._hub.now()))
 
     def _on_change(self, is_there: bool) -> None:
-        self._is_out = not is_there
         if is_there:
             self._presence.forgive(self._hub.now())
             self._presence.say_everything()

@@ -13,6 +13,9 @@ What if a node says nothing any more? It tells its signs of life (its *lease*) s
     offline timeout
     the offline timeout or more    as offline
 
+Silence is measured by our own leases, which come back to us over NATS like those of the others: where we do
+not even hear ourselves, it is us who are cut off, and nobody else is silent.
+
 So the contract holds for users of a node that is gone as for others. A node that was cut off and comes back
 tells everything again. A node of which we have heard nothing since we started is gone: its entries are left
 from before.
@@ -20,7 +23,6 @@ from before.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -32,6 +34,10 @@ from lab.protocol import Presence, Status
 
 STALE_LEASES = 3
 """Leases that a node may miss before it is doubted."""
+LEASE_USERS = 1000
+"""Users in a lease: NATS takes a megabyte, and the longest name takes 400 bytes as JSON."""
+FORGET_SECONDS = 3600
+"""After which nobody remembers what a node said that is gone; nor does NATS."""
 _RANK = {Status.ONLINE: 2, Status.AWAY: 1, Status.OFFLINE: 0}
 
 
@@ -79,14 +85,17 @@ class PresenceManager:
         self._own = presence.PresenceManager(heartbeat_interval, offline_timeout)
         self._told: dict[str, dict[str, dict[str, Told]]] = {}  # room -> user -> node -> what it says
         self._heard: dict[str, float] = {}  # node -> when its last lease came
-        self._silent: dict[
-            str, int
-        ] = {}  # node -> 0, 1 or 2: the row of the table that its users are shown by
-        self._last_seen: dict[str, dict[str, int]] = defaultdict(dict)  # node -> user -> ms
+        self._heard_self = 0.0  # when our own last lease came back to us
+        # By node: the row of the table that its users are shown by, from 0 on.
+        self._silent: dict[str, int] = {}
+        self._sign: dict[str, float] = {}  # node -> when it last said anything
+        self._last_seen: dict[str, dict[str, int]] = {}  # node -> user -> ms
         self._users: dict[str, str] = {}  # our connections -> user
         self._seen: dict[str, int] = {}  # user -> ms, since our last lease
         self._shown: dict[tuple[str, str], Status] = {}
         self._version = 0
+        self._back: dict[tuple[str, str], int] = {}  # newest version of ours that came back
+        self._drop_at = 0.0
         self._now = 0.0
 
     # Our own connections.
@@ -159,18 +168,22 @@ class PresenceManager:
         best = self._best_of(user, elsewhere)
         return best is not None and best.status is not Status.OFFLINE
 
-    def lease(self) -> Lease:
-        """Our own sign of life."""
-        seen, self._seen = self._seen, {}
-        return Lease(self.node, seen)
+    def leases(self) -> list[Lease]:
+        """Our own sign of life, in parts that are short enough."""
+        seen, self._seen = list(self._seen.items()), {}
+        parts = range(0, max(len(seen), 1), LEASE_USERS)
+        return [Lease(self.node, dict(seen[start : start + LEASE_USERS])) for start in parts]
 
     def hear_lease(self, lease: Lease, now: float) -> list[Move]:
-        """Another node lives."""
-        if lease.node == self.node:
-            return []
+        """A node lives; it may be us."""
         self._now = max(now, self._now)
-        self._heard[lease.node] = self._now
-        self._last_seen[lease.node] |= lease.seen
+        if lease.node == self.node:
+            if self._now - self._heard_self >= STALE_LEASES * self.lease_interval:
+                self.forgive(self._now)
+            self._heard_self = self._now
+            return []
+        self._heard[lease.node] = self._sign[lease.node] = self._now
+        self._last_seen.setdefault(lease.node, {}).update(lease.seen)
         return self._judge(lease.node)
 
     def doubt(self, now: float) -> list[Move]:
@@ -189,30 +202,43 @@ class PresenceManager:
         """What a node says of a user in a room. What we said ourselves comes back, too."""
         known = self._told.get(room, {}).get(user, {}).get(node)
         if node == self.node:
-            if (
-                known is None or known.version > told.version
-            ):  # late on its way, it came behind something newer
-                self._say_again(room, user, known)
+            self._hear_back(room, user, known, told)
             return []
+        self._sign[node] = self._now
         if known is not None and known.version >= told.version:
             return []
         self._note(room, user, node, told)
         return self._moves([(room, user)])
 
-    def restore(self, standing: dict[tuple[str, str, str], Told]) -> list[Move]:
-        """All that nodes say of users (by room, user, node); what we have heard since is newer."""
+    def _hear_back(self, room: str, user: str, known: Told | None, told: Told) -> None:
+        """What we said ourselves came back. If it came late, behind something newer, it has replaced
+        that: say how it is.
+        """
+        is_late = told.version < self._back.get((room, user), 0)
+        if is_late or (known is None and told.presence.status is not Status.OFFLINE):
+            self._say_again(room, user, known)
+        elif known is not None:
+            self._back[room, user] = told.version
+
+    def restore(
+        self, standing: dict[tuple[str, str, str], Told], is_concerned: Callable[[str], bool]
+    ) -> list[Move]:
+        """All that nodes say of users (by room, user, node), in the rooms that are concerned. What else other
+        nodes said there does not stand any more.
+        """
+        places = {(room, user): None for room, user, _ in standing}
+        for room, users in self._told.items():
+            for user, nodes in users.items() if is_concerned(room) else ():
+                for node in [
+                    node for node in nodes if node != self.node and (room, user, node) not in standing
+                ]:
+                    del nodes[node]
+                    places[room, user] = None
         for (room, user, node), told in standing.items():
             known = self._told.get(room, {}).get(user, {}).get(node)
             if node != self.node and (known is None or known.version < told.version):
+                self._sign.setdefault(node, self._now)
                 self._note(room, user, node, told)
-        return self._moves({(room, user): None for room, user, _ in standing})
-
-    def forget_others(self, is_concerned: Callable[[str], bool]) -> list[Move]:
-        """We were away for so long that what we know of these rooms may not stand any more."""
-        places = [(room, user) for room in self._told if is_concerned(room) for user in self._told[room]]
-        for room, user in places:
-            nodes = self._told[room][user]
-            self._told[room][user] = {node: nodes[node] for node in nodes if node == self.node}
         return self._moves(places)
 
     def say_everything(self) -> None:
@@ -233,7 +259,7 @@ class PresenceManager:
         """See in which row of the table a node is; if that is another than before, what changes for its
         users.
         """
-        silence = self._now - self._heard[node]
+        silence = self._heard_self - self._heard[node]
         row = (silence >= STALE_LEASES * self.lease_interval) + (silence >= self._offline_after)
         if self._silent.get(node, 2) == row:
             return []
@@ -266,8 +292,7 @@ class PresenceManager:
         for node, told in nodes.items():
             row = 0 if node == self.node else self._silent.get(node, 2)
             if row == 0:
-                seen = max(told.presence.last_seen, self._last_seen[node].get(user, 0))
-                said.append(Presence(user, told.presence.status, seen))
+                said.append(Presence(user, told.presence.status, self._last_sign(user, node, told)))
             elif row == 1:
                 doubtful.append((self._heard[node], told.presence))
         newest = max((each.last_seen for each in said), default=0)
@@ -277,12 +302,19 @@ class PresenceManager:
         best = max(said, key=lambda each: (_RANK[each.status], each.last_seen))
         return Presence(user, best.status, max(each.last_seen for each in said))
 
+    def _last_sign(self, user: str, node: str, told: Told) -> int:
+        """When a node last saw a user (ms), as far as we have heard."""
+        return max(told.presence.last_seen, self._last_seen.get(node, {}).get(user, 0))
+
     def _moves(self, places: Iterable[tuple[str, str]]) -> list[Move]:
         """What is to be shown of these users in these rooms, where it differs from what was shown."""
         moves = []
         for room, user in places:
             nodes = self._told.get(room, {}).get(user, {})
-            best = self._best_of(user, nodes) or Presence(user, Status.OFFLINE, int(self._now * 1000))
+            best = self._best_of(user, nodes)
+            if best is None:
+                signs = [self._last_sign(user, node, told) for node, told in nodes.items()]
+                best = Presence(user, Status.OFFLINE, max(signs, default=int(self._now * 1000)))
             before = self._shown.get((room, user), Status.OFFLINE)
             if best.status is not before:
                 moves.append(Move(Change(room, best), Status.OFFLINE in (best.status, before)))
@@ -293,14 +325,30 @@ class PresenceManager:
         return moves
 
     def _drop_old(self) -> None:
-        """Who was offline everywhere for longer than the timeout costs no memory."""
+        """Who was offline everywhere for longer than the timeout costs no memory; nor a node that is gone."""
+        if self._now < self._drop_at:
+            return
+        self._drop_at = self._now + self._offline_after
+        signs = [(node, sign) for node, sign in self._sign.items() if self._silent.get(node, 2) == 2]
+        gone = [node for node, sign in signs if self._now - sign > FORGET_SECONDS]
+        for node in gone:
+            for by_node in (self._heard, self._silent, self._sign, self._last_seen):
+                by_node.pop(node, None)
         before = (self._now - 2 * self._offline_after) * 1000
+        known: dict[str, dict[str, int]] = {node: {} for node in self._last_seen}
         for room, users in list(self._told.items()):
             for user, nodes in list(users.items()):
+                for node in gone:
+                    nodes.pop(node, None)
                 if (room, user) not in self._shown and all(
                     each.presence.status is Status.OFFLINE and each.presence.last_seen < before
                     for each in nodes.values()
                 ):
                     del users[user]
+                    self._back.pop((room, user), None)
+                for node in nodes:
+                    if seen := self._last_seen.get(node, {}).get(user):
+                        known[node][user] = seen
             if not users:
                 del self._told[room]
+        self._last_seen = known
