@@ -165,8 +165,9 @@ class PublishObserver:
 
     def publish(self, room: str, frame: protocol.ServerFrame) -> None:
         """See `interfaces.PubSub`."""
-        if isinstance(frame, protocol.Message):
-            self.newest[room] = frame.sequence
+        if isinstance(frame, protocol.Message) and frame.user != protocol.SYSTEM:
+            if room in self.newest or self._pubsub.members(room):  # a node hears of rooms that nobody is in
+                self.newest[room] = frame.sequence
             self.awaiting_echo.pop((room, frame.user, frame.id), None)
         self._pubsub.publish(room, frame)
 
