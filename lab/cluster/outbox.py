@@ -39,12 +39,10 @@ class Outbox:
 
     async def close(self, seconds: float) -> None:
         """Say for so long what is left to say, and then no more."""
-        if self._saying is None:
-            return
-        if not self._log.wire.is_out:
-            await asyncio.wait([self._saying], timeout=seconds)
-        self._saying.cancel()
-        await asyncio.gather(self._saying, return_exceptions=True)
+        if saying := self._saying:
+            await asyncio.wait([saying], timeout=0.0 if self._log.wire.is_out else seconds)
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
 
     async def _say_all(self) -> None:
         try:
