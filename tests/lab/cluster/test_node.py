@@ -194,7 +194,8 @@ async def test_nats_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.Monk
             await ada.join("dead")
             await bob.join("dead")
             await ada.say("before", "dead", id="1")
-            await bob.until(lambda frame: messages([frame]))
+            for each in (ada, bob):
+                await each.until(lambda frame: messages([frame]))
             nats.kill()
             started = time.monotonic()
             await ada.say("meanwhile", "dead", id="2")
