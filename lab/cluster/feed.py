@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from lab.cluster.log import MOST_READ, Log, Read
-from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, ignored, quietly
+from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, end, ignored, quietly
 
 log = logging.getLogger("lab.cluster")
 
@@ -76,8 +76,7 @@ class Feed:
     async def close(self) -> None:
         """Follow no more."""
         if self._running:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end([self._running])
         for _, _, waiter in self._waiting:
             waiter.cancel()
 

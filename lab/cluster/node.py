@@ -19,7 +19,7 @@ from lab.cluster.outbox import Outbox
 from lab.cluster.presence import FORGET_SECONDS, Lease, Move, PresenceManager, Told
 from lab.cluster.room import Follower
 from lab.cluster.sequencer import Sequencer
-from lab.cluster.wire import Wire
+from lab.cluster.wire import Wire, end
 from lab.hub import Backplane, Components, Hub
 from lab.interfaces import MessageStore
 from lab.protocol import Status
@@ -99,8 +99,7 @@ class Node(Backplane):
             self._leases.cancel()
         await asyncio.gather(*[outbox.close(FAREWELL_SECONDS) for outbox in self._outboxes.values()])
         await self._sequencer.close()
-        for follower in self._followers.values():
-            follower.cancel()
+        await end(self._followers.values())
         followers = await asyncio.gather(*self._followers.values(), return_exceptions=True)
         feeds = [follower.feed for follower in followers if isinstance(follower, Follower)]
         await asyncio.gather(*[feed.close() for feed in feeds])

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from lab.cluster.log import MOST_ENTRIES, Entry, Log, Refused, Unsure
-from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable
+from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, end
 
 
 class Outbox:
@@ -41,8 +41,7 @@ class Outbox:
         """Say for so long what is left to say, and then no more."""
         if saying := self._saying:
             await asyncio.wait([saying], timeout=0.0 if self._log.wire.is_out else seconds)
-            saying.cancel()
-            await asyncio.gather(saying, return_exceptions=True)
+            await end([saying])
 
     async def _say_all(self) -> None:
         try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 import nats
@@ -164,7 +165,10 @@ class Wire:
         )
         self._under_way.add(answer)
         try:
-            return await answer
+            reply = await answer
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError  # it came at the moment of the reply, and `answer` overlooked it
+            return reply
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -201,6 +205,17 @@ async def quietly(doing: Awaitable[object]) -> None:
     """Await something whose failure changes nothing: NATS forgets by itself what was asked of it."""
     with contextlib.suppress(NatsError, TimeoutError):
         await doing
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended. Once may not do: what nats-py uses, `asyncio.wait_for` of Python 3.11,
+    overlooks a cancellation that comes along with the result.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=PAUSE_SECONDS)
 
 
 def ignored(task: asyncio.Task[None]) -> None:

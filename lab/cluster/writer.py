@@ -19,7 +19,7 @@ import msgspec
 from lab.cluster.feed import Feed
 from lab.cluster.log import MOST_ENTRIES, Entry, Log, Refused, Unsure
 from lab.cluster.room import Key, Pending, Room
-from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable
+from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, end
 from lab.protocol import Message
 
 log = logging.getLogger("lab.cluster")
@@ -61,9 +61,7 @@ class Writer:
     async def close(self) -> None:
         """Append no more."""
         tasks = [*self._alone.values(), *([self._together] if self._together else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
     # Together.
 
