@@ -208,8 +208,8 @@ async def quietly(doing: Awaitable[object]) -> None:
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended. Once may not do: what nats-py uses, `asyncio.wait_for` of Python 3.11,
-    overlooks a cancellation that comes along with the result.
+    """Cancel tasks until they have ended. Once may not do: `asyncio.wait_for` of Python 3.11, which nats-py
+    uses, overlooks a cancellation that comes along with the result.
     """
     left = {task for task in tasks if not task.done()}
     while left:

@@ -218,8 +218,8 @@ def test_the_longest_messages_fit_into_the_log() -> None:
 
 
 def test_out_of_reach_all_are_told_soon_and_nothing_is_sent_later() -> None:
-    """Who speaks while there is no connection is told within three seconds; and what failed is not appended when
-    the connection is back.
+    """Who speaks while there is no connection is told within three seconds; what failed is not appended when the
+    connection is back.
     """
 
     async def play() -> None:
