@@ -50,7 +50,7 @@ class FakeNode:
     def __init__(self, stream: Stream, random: Random, calm: int) -> None:
         self.log = FakeLog(stream, random, calm)
         self.pubsub = PubSub()
-        self.sequencer = Sequencer(self.pubsub, self._follow)  # type: ignore[arg-type]
+        self.sequencer = Sequencer(self.pubsub, self._follow)
         self.feed = FakeFeed(self.log, self._hear, random)
         self.following = asyncio.create_task(self.feed.run())
         self.listener = Listener()
@@ -62,7 +62,7 @@ class FakeNode:
 
     async def _follow(self, room: str) -> Follower:
         await asyncio.sleep(0.01)
-        return Follower(self.log, self.feed)  # type: ignore[arg-type]
+        return Follower(self.log, self.feed)
 
     async def attach(self, listener: Listener, room: str = "r") -> None:
         """As a session does, until it is served."""
@@ -218,8 +218,8 @@ def test_the_longest_messages_fit_into_the_log() -> None:
 
 
 def test_out_of_reach_all_are_told_soon_and_nothing_is_sent_later() -> None:
-    """Who speaks while there is no connection is told within three seconds; what failed is not appended when the
-    connection is back.
+    """Who speaks while there is no connection is told within three seconds. What failed is not appended when
+    the connection is back.
     """
 
     async def play() -> None:
