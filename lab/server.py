@@ -312,8 +312,25 @@ async def _read_what_has_arrived() -> None:
 async def run(server: ChatServer, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises OSError or UnicodeError if the address cannot be had."""
     config = server.config
-    async with server:
+    if not await _start(server, stop):
+        return
+    try:
         print(f"listening on ws://{config.host}:{server.port}/ with data in {config.data_dir}", flush=True)
         with contextlib.suppress(asyncio.CancelledError):
             await stop.wait()
+    finally:
+        await server.__aexit__()
     log.info("stopped after %d messages", server.accepted)
+
+
+async def _start(server: ChatServer, stop: asyncio.Event) -> bool:
+    """Start, unless `stop` is set first: a node of a cluster may wait for the others. Returns whether."""
+    starting = asyncio.create_task(server.__aenter__())
+    asked = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
+        return starting.done() and await starting is server
+    finally:
+        starting.cancel()
+        asked.cancel()
+        await asyncio.gather(starting, asked, return_exceptions=True)

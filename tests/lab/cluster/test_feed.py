@@ -148,7 +148,7 @@ async def started(
 ) -> Feed:
     """A feed that follows."""
     while True:
-        feed = Feed(nats, handle, restore)  # type: ignore[arg-type]
+        feed = Feed(nats, handle, restore)
         with contextlib.suppress(Unavailable):
             await feed.start()
             return feed

@@ -15,9 +15,11 @@ from lab.cluster.node import Node, components_of
 from lab.command import EXIT_USAGE, run_command, serve
 from lab.hub import Config
 from lab.server import ChatServer
+from lab.server import run as serve_until
 from tests.lab.cluster.nats_server import NatsServer
 from tests.lab.helpers import (
     Client,
+    Json,
     dial,
     errors,
     messages,
@@ -267,6 +269,16 @@ def test_without_nats_it_is_said_what_to_do(
     told = capsys.readouterr().err
     assert ("check --backplane" if has_jetstream else "JetStream") in told
     assert "Traceback" not in told
+
+
+async def test_who_waits_for_nats_stops_when_told() -> None:
+    """SIGTERM comes while a node starts: it does not wait until it gives up."""
+    server = ChatServer(Config(port=0), components_of("nats://127.0.0.1:1"))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_until(server, stop))
+    await asyncio.sleep(0)
+    stop.set()
+    await asyncio.wait_for(serving, 5)
 
 
 def test_without_the_extra_it_is_said_what_to_install(
