@@ -19,7 +19,7 @@ from lab.cluster.outbox import Outbox
 from lab.cluster.presence import FORGET_SECONDS, Lease, Move, PresenceManager, Told
 from lab.cluster.room import Follower
 from lab.cluster.sequencer import Sequencer
-from lab.cluster.wire import Wire, end
+from lab.cluster.wire import Wire, end, quietly
 from lab.hub import Backplane, Components, Hub
 from lab.interfaces import MessageStore
 from lab.protocol import Status
@@ -51,6 +51,7 @@ class Node(Backplane):
         self._followers: dict[int, asyncio.Task[Follower]] = {}
         self._outboxes: dict[int, Outbox] = {}  # by shard
         self._leases: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     def components(self) -> Components:
         """What a hub is made of that has this backplane."""
@@ -78,7 +79,7 @@ class Node(Backplane):
         client = self._wire.client
         await client.subscribe(ALIVE, cb=self._on_lease)
         await client.subscribe(TELL, cb=self._on_question)
-        await client.publish(TELL)
+        await self._ask_who_lives()
         await client.flush()
         self._leases = asyncio.create_task(self._tell_leases())
         await asyncio.sleep(HEAR_SECONDS)
@@ -118,6 +119,7 @@ class Node(Backplane):
     async def _begin_to_follow(self, room: str) -> Follower:
         source = self._link.log_of(room)
         feed = Feed(source, self._hear, partial(self._restore, source.shard.number))
+        await self._ask_who_lives()  # of whom we have not heard what stands there says nothing
         await feed.start()
         return Follower(source, feed)
 
@@ -174,6 +176,9 @@ class Node(Backplane):
         except Exception as error:
             log.debug("could not tell a lease: %s", error)
 
+    async def _ask_who_lives(self) -> None:
+        await quietly(self._wire.client.publish(TELL))
+
     async def _on_question(self, message: Msg) -> None:
         await self._tell_lease()
 
@@ -184,6 +189,7 @@ class Node(Backplane):
         if is_there:
             self._presence.forgive(self._hub.now())
             self._presence.say_everything()
+            self._asking = asyncio.create_task(self._ask_who_lives())  # somebody may have come meanwhile
 
 
 class _Elsewhere:
