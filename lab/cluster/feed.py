@@ -132,6 +132,8 @@ class Feed:
     async def _run(self) -> None:
         """Follow; whatever happens, begin anew."""
         while True:
+            while self._wire.is_out:  # there is nothing to try, and nothing to tell
+                await asyncio.sleep(PAUSE_SECONDS)
             try:
                 await self._follow()
             except (Unavailable, NatsError, TimeoutError) as error:

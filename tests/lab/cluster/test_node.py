@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from lab.hub import Config
 from lab.server import ChatServer
 from lab.server import run as serve_until
 from tests.lab.cluster.nats_server import NatsServer
+from tests.lab.cluster.way import way_to
 from tests.lab.helpers import (
     Client,
     Json,
@@ -228,6 +230,59 @@ async def test_nats_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.Monk
             assert (messages(came), statuses(came, "dead")) == ([], [])
     finally:
         nats.kill()
+
+
+# nats-py drops connections on which no greeting comes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients keep their connections, are told `unavailable`, and see nobody go by that. Afterwards they
+    receive what they missed, and see who is there.
+    """
+    monkeypatch.setattr("lab.cluster.wire.PING_SECONDS", 0.1)
+    monkeypatch.setattr("lab.cluster.wire.REQUEST_SECONDS", 0.3)
+    for module in ("wire", "writer", "feed", "outbox"):
+        monkeypatch.setattr(f"lab.cluster.{module}.OUT_SECONDS", 0.2)
+    config = Config(port=0, heartbeat_interval=0.25, offline_timeout=1.0)
+    async with (
+        way_to(nats.port) as way,
+        ChatServer(config, components_of(f"nats://127.0.0.1:{way.port}")) as here,
+        ChatServer(config, components_of(nats.url)) as there,
+        dial(here, "ada") as ada,
+        dial(there, "bob") as bob,
+    ):
+        seen: list[Json] = []  # what ada receives
+
+        async def live(seconds: float) -> None:
+            """Both show signs of life for so long."""
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                await asyncio.gather(ada.send("heartbeat"), bob.send("heartbeat"))
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        seen.append(await asyncio.wait_for(ada.next(), 0.05))
+
+        await ada.join("cut")
+        await bob.join("cut")
+        await live(0.3)
+        seen.clear()
+        way.cut()
+        await ada.say("at once", "cut", id="1")
+        await live(0.5)
+        await ada.say("later", "cut", id="2")
+        await bob.say("missed", "cut")
+        await live(2.0)
+        assert [each["id"] for each in errors(seen)] == ["1", "2"]
+        assert statuses(seen, "cut") == []
+        seen.clear()
+        way.heal()
+        await live(1.0)
+        assert "missed" in [each["content"] for each in messages(seen)]
+        assert statuses(seen, "cut") == []
+        await ada.send("presence", room="cut")
+        await live(0.2)
+        full = next(frame["data"] for frame in seen if frame.get("data", {}).get("full"))
+        assert [each["user"] for each in full["users"]] == ["ada", "bob"]
+        assert statuses(await bob.settle(), "cut") == [("ada", "offline"), ("ada", "online")]
 
 
 async def test_a_node_that_falls_silent_takes_its_users_with_it(nats: NatsServer) -> None:
