@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 from lab.cluster.log import Log
 from lab.cluster.names import Shard, shard_of
@@ -17,6 +18,7 @@ SHARDS = 3
 REPLICAS = 3
 """Machines that keep a stream, where there are so many."""
 _TOO_FEW = {10005, 10074}  # JetStream's codes: "no suitable peers", "replicas > 1 not supported"
+_OVERLAP = 10065  # likewise: another stream has some of these subjects
 
 
 class Link:
@@ -42,30 +44,53 @@ async def link(wire: Wire, servers: list[str], shards: int) -> Link:
     """
     await wire.connect(servers)
     try:
-        return Link(wire, await _make_streams(wire, shards))
+        return Link(wire, await _make_streams(wire, len(servers), shards))
     except Unavailable as error:
         await wire.close()
         raise StoreError(f"{error}. Does NATS run with JetStream, and a majority of its servers?") from error
 
 
-async def _make_streams(wire: Wire, shards: int) -> int:
-    """Make the streams that are not there; returns how many there are. Raises Unavailable."""
-    there = (await wire.ask("STREAM.NAMES", {"subject": "chat.>"}, START_SECONDS)).streams or []
-    shards = int(there[0].rpartition("-")[2]) if there else shards  # a room must not be hashed anew
-    missing = [
-        each for each in (Shard(number, shards) for number in range(shards)) if each.stream not in there
-    ]
+async def _make_streams(wire: Wire, servers: int, shards: int) -> int:
+    """Make the streams that are not there; returns how many there are. Raises Unavailable.
+
+    The first one decides how many: rooms must not be hashed anew, also if two nodes that start at once would
+    have different numbers.
+    """
+    if (there := await _count(wire)) is None:
+        try:
+            await _make_all(wire, servers, [Shard(0, shards)])
+        except Unavailable as error:
+            if error.code != _OVERLAP:  # another node was faster
+                raise
+        there = await _count(wire)
+        if there is None:
+            raise Unavailable("another program has a stream with subjects chat.>", _OVERLAP)
+    await _make_all(wire, servers, [Shard(number, there) for number in range(1, there)])
+    return there
+
+
+async def _count(wire: Wire) -> int | None:
+    """How many streams there are, or are about to be; None if nobody has begun to make them."""
+    names = (await wire.ask("STREAM.NAMES", {"subject": "chat.0.>"}, START_SECONDS)).streams or []
+    found = [re.fullmatch(r"chat-0-of-(\d+)", name) for name in names]
+    return next((int(each[1]) for each in found if each), None)
+
+
+async def _make_all(wire: Wire, servers: int, shards: list[Shard]) -> None:
+    """Make streams; one that is there already stays as it is. Raises Unavailable."""
+    names = (await wire.ask("STREAM.NAMES", {"subject": "chat.>"}, START_SECONDS)).streams or []
+    missing = [shard for shard in shards if shard.stream not in names]
     try:
-        await _make_all(wire, missing, REPLICAS)
+        await _make_with(wire, missing, REPLICAS)
     except Unavailable as error:
-        if error.code not in _TOO_FEW:
+        # Of several that are named, some may only not be up yet.
+        if error.code not in _TOO_FEW or servers >= REPLICAS:
             raise
         log.warning("NATS is fewer than %d servers: who loses a disk loses messages", REPLICAS)
-        await _make_all(wire, missing, 1)
-    return shards
+        await _make_with(wire, missing, 1)
 
 
-async def _make_all(wire: Wire, shards: list[Shard], replicas: int) -> None:
+async def _make_with(wire: Wire, shards: list[Shard], replicas: int) -> None:
     await asyncio.gather(
         *[wire.ask(f"STREAM.CREATE.{each.stream}", _config(each, replicas), START_SECONDS) for each in shards]
     )
