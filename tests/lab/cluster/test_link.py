@@ -28,7 +28,7 @@ def wire() -> Wire:
 
 
 async def test_nodes_agree_on_the_number_of_streams(nats: NatsServer) -> None:
-    """Nodes that start at once, and would make different numbers, come to one of them; all rooms have a place."""
+    """Nodes that start at once, and would make different numbers, come to one; each room has a place."""
     wires = [wire() for _ in range(4)]
     counts = [2, 5, 3, 5]
     links = await asyncio.gather(

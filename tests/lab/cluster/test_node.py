@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import lab.cluster
 from lab.cluster.node import Node, components_of
 from lab.command import EXIT_USAGE, run_command, serve
 from lab.hub import Config
@@ -349,6 +350,7 @@ def test_without_the_extra_it_is_said_what_to_install(
     for name in list(sys.modules):
         if name.startswith("lab.cluster") or name.split(".")[0] == "nats":
             monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(lab, "cluster", lab.cluster)  # a new one comes meanwhile
     monkeypatch.setattr(sys, "meta_path", [_Missing(), *sys.meta_path])
     assert run(monkeypatch, "--backplane", "nats://127.0.0.1:1") == EXIT_USAGE
     assert "pip install 'chat-lab[cluster]'" in capsys.readouterr().err
