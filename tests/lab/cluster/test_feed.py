@@ -154,7 +154,7 @@ async def started(
             return feed
 
 
-@settings(PROPERTY, max_examples=40)
+@settings(PROPERTY, max_examples=20)
 @given(st.integers(0, 1 << 32))
 def test_every_entry_is_handled_once_and_in_order(seed: int) -> None:
     """Pushes are lost, who pushes dies or is behind, the connection breaks. And who has caught up knows all

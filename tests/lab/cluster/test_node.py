@@ -271,12 +271,12 @@ async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: p
         await live(0.5)
         await ada.say("later", "cut", id="2")
         await bob.say("missed", "cut")
-        await live(2.0)
+        await live(1.6)
         assert [each["id"] for each in errors(seen)] == ["1", "2"]
         assert statuses(seen, "cut") == []
         seen.clear()
         way.heal()
-        await live(1.0)
+        await live(0.8)
         assert "missed" in [each["content"] for each in messages(seen)]
         assert statuses(seen, "cut") == []
         await ada.send("presence", room="cut")

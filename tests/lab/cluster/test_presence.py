@@ -294,7 +294,7 @@ def test_what_is_gone_costs_no_memory() -> None:
         assert all(each == {} for each in manager._last_seen.values())
 
 
-@settings(PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=40)
 @given(st.integers(0, 1 << 32))
 def test_all_nodes_come_to_show_the_same(seed: int) -> None:
     """Whatever happens where, and however late each node says it and hears of it."""

@@ -21,7 +21,7 @@ from tests.lab.cluster.fakes import FakeFeed, FakeLog, Stream
 from tests.lab.cluster.virtual_time import run
 from tests.lab.helpers import PROPERTY
 
-SEEDS = settings(PROPERTY, max_examples=30)
+SEEDS = settings(PROPERTY, max_examples=15)
 
 
 class Listener:
