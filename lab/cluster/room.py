@@ -66,6 +66,8 @@ class Room:
         """What is to be appended."""
         self.awaited: dict[Key, Pending] = {}
         """What is being appended, until it comes back from the log."""
+        self.took = 0.0
+        """Seconds that its last append took, alone."""
         self.visitors = 0
         """Calls that are under way."""
         self._tail: deque[Message] = deque(maxlen=TAIL)
