@@ -15,7 +15,7 @@ from harness.judged.targets import ROOT
 from harness.texts.problem import Problem
 
 _NAME = "chat-lab"
-_KEPT = ("pytest", "load", "notebooks")
+_KEPT = ("pytest", "load", "cluster", "notebooks")
 """The extras that those who get a kit may want."""
 
 
