@@ -14,16 +14,8 @@ from pathlib import Path
 
 OF_THE_REFERENCE = {
     *("HOST", "PORT", "DATA_DIR", "HEARTBEAT_INTERVAL", "OFFLINE_TIMEOUT", "MAX_FRAME", "MAX_NAME"),
-    *(
-        "MAX_RATE",
-        "MAX_ROOMS",
-        "MAX_CONNECTIONS",
-        "ACCESS_KEY",
-        "ORIGIN",
-        "LOG_LEVEL",
-        "HEALTH_PORT",
-        "BACKPLANE",
-    ),
+    *("MAX_RATE", "MAX_ROOMS", "MAX_CONNECTIONS", "ACCESS_KEY", "ORIGIN", "LOG_LEVEL", "HEALTH_PORT"),
+    *("BACKPLANE", "ROOMS"),
 }
 """What sets an option of the reference server. The check says all that the protocol lets it say by itself."""
 SCRATCH = "CHATLAB_SCRATCH"

@@ -10,16 +10,18 @@ smaller, which takes a minute for all of them and changes nothing above it; that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.bench import scaling
 from harness.judged import targets
 from harness.picture import picture
 from harness.reports.terminal import Terminal
@@ -136,6 +138,18 @@ def _of_handout(exercise: int, language: str) -> Excerpt:
     return Excerpt(page, 0, lambda: finding(exercise, *_SHOWN[exercise], language=language))
 
 
+@cache
+def _scaling() -> list[str]:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        scaling.main()
+    return printed.getvalue().strip().split("\n\n")
+
+
+def of_scaling(number: int) -> str:
+    """A table of the plan in SCALING.md."""
+    return f"{_scaling()[number]}\n"
+
+
 EXCERPTS = [
     Excerpt(
         "README.md",
@@ -151,6 +165,7 @@ EXCERPTS = [
     ),
     Excerpt("harness/grading/README.md", 0, lambda: layout("ada")),
     Excerpt("harness/grading/README.md", 1, lambda: layout_in_typescript("ada")),
+    *(Excerpt("SCALING.md", number, partial(of_scaling, number)) for number in range(3)),
     *(_of_handout(exercise, language) for exercise in EXERCISES for language in LANGUAGES),
 ]
 """Every block of output in the pages."""

@@ -15,6 +15,8 @@ PAGES = sorted(
 """All of them, from the kit's folder."""
 INPUT = {"sh", "bat", "json", "python", "ts", "toml"}
 """Kinds of blocks that show what a reader writes, and no output."""
+MEASURED = {"console"}
+"""Kinds of blocks that show what an experiment found which no test repeats: it needs Redis, say."""
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -35,9 +37,11 @@ def blocks(text: str) -> list[re.Match[str]]:
 
 
 def outputs(text: str) -> list[re.Match[str]]:
-    """The blocks that show output: all except those that a reader types, and drawings."""
+    """The blocks that show output: all except those that a reader types, measurements and drawings."""
     return [
-        block for block in blocks(text) if block[1] not in INPUT and not ("╔" in block[2] and "►" in block[2])
+        block
+        for block in blocks(text)
+        if block[1] not in INPUT | MEASURED and not ("╔" in block[2] and "►" in block[2])
     ]
 
 

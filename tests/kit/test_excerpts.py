@@ -11,7 +11,7 @@ from harness.texts import texts
 from harness.verdict.steps import COMPONENTS, EXERCISES, points_for, steps_of
 from tests.kit import excerpts
 from tests.kit.excerpts import EXCERPTS, Excerpt, run_of
-from tests.kit.pages import INPUT, PAGES, blocks, outputs, put, read
+from tests.kit.pages import INPUT, MEASURED, PAGES, blocks, outputs, put, read
 
 pytestmark = pytest.mark.xdist_group("sim")  # on one worker, where each run is played once
 
@@ -37,7 +37,7 @@ def unlisted(page: str, text: str) -> list[int]:
 def test_every_block_of_output_has_an_entry(page: str) -> None:
     """A block has a kind that a reader types, or is a drawing, or is in the list of output."""
     text = read(page)
-    assert {block[1] for block in blocks(text)} <= {*INPUT, "text"}
+    assert {block[1] for block in blocks(text)} <= {*INPUT, *MEASURED, "text"}
     assert text.count("\n```") == 2 * len(blocks(text)), "a fence that is not closed, or is indented"
     assert unlisted(page, text) == []
 

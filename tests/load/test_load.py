@@ -320,6 +320,7 @@ def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.extra
 def test_a_taken_port_is_explained() -> None:
     """Where another program listens, Locust's page cannot be; nothing is started."""
     needs_module("locust", "load")

@@ -28,7 +28,7 @@ from harness.typescript.stand_ins import PLACE, text_of_stand_in
 from harness.verdict.steps import COMPONENTS, EXERCISES
 from tests.extras import needs_node
 
-KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "load"}
+KEPT = {"serve", "backup", "check", "replay", "doctor", "hint", "load", "cluster"}
 """The commands that students have."""
 
 
@@ -227,7 +227,7 @@ def test_it_can_be_installed(kit: Path) -> None:
     theirs = made["project"]
     for key in ("name", "version", "dependencies", "requires-python", "scripts", "entry-points"):
         assert theirs[key] == ours[key]
-    assert {"pytest", "load", "notebooks"} == set(theirs["optional-dependencies"])
+    assert {"pytest", "load", "cluster", "notebooks"} == set(theirs["optional-dependencies"])
     wheel = made["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert all((kit / each).is_dir() for each in (*wheel["packages"], *wheel["dev-mode-dirs"]))
     assert (kit / "constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()

@@ -444,7 +444,7 @@ component, answer, path = sys.argv[1:]
 text, cls = Path(answer).read_text(encoding="utf-8"), INTERFACES[component].__name__
 contract = running.contract_of(component)
 contract.SIZES, contract.PLAYS, running.MOST_TRIES = range(2, 8, 2), 4, 0
-running.MORE_SECONDS = 0.3
+running.MORE_SECONDS = 0.05
 odd_ones = """
 def numbered(number):
     from lab.protocol import Message

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.xdist_group("sim")
 FIRST = {
     "pubsub: publish raises": ("raised", "ValueError: publish", "pubsub.py, line 34, in publish"),
     "store: find raises": ("raised", "KeyError", "store.py, line 78, in find"),
-    "pubsub: members returns None": ("unusable", "PubSub.members", "session.py, line"),
-    "presence: changes return None": ("unusable", "PresenceManager.", "hub.py, line"),
+    "pubsub: members returns None": ("raised", "TypeError", "pubsub.py, line"),
+    "presence: changes return None": ("unusable", "PresenceManager.", "announcer.py, line"),
     "sequencer: save is not awaited": ("unawaited", "MessageStore.save", "sequencer.py, line 47, in accept"),
     "sequencer: last is not awaited": ("unawaited", "MessageStore.last", "sequencer.py, line 44, in accept"),
     "server: a NameError for each connection": ("raised", "NameError", "server.py, line 5, in client"),

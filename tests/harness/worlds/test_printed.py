@@ -60,15 +60,15 @@ def test_what_is_printed_is_in_the_history(stage: Stage, tmp_path: Path) -> None
 
 def test_a_component_that_returns_none_is_named(stage: Stage, tmp_path: Path) -> None:
     """The exception is raised in the reference server, in which the student has no line."""
-    path = tmp_path / "it" / "ex1_chat" / "pubsub.py"
+    path = tmp_path / "it" / "ex3_presence" / "presence.py"
     path.parent.mkdir(parents=True)
-    path.write_text(components()["pubsub: members returns None"][1], encoding="utf-8")
+    path.write_text(components()["presence: changes return None"][1], encoding="utf-8")
 
     async def scene(world: ServedWorld) -> None:
         await world.start_server()
         await member(world, "alice", "red")
         causes = world.causes()
-        assert [(cause.kind, cause.what) for cause in causes] == [("unusable", "PubSub.members")]
+        assert (causes[0].kind, causes[0].what.partition(".")[0]) == ("unusable", "PresenceManager")
         assert "NoneType" in causes[0].error
 
-    stage.play(scene, submission(tmp_path / "it", 1, False))
+    stage.play(scene, submission(tmp_path / "it", 3, False))
