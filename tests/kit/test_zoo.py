@@ -264,16 +264,19 @@ FIRST = {
 """One for each anomaly, and rather one without a race."""
 
 
+def _marks(number: int, animal: Animal) -> list[pytest.MarkDecorator]:
+    """A third of those that are simulated anyway is left to -m thorough: each takes ten seconds."""
+    marks = [pytest.mark.xdist_group(f"live{animal.exercise % 2}")]
+    return [*marks, pytest.mark.thorough] if number % 3 == 2 and "sim" in animal.worlds else marks
+
+
 @pytest.mark.live
 @pytest.mark.parametrize(
     "animal",
-    [
-        pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(f"live{each.exercise % 2}"))
-        for each in FIRST
-    ],
+    [pytest.param(each, id=each.name, marks=_marks(number, each)) for number, each in enumerate(FIRST)],
 )
 def test_animal_is_caught_in_the_live_world(animal: Animal) -> None:
-    """One for each anomaly; the others are played by -m thorough."""
+    """One for many anomalies; the others are played by -m thorough."""
     assert play([animal], "live") == []
 
 
