@@ -325,7 +325,6 @@ class Conductor:
         if order is None or not order.server:
             self.say("settling")
             self._settle(load_settle_seconds(passed))
-        had_probe = self._probe is not None
         recordings = [*self._gather(), *self._of_probe()]
         if order is not None and order.server:
             recordings = with_end_of_server(recordings, order.server)
@@ -335,8 +334,8 @@ class Conductor:
         if defects:
             self._defect("\n".join(defects))
             return
-        here = sum(each.process != SERVER for each in recordings)
-        result = self._judge(self._load(passed, self._processes + had_probe - here), recordings)
+        here = sum(each.process != SERVER and not each.busy_room for each in recordings)
+        result = self._judge(self._load(passed, self._processes - here), recordings)
         self.environment.process_exit_code = EXIT_CODES[result.outcome]
         files = files_in(self.options, self._tests)
         if self._exchange is not None:

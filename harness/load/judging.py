@@ -206,6 +206,9 @@ def _result(
     load: Load, recordings: list[Recording], merged: Merged, findings: Findings, complete: bool
 ) -> Result:
     measured = Measurements(merged, recordings, load.seconds, load.steps)
+    for each in findings.anomalies:
+        if each.name == "lost" and each.variant in delivery.BY_ONE and each.evidence:
+            measured.note_lost(each.evidence[0].at, int(each.params.get("count", 1)))
     steady, warm_up = (measured.figures(each) for each in (measured.slots.steady(), measured.slots.warm_up()))
     people = [recording for recording in recordings if not recording.busy_room]
     said = sorted(sent.at for each in merged.said.values() for sent in each if sent.conn not in merged.probes)

@@ -108,11 +108,20 @@ def _table(result: Result, say: Texts) -> list[str]:
     console = Console(width=120, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    cpu = []
+    cpu = [*_never(result, say)]
     if result.steady is not None:
         used, waited = round(100 * result.steady.cpu), round(100 * result.steady.waited)
         cpu.append(say.say("load.cpu", percent=used, waited=waited))
     return [*(line.rstrip() for line in capture.get().splitlines() if line.strip()), *cpu]
+
+
+def _never(result: Result, say: Texts) -> Iterator[str]:
+    """What never came, for which the table has no time."""
+    parts = {"warm_up": result.warm_up, "steady": result.steady}
+    for part, figures in parts.items():
+        if figures is not None and figures.never:
+            counts = [f"{say.say(f'load.row.{name}')} {count:,}" for name, count in figures.never.items()]
+            yield say.say(f"load.never.{part}", counts=", ".join(counts))
 
 
 def _rows(table: Table, result: Result, figures: Figures, names: Sequence[str], say: Texts) -> None:

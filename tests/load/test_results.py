@@ -244,3 +244,35 @@ def test_the_table_has_both_parts(language: str, capsys: pytest.CaptureFixture[s
         assert say.say(key) in err
     assert "delivery.p99=250ms" in err
     assert "errors=0" in err
+
+
+def test_what_never_came_is_later_than_any_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused connects and lost messages miss an objective, are told and counted; a few only move it."""
+    story, late = chat(), {"objectives": [objective("delivery.p99=250ms"), objective("connect.p50=1s")]}
+    few = result(chat(), **late).objectives[0]
+    assert few.outcome is Outcome.PASSED
+    story.recorders[0].never["connect"].extend([BEGAN + 10.0] * 30)
+    story.clock = BEGAN + 12.0
+    story.recorders[0].dues[story.say(1, [])["id"]] = story.clock
+    found = result(story, **late)
+    assert found.steady is not None
+    assert found.steady.never == {"connect": 30, "echo": 1, "delivery": 4}, "as many as others had on average"
+    assert [each.outcome for each in found.objectives] == [Outcome.FAILED, Outcome.FAILED]
+    written = plain(found)
+    assert written["never"] == found.steady.never
+    assert written["objectives"][0]["value"] is None
+    assert "34 never came" in written["objectives"][0]["why"]
+    report.tell(found, "en", "run")
+    assert "connect 30" in capsys.readouterr().out
+
+
+def test_what_one_user_misses_never_came() -> None:
+    """A delivery that others received and one did not is one that never came."""
+    story = chat()
+    story.clock = BEGAN + 12.0
+    story.say(1, [*EVERYBODY[:3], PROBE])
+    for _ in range(2):
+        story.say(1, [*EVERYBODY, PROBE])
+    found = result(story)
+    assert found.steady is not None
+    assert found.steady.never == {"delivery": 1}
