@@ -67,7 +67,7 @@ class Load(Struct):
     settings: dict[str, Any] = field(default_factory=dict)
     """What else was asked for, by the names of the options."""
     ended: str = "time"
-    """What ended it: time, interrupted, server_ended, worker_lost or flooded."""
+    """What ended it: time, interrupted, server_ended, worker_lost, flooded or no_start."""
 
 
 class StepVerdict(Struct):
