@@ -208,7 +208,8 @@ class Conductor:
                 before, counts = counts, (self._count("echo"), self._count("delivery"))
                 said, heard = (round((counts[n] - before[n]) / (now - told)) for n in range(2))
                 passed = round(now - self._began)
-                self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
+                counts_of = {"users": self.runner.user_count, "said": said, "heard": heard}
+                self.say("progress", passed=passed, **counts_of, errors=self._errors)
                 told = now
 
     def end_for(self, mistake: Text) -> None:
@@ -236,10 +237,15 @@ class Conductor:
             processes=self._processes,
             messages=self._count("echo"),
             deliveries=self._count("delivery"),
-            errors=self.runner.stats.total.num_failures,
+            errors=self._errors,
             probe=probe,
             probe_lag=max((each["lag"] for each in news), default=0.0),
         )
+
+    @property
+    def _errors(self) -> int:
+        """What was refused or not answered so far, by all users."""
+        return int(self.runner.stats.total.num_failures)
 
     def _count(self, row: str) -> int:
         entry = self.runner.stats.entries.get((row, "WS"))

@@ -129,8 +129,7 @@ def _by_both(objective: Objective, value: float, probe: list[float], doubt: Text
         why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
         return Assessed(objective, by_probe, Outcome.PASSED, why)
     if doubt and not objective.is_kept_by(low):
-        why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
-        return Assessed(objective, by_probe, Outcome.FAILED, why)
+        return Assessed(objective, by_probe, Outcome.FAILED, Text("by_both", {"load": f"{1000 * value:.1f}"}))
     if not doubt and not objective.is_kept_by(high):
         return Assessed(objective, value, Outcome.FAILED)
     said = Text("contradicted", {"probe": f"{1000 * by_probe:.1f}", "worst": f"{1000 * high:.1f}"})
