@@ -24,6 +24,7 @@ from harness.load.measured import Measurements, Moment
 from harness.load.merge import Merged
 from harness.load.objectives import TIMED, Objective
 from harness.load.proof import unproven
+from harness.load.reached import Reached, reached
 from harness.load.record import Recording, seconds
 from harness.load.slots import Step
 from harness.verdict.any_history import flaws_in
@@ -116,6 +117,8 @@ class Result(Struct):
     objectives: list[Assessed] = field(default_factory=list)
     differing: list[Difference] = field(default_factory=list)
     """Figures that are the load's own."""
+    reached: list[Reached] = field(default_factory=list)
+    """What was asked for each second, and what was made; of a ramp, on its last step."""
 
     @property
     def breaks_at(self) -> Step | None:
@@ -234,6 +237,9 @@ def _result(
         differing=differences(steady),
     )
     _assess(result, measured)
+    last = result.steps[-1]
+    share = last.step.users / load.settings.get("users", last.step.users) if load.steps else 1.0
+    result.reached = list(reached(load.settings, last.figures, share))
     failures = list(_failures(result))
     open_figures = list(_doubts_of_figures(result))
     doubts = list(_doubts(result, _longest_stall(merged), complete))
@@ -361,6 +367,8 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
         yield Text("stalled", {"seconds": round(stall, 1)})
     if not result.messages and not result.findings.anomalies:  # else these are why
         yield Text("nothing_said")
+    if not result.findings.anomalies:
+        yield from (each.text for each in result.reached if each.is_missed)
 
 
 def _doubts_of_figures(result: Result) -> Iterator[Text]:

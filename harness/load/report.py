@@ -72,6 +72,10 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
         if reason.key not in told:
             is_why = result.outcome is Outcome.FAILED and reason.key in _FAILURES
             yield sentences.reason(reason, words), Outcome.FAILED if is_why else Outcome.INCONCLUSIVE
+    for made in result.reached:
+        if made.text not in result.reasons:
+            is_made = Outcome.INCONCLUSIVE if made.is_missed else Outcome.PASSED
+            yield sentences.reason(made.text, words), is_made
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome
     if result.load.steps:

@@ -14,8 +14,10 @@ from harness.history.events import Closed, Server
 from harness.load import partial, report
 from harness.load.as_json import as_json
 from harness.load.exchange import Exchange, Order
+from harness.load.figures import Figures
 from harness.load.judging import Load, Result, judge
 from harness.load.objectives import objective
+from harness.load.reached import reached
 from harness.load.record import Recording, with_end_of_server
 from harness.load.slots import Step
 from harness.reports.words import Words
@@ -276,3 +278,26 @@ def test_what_one_user_misses_never_came() -> None:
     found = result(story)
     assert found.steady is not None
     assert found.steady.never == {"delivery": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [({"rate": 2.0}, "passed"), ({"rate": 40.0}, "inconclusive"), ({"churn": 3.0}, "inconclusive")],
+)
+def test_a_rate_that_is_not_reached_is_told(
+    asked: dict[str, float], outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was made of it has a line; if that is far less, the verdict is open, for this was not tested."""
+    found = result(chat(), settings={"users": 4, **asked})
+    report.tell(found, "en", "run")
+    told = capsys.readouterr().out
+    assert f"Asked for {next(iter(asked.values())):g} " in told
+    assert ("made only" in told) == (outcome == "inconclusive")
+    assert plain(found)["verdict"] == outcome
+
+
+def test_chance_is_no_rate_that_is_missed() -> None:
+    """Of two messages a second in ten seconds, 15 are no surprise; of 200, 150 are."""
+    few, many = (Figures({}, {}, {}, 10.0, count, 0, 0, 0.0, 0.0) for count in (15, 150))
+    assert [each.is_missed for each in reached({"rate": 2.0}, few)] == [False]
+    assert [each.is_missed for each in reached({"rate": 20.0}, many)] == [True]
