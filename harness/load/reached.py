@@ -24,11 +24,17 @@ class Reached(Struct, frozen=True):
     asked: float
     made: float
     is_missed: bool
+    """Whether it is less, and not by chance."""
+
+    @property
+    def is_less(self) -> bool:
+        """Whether it is less, be it by chance."""
+        return self.made < LEAST * self.asked
 
     @property
     def text(self) -> Text:
         """What to say about it."""
-        values = {"asked": f"{self.asked:.4g}", "made": f"{self.made:.4g}"}
+        values = {"asked": f"{round(self.asked, 1):g}", "made": f"{round(self.made, 1):g}"}
         return Text(f"{self.name}_{'missed' if self.is_missed else 'made'}", values)
 
 

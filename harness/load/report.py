@@ -74,7 +74,7 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
             yield sentences.reason(reason, words), Outcome.FAILED if is_why else Outcome.INCONCLUSIVE
     for made in result.reached:
         if made.text not in result.reasons:
-            is_made = Outcome.INCONCLUSIVE if made.is_missed else Outcome.PASSED
+            is_made = Outcome.INCONCLUSIVE if made.is_less else Outcome.PASSED
             yield sentences.reason(made.text, words), is_made
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome

@@ -291,7 +291,7 @@ def test_a_rate_that_is_not_reached_is_told(
     found = result(chat(), settings={"users": 4, **asked})
     report.tell(found, "en", "run")
     told = capsys.readouterr().out
-    assert f"Asked for {next(iter(asked.values())):g} " in told
+    assert f"asked for {next(iter(asked.values())):g}, made" in told
     assert ("made only" in told) == (outcome == "inconclusive")
     assert plain(found)["verdict"] == outcome
 
@@ -301,3 +301,14 @@ def test_chance_is_no_rate_that_is_missed() -> None:
     few, many = (Figures({}, {}, {}, 10.0, count, 0, 0, 0.0, 0.0) for count in (15, 150))
     assert [each.is_missed for each in reached({"rate": 2.0}, few)] == [False]
     assert [each.is_missed for each in reached({"rate": 20.0}, many)] == [True]
+
+
+def test_deliveries_are_without_the_probes() -> None:
+    """What it receives is none, and what users receive of it is none: so the numbers of a report agree."""
+    story = chat()
+    before = result(story)
+    story.say(PROBE, [*EVERYBODY, PROBE])
+    found = result(story)
+    assert found.deliveries == before.deliveries
+    timed = [part.times["delivery"] for part in (found.steady, found.warm_up) if part is not None]
+    assert found.deliveries == sum(map(len, timed)) == sum(moment.deliveries for moment in found.timeline)
