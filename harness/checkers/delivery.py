@@ -20,6 +20,12 @@ LONG_AGO = 1.0
 ended later; a connection that ended sooner may have kept it back. Scenarios wait for longer."""
 
 
+BY_ALL = ("nobody", "stuck", "id_of_user", "id_of_room")
+"""Variants of a loss of what nobody received."""
+BY_ONE = ("", "again", "own", "beyond", "all", "first")
+"""Those of what others did receive."""
+
+
 def undisturbed(index: HistoryIndex, membership: Membership) -> bool:
     """Whether a membership ended in good order, or not at all, and its client kept reading until then."""
     faults = [fault for fault in index.conn(membership.conn).faults if fault.at <= membership.stop]
@@ -203,9 +209,8 @@ def _earlier_with_its_id(index: HistoryIndex, said: Said) -> Said | None:
 
 def _lost_to_all_first(found: list[Anomaly]) -> list[Anomaly]:
     """If no client received a message, that is one anomaly, and not one for each member."""
-    by_all = ("nobody", "stuck", "id_of_user", "id_of_room")
-    nobody = [anomaly for anomaly in found if anomaly.variant in by_all]
-    return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in by_all)]
+    nobody = [anomaly for anomaly in found if anomaly.variant in BY_ALL]
+    return [*nobody[:1], *(anomaly for anomaly in found if anomaly.variant not in BY_ALL)]
 
 
 def duplicates(index: HistoryIndex, room: str) -> list[Anomaly]:

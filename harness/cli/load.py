@@ -18,7 +18,7 @@ from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.targets import BadTarget, Target, with_uses
 from harness.load.objectives import objective, p99_of_delivery
-from harness.load.options import SIZES
+from harness.load.options import MOST_OF_EACH, SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
 
@@ -169,6 +169,15 @@ def load(
     """
     if click.get_current_context().invoked_subcommand:
         return 0
+    most = MOST_OF_EACH * users
+    if rate is not None and rate > most:
+        asked_for = {
+            "option": "--rate",
+            "value": f"{rate:g}",
+            "most": f"{most:g}",
+            "each": f"{MOST_OF_EACH:g}",
+        }
+        raise click.UsageError(texts(lang).say("load.too_many", **asked_for))
     target = _target(named, uses)
     if importlib.util.find_spec("locust") is None:
         raise NoLocust(texts(lang).say("load.no_locust"))

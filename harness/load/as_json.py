@@ -53,6 +53,8 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         "probe_cpu": round(steady.probe_cpu, 3),
         "times_ms": {name: counted(times) for name, times in result.times.items()},
         "warm_up_times_ms": {name: counted(times) for name, times in warm_up.times.items()},
+        "never": steady.never,
+        "warm_up_never": warm_up.never,
         "probe_ms": _of_probe(steady),
         "warm_up_probe_ms": _of_probe(warm_up),
         "differs": [

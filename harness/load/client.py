@@ -11,8 +11,8 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -120,6 +120,8 @@ class Chatter:
         self._open = False
         self._conn = 0
         self._asked: tuple[str, float, str] | None = None  # what, since when, in which room
+        self._under_way: tuple[str, float] | None = None  # what is timed, and since when
+        self._cut = 0  # the last connection that the user has cut, or a storm
 
     @property
     def is_open(self) -> bool:
@@ -130,9 +132,14 @@ class Chatter:
 
     def connect(self, due: float | None = None) -> None:
         """Open a connection, which was due then or is now, and wait for `connected`. Raises Gone."""
-        self._conn = conn = self._recorder.next_conn()
+        self._conn = self._recorder.next_conn()
         began = self._recorder.now()
         due = began if due is None else due
+        with self._timed("connect", due):
+            self._connect(began, due)
+
+    def _connect(self, began: float, due: float) -> None:
+        conn = self._conn
         connected = self._pending["connected"] = threading.Event()
 
         def create(*args: Any, **more: Any) -> _Connection:
@@ -151,7 +158,7 @@ class Chatter:
         threading.Thread(target=self._read, args=(ws, conn), name=f"{self.name} reads", daemon=True).start()
         if not connected.wait(PATIENCE):
             self._give_up("connected", began)
-            self.reset()
+            self._reset()
         if not self._open:
             self._time("connect", due, error="no connected frame")
             raise Gone
@@ -166,14 +173,24 @@ class Chatter:
     def come_back(self, due: float | None = None) -> None:
         """Reconnect, rejoin all rooms, and retry messages that were not answered. Raises Gone."""
         due = self._recorder.now() if due is None else due
+        with self._timed("reconnect", due):
+            self._come_back(due)
+        self._time("reconnect", due)
+
+    def _come_back(self, due: float) -> None:
         self.arrive(due)
         for id, (room, content) in list(self.unanswered.items()):
             if room in self.rooms:
                 self._retried.add(id)
                 self._send(_message(room, content, id))
-        self._time("reconnect", due)
 
     def reset(self) -> None:
+        """Cut the connection as the user or a storm does: what is under way is not expected any more."""
+        if self._open:
+            self._cut = self._conn
+        self._reset()
+
+    def _reset(self) -> None:
         """Reset the connection, without a closing handshake."""
         if self._ws is not None and self._open:
             self._end("reset")
@@ -184,6 +201,8 @@ class Chatter:
         """The load is over: note what was asked so many seconds ago, and was not answered."""
         if self._asked is not None and self._recorder.now() - self._asked[1] > patience:
             self._give_up(*self._asked)
+        if self._under_way is not None and self._recorder.now() - self._under_way[1] > patience:
+            self._recorder.never[self._under_way[0]].append(self._under_way[1])
 
     def close(self) -> None:
         """Close the connection properly, and for good."""
@@ -287,8 +306,9 @@ class Chatter:
         if room in self._newest:
             frame["since"] = self._newest[room]
         began = self._recorder.now()
-        self._send(frame)
-        self.fence()
+        with self._timed("join", began):
+            self._send(frame)
+            self.fence()
         self._newest.setdefault(room, 0)
         self._recorder.add(history.Joined(self._recorder.now(), self.name, self._conn, room))
         if room not in self.rooms:
@@ -320,7 +340,8 @@ class Chatter:
     def look_back(self, room: str, since: int, due: float | None = None) -> None:
         """Ask for a page of history, which was due then or is now, and wait for it. Raises Gone."""
         due = self._recorder.now() if due is None else due
-        self._ask(f"history {room}", {"type": "history", "room": room, "since": since})
+        with self._timed("history", due):
+            self._ask(f"history {room}", {"type": "history", "room": room, "since": since})
         self._time("history", due)
 
     def newest(self, room: str) -> int:
@@ -343,7 +364,7 @@ class Chatter:
         if not came:
             self._give_up(key.partition(" ")[0], began, frame["room"])
             self._time(key.partition(" ")[0], began, error="not answered")
-            self.reset()
+            self._reset()
         if not self._open:
             raise Gone
 
@@ -355,6 +376,19 @@ class Chatter:
             self._ws.send(msgspec.json.encode(frame), text=True)
         except ConnectionClosed as error:
             raise Gone from error
+
+    @contextmanager
+    def _timed(self, name: str, due: float) -> Iterator[None]:
+        """What was due then is done here; if it is refused or not answered, that is noted."""
+        before, self._under_way = self._under_way, (name, due)
+        try:
+            yield
+        except Gone:
+            if self._cut != self._conn:
+                self._recorder.never[name].append(due)
+            raise
+        finally:
+            self._under_way = before
 
     def _time(self, name: str, due: float, error: str | None = None) -> None:
         seconds = self._recorder.now() - due

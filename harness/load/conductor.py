@@ -208,7 +208,8 @@ class Conductor:
                 before, counts = counts, (self._count("echo"), self._count("delivery"))
                 said, heard = (round((counts[n] - before[n]) / (now - told)) for n in range(2))
                 passed = round(now - self._began)
-                self.say("progress", passed=passed, users=self.runner.user_count, said=said, heard=heard)
+                counts_of = {"users": self.runner.user_count, "said": said, "heard": heard}
+                self.say("progress", passed=passed, **counts_of, errors=self._errors)
                 told = now
 
     def end_for(self, mistake: Text) -> None:
@@ -236,10 +237,15 @@ class Conductor:
             processes=self._processes,
             messages=self._count("echo"),
             deliveries=self._count("delivery"),
-            errors=self.runner.stats.total.num_failures,
+            errors=self._errors,
             probe=probe,
             probe_lag=max((each["lag"] for each in news), default=0.0),
         )
+
+    @property
+    def _errors(self) -> int:
+        """What was refused or not answered so far, by all users."""
+        return int(self.runner.stats.total.num_failures)
 
     def _count(self, row: str) -> int:
         entry = self.runner.stats.entries.get((row, "WS"))
@@ -325,7 +331,6 @@ class Conductor:
         if order is None or not order.server:
             self.say("settling")
             self._settle(load_settle_seconds(passed))
-        had_probe = self._probe is not None
         recordings = [*self._gather(), *self._of_probe()]
         if order is not None and order.server:
             recordings = with_end_of_server(recordings, order.server)
@@ -335,8 +340,8 @@ class Conductor:
         if defects:
             self._defect("\n".join(defects))
             return
-        here = sum(each.process != SERVER for each in recordings)
-        result = self._judge(self._load(passed, self._processes + had_probe - here), recordings)
+        here = sum(each.process != SERVER and not each.busy_room for each in recordings)
+        result = self._judge(self._load(passed, self._processes - here), recordings)
         self.environment.process_exit_code = EXIT_CODES[result.outcome]
         files = files_in(self.options, self._tests)
         if self._exchange is not None:

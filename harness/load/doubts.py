@@ -6,6 +6,7 @@ nothing is held against the server that the probe does not say, too:
 
 - An objective that the users' figure keeps is kept: a late load makes times longer, never shorter.
 - One that it does not keep has failed only if the figure is not in doubt, and the probe does not contradict.
+- What never came, or was refused, is later than every limit.
 - One in doubt that the probe's figure keeps (or misses) with certainty is decided by the probe, unless the
   whole machine is too busy.
 - All others stay open.
@@ -14,6 +15,7 @@ nothing is held against the server that the probe does not say, too:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf, isinf
 
 from msgspec import Struct
 
@@ -94,10 +96,14 @@ def assess(objective: Objective, figures: Figures) -> Assessed:
     """Whether an objective is kept in a part of a test."""
     if not objective.is_timed:
         return _assess_count(objective, figures)
-    times = figures.times.get(objective.row, [])
-    if not times:
+    times, never = figures.times.get(objective.row, []), figures.never_of(objective.row)
+    if not times and not never:
         return Assessed(objective, None, Outcome.INCONCLUSIVE, Text("nothing_timed"))
-    value = objective.of(times)
+    value = objective.of([*times, *[inf] * never] if never else times)
+    if isinf(value):
+        slow = next(own(figures), None)
+        why = slow or Text("never", {"count": never, "of": len(times) + never})
+        return Assessed(objective, None, Outcome.INCONCLUSIVE if slow else Outcome.FAILED, why)
     if objective.is_kept_by(value):
         return Assessed(objective, value, Outcome.PASSED)
     differ = {each.row: each for each in differences(figures)}
@@ -123,8 +129,7 @@ def _by_both(objective: Objective, value: float, probe: list[float], doubt: Text
         why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
         return Assessed(objective, by_probe, Outcome.PASSED, why)
     if doubt and not objective.is_kept_by(low):
-        why = Text("by_probe", {"load": f"{1000 * value:.1f}"})
-        return Assessed(objective, by_probe, Outcome.FAILED, why)
+        return Assessed(objective, by_probe, Outcome.FAILED, Text("by_both", {"load": f"{1000 * value:.1f}"}))
     if not doubt and not objective.is_kept_by(high):
         return Assessed(objective, value, Outcome.FAILED)
     said = Text("contradicted", {"probe": f"{1000 * by_probe:.1f}", "worst": f"{1000 * high:.1f}"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, floor, sqrt
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -60,3 +60,9 @@ class Figures(Struct):
     """The same lag of the probe."""
     probe_cpu: float = 0.0
     """The share of a core that the probe took."""
+    never: dict[str, int] = field(default_factory=dict)
+    """By the names of `times`, how many never came: refused, not answered, or lost."""
+
+    def never_of(self, name: str) -> int:
+        """How many of a name never came: who could not connect could do nothing else, either."""
+        return self.never.get(name, 0) + (self.never.get("connect", 0) if name != "connect" else 0)

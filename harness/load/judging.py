@@ -24,6 +24,7 @@ from harness.load.measured import Measurements, Moment
 from harness.load.merge import Merged
 from harness.load.objectives import TIMED, Objective
 from harness.load.proof import unproven
+from harness.load.reached import Reached, reached
 from harness.load.record import Recording, seconds
 from harness.load.slots import Step
 from harness.verdict.any_history import flaws_in
@@ -67,7 +68,7 @@ class Load(Struct):
     settings: dict[str, Any] = field(default_factory=dict)
     """What else was asked for, by the names of the options."""
     ended: str = "time"
-    """What ended it: time, interrupted, server_ended, worker_lost or flooded."""
+    """What ended it: time, interrupted, server_ended, worker_lost, flooded or no_start."""
 
 
 class StepVerdict(Struct):
@@ -116,6 +117,8 @@ class Result(Struct):
     objectives: list[Assessed] = field(default_factory=list)
     differing: list[Difference] = field(default_factory=list)
     """Figures that are the load's own."""
+    reached: list[Reached] = field(default_factory=list)
+    """What was asked for each second, and what was made; of a ramp, on its last step."""
 
     @property
     def breaks_at(self) -> Step | None:
@@ -206,6 +209,9 @@ def _result(
     load: Load, recordings: list[Recording], merged: Merged, findings: Findings, complete: bool
 ) -> Result:
     measured = Measurements(merged, recordings, load.seconds, load.steps)
+    for each in findings.anomalies:
+        if each.name == "lost" and each.variant in delivery.BY_ONE and each.evidence:
+            measured.note_lost(each.evidence[0].at, int(each.params.get("count", 1)))
     steady, warm_up = (measured.figures(each) for each in (measured.slots.steady(), measured.slots.warm_up()))
     people = [recording for recording in recordings if not recording.busy_room]
     said = sorted(sent.at for each in merged.said.values() for sent in each if sent.conn not in merged.probes)
@@ -231,6 +237,9 @@ def _result(
         differing=differences(steady),
     )
     _assess(result, measured)
+    last = result.steps[-1]
+    share = last.step.users / load.settings.get("users", last.step.users) if load.steps else 1.0
+    result.reached = list(reached(load.settings, last.figures, share))
     failures = list(_failures(result))
     open_figures = list(_doubts_of_figures(result))
     doubts = list(_doubts(result, _longest_stall(merged), complete))
@@ -358,6 +367,8 @@ def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
         yield Text("stalled", {"seconds": round(stall, 1)})
     if not result.messages and not result.findings.anomalies:  # else these are why
         yield Text("nothing_said")
+    if not result.findings.anomalies:
+        yield from (each.text for each in result.reached if each.is_missed)
 
 
 def _doubts_of_figures(result: Result) -> Iterator[Text]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from operator import sub
 from typing import Any
 
@@ -29,6 +29,8 @@ class Measured(Struct):
     users: Times
     probe: Times
     compared: Times
+    never: Times
+    """What never came, by users alone; its seconds are infinite."""
 
 
 class _Said(Struct, frozen=True):
@@ -44,10 +46,11 @@ def measure(merged: Merged, slots: Slots) -> Measured:
 
     Retried messages are left out, and deliveries to another host than the sender's, which has another clock.
     """
-    measured = Measured(Times(slots), Times(slots), Times(slots))
+    measured = Measured(Times(slots), Times(slots), Times(slots), Times(slots))
     once = _said_once(merged)
     for room in merged.rooms.values():
         _Room(merged, slots, room, once).fill(measured)
+    _add_unheard(merged, slots, once, measured.never)
     for conn, asked, done in merged.joins(merged.busy_room) if merged.busy_room else ():
         if asked > slots.lasted:
             continue
@@ -74,6 +77,24 @@ def _said_once(merged: Merged) -> dict[str, _Said]:
         for tag, event in sent.items()
         if tag not in twice
     }
+
+
+def _add_unheard(merged: Merged, slots: Slots, once: dict[str, _Said], never: Times) -> None:
+    """Add what users said and nobody received: as many deliveries as a message of its room has on average."""
+    heard = set(merged.tags)
+    for name, said in merged.said.items():
+        room = merged.rooms.get(name)
+        copies = (
+            sum(len(each.at) for conn, each in room.live.items() if conn not in merged.probes) if room else 0
+        )
+        many = max(round(copies / len(room.order)), 1) if room and room.order else 1
+        for event in said:
+            tag = tag_in(event.frame["data"]["content"]) or ""
+            one = once.get(tag)
+            if one is None or tag in heard or one.conn in merged.probes or one.due > slots.lasted:
+                continue
+            never.add("echo", one.due, inf)
+            never.row("delivery")[slots.at(one.due)].extend([inf] * many)
 
 
 class _Room:

@@ -154,6 +154,8 @@ class Launch:
             verdict = json.loads(self._exchange.result.read_text(encoding="utf-8"))["verdict"]
             return EXIT_CODES[Outcome.FAILED if found else Outcome(verdict)]
         journal = self._exchange.noted()
+        if found and not journal:  # an old file must not be taken for the result
+            partial.write_without(self.target.label, self.asked, found, self.texts)
         if self.target.url is not None and found and found[0].params.get("why") in NOBODY:
             echo(Words(self.texts).message(found[0]), err=True)
             return EXIT_USAGE

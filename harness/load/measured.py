@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
+from math import inf
 
 from msgspec import Struct
 
@@ -85,11 +86,19 @@ class Measurements:
                     times.add(name, due, took)
                     if name == "connect" and not recording.busy_room:
                         self.measured.compared.add(name, due, took)
+            for name, dues in () if recording.busy_room else recording.never.items():
+                for due in seconds(dues):
+                    if due + merged.shift(recording) <= lasted:
+                        self.measured.never.add(name, due + merged.shift(recording), inf)
         self._beats = [_Beats(each, merged.shift(each), self.slots) for each in users]
         self._probe = [_Beats(each, merged.shift(each), self.slots) for each in recordings if each.busy_room]
         self._messages = self._count(_messages(merged))
         self._errors = self._count(_errors(merged))
         self._users = _present(merged, self.slots)
+
+    def note_lost(self, at: float, count: int) -> None:
+        """So many deliveries to one user never came, of messages that others received, from then on."""
+        self.measured.never.row("delivery")[self.slots.at(at)].extend([inf] * count)
 
     def _count(self, times: Iterable[float]) -> list[int]:
         counts = [0] * self.slots.count
@@ -101,11 +110,13 @@ class Measurements:
         """What was measured in some slots; connects and joins in those of `arriving`, if that is given."""
         measured, lasts = self.measured, self.slots.width * len(slots)
         users, probe = measured.users.all_within(slots), measured.probe.all_within(slots)
+        never = measured.never.all_within(slots)
         compared = matched(measured.compared, measured.probe, slots)
         if arriving is not None:
             for times, each in ((users, measured.users), (probe, measured.probe)):
                 times |= {name: more for name in ARRIVING if (more := each.within(name, arriving))}
             of_all = matched(measured.compared, measured.probe, arriving)
+            never |= {name: more for name in ARRIVING if (more := self.measured.never.within(name, arriving))}
             compared |= {name: of_all[name] for name in ARRIVING if name in of_all}
         deliveries = self.measured.users.row("delivery")
         busiest = max((beats.share(slots) for beats in self._beats), default=(0.0, 0.0), key=sum)
@@ -122,6 +133,7 @@ class Measurements:
             waited=busiest[1],
             probe_lag=max((beats.lag(slots) for beats in self._probe), default=0.0),
             probe_cpu=max((beats.share(slots)[0] for beats in self._probe), default=0.0),
+            never={name: len(each) for name, each in never.items()},
         )
 
     def of(self, step: Step) -> Figures:

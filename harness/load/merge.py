@@ -83,13 +83,25 @@ class Merged:
 
     @property
     def deliveries(self) -> int:
-        """Live messages, counted once for each receiver, without those to the probe."""
+        """Live messages, counted once for each receiver, without those to the probe or by it."""
         return sum(
-            len(column.at)
+            len(column.at) - sum(map(by_probe.__contains__, column.messages) if by_probe else ())
             for room in self.rooms.values()
+            for by_probe in (self._by_probe(room.name),)
             for conn, column in room.live.items()
             if conn not in self.probes
         )
+
+    def _by_probe(self, room: str) -> set[int]:
+        """The messages of a room that the probe has said."""
+        if room != self.busy_room:
+            return set()
+        said = {
+            tag_in(each.frame["data"]["content"])
+            for each in self.said.get(room, ())
+            if each.conn in self.probes
+        }
+        return {message for message in self.rooms[room].order if self.tags[message] in said}
 
     def _is_unheard_of_probe(self, event: Event, heard: set[str]) -> bool:
         """Whether the probe said something that nobody received: it does not stay until all has come."""

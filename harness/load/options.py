@@ -15,6 +15,8 @@ PARENT = "CHATLAB_PARENT"
 
 FOLDER = "CHATLAB_LOAD_FOLDER"
 """The variable that tells it where the two exchange files: see `exchange.py`."""
+MOST_OF_EACH = 50.0
+"""Messages a second of one user: a server owes 100, and the load may be late and catch up."""
 SIZES = (64, 65536)
 """Bytes of a message's content: at least its tag, at the most what the protocol allows."""
 

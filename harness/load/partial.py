@@ -1,4 +1,4 @@
-"""What is left of a load whose leading process was killed: its journal.
+"""What is left of a load whose leading process was killed: its journal. And of one that never began: nothing.
 
 There is no record, so nothing is judged; what was counted and what the probe has measured is told.
 """
@@ -15,6 +15,7 @@ from harness import version
 from harness.checkers.catalogue import Anomaly
 from harness.load.as_json import counted, milliseconds
 from harness.load.figures import percentile, rate
+from harness.load.options import Options
 from harness.load.outputs import Files, write
 from harness.reports.jsonreport import anomaly_as_json
 from harness.reports.terminal import Terminal
@@ -42,6 +43,21 @@ def tell(journal: list[Line], ended: str, found: list[Anomaly], say: Texts) -> i
         )
     write(result, convert(begin["files"], Files), say)
     return EXIT_CODES[outcome]
+
+
+def write_without(target: str, asked: Options, found: list[Anomaly], say: Texts) -> None:
+    """Write the result of a test that never began, since the server did not start or nobody answered."""
+    begin = {
+        "target": target,
+        "seed": asked.seed or 0,
+        "shape": asked.shape,
+        "settings": {},
+        "objectives": asked.objectives,
+    }
+    files = Files(
+        [asked.json_file] if asked.json_file else [], asked.html_file or "", asked.openmetrics_file or ""
+    )
+    write(as_json(begin, [], "no_start", found, Words(say)), files, say)
 
 
 def as_json(begin: Line, lines: list[Line], ended: str, found: list[Anomaly], words: Words) -> dict[str, Any]:

@@ -54,6 +54,8 @@ PATIENCE = 15.0
 """Seconds to wait for an answer."""
 _LINGER = 5.0
 """Seconds at the end for what is under way."""
+_CANCEL = 1.0
+"""Seconds more for connections to be closed."""
 _TICK = 0.02
 _BEAT = 1.0
 
@@ -224,12 +226,18 @@ class Probe:
         self._over.set()
 
     async def run(self) -> None:
-        """Measure until it is stopped, then wait for what is under way."""
+        """Measure until it is stopped, then wait for what is under way, but not for a server that is mute."""
         watch = asyncio.create_task(self._watch())
-        await asyncio.gather(self._calls(), self._in_busy_room())
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LINGER)
-        watch.cancel()
+        over: asyncio.Future[Any] = asyncio.create_task(self._over.wait())
+        measuring: asyncio.Future[Any] = asyncio.gather(self._calls(), self._in_busy_room())
+        await asyncio.wait([measuring, over], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([measuring, *self._tasks], timeout=_LINGER)
+        if measuring.done():
+            measuring.result()  # raises what went wrong in it
+        left = [each for each in (watch, over, measuring, *self._tasks) if not each.done()]
+        for each in left:
+            each.cancel()
+        await asyncio.wait(left, timeout=_CANCEL)
 
     async def _until(self, due: float) -> bool:
         """Wait until something is due; whether it still should be done."""

@@ -99,6 +99,8 @@ class Recording(Struct):
     """Array of pairs: when each user was due to come for the first time, and when it was in all its rooms."""
     beats: bytes = b""
     """Array of fours, one a second: when, how many lags so far, and since the last: see `Recorder.beat`."""
+    never: dict[str, bytes] = field(default_factory=dict)
+    """By the names of `timings`, arrays: when what was due that was refused, or not answered."""
     busy_room: str = ""
     """Only for the probe's record: the room that it shares with the users."""
 
@@ -154,6 +156,8 @@ class Recorder:
         """Messages and pages received so far."""
         self.timings: dict[str, array[float]] = defaultdict(lambda: array("d"))
         """By name: when joins, reconnections and other requests were due, and the seconds that they took."""
+        self.never: dict[str, array[float]] = defaultdict(lambda: array("d"))
+        """By name: when what was due that was refused, or not answered."""
         self.dues: dict[str, float] = {}
         """When each message was due to be said, by its tag."""
         self.arrivals = array("d")
@@ -296,6 +300,7 @@ class Recorder:
             dict(self.dues),
             self.arrivals.tobytes(),
             self.beats.tobytes(),
+            {name: dues.tobytes() for name, dues in self.never.items()},
             self.busy_room,
         )
 
@@ -322,7 +327,12 @@ def with_end_of_server(recordings: list[Recording], server: list[history.Server]
     ended = min((event.at for event in server if event.what in ENDS), default=inf) - DYING_SECONDS
     kept = [
         msgspec.structs.replace(
-            each, events=[e for e in each.events if not (isinstance(e, history.GaveUp) and e.at > ended)]
+            each,
+            events=[e for e in each.events if not (isinstance(e, history.GaveUp) and e.at > ended)],
+            never={
+                name: array("d", (due for due in seconds(dues) if due <= ended)).tobytes()
+                for name, dues in each.never.items()
+            },
         )
         for each in recordings
     ]

@@ -72,6 +72,10 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
         if reason.key not in told:
             is_why = result.outcome is Outcome.FAILED and reason.key in _FAILURES
             yield sentences.reason(reason, words), Outcome.FAILED if is_why else Outcome.INCONCLUSIVE
+    for made in result.reached:
+        if made.text not in result.reasons:
+            is_made = Outcome.INCONCLUSIVE if made.is_less else Outcome.PASSED
+            yield sentences.reason(made.text, words), is_made
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome
     if result.load.steps:
@@ -108,11 +112,20 @@ def _table(result: Result, say: Texts) -> list[str]:
     console = Console(width=120, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    cpu = []
+    cpu = [*_never(result, say)]
     if result.steady is not None:
         used, waited = round(100 * result.steady.cpu), round(100 * result.steady.waited)
         cpu.append(say.say("load.cpu", percent=used, waited=waited))
     return [*(line.rstrip() for line in capture.get().splitlines() if line.strip()), *cpu]
+
+
+def _never(result: Result, say: Texts) -> Iterator[str]:
+    """What never came, for which the table has no time."""
+    parts = {"warm_up": result.warm_up, "steady": result.steady}
+    for part, figures in parts.items():
+        if figures is not None and figures.never:
+            counts = [f"{say.say(f'load.row.{name}')} {count:,}" for name, count in figures.never.items()]
+            yield say.say(f"load.never.{part}", counts=", ".join(counts))
 
 
 def _rows(table: Table, result: Result, figures: Figures, names: Sequence[str], say: Texts) -> None:

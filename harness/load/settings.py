@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.load.objectives import Objective, objective, p99_of_delivery
-from harness.load.options import SIZES
+from harness.load.options import MOST_OF_EACH, SIZES
 from harness.load.profile import Habits
 from harness.verdict.outcome import Text
 
-MOST_OF_EACH = 50.0
-"""Messages a second of one user: a server owes 100, and the load may be late and catch up."""
 _LIMITS: dict[str, tuple[float, float, float]] = {
     "lab_rooms": (1, 10_000, 10),
     "lab_steps": (1, 1000, 5),
@@ -42,8 +40,8 @@ def wrong_in(options: Any) -> list[Text]:
             found.append(Text("out_of_range", told))
     most = MOST_OF_EACH * (options.num_users or 1)
     if 0 < most < options.lab_rate <= _LIMITS["lab_rate"][1]:
-        told = {"option": "--lab-rate", "value": options.lab_rate, "least": 0, "most": f"{most:g}"}
-        found.append(Text("out_of_range", told))
+        told = {"option": "--lab-rate", "value": f"{options.lab_rate:g}", "most": f"{most:g}"}
+        found.append(Text("too_many", {**told, "each": f"{MOST_OF_EACH:g}"}))
     if options.lab_size and not SIZES[0] <= options.lab_size <= SIZES[1]:
         told = {"option": "--lab-size", "value": options.lab_size, "least": SIZES[0], "most": SIZES[1]}
         found.append(Text("out_of_range", told))

@@ -45,3 +45,25 @@ async def test_a_violation_ends_the_connection_by_the_kit() -> None:
     events, _ = await played(sends(text(CONNECTED), on_frame=frame(TEXT, b"\xe9")))
     (closed,) = [event for event in events if isinstance(event, Closed)]
     assert (closed.by, closed.code, closed.reason) == ("kit", 1007, r"not_utf8 b'\xe9'")
+
+
+async def test_what_is_refused_or_not_answered_is_noted() -> None:
+    """A connect that is refused, and a request that the server hangs up on; not what a storm cut off."""
+    recorder = Recorder("p", "h")
+
+    def talk(address: str, *, cut: bool) -> None:
+        user = Chatter(recorder, address, "ada", "ada-1", "t", lambda *_: None)
+        user.rooms.append("red")
+        user.connect() if cut else None
+        if cut:
+            user.reset()
+        with pytest.raises(Gone):
+            user.join("red") if cut else user.come_back()
+
+    async with listening(status("503 Busy")) as port:
+        await asyncio.to_thread(talk, f"ws://127.0.0.1:{port}/", cut=False)
+    counts = {name: len(dues) for name, dues in recorder.never.items()}
+    assert counts == {"connect": 1, "reconnect": 1}
+    async with listening(sends(text(CONNECTED))) as port:
+        await asyncio.to_thread(talk, f"ws://127.0.0.1:{port}/", cut=True)
+    assert {name: len(dues) for name, dues in recorder.never.items()} == counts

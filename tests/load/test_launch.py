@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import site
+import sys
 from pathlib import Path
 
 import pytest
 
-from harness.judged.targets import ROOT
-from harness.load.launch import locust_alone
-from harness.load.options import PARENT
+from harness.judged.targets import ROOT, Target
+from harness.load.launch import Launch, locust_alone
+from harness.load.options import PARENT, Options
 
 
 def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +28,35 @@ def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found["PYTHONUSERBASE"] == site.getuserbase()
     assert found["PYTHONPATH"].split(os.pathsep) == [str(ROOT), str(Path("beside").absolute())]
     assert (found["LANG"], found["PATH"]) == ("fr_FR.UTF-8", os.environ["PATH"])
+
+
+@pytest.mark.parametrize("html", [False, True])
+async def test_a_server_that_does_not_start_is_the_result(tmp_path: Path, *, html: bool) -> None:
+    """The files are written, so that an old one is not taken for the result."""
+    file = tmp_path / "load.json"
+    file.write_text('{"verdict": "passed"}')
+    asked = Options(
+        users=1,
+        spawn_rate=None,
+        seconds=1,
+        shape="steady",
+        rooms=1,
+        pace=1.0,
+        processes=1,
+        objectives=("errors=0",),
+        seed=None,
+        web_port=None,
+        json_file=str(file),
+        html_file=str(tmp_path / "load.html") if html else None,
+        openmetrics_file=str(tmp_path / "load.prom") if html else None,
+        csv=None,
+        otel=False,
+        scenario=None,
+        lang="en",
+    )
+    target = Target("it", command=[sys.executable, "-c", "raise SystemExit(3)"], env={})
+    assert await Launch(target, asked).run() == 1
+    value = json.loads(file.read_text())
+    assert (value["verdict"], value["ended"]) == ("failed", "no_start")
+    assert [each["name"] for each in value["anomalies"]] == ["no_start"]
+    assert not html or "The server did not start" in (tmp_path / "load.html").read_text()

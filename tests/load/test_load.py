@@ -310,6 +310,10 @@ def test_locustfile_needs_an_address(processes: list[str]) -> None:
         (["--use", "pubsb=x.py"], "the components are"),
         (["--use", "pubsub=x.py", "--url", "ws://127.0.0.1/"], "exclude each other"),
         (["--size", "10"], "10 is not in the range"),
+        (
+            ["--rate", "100000", "--users", "5"],
+            "--rate 100000 is more than 250: at the most 50 a second for each user",
+        ),
     ],
 )
 def test_wrong_usage_is_a_sentence(options: list[str], words: str) -> None:

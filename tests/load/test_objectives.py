@@ -11,7 +11,7 @@ from harness.load.doubts import CPU_LIMIT, assess, differences
 from harness.load.figures import Figures, bounds
 from harness.load.objectives import objective
 from harness.load.settings import objectives_in, repair, wrong_in
-from harness.verdict.outcome import Outcome
+from harness.verdict.outcome import Outcome, Text
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -99,6 +99,12 @@ def test_two_figures_decide(
     found = assess(objective("delivery.p99=250ms"), figures(users, probe, **more))
     assert (found.outcome, found.value) == (outcome, value)
     assert (found.why is None) == (outcome is not OPEN and value == users)
+
+
+def test_where_both_figures_miss_it_both_say_so() -> None:
+    """That the users' is the load's own would be no reason: it says the same."""
+    found = assess(objective("delivery.p99=250ms"), figures(0.3624, 0.3568, cpu=0.99))
+    assert found.why == Text("by_both", {"load": "362.4"})
 
 
 def test_few_values_of_the_probe_leave_it_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -58,3 +59,23 @@ async def test_without_a_server_it_still_ends() -> None:
         probe.stop()
         await running
     assert probe.recorder.timings["connect"].tolist() == []
+
+
+async def test_a_mute_server_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for an answer when it is told to stop is waited for a while, not for all of its patience."""
+    monkeypatch.setattr(probing, "_LINGER", 0.1)
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0)
+    async with server:
+        probe = Probe(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "run", ROOM)
+        running = asyncio.create_task(probe.run())
+        await asyncio.sleep(0)  # it has begun
+        probe.stop()
+        async with asyncio.timeout(5):
+            await running

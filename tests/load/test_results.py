@@ -14,8 +14,10 @@ from harness.history.events import Closed, Server
 from harness.load import partial, report
 from harness.load.as_json import as_json
 from harness.load.exchange import Exchange, Order
+from harness.load.figures import Figures
 from harness.load.judging import Load, Result, judge
 from harness.load.objectives import objective
+from harness.load.reached import reached
 from harness.load.record import Recording, with_end_of_server
 from harness.load.slots import Step
 from harness.reports.words import Words
@@ -244,3 +246,69 @@ def test_the_table_has_both_parts(language: str, capsys: pytest.CaptureFixture[s
         assert say.say(key) in err
     assert "delivery.p99=250ms" in err
     assert "errors=0" in err
+
+
+def test_what_never_came_is_later_than_any_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused connects and lost messages miss an objective, are told and counted; a few only move it."""
+    story, late = chat(), {"objectives": [objective("delivery.p99=250ms"), objective("connect.p50=1s")]}
+    few = result(chat(), **late).objectives[0]
+    assert few.outcome is Outcome.PASSED
+    story.recorders[0].never["connect"].extend([BEGAN + 10.0] * 30)
+    story.clock = BEGAN + 12.0
+    story.recorders[0].dues[story.say(1, [])["id"]] = story.clock
+    found = result(story, **late)
+    assert found.steady is not None
+    assert found.steady.never == {"connect": 30, "echo": 1, "delivery": 4}, "as many as others had on average"
+    assert [each.outcome for each in found.objectives] == [Outcome.FAILED, Outcome.FAILED]
+    written = plain(found)
+    assert written["never"] == found.steady.never
+    assert written["objectives"][0]["value"] is None
+    assert "34 never came" in written["objectives"][0]["why"]
+    report.tell(found, "en", "run")
+    assert "connect 30" in capsys.readouterr().out
+
+
+def test_what_one_user_misses_never_came() -> None:
+    """A delivery that others received and one did not is one that never came."""
+    story = chat()
+    story.clock = BEGAN + 12.0
+    story.say(1, [*EVERYBODY[:3], PROBE])
+    for _ in range(2):
+        story.say(1, [*EVERYBODY, PROBE])
+    found = result(story)
+    assert found.steady is not None
+    assert found.steady.never == {"delivery": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [({"rate": 2.0}, "passed"), ({"rate": 40.0}, "inconclusive"), ({"churn": 3.0}, "inconclusive")],
+)
+def test_a_rate_that_is_not_reached_is_told(
+    asked: dict[str, float], outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was made of it has a line; if that is far less, the verdict is open, for this was not tested."""
+    found = result(chat(), settings={"users": 4, **asked})
+    report.tell(found, "en", "run")
+    told = capsys.readouterr().out
+    assert f"asked for {next(iter(asked.values())):g}, made" in told
+    assert ("made only" in told) == (outcome == "inconclusive")
+    assert plain(found)["verdict"] == outcome
+
+
+def test_chance_is_no_rate_that_is_missed() -> None:
+    """Of two messages a second in ten seconds, 15 are no surprise; of 200, 150 are."""
+    few, many = (Figures({}, {}, {}, 10.0, count, 0, 0, 0.0, 0.0) for count in (15, 150))
+    assert [each.is_missed for each in reached({"rate": 2.0}, few)] == [False]
+    assert [each.is_missed for each in reached({"rate": 20.0}, many)] == [True]
+
+
+def test_deliveries_are_without_the_probes() -> None:
+    """What it receives is none, and what users receive of it is none: so the numbers of a report agree."""
+    story = chat()
+    before = result(story)
+    story.say(PROBE, [*EVERYBODY, PROBE])
+    found = result(story)
+    assert found.deliveries == before.deliveries
+    timed = [part.times["delivery"] for part in (found.steady, found.warm_up) if part is not None]
+    assert found.deliveries == sum(map(len, timed)) == sum(moment.deliveries for moment in found.timeline)
