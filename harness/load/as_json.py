@@ -132,7 +132,7 @@ def _step(verdict: StepVerdict, words: Words) -> dict[str, Any]:
         "lag_p99_ms": milliseconds(figures.lag),
         "cpu": round(figures.cpu, 3),
         "verdict": verdict.outcome.value,
-        "why": _why(verdict.why, words),
+        "why": " ".join(reason(each, words) for each in verdict.why) or None,
     }
 
 
@@ -143,6 +143,7 @@ def _objective(assessed: Assessed, words: Words) -> dict[str, Any]:
         "text": assessed.objective.text,
         "value": None if value is None else milliseconds(value) if is_time else round(value, 3),
         "outcome": assessed.outcome.value,
+        "users": assessed.users,
         "why": _why(assessed.why, words),
     }
 

@@ -86,6 +86,8 @@ class Objective(Struct):
     text: str
     value: float | None = None
     outcome: Verdict = "inconclusive"
+    users: int | None = None
+    """Those of the step of a ramp whose value it is."""
     why: str | None = None
 
 
