@@ -17,7 +17,7 @@ from harness.cli.load_compare import compare
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.targets import BadTarget, Target, with_uses
-from harness.load.objectives import objective, p99_of_delivery
+from harness.load.objectives import NoObjective, objective, p99_of_delivery
 from harness.load.options import SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
@@ -50,8 +50,8 @@ class ObjectiveText(click.ParamType[str]):
         """The text as it is, or a usage error."""
         try:
             return objective(str(value)).text
-        except ValueError:
-            self.fail(asked_words().say("load.no_objective", given=str(value)), param, ctx)
+        except NoObjective as error:
+            self.fail(asked_words().say(f"load.{error.key}", given=str(value)), param, ctx)
 
 
 class NoLocust(click.ClickException):

@@ -70,6 +70,10 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         "histogram": {
             "delivery": [[round(p, 4), milliseconds(percentile(delivery, p))] for p in _HISTOGRAM if delivery]
         },
+        "checks": [
+            {"name": name, "count": count, "failed": failed}
+            for name, (count, failed) in result.checks.items()
+        ],
         "objectives": [_objective(each, words) for each in result.objectives],
         "reasons": [reason(each, words) for each in result.reasons],
         "anomalies": [anomaly_as_json(anomaly, words) for anomaly in result.findings.anomalies],

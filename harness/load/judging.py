@@ -117,6 +117,8 @@ class Result(Struct):
     slot: float = 1.0
     """Seconds of one entry of the timeline."""
     objectives: list[Assessed] = field(default_factory=list)
+    checks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By the names of a scenario's checks: how many there were, and how many of them failed."""
     differing: list[Difference] = field(default_factory=list)
     """Figures that are the load's own."""
 
@@ -232,6 +234,7 @@ def _result(
         timeline=timeline,
         slot=float(measured.slots.width),
         differing=differences(steady),
+        checks=_checks(recordings),
     )
     _assess(result, measured)
     failures = list(_failures(result))
@@ -242,6 +245,16 @@ def _result(
     result.outcome = _outcome(result, failures, doubts, open_figures)
     result.reasons = failures + doubts + open_figures
     return result
+
+
+def _checks(recordings: list[Recording]) -> dict[str, tuple[int, int]]:
+    """Those of all processes together."""
+    found: dict[str, tuple[int, int]] = {}
+    for recording in recordings:
+        for name, (count, failed) in recording.checks.items():
+            others = found.get(name, (0, 0))
+            found[name] = others[0] + count, others[1] + failed
+    return found
 
 
 def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figures: list[Text]) -> Outcome:
@@ -363,9 +376,12 @@ def _longest_stall(merged: Merged) -> float:
 
 
 def _failures(result: Result) -> Iterator[Text]:
-    """A flood, and objectives that are certainly not kept."""
+    """A flood, a scenario's checks, and objectives that are certainly not kept."""
     if result.load.flooded:
         yield Text("flooding", {"mebibytes": result.load.flooded >> 20, "messages": result.messages})
+    for name, (count, failed) in result.checks.items():
+        if failed:
+            yield Text("check", {"name": name, "failed": failed, "count": count})
     if result.breaks_at is not None:
         yield Text("breaks_at", {"users": result.breaks_at.users})
     yield from (_said_of_all(each) for each in result.objectives if each.outcome is Outcome.FAILED)

@@ -101,6 +101,8 @@ class Recording(Struct):
     """Array of fours, one a second: when, how many lags so far, and since the last: see `Recorder.beat`."""
     busy_room: str = ""
     """Only for the probe's record: the room that it shares with the users."""
+    checks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By the names of a scenario's checks: how many there were, and how many of them failed."""
 
 
 def this_host() -> str:
@@ -162,6 +164,8 @@ class Recorder:
         """Once a second: when, how many lags so far, and the two shares of `beat`."""
         self.busy_room = ""
         """The room that the probe shares with the users, if this is its record."""
+        self.checks: dict[str, tuple[int, int]] = {}
+        """By the names of a scenario's checks: how many there were, and how many of them failed."""
         self.lags = array("d")
         """Seconds by which this process woke up too late, sampled continuously."""
         self.defect = ""
@@ -193,6 +197,11 @@ class Recorder:
         """Keep an event."""
         self._said += isinstance(event, history.Sent)
         self._events.append(event)
+
+    def check(self, name: str, *, ok: bool) -> None:
+        """Count a check of a scenario."""
+        count, failed = self.checks.get(name, (0, 0))
+        self.checks[name] = count + 1, failed + (not ok)
 
     def beat(self, used: float, waited: float) -> None:
         """Note for which share of the time since the last call we had a core, and waited for one."""
@@ -297,6 +306,7 @@ class Recorder:
             self.arrivals.tobytes(),
             self.beats.tobytes(),
             self.busy_room,
+            dict(self.checks),
         )
 
 

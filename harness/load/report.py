@@ -29,7 +29,7 @@ _MARKS = {
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.INCONCLUSIVE: ("?", "yellow"),
 }
-_FAILURES = ("flooding",)
+_FAILURES = ("flooding", "check")
 _OWN = " ~"
 """Behind the name of a row whose figures are the load's own."""
 
@@ -72,6 +72,9 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
         if reason.key not in told:
             is_why = result.outcome is Outcome.FAILED and reason.key in _FAILURES
             yield sentences.reason(reason, words), Outcome.FAILED if is_why else Outcome.INCONCLUSIVE
+    for name, (count, failed) in result.checks.items():
+        if not failed:
+            yield say.say("load.check", name=name, count=count), Outcome.PASSED
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome
     if result.load.steps:
