@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+from types import MappingProxyType
 
 import click
 from msgspec.structs import replace
@@ -54,13 +55,31 @@ class ObjectiveText(click.ParamType[str]):
             self.fail(asked_words().say(f"load.{error.key}", given=str(value)), param, ctx)
 
 
+class LoadCommand(click.Group):
+    """`chatlab load`, which knows what other load testers call its options."""
+
+    _CALLED = MappingProxyType(
+        {"--duration": "--time", "--run-time": "--time", "--vus": "--users", "--host": "--url"}
+    )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Suggest ours for one of theirs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            ours = self._CALLED.get(error.option_name)
+            if ours is None:
+                raise
+            raise wrong_usage("called", option=error.option_name, ours=ours) from error
+
+
 class NoLocust(click.ClickException):
     """Locust, or what it needs for an option, is not installed."""
 
     exit_code = EXIT_USAGE
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
+@click.group(cls=LoadCommand, invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
 @click.option("--users", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Users.")
 @click.option(
     "--spawn-rate",

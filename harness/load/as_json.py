@@ -29,6 +29,7 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
     return {
         "version": version(),
         "verdict": result.outcome.value,
+        "began": load.date,
         "ended": load.ended,
         "target": load.target,
         "seed": load.seed,
@@ -76,6 +77,7 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         ],
         "objectives": [_objective(each, words) for each in result.objectives],
         "reasons": [reason(each, words) for each in result.reasons],
+        "doubts": [reason(each, words) for each in result.doubts],
         "anomalies": [anomaly_as_json(anomaly, words) for anomaly in result.findings.anomalies],
     }
 

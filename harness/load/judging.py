@@ -62,6 +62,8 @@ class Load(Struct):
     flooded: int = 0
     """Bytes of different frames that came to processes which stopped reading, since they were too many."""
     objectives: list[Objective] = field(default_factory=list)
+    date: str = ""
+    """When the test began, as an ISO time (UTC)."""
     began: float | None = None
     """When the test began, on the clock of the process that judges; None: with the first event."""
     steps: list[Step] = field(default_factory=list)
@@ -119,6 +121,8 @@ class Result(Struct):
     objectives: list[Assessed] = field(default_factory=list)
     checks: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By the names of a scenario's checks: how many there were, and how many of them failed."""
+    doubts: list[Text] = field(default_factory=list)
+    """Those of the reasons that hold nothing against the server."""
     differing: list[Difference] = field(default_factory=list)
     """Figures that are the load's own."""
 
@@ -243,7 +247,8 @@ def _result(
     if any(isinstance(e, GaveUp) and e.wanted.endswith(lifecycle.OWN_LIMIT) for e in merged.events):
         doubts.append(Text("own_limit"))
     result.outcome = _outcome(result, failures, doubts, open_figures)
-    result.reasons = failures + doubts + open_figures
+    result.doubts = doubts + open_figures
+    result.reasons = failures + result.doubts
     return result
 
 
