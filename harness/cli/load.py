@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+from types import MappingProxyType
 
 import click
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from harness.cli.load_compare import compare
 from harness.cli.target_options import Named, names_server
 from harness.cli.usage import asked_words, told, wrong_usage
 from harness.judged.targets import BadTarget, Target, with_uses
-from harness.load.objectives import objective, p99_of_delivery
+from harness.load.objectives import NoObjective, objective, p99_of_delivery
 from harness.load.options import MOST_OF_EACH, SIZES
 from harness.texts import texts
 from lab.command import EXIT_USAGE
@@ -50,8 +51,26 @@ class ObjectiveText(click.ParamType[str]):
         """The text as it is, or a usage error."""
         try:
             return objective(str(value)).text
-        except ValueError:
-            self.fail(asked_words().say("load.no_objective", given=str(value)), param, ctx)
+        except NoObjective as error:
+            self.fail(asked_words().say(f"load.{error.key}", given=str(value)), param, ctx)
+
+
+class LoadCommand(click.Group):
+    """`chatlab load`, which knows what other load testers call its options."""
+
+    _CALLED = MappingProxyType(
+        {"--duration": "--time", "--run-time": "--time", "--vus": "--users", "--host": "--url"}
+    )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Suggest ours for one of theirs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            ours = self._CALLED.get(error.option_name)
+            if ours is None:
+                raise
+            raise wrong_usage("called", option=error.option_name, ours=ours) from error
 
 
 class NoLocust(click.ClickException):
@@ -60,7 +79,7 @@ class NoLocust(click.ClickException):
     exit_code = EXIT_USAGE
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
+@click.group(cls=LoadCommand, invoke_without_command=True, subcommand_metavar="[compare A.json B.json]")
 @click.option("--users", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Users.")
 @click.option(
     "--spawn-rate",

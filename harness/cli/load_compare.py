@@ -69,9 +69,10 @@ def compare(
     words = texts(lang)
     one, other = _read(a), _read(b)
     found = compared(one, other, [_read(each) for each in also])
-    compare_report.tell(found, words)
+    names = a.name, b.name
+    compare_report.tell(found, words, compare_report.both(one, other, names, words))
     if html_file is not None:
-        write_out(html_file, compare_report.page(one, other, (a.name, b.name), found, words), words)
+        write_out(html_file, compare_report.page(one, other, names, found, words), words)
     worse = "" if fail_over is None else compare_report.worse_than(found, fail_over, words)
     if worse:
         share = words.number(f"{100 * (fail_over or 0):g}")

@@ -29,6 +29,7 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
     return {
         "version": version(),
         "verdict": result.outcome.value,
+        "began": load.date,
         "ended": load.ended,
         "target": load.target,
         "seed": load.seed,
@@ -72,8 +73,13 @@ def as_json(result: Result, words: Words) -> dict[str, Any]:
         "histogram": {
             "delivery": [[round(p, 4), milliseconds(percentile(delivery, p))] for p in _HISTOGRAM if delivery]
         },
+        "checks": [
+            {"name": name, "count": count, "failed": failed}
+            for name, (count, failed) in result.checks.items()
+        ],
         "objectives": [_objective(each, words) for each in result.objectives],
         "reasons": [reason(each, words) for each in result.reasons],
+        "doubts": [reason(each, words) for each in result.doubts],
         "anomalies": [anomaly_as_json(anomaly, words) for anomaly in result.findings.anomalies],
     }
 
@@ -134,7 +140,7 @@ def _step(verdict: StepVerdict, words: Words) -> dict[str, Any]:
         "lag_p99_ms": milliseconds(figures.lag),
         "cpu": round(figures.cpu, 3),
         "verdict": verdict.outcome.value,
-        "why": _why(verdict.why, words),
+        "why": " ".join(reason(each, words) for each in verdict.why) or None,
     }
 
 
@@ -145,6 +151,7 @@ def _objective(assessed: Assessed, words: Words) -> dict[str, Any]:
         "text": assessed.objective.text,
         "value": None if value is None else milliseconds(value) if is_time else round(value, 3),
         "outcome": assessed.outcome.value,
+        "users": assessed.users,
         "why": _why(assessed.why, words),
     }
 

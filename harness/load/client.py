@@ -344,6 +344,12 @@ class Chatter:
             self._ask(f"history {room}", {"type": "history", "room": room, "since": since})
         self._time("history", due)
 
+    def check(self, name: str, *, ok: bool) -> bool:
+        """Count a check of a scenario."""
+        self._recorder.check(name, ok=ok)
+        self._measure(f"check {name}", 0.0, 0, None if ok else "failed")
+        return ok
+
     def newest(self, room: str) -> int:
         """The highest number that it has seen in a room."""
         return self._newest.get(room, 0)

@@ -111,7 +111,8 @@ def settings_of(stored: Stored) -> dict[str, str]:
         "processes": stored.processes,
         "seed": stored.seed,
     }
-    given = {**known, **stored.settings}
+    asked = ", ".join(each.text for each in stored.objectives)
+    given = {**known, **stored.settings, "objectives": asked}
     return {name: str(value) for name, value in given.items() if value not in (None, "")}
 
 
@@ -142,7 +143,7 @@ def _compare(a: Stored, b: Stored, has_more: bool) -> Comparison:
         slower = _seconds(*(_within(each, one.timeline) for each, one in ((step, a), (same, b))))
         case = _Case(slower, has_more, is_unsure or "delivery" in own)
         rows += _times(str(step.users), step.delivery, same.delivery, case, ("p50", "p99"))
-    asked_for_other = bool({*differs} - {"target", "version"})
+    asked_for_other = bool({*differs} - {"target", "version", "objectives"})
     rows += _rates(a, b, asked_for_other)
     return Comparison(rows, list(_kept(a, b)), differs, is_unsure or bool(own))
 
@@ -242,13 +243,18 @@ def _rates(a: Stored, b: Stored, asked_for_other: bool) -> list[Row]:
 
 
 def _kept(a: Stored, b: Stored) -> list[Kept]:
-    kept = [Kept("verdict", a.verdict, b.verdict, _verdicts(a.verdict, b.verdict))]
+    verdict = _verdicts(a.verdict, b.verdict)
+    if _fails_by_others(a, b) or _fails_by_others(b, a):
+        verdict = Mark.DIFFERS
+    kept = [Kept("verdict", a.verdict, b.verdict, verdict)]
     counts = len(a.anomalies), len(b.anomalies)
     if any(counts):
         kept.append(Kept("findings", *counts, _more_is_worse(bool(counts[0]), bool(counts[1]))))
     if a.is_ramp and b.is_ramp:
         one, other = (each.broken.users if each.broken else None for each in (a, b))
         mark = _more_is_worse(-one if one else float("-inf"), -other if other else float("-inf"))
+        if mark is not Mark.SAME and _texts(a) != _texts(b):
+            mark = Mark.DIFFERS
         kept.append(Kept("breaks", one, other, mark))
     theirs = {each.text: each.outcome for each in b.objectives}
     for each in a.objectives:
@@ -256,6 +262,17 @@ def _kept(a: Stored, b: Stored) -> list[Kept]:
             outcome = theirs[each.text]
             kept.append(Kept(each.text, each.outcome, outcome, _verdicts(each.outcome, outcome)))
     return kept
+
+
+def _texts(stored: Stored) -> set[str]:
+    return {each.text for each in stored.objectives}
+
+
+def _fails_by_others(one: Stored, other: Stored) -> bool:
+    """Whether it fails by nothing but objectives that the other run did not have."""
+    missed = {each.text for each in one.objectives if each.outcome == "failed"}
+    is_wrong = one.anomalies or one.ended in ("server_ended", "flooded") or any(c.failed for c in one.checks)
+    return one.verdict == "failed" and bool(missed) and not is_wrong and not missed & _texts(other)
 
 
 def _verdicts(one: str, other: str) -> Mark:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -53,16 +55,30 @@ def rule(texts: Texts) -> str:
     return texts.say("load_compare.rule", beyond=BEYOND, ms=f"{LEAST_MS:g}", **shares)
 
 
-def tell(found: Comparison, texts: Texts) -> None:
-    """Print it."""
+def tell(found: Comparison, texts: Texts, which: Sequence[str] = ()) -> None:
+    """Print it: the result first. Rows with too few values are only counted."""
     terminal = Terminal(texts)
+    for line in which:
+        terminal.line(f" {line}")
+    for mark, sentence in sentences(found, texts):
+        terminal.block(f" {sentence}", 0, _STYLES.get(mark, ""))
     for lines in (_kept_lines(found, texts), _row_lines(found, texts)):
         for line, mark in lines:
             terminal.line(line, _STYLES.get(mark, ""))
     terminal.line()
-    for mark, sentence in sentences(found, texts):
-        terminal.block(f" {sentence}", 0, _STYLES.get(mark, ""))
+    few = sum(row.mark is Mark.FEW for row in found.rows)
+    if few:
+        terminal.block(f" {texts.say('load_compare.left_out', count=few)}", 0, "dim")
     terminal.block(f" {rule(texts)}", 0, "dim")
+
+
+def both(a: Stored, b: Stored, names: tuple[str, str], texts: Texts) -> list[str]:
+    """Which results are compared: a line for each, with its file, when it began, and its verdict."""
+    found = zip("AB", names, (a, b), strict=True)
+    return [
+        " · ".join(each for each in (f"{letter}: {name}", of.date, headline(of, texts)) if each)
+        for letter, name, of in found
+    ]
 
 
 def page(a: Stored, b: Stored, names: tuple[str, str], found: Comparison, texts: Texts) -> str:
@@ -70,10 +86,7 @@ def page(a: Stored, b: Stored, names: tuple[str, str], found: Comparison, texts:
     title = texts.say("load_compare.title", a=names[0], b=names[1])
     kinds = {Mark.WORSE: ' class="big worse"', Mark.BETTER: ' class="big better"', Mark.SAME: ' class="big"'}
     told = [f"<p{kinds.get(mark, '')}>{safe(each)}</p>" for mark, each in sentences(found, texts)]
-    which = [
-        f"{letter}: {name} · {headline(of, texts)}"
-        for letter, name, of in zip("AB", names, (a, b), strict=True)
-    ]
+    which = both(a, b, names, texts)
     curves = {letter: of.histogram.get("delivery", []) for letter, of in (("A", a), ("B", b))}
     drawing = percentiles(curves, texts)
     pieces = [
@@ -83,6 +96,7 @@ def page(a: Stored, b: Stored, names: tuple[str, str], found: Comparison, texts:
         *(f'<p class="soft">{each}' for each in [safe(rule(texts))]),
         _section("load_compare.kept", _table_of_kept(found, texts), texts),
         _section("load_compare.rows", _table_of_rows(found, texts), texts),
+        _folded(found, texts),
         figure(drawing) if drawing else "",
         _section("load_page.settings", settings_table([a, b], texts), texts),
     ]
@@ -145,7 +159,7 @@ def _heads(texts: Texts, *more: str) -> list[str]:
 
 
 def _row_lines(found: Comparison, texts: Texts) -> list[tuple[str, Mark]]:
-    rows = [(_row_cells(row, texts), row.mark) for row in found.rows]
+    rows = [(_row_cells(row, texts), row.mark) for row in found.rows if row.mark is not Mark.FEW]
     return _drawn(_heads(texts, "change", "mark"), rows)
 
 
@@ -154,7 +168,7 @@ def _kept_lines(found: Comparison, texts: Texts) -> list[tuple[str, Mark]]:
     return _drawn(_heads(texts, "mark"), rows)
 
 
-def _drawn(heads: list[str], rows: list[tuple[list[str], Mark]]) -> list[tuple[str, Mark]]:
+def _drawn(heads: list[str], rows: Sequence[tuple[list[str], Mark]]) -> list[tuple[str, Mark]]:
     """A table as lines; each with the mark of its row."""
     drawing = Table(box=box.SIMPLE_HEAD)
     for place, head in enumerate(heads):
@@ -174,8 +188,21 @@ def _table_of_kept(found: Comparison, texts: Texts) -> str:
     return table(texts.say("load_compare.kept"), _heads(texts, "mark"), _marked(rows), words=range(4))
 
 
+def _folded(found: Comparison, texts: Texts) -> str:
+    """The rows with too few values, which can be unfolded."""
+    few = [row for row in found.rows if row.mark is Mark.FEW]
+    if not few:
+        return ""
+    told = safe(texts.say("load_compare.few", count=len(few)))
+    return f"<details><summary>{told}</summary>\n{_table_of(few, texts)}\n</details>"
+
+
 def _table_of_rows(found: Comparison, texts: Texts) -> str:
-    rows = [(_kind(row.mark), [*map(safe, _row_cells(row, texts))]) for row in found.rows]
+    return _table_of([row for row in found.rows if row.mark is not Mark.FEW], texts)
+
+
+def _table_of(some: Sequence[Row], texts: Texts) -> str:
+    rows = [(_kind(row.mark), [*map(safe, _row_cells(row, texts))]) for row in some]
     return table(texts.say("load_compare.rows"), _heads(texts, "change", "mark"), _marked(rows), words=(0, 4))
 
 

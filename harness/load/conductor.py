@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 import traceback
+from datetime import UTC, datetime
 from typing import Any
 
 from locust.runners import MasterRunner, WorkerRunner
@@ -64,6 +65,7 @@ class Conductor:
         self._running = False
         self._talking = False
         self._began = 0.0
+        self._date = ""
         self._workers = None if self.plays else Workers(self.runner)
         self._is_interrupted = False
         self._lost = False
@@ -108,6 +110,7 @@ class Conductor:
         if self.leads:
             self.options.lab_run = secrets.token_hex(3)
             self._began = time.monotonic()
+            self._date = datetime.now(UTC).isoformat(timespec="seconds")
             self._tests += 1
             if not self.check():
                 repair(self.options)
@@ -132,6 +135,7 @@ class Conductor:
         if self._exchange is not None:
             load = self._load(0.0, 0)
             self._exchange.begin(
+                began=load.date,
                 target=load.target,
                 seed=load.seed,
                 shape=load.shape,
@@ -154,6 +158,7 @@ class Conductor:
             missing=missing,
             objectives=objectives_in(options),
             settings=settings_in(options),
+            date=self._date,
             began=self._began,
             steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
             ended=self._ended(),

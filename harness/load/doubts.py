@@ -62,6 +62,19 @@ class Assessed(Struct):
     value: float | None
     outcome: Outcome
     why: Text | None = None
+    users: int | None = None
+    """Those of the step of a ramp whose figure it is."""
+
+
+def badness(assessed: Assessed) -> tuple[int, float]:
+    """How far an objective is from being kept: the step of a ramp in which this is the largest is shown.
+
+    A step in which nothing of it was due says least.
+    """
+    if assessed.value is None:
+        return 0, 0.0
+    worst = {Outcome.PASSED: 1, Outcome.INCONCLUSIVE: 2, Outcome.FAILED: 3}[assessed.outcome]
+    return worst, -assessed.value if assessed.objective.row == "rate" else assessed.value
 
 
 def differences(figures: Figures) -> list[Difference]:

@@ -13,19 +13,21 @@ from math import inf
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from harness.checkers import delivery, lifecycle, ordering, replay
 from harness.checkers.catalogue import Anomaly
 from harness.history.events import Fault, GaveUp, Opened, Stalled
 from harness.history.index import HistoryIndex
-from harness.load.doubts import LAG_LIMIT, Assessed, Difference, assess, differences, own
+from harness.load.doubts import LAG_LIMIT, Assessed, Difference, assess, badness, differences, own
 from harness.load.figures import Figures
-from harness.load.measured import Measurements, Moment
+from harness.load.measured import ARRIVING, Measurements, Moment
 from harness.load.merge import Merged
 from harness.load.objectives import TIMED, Objective
 from harness.load.proof import unproven
 from harness.load.reached import Reached, reached
 from harness.load.record import Recording, seconds
+from harness.load.showing import shown_at
 from harness.load.slots import Step
 from harness.verdict.any_history import flaws_in
 from harness.verdict.judge import STALL_LIMIT
@@ -61,6 +63,8 @@ class Load(Struct):
     flooded: int = 0
     """Bytes of different frames that came to processes which stopped reading, since they were too many."""
     objectives: list[Objective] = field(default_factory=list)
+    date: str = ""
+    """When the test began, as an ISO time (UTC)."""
     began: float | None = None
     """When the test began, on the clock of the process that judges; None: with the first event."""
     steps: list[Step] = field(default_factory=list)
@@ -77,8 +81,9 @@ class StepVerdict(Struct):
     step: Step
     figures: Figures
     outcome: Outcome
-    why: Text | None
-    """Why it has failed or is open, unless a finding says so."""
+    why: list[Text]
+    """Why it has failed or is open: each objective that it misses is named."""
+    objectives: list[Assessed] = field(default_factory=list)
 
 
 class Result(Struct):
@@ -115,6 +120,10 @@ class Result(Struct):
     slot: float = 1.0
     """Seconds of one entry of the timeline."""
     objectives: list[Assessed] = field(default_factory=list)
+    checks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By the names of a scenario's checks: how many there were, and how many of them failed."""
+    doubts: list[Text] = field(default_factory=list)
+    """Those of the reasons that hold nothing against the server."""
     differing: list[Difference] = field(default_factory=list)
     """Figures that are the load's own."""
     reached: list[Reached] = field(default_factory=list)
@@ -235,6 +244,7 @@ def _result(
         timeline=timeline,
         slot=float(measured.slots.width),
         differing=differences(steady),
+        checks=_checks(recordings),
     )
     _assess(result, measured)
     last = result.steps[-1]
@@ -246,8 +256,19 @@ def _result(
     if any(isinstance(e, GaveUp) and e.wanted.endswith(lifecycle.OWN_LIMIT) for e in merged.events):
         doubts.append(Text("own_limit"))
     result.outcome = _outcome(result, failures, doubts, open_figures)
-    result.reasons = failures + doubts + open_figures
+    result.doubts = doubts + open_figures
+    result.reasons = failures + result.doubts
     return result
+
+
+def _checks(recordings: list[Recording]) -> dict[str, tuple[int, int]]:
+    """Those of all processes together."""
+    found: dict[str, tuple[int, int]] = {}
+    for recording in recordings:
+        for name, (count, failed) in recording.checks.items():
+            others = found.get(name, (0, 0))
+            found[name] = others[0] + count, others[1] + failed
+    return found
 
 
 def _outcome(result: Result, failures: list[Text], doubts: list[Text], open_figures: list[Text]) -> Outcome:
@@ -288,28 +309,37 @@ def _assess(result: Result, measured: Measurements) -> None:
         ]
         result.steps.append(_verdict_on(step, figures, found, result.load.objectives))
     for objective in result.load.objectives:
-        if result.load.missing:
-            result.objectives.append(Assessed(objective, None, Outcome.INCONCLUSIVE))
-            continue
-        figures = result.warm_up if objective.in_warm_up else result.steady
-        whole = assess(objective, figures)
-        broken = (each for each in result.steps if each.outcome is Outcome.FAILED)
-        first = next((each for each in broken if result.load.steps), None)
-        if first is not None and not objective.in_warm_up:
-            here = assess(objective, first.figures)
-            whole = here if here.outcome is Outcome.FAILED else whole
-        result.objectives.append(whole)
+        result.objectives.append(_assessed(objective, result))
     if not result.load.steps:
         only = result.steps[0]
         worst = [each for each in result.objectives if each.outcome is not Outcome.PASSED]
         worst.sort(key=lambda each: each.outcome is not Outcome.FAILED)
-        if worst and only.outcome is not Outcome.FAILED:
-            only.outcome, only.why = worst[0].outcome, _said_of(worst[0])
+        if only.outcome is not Outcome.FAILED and worst:
+            only.outcome = worst[0].outcome
+            only.why = [_said_of(each) for each in worst if each.outcome is only.outcome]
+
+
+def _assessed(objective: Objective, result: Result) -> Assessed:
+    """An objective in the part of the test that it is about; in a ramp, in the step that is worst for it."""
+    assert result.steady is not None, "it was measured"
+    assert result.warm_up is not None, "likewise"
+    if result.load.missing:
+        return Assessed(objective, None, Outcome.INCONCLUSIVE)
+    if objective.in_warm_up:
+        return assess(objective, result.warm_up)
+    if result.load.steps:
+        found = [each for step in result.steps for each in step.objectives if each.objective is objective]
+        return max(found, key=badness)
+    if objective.row in ARRIVING and result.steady.seconds and not result.steady.times.get(objective.row):
+        arrivals = assess(objective, result.warm_up)
+        arrivals.why = arrivals.why or Text("of_arrivals")
+        return arrivals
+    return assess(objective, result.steady)
 
 
 def _is_within(anomaly: Anomaly, step: Step, *, is_last: bool) -> bool:
-    """Whether what an anomaly shows began in a step; what has no events, or is later, is the last one's."""
-    at = anomaly.evidence[0].at if anomaly.evidence else inf
+    """Whether a fault showed in a step; what has no events, or is later, is the last one's."""
+    at = shown_at(anomaly)
     return step.begin <= at and (at < step.end or is_last)
 
 
@@ -317,24 +347,35 @@ def _verdict_on(
     step: Step, figures: Figures, found: list[Anomaly], objectives: list[Objective]
 ) -> StepVerdict:
     """The verdict on one step."""
-    assessed = [assess(each, figures) for each in objectives if not each.in_warm_up]
-    missed = [each for each in assessed if each.outcome is Outcome.FAILED]
+    assessed = [
+        replace(assess(each, figures), users=step.users) for each in objectives if not each.in_warm_up
+    ]
+    verdict = StepVerdict(step, figures, Outcome.PASSED, [], assessed)
+    missed = [_said_of(each) for each in assessed if each.outcome is Outcome.FAILED]
+    undecided = [_said_of(each) for each in assessed if each.outcome is Outcome.INCONCLUSIVE]
     if found or missed:
-        why = Text("found", {"anomalies": len(found)}) if found else _said_of(missed[0])
-        return StepVerdict(step, figures, Outcome.FAILED, why)
-    undecided = [each for each in assessed if each.outcome is Outcome.INCONCLUSIVE]
-    if undecided:
-        return StepVerdict(step, figures, Outcome.INCONCLUSIVE, _said_of(undecided[0]))
-    doubt = next(chain(own(figures), (each.text for each in differences(figures))), None)
-    if doubt is not None and not objectives:
-        return StepVerdict(step, figures, Outcome.INCONCLUSIVE, doubt)
-    return StepVerdict(step, figures, Outcome.PASSED, None)
+        findings = [Text("found", {"anomalies": len(found)})] if found else []
+        verdict.outcome, verdict.why = Outcome.FAILED, findings + missed
+    elif undecided:
+        verdict.outcome, verdict.why = Outcome.INCONCLUSIVE, undecided
+    elif not objectives:
+        doubts = [*own(figures), *(each.text for each in differences(figures))][:1]
+        verdict.outcome, verdict.why = Outcome.INCONCLUSIVE if doubts else Outcome.PASSED, doubts
+    return verdict
 
 
 def _said_of(assessed: Assessed) -> Text:
-    """What to say about an objective that is not kept, or open."""
+    """What to say, in its step, about an objective that is not kept, or open."""
     key = "not_kept" if assessed.outcome is Outcome.FAILED else "open"
     return Text(key, {"objective": assessed.objective.text, "value": shown(assessed)})
+
+
+def _said_of_all(assessed: Assessed) -> Text:
+    """The same for the whole test, which names the step of a ramp."""
+    said = _said_of(assessed)
+    if assessed.users is None:
+        return said
+    return Text(f"{said.key}_at", {**said.params, "users": assessed.users})
 
 
 def shown(assessed: Assessed) -> str:
@@ -349,12 +390,15 @@ def _longest_stall(merged: Merged) -> float:
 
 
 def _failures(result: Result) -> Iterator[Text]:
-    """A flood, and objectives that are certainly not kept."""
+    """A flood, a scenario's checks, and objectives that are certainly not kept."""
     if result.load.flooded:
         yield Text("flooding", {"mebibytes": result.load.flooded >> 20, "messages": result.messages})
+    for name, (count, failed) in result.checks.items():
+        if failed:
+            yield Text("check", {"name": name, "failed": failed, "count": count})
     if result.breaks_at is not None:
         yield Text("breaks_at", {"users": result.breaks_at.users})
-    yield from (_said_of(each) for each in result.objectives if each.outcome is Outcome.FAILED)
+    yield from (_said_of_all(each) for each in result.objectives if each.outcome is Outcome.FAILED)
 
 
 def _doubts(result: Result, stall: float, complete: bool) -> Iterator[Text]:
@@ -379,4 +423,4 @@ def _doubts_of_figures(result: Result) -> Iterator[Text]:
         yield from own(result.warm_up)
     yield from own(result.steady)
     yield from (each.text for each in result.differing)
-    yield from (_said_of(each) for each in result.objectives if each.outcome is Outcome.INCONCLUSIVE)
+    yield from (_said_of_all(each) for each in result.objectives if each.outcome is Outcome.INCONCLUSIVE)

@@ -117,6 +117,7 @@ def _verdict(stored: Stored, texts: Texts) -> str:
         say("load_page.counted", users=stored.users, processes=stored.processes),
         say("ui.seconds_in_all", seconds=f"{stored.seconds:.1f}"),
         say("ui.seed", seed=stored.seed),
+        *([stored.date] if stored.date else []),
     ]
     where, *why = _where_it_breaks(stored, texts) or [""]
     told = [f'<p class="big">{safe(where)}</p>', *paragraphs(why)] if where else []
@@ -124,7 +125,9 @@ def _verdict(stored: Stored, texts: Texts) -> str:
     if stored.ended != "time" and texts.has(ended):
         told += paragraphs([say(ended, seconds=round(stored.seconds))])
     told += [
-        f'<p class="{stored.verdict}"><strong>{marked_up(each)}</strong></p>'
+        f'<p class="inconclusive">{marked_up(each)}</p>'
+        if each in stored.doubts
+        else f'<p class="{stored.verdict}"><strong>{marked_up(each)}</strong></p>'
         for each in _reasons(stored, texts)
     ]
     counts = say(
@@ -207,6 +210,16 @@ def milliseconds(value: float | None, texts: Texts) -> str:
     return "–" if value is None else short(value, texts)
 
 
+def _value(objective: Objective, texts: Texts) -> str:
+    """That of an objective, with its unit, and the step of a ramp in which it is the worst."""
+    if objective.value is None:
+        return "–"
+    told = milliseconds(objective.value, texts) + ("\u00a0ms" if objective.is_timed else "")
+    if objective.users is None:
+        return told
+    return safe(texts.say("load.at_step", value=told, users=objective.users))
+
+
 def _objectives(objectives: Sequence[Objective], texts: Texts) -> str:
     if not objectives:
         return ""
@@ -218,7 +231,7 @@ def _objectives(objectives: Sequence[Objective], texts: Texts) -> str:
             "bad" if each.outcome == "failed" else "",
             [
                 f"<code>{safe(each.text)}</code>",
-                milliseconds(each.value, texts),
+                _value(each, texts),
                 verdict_cell(each.outcome, texts),
                 *([marked_up(each.why or "")] * has_why),
             ],
@@ -233,15 +246,19 @@ def _steps(stored: Stored, texts: Texts) -> str:
     if len(stored.steps) < 2:
         return ""
     say, title = texts.say, texts.say("load_page.steps")
-    heads = [say("load_page.users"), say("load_page.verdict"), "p50 ms", "p95 ms", "p99 ms"]
+    # Why comes before the figures: at the end of a wide table it would not be seen.
+    heads = [say(f"load_page.{each}") for each in ("users", "verdict", "why")] + [
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+    ]
     heads += [
-        say(f"load_page.{each}")
-        for each in ("probe_p99_ms", "connect_p99_ms", "said", "heard", "errors", "why")
+        say(f"load_page.{each}") for each in ("probe_p99_ms", "connect_p99_ms", "said", "heard", "errors")
     ]
     rows = [_step(step, texts) for step in stored.steps[:_STEPS]]
     drawing = step_by_step(stored, texts)
     picture = figure(drawing) if drawing else ""
-    shown = f"{picture}\n{table(title, heads, rows, words=(0, 1), why=len(heads) - 1)}"
+    shown = f"{picture}\n{table(title, heads, rows, words=(0, 1), why=2)}"
     return f'<h2>{safe(title)}</h2>\n<div class="pictures">\n{shown}\n</div>'
 
 
@@ -251,10 +268,10 @@ def _step(step: Step, texts: Texts) -> tuple[str, list[str]]:
     cells = [
         str(step.users),
         verdict_cell(step.verdict, texts),
+        marked_up(step.why or ""),
         *(milliseconds(each, texts) for each in times),
         *(short(each, texts) for each in rates),
         str(step.errors),
-        marked_up(step.why or ""),
     ]
     return "bad" if step.verdict == "failed" else "", cells
 

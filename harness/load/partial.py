@@ -71,6 +71,7 @@ def as_json(begin: Line, lines: list[Line], ended: str, found: list[Anomaly], wo
     return {
         "version": version(),
         "verdict": str(Outcome.FAILED if found else Outcome.INCONCLUSIVE),
+        "began": begin.get("began", ""),
         "ended": ended,
         "target": begin["target"],
         "seed": begin["seed"],

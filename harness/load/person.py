@@ -33,6 +33,8 @@ class Person(User):  # type: ignore[misc]  # the type checker does not read Locu
         self.user = environment.lab_scenario(
             self.chatter, self.profile, self.users.room, self._come_back_after
         )
+        if self.user.has_own_act():
+            self.profile.act_at_rate()
         # Locust starts users in batches, one a second; people come one by one.
         self._arrives = self.recorder.now() + self.profile.rng.random()
 

@@ -37,6 +37,7 @@ class Popularity:
     """Rooms by Zipf's law: the k-th is chosen with a probability proportional to 1/k, as in real chats."""
 
     def __init__(self, rooms: int) -> None:
+        self.count = rooms
         self._sums = list(accumulate(1 / k for k in range(1, rooms + 1)))
 
     def share(self, room: int) -> float:
@@ -87,16 +88,23 @@ class UserProfile:
     def upcoming(self, now: float, rest: Callable[[], float] | None = None) -> tuple[str, float]:
         """Its next action, and when it is due: the same until it is taken; `act` is any without a rate.
 
+        What a scenario's user does has the rate itself, once `act_at_rate` was called.
+
         What has a rate is due by its own clock, whatever came of the last time; all else `rest` seconds from
         now, by default as people rest.
         """
         if self._next is None:
             for action, rate in self._every.items():
                 self._due.setdefault(action, now + self.rng.expovariate(rate))
-            if "talk" not in self._every:
+            if not {"talk", "act"} & self._every.keys():
                 self._due["act"] = now + (rest or self.rest)()
             self._next = min(self._due.items(), key=lambda each: each[1])
         return self._next
+
+    def act_at_rate(self) -> None:
+        """From now on `act` has the rate that `talk` has, if there is one."""
+        if "talk" in self._every:
+            self._every["act"] = self._every.pop("talk")
 
     def take(self) -> tuple[str, float]:
         """The upcoming action, which is done now, and when it was due."""

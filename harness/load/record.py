@@ -103,6 +103,8 @@ class Recording(Struct):
     """By the names of `timings`, arrays: when what was due that was refused, or not answered."""
     busy_room: str = ""
     """Only for the probe's record: the room that it shares with the users."""
+    checks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By the names of a scenario's checks: how many there were, and how many of them failed."""
 
 
 def this_host() -> str:
@@ -166,6 +168,8 @@ class Recorder:
         """Once a second: when, how many lags so far, and the two shares of `beat`."""
         self.busy_room = ""
         """The room that the probe shares with the users, if this is its record."""
+        self.checks: dict[str, tuple[int, int]] = {}
+        """By the names of a scenario's checks: how many there were, and how many of them failed."""
         self.lags = array("d")
         """Seconds by which this process woke up too late, sampled continuously."""
         self.defect = ""
@@ -197,6 +201,11 @@ class Recorder:
         """Keep an event."""
         self._said += isinstance(event, history.Sent)
         self._events.append(event)
+
+    def check(self, name: str, *, ok: bool) -> None:
+        """Count a check of a scenario."""
+        count, failed = self.checks.get(name, (0, 0))
+        self.checks[name] = count + 1, failed + (not ok)
 
     def beat(self, used: float, waited: float) -> None:
         """Note for which share of the time since the last call we had a core, and waited for one."""
@@ -302,6 +311,7 @@ class Recorder:
             self.beats.tobytes(),
             {name: dues.tobytes() for name, dues in self.never.items()},
             self.busy_room,
+            dict(self.checks),
         )
 
 

@@ -29,7 +29,7 @@ _MARKS = {
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.INCONCLUSIVE: ("?", "yellow"),
 }
-_FAILURES = ("flooding",)
+_FAILURES = ("flooding", "check")
 _OWN = " ~"
 """Behind the name of a row whose figures are the load's own."""
 
@@ -67,7 +67,7 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
             say.say(f"load.ended.{result.load.ended}", seconds=round(result.load.seconds)),
             Outcome.INCONCLUSIVE,
         )
-    told = {"not_kept", "open", "breaks_at"}
+    told = {"not_kept", "not_kept_at", "open", "open_at", "breaks_at"}
     for reason in result.reasons:
         if reason.key not in told:
             is_why = result.outcome is Outcome.FAILED and reason.key in _FAILURES
@@ -76,11 +76,14 @@ def _verdicts(result: Result, words: Words) -> Iterator[tuple[str, Outcome]]:
         if made.text not in result.reasons:
             is_made = Outcome.INCONCLUSIVE if made.is_less else Outcome.PASSED
             yield sentences.reason(made.text, words), is_made
+    for name, (count, failed) in result.checks.items():
+        if not failed:
+            yield say.say("load.check", name=name, count=count), Outcome.PASSED
     for each in result.objectives:
         yield sentences.objective(each, words), each.outcome
     if result.load.steps:
         for step in result.steps:
-            why = f" {sentences.reason(step.why, words)}" if step.why is not None else ""
+            why = "".join(f" {sentences.reason(each, words)}" for each in step.why)
             times = step.figures.times.get("delivery")
             p99 = f"{1000 * percentile(times, 99):.1f}" if times else "–"
             yield say.say("load.step", users=step.step.users, p99=p99) + why, step.outcome

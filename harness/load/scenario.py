@@ -78,6 +78,11 @@ class User:
         """What it says next."""
         return self._profile.words()
 
+    @classmethod
+    def has_own_act(cls) -> bool:
+        """Whether a scenario says what its users do: with `--rate`, that is done at the rate."""
+        return cls.act is not User.act
+
     # What a scenario calls.
 
     @property
@@ -106,7 +111,10 @@ class User:
         self._chatter.look_back(room, since, self.due)
 
     def join(self, number: int) -> str:
-        """Join a room by its number, from 1 to `--rooms`; returns its name."""
+        """Join a room by its number, from 1 to `--rooms`; returns its name. Raises ValueError for another."""
+        most = self._profile.popularity.count
+        if not isinstance(number, int) or not 1 <= number <= most:
+            raise ValueError(f"join takes a room's number from 1 to {most} (--rooms), and not {number!r}")
         room = self._room(number - 1)
         if room not in self._chatter.rooms:
             self._chatter.join(room)
@@ -115,6 +123,13 @@ class User:
     def leave(self, room: str) -> None:
         """Leave a room that it is in."""
         self._chatter.leave(room)
+
+    def check(self, name: str, ok: object) -> bool:
+        """Count whether something is as it should be; one that is not fails the load. Returns whether it is.
+
+        Checks are counted by their name, which is best always the same.
+        """
+        return self._chatter.check(str(name), ok=bool(ok))
 
     def wander(self) -> None:
         """Leave a room, and join another, which is more often a popular one."""

@@ -19,7 +19,10 @@ def figure(assessed: Assessed, words: Words) -> str:
     if assessed.value is None:
         return "–"
     plain = f"{1000 * assessed.value:.1f} ms" if assessed.objective.is_timed else f"{assessed.value:.6g}"
-    return words.texts.number(plain)
+    told = words.texts.number(plain)
+    if assessed.users is not None:
+        return words.texts.say("load.at_step", value=told, users=assessed.users)
+    return told
 
 
 def objective(assessed: Assessed, words: Words) -> str:

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from harness.load.objectives import Objective, objective, p99_of_delivery
+from harness.load.objectives import NoObjective, Objective, objective, p99_of_delivery
 from harness.load.options import MOST_OF_EACH, SIZES
 from harness.load.profile import Habits
 from harness.verdict.outcome import Text
@@ -48,8 +48,8 @@ def wrong_in(options: Any) -> list[Text]:
     for each in _texts_of(options):
         try:
             objective(each)
-        except ValueError:
-            found.append(Text("no_objective", {"given": each}))
+        except NoObjective as error:
+            found.append(Text(error.key, {"given": each}))
     return found
 
 

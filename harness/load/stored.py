@@ -86,7 +86,14 @@ class Objective(Struct):
     text: str
     value: float | None = None
     outcome: Verdict = "inconclusive"
+    users: int | None = None
+    """Those of the step of a ramp whose value it is."""
     why: str | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its value is in milliseconds."""
+        return ".p" in self.text
 
 
 class Differing(Struct):
@@ -108,6 +115,14 @@ class Finding(Struct):
     cause: str = ""
 
 
+class Check(Struct):
+    """A check of a scenario: how many there were, and how many of them failed."""
+
+    name: str
+    count: int = 0
+    failed: int = 0
+
+
 class Stored(Struct):
     """The result as it was written."""
 
@@ -122,6 +137,8 @@ class Stored(Struct):
     deliveries: int
     times_ms: dict[str, Times]
     version: str = ""
+    began: str = ""
+    """ISO time in UTC; empty if an older version wrote it."""
     ended: str = "time"
     rooms: int = 0
     connections: int = 0
@@ -139,8 +156,16 @@ class Stored(Struct):
     steps: list[Step] = field(default_factory=list)
     histogram: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     objectives: list[Objective] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """Those of the reasons that hold nothing against the server."""
     anomalies: list[Finding] = field(default_factory=list)
+
+    @property
+    def date(self) -> str:
+        """When it began, to be read: 2026-11-30 20:15 UTC."""
+        return f"{self.began[:16].replace('T', ' ')} UTC" if self.began else ""
 
     @property
     def broken(self) -> Step | None:

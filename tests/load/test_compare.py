@@ -142,6 +142,35 @@ def test_what_is_no_longer_kept_is_worse() -> None:
     assert marks(compare(broken_ramp(), held))["breaks"] is Mark.BETTER
 
 
+def test_other_objectives_are_no_regression(tmp_path: Path) -> None:
+    """What B misses that A was not asked for is another setting, and --fail-over is 0; findings count."""
+    missed = {"text": "delivery.p99<=1ms", "value": 10.0, "outcome": "failed", "why": None}
+    b = steady(verdict="failed", objectives=[missed])
+    found = compare(steady(), b)
+    assert found.differs == ["objectives"]
+    assert marks(found)["verdict"] is Mark.DIFFERS
+    assert marks(found)["messages_per_second"] is Mark.SAME, "it is the same load"
+    assert run(tmp_path, steady(), b, "--fail-over", "20%").return_value == 0
+    assert marks(compare(steady(), b | {"anomalies": [{"name": "lost"}]}))["verdict"] is Mark.WORSE
+    assert marks(compare(steady(), b | {"ended": "server_ended"}))["verdict"] is Mark.WORSE
+    kept = steady(objectives=[missed | {"outcome": "passed"}])
+    assert marks(compare(kept, b))["verdict"] is Mark.WORSE
+    assert run(tmp_path, kept, b, "--fail-over", "20%").return_value == 1
+
+
+def test_the_result_comes_first_and_what_says_nothing_is_folded(tmp_path: Path) -> None:
+    """Before the tables: which runs, when they began, and what is worse. Rows of few values are counted."""
+    page, b = tmp_path / "page.html", steady(4.0, began="2026-11-30T20:15:01+00:00", seed=8)
+    lines = run(tmp_path, steady(2.0), b, "--html", str(page)).output.splitlines()
+    assert lines[1].strip() == "B: b.json · 2026-11-30 20:15 UTC · Passed"
+    assert lines[2].strip().startswith("B is worse: ")
+    few = sum(mark is Mark.FEW for mark in marks(compare(steady(2.0), b)).values())
+    assert few
+    assert "too few values" not in "".join(lines[: len(lines) - 8])
+    assert any(f"{few} rows with too few values are left out" in line for line in lines)
+    assert page.read_text().count("<details><summary>") == 1
+
+
 @pytest.mark.parametrize(
     ("p50", "share", "code"), [(4.0, "20%", 1), (4.0, "150", 0), (2.1, "1%", 0), (1.0, "0%", 0)]
 )

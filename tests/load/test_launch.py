@@ -9,10 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import cli
 from harness.judged.targets import ROOT, Target
 from harness.load.launch import Launch, locust_alone
 from harness.load.options import PARENT, Options
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("--duration", "--time"), ("--vus", "--users")])
+def test_what_other_load_testers_call_it_is_known(theirs: str, ours: str) -> None:
+    """Ours is suggested for it, and an option that nobody knows is refused as ever."""
+    said = CliRunner().invoke(cli, ["load", f"{theirs}=30"]).output
+    assert ours in said.rpartition("Error: ")[2]
+    assert "No such option" in CliRunner().invoke(cli, ["load", "--nothing-like-it"]).output
 
 
 def test_locust_finds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import cli
 from harness.load.doubts import CPU_LIMIT, assess, differences
 from harness.load.figures import Figures, bounds
-from harness.load.objectives import objective
+from harness.load.objectives import NoObjective, objective
 from harness.load.settings import objectives_in, repair, wrong_in
+from harness.texts import texts
 from harness.verdict.outcome import Outcome, Text
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -21,14 +24,15 @@ PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
     [
         ("delivery.p99=250ms", "delivery", 99, 0.25),
         ("connect.p95 <= 1.5s", "connect", 95, 1.5),
-        ("join.p99_9=20", "join", 99.9, 0.02),
+        ("join.p99_9 < 20ms", "join", 99.9, 0.02),
         ("echo.p100=2s", "echo", 100, 2.0),
         ("errors=0", "errors", 0, 0),
         ("rate>=50", "rate", 0, 50),
+        ("rate > 50", "rate", 0, 50),
     ],
 )
 def test_objectives_are_read(text: str, row: str, percent: float, value: float) -> None:
-    """A row, a percentile and a time, which is in milliseconds without a unit; or a count."""
+    """A row, a percentile and a time with its unit; or a count."""
     found = objective(text)
     assert (found.row, found.percent, found.value) == (row, percent, value)
     assert not found.in_warm_up
@@ -62,6 +66,39 @@ def test_what_is_no_objective_is_refused(text: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ValueError):  # noqa: PT011 - the text itself is the message
         objective(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("delivery.p99=250", "no_unit"),
+        ("warm_up.join.p95<20", "no_unit"),
+        ("delivery.p99>=1s", "at_most"),
+        ("errors>0", "at_most"),
+        ("rate=50", "at_least"),
+        ("rate<5", "at_least"),
+        ("sleep.p99=1s", "no_objective"),
+    ],
+)
+def test_what_is_wrong_with_an_objective_is_told(text: str, key: str) -> None:
+    """On the command line, and of what was typed on Locust's page."""
+    with pytest.raises(NoObjective) as caught:
+        objective(text)
+    assert caught.value.key == key
+    assert [each.key for each in wrong_in(options(lab_objective=text))] == [key]
+    done = CliRunner().invoke(cli, ["load", "--objective", text])
+    assert texts("en").say(f"load.{key}", given=text)[:40] in " ".join(done.output.split())
+
+
+def test_less_is_not_at_most() -> None:
+    """`<` and `>` do not count the value itself; `<=`, `>=` and `=` do."""
+    for text in ("errors=5", "errors<=5", "rate>=5"):
+        assert objective(text).is_kept_by(5)
+    for text in ("errors<5", "rate>5"):
+        assert not objective(text).is_kept_by(5)
+    assert objective("errors<5").is_kept_by(4)
+    assert objective("rate>5").is_kept_by(6)
+    assert not objective("connect.p50<1s").is_kept_by(1.0)
 
 
 def figures(users: float = 0.0, probe: float | None = None, **more: Any) -> Figures:

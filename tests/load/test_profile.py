@@ -83,6 +83,21 @@ def test_what_has_a_rate_is_due_by_its_own_clock() -> None:
     assert profile.upcoming(now)[1] == pytest.approx(due + 3.0)
 
 
+def test_a_scenarios_own_act_has_the_rate() -> None:
+    """Instead of talk: it is done so often a second; without a rate, one after the other as ever."""
+    profile = UserProfile(Random("1"), Habits(rate=10.0))
+    profile.act_at_rate()
+    now, done = 1000.0, Counter[str]()
+    while now < 1060.0:
+        now = max(now, profile.upcoming(now)[1])
+        done[profile.take()[0]] += 1
+    assert 500 < done["act"] < 700
+    assert set(done) == {"act"}
+    other = UserProfile(Random("1"), Habits())
+    other.act_at_rate()
+    assert other.upcoming(1000.0)[0] == "act"
+
+
 def test_people_without_a_rate_do_one_thing_after_the_other() -> None:
     """Then the next is due some time after the last was done; with a churn, that alone has a clock."""
     profile = UserProfile(Random("1"), Habits())

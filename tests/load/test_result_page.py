@@ -100,6 +100,28 @@ def test_odd_figures_break_no_picture() -> None:
         assert not re.search(r'(?:x|y|points|width)="[^"]*(?:nan|inf)', html)
 
 
+def test_what_is_open_does_not_look_like_what_failed() -> None:
+    """A doubt beside a failure has its own class; a value has its unit, and its step."""
+    made = broken_ramp(
+        reasons=["It is late.", "Whether it is kept is open."], doubts=["Whether it is kept is open."]
+    )
+    made["objectives"][0] |= {"users": 800}
+    html = page(stored(made), texts("en"))
+    assert '<p class="failed"><strong>It is late.</strong>' in html
+    assert '<p class="inconclusive">Whether it is kept is open.' in html
+    assert "1 300 ms with 800 users, the worst step" in words(html).replace("\u202f", " ")
+    assert '<td class="number">0<td>' in html, "a count has no unit"
+
+
+def test_why_a_step_failed_stands_before_the_figures() -> None:
+    """In the third column, which is seen without scrolling."""
+    steps = page(stored(broken_ramp()), texts("en")).partition("Step by step</caption>")[2]
+    heads = re.findall(r"<th [^>]*>([^<]*)", steps.partition("<tbody>")[0])
+    assert heads[:4] == ["Users", "Verdict", "Why", "p50 ms"]
+    row = next(each for each in steps.splitlines() if each.startswith('<tr class="bad">'))
+    assert '<td class="why">delivery.p99=250ms' in row
+
+
 def samples(text: str) -> dict[str, float]:
     """Values by names and labels, as a strict parser of OpenMetrics reads them."""
     return {

@@ -206,7 +206,9 @@ def test_what_is_left_of_a_killed_process_is_its_journal(
     exchange = Exchange(tmp_path)
     file = tmp_path / "load.json"
     files = {"json": [str(file)], "html": str(tmp_path / "load.html")}
-    exchange.begin(target="x", seed=1, shape="steady", objectives=["errors=0"], settings={}, files=files)
+    began = "2026-11-30T20:15:00+00:00"
+    asked = {"seed": 1, "shape": "steady", "objectives": ["errors=0"], "settings": {}}
+    exchange.begin(began=began, target="x", files=files, **asked)
     counts = {"users": 3, "processes": 1, "errors": 0}
     for second in (1, 2):
         probe = {"delivery": [0.001 * second], "connect": []}
@@ -216,6 +218,7 @@ def test_what_is_left_of_a_killed_process_is_its_journal(
     assert partial.tell(exchange.noted(), "worker_lost", [], texts("en")) == 2
     value = json.loads(file.read_text())
     assert (value["verdict"], value["ended"], value["seconds"]) == ("inconclusive", "worker_lost", 2)
+    assert value["began"] == began
     assert (value["messages"], value["deliveries"], value["probe_ms"]["delivery"]["count"]) == (10, 18, 2)
     assert [each["messages"] for each in value["timeline"]] == [5, 5]
     assert "10 messages" in capsys.readouterr().out

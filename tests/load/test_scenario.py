@@ -6,14 +6,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from harness.load import User
+from harness.load.as_json import as_json
+from harness.load.judging import Load, judge
+from harness.load.profile import Habits, UserProfile
+from harness.load.record import pack, unpack
+from harness.load.report import _verdicts
 from harness.load.scenario import BadScenario, mistake_in, read_scenario, rest_of
+from harness.load.sentences import reason
+from harness.reports.words import Words
 from harness.texts import texts
+from harness.verdict.outcome import Outcome
 from tests.extras import needs_module
 from tests.kit.pages import ROOT, read
+from tests.load.recorders import Story
 
 LOAD = [sys.executable, "-P", "-m", "harness.cli.main", "load"]
 FEW = ["--users", "10", "--time", "4s", "--pace", "10", "--seed", "1"]
@@ -90,6 +100,42 @@ def test_whose_mistake_it_was(tmp_path: Path) -> None:
     with pytest.raises(AttributeError) as other:
         User.talk(object.__new__(User))
     assert mistake_in(file, other.value) is None
+
+
+def test_an_act_of_its_own_is_known(tmp_path: Path) -> None:
+    """It is what users do at a rate; one that overrides other methods alone talks at the rate."""
+    assert read_scenario(EXAMPLE).has_own_act()
+    words = f"{BASE}class A(User):\n    def words(self):\n        return 'yes'\n"
+    assert not read_scenario(written(tmp_path, words)).has_own_act()
+    assert not User.has_own_act()
+
+
+@pytest.mark.parametrize("number", ["k6-room", 0, 4, 1.5, None])
+def test_a_room_that_is_no_number_is_told(tmp_path: Path, number: object) -> None:
+    """In a sentence that says what `join` takes."""
+    user = object.__new__(User)
+    user._profile = UserProfile(Random(1), Habits(rooms=3))
+    with pytest.raises(ValueError, match=r"join takes a room's number from 1 to 3 \(--rooms\), and not"):
+        user.join(number)
+
+
+def test_a_check_that_fails_fails_the_load() -> None:
+    """Over all processes, with how many there were; those that all passed are told, too."""
+    story = Story(4, 2)
+    for person in range(4):
+        story.say(person, [0, 1, 2, 3])
+    for number in range(6):
+        story.recorders[number % 2].check("is quick", ok=True)
+        story.recorders[number % 2].check("is right", ok=number != 3)
+    load = Load("x", "steady", 1, 2, 5.0)
+    result = judge(load, [unpack(pack(recorder.finish())) for recorder in story.recorders])
+    assert result.checks == {"is quick": (6, 0), "is right": (6, 1)}
+    assert result.outcome is Outcome.FAILED
+    words = Words(texts("en"), "run")
+    assert [reason(each, words) for each in result.reasons] == ["check is right: 1 of 6 failed."]
+    assert as_json(result, words)["checks"][1] == {"name": "is right", "count": 6, "failed": 1}
+    shown = [line for line, _ in _verdicts(result, words)]
+    assert {"check is right: 1 of 6 failed.", "check is quick: all 6 passed."} < {*shown}
 
 
 @pytest.mark.parametrize("value", ["None", "-1", "float('nan')", "'soon'"])
