@@ -69,10 +69,10 @@ class Assessed(Struct):
 def badness(assessed: Assessed) -> tuple[int, float]:
     """How far an objective is from being kept: the step of a ramp in which this is the largest is shown.
 
-    A step in which nothing of it was due says least.
+    A step in which nothing of it was due says least, and one in which it never came most.
     """
     if assessed.value is None:
-        return 0, 0.0
+        return (3, inf) if assessed.outcome is Outcome.FAILED else (0, 0.0)
     worst = {Outcome.PASSED: 1, Outcome.INCONCLUSIVE: 2, Outcome.FAILED: 3}[assessed.outcome]
     return worst, -assessed.value if assessed.objective.row == "rate" else assessed.value
 

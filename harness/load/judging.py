@@ -330,7 +330,9 @@ def _assessed(objective: Objective, result: Result) -> Assessed:
     if result.load.steps:
         found = [each for step in result.steps for each in step.objectives if each.objective is objective]
         return max(found, key=badness)
-    if objective.row in ARRIVING and result.steady.seconds and not result.steady.times.get(objective.row):
+    steady = result.steady
+    is_due = bool(steady.times.get(objective.row)) or steady.never_of(objective.row) > 0
+    if objective.row in ARRIVING and steady.seconds and not is_due:
         arrivals = assess(objective, result.warm_up)
         arrivals.why = arrivals.why or Text("of_arrivals")
         return arrivals
