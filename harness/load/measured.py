@@ -108,7 +108,7 @@ class Measurements:
 
     def figures(self, slots: Collection[int], arriving: Collection[int] | None = None) -> Figures:
         """What was measured in some slots; connects and joins in those of `arriving`, if that is given."""
-        measured, lasts = self.measured, self.slots.width * len(slots)
+        measured, lasts = self.measured, self.slots.seconds(slots)
         users, probe = measured.users.all_within(slots), measured.probe.all_within(slots)
         never = measured.never.all_within(slots)
         compared = matched(measured.compared, measured.probe, slots)

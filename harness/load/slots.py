@@ -63,6 +63,10 @@ class Slots:
         """Seconds of warm-up."""
         return float(self.width * sum(self.is_warm_up))
 
+    def seconds(self, slots: Iterable[int]) -> float:
+        """How long some slots are in all: the last one of a test may be shorter than the others."""
+        return sum(min(float(self.width), max(self.lasted - slot * self.width, 0.0)) for slot in slots)
+
     def steady(self) -> list[int]:
         """The slots that are no warm-up."""
         return [slot for slot in range(self.count) if not self.is_warm_up[slot]]

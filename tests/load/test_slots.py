@@ -15,6 +15,12 @@ def test_what_is_due_while_users_arrive_is_warm_up() -> None:
     assert slots.warm_up_seconds == 6.0
 
 
+def test_the_last_slot_lasts_as_long_as_the_test() -> None:
+    """A rate is of the time that there was."""
+    assert Slots(9.25, [], []).seconds(range(7, 10)) == pytest.approx(2.25)
+    assert Slots(0.0, [], []).seconds([0]) == 0.0
+
+
 def test_times_belong_to_the_slot_in_which_they_were_due() -> None:
     """However long they took, and however late that was noted."""
     slots = Slots(10.0, [(0.0, 1.0)], [])
