@@ -229,7 +229,7 @@ class Probe:
         """Measure until it is stopped, then wait for what is under way, but not for a server that is mute."""
         watch = asyncio.create_task(self._watch())
         over: asyncio.Future[Any] = asyncio.create_task(self._over.wait())
-        measuring: asyncio.Future[Any] = asyncio.gather(self._calls(), self._in_busy_room())
+        measuring: asyncio.Future[Any] = asyncio.create_task(self._measures())
         await asyncio.wait([measuring, over], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([measuring, *self._tasks], timeout=_LINGER)
         if measuring.done():
@@ -238,6 +238,9 @@ class Probe:
         for each in left:
             each.cancel()
         await asyncio.wait(left, timeout=_CANCEL)
+
+    async def _measures(self) -> None:
+        await asyncio.gather(self._calls(), self._in_busy_room())
 
     async def _until(self, due: float) -> bool:
         """Wait until something is due; whether it still should be done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
@@ -61,8 +62,13 @@ async def test_without_a_server_it_still_ends() -> None:
     assert probe.recorder.timings["connect"].tolist() == []
 
 
-async def test_a_mute_server_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for an answer when it is told to stop is waited for a while, not for all of its patience."""
+async def test_a_mute_server_does_not_hold_it_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who waits for an answer when it is told to stop is waited for a while, not for all of its patience.
+
+    Nothing is printed of what was given up.
+    """
     monkeypatch.setattr(probing, "_LINGER", 0.1)
 
     async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,3 +85,6 @@ async def test_a_mute_server_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch
         probe.stop()
         async with asyncio.timeout(5):
             await running
+    del running
+    gc.collect()
+    assert caplog.records == []
