@@ -226,12 +226,13 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
-@pytest.mark.parametrize("whom", ["server", "leader"])
-def test_what_is_killed_is_told(whom: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("whom", "shape"), [("server", "steady"), ("server", "ramp"), ("leader", "steady")])
+def test_what_is_killed_is_told(whom: str, shape: str, tmp_path: Path) -> None:
     """The result is written if the server is killed, and by us if Locust's leading process is."""
     needs_module("locust", "load")
     report = tmp_path / "load.json"
     options = ["--users", "10", "--time", "5m", "--pace", "20", "--spawn-rate", "10", "--json", str(report)]
+    options += ["--shape", shape]
     process = subprocess.Popen([*LOAD, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
