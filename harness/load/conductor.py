@@ -157,12 +157,16 @@ class Conductor:
             seconds=passed,
             missing=missing,
             objectives=objectives_in(options),
-            settings=settings_in(options),
+            settings=settings_in(options) | self._of_scenario(),
             date=self._date,
             began=self._began,
             steps=steps_of(users, options.run_time, options.lab_steps, passed) if is_ramp else [],
             ended=self._ended(),
         )
+
+    def _of_scenario(self) -> dict[str, Any]:
+        """Whether `--rate` is that of a scenario's own act."""
+        return {"own_act": True} if self.environment.lab_scenario.has_own_act() else {}
 
     @property
     def _processes(self) -> int:

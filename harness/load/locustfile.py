@@ -79,6 +79,8 @@ def set_up(environment: Any, **_: Any) -> None:
     if options.lab_shape == "ramp":
         environment.shape_class = shapes.Ramp()
         environment.shape_class.runner = environment.runner
+        if conductor.leads and options.headless:
+            signal.signal(signal.SIGTERM, environment.shape_class.end)
     if options.lab_otel:
         start_telemetry(environment)
     environment.lab_scenario = User

@@ -41,6 +41,8 @@ class Reached(Struct, frozen=True):
 def reached(settings: dict[str, Any], figures: Figures, share: float = 1.0) -> Iterator[Reached]:
     """For each of the two that was asked for, with `share` of the users in this part of the test."""
     made = {"rate": figures.messages, "churn": len(figures.times.get("reconnect", []))}
+    if settings.get("own_act"):  # how many messages that makes is the scenario's affair
+        del made["rate"]
     for name, count in made.items():
         asked = settings.get(name, 0) * share
         expected = asked * figures.seconds

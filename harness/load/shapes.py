@@ -13,6 +13,12 @@ class Ramp(LoadTestShape):  # type: ignore[misc]  # the type checker does not re
     """Steps up, each for an equal part of the time, the last with all users."""
 
     use_common_options = True
+    is_over = False
+    """Whether it ends before its time: then Locust stops at its next look, a second later at the most."""
+
+    def end(self, *_: object) -> None:
+        """End it early: until a shape ends, Locust handles no SIGTERM, which would kill it unjudged."""
+        self.is_over = True
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there should be now, and how many more to start each second; None at the end."""
@@ -20,6 +26,6 @@ class Ramp(LoadTestShape):  # type: ignore[misc]  # the type checker does not re
         users = options.num_users or 1
         count = options.lab_steps
         step = int(self.get_run_time() / ((options.run_time or STEP_SECONDS * count) / count))
-        if options.run_time and step >= count:
+        if self.is_over or (options.run_time and step >= count):
             return None
         return ceil(users * min(step + 1, count) / count), options.spawn_rate or users

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 
 import harness.load
 from tests.extras import needs_module
+from tests.kit.pages import ROOT
 
 LOAD = [sys.executable, "-P", "-m", "harness.cli.main", "load"]
 FEW = ["--users", "25", "--time", "5s", "--pace", "10", "--seed", "1"]
@@ -101,6 +103,21 @@ def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -
     assert "lost" in {anomaly["name"] for anomaly in value["anomalies"]}, done.stdout
     assert value["verdict"] == "failed" or value["reasons"], "only a slow machine may leave that open"
     assert "A message was lost" in done.stdout
+
+
+@pytest.mark.extra
+@pytest.mark.xdist_group("load")
+def test_a_slow_component_keeps_no_objective(tmp_path: Path) -> None:
+    """The example of the README: nothing is lost, and what takes 20 ms is not delivered in 15."""
+    needs_module("locust", "load")
+    page = (ROOT / "harness" / "load" / "README.md").read_text()
+    (line,) = re.findall(r"^chatlab load (.*slow_pubsub\.py)$", page, re.MULTILINE)
+    report = tmp_path / "load.json"
+    value = verdict(load(*shlex.split(line), "--json", str(report), *FEW[2:4], cwd=ROOT), report)
+    assert value["anomalies"] == []
+    (missed,) = value["objectives"]
+    assert missed["value"] > 20
+    assert missed["outcome"] in ("failed", "inconclusive"), "a machine that is too slow may be reported"
 
 
 @pytest.mark.extra
@@ -209,12 +226,13 @@ def test_interrupted_load_prints_its_results_so_far(processes: str, tmp_path: Pa
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
-@pytest.mark.parametrize("whom", ["server", "leader"])
-def test_what_is_killed_is_told(whom: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("whom", "shape"), [("server", "steady"), ("server", "ramp"), ("leader", "steady")])
+def test_what_is_killed_is_told(whom: str, shape: str, tmp_path: Path) -> None:
     """The result is written if the server is killed, and by us if Locust's leading process is."""
     needs_module("locust", "load")
     report = tmp_path / "load.json"
     options = ["--users", "10", "--time", "5m", "--pace", "20", "--spawn-rate", "10", "--json", str(report)]
+    options += ["--shape", shape]
     process = subprocess.Popen([*LOAD, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

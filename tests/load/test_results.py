@@ -304,6 +304,7 @@ def test_chance_is_no_rate_that_is_missed() -> None:
     few, many = (Figures({}, {}, {}, 10.0, count, 0, 0, 0.0, 0.0) for count in (15, 150))
     assert [each.is_missed for each in reached({"rate": 2.0}, few)] == [False]
     assert [each.is_missed for each in reached({"rate": 20.0}, many)] == [True]
+    assert list(reached({"rate": 20.0, "own_act": True}, many)) == [], "a scenario may say nothing at all"
 
 
 def test_deliveries_are_without_the_probes() -> None:
