@@ -41,7 +41,7 @@ unit: .venv/ready
 
 # In the order of their time, so that the long ones do not come last: load and notebooks keep both cores busy.
 extra: .venv/ready-all
-	$(BIN)/pytest -n 2 --dist loadfile -m extra
+	$(BIN)/pytest -n 2 --dist loadfile -m "extra and not thorough"
 
 # Fuzzing, a soak and long plays, for a few minutes; tests/stress/sizes.py says how to have more of it.
 stress: .venv/ready

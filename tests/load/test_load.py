@@ -23,6 +23,8 @@ from tests.extras import needs_module
 from tests.kit.pages import ROOT
 
 LOAD = [sys.executable, "-P", "-m", "harness.cli.main", "load"]
+THOROUGH = pytest.mark.thorough
+"""What takes time, and shows little more than the others."""
 FEW = ["--users", "25", "--time", "5s", "--pace", "10", "--seed", "1"]
 CARELESS = Path(__file__).parent.parent / "servers" / "careless_pubsub.py"
 
@@ -67,8 +69,13 @@ def agrees_with_locust(value: dict[str, Any], prefix: Path) -> None:
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("shape", ["steady", "storm", "ramp"])
+@pytest.mark.parametrize(
+    ("shape", "processes"),
+    [
+        *(("steady", "1"), ("storm", "1"), ("ramp", "2")),
+        *(pytest.param(*each, marks=THOROUGH) for each in (("steady", "2"), ("storm", "2"), ("ramp", "1"))),
+    ],
+)
 def test_reference_passes(processes: str, shape: str, tmp_path: Path) -> None:
     """The reference server passes whatever the shape of the load;
     a machine that is too slow may be reported.
@@ -79,9 +86,9 @@ def test_reference_passes(processes: str, shape: str, tmp_path: Path) -> None:
     value = verdict(done, report)
     assert value["verdict"] in ("passed", "inconclusive"), done.stdout
     assert value["anomalies"] == []
-    assert value["users"] == 25
     if value["verdict"] == "inconclusive":
-        pytest.skip("this machine was too slow: there may have been no time to talk")
+        pytest.skip("this machine was too slow: there may have been no time to come, or to talk")
+    assert value["users"] == 25
     assert value["deliveries"] > value["messages"] > 0
     assert value["times_ms"]["delivery"]["count"] > 0
     if shape == "storm":
@@ -90,7 +97,7 @@ def test_reference_passes(processes: str, shape: str, tmp_path: Path) -> None:
 
 @pytest.mark.extra
 @pytest.mark.xdist_group("load")
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", [pytest.param("1", marks=THOROUGH), "2"])
 def test_server_that_drops_deliveries_is_found(processes: str, tmp_path: Path) -> None:
     """One dropped delivery in thirty is found, also if the records of two processes have to be combined."""
     needs_module("locust", "load")
