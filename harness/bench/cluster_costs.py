@@ -9,26 +9,20 @@ time is what counts; rates and latencies are those of one machine that does ever
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import nats
-import psutil
 
 from harness.bench.crowd import SIZE, Chat, Crowd
-from harness.bench.peers import REFERENCE, Peer, nats_server, running
+from harness.bench.nats_servers import NatsServers, nats_servers
+from harness.bench.peers import REFERENCE, Peer, running
 from harness.bench.plan import BenchError
 from harness.bench.usage import cpu_seconds, megabytes
-from harness.judged.environment import of_server
-from harness.judged.process import ServerProcess, free_port
 from harness.texts.console import echo
 
 SECONDS = 3.0
@@ -38,77 +32,6 @@ _ENTRIES = 200_000
 """Entries of a stream whose memory is measured."""
 _CACHE_SECONDS = 12.0
 """After which a NATS server has forgotten what it keeps of a file that was just written."""
-
-
-@dataclass
-class NatsCluster:
-    """Servers of NATS that run."""
-
-    urls: str
-    processes: list[psutil.Process]
-    monitors: list[int]
-
-    def cpu(self) -> float:
-        """CPU seconds of all of them."""
-        return sum(map(cpu_seconds, self.processes))
-
-    def memory(self) -> float:
-        """MiB of all of them."""
-        return sum(map(megabytes, self.processes))
-
-    def is_ready(self) -> bool:
-        """Whether each has a leader of the cluster."""
-        return all(_says_ok(port) for port in self.monitors)
-
-
-@contextmanager
-def nats_cluster(folder: Path, size: int = 3, sync: str = "always") -> Iterator[NatsCluster]:
-    """So many servers of NATS, with JetStream in the folder. Raises BenchError, and Absent."""
-    ports = [[free_port() for _ in range(3)] for _ in range(size)]
-    routes = [f"nats://127.0.0.1:{route}" for _, route, _ in ports]
-    with ExitStack() as running_here:
-        processes = []
-        for number, (port, route, monitor) in enumerate(ports):
-            place = folder / f"nats-{number}"
-            place.mkdir(exist_ok=True)
-            cluster = {"name": "bench", "listen": f"127.0.0.1:{route}", "routes": routes} if size > 1 else {}
-            conf = {
-                "server_name": place.name,
-                "listen": f"127.0.0.1:{port}",
-                "http": f"127.0.0.1:{monitor}",
-                "jetstream": {"store_dir": str(place), "sync_interval": sync},
-                "cluster": cluster,
-            }
-            (place / "nats.conf").write_text(json.dumps(conf))
-            words = [nats_server(), "-c", str(place / "nats.conf")]
-            process = ServerProcess(words, folder, of_server({}), place / "output.txt", port)
-            running_here.callback(process.kill)
-            processes.append(psutil.Process(process.pid))
-        urls = ",".join(f"nats://127.0.0.1:{port}" for port, _, _ in ports)
-        found = NatsCluster(urls, processes, [monitor for _, _, monitor in ports])
-        deadline = time.monotonic() + _START_SECONDS
-        while not found.is_ready():
-            if time.monotonic() > deadline:
-                raise BenchError(f"NATS was not ready within {_START_SECONDS:g} s")
-            time.sleep(0.05)
-        yield found
-
-
-def _says_ok(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def node(urls: str) -> Peer:
-    """A node of the chat on these servers of NATS."""
-    return Peer(
-        "node",
-        "a node of a cluster",
-        lambda port, folder: [sys.executable, "-P", "-m", "lab", "--backplane", urls],
-    )
 
 
 @dataclass
@@ -131,7 +54,7 @@ class Cost:
         )
 
 
-def measured(peer: Peer, members: int, in_flight: int, below: NatsCluster | None = None) -> Cost:
+def measured(peer: Peer, members: int, in_flight: int, below: NatsServers | None = None) -> Cost:
     """One crowd in one room of a server. Raises BenchError."""
     spent_below = below.cpu if below else lambda: 0.0
     with running(peer) as (port, process):
@@ -163,10 +86,10 @@ def show_costs(members: tuple[int, ...], in_flight: tuple[int, ...]) -> None:
     echo(
         "server    members  in flight  messages/s    p50    p99  CPU a message    CPU a join  KiB/connection"
     )
-    with tempfile.TemporaryDirectory() as name, nats_cluster(Path(name)) as below:
+    with tempfile.TemporaryDirectory() as name, nats_servers(Path(name)) as below:
         for count in members:
             for flying in in_flight:
-                for peer, under in ((REFERENCE, None), (node(below.urls), below)):
+                for peer, under in ((REFERENCE, None), (below.node, below)):
                     it = measured(peer, count, min(flying, count), under)
                     echo(f"{peer.name:9} {count:7} {flying:10} {it}")
 
@@ -176,10 +99,8 @@ def show_followers(in_flight: int = 32) -> None:
     echo(
         "\nOne room at two nodes: 32 members at the first write, 32 at the second listen. CPU in ms a message"
     )
-    with tempfile.TemporaryDirectory() as name, nats_cluster(Path(name)) as below, ExitStack() as stack:
-        (port, first), (other_port, second) = [
-            stack.enter_context(running(node(below.urls))) for _ in range(2)
-        ]
+    with tempfile.TemporaryDirectory() as name, nats_servers(Path(name)) as below, ExitStack() as stack:
+        (port, first), (other_port, second) = [stack.enter_context(running(below.node)) for _ in range(2)]
         listeners = stack.enter_context(Crowd(other_port, Chat(), 32))
         crowd = stack.enter_context(Crowd(port, Chat(), 32))
         crowd.settle()
@@ -197,15 +118,15 @@ def show_followers(in_flight: int = 32) -> None:
 def show_idle() -> None:
     """What streams and nodes cost while nobody says anything."""
     echo("\nIdle: percent of a core")
-    with tempfile.TemporaryDirectory() as name, nats_cluster(Path(name)) as below:
+    with tempfile.TemporaryDirectory() as name, nats_servers(Path(name)) as below:
         _idle("three NATS servers, empty", below)
-        with running(node(below.urls)):
+        with running(below.node):
             _idle("with one node, and its streams", below)
-            with running(node(below.urls)):
+            with running(below.node):
                 _idle("with two nodes", below)
 
 
-def _idle(what: str, below: NatsCluster) -> None:
+def _idle(what: str, below: NatsServers) -> None:
     time.sleep(2.0)
     began = below.cpu()
     time.sleep(_IDLE_SECONDS)
@@ -222,19 +143,19 @@ def show_index() -> None:
     for what, subject in (("one subject", "s.all"), ("a subject for each entry", "s.{:032x}")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            with nats_cluster(folder, size=1, sync="2m") as it:
+            with nats_servers(folder, count=1, sync="2m") as it:
                 empty = it.memory()
                 asyncio.run(_fill(it.urls, subject))
                 time.sleep(_CACHE_SECONDS)
                 before = (it.memory() - empty) * 2**20 / _ENTRIES
             disk = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()) / _ENTRIES
-            with nats_cluster(folder, size=1, sync="2m") as it:
+            with nats_servers(folder, count=1, sync="2m") as it:
                 time.sleep(_CACHE_SECONDS)
                 memory = (it.memory() - empty) * 2**20 / _ENTRIES
             echo(f"{what:26} memory {before:5.0f}, after a restart {memory:5.0f}; disk {disk:5.0f}")
 
 
-async def _fill(urls: str, subject: str) -> None:
+async def _fill(urls: list[str], subject: str) -> None:
     client = await nats.connect(urls)
     stream = client.jetstream()
     await stream.add_stream(name="s", subjects=["s.>"])

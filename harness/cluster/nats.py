@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.cluster.nats_node import NatsNode, free_ports
+from harness.cluster.nats_node import ALWAYS, NatsNode, free_ports
 from harness.cluster.problems import NatsFailed
 from harness.cluster.threads import side_by_side
 
@@ -33,9 +33,9 @@ class Stream(Struct, frozen=True):
 class Nats:
     """The nodes: their messages are in folders below `data`, their configuration and logs in `scratch`."""
 
-    def __init__(self, data: Path, scratch: Path, count: int = NATS_NODES) -> None:
+    def __init__(self, data: Path, scratch: Path, count: int = NATS_NODES, sync: str = ALWAYS) -> None:
         names = [f"nats{number}" for number in range(1, count + 1)]
-        self.nodes = {name: NatsNode(name, data / name, scratch) for name in names}
+        self.nodes = {name: NatsNode(name, data / name, scratch, sync) for name in names}
 
     @property
     def running(self) -> list[NatsNode]:

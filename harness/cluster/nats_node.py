@@ -27,8 +27,10 @@ listen: "{host}:{client}"
 http: "{host}:{monitor}"
 jetstream {{
   store_dir: {store}
-  sync_interval: always
+  sync_interval: {sync}
 }}
+"""
+_CLUSTER = """\
 cluster {{
   name: chatlab
   listen: "{host}:{route}"
@@ -37,7 +39,9 @@ cluster {{
   no_advertise: true
 }}
 """
-"""`sync_interval: always` writes a message to the disk before it is acknowledged, as the chat promises."""
+"""What a node is told besides that has others; one that is alone would refuse to start with it."""
+ALWAYS = "always"
+"""The `sync_interval` that has a message on the disk before it is acknowledged, as the chat promises."""
 
 
 def nats_server() -> str:
@@ -70,9 +74,9 @@ def free_ports() -> Ports:
 class NatsNode:
     """A node whose messages are in the folder `store`, and its configuration and log in `scratch`."""
 
-    def __init__(self, name: str, store: Path, scratch: Path) -> None:
+    def __init__(self, name: str, store: Path, scratch: Path, sync: str = ALWAYS) -> None:
         self.name = name
-        self.store, self._scratch = store, scratch
+        self.store, self._scratch, self._sync = store, scratch, sync
         self.ports = free_ports()
         self._process: ServerProcess | None = None
 
@@ -86,13 +90,14 @@ class NatsNode:
         self.store.mkdir(parents=True, exist_ok=True)
         config = self._scratch / f"{self.name}.conf"
         config.write_text(
-            _CONFIG.format(
+            (_CONFIG + (_CLUSTER if others else "")).format(
                 name=self.name,
                 host=HOST,
                 client=self.ports.client,
                 monitor=self.ports.monitor,
                 route=self.ports.route,
                 store=json.dumps(str(self.store)),
+                sync=self._sync,
                 routes=json.dumps([f"nats-route://{HOST}:{each.ports.route}" for each in others]),
             )
         )
