@@ -190,8 +190,9 @@ class Session:
         4. Have the room's members told that the user is online, if that is news.
         5. Have it announced, if this is the user's first connection in the room: of several that join at
            once just one is, since nothing is awaited between step 3 and this.
-        6. Answer with the list of everybody, which has this user in it after step 4. In a crowd that waits
-           for the next wave (`lab.announcer`), which tells all of it.
+        6. Answer with the list of everybody, which has this user in it after step 4; other nodes, if there
+           are any, know of it before. In a crowd that waits for the next wave (`lab.announcer`), which tells
+           all of it.
         7. Wait until the client has taken its replay, before its next frame is read.
         """
         room = frame.room
@@ -207,9 +208,9 @@ class Session:
         self._hub.publish_presence(self._hub.presence.joined(self.id, room, self._hub.now()))  # 4
         if is_first:
             self._announce(room, "joined")  # 5
-        with contextlib.suppress(StoreError):  # out of reach of other nodes, we tell what we know
+        with contextlib.suppress(StoreError):  # 6; out of reach of other nodes, we tell what we know
             await self._hub.backplane.synced(room)
-        await self._send_presence(room)  # 6
+        await self._send_presence(room)
         await self.drain()  # 7
 
     async def _attach(self, room: str, since: int | None) -> None:

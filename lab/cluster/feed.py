@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from lab.cluster.log import MOST_READ, Log, Read
-from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, end, ignored, quietly
+from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, end, ignored, quietly
 
 log = logging.getLogger("lab.cluster")
 
@@ -31,7 +31,7 @@ BEAT_SECONDS = 0.25
 """How often JetStream gives a sign of life where it has nothing to push."""
 MISSED_BEATS = 4
 """Signs of life without which we begin anew."""
-FORGET_SECONDS = 30
+INACTIVE_SECONDS = 30
 """After which JetStream forgets a follower that is gone."""
 AWAY_SECONDS = 600.0
 """After which we may have missed that entries were deleted, which are kept for longer than that."""
@@ -112,7 +112,7 @@ class Feed:
         deadline = self._loop.time() + PATIENCE
         while not waiter.done():
             await asyncio.wait([waiter], timeout=BEAT_SECONDS)
-            is_late = self._loop.time() > deadline or self._wire.seconds_out > OUT_SECONDS
+            is_late = self._loop.time() > deadline or self._wire.is_long_out
             if is_late and not waiter.done():
                 waiter.cancel()
                 raise Unavailable("NATS is behind, or out of reach")
@@ -196,7 +196,7 @@ class Feed:
             "ack_policy": "none",
             "flow_control": True,
             "idle_heartbeat": int(BEAT_SECONDS * _BILLION),
-            "inactive_threshold": FORGET_SECONDS * _BILLION,
+            "inactive_threshold": INACTIVE_SECONDS * _BILLION,
             "mem_storage": True,
             "num_replicas": 1,
             **start,

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from lab.cluster.log import MOST_ENTRIES, Entry, Log, Refused, Unsure
-from lab.cluster.wire import OUT_SECONDS, PATIENCE, PAUSE_SECONDS, Unavailable, end
+from lab.cluster.wire import PATIENCE, PAUSE_SECONDS, Unavailable, end
 
 
 class Outbox:
@@ -30,7 +30,7 @@ class Outbox:
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while not subjects.isdisjoint(self._entries.get(room, ())):
             late = asyncio.get_running_loop().time() > deadline
-            if late or self._log.wire.seconds_out > OUT_SECONDS:
+            if late or self._log.wire.is_long_out:
                 raise Unavailable("NATS is out of reach, or has no leader for this room")
             try:
                 await asyncio.wait_for(self._turn.wait(), PAUSE_SECONDS)

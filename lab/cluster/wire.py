@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
-import nats
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -110,7 +109,7 @@ class Wire:
                     ping_interval=PING_SECONDS,
                     max_outstanding_pings=2,
                 )
-        except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:
+        except (TimeoutError, OSError, NatsError, ValueError) as error:
             await self.close()
             why = "no answer" if isinstance(error, TimeoutError) else error
             text = f"cannot reach NATS at {', '.join(servers)}: {why}. Start it, or check --backplane."
@@ -140,6 +139,11 @@ class Wire:
     def seconds_out(self) -> float:
         """How long there has been no connection; 0.0 if there is one."""
         return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
+
+    @property
+    def is_long_out(self) -> bool:
+        """Whether there has been no connection for so long that whoever asks is to be told."""
+        return self.seconds_out > OUT_SECONDS
 
     async def _lost(self) -> None:
         if self._lost_at is None and not self._is_closing:
@@ -185,7 +189,7 @@ class Wire:
         why, code = "no answer", 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while self.seconds_out <= OUT_SECONDS:
+                while not self.is_long_out:
                     try:
                         reply = await self.request(f"$JS.API.{what}", msgspec.json.encode(body))
                     except (NatsError, TimeoutError) as error:

@@ -10,7 +10,7 @@ from random import Random
 
 from lab.cluster.log import Entry, Read, Refused, Unsure
 from lab.cluster.names import Shard
-from lab.cluster.wire import REQUEST_SECONDS, Unavailable
+from lab.cluster.wire import OUT_SECONDS, REQUEST_SECONDS, Unavailable
 
 
 class Stream:
@@ -46,6 +46,11 @@ class FakeWire:
     def seconds_out(self) -> float:
         """See `wire.Wire`."""
         return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
+
+    @property
+    def is_long_out(self) -> bool:
+        """See `wire.Wire`."""
+        return self.seconds_out > OUT_SECONDS
 
     async def out_for(self, seconds: float) -> None:
         """Be cut off for so long."""
@@ -148,7 +153,7 @@ class FakeFeed:
         """See `feed.Feed`."""
         while self.position < position:
             await asyncio.sleep(0.005)
-            if self._log.wire.seconds_out > 2:
+            if self._log.wire.is_long_out:
                 raise Unavailable("out")
 
     async def catch_up(self) -> None:

@@ -241,7 +241,7 @@ async def test_a_node_that_is_cut_off_from_nats(nats: NatsServer, monkeypatch: p
     """
     monkeypatch.setattr("lab.cluster.wire.PING_SECONDS", 0.1)
     monkeypatch.setattr("lab.cluster.wire.REQUEST_SECONDS", 0.3)
-    for module in ("wire", "writer", "feed", "outbox"):
+    for module in ("wire", "writer"):
         monkeypatch.setattr(f"lab.cluster.{module}.OUT_SECONDS", 0.2)
     config = Config(port=0, heartbeat_interval=0.25, offline_timeout=1.0)
     async with (
