@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +16,7 @@ from harness.cluster.nats import Nats
 from harness.cluster.nats_node import HOST
 from harness.cluster.problems import ClusterProblem, NatsFailed
 from harness.judged import environment
-from harness.judged.listeners import is_listened_on
+from harness.judged.listeners import can_listen, is_listened_on
 from harness.judged.process import ServerProcess
 from harness.judged.targets import reference
 from harness.texts import MARK, Texts
@@ -88,7 +85,7 @@ def _cluster(asked: Demonstration, data: Path, scratch: Path) -> Cluster:
 async def _run(cluster: Cluster, asked: Demonstration, data: Path, words: Texts, stop: asyncio.Event) -> int:
     """Start all of it, and tell what there is; returns the exit code when a node has ended by itself."""
     for node in cluster.nodes:
-        if not _is_free(node.port):
+        if not can_listen(node.port):
             raise ClusterProblem("cluster.port_taken", name=node.name, port=node.port)
     is_again = any(data.glob("nats*"))
     echo(words.say("cluster.again" if is_again else "cluster.starting", nats=asked.nats, path=data))
@@ -118,15 +115,6 @@ def _tell(cluster: Cluster, asked: Demonstration, data: Path, words: Texts) -> N
         echo(words.say("cluster.node", name=node.name, address=node.address, page=page))
     echo(words.say("cluster.nats", addresses=",".join(each.address for each in cluster.nats.nodes.values())))
     echo(words.say("cluster.ready" if asked.data_dir else "cluster.temporary", path=data))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as sock, contextlib.suppress(OSError):
-        if os.name != "nt":  # connections that are closed by now do not count
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((HOST, port))
-        return True
-    return False
 
 
 def _ended(cluster: Cluster) -> ChatNode | None:

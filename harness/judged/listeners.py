@@ -25,6 +25,15 @@ _DONE = 3
 """The type of the end of an answer."""
 
 
+def can_listen(port: int) -> bool:
+    """Whether a server can be at a port of loopback; connections that are closed by now do not count."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def is_listened_on(port: int) -> bool:
     """Whether a socket listens on this port, on any address."""
     with contextlib.suppress(OSError):

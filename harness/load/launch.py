@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import site
-import socket
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from harness.checkers import lifecycle
 from harness.history.events import Server
 from harness.history.index import HistoryIndex
 from harness.judged.bounds import LOAD_END_SECONDS, load_settle_seconds
+from harness.judged.listeners import can_listen
 from harness.judged.machine_limits import few_files
 from harness.judged.targets import ROOT, Target
 from harness.load import partial
@@ -69,15 +69,6 @@ def locust_alone(folder: Path) -> dict[str, str]:
     }
 
 
-def _is_free(port: int) -> bool:
-    """Whether Locust's page can be at a port of loopback."""
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
 class Launch:
     """Load on one server."""
 
@@ -95,7 +86,7 @@ class Launch:
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._interrupt)
         port = self.asked.web_port
-        if port is not None and not _is_free(port):
+        if port is not None and not can_listen(port):
             echo(self.texts.say("load.port_taken", port=port), err=True)
             return EXIT_USAGE
         if self._lacks_files():
