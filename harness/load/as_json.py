@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness import version
@@ -11,11 +11,11 @@ from harness.load.figures import Figures, percentile, rate
 from harness.load.judging import Result, StepVerdict
 from harness.load.measured import Moment
 from harness.load.sentences import reason
+from harness.load.stored import PERCENTILES
 from harness.reports.jsonreport import anomaly_as_json
 from harness.reports.words import Words
 from harness.verdict.outcome import Text
 
-PERCENTS = (50, 95, 99, 99.9, 100)
 _OF_PROBE = ("connect", "join", "delivery", "echo")
 _HISTOGRAM = (0, *range(10, 100, 10), *(100 - 10 / 10 ** (n / 10) for n in range(1, 21)), 100)
 """Percentiles, ever closer as they come near 100: ten for each nine."""
@@ -93,8 +93,8 @@ def milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 3)
 
 
-def _percentiles(times: Sequence[float], percents: Sequence[float] = PERCENTS) -> dict[str, float]:
-    return {f"p{each:g}".replace(".", "_"): milliseconds(percentile(times, each)) for each in percents}
+def _percentiles(times: Sequence[float], names: Iterable[str] = PERCENTILES) -> dict[str, float]:
+    return {name: milliseconds(percentile(times, PERCENTILES[name])) for name in names}
 
 
 def counted(times: Sequence[float]) -> dict[str, float]:
@@ -123,7 +123,7 @@ def _moment(moment: Moment) -> dict[str, float]:
 
 def _step(verdict: StepVerdict, words: Words) -> dict[str, Any]:
     step, figures = verdict.step, verdict.figures
-    three = (50, 95, 99)
+    three = ("p50", "p95", "p99")
     return {
         "users": step.users,
         "from": round(step.begin, 3),
