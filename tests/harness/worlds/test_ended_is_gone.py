@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live2")]
 
 PLAIN = Path(plain.__file__).read_text(encoding="utf-8")
 RIGHT = "exec {python} server.py"
+BEGUN = 'import json\n\nopen("begun", "w").close()\n'
 
 
 @asynccontextmanager
@@ -171,8 +172,8 @@ async def test_no_process_manager_of_the_caller_runs_a_server(
 @pytest.mark.parametrize(
     ("script", "variant", "words"),
     [
-        ("{python} server.py &\nsleep 0.2", "detached", "python"),
-        ("setsid -f {python} server.py", "detached", "python"),
+        ("mkfifo begun\n{python} server.py &\ncat begun", "detached", "python"),
+        ("mkfifo begun\nsetsid -f {python} server.py\ncat begun", "detached", "python"),
         ("exit 3", "exited", ""),
         ("sleep 100 & exit 3", "exited", ""),
         ("echo started", "ended", "started"),
@@ -181,8 +182,11 @@ async def test_no_process_manager_of_the_caller_runs_a_server(
 async def test_a_command_that_ends_before_its_server(
     tmp_path: Path, script: str, variant: str, words: str
 ) -> None:
-    """A server in the background is told, and does not stay there. What a failure leaves is no server."""
-    async with starting(tmp_path, script) as world:
+    """A server in the background is told, and does not stay there. What a failure leaves is no server.
+
+    The command waits until Python has begun: before, what it leaves still has the name of the shell.
+    """
+    async with starting(tmp_path, script, ("import json\n", BEGUN)) as world:
         with pytest.raises(PlayStopped):
             await _start_and_wait(world)
         found = lifecycle.server(HistoryIndex(world.history, world.readings), 0.0, inf)
