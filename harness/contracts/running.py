@@ -140,7 +140,7 @@ def play_in_virtual_time(subject: Subject) -> Played:
         host = series.host = simulator.host("component")
         host.start(series.run, {})
         while host.is_alive:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(3600.0)
         return host
 
     simulator.on_turn = lambda turn, is_judged: series.next_turn(is_judged=is_judged)
